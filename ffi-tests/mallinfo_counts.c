@@ -1,0 +1,21 @@
+// mallinfo and mallinfo2 answer plausibly: what is mapped covers what is live (20).
+// expect: exit 0
+// variants: preload linked static glibc
+#include "check.h"
+
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+int main(void) {
+    char *live[32];
+    for (int i = 0; i < 32; i++) memset(live[i] = opaque(malloc(MIB)), 1, MIB);
+    struct mallinfo2 wide = mallinfo2();
+    CHECK_WITH(wide.arena + wide.hblkhd >= 32 * MIB, wide.arena + wide.hblkhd);
+    CHECK_WITH(wide.uordblks + wide.hblkhd >= 32 * MIB, wide.uordblks + wide.hblkhd);
+    CHECK(wide.uordblks <= wide.arena + wide.hblkhd);
+    struct mallinfo narrow = mallinfo();
+    CHECK_WITH((unsigned)narrow.arena + (unsigned)narrow.hblkhd >= 32 * MIB, narrow.arena);
+    for (int i = 0; i < 32; i++) free(live[i]);
+    struct mallinfo2 after = mallinfo2();
+    CHECK_WITH(after.uordblks + after.hblkhd + 16 * MIB < wide.uordblks + wide.hblkhd, after.uordblks + after.hblkhd);
+    return 0;
+}

@@ -1,0 +1,27 @@
+// malloc_trim(0) gives freed memory back at once: resident size falls (20).
+// env: SPANDREL_PURGE_DELAY=never
+// expect: exit 0
+// variants: preload linked
+#include <fcntl.h>
+#include "check.h"
+
+static long resident_kib(void) {
+    char text[128] = {0};
+    int file = open("/proc/self/statm", O_RDONLY);
+    CHECK(read(file, text, sizeof text - 1) > 0);
+    close(file);
+    long total, resident;
+    CHECK(sscanf(text, "%ld %ld", &total, &resident) == 2);
+    return resident * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+int main(void) {
+    static void *ptrs[64];
+    long before = resident_kib();
+    for (int i = 0; i < 64; i++) memset(ptrs[i] = opaque(malloc(MIB)), 1, MIB);
+    CHECK(resident_kib() >= before + 60 * 1024);
+    for (int i = 0; i < 64; i++) free(ptrs[i]);
+    CHECK(malloc_trim(0) == 1);
+    CHECK_WITH(resident_kib() < before + 12 * 1024, resident_kib() - before);
+    return 0;
+}

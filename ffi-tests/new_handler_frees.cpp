@@ -1,0 +1,35 @@
+// operator new calls the new_handler and tries again: a handler that frees memory makes the allocation succeed.
+// expect: exit 0
+// variants: preload linked static glibc
+#include <new>
+#include <sys/resource.h>
+#include "check.h"
+
+static void *reserve;
+static int called;
+
+static void release_reserve() {
+    called++;
+    CHECK(reserve != nullptr);
+    free(reserve);
+    reserve = nullptr;
+}
+
+int main() {
+    reserve = opaque(malloc(400 * MIB));
+    long pages = 0;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    CHECK(statm != nullptr && fscanf(statm, "%ld", &pages) == 1);
+    fclose(statm);
+    rlimit limit{};
+    CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
+    limit.rlim_cur = static_cast<rlim_t>(pages) * 4096 + 50 * MIB;
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+    std::set_new_handler(release_reserve);
+    char *block = static_cast<char *>(opaque(operator new(300 * MIB)));
+    CHECK_WITH(called == 1, called);
+    block[0] = block[300 * MIB - 1] = 1;
+    operator delete(block);
+    CHECK(std::get_new_handler() == release_reserve);
+    return 0;
+}

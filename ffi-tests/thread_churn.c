@@ -1,0 +1,28 @@
+// Two thousand short-lived threads: no deadlock, and memory does not grow with the number of threads that ever lived (21).
+// expect: exit 0
+// variants: preload linked static glibc
+#include <sys/resource.h>
+#include "threads.h"
+
+static void *body(void *seed) {
+    churn((uintptr_t)seed, 60, 32, 4000);
+    return NULL;
+}
+
+static long peak(void) {
+    struct rusage usage;
+    CHECK(getrusage(RUSAGE_SELF, &usage) == 0);
+    return usage.ru_maxrss;
+}
+
+int main(void) {
+    long warm = 0;
+    for (uintptr_t round = 0; round < 500; round++) {
+        pthread_t threads[4];
+        for (uintptr_t i = 0; i < 4; i++) threads[i] = start(body, (void *)(round * 4 + i));
+        for (int i = 0; i < 4; i++) join(threads[i]);
+        if (round == 100) warm = peak();
+    }
+    CHECK_WITH(peak() < warm + 16 * 1024, peak() - warm);
+    return 0;
+}

@@ -1,0 +1,87 @@
+//! Every program of `ffi-tests/`, in every variant and run its header asks for, as a test of its own.
+//!
+//! `SPANDREL_TEST_GLIBC=1` adds the `glibc` variants: the same programs without the allocator, which shows that the tests
+//! themselves are right about what programs may expect.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use harness::build::{self, Source};
+use harness::header::{self, Header, RunSpec, Variant};
+use harness::suite::case;
+use harness::{paths, run};
+use libtest_mimic::Trial;
+
+/// Shared objects that programs load; not programs themselves.
+const HELPER: &str = "helper_";
+
+fn stem(path: &Path) -> String {
+    path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
+}
+
+fn sources() -> Result<Vec<PathBuf>, String> {
+    let folder = paths::ffi_sources();
+    let entries = fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let is_source = |path: &PathBuf| path.extension().is_some_and(|end| end == "c" || end == "cpp");
+    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_source).collect();
+    found.sort();
+    Ok(found)
+}
+
+fn build_helpers(helpers: &[PathBuf]) -> Result<(), String> {
+    helpers.iter().try_for_each(|path| build::shared_object(&Source::new(path.clone())).map(drop))
+}
+
+fn execute(source: &Source, variant: Variant, spec: &RunSpec, timeout: u64, helpers: &[PathBuf]) -> Result<(), String> {
+    build_helpers(helpers)?;
+    let program = build::program(source, variant)?;
+    let mut command = match variant {
+        Variant::Preload => run::preloaded(&program)?,
+        Variant::Linked | Variant::Static | Variant::Glibc => run::command(&program),
+    };
+    command.env("FFI_OUT", paths::output()).env("FFI_LIBRARY", paths::shared_library().unwrap_or_default());
+    command.args(&spec.args).envs(spec.env.iter().map(|(name, value)| (name, value)));
+    spec.expect.judge(&run::run(&mut command, timeout)?)
+}
+
+fn cases_of(path: &Path, helpers: &[PathBuf]) -> Result<Vec<Trial>, String> {
+    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let Header { flags, variants, timeout, runs } =
+        header::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    let source = Source { path: path.to_path_buf(), flags };
+    let with_glibc = std::env::var_os("SPANDREL_TEST_GLIBC").is_some();
+    let glibc_only = variants == [Variant::Glibc];
+    let mut cases = Vec::new();
+    for variant in variants {
+        if variant == Variant::Glibc && !with_glibc && !glibc_only {
+            continue;
+        }
+        for spec in &runs {
+            let separator = if spec.name.is_empty() { "" } else { "::" };
+            let name = format!("{}{separator}{} [{}]", stem(path), spec.name, variant.word());
+            let (source, spec, helpers) = (source.clone(), spec.clone(), helpers.to_vec());
+            cases.push(case(&name, move || execute(&source, variant, &spec, timeout, &helpers)));
+        }
+    }
+    Ok(cases)
+}
+
+fn all_cases() -> Result<Vec<Trial>, String> {
+    let (helpers, programs): (Vec<_>, Vec<_>) = sources()?.into_iter().partition(|path| stem(path).starts_with(HELPER));
+    let mut cases = Vec::new();
+    for program in &programs {
+        cases.extend(cases_of(program, &helpers)?);
+    }
+    Ok(cases)
+}
+
+fn main() -> ExitCode {
+    match all_cases() {
+        Ok(cases) => harness::suite::main(cases, false),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

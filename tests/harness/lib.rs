@@ -1,0 +1,11 @@
+//! What all test targets share: where things are, how a C program is built, how a program is run and judged.
+//!
+//! Knows the product only as files (`libspandrel.so`, `libspandrel.a`, `spandrel.h`), never as Rust code.
+
+pub mod build;
+pub mod diag;
+pub mod expect;
+pub mod header;
+pub mod paths;
+pub mod run;
+pub mod suite;
