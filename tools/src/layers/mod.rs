@@ -1,0 +1,131 @@
+//! Checks the rules of `src/` that the compiler does not: who may import whom, how long things may be, where atomics are.
+//!
+//! Knows: the rules. Must not know: how source text is taken apart (`source`), what the folders do.
+
+mod order;
+mod source;
+
+use anyhow::{Context, Result, bail};
+use source::Source;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const LONGEST_FILE: usize = 400;
+const LONGEST_FUNCTION: usize = 60;
+/// How far above a `SeqCst` the decision it rests on may be named.
+const REASON_DISTANCE: usize = 4;
+/// The only file that may name the atomics of `core`.
+const ATOMIC_FILE: &str = "sys/atomic.rs";
+const DECISIONS: &str = "docs/decisions";
+
+/// A broken rule and where.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Finding {
+    file: PathBuf,
+    line: usize,
+    problem: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}: {}", self.file.display(), self.line, self.problem)
+    }
+}
+
+/// Checks `src/` of the repository and prints what is wrong.
+///
+/// # Errors
+/// When anything is wrong or cannot be read.
+pub fn run(root: &Path) -> Result<()> {
+    let sources = root.join("src");
+    let files = rust_files(&sources)?;
+    let findings = check(&sources, &files)?;
+    for finding in &findings {
+        println!("src/{finding}");
+    }
+    if !findings.is_empty() {
+        bail!(
+            "{} broken in {} files of src/",
+            if findings.len() == 1 { "1 rule".to_owned() } else { format!("{} rules", findings.len()) },
+            files.len()
+        );
+    }
+    println!("layers: {} files of src/ keep the rules", files.len());
+    Ok(())
+}
+
+/// All findings in the given files below `sources`, in their order.
+fn check(sources: &Path, files: &[PathBuf]) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(sources.join(file)).with_context(|| format!("cannot read {}", file.display()))?;
+        let mut found = |line: usize, problem: String| findings.push(Finding { file: file.clone(), line, problem });
+        check_text(&text, &mut found);
+        match Source::parse(file, &text) {
+            Ok(source) => check_source(file, &text, &source, &mut found),
+            Err(error) => found(error.span().start().line, format!("does not parse: {error}")),
+        }
+    }
+    findings.sort_by(|left, right| (&left.file, left.line).cmp(&(&right.file, right.line)));
+    Ok(findings)
+}
+
+fn check_text(text: &str, found: &mut impl FnMut(usize, String)) {
+    if !text.starts_with("//!") {
+        found(1, "does not open with `//!`".to_owned());
+    }
+    let lines = text.lines().count();
+    if lines > LONGEST_FILE {
+        found(lines, format!("has {lines} lines, at most {LONGEST_FILE} are allowed"));
+    }
+}
+
+fn check_source(file: &Path, text: &str, source: &Source, found: &mut impl FnMut(usize, String)) {
+    for function in &source.functions {
+        if function.lines > LONGEST_FUNCTION {
+            found(
+                function.line,
+                format!("`{}` has {} lines, at most {LONGEST_FUNCTION} are allowed", function.name, function.lines),
+            );
+        }
+    }
+    for path in &source.crate_paths {
+        if let Some(problem) = order::forbidden(file, &path.segments) {
+            found(path.line, problem);
+        }
+    }
+    if file != Path::new(ATOMIC_FILE) {
+        for line in &source.core_atomics {
+            found(*line, format!("names core::sync::atomic; only {ATOMIC_FILE} may"));
+        }
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    for line in &source.sequential {
+        let above = lines.get(line.saturating_sub(REASON_DISTANCE)..*line).unwrap_or_default();
+        if !above.iter().any(|text| text.contains(DECISIONS)) {
+            found(*line, format!("SeqCst without a `{DECISIONS}` page named beside it"));
+        }
+    }
+}
+
+/// Every `.rs` file below `dir`, relative to it, sorted.
+fn rust_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut open = vec![dir.to_path_buf()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+            let path = entry?.path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path.strip_prefix(dir)?.to_path_buf());
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,15 @@
+//! The developer tools of Spandrel as a library: what the `spandrel-dev` program does, in parts that other tools can use.
+//!
+//! Knows: the layout of the repository, the C surface, what the reports print. Must not know: the allocator's inner workings.
+
+#![forbid(unsafe_code)]
+
+pub mod demo;
+pub mod docs;
+pub mod header;
+pub mod layers;
+pub mod measure;
+pub mod repo;
+pub mod run;
+pub mod stats;
+pub mod symbols;
