@@ -100,13 +100,12 @@ fn prepare_folder() -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-fn headers_near(source: &Source) -> Vec<PathBuf> {
-    let mut headers = vec![paths::ffi_sources().join("check.h"), source.path.clone()];
-    let public = paths::include().join("spandrel.h");
-    if public.is_file() {
-        headers.push(public);
-    }
-    headers
+/// The source and every header it might include.
+fn inputs_of(source: &Source) -> Vec<PathBuf> {
+    let folders = [paths::ffi_sources(), paths::include()];
+    let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    let headers = files.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "h"));
+    headers.chain([source.path.clone()]).collect()
 }
 
 fn object(source: &Source, position_independent: bool) -> Result<PathBuf, String> {
@@ -121,7 +120,7 @@ fn object(source: &Source, position_independent: bool) -> Result<PathBuf, String
         command.arg("-fPIC");
     }
     command.args(source.flags.iter().filter(|flag| !flag.starts_with("-l"))).arg("-c").arg(&source.path);
-    produce(command, &result, &headers_near(source))?;
+    produce(command, &result, &inputs_of(source))?;
     Ok(result)
 }
 

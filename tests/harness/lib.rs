@@ -7,5 +7,6 @@ pub mod diag;
 pub mod expect;
 pub mod header;
 pub mod paths;
+pub mod programs;
 pub mod run;
 pub mod suite;

@@ -2,14 +2,15 @@
 //!
 //! Output goes to files, not pipes, so that a leftover grandchild can never make a test wait.
 
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
 use std::fmt;
 use std::fs::{self, File};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::expect::End;
 use crate::paths;

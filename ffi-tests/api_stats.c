@@ -1,0 +1,21 @@
+// spandrel_stats fills a structure of the size the caller knows, older and shorter ones too, and writes nothing beyond it.
+// expect: exit 0
+// variants: preload linked static
+#include "check.h"
+#include "spandrel_weak.h"
+
+int main(void) {
+    struct { struct spandrel_stats stats; unsigned char guard[64]; } wide;
+    memset(&wide, 0xa5, sizeof wide);
+    CHECK(spandrel_stats(&wide.stats, sizeof wide.stats));
+    for (int i = 0; i < 64; i++) CHECK(wide.guard[i] == 0xa5);
+    bool changed = false;
+    const unsigned char *bytes = (const unsigned char *)&wide.stats;
+    for (size_t i = 0; i < sizeof wide.stats; i++) changed |= bytes[i] != 0xa5;
+    CHECK(changed);
+    unsigned char small[sizeof(struct spandrel_stats)];
+    memset(small, 0xa5, sizeof small);
+    (void)spandrel_stats((struct spandrel_stats *)(void *)small, 8);
+    for (size_t i = 8; i < sizeof small; i++) CHECK_WITH(small[i] == 0xa5, i);
+    return 0;
+}

@@ -1,0 +1,17 @@
+// The extension API, weak: present when preloaded or linked, and the same source still links without the library.
+#ifndef SPANDREL_WEAK_H
+#define SPANDREL_WEAK_H
+
+#include "spandrel.h"
+
+#pragma weak spandrel_is_active
+#pragma weak spandrel_version
+#pragma weak spandrel_lane_of_size
+#pragma weak spandrel_lane_of_pointer
+#pragma weak spandrel_good_size
+#pragma weak spandrel_alloc_at_least
+#pragma weak spandrel_collect
+#pragma weak spandrel_resident_bytes
+#pragma weak spandrel_stats
+
+#endif

@@ -1,0 +1,294 @@
+//! Real programs under the preload: the same output, a truthful report, and options that fail softly.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use harness::expect::End;
+use harness::run::Outcome;
+use harness::suite::{case, case_if, main as run_cases};
+use harness::{diag, paths, run};
+use libtest_mimic::Trial;
+
+const PYTHON_SIZES: &str = "x=[bytes(n) for n in range(256,1041)]";
+
+const PYTHON_MIX: &str = "
+import json, re, threading, zlib, hashlib, collections
+text = json.dumps([{'n': i, 's': 'x' * (i % 700)} for i in range(3000)])
+back = json.loads(text)
+print(len(text), hashlib.sha256(zlib.compress(text.encode())).hexdigest(), len(re.findall('x{7}', text)))
+out = collections.Counter()
+def work(k):
+    for i in range(2000): out[(k, i % 50)] += len(bytes(i % 900))
+ts = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+[t.start() for t in ts]; [t.join() for t in ts]
+print(sum(out.values()), len(back))
+";
+
+const PERL_MIX: &str = "my %h; for my $i (1..30000) { $h{$i % 977} .= 'ab' x ($i % 13); } \
+    my $n = 0; $n += length for values %h; print join(',', (sort { $a <=> $b } keys %h)[0..9]), \" $n\\n\";";
+
+const NODE_MIX: &str = "const o = []; for (let i = 0; i < 50000; i++) o.push({ i, s: 'y'.repeat(i % 300) }); \
+    const z = require('zlib').deflateSync(JSON.stringify(o)); \
+    console.log(o.length, require('crypto').createHash('sha1').update(require('zlib').inflateSync(z)).digest('hex'));";
+
+const SQL_MIX: &str = "create table t(a integer primary key, b text); \
+    with recursive n(i) as (select 1 union all select i+1 from n where i < 30000) \
+    insert into t select i, printf('%.*c', i % 200, 'q') from n; create index b on t(b); \
+    select count(*), sum(length(b)), count(distinct b) from t; select max(a) from t group by a % 7;";
+
+const SHELL_MIX: &str =
+    "for i in $(seq 1 200); do echo line $i; done | sort -r | head -50 | tr a-z A-Z | sed 's/L/l/' | uniq | wc";
+
+/// A program and the arguments under which its output is the same every time.
+struct Real {
+    name: &'static str,
+    program: &'static str,
+    arguments: Vec<String>,
+}
+
+fn real(name: &'static str, program: &'static str, arguments: &[&str]) -> Real {
+    Real { name, program, arguments: arguments.iter().map(|word| (*word).to_owned()).collect() }
+}
+
+fn reals() -> Vec<Real> {
+    let repository = paths::workspace().display().to_string();
+    let source = paths::ffi_sources().join("std_containers.cpp").display().to_string();
+    let include = format!("-I{}", paths::ffi_sources().display());
+    vec![
+        real("true", "true", &[]),
+        real("sh", "sh", &["-c", SHELL_MIX]),
+        real("bash", "bash", &["-c", SHELL_MIX]),
+        real("python3", "python3", &["-c", PYTHON_MIX]),
+        real("perl", "perl", &["-e", PERL_MIX]),
+        real("git_log", "git", &["-C", &repository, "log", "--stat", "-n", "50"]),
+        real("git_grep", "git", &["-C", &repository, "grep", "-c", "-I", "expect"]),
+        real("sqlite3", "sqlite3", &[":memory:", SQL_MIX]),
+        real("node", "node", &["-e", NODE_MIX]),
+        real(
+            "awk",
+            "awk",
+            &["BEGIN { for (i = 0; i < 50000; i++) a[i % 999] = a[i % 999] i; n = 0; for (k in a) n += length(a[k]); print n }"],
+        ),
+        real("sort", "sort", &["--parallel=4", "-u", "/etc/services", "/etc/passwd"]),
+        real("tar", "tar", &["--sort=name", "--mtime=@0", "-cf", "-", "-C", &repository, "ffi-tests"]),
+        real("xz", "sh", &["-c", "seq 1 200000 | xz -T2 -c | xz -dc | cksum"]),
+        real(
+            "cc",
+            "cc",
+            &["-O2", "-S", "-o", "-", &include, "-D_GNU_SOURCE", &source.replace("std_containers.cpp", "producer_consumer.c")],
+        ),
+        real("c++", "c++", &["-O1", "-std=c++17", "-S", "-o", "-", &include, &source]),
+    ]
+}
+
+fn compare(real: &Real) -> Result<(), String> {
+    let plain = run::run(run::command(real.program).args(&real.arguments), 60)?;
+    let ours = run::run(run::preloaded(real.program)?.args(&real.arguments), 60)?;
+    plain.clean().map_err(|error| format!("fails without the allocator too: {error}"))?;
+    ours.clean()?;
+    if ours.stdout != plain.stdout || ours.stderr != plain.stderr {
+        return Err(format!("output differs\n{ours}\n--- without the allocator\n{plain}"));
+    }
+    let mut reported = run::preloaded(real.program)?;
+    reported.args(&real.arguments).env("SPANDREL_DIAG", "1");
+    let reported = run::run(&mut reported, 60)?;
+    reported.clean()?;
+    if reported.stdout == plain.stdout { Ok(()) } else { Err(format!("the report changed the output\n{reported}")) }
+}
+
+fn with_settings(settings: &[(&str, &str)], program: &str, arguments: &[&str]) -> Result<Outcome, String> {
+    let mut command = run::preloaded(program)?;
+    command.args(arguments).envs(settings.iter().copied());
+    run::run(&mut command, 60)
+}
+
+fn python_range_is_proved() -> Result<(), String> {
+    let outcome = with_settings(&[("SPANDREL_DIAG", "1")], "python3", &["-c", PYTHON_SIZES])?;
+    outcome.clean()?;
+    let report = diag::parse(&outcome.stderr)?;
+    let range = &report.range;
+    // 785 bytes objects carry a header of 33 bytes; those of at most 512 bytes come from python's own arenas.
+    if !range.proved || range.sizes != (256, 1040) || range.calls < 400 || range.libc != 0 {
+        return Err(format!("{range:?}\n{outcome}"));
+    }
+    let libc = report.lane("libc").calls;
+    let reasons: u64 =
+        ["init_wait", "recursion", "force_libc", "exiting", "exhausted"].map(|name| report.reason(name)).iter().sum();
+    if libc == reasons { Ok(()) } else { Err(format!("{libc} calls to libc, {reasons} reasons\n{outcome}")) }
+}
+
+fn range_can_be_chosen() -> Result<(), String> {
+    let settings = [("SPANDREL_DIAG", "1"), ("SPANDREL_DIAG_RANGE", "2000-3000"), ("PYTHONMALLOC", "malloc")];
+    let outcome = with_settings(&settings, "python3", &["-c", "x=[bytes(2500) for _ in range(12345)]"])?;
+    outcome.clean()?;
+    let range = diag::parse(&outcome.stderr)?.range;
+    let right = range.sizes == (2000, 3000) && range.proved && (12345..20000).contains(&range.calls);
+    if right { Ok(()) } else { Err(format!("{range:?}\n{outcome}")) }
+}
+
+fn everything_goes_to_libc_when_forced() -> Result<(), String> {
+    let settings = [("SPANDREL_DIAG", "1"), ("SPANDREL_FORCE_LIBC", "1")];
+    let outcome = with_settings(&settings, "perl", &["-e", PERL_MIX])?;
+    outcome.clean()?;
+    let report = diag::parse(&outcome.stderr)?;
+    let ours: u64 = ["small", "large", "direct"].map(|lane| report.lane(lane).calls + report.freed(lane)).iter().sum();
+    let (libc, forced) = (report.lane("libc").calls, report.reason("force_libc"));
+    let right = ours == 0 && libc > 1000 && forced > 1000 && !report.range.proved && report.freed("libc") > 0;
+    if right { Ok(()) } else { Err(format!("{ours} calls served by the library, {libc} by libc, {forced} forced\n{outcome}")) }
+}
+
+fn nothing_is_printed_unasked() -> Result<(), String> {
+    let outcome = with_settings(&[], "true", &[])?;
+    if outcome.stderr.is_empty() && outcome.end == End::Exit(0) { Ok(()) } else { Err(outcome.to_string()) }
+}
+
+fn stats_are_printed_at_exit() -> Result<(), String> {
+    let outcome = with_settings(&[("SPANDREL_STATS", "1")], "perl", &["-e", "print 'x' x 10"])?;
+    let right = outcome.end == End::Exit(0) && outcome.stdout == "xxxxxxxxxx" && outcome.stderr.len() > 20;
+    if right { Ok(()) } else { Err(outcome.to_string()) }
+}
+
+/// Values each option refuses.
+const MALFORMED: [(&str, &[&str]); 8] = [
+    ("SPANDREL_FORCE_LIBC", &["yes", "2", "-1", "01", "1 "]),
+    ("SPANDREL_DIAG", &["on", "11"]),
+    ("SPANDREL_DIAG_RANGE", &["256", "1040-256", "a-b", "1-", "-5", "256-1040-2000", "1-99999999999999999999999"]),
+    ("SPANDREL_ON_ERROR", &["die", "Abort", "abort,report"]),
+    ("SPANDREL_PURGE_DELAY", &["soon", "-1", "1.5", "99999999999999999999", "500ms"]),
+    ("SPANDREL_RESERVE", &["1X", "G", "1TT", "-1G", "99999999999T"]),
+    ("SPANDREL_BIN_BYTES", &["many", "64 K", "1e3"]),
+    ("SPANDREL_STATS", &["true", "7"]),
+];
+
+/// One line naming the option and what it takes; the program runs as if the option were not set.
+fn malformed(option: &str, values: &[&str]) -> Result<(), String> {
+    for value in values {
+        let outcome = with_settings(&[(option, value)], "sh", &["-c", "echo works"])?;
+        let lines = outcome.diagnostics();
+        let right = lines.len() == 1
+            && lines[0].code == "ALLOCATOR_BAD_OPTION"
+            && lines[0].text.contains(option)
+            && lines[0].text.len() > option.len() + 5;
+        let right = right && outcome.stderr.lines().count() == 1;
+        if !right || outcome.stdout != "works\n" || outcome.end != End::Exit(0) {
+            return Err(format!("{option}={value}\n{outcome}"));
+        }
+    }
+    Ok(())
+}
+
+/// Values that must be taken without a word.
+fn well_formed() -> Result<(), String> {
+    let good = [
+        ("SPANDREL_DIAG_RANGE", "0-8"),
+        ("SPANDREL_ON_ERROR", "ignore"),
+        ("SPANDREL_PURGE_DELAY", "0"),
+        ("SPANDREL_PURGE_DELAY", "never"),
+        ("SPANDREL_RESERVE", "64M"),
+        ("SPANDREL_RESERVE", "2T"),
+        ("SPANDREL_RESERVE", "8G"),
+        ("SPANDREL_BIN_BYTES", "4K"),
+        ("SPANDREL_BIN_BYTES", "1M"),
+        ("SPANDREL_FORCE_LIBC", "0"),
+        ("SPANDREL_STATS", "0"),
+        ("SPANDREL_DIAG", "0"),
+    ];
+    for setting in good {
+        let outcome = with_settings(&[setting], "sh", &["-c", "echo works | cat"])?;
+        if !outcome.stderr.is_empty() || outcome.stdout != "works\n" {
+            return Err(format!("{setting:?}\n{outcome}"));
+        }
+    }
+    Ok(())
+}
+
+/// All of them at once: one line each, and still the program works.
+fn all_malformed_together() -> Result<(), String> {
+    let settings: Vec<_> = MALFORMED.iter().map(|(option, values)| (*option, values[0])).collect();
+    let outcome = with_settings(&settings, "python3", &["-c", "print('works')"])?;
+    let named = |option: &str| {
+        outcome
+            .diagnostics()
+            .iter()
+            .filter(|line| {
+                line.text.contains(&format!("{option}="))
+                    || line.text.split(|c: char| !(c.is_ascii_uppercase() || c == '_')).any(|word| word == option)
+            })
+            .count()
+            == 1
+    };
+    let right = outcome.diagnostics().len() == settings.len() && settings.iter().all(|(option, _)| named(option));
+    if right && outcome.stdout == "works\n" { Ok(()) } else { Err(outcome.to_string()) }
+}
+
+/// Why a set-user-id program cannot be made here.
+fn secure_obstacle() -> Option<String> {
+    // SAFETY: geteuid has no preconditions.
+    let user = unsafe { libc::geteuid() };
+    if user != 0 {
+        return Some("needs root".to_owned());
+    }
+    paths::find_program("setpriv").is_none().then(|| "setpriv is not installed".to_owned())
+}
+
+/// Leaves nothing set-user-id behind.
+struct SecureCopy(PathBuf);
+
+impl Drop for SecureCopy {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            eprintln!("{}: {error}", self.0.display());
+        }
+    }
+}
+
+/// A program linked with the static library, set-user-id root, started by nobody: the environment must mean nothing to it.
+fn environment_is_ignored_when_secure() -> Result<(), String> {
+    let folder = std::env::temp_dir().join(format!("spandrel-secure-{}", std::process::id()));
+    fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    let guard = SecureCopy(folder);
+    let source = harness::build::Source::new(paths::program_source("workload.c"));
+    let built = harness::build::program(&source, harness::header::Variant::Static)?;
+    let (plain, secure) = (guard.0.join("plain"), guard.0.join("secure"));
+    for (path, mode) in [(&guard.0, 0o755), (&plain, 0o755), (&secure, 0o4755)] {
+        if path != &guard.0 {
+            fs::copy(&built, path).map_err(|error| error.to_string())?;
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(|error| error.to_string())?;
+    }
+    let as_nobody = |program: &PathBuf| -> Result<Outcome, String> {
+        let mut command: Command = run::command("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(program).args(["1", "1"]);
+        command.env("SPANDREL_DIAG", "1").env("SPANDREL_ON_ERROR", "nonsense");
+        run::run(&mut command, 30)
+    };
+    let open = as_nobody(&plain)?;
+    if open.diagnostics().len() != 1 || diag::parse(&open.stderr).is_err() {
+        return Err(format!("the plain copy should have obeyed the environment\n{open}"));
+    }
+    let closed = as_nobody(&secure)?;
+    let silent = closed.end == End::Exit(0) && closed.stderr.is_empty() && closed.stdout == "done\n";
+    if silent { Ok(()) } else { Err(format!("AT_SECURE did not silence the environment\n{closed}")) }
+}
+
+fn main() -> ExitCode {
+    let absent = |program: &str| paths::find_program(program).is_none().then(|| format!("{program} is not installed"));
+    let compared = reals()
+        .into_iter()
+        .map(|real| -> Trial { case_if(absent(real.program), &format!("same_output_{}", real.name), move || compare(&real)) });
+    let refused = MALFORMED.map(|(option, values)| case(&format!("malformed_{option}"), move || malformed(option, values)));
+    let mut cases: Vec<Trial> = compared.chain(refused).collect();
+    cases.extend([
+        case_if(absent("python3"), "python_range_is_proved", python_range_is_proved),
+        case_if(absent("python3"), "range_can_be_chosen", range_can_be_chosen),
+        case_if(absent("perl"), "everything_goes_to_libc_when_forced", everything_goes_to_libc_when_forced),
+        case("nothing_is_printed_unasked", nothing_is_printed_unasked),
+        case_if(absent("perl"), "stats_are_printed_at_exit", stats_are_printed_at_exit),
+        case("well_formed_options", well_formed),
+        case_if(absent("python3"), "all_malformed_together", all_malformed_together),
+        case_if(secure_obstacle(), "environment_is_ignored_when_secure", environment_is_ignored_when_secure),
+    ]);
+    run_cases(cases, false)
+}

@@ -1,0 +1,45 @@
+//! Storms of threads too big for one small program: none may hang, corrupt, or grow without bound.
+
+use std::process::ExitCode;
+
+use harness::programs::{Program, bounded};
+use harness::suite::{case, main as run_cases};
+
+fn storm(kind: &'static str, count: &'static str) -> Program<'static> {
+    Program { file: "thread_storm.c", arguments: Box::leak(Box::new([kind, count])), environment: &[], timeout: 60 }
+}
+
+fn main() -> ExitCode {
+    let cases = vec![
+        case("detached_5000", || storm("detached", "5000").run_clean().map(drop)),
+        case("crowd_500", || storm("crowd", "500").run_clean().map(drop)),
+        case("relay_keeps_memory_bounded", || bounded(&storm("relay", "100").run_clean()?, 16 * 1024)),
+        case("funnel_keeps_memory_bounded", || bounded(&storm("funnel", "4").run_clean()?, 16 * 1024)),
+        case("idle_threads_hold_little", || bounded(&storm("idle", "50").run_clean()?, 2 * 1024)),
+        case("crowd_without_purge_delay", || {
+            Program { environment: &[("SPANDREL_PURGE_DELAY", "0")], ..storm("crowd", "200") }.run_clean().map(drop)
+        }),
+        case("relay_with_tiny_bins", || {
+            Program { environment: &[("SPANDREL_BIN_BYTES", "1K")], ..storm("relay", "30") }.run_clean().map(drop)
+        }),
+        case("crowd_on_libc", || {
+            Program { environment: &[("SPANDREL_FORCE_LIBC", "1")], ..storm("crowd", "200") }.run_clean().map(drop)
+        }),
+        case("diag_counts_every_thread", diag_counts_every_thread),
+    ];
+    run_cases(cases, false)
+}
+
+/// 200 threads make at least 50 allocations each, all of which the report must know, ended threads or not.
+fn diag_counts_every_thread() -> Result<(), String> {
+    let outcome = Program { environment: &[("SPANDREL_DIAG", "1")], ..storm("crowd", "200") }.run_clean()?;
+    let report = harness::diag::parse(&outcome.stderr)?;
+    let (calls, freed) = (report.lane("small").calls, report.freed("small"));
+    if calls < 200 * 450 || freed < 200 * 450 {
+        return Err(format!("only {calls} calls and {freed} frees counted\n{outcome}"));
+    }
+    if report.reason("recursion") > 0 || report.reason("exhausted") > 0 {
+        return Err(format!("calls fell through to libc\n{outcome}"));
+    }
+    Ok(())
+}
