@@ -6,7 +6,7 @@
 //! Knows: five system calls and the entry stack of x86-64 Linux. Must not know: std, libc, what it measures. A new program inherits the peak
 //! memory of the process that started it, so the starter has to be smaller than everything measured: this one is a few pages,
 //! and being static it takes no notice of an `LD_PRELOAD` meant for its child.
-#![no_std]
+#![cfg_attr(not(test), no_std)]
 #![no_main]
 #![expect(unsafe_code, reason = "entry point and raw system calls")]
 
@@ -99,13 +99,15 @@ unsafe extern "C" fn start(stack: *const usize) -> ! {
     if count < 3 {
         exit(USAGE_ERROR);
     }
-    // SAFETY: the argument pointers follow the count, a null, the environment.
+    // SAFETY: the argument pointers follow the count, then a null, then the environment.
     let arguments = unsafe { stack.add(1) };
-    // SAFETY: within the argument pointers, as count >= 3.
-    let result = unsafe { *arguments.add(1) };
+    // SAFETY: there are at least three arguments.
+    let result_at = unsafe { arguments.add(1) };
+    // SAFETY: as above.
+    let result = unsafe { *result_at };
     // SAFETY: as above.
     let command = unsafe { arguments.add(2) };
-    // SAFETY: as above; one null follows the arguments.
+    // SAFETY: one null follows the arguments.
     let environment = unsafe { arguments.add(count + 1) };
 
     // SAFETY: fork has no arguments.
@@ -161,6 +163,7 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mut u8
     to
 }
 
+#[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     exit(USAGE_ERROR)

@@ -1,0 +1,63 @@
+# Spandrel. `make help` lists the targets.
+CARGO ?= cargo
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+LIBRARY = $(TARGET)/release/libspandrel.so
+DEV = $(CARGO) run --quiet --package spandrel-tools --bin spandrel-dev --
+# Instructions per malloc + free: 16 bytes, 500 bytes, mix in 256 slots, mix in 8192 slots
+LIMITS = 30,30,32,32
+
+.DEFAULT_GOAL := build
+.PHONY: build demo test check install uninstall startup instructions header docs self-host format clean help
+
+build: ## Build libspandrel.so and libspandrel.a
+	$(CARGO) build --release
+	@scripts/listing $(LIBRARY) $(TARGET)/listing.txt
+
+demo: build ## Run real programs with and without the preload and compare
+	@scripts/demo
+
+test: build ## Run all tests and print how many passed
+	@scripts/test
+
+check: build ## Check format, lints, layers, symbols, header and docs
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --exclude spandrel --all-targets -- --deny warnings
+	$(CARGO) clippy --package spandrel -- --deny warnings
+	$(DEV) layers
+	$(DEV) symbols
+	$(DEV) header --check
+	$(DEV) docs --check
+	@echo "check: everything is in order"
+
+install: build ## Install library, header, man page, pkg-config and CMake files (PREFIX, LIBDIR, DESTDIR)
+	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' scripts/install install $(TARGET)/release
+
+uninstall: ## Remove what install put there (same PREFIX, LIBDIR, DESTDIR)
+	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' scripts/install uninstall
+
+startup: build ## Compare /bin/true with and without the preload over 200 interleaved runs
+	$(CARGO) build --quiet --package spandrel-tools
+	@$(DEV) measure --runs 200 --max-ratio 1.1 --max-extra-kib 1024 /bin/true
+
+instructions: build ## Count the instructions of the hit path (needs valgrind)
+	@$(CARGO) run --quiet --package spandrel-benches --bin instructions -- --limits $(LIMITS)
+
+header: ## Generate include/spandrel.h
+	@$(DEV) header
+
+docs: ## Generate docs/options.md and docs/diagnostics.md
+	@$(DEV) docs
+
+self-host: build ## Build and test this project under its own preload
+	@scripts/self-host $(LIBRARY)
+
+format: ## Format the sources
+	$(CARGO) fmt --all
+
+clean: ## Remove everything that was built
+	$(CARGO) clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
