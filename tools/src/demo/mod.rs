@@ -45,6 +45,9 @@ const FEWEST: usize = 10;
 pub fn run(request: &Request) -> Result<()> {
     let wanted = |program: &&Program| request.only.is_empty() || request.only.iter().any(|name| name == program.name);
     let selected: Vec<&Program> = programs::ALL.iter().filter(wanted).collect();
+    if let Some(name) = request.only.iter().find(|name| programs::ALL.iter().all(|program| program.name != **name)) {
+        bail!("there is no program {name:?}");
+    }
     if request.missing {
         for program in selected.iter().filter(|program| !program.missing().is_empty()) {
             println!("{}", program.packages.join(" "));

@@ -72,7 +72,9 @@ fn check(sources: &Path, files: &[PathBuf]) -> Result<Vec<Finding>> {
 }
 
 fn check_text(text: &str, found: &mut impl FnMut(usize, String)) {
-    if !text.starts_with("//!") {
+    // Attributes of the whole file may stand above.
+    let first = text.lines().find(|line| !line.starts_with("#![")).unwrap_or_default();
+    if !first.starts_with("//!") {
         found(1, "does not open with `//!`".to_owned());
     }
     let lines = text.lines().count();

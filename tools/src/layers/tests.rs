@@ -65,6 +65,9 @@ fn unknown_folders_are_forbidden() {
 #[test]
 fn a_file_opens_with_its_documentation() {
     assert_eq!(raw_findings("base/a.rs", "// no\n"), ["base/a.rs:1: does not open with `//!`"]);
+    assert_eq!(raw_findings("base/a.rs", "use core::fmt;\n//! late\n").len(), 2);
+    assert_eq!(raw_findings("base/a.rs", ""), ["base/a.rs:1: does not open with `//!`"]);
+    assert_eq!(raw_findings("base/a.rs", "#![expect(unsafe_code, reason = \"x\")]\n//! A file.\n"), [""; 0]);
 }
 
 #[test]
