@@ -15,6 +15,7 @@
 // expect: exit 0
 // variants: preload linked static
 #include "check.h"
+#include "spandrel_weak.h"
 
 #define COUNT 20000
 
@@ -31,5 +32,6 @@ int main(int argc, char **argv) {
     free(opaque(stale));
     // One in eight stayed alive until now, so that the spans did too.
     for (int i = 0; i < COUNT; i++) if (i % 8 == 0) free(others[i]);
+    spandrel_collect(true);
     return 0;
 }

@@ -50,8 +50,8 @@ fn shell_forks() -> Result<(), String> {
 fn main() -> ExitCode {
     let no_python = paths::find_program("python3").is_none().then(|| "python3 is not installed".to_owned());
     let cases = vec![
-        case("tree_deep", || tree(&["5", "2", "3"])),
-        case("tree_wide", || tree(&["1", "150", "8"])),
+        case("tree_deep", || tree(&["4", "2", "3"])),
+        case("tree_wide", || tree(&["1", "40", "8"])),
         case("chain_keeps_memory_bounded", || bounded(&CHAIN.run_clean()?, 40 * 1024)),
         case("chain_under_purge", || Program { environment: &[("SPANDREL_PURGE_DELAY", "0")], ..CHAIN }.run_clean().map(drop)),
         case("chain_on_libc", || Program { environment: &[("SPANDREL_FORCE_LIBC", "1")], ..CHAIN }.run_clean().map(drop)),

@@ -15,7 +15,7 @@ use crate::header::Variant;
 use crate::paths;
 
 /// Flags that keep the compiler from reasoning allocation calls away.
-const COMMON: [&str; 6] = ["-O1", "-g", "-fno-builtin", "-Wall", "-Wextra", "-D_GNU_SOURCE"];
+const COMMON: [&str; 7] = ["-O1", "-g", "-fno-builtin", "-Wall", "-Wextra", "-Wno-use-after-free", "-D_GNU_SOURCE"];
 
 /// A program's source with what it needs beyond the common flags.
 #[derive(Clone, Debug)]
