@@ -158,8 +158,13 @@ impl Running {
         Ok(Outcome { end, cpu, peak_kib, stdout: read("stdout")?, stderr: read("stderr")? })
     }
 
-    /// Kills the command and its children.
-    pub fn kill(&mut self) {
+    /// Kills the command and returns what it had complained about.
+    pub fn abandon(mut self) -> String {
+        self.kill();
+        fs::read(self.scratch.join("stderr")).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
+    }
+
+    fn kill(&mut self) {
         if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process_group(group, Signal::KILL);
         }

@@ -141,10 +141,7 @@ impl Session<'_> {
             .and_then(|()| clients.iter().map(|client| self.client(client, port)).collect::<Result<String>>());
         match talked {
             Ok(output) => Ok((running.wait()?, output)),
-            Err(error) => {
-                running.kill();
-                Err(error)
-            }
+            Err(error) => Err(error.context(format!("the server said {:?}", last_lines(&running.abandon())))),
         }
     }
 
@@ -178,8 +175,7 @@ impl Run {
     fn add(&mut self, outcome: &Outcome, heard: &str, server: bool) -> Result<()> {
         let complaints = String::from_utf8_lossy(&outcome.stderr);
         if outcome.end != End::Code(0) {
-            let last: Vec<&str> = complaints.lines().rev().filter(|line| !diag::is_report(line)).take(3).collect();
-            bail!("ended with {:?}: {}", outcome.end, last.into_iter().rev().collect::<Vec<_>>().join(" / "));
+            bail!("ended with {:?}: {}", outcome.end, last_lines(&complaints));
         }
         if let Some(line) = complaints.lines().find(|line| line.starts_with("spandrel: ") && !diag::is_report(line)) {
             bail!("{line}");
@@ -193,6 +189,12 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// The end of what a program complained about, on one line.
+fn last_lines(complaints: &str) -> String {
+    let lines: Vec<&str> = complaints.lines().filter(|line| !diag::is_report(line)).collect();
+    lines[lines.len().saturating_sub(3)..].join(" / ")
 }
 
 /// Where two runs differ, if they do.
