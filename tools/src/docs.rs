@@ -1,15 +1,19 @@
-//! Generates the reference pages from the tables of the library.
+//! Generates the reference pages, and the options in the man page, from the tables of the library.
 //!
-//! Knows: Markdown and the shape of the tables. Must not know: what an option does.
+//! Knows: Markdown, roff and the shape of the tables. Must not know: what an option does.
 
 use crate::repo;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use spandrel::config::{OPTIONS, OptionInfo};
 use spandrel::diag::{CODES, CodeInfo};
 use std::fmt::Write;
+use std::fs;
 use std::path::Path;
 
 const REMEDY: &str = "make docs";
+const MAN_PAGE: &str = "scripts/packaging/spandrel.7.in";
+const MAN_BEGIN: &str = ".\\\" options begin\n";
+const MAN_END: &str = ".\\\" options end\n";
 
 /// Writes the pages, or checks that they are fresh.
 ///
@@ -17,7 +21,36 @@ const REMEDY: &str = "make docs";
 /// When a page is stale or cannot be written.
 pub fn run(root: &Path, check: bool) -> Result<()> {
     repo::write_or_check(&root.join("docs/options.md"), &options(OPTIONS), check, REMEDY)?;
-    repo::write_or_check(&root.join("docs/diagnostics.md"), &diagnostics(CODES), check, REMEDY)
+    repo::write_or_check(&root.join("docs/diagnostics.md"), &diagnostics(CODES), check, REMEDY)?;
+    let page = root.join(MAN_PAGE);
+    let text = fs::read_to_string(&page).with_context(|| format!("cannot read {MAN_PAGE}"))?;
+    repo::write_or_check(&page, &man_page(&text, OPTIONS)?, check, REMEDY)
+}
+
+/// The man page with the options between its two marks replaced.
+fn man_page(page: &str, options: &[OptionInfo]) -> Result<String> {
+    let (before, rest) = page.split_once(MAN_BEGIN).context("the man page has no begin mark")?;
+    let (_, after) = rest.split_once(MAN_END).context("the man page has no end mark")?;
+    let mut text = format!("{before}{MAN_BEGIN}");
+    for option in options {
+        let _ = writeln!(
+            text,
+            ".TP\n.B {}\n{}\nAccepted: {}. Default: {}.",
+            option.name,
+            roff(option.help),
+            roff(option.kind),
+            roff(option.default)
+        );
+    }
+    text.push_str(MAN_END);
+    text.push_str(after);
+    Ok(text)
+}
+
+/// Markdown's quotes dropped, roff's own signs escaped.
+fn roff(text: &str) -> String {
+    let text = text.replace('`', "").replace('\\', "\\e").replace('-', "\\-");
+    if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
 }
 
 fn options(options: &[OptionInfo]) -> String {
@@ -29,14 +62,8 @@ fn options(options: &[OptionInfo]) -> String {
          | Variable | Accepted | Default | Effect |\n|---|---|---|---|\n",
     );
     for option in options {
-        let _ = writeln!(
-            text,
-            "| `{}` | `{}` | `{}` | {} |",
-            option.name,
-            cell(option.kind),
-            cell(option.default),
-            cell(option.help)
-        );
+        let _ =
+            writeln!(text, "| `{}` | {} | `{}` | {} |", option.name, cell(option.kind), cell(option.default), cell(option.help));
     }
     text
 }
@@ -65,7 +92,16 @@ mod tests {
     #[test]
     fn options_become_rows() {
         let page = options(&[OptionInfo { name: "SPANDREL_X", kind: "0|1", default: "0", help: "does x" }]);
-        assert!(page.ends_with("| `SPANDREL_X` | `0\\|1` | `0` | does x |\n"), "{page}");
+        assert!(page.ends_with("| `SPANDREL_X` | 0\\|1 | `0` | does x |\n"), "{page}");
+    }
+
+    #[test]
+    fn options_reach_the_man_page_between_the_marks() {
+        let page = format!("before\n{MAN_BEGIN}old\n{MAN_END}after\n");
+        let option = OptionInfo { name: "SPANDREL_X", kind: "0-1", default: "0", help: "`x` is done." };
+        let expected = ".TP\n.B SPANDREL_X\nx is done.\nAccepted: 0\\-1. Default: 0.\n";
+        assert_eq!(man_page(&page, &[option]).unwrap(), format!("before\n{MAN_BEGIN}{expected}{MAN_END}after\n"));
+        assert!(man_page("no marks", &[]).is_err());
     }
 
     #[test]
