@@ -44,7 +44,7 @@ fn config() -> Config {
         include_guard: Some("SPANDREL_H".to_owned()),
         cpp_compat: true,
         documentation: true,
-        documentation_style: DocumentationStyle::C,
+        documentation_style: DocumentationStyle::Doxy,
         documentation_length: DocumentationLength::Full,
         no_includes: true,
         sys_includes: vec!["stdbool.h".to_owned(), "stddef.h".to_owned(), "stdint.h".to_owned()],
