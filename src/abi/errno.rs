@@ -1,0 +1,15 @@
+//! errno, which only this layer sets.
+
+use crate::sys::libc::set_errno;
+
+/// Null, with errno set.
+#[cold]
+pub(super) fn fail<T>(error: i32) -> *mut T {
+    set_errno(error);
+    core::ptr::null_mut()
+}
+
+/// `block`, or ENOMEM where it is null.
+pub(super) fn or_out_of_memory(block: *mut u8) -> *mut u8 {
+    if block.is_null() { fail(libc::ENOMEM) } else { block }
+}

@@ -1,0 +1,136 @@
+#![expect(unsafe_code, reason = "exports C functions")]
+//! What malloc's own interface cannot say: `include/spandrel.h` is made from this file.
+
+use core::ffi::{c_char, c_int, c_void};
+
+use super::errno;
+use super::family::malloc_slow;
+use crate::base::class::Class;
+use crate::base::lane::Lane;
+use crate::base::units::round_up;
+use crate::runtime::{self, gate};
+
+/// Served by a block of a size class (0 to 32 KiB).
+pub const SPANDREL_LANE_SMALL: c_int = 0;
+/// Served by a run of regions (above, to 32 MiB).
+pub const SPANDREL_LANE_LARGE: c_int = 1;
+/// Served by a mapping of its own (above, to PTRDIFF_MAX).
+pub const SPANDREL_LANE_DIRECT: c_int = 2;
+/// Served by libc's allocator, or unknown.
+pub const SPANDREL_LANE_LIBC: c_int = 3;
+/// Refused: no object can be that large.
+pub const SPANDREL_LANE_REFUSED: c_int = 4;
+
+/// Figures of the allocator at one moment. Sizes are in bytes. Other threads go on while they are taken; in a quiet process they
+/// are exact.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct spandrel_stats {
+    /// Blocks that the program holds, by the size of the block.
+    pub live_bytes: usize,
+    /// Address space in use for blocks, free or not.
+    pub obtained_bytes: usize,
+    /// Free blocks in threads' bins.
+    pub binned_bytes: usize,
+    /// Free blocks in transfer caches, at most.
+    pub cached_bytes: usize,
+    /// Free runs whose pages the kernel has not got back yet.
+    pub dirty_bytes: usize,
+    /// The allocator's own structures.
+    pub metadata_bytes: usize,
+    /// Live large blocks.
+    pub large_blocks: usize,
+    /// Live direct mappings.
+    pub direct_blocks: usize,
+    /// Threads that have a heap.
+    pub heaps: usize,
+    /// Bytes given back to the kernel so far.
+    pub purged_bytes: usize,
+}
+
+/// True if this process's malloc is served by Spandrel: preloaded or linked, and not sent to libc by SPANDREL_FORCE_LIBC.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_is_active() -> bool {
+    runtime::is_active()
+}
+
+/// The version, as "major.minor.patch".
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_version() -> *const c_char {
+    const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
+    VERSION.as_ptr().cast()
+}
+
+/// The lane (SPANDREL_LANE_...) that serves requests of `size` bytes.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_lane_of_size(size: usize) -> c_int {
+    let lane = Lane::of_size(size);
+    if lane == Lane::Refused || runtime::is_active() { lane as c_int } else { SPANDREL_LANE_LIBC }
+}
+
+/// The lane (SPANDREL_LANE_...) that `pointer`, an address in a live block, is from; SPANDREL_LANE_LIBC for all that is not
+/// Spandrel's.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_lane_of_pointer(pointer: *const c_void) -> c_int {
+    runtime::lane_of_pointer(pointer.addr()) as c_int
+}
+
+/// The bytes that malloc(size) would make usable; 0 for a size that is refused.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_good_size(size: usize) -> usize {
+    match (Lane::of_size(size), Class::of_size(size)) {
+        (Lane::Refused, _) => 0,
+        (_, Some(class)) => class.size(),
+        _ => round_up(size, runtime::page_bytes()).unwrap_or(0),
+    }
+}
+
+/// As malloc(size), and stores the bytes that may be used in `*usable` (if that is not NULL); 0 where NULL is returned.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spandrel_alloc_at_least(size: usize, usable: *mut usize) -> *mut c_void {
+    let block = gate::malloc(size, malloc_slow);
+    let bytes = if block.is_null() { 0 } else { runtime::usable_size(block) };
+    if !usable.is_null() {
+        // SAFETY: the caller passes NULL or a writable place.
+        unsafe { usable.write(bytes) };
+    }
+    block.cast()
+}
+
+/// Gives back what the calling thread's heap holds without need; with `everything` also what threads share, down to the pages.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_collect(everything: bool) {
+    runtime::collect(everything);
+}
+
+/// Bytes of free runs whose pages the kernel has not got back yet.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_resident_bytes() -> usize {
+    runtime::retained_bytes()
+}
+
+/// Fills the first `struct_size` bytes of `*stats`; false, and errno EINVAL, if `stats` is NULL or `struct_size` is larger than
+/// this version's structure.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spandrel_stats(stats: *mut spandrel_stats, struct_size: usize) -> bool {
+    if stats.is_null() || struct_size > size_of::<spandrel_stats>() {
+        errno::fail::<c_void>(libc::EINVAL);
+        return false;
+    }
+    let snapshot = runtime::snapshot();
+    let filled = spandrel_stats {
+        live_bytes: snapshot.live(),
+        obtained_bytes: snapshot.obtained(),
+        binned_bytes: snapshot.binned,
+        cached_bytes: snapshot.central.cached,
+        dirty_bytes: snapshot.pages.dirty,
+        metadata_bytes: snapshot.pages.metadata,
+        large_blocks: snapshot.central.large_blocks,
+        direct_blocks: snapshot.central.direct_blocks,
+        heaps: snapshot.heaps,
+        purged_bytes: snapshot.pages.purged,
+    };
+    // SAFETY: the caller says that `struct_size` bytes are writable there.
+    unsafe { (&raw const filled).cast::<u8>().copy_to_nonoverlapping(stats.cast(), struct_size) };
+    true
+}

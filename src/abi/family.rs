@@ -1,0 +1,112 @@
+#![expect(unsafe_code, reason = "exports C functions")]
+//! The malloc family proper, as ISO C, POSIX and glibc 2.42 define it.
+
+use core::ffi::c_void;
+
+use super::errno;
+use crate::runtime::{self, FreeSize, Request, Resized, gate};
+
+/// Up to this many bytes calloc takes the hit path and fills with zeroes itself; above, the lanes know what is zero already.
+const CALLOC_HIT_MAX: usize = 32 << 10;
+
+/// malloc where the hit path failed: sets errno.
+#[cold]
+#[inline(never)]
+pub(super) fn malloc_slow(size: usize) -> *mut u8 {
+    errno::or_out_of_memory(runtime::alloc(Request { size, align: 1, zero: false }))
+}
+
+/// free where the hit path failed.
+#[cold]
+#[inline(never)]
+pub(super) fn free_slow(block: *mut u8) {
+    runtime::free(block);
+}
+
+/// A block of at least `size` bytes; null and ENOMEM where that cannot be. Zero bytes get a block of their own.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn malloc(size: usize) -> *mut c_void {
+    gate::malloc(size, malloc_slow).cast()
+}
+
+/// Frees a block; null is nothing. Keeps errno.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn free(block: *mut c_void) {
+    gate::free(block.cast(), free_slow);
+}
+
+/// `free` by its old name.
+#[unsafe(no_mangle)]
+extern "C" fn cfree(block: *mut c_void) {
+    gate::free(block.cast(), free_slow);
+}
+
+/// A zeroed block of `count` times `size` bytes; null and ENOMEM where that cannot be or overflows.
+#[unsafe(no_mangle)]
+extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
+    let Some(bytes) = count.checked_mul(size) else {
+        return errno::or_out_of_memory(core::ptr::null_mut()).cast();
+    };
+    if bytes <= CALLOC_HIT_MAX {
+        let block = gate::malloc(bytes, malloc_slow);
+        if !block.is_null() {
+            // SAFETY: the block has that many bytes and is nobody's yet.
+            unsafe { block.write_bytes(0, bytes) };
+        }
+        return block.cast();
+    }
+    errno::or_out_of_memory(runtime::alloc(Request { size: bytes, align: 1, zero: true })).cast()
+}
+
+/// Makes `block` hold `size` bytes, moving it if need be. Null allocates; zero bytes free and return null. On failure null, errno,
+/// and the block stays as it was.
+#[unsafe(no_mangle)]
+extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
+    if block.is_null() {
+        return malloc(size);
+    }
+    if size == 0 {
+        free(block);
+        return core::ptr::null_mut();
+    }
+    match runtime::realloc(block.cast(), size) {
+        Resized::At(moved) => moved.cast(),
+        Resized::OutOfMemory => errno::fail(libc::ENOMEM),
+        Resized::Misused => errno::fail(libc::EINVAL),
+    }
+}
+
+/// `realloc` of `count` times `size` bytes; null and ENOMEM on overflow.
+#[unsafe(no_mangle)]
+extern "C" fn reallocarray(block: *mut c_void, count: usize, size: usize) -> *mut c_void {
+    match count.checked_mul(size) {
+        Some(bytes) => realloc(block, bytes),
+        None => errno::fail(libc::ENOMEM),
+    }
+}
+
+/// The bytes of a block that may be used: at least those asked for, the same at every call. 0 for null.
+#[unsafe(no_mangle)]
+extern "C" fn malloc_usable_size(block: *mut c_void) -> usize {
+    if block.is_null() { 0 } else { runtime::usable_size(block.cast()) }
+}
+
+/// C23's `free_sized`: frees a block of malloc, calloc or realloc that was asked for with `size` bytes.
+#[unsafe(no_mangle)]
+extern "C" fn free_sized(block: *mut c_void, size: usize) {
+    free_checked(block, FreeSize { size, align: 1 });
+}
+
+/// C23's `free_aligned_sized`: frees a block of aligned_alloc that was asked for with `align` and `size`.
+#[unsafe(no_mangle)]
+extern "C" fn free_aligned_sized(block: *mut c_void, align: usize, size: usize) {
+    free_checked(block, FreeSize { size, align });
+}
+
+/// Frees a block whose size the caller names.
+#[inline]
+pub(super) fn free_checked(block: *mut c_void, named: FreeSize) {
+    if !block.is_null() {
+        runtime::free_sized(block.cast(), named);
+    }
+}

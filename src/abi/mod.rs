@@ -1,0 +1,18 @@
+//! Layer 9: the contracts. C's malloc family, C++'s operators, glibc's statistics, the extension header, Rust's `GlobalAlloc`. Knows
+//! errno, alignment rules and null; must not know the internals.
+
+#[cfg(feature = "export")]
+mod aligned;
+#[cfg(feature = "export")]
+mod cxx;
+#[cfg(feature = "export")]
+mod errno;
+#[cfg(feature = "export")]
+pub mod extension;
+#[cfg(feature = "export")]
+mod family;
+#[cfg(feature = "export")]
+mod glibc;
+mod rust;
+
+pub use rust::Spandrel;

@@ -1,0 +1,109 @@
+#![expect(unsafe_code, reason = "implements an unsafe trait")]
+//! Rust's contract: `GlobalAlloc`.
+
+use core::alloc::{GlobalAlloc, Layout};
+
+use crate::runtime::{self, Request, Resized, gate};
+
+/// The allocator as a Rust global allocator.
+///
+/// It is the same allocator in the same state as behind malloc, if this copy of the code is the one that exports malloc; by
+/// itself it serves Rust's requests alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spandrel;
+
+/// Blocks of 16 bytes and more are aligned to this without asking.
+const NATURAL_ALIGN: usize = 16;
+
+fn slow(size: usize) -> *mut u8 {
+    runtime::alloc(Request { size, align: 1, zero: false })
+}
+
+fn natural(layout: Layout) -> bool {
+    layout.align() <= NATURAL_ALIGN && (layout.align() < NATURAL_ALIGN || layout.size() >= NATURAL_ALIGN)
+}
+
+// SAFETY: blocks are valid for their layout until freed, do not overlap, and no function unwinds.
+unsafe impl GlobalAlloc for Spandrel {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if natural(layout) {
+            return gate::malloc(layout.size(), slow);
+        }
+        runtime::alloc(Request { size: layout.size(), align: layout.align(), zero: false })
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, block: *mut u8, _: Layout) {
+        gate::free(block, runtime::free);
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        runtime::alloc(Request { size: layout.size(), align: layout.align(), zero: true })
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if layout.align() <= NATURAL_ALIGN {
+            return match runtime::realloc(block, size) {
+                Resized::At(moved) if natural(layout) || moved.addr().is_multiple_of(layout.align()) => moved,
+                Resized::At(moved) => realign(moved, layout.align(), size),
+                Resized::OutOfMemory | Resized::Misused => core::ptr::null_mut(),
+            };
+        }
+        let moved = runtime::alloc(Request { size, align: layout.align(), zero: false });
+        if !moved.is_null() {
+            let common = layout.size().min(size);
+            // SAFETY: both blocks hold that many bytes and are different blocks.
+            unsafe { block.copy_to_nonoverlapping(moved, common) };
+            runtime::free(block);
+        }
+        moved
+    }
+}
+
+/// Moves a block of fewer than 16 bytes to where a 16-byte alignment holds.
+fn realign(block: *mut u8, align: usize, size: usize) -> *mut u8 {
+    let moved = runtime::alloc(Request { size, align, zero: false });
+    if !moved.is_null() {
+        // SAFETY: both blocks hold that many bytes and are different blocks.
+        unsafe { block.copy_to_nonoverlapping(moved, size) };
+        runtime::free(block);
+    }
+    moved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn blocks_are_aligned_and_keep_their_contents(
+            steps in prop::collection::vec((0_usize..70_000, 0_u32..14, 0_usize..70_000), 1..60)
+        ) {
+            let mut live = Vec::new();
+            for (index, (size, shift, new)) in steps.into_iter().enumerate() {
+                let layout = Layout::from_size_align(size.max(1), 1 << shift).expect("valid");
+                // SAFETY: the layout has bytes.
+                let block = unsafe { Spandrel.alloc_zeroed(layout) };
+                prop_assert!(!block.is_null() && block.addr() % layout.align() == 0);
+                // SAFETY: the block has that many bytes.
+                prop_assert!(unsafe { std::slice::from_raw_parts(block, layout.size()) }.iter().all(|&byte| byte == 0));
+                // SAFETY: the block has that many bytes.
+                unsafe { block.write_bytes(index as u8, layout.size()) };
+                let new = new.max(1);
+                // SAFETY: the block is live and of that layout.
+                let moved = unsafe { Spandrel.realloc(block, layout, new) };
+                prop_assert!(!moved.is_null() && moved.addr() % layout.align() == 0);
+                live.push((moved, Layout::from_size_align(new, layout.align()).expect("valid"), layout.size().min(new), index as u8));
+            }
+            for (block, layout, filled, byte) in live {
+                // SAFETY: the block has that many bytes.
+                prop_assert!(unsafe { std::slice::from_raw_parts(block, filled) }.iter().all(|&found| found == byte));
+                // SAFETY: the block is live and of that layout.
+                unsafe { Spandrel.dealloc(block, layout) };
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Size classes: which block size serves which request, and how a span of that class is cut.
+//!
+//! Classes are 8 bytes, then every 16 bytes to 1024, then eight per doubling to 32 KiB, so above 128 bytes at most 12.5 % of a
+//! block is waste. Eight steps per doubling is jemalloc's spacing halved; the 8-byte class is there because half of such a
+//! block would be lost otherwise. Must not know bins, heaps or spans.
+
+use super::units::REGION_BYTES;
+
+/// How many classes there are.
+pub(crate) const COUNT: usize = 1 + LINEAR + DOUBLINGS * STEPS;
+/// Largest request served by the table of the hit path, in bytes.
+pub(crate) const HIT_MAX: usize = 1024;
+/// Largest request served by a class, in bytes.
+pub(crate) const SMALL_MAX: usize = HIT_MAX << DOUBLINGS;
+/// Bytes of the smallest block.
+pub(crate) const TINY: usize = 8;
+/// Most regions that one span of a class has.
+pub(crate) const SPAN_REGIONS_MAX: u32 = 8;
+/// Most blocks that one span can have.
+pub(crate) const SPAN_BLOCKS_MAX: usize = REGION_BYTES / TINY;
+
+const LINEAR_STEP: usize = 16;
+const LINEAR: usize = HIT_MAX / LINEAR_STEP;
+const DOUBLINGS: usize = 5;
+const STEPS: usize = 8;
+const STEPS_SHIFT: u32 = STEPS.trailing_zeros();
+const SPAN_BLOCKS_MIN: usize = 8;
+const SPAN_TAIL_PERCENT: usize = 6;
+const RECIPROCAL_SHIFT: u32 = 40;
+
+/// A size class, always below [`COUNT`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Class(u8);
+
+/// How a class is cut: all a span needs to know of it.
+pub(crate) struct Geometry {
+    /// Bytes of a block.
+    pub(crate) size: u32,
+    /// Regions of a span.
+    pub(crate) regions: u32,
+    /// Blocks of a span.
+    pub(crate) capacity: u32,
+    reciprocal: u64,
+}
+
+impl Geometry {
+    /// The block that `offset` lies in, and how far into it. `offset` is below the bytes of a span.
+    pub(crate) const fn locate(&self, offset: usize) -> (u32, usize) {
+        let index = (offset as u64 * self.reciprocal) >> RECIPROCAL_SHIFT;
+        (index as u32, offset - index as usize * self.size as usize)
+    }
+}
+
+impl Class {
+    /// The class of requests of `size` bytes; `None` above [`SMALL_MAX`].
+    #[inline]
+    pub(crate) const fn of_size(size: usize) -> Option<Self> {
+        if size <= TINY {
+            Some(Self(0))
+        } else if size <= HIT_MAX {
+            Some(Self(size.div_ceil(LINEAR_STEP) as u8))
+        } else if size <= SMALL_MAX {
+            Some(Self::of_medium(size))
+        } else {
+            None
+        }
+    }
+
+    /// The class of a request above [`HIT_MAX`] and not above [`SMALL_MAX`].
+    #[inline]
+    pub(crate) const fn of_medium(size: usize) -> Self {
+        let last = size - 1;
+        let doubling = last.ilog2();
+        let step = (last >> (doubling - STEPS_SHIFT)) & (STEPS - 1);
+        let first = (doubling - HIT_MAX.ilog2()) as usize * STEPS;
+        Self((1 + LINEAR + first + step) as u8)
+    }
+
+    /// The class of number `index`; `None` from [`COUNT`] on.
+    pub(crate) const fn from_index(index: usize) -> Option<Self> {
+        if index < COUNT { Some(Self(index as u8)) } else { None }
+    }
+
+    /// The smallest class for `size` bytes whose blocks all start at multiples of `align`, a power of two not above a region.
+    pub(crate) fn aligned(size: usize, align: usize) -> Option<Self> {
+        let mut class = Self::of_size(size.max(align))?;
+        while class.size() & (align - 1) != 0 {
+            class = Self::from_index(class.index() + 1)?;
+        }
+        Some(class)
+    }
+
+    /// The number of this class, below [`COUNT`].
+    #[inline]
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// Bytes of a block of this class.
+    #[inline]
+    pub(crate) fn size(self) -> usize {
+        self.geometry().size as usize
+    }
+
+    /// How spans of this class are cut.
+    #[inline]
+    pub(crate) fn geometry(self) -> &'static Geometry {
+        // The mask keeps the index below the padded length of the table, so that no panic is reachable.
+        &GEOMETRY[self.0 as usize & (PADDED - 1)]
+    }
+
+    /// All classes, smallest first.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        (0..COUNT as u8).map(Self)
+    }
+}
+
+const PADDED: usize = COUNT.next_power_of_two();
+
+static GEOMETRY: [Geometry; PADDED] = {
+    let mut table = [const { geometry(COUNT - 1) }; PADDED];
+    let mut index = 0;
+    while index < COUNT {
+        table[index] = geometry(index);
+        index += 1;
+    }
+    table
+};
+
+/// For each request of 0 to [`HIT_MAX`] bytes its class number: the source of the heaps' premultiplied tables.
+pub(crate) static HIT_CLASSES: [u8; HIT_MAX + 1] = {
+    let mut table = [0; HIT_MAX + 1];
+    let mut size = 0;
+    while size <= HIT_MAX {
+        if let Some(class) = Class::of_size(size) {
+            table[size] = class.0;
+        }
+        size += 1;
+    }
+    table
+};
+
+const fn size_of(index: usize) -> usize {
+    if index == 0 {
+        return TINY;
+    }
+    if index <= LINEAR {
+        return index * LINEAR_STEP;
+    }
+    let medium = index - LINEAR - 1;
+    let base = HIT_MAX << (medium / STEPS);
+    base + (medium % STEPS + 1) * (base / STEPS)
+}
+
+/// The smallest span with enough blocks and a small enough tail.
+const fn geometry(index: usize) -> Geometry {
+    let size = size_of(index);
+    let mut regions = 1;
+    loop {
+        let bytes = regions * REGION_BYTES;
+        let enough = bytes / size >= SPAN_BLOCKS_MIN;
+        if enough && bytes % size * 100 <= bytes * SPAN_TAIL_PERCENT {
+            break;
+        }
+        regions += 1;
+    }
+    Geometry {
+        size: size as u32,
+        regions: regions as u32,
+        capacity: (regions * REGION_BYTES / size) as u32,
+        reciprocal: (1u64 << RECIPROCAL_SHIFT).div_ceil(size as u64),
+    }
+}
+
+const _: () = {
+    assert!(COUNT <= 128 && SPAN_BLOCKS_MAX <= u16::MAX as usize);
+    assert!(size_of(COUNT - 1) == SMALL_MAX && size_of(LINEAR) == HIT_MAX);
+    let mut index = 1;
+    while index < COUNT {
+        assert!(size_of(index) > size_of(index - 1), "classes grow");
+        assert!(size_of(index).is_multiple_of(16), "16-byte alignment from 16 bytes on");
+        assert!(geometry(index).regions <= SPAN_REGIONS_MAX);
+        index += 1;
+    }
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_size_has_the_smallest_class_that_holds_it() {
+        for size in 0..=SMALL_MAX {
+            let class = Class::of_size(size).expect("small sizes have a class");
+            assert!(class.size() >= size);
+            if class.index() > 0 {
+                assert!(size_of(class.index() - 1) < size, "{size} fits a smaller class");
+            }
+        }
+        assert_eq!(Class::of_size(SMALL_MAX + 1), None);
+    }
+
+    #[test]
+    fn the_hit_table_agrees_with_the_classes() {
+        for (size, &index) in HIT_CLASSES.iter().enumerate() {
+            assert_eq!(Class::of_size(size).map(Class::index), Some(usize::from(index)));
+        }
+    }
+
+    #[test]
+    fn waste_is_at_most_an_eighth_above_128_bytes() {
+        for size in 129..=SMALL_MAX {
+            let block = Class::of_size(size).expect("small").size();
+            assert!((block - size) * 8 <= block, "{size} in {block}");
+        }
+    }
+
+    #[test]
+    fn offsets_divide_exactly_over_whole_spans() {
+        for class in Class::all() {
+            let geometry = class.geometry();
+            let size = class.size();
+            for offset in 0..geometry.regions as usize * REGION_BYTES {
+                assert_eq!(geometry.locate(offset), ((offset / size) as u32, offset % size), "{size} at {offset}");
+            }
+        }
+    }
+
+    #[test]
+    fn aligned_classes_hold_size_and_alignment() {
+        for shift in 0..=15 {
+            let align = 1 << shift;
+            for size in (0..=SMALL_MAX).step_by(37) {
+                if let Some(class) = Class::aligned(size, align) {
+                    assert!(class.size() >= size && class.size() % align == 0);
+                }
+            }
+        }
+        assert_eq!(Class::aligned(100, 64).map(Class::size), Some(128));
+        assert_eq!(Class::aligned(1, 4096).map(Class::size), Some(4096));
+    }
+}

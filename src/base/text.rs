@@ -1,0 +1,97 @@
+//! One line of text in a fixed buffer, made without `core::fmt` and without memory.
+//!
+//! A line that does not fit is cut; it never fails. Must not know where the line goes.
+
+const CAPACITY: usize = 384;
+
+/// A line being built.
+pub(crate) struct Line {
+    bytes: [u8; CAPACITY],
+    len: usize,
+}
+
+impl Line {
+    /// An empty line.
+    pub(crate) const fn new() -> Self {
+        Self { bytes: [0; CAPACITY], len: 0 }
+    }
+
+    /// Adds text.
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
+        self.raw(text.as_bytes())
+    }
+
+    /// Adds bytes as they are, but with control characters shown as `?` so that a line stays one line.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> &mut Self {
+        for &byte in bytes {
+            self.push(if byte.is_ascii_control() { b'?' } else { byte });
+        }
+        self
+    }
+
+    /// Adds a decimal number.
+    pub(crate) fn number(&mut self, value: u64) -> &mut Self {
+        self.digits(value, 10)
+    }
+
+    /// Adds an address as `0x…`.
+    pub(crate) fn address(&mut self, value: usize) -> &mut Self {
+        self.text("0x").digits(value as u64, 16)
+    }
+
+    /// Ends the line and returns its bytes.
+    pub(crate) fn finish(&mut self) -> &[u8] {
+        self.len = self.len.min(CAPACITY - 1);
+        self.push(b'\n');
+        self.bytes.get(..self.len).unwrap_or(&[])
+    }
+
+    fn digits(&mut self, value: u64, base: u64) -> &mut Self {
+        let mut scale = 1;
+        while value / scale >= base {
+            scale *= base;
+        }
+        while scale > 0 {
+            let digit = (value / scale % base) as u8;
+            self.push(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
+            scale /= base;
+        }
+        self
+    }
+
+    fn push(&mut self, byte: u8) {
+        if let Some(slot) = self.bytes.get_mut(self.len) {
+            *slot = byte;
+            self.len += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_text_read_back() {
+        let mut line = Line::new();
+        line.text("a=").number(0).text(" b=").number(u64::MAX).text(" c=").address(0xdead_beef);
+        assert_eq!(line.finish(), b"a=0 b=18446744073709551615 c=0xdeadbeef\n");
+    }
+
+    #[test]
+    fn long_lines_are_cut_and_still_end() {
+        let mut line = Line::new();
+        for _ in 0..100 {
+            line.text("0123456789");
+        }
+        let bytes = line.finish();
+        assert_eq!(bytes.len(), CAPACITY);
+        assert_eq!(bytes.last(), Some(&b'\n'));
+    }
+
+    #[test]
+    fn control_characters_cannot_break_the_line() {
+        let mut line = Line::new();
+        assert_eq!(line.raw(b"x\ny").finish(), b"x?y\n");
+    }
+}

@@ -1,0 +1,62 @@
+//! A batch: block pointers that travel together, in a piece of metadata.
+
+use core::cell::Cell;
+
+use crate::base::units::KIB;
+
+/// Bytes of a batch.
+pub(crate) const BATCH_BYTES: usize = KIB;
+/// Most blocks of a batch.
+const BLOCKS: usize = 125;
+/// A batch travels once its blocks have this many bytes together.
+const BYTES_MAX: usize = 64 * KIB;
+
+/// See the module. In the hands of one thread at a time, or of a shelf under its lock.
+#[repr(C)]
+pub(crate) struct Batch {
+    /// The next batch of a stack.
+    pub(crate) next: Cell<*mut Batch>,
+    /// Where it goes: an owner's address, or the entry of a class of the depot.
+    pub(crate) key: Cell<usize>,
+    len: Cell<usize>,
+    blocks: [Cell<*mut u8>; BLOCKS],
+}
+
+const _: () = assert!(size_of::<Batch>() == BATCH_BYTES);
+
+impl Batch {
+    /// An empty batch.
+    pub(crate) const fn new(key: usize) -> Self {
+        Self {
+            next: Cell::new(core::ptr::null_mut()),
+            key: Cell::new(key),
+            len: Cell::new(0),
+            blocks: [const { Cell::new(core::ptr::null_mut()) }; BLOCKS],
+        }
+    }
+
+    /// Most blocks of `size` bytes that travel together.
+    pub(crate) fn room(size: usize) -> usize {
+        (BYTES_MAX / size).clamp(1, BLOCKS)
+    }
+
+    /// How many blocks it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.len.get().min(BLOCKS)
+    }
+
+    /// Adds a block; whether there is room for another one of `size` bytes.
+    pub(crate) fn push(&self, block: *mut u8, size: usize) -> bool {
+        let len = self.len();
+        if let Some(slot) = self.blocks.get(len) {
+            slot.set(block);
+            self.len.set(len + 1);
+        }
+        len + 1 < Self::room(size)
+    }
+
+    /// The blocks.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = *mut u8> {
+        self.blocks.iter().take(self.len()).map(Cell::get)
+    }
+}

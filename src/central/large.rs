@@ -1,0 +1,134 @@
+//! Large and direct blocks: those that no class holds.
+//!
+//! Up to [`LARGE_MAX`] a block is a run of regions; above, or where the runs are used up, a mapping of its own.
+
+use super::direct::{self, DirectBlock};
+use super::span::{Span, header};
+use super::store::Central;
+use crate::base::units::{LARGE_MAX, MIB, Region, regions_for, round_up};
+use crate::pages::Entry;
+use crate::sys::atomic::Ordering;
+
+/// A recycled run of more than this is given back to the kernel rather than filled with zeroes: pages that the program never
+/// touches then cost nothing.
+const ZERO_BY_HAND_MAX: usize = 4 * MIB;
+
+/// A block fresh from the large or direct lane.
+#[derive(Clone, Copy)]
+pub(crate) struct Fresh {
+    /// Where it starts.
+    pub(crate) address: usize,
+    /// Its usable bytes.
+    pub(crate) bytes: usize,
+    /// Whether its bytes may be other than zero.
+    pub(crate) dirty: bool,
+    /// Whether it is a mapping of its own.
+    pub(crate) direct: bool,
+}
+
+impl Central {
+    /// A block of at least `bytes`, at most `REQUEST_MAX`, at a multiple of `align`, a power of two.
+    pub(crate) fn alloc_large(&self, bytes: usize, align: usize) -> Option<Fresh> {
+        if bytes <= LARGE_MAX && align <= LARGE_MAX {
+            if let Some(fresh) = self.alloc_run(bytes, align) {
+                return Some(fresh);
+            }
+        }
+        self.alloc_direct(bytes, align)
+    }
+
+    fn alloc_run(&self, bytes: usize, align: usize) -> Option<Fresh> {
+        let space = self.pages.space();
+        let bytes = round_up(bytes.max(1), space.page_bytes())?;
+        let run = self.pages.acquire(regions_for(bytes) as u32, align)?;
+        Span::make_large(space, run.region, bytes);
+        space.set_entries(run.region, 1, Entry::LARGE);
+        Some(Fresh { address: space.address(run.region), bytes, dirty: run.dirty, direct: false })
+    }
+
+    fn alloc_direct(&self, bytes: usize, align: usize) -> Option<Fresh> {
+        let block = direct::map(self.pages.space().page_bytes(), bytes, align)?;
+        if !self.list_direct(block) {
+            direct::unmap(block);
+            return None;
+        }
+        Some(Fresh { address: block.address, bytes: block.bytes, dirty: false, direct: true })
+    }
+
+    /// Frees the large block at `region`; false if someone else just did.
+    pub(crate) fn free_large(&self, region: Region) -> bool {
+        let space = self.pages.space();
+        let span = header(space, region);
+        let count = regions_for(span.large_bytes()) as u32;
+        if !space.clear_entry(region, Entry::LARGE) {
+            return false;
+        }
+        span.unmake_large();
+        self.pages.release(region, count);
+        true
+    }
+
+    /// Frees the direct block that starts at `address`; false if someone else just did.
+    pub(crate) fn free_direct(&self, address: usize) -> bool {
+        let removed = {
+            let mut list = self.direct.lock();
+            let removed = list.remove(&self.pages, address);
+            self.direct_count.store(list.totals().0, Ordering::Relaxed);
+            removed
+        };
+        removed.map(direct::unmap).is_some()
+    }
+
+    /// Resizes the large block at `region` where it is; false if it has to move.
+    pub(crate) fn resize_large(&self, region: Region, bytes: usize) -> bool {
+        let space = self.pages.space();
+        let span = header(space, region);
+        let Some(bytes) = round_up(bytes, space.page_bytes()).filter(|&bytes| bytes <= LARGE_MAX) else {
+            return false;
+        };
+        let (old, new) = (regions_for(span.large_bytes()) as u32, regions_for(bytes) as u32);
+        if new > old && self.pages.acquire_behind(region.plus(old), new - old).is_none() {
+            return false;
+        }
+        span.set_large_bytes(bytes);
+        if new < old {
+            self.pages.release(region.plus(new), old - new);
+        }
+        true
+    }
+
+    /// Resizes a direct block, which may move; `None` leaves it as it was.
+    pub(crate) fn resize_direct(&self, block: DirectBlock, bytes: usize) -> Option<usize> {
+        self.direct.lock().remove(&self.pages, block.address)?;
+        let resized = direct::remap(self.pages.space().page_bytes(), block, bytes);
+        // The piece that described the block is free again, so describing it anew cannot fail for want of metadata.
+        if self.list_direct(resized.unwrap_or(block)) { resized.map(|block| block.address) } else { None }
+    }
+
+    /// The direct block that `address` lies in.
+    pub(crate) fn find_direct(&self, address: usize) -> Option<DirectBlock> {
+        // Relaxed: whoever holds a direct block got it after the count went up.
+        if self.direct_count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        self.direct.lock().find(address)
+    }
+
+    fn list_direct(&self, block: DirectBlock) -> bool {
+        let mut list = self.direct.lock();
+        let added = list.add(&self.pages, block);
+        // Relaxed: see `find_direct`.
+        self.direct_count.store(list.totals().0, Ordering::Relaxed);
+        added
+    }
+
+    /// Makes the first `bytes` of a fresh block read as zero.
+    pub(crate) fn zero_large(&self, fresh: Fresh, bytes: usize) {
+        if !fresh.dirty {
+            return;
+        }
+        if bytes <= ZERO_BY_HAND_MAX || !self.purge_block(fresh.address, fresh.bytes) {
+            self.fill_zero(fresh.address, bytes);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Layer 4: what heaps share. Spans and their life, shelves (depot and transfer cache of a class), large blocks, direct mappings,
+//! and the one function that says what a pointer is. Must not know threads.
+
+mod batch;
+mod direct;
+mod large;
+mod late;
+mod list;
+mod resolve;
+mod shelf;
+mod span;
+mod store;
+
+pub(crate) use batch::Batch;
+pub(crate) use late::Late;
+pub(crate) use list::SpanList;
+pub(crate) use resolve::Place;
+pub(crate) use shelf::Returned;
+pub(crate) use span::{Next, Refused, Span, State};
+pub(crate) use store::{Central, CentralFigures};

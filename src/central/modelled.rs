@@ -1,0 +1,6 @@
+//! What the model checker compiles of this layer.
+
+mod batch;
+mod late;
+
+pub(crate) use batch::Batch;

@@ -1,0 +1,96 @@
+//! What a pointer is: the one function from an address to span, class and owner.
+
+use super::span::{Refused, Span, State, header};
+use super::store::Central;
+use crate::base::class::Class;
+use crate::base::units::Region;
+use crate::pages::Entry;
+
+use super::direct::DirectBlock;
+
+/// What an address turns out to be.
+pub(crate) enum Place<'a> {
+    /// It lies in a span. Whether a block starts there, and is out, is for `Span::is_out` to say.
+    Small {
+        /// The span.
+        span: &'a Span,
+        /// Its class.
+        class: Class,
+        /// Its entry in the map: whose it is.
+        entry: Entry,
+        /// The address, counted from the start of the span.
+        offset: usize,
+    },
+    /// A large block starts there.
+    Large {
+        /// Its header.
+        span: &'a Span,
+        /// Its first region.
+        region: Region,
+    },
+    /// It lies in a direct mapping.
+    Direct(DirectBlock),
+    /// It lies in our data area, but nothing that can be freed is there.
+    Nowhere,
+    /// It is none of our addresses.
+    Foreign,
+}
+
+impl Central {
+    /// Says what `address` is.
+    pub(crate) fn resolve(&self, address: usize) -> Place<'_> {
+        let space = self.pages.space();
+        let Some(region) = space.region_of(address) else {
+            if space.reserves(address) {
+                return Place::Nowhere;
+            }
+            return self.find_direct(address).map_or(Place::Foreign, Place::Direct);
+        };
+        let entry = space.entry(region);
+        let here = header(space, region);
+        if let Some(class) = entry.class() {
+            let first = here.first();
+            let offset = address.wrapping_sub(space.address(first));
+            return Place::Small { span: header(space, first), class, entry, offset };
+        }
+        if entry == Entry::LARGE && here.state() == State::Large && address == space.address(region) {
+            return Place::Large { span: here, region };
+        }
+        Place::Nowhere
+    }
+}
+
+impl Central {
+    /// Why nothing can be freed at `address`, which is in our data area: a block that was there and is gone, or never one.
+    pub(crate) fn why_nowhere(&self, address: usize) -> Refused {
+        let space = self.pages.space();
+        let gone = space.region_of(address).is_some_and(|region| {
+            let here = header(space, region);
+            let was_large = here.first() == region && here.state() == State::FreedLarge;
+            here.state() == State::FreedSpan || was_large && address == space.address(region)
+        });
+        if gone { Refused::Double } else { Refused::Inside }
+    }
+}
+
+impl Place<'_> {
+    /// Usable bytes of the live block that starts at `address`; why there is none otherwise. `None` within `Ok` for foreign
+    /// addresses. The bitmap is asked only if the span's owner is `asker`: others change theirs meanwhile.
+    pub(crate) fn usable(&self, address: usize, asker: usize) -> Result<Option<usize>, Refused> {
+        match self {
+            Place::Small { span, class, offset, entry } => {
+                let geometry = class.geometry();
+                if entry.owner() == asker {
+                    span.is_out(geometry, *offset)?;
+                } else if geometry.locate(*offset).1 != 0 {
+                    return Err(Refused::Inside);
+                }
+                Ok(Some(class.size()))
+            }
+            Place::Large { span, .. } => Ok(Some(span.large_bytes())),
+            Place::Direct(block) if block.address == address => Ok(Some(block.bytes)),
+            Place::Direct(_) | Place::Nowhere => Err(Refused::Inside),
+            Place::Foreign => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+#![expect(unsafe_code, reason = "follows batch pointers")]
+//! A shelf: what one class keeps between heaps. Spans that no heap owns (the depot) and whole batches of blocks (the transfer
+//! cache).
+//!
+//! # Invariants
+//! - A span whose map entry says "depot" is in exactly one of the two lists, and only the holder of the shelf's lock changes the
+//!   span or its entry.
+//! - The blocks of batches count as out in their spans.
+
+use super::batch::Batch;
+use super::list::SpanList;
+use super::span::{Next, Refused, State, header};
+use crate::base::class::Class;
+use crate::base::units::Region;
+use crate::pages::{Entry, Space};
+
+/// Most bytes of blocks that the transfer cache of a class keeps, but at least one batch.
+const CACHE_BYTES: usize = 256 << 10;
+/// Most batches that it keeps.
+const CACHE_BATCHES: usize = 16;
+
+/// What became of a block that was brought to the depot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(crate) enum Returned {
+    /// Its span has it.
+    Taken,
+    /// Its span has it and is empty now; it was taken off the shelf and is the caller's to release.
+    Emptied(Region),
+    /// A heap owns its span by now.
+    Moved,
+    /// It cannot be taken.
+    Refused(Refused),
+}
+
+/// See the module. Guarded by a lock.
+pub(crate) struct Shelf {
+    partial: SpanList,
+    full: SpanList,
+    batches: *mut Batch,
+    count: usize,
+}
+
+// SAFETY: spans and batches on the shelf belong to no thread; the lock around this structure guards them.
+unsafe impl Send for Shelf {}
+
+impl Shelf {
+    /// An empty shelf.
+    pub(crate) const fn new() -> Self {
+        Self { partial: SpanList::new(), full: SpanList::new(), batches: core::ptr::null_mut(), count: 0 }
+    }
+
+    /// Whether there is nothing that a heap could use.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.batches.is_null() && self.partial.first().is_none()
+    }
+
+    /// Keeps a batch of blocks of `class`; false if the cache is full.
+    pub(crate) fn put_batch(&mut self, class: Class, batch: &Batch) -> bool {
+        let room = (CACHE_BYTES / (Batch::room(class.size()) * class.size())).clamp(1, CACHE_BATCHES);
+        if self.count >= room {
+            return false;
+        }
+        batch.next.set(self.batches);
+        self.batches = core::ptr::from_ref(batch).cast_mut();
+        self.count += 1;
+        true
+    }
+
+    /// Takes the batch that was put last.
+    pub(crate) fn take_batch(&mut self) -> Option<*mut Batch> {
+        if self.batches.is_null() {
+            return None;
+        }
+        let batch = self.batches;
+        // SAFETY: batches on the shelf are valid and the shelf's alone.
+        self.batches = unsafe { &*batch }.next.get();
+        self.count -= 1;
+        Some(batch)
+    }
+
+    /// Batches kept.
+    pub(crate) const fn batches(&self) -> usize {
+        self.count
+    }
+
+    /// Takes over a span that its owner gives up. The span is in no list.
+    pub(crate) fn accept(&mut self, space: &Space, class: Class, region: Region) {
+        let span = header(space, region);
+        space.set_entries(region, class.geometry().regions, Entry::depot(class));
+        if span.available(class.geometry()) > 0 {
+            span.set_state(State::Partial);
+            self.partial.push(space, region);
+        } else {
+            span.set_state(State::Full);
+            self.full.push(space, region);
+        }
+    }
+
+    /// Hands the fullest of the first few partial spans to the owner whose map entry is `entry`.
+    pub(crate) fn adopt(&mut self, space: &Space, class: Class, entry: Entry) -> Option<Region> {
+        const LOOKED_AT: usize = 8;
+        let (region, _) = self.partial.iter(space).take(LOOKED_AT).max_by_key(|(_, span)| span.used())?;
+        self.partial.remove(space, region);
+        space.set_entries(region, class.geometry().regions, entry);
+        Some(region)
+    }
+
+    /// Takes back a block of `class` at `address`, whose span starts at `region`.
+    pub(crate) fn give_back(&mut self, space: &Space, class: Class, region: Region, address: usize) -> Returned {
+        if space.entry(region) != Entry::depot(class) {
+            return Returned::Moved;
+        }
+        let span = header(space, region);
+        match span.give_back(class.geometry(), address - space.address(region)) {
+            Err(refused) => Returned::Refused(refused),
+            Ok(Next::Stay) => Returned::Taken,
+            Ok(Next::Partial) => {
+                self.full.remove(space, region);
+                span.set_state(State::Partial);
+                self.partial.push(space, region);
+                Returned::Taken
+            }
+            Ok(Next::Empty) => {
+                let list = if span.state() == State::Full { &self.full } else { &self.partial };
+                list.remove(space, region);
+                space.set_entries(region, class.geometry().regions, Entry::NONE);
+                Returned::Emptied(region)
+            }
+        }
+    }
+}

@@ -1,0 +1,267 @@
+#![expect(unsafe_code, reason = "moves batches and fills blocks")]
+//! The central store: everything that heaps share, each part behind its own lock.
+
+use super::batch::{BATCH_BYTES, Batch};
+use super::direct::DirectList;
+use super::shelf::{Returned, Shelf};
+use super::span::{Span, header};
+use crate::base::class::{self, Class};
+use crate::base::units::{REGION_BYTES, Region};
+use crate::pages::{Entry, Pages};
+use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sys::lock::{Lock, Rank};
+use crate::sys::memory;
+
+/// See the module.
+pub(crate) struct Central {
+    pub(crate) pages: Pages,
+    shelves: [Shared; class::COUNT],
+    pub(super) direct: Lock<DirectList>,
+    /// How many direct blocks there are: written under the lock of the list, read by anyone as a hint that is never low for a
+    /// block one holds.
+    pub(super) direct_count: AtomicUsize,
+    batches: Lock<Stack>,
+}
+
+struct Shared {
+    shelf: Lock<Shelf>,
+    /// Whether the shelf may have something: written under its lock, read by anyone as a hint.
+    stocked: AtomicBool,
+}
+
+/// Empty batches.
+struct Stack(*mut Batch);
+
+// SAFETY: batches on the stack belong to no thread; the lock around it guards them.
+unsafe impl Send for Stack {}
+
+/// What the central store holds, in bytes.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct CentralFigures {
+    /// Blocks of batches in the transfer caches, at most.
+    pub(crate) cached: usize,
+    /// Live direct blocks and their bytes.
+    pub(crate) direct_blocks: usize,
+    /// See `direct_blocks`.
+    pub(crate) direct_bytes: usize,
+    /// Live large blocks.
+    pub(crate) large_blocks: usize,
+    /// Their bytes.
+    pub(crate) large_bytes: usize,
+    /// Blocks of spans that are out: live, or in bins and batches.
+    pub(crate) small_out: usize,
+    /// Bytes of spans.
+    pub(crate) span_bytes: usize,
+}
+
+impl Central {
+    /// A store with nothing in it; `pages.open` comes before any use.
+    pub(crate) const fn new() -> Self {
+        Self {
+            pages: Pages::new(),
+            shelves: [const { Shared { shelf: Lock::new(Rank::Shelf, Shelf::new()), stocked: AtomicBool::new(false) } };
+                class::COUNT],
+            direct: Lock::new(Rank::Direct, DirectList::new()),
+            direct_count: AtomicUsize::new(0),
+            batches: Lock::new(Rank::Batches, Stack(core::ptr::null_mut())),
+        }
+    }
+
+    /// The header of a region of a span.
+    pub(crate) fn span(&self, region: Region) -> &Span {
+        header(self.pages.space(), region)
+    }
+
+    /// A new span of `class` for the owner whose map entry is `entry`.
+    pub(crate) fn new_span(&self, class: Class, entry: Entry) -> Option<Region> {
+        let regions = class.geometry().regions;
+        let run = self.pages.acquire(regions, REGION_BYTES)?;
+        if !Span::make(&self.pages, run.region, class) {
+            self.pages.release(run.region, regions);
+            return None;
+        }
+        self.pages.space().set_entries(run.region, regions, entry);
+        Some(run.region)
+    }
+
+    /// Releases an empty span that its owner took out of its lists.
+    pub(crate) fn release_span(&self, class: Class, region: Region) {
+        let regions = class.geometry().regions;
+        self.pages.space().set_entries(region, regions, Entry::NONE);
+        self.span(region).unmake(&self.pages, class);
+        self.pages.release(region, regions);
+    }
+
+    /// A span with free blocks from the depot, for the owner whose map entry is `entry`.
+    pub(crate) fn adopt_span(&self, class: Class, entry: Entry) -> Option<Region> {
+        self.stocked(class)?;
+        self.with_shelf(class, |shelf| shelf.adopt(self.pages.space(), class, entry))
+    }
+
+    /// Hands a span that is in no list to the depot, or releases it if it is empty.
+    pub(crate) fn surrender_span(&self, class: Class, region: Region) {
+        if self.span(region).used() == 0 {
+            self.release_span(class, region);
+        } else {
+            self.with_shelf(class, |shelf| shelf.accept(self.pages.space(), class, region));
+        }
+    }
+
+    /// Puts the span's count right after a fork caught its owner at work, then hands it to the depot.
+    pub(crate) fn surrender_orphan(&self, class: Class, region: Region) {
+        self.span(region).recount(class.geometry());
+        self.surrender_span(class, region);
+    }
+
+    /// A batch of blocks of `class` from the transfer cache.
+    pub(crate) fn take_batch(&self, class: Class) -> Option<&Batch> {
+        self.stocked(class)?;
+        let batch = self.with_shelf(class, Shelf::take_batch)?;
+        // SAFETY: a batch taken off a shelf is valid and the caller's alone.
+        Some(unsafe { &*batch })
+    }
+
+    /// Puts a batch into the transfer cache of `class`; false if that is full.
+    pub(crate) fn put_batch(&self, class: Class, batch: &Batch) -> bool {
+        self.with_shelf(class, |shelf| shelf.put_batch(class, batch))
+    }
+
+    /// Brings a block to a span that the depot owns.
+    pub(crate) fn give_back(&self, class: Class, region: Region, address: usize) -> Returned {
+        let returned = self.with_shelf(class, |shelf| shelf.give_back(self.pages.space(), class, region, address));
+        if let Returned::Emptied(region) = returned {
+            self.span(region).unmake(&self.pages, class);
+            self.pages.release(region, class.geometry().regions);
+        }
+        returned
+    }
+
+    /// An empty batch.
+    pub(crate) fn acquire_batch(&self, key: usize) -> Option<&Batch> {
+        let piece = self.batches.lock().pop();
+        let piece = if piece.is_null() { self.pages.acquire_metadata(BATCH_BYTES)?.cast() } else { piece };
+        // SAFETY: the piece has the size and alignment of a batch, and nobody else has it.
+        unsafe { piece.write(Batch::new(key)) };
+        // SAFETY: just written; metadata is never unmapped.
+        Some(unsafe { &*piece })
+    }
+
+    /// Takes back an empty batch.
+    pub(crate) fn release_batch(&self, batch: &Batch) {
+        let mut stack = self.batches.lock();
+        batch.next.set(stack.0);
+        stack.0 = core::ptr::from_ref(batch).cast_mut();
+    }
+
+    /// Fills the first `bytes` at `address` with zeroes.
+    pub(crate) fn fill_zero(&self, address: usize, bytes: usize) {
+        // SAFETY: callers pass a block of ours that its owner does not have yet.
+        unsafe { memory::zero(core::ptr::with_exposed_provenance_mut(address), bytes) };
+    }
+
+    /// Gives the pages of a block back to the kernel; false if the kernel refuses.
+    pub(super) fn purge_block(&self, address: usize, bytes: usize) -> bool {
+        // SAFETY: callers pass a whole large block that its owner does not have yet.
+        unsafe { memory::purge(address, bytes) }.is_ok()
+    }
+
+    /// Empties the transfer caches into `take`.
+    pub(crate) fn empty_caches(&self, mut take: impl FnMut(&Batch)) {
+        for class in Class::all() {
+            while let Some(batch) = self.take_batch(class) {
+                take(batch);
+            }
+        }
+    }
+
+    /// The figures of this moment. Walks all regions; other threads go on meanwhile, so their spans may be counted a moment old.
+    pub(crate) fn figures(&self) -> CentralFigures {
+        let mut figures = CentralFigures::default();
+        (figures.direct_blocks, figures.direct_bytes) = self.direct.lock().totals();
+        for class in Class::all() {
+            let batches = self.with_shelf(class, |shelf| shelf.batches());
+            figures.cached += batches * Batch::room(class.size()) * class.size();
+        }
+        self.each_span(|span, entry, region| match entry.class() {
+            Some(class) if span.first() == region => {
+                figures.small_out += span.used() as usize * class.size();
+                figures.span_bytes += class.geometry().regions as usize * REGION_BYTES;
+            }
+            Some(_) => {}
+            None => {
+                figures.large_blocks += 1;
+                figures.large_bytes += span.large_bytes();
+            }
+        });
+        figures
+    }
+
+    /// Calls `see` with the header, entry and number of every region that has an entry.
+    pub(crate) fn each_span(&self, mut see: impl FnMut(&Span, Entry, Region)) {
+        let space = self.pages.space();
+        for region in (1..self.pages.border().0).map(Region) {
+            let entry = space.entry(region);
+            if entry != Entry::NONE {
+                see(header(space, region), entry, region);
+            }
+        }
+    }
+
+    /// Takes all locks for a fork, in order of rank.
+    pub(crate) fn lock_for_fork(&self) {
+        for shared in &self.shelves {
+            shared.shelf.lock_for_fork();
+        }
+        self.direct.lock_for_fork();
+        self.pages.lock_runs_for_fork();
+        self.batches.lock_for_fork();
+        self.pages.lock_metadata_for_fork();
+    }
+
+    /// Ends `lock_for_fork`.
+    ///
+    /// # Safety
+    /// - This thread, or the one it was copied from, called `lock_for_fork`.
+    pub(crate) unsafe fn unlock_after_fork(&self) {
+        // SAFETY: the caller vouches.
+        unsafe { self.pages.unlock_after_fork() };
+        // SAFETY: the caller vouches.
+        unsafe { self.batches.unlock_after_fork() };
+        // SAFETY: the caller vouches.
+        unsafe { self.direct.unlock_after_fork() };
+        for shared in &self.shelves {
+            // SAFETY: the caller vouches.
+            unsafe { shared.shelf.unlock_after_fork() };
+        }
+    }
+
+    fn shared(&self, class: Class) -> Option<&Shared> {
+        self.shelves.get(class.index())
+    }
+
+    fn stocked(&self, class: Class) -> Option<()> {
+        // Relaxed: a hint; a late answer only takes memory from elsewhere.
+        self.shared(class)?.stocked.load(Ordering::Relaxed).then_some(())
+    }
+
+    fn with_shelf<R>(&self, class: Class, work: impl FnOnce(&mut Shelf) -> R) -> R {
+        // Classes are below the number of shelves; the mask-free index keeps panics out.
+        let shared = self.shared(class).unwrap_or(&self.shelves[0]);
+        let mut shelf = shared.shelf.lock();
+        let result = work(&mut shelf);
+        // Relaxed: see `stocked`.
+        shared.stocked.store(!shelf.is_bare(), Ordering::Relaxed);
+        result
+    }
+}
+
+impl Stack {
+    fn pop(&mut self) -> *mut Batch {
+        let batch = self.0;
+        // SAFETY: batches on the stack are valid and the stack's alone.
+        if let Some(top) = unsafe { batch.as_ref() } {
+            self.0 = top.next.get();
+        }
+        batch
+    }
+}

@@ -1,0 +1,73 @@
+//! The table of stable codes. `docs/diagnostics.md` is made from it.
+//!
+//! A code, once released, keeps its name and meaning. Must not know who reports it.
+
+/// A row of the table, for documentation.
+pub struct CodeInfo {
+    /// The stable name, as printed.
+    pub code: &'static str,
+    /// What happened.
+    pub meaning: &'static str,
+    /// What Spandrel does about it.
+    pub action: &'static str,
+}
+
+macro_rules! codes {
+    ($($variant:ident $code:literal: $meaning:literal => $action:literal;)+) => {
+        /// What can go wrong, one variant per stable code.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Code {
+            $(#[doc = $meaning] $variant,)+
+        }
+
+        impl Code {
+            /// The stable name, as printed.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $code,)+
+                }
+            }
+        }
+
+        /// All codes, for documentation and tools.
+        pub const CODES: &[CodeInfo] = &[$(CodeInfo { code: $code, meaning: $meaning, action: $action },)+];
+    };
+}
+
+codes! {
+    InvalidPointer "ALLOCATOR_INVALID_POINTER":
+        "A pointer was freed, resized or measured that no allocator of this process handed out, or that points into a block."
+        => "Follows `SPANDREL_ON_ERROR`: abort, or report and do nothing, or do nothing.";
+    DoubleFree "ALLOCATOR_DOUBLE_FREE":
+        "A block was freed that is free already."
+        => "Follows `SPANDREL_ON_ERROR`.";
+    SizeMismatch "ALLOCATOR_SIZE_MISMATCH":
+        "A sized free named a size that the block cannot have been asked for with."
+        => "Follows `SPANDREL_ON_ERROR`; where the process goes on, the block stays live.";
+    BadOption "ALLOCATOR_BAD_OPTION":
+        "An environment variable that begins with `SPANDREL_` has a value that is not of its form, or is unknown."
+        => "The option keeps its default.";
+    Exhaustion "ALLOCATOR_EXHAUSTION":
+        "Address space or memory of Spandrel's own ran out; said once."
+        => "Small and large requests go to libc's allocator while Spandrel has none; if that fails too, the call fails with ENOMEM.";
+    NoBadAlloc "ALLOCATOR_NO_BAD_ALLOC":
+        "`operator new` failed in a program without a C++ runtime that could throw."
+        => "The process is aborted.";
+    Corruption "ALLOCATOR_CORRUPTION":
+        "A structure of the allocator contradicts itself: something wrote where it must not."
+        => "The process is aborted.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_uniform() {
+        for (position, row) in CODES.iter().enumerate() {
+            assert!(row.code.starts_with("ALLOCATOR_"));
+            assert!(CODES.iter().skip(position + 1).all(|other| other.code != row.code));
+        }
+        assert_eq!(Code::DoubleFree.name(), "ALLOCATOR_DOUBLE_FREE");
+    }
+}

@@ -1,0 +1,8 @@
+//! Layer 2: stable codes and one-line reports. Knows how a report reads; must not know who failed.
+
+mod code;
+mod report;
+
+pub use code::{CODES, Code, CodeInfo};
+pub use report::Policy;
+pub(crate) use report::{Misuse, exhausted, fatal, line, misuse, set_policy};

@@ -1,0 +1,114 @@
+//! Reports: one line on fd 2, then the policy.
+//!
+//! A report makes no allocation and takes no lock. Must not know who failed.
+
+use crate::base::text::Line;
+use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sys::call;
+
+use super::code::Code;
+
+const STANDARD_ERROR: i32 = 2;
+
+/// What follows the report of a misuse.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Policy {
+    /// Print the line and abort.
+    Abort = 0,
+    /// Print the line; the call does nothing.
+    Report = 1,
+    /// The call does nothing.
+    Ignore = 2,
+}
+
+/// The policy in force: written at start, read by any thread, which may see the default for a moment.
+static POLICY: AtomicU32 = AtomicU32::new(Policy::Abort as u32);
+/// Set by the first report that is about to abort; a second one, from inside it, traps.
+static ABORTING: AtomicBool = AtomicBool::new(false);
+/// Whether exhaustion has been said; any thread sets it once.
+static SAID_EXHAUSTED: AtomicBool = AtomicBool::new(false);
+
+/// Sets the policy for misuse.
+pub(crate) fn set_policy(policy: Policy) {
+    // Relaxed: one word, and either value is valid.
+    POLICY.store(policy as u32, Ordering::Relaxed);
+}
+
+/// A misuse to report.
+pub(crate) struct Misuse {
+    /// Its code.
+    pub(crate) code: Code,
+    /// The call that was misused.
+    pub(crate) call: &'static str,
+    /// The pointer it was given.
+    pub(crate) pointer: usize,
+    /// What is wrong with it.
+    pub(crate) what: &'static str,
+    /// Bytes of the block in question, 0 if there is none.
+    pub(crate) block_bytes: usize,
+}
+
+/// Reports a misuse and follows the policy; comes back where the call is to do nothing.
+#[cold]
+#[inline(never)]
+pub(crate) fn misuse(misuse: &Misuse) {
+    // Relaxed: see `set_policy`.
+    let policy = POLICY.load(Ordering::Relaxed);
+    if policy == Policy::Ignore as u32 {
+        return;
+    }
+    let mut text = start(misuse.code);
+    text.text(misuse.call).text("(").address(misuse.pointer).text("): ").text(misuse.what);
+    if misuse.block_bytes != 0 {
+        text.text(" (block of ").number(misuse.block_bytes as u64).text(" bytes)");
+    }
+    if policy == Policy::Report as u32 {
+        call::write(STANDARD_ERROR, text.finish());
+        return;
+    }
+    abort_with(&mut text);
+}
+
+/// Prints a line of the form `spandrel: CODE: text` and goes on.
+#[cold]
+pub(crate) fn line(code: Code, parts: &[&[u8]]) {
+    let mut text = start(code);
+    for part in parts {
+        text.raw(part);
+    }
+    call::write(STANDARD_ERROR, text.finish());
+}
+
+/// Says once that Spandrel's own memory ran out.
+#[cold]
+pub(crate) fn exhausted(what: &str) {
+    // Relaxed: only who comes first matters.
+    if !SAID_EXHAUSTED.swap(true, Ordering::Relaxed) {
+        line(Code::Exhaustion, &[what.as_bytes()]);
+    }
+}
+
+/// Reports that the allocator cannot go on, and aborts.
+#[cold]
+#[inline(never)]
+pub(crate) fn fatal(code: Code, what: &str) -> ! {
+    let mut text = start(code);
+    text.text(what);
+    abort_with(&mut text)
+}
+
+fn start(code: Code) -> Line {
+    let mut text = Line::new();
+    text.text("spandrel: ").text(code.name()).text(": ");
+    text
+}
+
+fn abort_with(text: &mut Line) -> ! {
+    // Relaxed: a thread that races here only prints nothing more.
+    if ABORTING.swap(true, Ordering::Relaxed) {
+        call::trap();
+    }
+    call::write(STANDARD_ERROR, text.finish());
+    call::abort()
+}

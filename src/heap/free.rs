@@ -1,0 +1,91 @@
+//! The slow half of free: blocks that the hit path would not take.
+
+use super::layout::Heap;
+use super::outbox::Shared;
+use crate::base::class::Class;
+use crate::central::{Central, Place, Refused, Span};
+use crate::diag::{self, Code, Misuse};
+use crate::pages::Entry;
+
+/// What became of a pointer that was freed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(crate) enum Freed {
+    /// It was a block of a class.
+    Small,
+    /// It was a large block.
+    Large,
+    /// It was a direct mapping.
+    Direct,
+    /// It is none of our addresses; libc may own it.
+    Foreign,
+    /// It was reported as a misuse, and the policy lets the process go on.
+    Misused,
+}
+
+/// Reports a block that cannot be freed. `bytes` is the size of the block in question, or 0.
+pub(crate) fn report(refused: Refused, block: *mut u8, bytes: usize) {
+    let (code, what) = match refused {
+        Refused::Double => (Code::DoubleFree, "the block is free already"),
+        Refused::Inside => (Code::InvalidPointer, "no block starts there"),
+    };
+    diag::misuse(&Misuse { code, call: "free", pointer: block.addr(), what, block_bytes: bytes });
+}
+
+impl Heap {
+    /// Frees `block`, whatever it is.
+    pub(crate) fn free(&self, shared: Shared<'_>, block: *mut u8) -> Freed {
+        match shared.central.resolve(block.addr()) {
+            Place::Small { span, class, entry, offset } => self.free_small(shared, block, (span, class, entry, offset)),
+            place => free_unowned(shared.central, &place, block),
+        }
+    }
+
+    fn free_small(&self, shared: Shared<'_>, block: *mut u8, place: (&Span, Class, Entry, usize)) -> Freed {
+        let (span, class, entry, offset) = place;
+        let bin = self.bin(class);
+        let refused = if entry.owner() == self.address() {
+            let last = bin.last() == block && !block.is_null();
+            if last { Some(Refused::Double) } else { span.is_out(class.geometry(), offset).err() }
+        } else {
+            // Another thread changes that span, so only what never changes can be asked here; its owner asks the rest.
+            (class.geometry().locate(offset).1 != 0).then_some(Refused::Inside)
+        };
+        if let Some(refused) = refused {
+            report(refused, block, class.size());
+            return Freed::Misused;
+        }
+        if entry.owner() == self.address() {
+            if !bin.push(block) {
+                self.make_room(shared, class, bin);
+                if !bin.push(block) {
+                    self.take_home(shared, block);
+                }
+            }
+        } else {
+            self.slow_event(shared);
+            self.take_home(shared, block);
+        }
+        Freed::Small
+    }
+}
+
+/// Frees a block that no heap owns.
+pub(crate) fn free_unowned(central: &Central, place: &Place<'_>, block: *mut u8) -> Freed {
+    let (freed, kind) = match place {
+        Place::Large { region, .. } => (central.free_large(*region), Freed::Large),
+        Place::Direct(direct) if direct.address == block.addr() => (central.free_direct(direct.address), Freed::Direct),
+        Place::Foreign => return Freed::Foreign,
+        Place::Direct(_) | Place::Small { .. } => (false, Freed::Misused),
+        Place::Nowhere => {
+            report(central.why_nowhere(block.addr()), block, 0);
+            return Freed::Misused;
+        }
+    };
+    if freed {
+        return kind;
+    }
+    let refused = if matches!(place, Place::Direct(_)) { Refused::Inside } else { Refused::Double };
+    report(refused, block, 0);
+    Freed::Misused
+}

@@ -1,0 +1,24 @@
+//! Layer 5: heaps. One thread's bins and spans, its inbox and outbox, and the registry of all heaps. Must not know when a thread
+//! starts or ends, nor the C contracts.
+//!
+//! malloc -> pop a bin -> (empty) `refill`: inbox, own partial spans, transfer cache, depot, a new span.
+//! free -> push a bin -> (full) `flush`: the bottom half to the bitmaps; blocks of others to the outbox.
+
+mod bin;
+mod flush;
+mod free;
+mod inbox;
+mod layout;
+mod orphan;
+mod outbox;
+mod refill;
+mod registry;
+mod retire;
+mod scavenge;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use free::{Freed, free_unowned, report};
+pub(crate) use layout::{Heap, INERT};
+pub(crate) use outbox::{Shared, settle, settle_block};
+pub(crate) use registry::Registry;

@@ -1,0 +1,158 @@
+//! Refill: an empty bin gets blocks. In this order: what others sent home, own partial spans, the transfer cache, the depot, a new
+//! span.
+
+use super::bin::{self, Bin};
+use super::layout::{Heap, count};
+use super::outbox::Shared;
+use crate::base::class::Class;
+use crate::base::units::Region;
+use crate::central::State;
+
+/// Batches of the inbox looked at in one refill; all come before fresh memory is taken.
+const DRAINED_PER_REFILL: usize = 8;
+/// Most blocks fetched at a time.
+const FETCH_MAX: usize = 256;
+/// Partial spans looked at for the fullest one.
+const LOOKED_AT: usize = 4;
+/// Slow events of a class before its bin grows.
+const GROWTH_EVENTS: u32 = 3;
+
+impl Heap {
+    /// A block of `class`; `None` where memory is used up.
+    pub(crate) fn alloc(&self, shared: Shared<'_>, class: Class) -> Option<*mut u8> {
+        let bin = self.bin(class);
+        let block = bin.pop();
+        if block.is_null() { self.refill(shared, class, bin) } else { Some(block) }
+    }
+
+    #[inline(never)]
+    fn refill(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> Option<*mut u8> {
+        count(&self.refills);
+        self.slow_event(shared);
+        self.drain(shared, DRAINED_PER_REFILL);
+        let wanted = self.room_to_fetch(shared, class, bin);
+        let fetched = self.fetch(shared, class, bin, wanted);
+        if fetched == 0 {
+            // Not even an array, or memory used up: one block without the bin, if there is one.
+            return self.take_one(shared, class);
+        }
+        Some(bin.pop())
+    }
+
+    /// How many blocks to fetch: half of what the bin holds, which may grow first.
+    fn room_to_fetch(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> usize {
+        self.count_event(shared, class, bin);
+        bin.capacity().div_ceil(2).min(FETCH_MAX)
+    }
+
+    /// Notes a refill or flush of `bin`, which grows after several.
+    pub(super) fn count_event(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> bool {
+        bin.events.set(bin.events.get() + 1);
+        let crowded = bin.events.get() >= GROWTH_EVENTS;
+        if bin.capacity() > 0 && !crowded {
+            return false;
+        }
+        let grown = bin.grow(&shared.central.pages, class, bin::limit(class, self.bin_bytes.get()));
+        if grown && crowded {
+            bin.events.set(0);
+        }
+        grown
+    }
+
+    /// Fills the empty `bin` with up to `wanted` blocks, the lowest address on top; how many it got.
+    fn fetch(&self, shared: Shared<'_>, class: Class, bin: &Bin, wanted: usize) -> usize {
+        if wanted == 0 {
+            return 0;
+        }
+        let mut got = self.fetch_own(shared, class, bin, wanted, 0);
+        if got == 0 {
+            got = self.fetch_cached(shared, class, bin);
+            if got > 0 {
+                return got;
+            }
+            if self.obtain_span(shared, class).is_none() {
+                return 0;
+            }
+            got = self.fetch_own(shared, class, bin, wanted, 0);
+        }
+        // Blocks were put from the top slot downwards; the free slots are at the bottom.
+        bin.set_len(wanted);
+        bin.drop_lowest(wanted - got);
+        got
+    }
+
+    /// Takes blocks of own partial spans into slots `wanted - done` and below.
+    fn fetch_own(&self, shared: Shared<'_>, class: Class, bin: &Bin, wanted: usize, mut done: usize) -> usize {
+        let geometry = class.geometry();
+        while done < wanted {
+            let Some(region) = self.fullest(shared, class) else { break };
+            let span = shared.central.span(region);
+            let take = (span.available(geometry) as usize).min(wanted - done);
+            let start = shared.central.pages.space().address(region);
+            span.take(geometry, start, take as u32, |index, block| bin.set_block(wanted - done - index as usize, block));
+            self.note_taken(shared, class, region);
+            done += take;
+        }
+        done
+    }
+
+    /// Moves a batch of the transfer cache into the bin, as far as it fits; the rest goes back by way of the outbox.
+    fn fetch_cached(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> usize {
+        let Some(batch) = shared.central.take_batch(class) else {
+            return 0;
+        };
+        let room = bin.capacity();
+        let mut len = 0;
+        for block in batch.iter() {
+            if len < room {
+                len += 1;
+                bin.set_block(len, block);
+            } else {
+                self.take_home(shared, block);
+            }
+        }
+        bin.set_len(len);
+        shared.central.release_batch(batch);
+        len
+    }
+
+    /// A span with free blocks for this heap: from the depot, else a new one.
+    fn obtain_span(&self, shared: Shared<'_>, class: Class) -> Option<Region> {
+        let entry = self.entry(class);
+        let central = shared.central;
+        let region = central.adopt_span(class, entry).or_else(|| {
+            shared.registry.adopt_orphans(shared);
+            central.adopt_span(class, entry)
+        });
+        let region = region.or_else(|| central.new_span(class, entry))?;
+        self.partial(class).push(central.pages.space(), region);
+        Some(region)
+    }
+
+    /// One block straight from a span.
+    fn take_one(&self, shared: Shared<'_>, class: Class) -> Option<*mut u8> {
+        let region = self.fullest(shared, class).or_else(|| self.obtain_span(shared, class))?;
+        let span = shared.central.span(region);
+        let mut taken = None;
+        let start = shared.central.pages.space().address(region);
+        span.take(class.geometry(), start, 1, |_, block| taken = Some(block));
+        self.note_taken(shared, class, region);
+        taken
+    }
+
+    /// The fullest of the first few partial spans: emptying it lets the others become free as a whole.
+    fn fullest(&self, shared: Shared<'_>, class: Class) -> Option<Region> {
+        let space = shared.central.pages.space();
+        let spans = self.partial(class).iter(space).take(LOOKED_AT);
+        spans.max_by_key(|(_, span)| span.used()).map(|(region, _)| region)
+    }
+
+    fn note_taken(&self, shared: Shared<'_>, class: Class, region: Region) {
+        let (space, span) = (shared.central.pages.space(), shared.central.span(region));
+        if span.available(class.geometry()) == 0 {
+            self.partial(class).remove(space, region);
+            span.set_state(State::Full);
+            self.full(class).push(space, region);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+#![expect(unsafe_code, reason = "places and follows heaps")]
+//! The registry: all heaps there ever were, those without a thread ready for the next one.
+
+use core::cell::Cell;
+
+use super::layout::Heap;
+use super::outbox::Shared;
+use crate::pages::Pages;
+use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sys::lock::{Lock, Rank};
+
+/// See the module.
+pub(crate) struct Registry {
+    list: Lock<List>,
+    /// Heaps that have a thread: written under the lock, read by anyone for statistics.
+    live: AtomicU32,
+    /// Whether a fork left heaps without their threads. Set by the child, cleared when they are adopted.
+    orphans: AtomicBool,
+}
+
+struct List {
+    first: Cell<*const Heap>,
+}
+
+// SAFETY: heaps are shared; the list's links are guarded by the lock around it.
+unsafe impl Send for List {}
+
+impl Registry {
+    /// A registry of no heaps.
+    pub(crate) const fn new() -> Self {
+        Self {
+            list: Lock::new(Rank::Registry, List { first: Cell::new(core::ptr::null()) }),
+            live: AtomicU32::new(0),
+            orphans: AtomicBool::new(false),
+        }
+    }
+
+    /// A heap for the calling thread; `None` if there is no metadata for one.
+    pub(crate) fn acquire(&self, pages: &Pages, bin_bytes: usize) -> Option<&'static Heap> {
+        let list = self.list.lock();
+        let heap = match list.heaps().find(|heap| !heap.taken.get()) {
+            Some(heap) => {
+                heap.inbox.open();
+                heap
+            }
+            None => {
+                let piece = pages.acquire_metadata(size_of::<Heap>())?;
+                // SAFETY: the piece has the size of a heap and is aligned to it; metadata stays for ever.
+                let heap = unsafe { Heap::place(piece) };
+                heap.ready(pages.space(), bin_bytes);
+                heap.next.set(list.first.get());
+                list.first.set(heap);
+                heap
+            }
+        };
+        heap.taken.set(true);
+        // Relaxed: a figure.
+        self.live.fetch_add(1, Ordering::Relaxed);
+        Some(heap)
+    }
+
+    /// Takes back a heap that was retired.
+    pub(crate) fn release(&self, heap: &Heap) {
+        let _list = self.list.lock();
+        heap.taken.set(false);
+        // Relaxed: a figure.
+        self.live.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Heaps that have a thread.
+    pub(crate) fn live(&self) -> u32 {
+        // Relaxed: a figure.
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// Calls `see` with each heap that has a thread.
+    pub(crate) fn each(&self, see: impl FnMut(&'static Heap)) {
+        self.list.lock().heaps().filter(|heap| heap.taken.get()).for_each(see);
+    }
+
+    /// In the child of a fork: every heap but `own` has lost its thread. Their inboxes close; the rest is done when memory is
+    /// next needed, so that a child that only calls exec pays nothing for it.
+    pub(crate) fn orphan_all_but(&self, own: Option<&Heap>) {
+        let list = self.list.lock();
+        let own = own.map_or(0, Heap::address);
+        for heap in list.heaps().filter(|heap| heap.taken.get() && heap.address() != own) {
+            heap.orphan.set(true);
+            // Relaxed: the child has one thread; threads it starts later see everything from before.
+            self.orphans.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Hands what orphaned heaps hold to the depot. Does nothing, quickly, where there are none.
+    pub(super) fn adopt_orphans(&self, shared: Shared<'_>) {
+        // Relaxed: only one thread gets true.
+        if !self.orphans.load(Ordering::Relaxed) || !self.orphans.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let list = self.list.lock();
+        super::orphan::adopt(shared, &|see| list.heaps().filter(|heap| heap.orphan.get()).for_each(see));
+        for heap in list.heaps().filter(|heap| heap.orphan.get()) {
+            heap.orphan.set(false);
+            heap.taken.set(false);
+            // Relaxed: a figure.
+            self.live.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the lock for a fork.
+    pub(crate) fn lock_for_fork(&self) {
+        self.list.lock_for_fork();
+    }
+
+    /// Ends `lock_for_fork`.
+    ///
+    /// # Safety
+    /// - This thread, or the one it was copied from, called `lock_for_fork`.
+    pub(crate) unsafe fn unlock_after_fork(&self) {
+        // SAFETY: the caller vouches.
+        unsafe { self.list.unlock_after_fork() };
+    }
+}
+
+impl List {
+    fn heaps(&self) -> impl Iterator<Item = &'static Heap> + use<> {
+        let mut next = self.first.get();
+        core::iter::from_fn(move || {
+            // SAFETY: the links are null or point to heaps, which are never unmapped.
+            let heap = unsafe { next.as_ref() }?;
+            next = heap.next.get();
+            Some(heap)
+        })
+    }
+}

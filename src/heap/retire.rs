@@ -1,0 +1,57 @@
+//! The end of a heap: nothing stays behind that only its thread could free.
+//!
+//! First the blocks go (outbox, bins, inbox), then the spans get the depot for an owner, then the inbox closes: whoever finds it
+//! closed sees the new owner in the map.
+
+use core::cell::Cell;
+
+use super::inbox;
+use super::layout::Heap;
+use super::outbox::{self, Shared};
+use crate::base::class::Class;
+use crate::central::{Batch, SpanList};
+use crate::pages::Entry;
+
+impl Heap {
+    /// Gives everything away. `Registry::release` follows.
+    pub(crate) fn retire(&self, shared: Shared<'_>) {
+        self.drain(shared, usize::MAX);
+        for class in Class::all() {
+            self.cache_bin(shared, class);
+            self.give_up_bin(shared, class);
+        }
+        self.empty_outbox(shared);
+        for class in Class::all() {
+            self.surrender(shared, class, self.partial(class));
+            self.surrender(shared, class, self.full(class));
+        }
+        let late = Cell::new(self.inbox.close());
+        while let Some(batch) = inbox::pop(&late) {
+            outbox::settle(shared, batch);
+        }
+        self.empty_outbox(shared);
+    }
+
+    /// Moves whole batches of a bin into the transfer cache, where the next thread finds them.
+    fn cache_bin(&self, shared: Shared<'_>, class: Class) {
+        let bin = self.bin(class);
+        let size = class.size();
+        while bin.len() >= Batch::room(size) {
+            let Some(batch) = shared.central.acquire_batch(Entry::depot(class).bits()) else { return };
+            for index in 1..=Batch::room(size) {
+                batch.push(bin.block(index), size);
+            }
+            if !shared.central.put_batch(class, batch) {
+                shared.central.release_batch(batch);
+                return;
+            }
+            bin.drop_lowest(Batch::room(size));
+        }
+    }
+
+    fn surrender(&self, shared: Shared<'_>, class: Class, spans: &SpanList) {
+        while let Some(region) = spans.pop(shared.central.pages.space()) {
+            shared.central.surrender_span(class, region);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Looking over the bins: what lay untouched for a while goes back, so that bins may be large without holding memory for ever.
+
+use super::layout::Heap;
+use super::outbox::Shared;
+use crate::base::class::Class;
+
+/// Slow events between two looks.
+const EVENTS: u32 = 128;
+/// Slow events between two looks at what time could purge.
+const POLL_EVENTS: u32 = 8;
+
+impl Heap {
+    /// Notes that the hit path was left; now and then this looks over the bins and lets time purge.
+    pub(super) fn slow_event(&self, shared: Shared<'_>) {
+        let events = self.events.get() + 1;
+        self.events.set(events);
+        if events.is_multiple_of(POLL_EVENTS) {
+            shared.central.pages.poll();
+        }
+        if events >= EVENTS {
+            self.events.set(0);
+            self.scavenge(shared);
+        }
+    }
+
+    /// Empties every bin whose number of blocks is what it was at the last look and that had no slow event since.
+    fn scavenge(&self, shared: Shared<'_>) {
+        self.scavenges.set(self.scavenges.get().wrapping_add(1));
+        for class in Class::all() {
+            let bin = self.bin(class);
+            let len = bin.len();
+            let idle = bin.events.get() == 0 && bin.mark.get() as usize == len;
+            if idle && bin.capacity() > 0 {
+                self.give_up_bin(shared, class);
+            }
+            bin.mark.set(bin.len() as u32);
+            bin.events.set(0);
+        }
+        self.empty_outbox(shared);
+    }
+
+    /// Empties the bin of `class`, gives up its array, and releases an empty span kept for it.
+    pub(super) fn give_up_bin(&self, shared: Shared<'_>, class: Class) {
+        let bin = self.bin(class);
+        if bin.len() > 0 {
+            self.flush(shared, class, bin, bin.len());
+        }
+        bin.shed(&shared.central.pages);
+        let space = shared.central.pages.space();
+        if let Some(first) = self.partial(class).first() {
+            if self.partial(class).is_single(space) && shared.central.span(first).used() == 0 {
+                self.partial(class).remove(space, first);
+                shared.central.release_span(class, first);
+            }
+        }
+    }
+
+    /// Gives back everything that this heap holds without need: the explicit collection.
+    pub(crate) fn collect(&self, shared: Shared<'_>) {
+        self.drain(shared, usize::MAX);
+        for class in Class::all() {
+            self.give_up_bin(shared, class);
+        }
+        self.empty_outbox(shared);
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests of heaps against a naive model. Filled below.

@@ -1,0 +1,73 @@
+//! Spandrel: a malloc replacement for Linux.
+//!
+//! # Glossary
+//! *block*: what malloc returns. *class*: a block size. *region*: 64 KiB of address space. *span*: one or more regions that hold
+//! blocks of one class, or one large block. *region map*: address -> class and owner. *bin*: a heap's array of free block
+//! pointers of one class. *heap*: one thread's bins and spans. *batch*: pointers that travel together. *inbox*, *outbox*: remote
+//! frees received, collected. *transfer cache*: bounded store of batches between heaps. *depot*: one class's spans that no heap
+//! owns; with its transfer cache it is a *shelf*. *page runs*: free regions. *purge*: giving pages back to the kernel.
+//!
+//! # Flows
+//! malloc = abi -> gate -> heap -> bin. free = abi -> gate -> map -> bin. Everything slower goes down one layer at a time and comes
+//! back as a verdict; nothing calls upward. The layers, in the order in which they may import one another, are the modules below.
+//!
+//! # Use from Rust
+//! ```
+//! #[global_allocator]
+//! static ALLOCATOR: spandrel::Spandrel = spandrel::Spandrel;
+//! # fn main() { assert_eq!(vec![7_u8; 100].len(), 100); }
+//! ```
+#![no_std]
+#![deny(unsafe_code)]
+#![cfg_attr(not(feature = "export"), allow(dead_code, reason = "the C surface, which uses the rest, is not compiled"))]
+#![cfg_attr(loom, allow(dead_code, reason = "models compile only what they check"))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::std_instead_of_core, reason = "tests"))]
+
+#[cfg(any(test, loom, not(feature = "export")))]
+extern crate std;
+#[cfg(test)]
+#[allow(unused_imports, reason = "not every configuration of the tests needs all of them")]
+use std::prelude::v1::*;
+
+mod base;
+mod sys;
+
+#[cfg(not(loom))]
+mod abi;
+#[cfg(not(loom))]
+mod central;
+#[cfg(loom)]
+#[path = "central/modelled.rs"]
+mod central;
+#[cfg(not(loom))]
+pub mod config;
+#[cfg(not(loom))]
+pub mod diag;
+#[cfg(not(loom))]
+mod heap;
+#[cfg(loom)]
+#[path = "heap/modelled.rs"]
+mod heap;
+#[cfg(not(loom))]
+mod modes;
+#[cfg(not(loom))]
+mod observe;
+#[cfg(not(loom))]
+mod pages;
+#[cfg(not(loom))]
+mod runtime;
+#[cfg(loom)]
+#[path = "runtime/modelled.rs"]
+mod runtime;
+
+#[cfg(not(loom))]
+pub use abi::Spandrel;
+#[cfg(all(feature = "export", not(loom)))]
+pub use abi::extension;
+
+/// Without `std` there is nobody else to say what a panic does: the process is aborted.
+#[cfg(all(feature = "export", not(test), not(loom)))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    diag::fatal(diag::Code::Corruption, "an invariant of the allocator is broken")
+}

@@ -1,0 +1,57 @@
+#![expect(unsafe_code, reason = "reads the header libc puts before a block")]
+//! Foreign pointers: could libc's allocator have handed this one out?
+//!
+//! A pointer that is none of ours comes from libc (calls before we were ready or from inside the allocator, programs that call
+//! `__libc_malloc`, libraries that see only libc), or it is a mistake. libc aborts on many mistakes with a message about itself,
+//! so what can be told is told here. Must not know who asks.
+
+use crate::sys::{call, libc, startup, tls};
+
+/// libc's blocks are multiples of this and aligned to it.
+const ALIGN: usize = 16;
+/// The smallest chunk of libc's.
+const CHUNK_MIN: usize = 32;
+/// Flags in a chunk's size word.
+const FLAGS: usize = 7;
+const MAPPED: usize = 2;
+/// A stack is not believed to be larger than this.
+const STACK_MAX: usize = 1 << 30;
+
+/// What a foreign pointer is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Foreign {
+    /// libc could have made it.
+    Libc,
+    /// Nobody did; why.
+    Nobody(&'static str),
+}
+
+/// Judges a foreign `address`.
+pub(crate) fn judge(address: usize) -> Foreign {
+    if !address.is_multiple_of(ALIGN) {
+        return Foreign::Nobody("it is misaligned");
+    }
+    if address < ALIGN || !call::is_readable(address - size_of::<usize>()) {
+        return Foreign::Nobody("no memory is there");
+    }
+    if is_on_stack(address) {
+        return Foreign::Nobody("it points into the stack");
+    }
+    if libc::is_in_object(address) {
+        return Foreign::Nobody("it points into a program or library");
+    }
+    // SAFETY: the word before the block was just found readable.
+    let word = unsafe { core::ptr::with_exposed_provenance::<usize>(address - size_of::<usize>()).read() };
+    let size = word & !FLAGS;
+    let plausible = size >= CHUNK_MIN && size.is_multiple_of(ALIGN) && size <= isize::MAX as usize;
+    if !plausible && word & MAPPED == 0 {
+        return Foreign::Nobody("no allocator of this process made it");
+    }
+    Foreign::Libc
+}
+
+fn is_on_stack(address: usize) -> bool {
+    let pointer = tls::stack_pointer();
+    let is_between = |end: usize| (pointer..end).contains(&address) && end - pointer < STACK_MAX;
+    is_between(startup::stack_end()) || is_between(tls::control_block())
+}

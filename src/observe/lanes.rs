@@ -1,0 +1,36 @@
+//! The report of `SPANDREL_DIAG`: which calls were served where, and why some went to libc.
+
+use crate::base::lane::Lane;
+use crate::base::text::Line;
+use crate::modes::tally::{Count, Reason, Tally};
+
+const LANES: [Lane; Lane::SERVING] = [Lane::Small, Lane::Large, Lane::Direct, Lane::Libc];
+
+fn start() -> Line {
+    let mut line = Line::new();
+    line.text("spandrel: diag: ");
+    line
+}
+
+/// Hands the lines of the report to `print`.
+pub(crate) fn report(tally: &Tally, print: &mut dyn FnMut(&[u8])) {
+    for lane in LANES {
+        let (calls, bytes) = tally.served(lane).map_or((0, 0), |count| (count.calls(), count.bytes()));
+        print(start().text("lane=").text(lane.name()).text(" calls=").number(calls).text(" bytes=").number(bytes).finish());
+    }
+    for (reason, name) in Reason::ALL {
+        let calls = tally.reason(reason).map_or(0, Count::calls);
+        print(start().text("reason=").text(name).text(" calls=").number(calls).finish());
+    }
+    for lane in LANES {
+        let calls = tally.freed(lane).map_or(0, Count::calls);
+        print(start().text("free lane=").text(lane.name()).text(" calls=").number(calls).finish());
+    }
+    let (low, high) = tally.range();
+    let (calls, libc) = tally.proof();
+    let proved = if calls > 0 && libc == 0 { "yes" } else { "no" };
+    let mut line = start();
+    line.text("range=").number(low as u64).text("-").number(high as u64).text(" calls=").number(calls);
+    line.text(" spandrel=").number(calls - libc).text(" libc=").number(libc).text(" proved=").text(proved);
+    print(line.finish());
+}

@@ -1,0 +1,8 @@
+//! Layer 7: statistics and their writers. One snapshot feeds them all. Must not know the static state.
+
+pub(crate) mod lanes;
+mod snapshot;
+pub(crate) mod text;
+pub(crate) mod xml;
+
+pub(crate) use snapshot::Snapshot;

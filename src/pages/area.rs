@@ -1,0 +1,71 @@
+#![expect(unsafe_code, reason = "commits reserved memory")]
+//! A part of the reservation that becomes usable from its start onwards.
+//!
+//! # Invariants
+//! - Bytes below `committed` are readable and writable; the rest is address space only.
+//! - The border only moves up, so an area is at most two mappings however much it grows.
+
+use crate::base::units::{KIB, MIB, round_up};
+use crate::sys::atomic::{AtomicUsize, Ordering};
+use crate::sys::memory;
+
+/// Commit at least this much at a time, and at least a share of what is committed, but never more than the cap ahead.
+const STEP_MIN: usize = 64 * KIB;
+const STEP_SHARE: usize = 4;
+const STEP_MAX: usize = 64 * MIB;
+
+/// See the module.
+pub(crate) struct Area {
+    base: usize,
+    len: usize,
+    page: usize,
+    /// Written by whoever holds the lock of the area's owner; read by anyone for statistics.
+    committed: AtomicUsize,
+}
+
+impl Area {
+    /// An area of `len` bytes at `base`, both multiples of `page`, in a reservation of ours.
+    pub(crate) const fn new(base: usize, len: usize, page: usize) -> Self {
+        Self { base, len, page, committed: AtomicUsize::new(0) }
+    }
+
+    /// Where it starts.
+    pub(crate) const fn base(&self) -> usize {
+        self.base
+    }
+
+    /// Its bytes of address space.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Its usable bytes.
+    pub(crate) fn committed(&self) -> usize {
+        // Relaxed: the owner's lock orders writers; other readers only count.
+        self.committed.load(Ordering::Relaxed)
+    }
+
+    /// Makes the first `end` bytes usable. The caller holds the lock of the area's owner. False if the kernel refuses.
+    pub(crate) fn ensure(&self, end: usize) -> bool {
+        let committed = self.committed();
+        end <= committed || self.grow(committed, end)
+    }
+
+    #[cold]
+    fn grow(&self, committed: usize, end: usize) -> bool {
+        let Some(end) = round_up(end, self.page).filter(|&end| end <= self.len) else {
+            return false;
+        };
+        let ahead = (committed / STEP_SHARE).clamp(STEP_MIN, STEP_MAX);
+        let generous = round_up(end.max(committed + ahead), self.page).unwrap_or(end).min(self.len);
+        for target in [generous, end] {
+            // SAFETY: the range lies in this area, which is part of a reservation of ours.
+            if unsafe { memory::commit(self.base + committed, target - committed) }.is_ok() {
+                // Relaxed: see `committed`.
+                self.committed.store(target, Ordering::Relaxed);
+                return true;
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,139 @@
+#![expect(unsafe_code, reason = "reads and writes the map's words")]
+//! The region map: for each region of address space, whose it is.
+//!
+//! An entry is the address of a bin: the owner's heap address plus the class's place in it. So "mine and small" is one exclusive
+//! or and one compare, and the result is the bin itself. Two owners are not heaps: the depot (spans without an owner) and the
+//! large lane. Must not know what a heap looks like beyond its alignment.
+
+use crate::base::class::{self, Class};
+use crate::base::units::{ADDRESS_BITS, REGION_SHIFT, Region};
+use crate::sys::atomic::{AtomicUsize, Ordering};
+
+/// Bytes of a bin, and so the distance between the entries of neighbouring classes.
+pub(crate) const BIN_BYTES: usize = 32;
+/// Heaps start at multiples of this.
+pub(crate) const HEAP_ALIGN: usize = 8192;
+/// Bytes of all bins of a heap: entries of one owner are closer to it than this.
+pub(crate) const BINS_BYTES: usize = class::COUNT * BIN_BYTES;
+/// Entries of a map of the whole user address space.
+pub(crate) const WHOLE_ENTRIES: usize = 1 << (ADDRESS_BITS - REGION_SHIFT);
+/// Bytes of an entry.
+pub(crate) const ENTRY_BYTES: usize = size_of::<usize>();
+
+const _: () = assert!(BINS_BYTES <= HEAP_ALIGN);
+
+/// What the map says of a region.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Entry(usize);
+
+impl Entry {
+    /// Nothing that can be freed starts here.
+    pub(crate) const NONE: Self = Self(0);
+    /// A large block starts here.
+    pub(crate) const LARGE: Self = Self(2 * HEAP_ALIGN);
+
+    const DEPOT: usize = HEAP_ALIGN;
+
+    /// The entry of the spans of `class` of the heap at `heap`.
+    pub(crate) const fn small(heap: usize, class: Class) -> Self {
+        Self(heap + class.index() * BIN_BYTES)
+    }
+
+    /// The entry of the spans of `class` that no heap owns.
+    pub(crate) const fn depot(class: Class) -> Self {
+        Self::small(Self::DEPOT, class)
+    }
+
+    /// The entry as read by the hit path.
+    pub(crate) const fn from_bits(bits: usize) -> Self {
+        Self(bits)
+    }
+
+    /// The entry as a number.
+    pub(crate) const fn bits(self) -> usize {
+        self.0
+    }
+
+    /// The owner: a heap's address, or one of the two that are none.
+    pub(crate) const fn owner(self) -> usize {
+        self.0 & !(HEAP_ALIGN - 1)
+    }
+
+    /// Whether the depot owns it.
+    pub(crate) const fn is_depot(self) -> bool {
+        self.owner() == Self::DEPOT
+    }
+
+    /// The class, for entries of spans.
+    pub(crate) const fn class(self) -> Option<Class> {
+        if self.owner() == 0 || self.owner() == Self::LARGE.0 {
+            return None;
+        }
+        Class::from_index((self.0 & (HEAP_ALIGN - 1)) / BIN_BYTES)
+    }
+}
+
+/// The words of the map that belong to the reservation: entry `i` is that of region `i`.
+#[derive(Clone, Copy)]
+pub(crate) struct Window {
+    first: *const AtomicUsize,
+}
+
+// SAFETY: the words are atomics that stay for the life of the process.
+unsafe impl Send for Window {}
+// SAFETY: as above.
+unsafe impl Sync for Window {}
+
+impl Window {
+    /// The window whose first word is at `address`.
+    pub(crate) const fn new(address: usize) -> Self {
+        Self { first: core::ptr::with_exposed_provenance(address) }
+    }
+
+    /// Where the first word is.
+    pub(crate) fn address(self) -> usize {
+        self.first.addr()
+    }
+
+    /// The entry of `region`.
+    ///
+    /// # Safety
+    /// - The word of `region` is committed.
+    pub(crate) unsafe fn get(self, region: Region) -> Entry {
+        // Relaxed: a block's entry was written before the block was handed out; a change of owner is checked again under the
+        // lock that makes it.
+        // SAFETY: the caller vouches for the word.
+        Entry(unsafe { self.word(region) }.load(Ordering::Relaxed))
+    }
+
+    /// Sets the entries of `count` regions from `region`.
+    ///
+    /// # Safety
+    /// - Those words are committed, and the caller may decide whose the regions are.
+    pub(crate) unsafe fn set(self, region: Region, count: u32, entry: Entry) {
+        for step in 0..count {
+            // SAFETY: the caller vouches for the words.
+            let word = unsafe { self.word(region.plus(step)) };
+            // Relaxed: see `get`.
+            word.store(entry.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Replaces `expected` by [`Entry::NONE`]; false if the entry is another. Of several callers one gets true.
+    ///
+    /// # Safety
+    /// - As for `set`, with a count of one.
+    pub(crate) unsafe fn clear(self, region: Region, expected: Entry) -> bool {
+        // SAFETY: the caller vouches for the word.
+        let word = unsafe { self.word(region) };
+        // Relaxed: the exchange itself decides; what follows happens under locks.
+        word.compare_exchange(expected.0, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    unsafe fn word(self, region: Region) -> &'static AtomicUsize {
+        // SAFETY: the caller of `get` or `set` vouches that this word is committed.
+        let place = unsafe { self.first.add(region.0 as usize) };
+        // SAFETY: as above; committed words stay for the life of the process.
+        unsafe { &*place }
+    }
+}

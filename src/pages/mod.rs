@@ -1,0 +1,18 @@
+//! Layer 3: address space. One reservation, the region map, metadata storage, page runs and their purge.
+//!
+//! Knows regions and runs; must not know what a run is used for.
+
+mod area;
+pub(crate) mod map;
+mod metadata;
+mod record;
+mod runs;
+mod space;
+mod store;
+mod tree;
+
+pub(crate) use map::Entry;
+pub(crate) use metadata::{METADATA_MAX, METADATA_MIN};
+pub(crate) use record::SPAN_BYTES;
+pub(crate) use space::Space;
+pub(crate) use store::{PageFigures, Pages, Purged};

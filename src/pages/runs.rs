@@ -1,0 +1,308 @@
+//! Page runs: free stretches of regions, coalesced, handed out best fit at the lowest address.
+//!
+//! Dirty runs (pages may hold something) and clean runs (they read as zero) are kept in trees of their own and do not merge with
+//! each other: a dirty run is reused first, because its pages are there already, and purging one makes it clean. jemalloc keeps
+//! its extents apart in the same way. Must not know who uses a run, and makes no system call.
+//!
+//! # Invariants
+//! - Every region below the border is in a run that someone has acquired, or in exactly one free run.
+//! - Two neighbouring free runs differ in dirtiness.
+//! - The list from oldest to newest holds the dirty runs, in the order in which they were freed.
+
+use super::record::Node;
+use super::space::Space;
+use super::tree::{Nodes, Tree};
+use crate::base::units::{REGION_BYTES, Region};
+
+/// A stretch of regions that the caller of `acquire` now has to itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(crate) struct Run {
+    /// Its first region.
+    pub(crate) region: Region,
+    /// How many regions.
+    pub(crate) count: u32,
+    /// Whether its pages may hold something; if not, they read as zero.
+    pub(crate) dirty: bool,
+}
+
+/// See the module. Guarded by a lock.
+pub(crate) struct Runs {
+    dirty: Tree,
+    clean: Tree,
+    /// The first region that was never part of any run.
+    border: Region,
+    oldest: u32,
+    newest: u32,
+    dirty_regions: u32,
+    clean_regions: u32,
+}
+
+const NONE: u32 = 0;
+
+impl Runs {
+    /// No run at all; region 0 stays unused, so that 0 can mean "none".
+    pub(crate) const fn new() -> Self {
+        Self {
+            dirty: Tree::new(),
+            clean: Tree::new(),
+            border: Region(1),
+            oldest: NONE,
+            newest: NONE,
+            dirty_regions: 0,
+            clean_regions: 0,
+        }
+    }
+
+    /// The first region that was never used.
+    pub(crate) const fn border(&self) -> Region {
+        self.border
+    }
+
+    /// Regions in dirty free runs.
+    pub(crate) const fn dirty_regions(&self) -> u32 {
+        self.dirty_regions
+    }
+
+    /// Regions in clean free runs.
+    pub(crate) const fn clean_regions(&self) -> u32 {
+        self.clean_regions
+    }
+
+    /// A run of `count` regions whose address is a multiple of `align` bytes; `None` where the space is used up.
+    pub(crate) fn acquire(&mut self, space: &Space, count: u32, align: usize) -> Option<Run> {
+        let spare = (align / REGION_BYTES).saturating_sub(1);
+        let wanted = count.checked_add(u32::try_from(spare).ok()?)?;
+        for dirty in [true, false] {
+            let start = if dirty { self.dirty.best_fit(space, wanted) } else { self.clean.best_fit(space, wanted) };
+            if start != NONE {
+                return Some(self.carve(space, start, count, align));
+            }
+        }
+        self.extend_border(space, count, align)
+    }
+
+    /// Takes `extra` regions directly behind the acquired run that ends before `end`; whether they may hold something. `None`
+    /// where they are not free.
+    pub(crate) fn acquire_behind(&mut self, space: &Space, end: Region, extra: u32) -> Option<Run> {
+        if end == self.border {
+            let next = end.0.checked_add(extra).filter(|&next| next <= space.regions())?;
+            if !space.commit(Region(next)) {
+                return None;
+            }
+            self.border = Region(next);
+            return Some(Run { region: end, count: extra, dirty: false });
+        }
+        let node = space.node(end.0);
+        (node.len.get() >= extra).then(|| self.carve(space, end.0, extra, REGION_BYTES))
+    }
+
+    /// Takes back a run. `now` is the time in milliseconds.
+    pub(crate) fn release(&mut self, space: &Space, run: Run, now: u32) {
+        let mut start = run.region.0;
+        let mut len = run.count;
+        let mut stamp = now;
+        // The list stays in order of time: a merged run keeps the place of the larger part.
+        let mut behind = self.newest;
+        let next = start + len;
+        if next < self.border.0 && self.is_free(space, next, run.dirty) {
+            len += self.merge(space, next, run.count, &mut stamp, &mut behind);
+        }
+        let before = space.node(start - 1).back.get();
+        if before != NONE && self.is_free(space, before, run.dirty) {
+            let joined = self.merge(space, before, len, &mut stamp, &mut behind);
+            start = before;
+            len += joined;
+        }
+        self.put(space, Run { region: Region(start), count: len, dirty: run.dirty }, stamp, behind);
+    }
+
+    /// Takes out the dirty run freed longest ago, if that was at least `delay` milliseconds before `now`.
+    pub(crate) fn expire(&mut self, space: &Space, now: u32, delay: u32) -> Option<Run> {
+        let start = self.oldest;
+        if start == NONE || now.wrapping_sub(space.node(start).stamp.get()) < delay {
+            return None;
+        }
+        Some(self.take_out(space, start))
+    }
+
+    fn is_free(&self, space: &Space, start: u32, dirty: bool) -> bool {
+        let node = space.node(start);
+        node.len.get() != 0 && node.dirty.get() == dirty
+    }
+
+    /// Takes out the neighbour at `start` for a run of `len` regions to grow by; returns its regions.
+    fn merge(&mut self, space: &Space, start: u32, len: u32, stamp: &mut u32, behind: &mut u32) -> u32 {
+        let node = space.node(start);
+        let (older, old_stamp) = (node.older.get(), node.stamp.get());
+        let joined = self.take_out(space, start).count;
+        if joined >= len && node.dirty.get() {
+            (*stamp, *behind) = (old_stamp, older);
+        } else if *behind == start {
+            *behind = older;
+        }
+        joined
+    }
+
+    /// Cuts `count` regions at a multiple of `align` out of the free run at `start`, which is long enough.
+    fn carve(&mut self, space: &Space, start: u32, count: u32, align: usize) -> Run {
+        let (stamp, older) = {
+            let node = space.node(start);
+            (node.stamp.get(), node.older.get())
+        };
+        let whole = self.take_out(space, start);
+        let address = space.address(whole.region);
+        let head = (address.next_multiple_of(align.max(REGION_BYTES)) - address) / REGION_BYTES;
+        let head = head as u32;
+        let tail = whole.count - head - count;
+        let first = whole.region.plus(head);
+        if tail > 0 {
+            self.put(space, Run { region: first.plus(count), count: tail, dirty: whole.dirty }, stamp, older);
+        }
+        if head > 0 {
+            self.put(space, Run { region: whole.region, count: head, dirty: whole.dirty }, stamp, older);
+        }
+        Run { region: first, count, dirty: whole.dirty }
+    }
+
+    fn extend_border(&mut self, space: &Space, count: u32, align: usize) -> Option<Run> {
+        let address = space.address(self.border);
+        let start = address.checked_next_multiple_of(align.max(REGION_BYTES))?;
+        let gap = u32::try_from((start - address) / REGION_BYTES).ok()?;
+        let first = self.border.0.checked_add(gap)?;
+        let end = first.checked_add(count).filter(|&end| end <= space.regions())?;
+        if !space.commit(Region(end)) {
+            return None;
+        }
+        let before = self.border;
+        self.border = Region(end);
+        if gap > 0 {
+            self.release(space, Run { region: before, count: gap, dirty: false }, 0);
+        }
+        Some(Run { region: Region(first), count, dirty: false })
+    }
+
+    /// Adds a free run whose neighbours cannot merge with it, behind `older` in the list if it is dirty.
+    fn put(&mut self, space: &Space, run: Run, stamp: u32, older: u32) {
+        let start = run.region.0;
+        let node = space.node(start);
+        node.len.set(run.count);
+        node.stamp.set(stamp);
+        node.dirty.set(run.dirty);
+        space.node(start + run.count - 1).back.set(start);
+        if run.dirty {
+            self.dirty_regions += run.count;
+            self.dirty.insert(space, start);
+            self.link(space, start, older);
+        } else {
+            self.clean_regions += run.count;
+            self.clean.insert(space, start);
+        }
+    }
+
+    fn take_out(&mut self, space: &Space, start: u32) -> Run {
+        let node = space.node(start);
+        let run = Run { region: Region(start), count: node.len.get(), dirty: node.dirty.get() };
+        if run.dirty {
+            self.dirty_regions -= run.count;
+            self.dirty.remove(space, start);
+            self.unlink(space, node);
+        } else {
+            self.clean_regions -= run.count;
+            self.clean.remove(space, start);
+        }
+        node.len.set(0);
+        space.node(start + run.count - 1).back.set(NONE);
+        run
+    }
+
+    fn link(&mut self, space: &Space, start: u32, older: u32) {
+        let node = space.node(start);
+        let newer = if older == NONE { self.oldest } else { space.node(older).newer.get() };
+        node.older.set(older);
+        node.newer.set(newer);
+        if older == NONE {
+            self.oldest = start
+        } else {
+            space.node(older).newer.set(start)
+        }
+        if newer == NONE { self.newest = start } else { space.node(newer).older.set(start) }
+    }
+
+    fn unlink(&mut self, space: &Space, node: &Node) {
+        let (older, newer) = (node.older.get(), node.newer.get());
+        if older == NONE {
+            self.oldest = newer
+        } else {
+            space.node(older).newer.set(newer)
+        }
+        if newer == NONE { self.newest = older } else { space.node(newer).older.set(older) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::units::MIB;
+    use proptest::prelude::*;
+
+    const REGIONS: usize = 512;
+
+    /// What the runs should be: for each region whether it is taken, free and dirty, free and clean, or never used.
+    fn check(runs: &Runs, space: &Space, taken: &[bool]) {
+        let mut at = 1;
+        let mut last = None;
+        let (mut dirty, mut clean) = (0, 0);
+        while at < runs.border().0 {
+            if taken[at as usize] {
+                last = None;
+                at += 1;
+                continue;
+            }
+            let node = space.node(at);
+            let len = node.len.get();
+            assert!(len > 0, "region {at} is in no run");
+            assert_ne!(last, Some(node.dirty.get()), "neighbours at {at} should have merged");
+            last = Some(node.dirty.get());
+            *(if node.dirty.get() { &mut dirty } else { &mut clean }) += len;
+            assert!((at..at + len).all(|region| !taken[region as usize]));
+            assert_eq!(space.node(at + len - 1).back.get(), at);
+            at += len;
+        }
+        assert_eq!((dirty, clean), (runs.dirty_regions(), runs.clean_regions()));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn regions_are_in_one_place_each(steps in prop::collection::vec((0_u8..4, 1_u32..40, 0_u32..6), 1..200)) {
+            let space = Space::reserve(64 * MIB, 4096).expect("64 MiB of address space");
+            let mut runs = Runs::new();
+            let mut taken = vec![false; REGIONS * 3];
+            let mut live: Vec<Run> = Vec::new();
+            for (now, (step, count, choice)) in (0_u32..).zip(steps) {
+                let align = REGION_BYTES << choice;
+                match step {
+                    0 | 1 => {
+                        let Some(run) = runs.acquire(&space, count, align) else { continue };
+                        prop_assert_eq!(space.address(run.region) % align, 0);
+                        for region in run.region.0..run.region.0 + count {
+                            prop_assert!(!std::mem::replace(&mut taken[region as usize], true));
+                        }
+                        live.push(run);
+                    }
+                    2 if !live.is_empty() => {
+                        let run = live.swap_remove(count as usize % live.len());
+                        taken[run.region.0 as usize..(run.region.0 + run.count) as usize].fill(false);
+                        runs.release(&space, Run { dirty: true, ..run }, now);
+                    }
+                    _ => if let Some(run) = runs.expire(&space, now, 10) {
+                        prop_assert!(run.dirty);
+                        runs.release(&space, Run { dirty: false, ..run }, now);
+                    }
+                }
+                check(&runs, &space, &taken);
+            }
+        }
+    }
+}

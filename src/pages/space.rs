@@ -1,0 +1,188 @@
+#![expect(unsafe_code, reason = "turns reserved addresses into records")]
+//! The one reservation and how it is divided: small map, records, metadata, data.
+//!
+//! # Invariants
+//! - Region `i` of the data area has entry `i` of the window and record `i`; all three are committed together, up to a border.
+//! - Nothing is ever unmapped or split: the number of mappings is a small constant.
+
+use super::area::Area;
+use super::map::{ENTRY_BYTES, Entry, WHOLE_ENTRIES, Window};
+use super::record::{Node, RECORD_BYTES};
+use super::tree::Nodes;
+use crate::base::units::{GIB, KIB, MIB, REGION_BYTES, REGION_SHIFT, Region};
+use crate::sys::{call, memory};
+
+/// Below this there is no use in a reservation.
+const RESERVE_MIN: usize = 4 * MIB;
+/// With a limit on address space, this share of it is reserved; the rest is the program's, and libc's when ours runs out.
+const LIMITED_SHARE: usize = 2;
+/// A reservation starts at a multiple of this, so that huge pages fit it.
+const ALIGN: usize = 2 * MIB;
+/// Of a reservation, one part in this many holds metadata.
+const METADATA_SHARE: usize = 16;
+/// Beyond this many bytes a region number no longer fits its type.
+const DATA_MAX: usize = (u32::MAX as usize) << (REGION_SHIFT - 1);
+
+/// See the module.
+pub(crate) struct Space {
+    data: Area,
+    records: Area,
+    metadata: Area,
+    window_words: Area,
+    window: Window,
+    hit_map: usize,
+    hit_mask: usize,
+    page: usize,
+}
+
+impl Space {
+    /// Reserves up to `wanted` bytes, halving until the kernel agrees; `None` if it never does.
+    pub(crate) fn reserve(wanted: usize, page: usize) -> Option<Self> {
+        let limit = call::limit(libc::RLIMIT_AS).map(|limit| limit as usize / LIMITED_SHARE);
+        let mut len = limit.map_or(wanted, |limit| wanted.min(limit)).min(DATA_MAX) & !(ALIGN - 1);
+        // A limited process has no room for a map of everything: then every free takes the checked path.
+        let whole_map = match limit {
+            Some(limit) if limit < 64 * GIB => None,
+            _ => memory::reserve(WHOLE_ENTRIES * ENTRY_BYTES, memory::Access::Read).ok(),
+        };
+        while len >= RESERVE_MIN {
+            if let Ok(address) = memory::reserve(len + ALIGN, memory::Access::None) {
+                let base = (address + ALIGN - 1) & !(ALIGN - 1);
+                return Some(Self::divide(base, len, whole_map, page));
+            }
+            len = len / 2 & !(ALIGN - 1);
+        }
+        None
+    }
+
+    fn divide(base: usize, len: usize, whole_map: Option<usize>, page: usize) -> Self {
+        let unit = (64 * KIB).max(page);
+        let whole_units = |bytes: usize| (bytes / unit + 1) * unit;
+        let regions = len / REGION_BYTES;
+        let words = whole_units(regions * ENTRY_BYTES);
+        let records = whole_units(regions * RECORD_BYTES);
+        let metadata = len / METADATA_SHARE & !(unit - 1);
+        // The data area starts at a multiple of the alignment too.
+        let head = (words + records + metadata + ALIGN - 1) & !(ALIGN - 1);
+        let data = base + head;
+        let data_len = len.saturating_sub(head) & !(REGION_BYTES - 1);
+        let own_words = Area::new(base, words, page);
+        let (window_words, hit_map, hit_mask) = match whole_map {
+            Some(map) => {
+                let first = map + (data >> REGION_SHIFT) * ENTRY_BYTES;
+                let start = first & !(page - 1);
+                let end = first + data_len / REGION_BYTES * ENTRY_BYTES;
+                let words = Area::new(start, ((end + page - 1) & !(page - 1)) - start, page);
+                (words, map, WHOLE_ENTRIES - 1)
+            }
+            None => (own_words, 0, 0),
+        };
+        let first_word = match whole_map {
+            Some(map) => map + (data >> REGION_SHIFT) * ENTRY_BYTES,
+            None => base,
+        };
+        Self {
+            data: Area::new(data, data_len, page),
+            records: Area::new(base + words, records, page),
+            metadata: Area::new(base + words + records, metadata, page),
+            window_words,
+            window: Window::new(first_word),
+            hit_map,
+            hit_mask,
+            page,
+        }
+    }
+
+    /// Where the hit path finds the map, and the mask it puts on an address's region. `None` where every free must be checked.
+    pub(crate) fn hit_map(&self) -> Option<(usize, usize)> {
+        (self.hit_map != 0).then_some((self.hit_map, self.hit_mask))
+    }
+
+    /// Bytes of a page of the kernel's.
+    pub(crate) fn page_bytes(&self) -> usize {
+        self.page
+    }
+
+    /// Regions of the data area.
+    pub(crate) fn regions(&self) -> u32 {
+        (self.data.len() / REGION_BYTES) as u32
+    }
+
+    /// Bytes of the data area that are committed.
+    pub(crate) fn committed(&self) -> usize {
+        self.data.committed()
+    }
+
+    /// The area of metadata.
+    pub(crate) fn metadata(&self) -> &Area {
+        &self.metadata
+    }
+
+    /// Makes the regions below `end` usable, with their entries and records. The caller holds the lock of the runs.
+    pub(crate) fn commit(&self, end: Region) -> bool {
+        let count = end.0 as usize;
+        let word_end = self.window_end(count);
+        self.records.ensure(count * RECORD_BYTES) && self.window_words.ensure(word_end) && self.data.ensure(count * REGION_BYTES)
+    }
+
+    fn window_end(&self, count: usize) -> usize {
+        self.window.address() + count * ENTRY_BYTES - self.window_words.base()
+    }
+
+    /// Where `region` starts.
+    #[inline]
+    pub(crate) fn address(&self, region: Region) -> usize {
+        self.data.base() + region.0 as usize * REGION_BYTES
+    }
+
+    /// The region of `address`; `None` outside of the committed part.
+    #[inline]
+    pub(crate) fn region_of(&self, address: usize) -> Option<Region> {
+        let offset = address.wrapping_sub(self.data.base());
+        (offset < self.data.committed()).then_some(Region((offset / REGION_BYTES) as u32))
+    }
+
+    /// Whether `address` lies in the reservation's data area, committed or not.
+    pub(crate) fn reserves(&self, address: usize) -> bool {
+        address.wrapping_sub(self.data.base()) < self.data.len()
+    }
+
+    /// The map's entry of a committed region.
+    #[inline]
+    pub(crate) fn entry(&self, region: Region) -> Entry {
+        debug_assert!((region.0 as usize) * REGION_BYTES < self.committed());
+        // SAFETY: regions come from `region_of` or the runs, which hand out committed ones.
+        unsafe { self.window.get(region) }
+    }
+
+    /// Sets the entries of `count` committed regions. The caller decides whose they are.
+    pub(crate) fn set_entries(&self, region: Region, count: u32, entry: Entry) {
+        debug_assert!((region.0 + count) as usize * REGION_BYTES <= self.committed());
+        // SAFETY: the regions are the caller's, so committed.
+        unsafe { self.window.set(region, count, entry) };
+    }
+
+    /// Clears the entry of a committed region if it is `expected`; of several callers one gets true.
+    pub(crate) fn clear_entry(&self, region: Region, expected: Entry) -> bool {
+        // SAFETY: the region was committed when it got its entry.
+        unsafe { self.window.clear(region, expected) }
+    }
+
+    /// The user's part of the record of a committed region.
+    #[inline]
+    pub(crate) fn record(&self, region: Region) -> *const u8 {
+        debug_assert!((region.0 as usize + 1) * RECORD_BYTES <= self.records.committed());
+        let start = self.records.base() + region.0 as usize * RECORD_BYTES;
+        core::ptr::with_exposed_provenance(start + size_of::<Node>())
+    }
+}
+
+impl Nodes for Space {
+    #[inline]
+    fn node(&self, index: u32) -> &Node {
+        debug_assert!((index as usize + 1) * RECORD_BYTES <= self.records.committed());
+        let start = self.records.base() + index as usize * RECORD_BYTES;
+        // SAFETY: runs only name committed regions; their records are committed, zero-initialised (a valid node) and stay.
+        unsafe { &*core::ptr::with_exposed_provenance::<Node>(start) }
+    }
+}

@@ -1,0 +1,240 @@
+#![expect(unsafe_code, reason = "purges pages and releases metadata")]
+//! Pages as the layers above see them: runs and metadata behind their locks, and the purge.
+//!
+//! # Invariants
+//! - No system call but a commit is made under a lock.
+
+use super::metadata::Metadata;
+use super::runs::{Run, Runs};
+use super::space::Space;
+use crate::base::units::{REGION_BYTES, Region};
+use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
+use crate::sys::cell::SetOnce;
+use crate::sys::lock::{Lock, Rank};
+use crate::sys::{call, memory};
+
+/// Runs given back to the kernel in one go, so that no single free pays for all of them.
+const PURGE_RUNS: usize = 16;
+/// The delay that means "never".
+const NEVER: u32 = u32::MAX;
+
+/// See the module.
+pub(crate) struct Pages {
+    space: SetOnce<Space>,
+    runs: Lock<Runs>,
+    metadata: Lock<Metadata>,
+    /// Milliseconds before a dirty run is purged. Written at start; read by any thread.
+    delay: AtomicU32,
+    /// Regions in dirty runs: written under the lock of the runs, read by anyone as a hint.
+    dirty_hint: AtomicU32,
+    /// Purges made and bytes given back; any thread adds.
+    purges: AtomicUsize,
+    purged_bytes: AtomicUsize,
+}
+
+/// What the pages look like at one moment, in bytes.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct PageFigures {
+    /// Data regions ever used.
+    pub(crate) used: usize,
+    /// In dirty free runs.
+    pub(crate) dirty: usize,
+    /// In clean free runs.
+    pub(crate) clean: usize,
+    /// Metadata in use.
+    pub(crate) metadata: usize,
+    /// Purges made.
+    pub(crate) purges: usize,
+    /// Bytes purged in all.
+    pub(crate) purged: usize,
+}
+
+/// Whether a purge gave anything back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(crate) enum Purged {
+    /// Nothing was due.
+    Nothing,
+    /// Some runs were given back, and no more are due.
+    All,
+    /// Some were, and more are due.
+    More,
+}
+
+impl Pages {
+    /// Pages still to be opened.
+    pub(crate) const fn new() -> Self {
+        Self {
+            space: SetOnce::new(),
+            runs: Lock::new(Rank::Runs, Runs::new()),
+            metadata: Lock::new(Rank::Metadata, Metadata::new()),
+            delay: AtomicU32::new(NEVER),
+            dirty_hint: AtomicU32::new(0),
+            purges: AtomicUsize::new(0),
+            purged_bytes: AtomicUsize::new(0),
+        }
+    }
+
+    /// Starts to work on `space`; a purge comes `delay` milliseconds after a free, `None` for never.
+    ///
+    /// # Safety
+    /// - Called once, before anything else on this value.
+    pub(crate) unsafe fn open(&self, space: Space, delay: Option<u64>) {
+        // SAFETY: the caller vouches that nobody else looks yet.
+        unsafe { self.space.set(space) };
+        let delay = delay.map_or(NEVER, |delay| u32::try_from(delay).unwrap_or(NEVER - 1).min(NEVER - 1));
+        // Relaxed: published with everything else by the start barrier.
+        self.delay.store(delay, Ordering::Relaxed);
+    }
+
+    /// The reservation.
+    #[inline]
+    pub(crate) fn space(&self) -> &Space {
+        // SAFETY: every path here comes after the start barrier, and so after `open`.
+        unsafe { self.space.get() }
+    }
+
+    /// A run of `count` regions at a multiple of `align` bytes; `None` where space or memory is used up.
+    pub(crate) fn acquire(&self, count: u32, align: usize) -> Option<Run> {
+        let mut runs = self.runs.lock();
+        let run = runs.acquire(self.space(), count, align);
+        self.note(&runs);
+        run
+    }
+
+    /// `extra` more regions behind a run that ends before `end`.
+    pub(crate) fn acquire_behind(&self, end: Region, extra: u32) -> Option<Run> {
+        let mut runs = self.runs.lock();
+        let run = runs.acquire_behind(self.space(), end, extra);
+        self.note(&runs);
+        run
+    }
+
+    /// Takes back a run whose pages may hold something; then purges what is due.
+    pub(crate) fn release(&self, region: Region, count: u32) {
+        let run = Run { region, count, dirty: true };
+        // Relaxed: see `open`.
+        match self.delay.load(Ordering::Relaxed) {
+            0 => self.purge_run(run),
+            delay => {
+                let now = call::milliseconds() as u32;
+                self.put(run, now);
+                let _ = self.purge_due(now, delay);
+            }
+        }
+    }
+
+    /// Whether there is anything that time could purge. A hint.
+    #[inline]
+    pub(crate) fn is_dirty(&self) -> bool {
+        // Relaxed: a late answer only purges later.
+        self.dirty_hint.load(Ordering::Relaxed) != 0
+    }
+
+    /// Purges what has waited long enough.
+    pub(crate) fn poll(&self) {
+        // Relaxed: see `open`.
+        let delay = self.delay.load(Ordering::Relaxed);
+        if self.is_dirty() && delay != NEVER {
+            let _ = self.purge_due(call::milliseconds() as u32, delay);
+        }
+    }
+
+    /// Purges runs however fresh they are; a bounded number of them.
+    pub(crate) fn purge_now(&self) -> Purged {
+        self.purge_due(call::milliseconds() as u32, 0)
+    }
+
+    /// A piece of metadata of at least `bytes`; may hold old contents.
+    pub(crate) fn acquire_metadata(&self, bytes: usize) -> Option<*mut u8> {
+        self.metadata.lock().acquire(self.space().metadata(), bytes)
+    }
+
+    /// Takes back a piece of metadata.
+    ///
+    /// # Safety
+    /// - `piece` came from `acquire_metadata` with the same `bytes`, and nobody uses it.
+    pub(crate) unsafe fn release_metadata(&self, piece: *mut u8, bytes: usize) {
+        // SAFETY: the caller vouches for the piece.
+        unsafe { self.metadata.lock().release(piece, bytes) };
+    }
+
+    /// The first region that was never used.
+    pub(crate) fn border(&self) -> Region {
+        self.runs.lock().border()
+    }
+
+    /// The figures of this moment.
+    pub(crate) fn figures(&self) -> PageFigures {
+        let metadata = self.metadata.lock().live();
+        let runs = self.runs.lock();
+        PageFigures {
+            used: (runs.border().0 as usize - 1) * REGION_BYTES,
+            dirty: runs.dirty_regions() as usize * REGION_BYTES,
+            clean: runs.clean_regions() as usize * REGION_BYTES,
+            metadata,
+            // Relaxed: counters.
+            purges: self.purges.load(Ordering::Relaxed),
+            purged: self.purged_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Takes the lock of the runs for a fork.
+    pub(crate) fn lock_runs_for_fork(&self) {
+        self.runs.lock_for_fork();
+    }
+
+    /// Takes the lock of the metadata for a fork.
+    pub(crate) fn lock_metadata_for_fork(&self) {
+        self.metadata.lock_for_fork();
+    }
+
+    /// Ends both.
+    ///
+    /// # Safety
+    /// - This thread, or the one it was copied from, took both.
+    pub(crate) unsafe fn unlock_after_fork(&self) {
+        // SAFETY: the caller vouches.
+        unsafe { self.metadata.unlock_after_fork() };
+        // SAFETY: the caller vouches.
+        unsafe { self.runs.unlock_after_fork() };
+    }
+
+    fn purge_due(&self, now: u32, delay: u32) -> Purged {
+        for done in 0..PURGE_RUNS {
+            let expired = self.runs.lock().expire(self.space(), now, delay);
+            match expired {
+                Some(run) => self.purge_run(run),
+                None if done == 0 => return Purged::Nothing,
+                None => return Purged::All,
+            }
+        }
+        Purged::More
+    }
+
+    /// Purges a run that is in nobody's hands but the caller's, then makes it free again.
+    fn purge_run(&self, run: Run) {
+        let space = self.space();
+        let bytes = run.count as usize * REGION_BYTES;
+        // SAFETY: the run was taken out, so nobody needs its contents.
+        let purged = unsafe { memory::purge(space.address(run.region), bytes) };
+        let dirty = purged.is_err();
+        if !dirty {
+            // Relaxed: counters.
+            self.purges.fetch_add(1, Ordering::Relaxed);
+            self.purged_bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        self.put(Run { dirty, ..run }, call::milliseconds() as u32);
+    }
+
+    fn put(&self, run: Run, now: u32) {
+        let mut runs = self.runs.lock();
+        runs.release(self.space(), run, now);
+        self.note(&runs);
+    }
+
+    fn note(&self, runs: &Runs) {
+        // Relaxed: a hint.
+        self.dirty_hint.store(runs.dirty_regions(), Ordering::Relaxed);
+    }
+}

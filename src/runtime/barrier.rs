@@ -1,0 +1,111 @@
+#![cfg_attr(all(test, loom), expect(unsafe_code, reason = "models access loom cells"))]
+//! The start barrier: one thread makes the allocator ready; the others do not wait for it but go to libc meanwhile.
+
+use crate::sys::atomic::{AtomicU32, Ordering};
+
+const COLD: u32 = 0;
+const STARTING: u32 = 1;
+const READY: u32 = 2;
+const LIBC: u32 = 3;
+
+/// See the module. One word: cold -> starting (by one thread) -> ready or libc.
+pub(crate) struct Barrier(AtomicU32);
+
+/// What the barrier says to a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(crate) enum Phase {
+    /// The caller is the one to make things ready; [`Barrier::finish`] follows.
+    Yours,
+    /// Someone is at it.
+    Starting,
+    /// Everything is ready, and what the starter wrote can be read.
+    Ready,
+    /// libc serves everything, for good.
+    Libc,
+}
+
+impl Barrier {
+    /// Nothing has happened yet.
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU32::new(COLD))
+    }
+
+    /// Asks to come in.
+    pub(crate) fn enter(&self) -> Phase {
+        match self.phase() {
+            // Relaxed: the winner publishes with `finish`; the loser looks again.
+            Phase::Yours => match self.0.compare_exchange(COLD, STARTING, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => Phase::Yours,
+                Err(_) => self.phase(),
+            },
+            phase => phase,
+        }
+    }
+
+    /// The phase, without taking the start upon oneself: `Yours` then only means that nobody has yet.
+    pub(crate) fn phase(&self) -> Phase {
+        // Acquire pairs with the Release in `finish`.
+        match self.0.load(Ordering::Acquire) {
+            READY => Phase::Ready,
+            LIBC => Phase::Libc,
+            COLD => Phase::Yours,
+            _ => Phase::Starting,
+        }
+    }
+
+    /// Ends the start: ready, or libc for good.
+    pub(crate) fn finish(&self, ready: bool) {
+        // Release pairs with the Acquire in `phase`.
+        self.0.store(if ready { READY } else { LIBC }, Ordering::Release);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use loom::cell::UnsafeCell;
+    use loom::sync::Arc;
+    use loom::thread;
+    use std::vec::Vec;
+
+    struct Shared {
+        barrier: Barrier,
+        value: UnsafeCell<u32>,
+    }
+
+    fn call(shared: &Shared) -> u32 {
+        match shared.barrier.enter() {
+            Phase::Yours => {
+                // SAFETY: loom checks that nobody else has access.
+                shared.value.with_mut(|value| unsafe { *value = 7 });
+                shared.barrier.finish(true);
+                1
+            }
+            Phase::Ready => {
+                // SAFETY: loom checks that nobody writes.
+                assert_eq!(shared.value.with(|value| unsafe { *value }), 7);
+                0
+            }
+            Phase::Starting | Phase::Libc => 0,
+        }
+    }
+
+    #[test]
+    fn loom_one_thread_starts_and_the_others_see_all_or_nothing() {
+        loom::model(|| {
+            let shared = Arc::new(Shared { barrier: Barrier::new(), value: UnsafeCell::new(0) });
+            let callers: Vec<_> = (0..2)
+                .map(|_| {
+                    let shared = shared.clone();
+                    thread::spawn(move || call(&shared))
+                })
+                .collect();
+            let mut started = call(&shared);
+            for caller in callers {
+                started += caller.join().expect("no panic");
+            }
+            assert_eq!(started, 1);
+        });
+    }
+}

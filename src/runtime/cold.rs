@@ -1,0 +1,181 @@
+#![expect(unsafe_code, reason = "hands blocks to libc")]
+//! Calls that the hit path would not serve, in every state of process and thread.
+
+use super::process::PROCESS;
+use super::thread::{self, Standing};
+use crate::base::class::Class;
+use crate::base::lane::Lane;
+use crate::base::units::{REGION_BYTES, REQUEST_MAX};
+use crate::central::Place;
+use crate::diag::{self, Code, Misuse};
+use crate::heap::{self, Freed, Heap};
+use crate::modes::libc::{Foreign, judge};
+use crate::modes::tally::Reason;
+use crate::sys::libc;
+
+/// What a block of malloc's is aligned to in any case, if it is as large as that.
+const NATURAL_ALIGN: usize = 16;
+
+/// What is asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Request {
+    /// Bytes.
+    pub(crate) size: usize,
+    /// A power of two; 1 for malloc's own alignment.
+    pub(crate) align: usize,
+    /// Whether the bytes must read as zero.
+    pub(crate) zero: bool,
+}
+
+/// A block that meets `request`; null where that cannot be.
+pub(crate) fn alloc(request: Request) -> *mut u8 {
+    if request.size > REQUEST_MAX {
+        return core::ptr::null_mut();
+    }
+    match thread::standing() {
+        Standing::Own(heap) => {
+            PROCESS.late.take(|block| free_late(&heap, block));
+            let served = serve(&heap, request);
+            drop(heap);
+            served.unwrap_or_else(|| fall_back(request))
+        }
+        Standing::Libc(reason) => divert(reason, request),
+    }
+}
+
+fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
+    let (block, lane) = match class_of(request) {
+        Some(class) => {
+            let block = heap.alloc(PROCESS.shared(), class)?;
+            if request.zero {
+                PROCESS.central.fill_zero(block.addr(), request.size);
+            }
+            (block, Lane::Small)
+        }
+        None => {
+            let fresh = PROCESS.central.alloc_large(request.size, request.align.max(REGION_BYTES.min(request.align)))?;
+            if request.zero {
+                PROCESS.central.zero_large(fresh, request.size);
+            }
+            let lane = if fresh.direct { Lane::Direct } else { Lane::Large };
+            (core::ptr::with_exposed_provenance_mut(fresh.address), lane)
+        }
+    };
+    if PROCESS.options().diag {
+        PROCESS.tally.serve(lane, request.size);
+    }
+    Some(block)
+}
+
+fn class_of(request: Request) -> Option<Class> {
+    match request.align {
+        0..NATURAL_ALIGN => Class::of_size(request.size),
+        NATURAL_ALIGN => Class::of_size(request.size.max(NATURAL_ALIGN)),
+        align => Class::aligned(request.size, align),
+    }
+}
+
+/// Spandrel's own memory is used up: small requests may still fit libc's heap; for others libc would ask the kernel the same.
+#[cold]
+fn fall_back(request: Request) -> *mut u8 {
+    diag::exhausted("out of memory or address space");
+    if Lane::of_size(request.size) == Lane::Direct {
+        return core::ptr::null_mut();
+    }
+    divert(Reason::Exhausted, request)
+}
+
+/// Has libc serve `request`.
+fn divert(reason: Reason, request: Request) -> *mut u8 {
+    PROCESS.tally.divert(reason, request.size);
+    if request.align > NATURAL_ALIGN {
+        let block = libc::memalign(request.align, request.size);
+        if request.zero && !block.is_null() {
+            PROCESS.central.fill_zero(block.addr(), request.size);
+        }
+        block
+    } else if request.zero {
+        libc::calloc(1, request.size)
+    } else {
+        libc::malloc(request.size)
+    }
+}
+
+/// Frees `block`, wherever it is from.
+pub(crate) fn free(block: *mut u8) {
+    if block.is_null() {
+        return;
+    }
+    if !PROCESS.is_ready() {
+        // Nothing is ours yet, or ever.
+        PROCESS.tally.free(Lane::Libc);
+        // SAFETY: the program got the block from libc, the only allocator so far.
+        return unsafe { libc::free(block) };
+    }
+    let freed = match thread::standing() {
+        Standing::Own(heap) => {
+            PROCESS.late.take(|late| free_late(&heap, late));
+            heap.free(PROCESS.shared(), block)
+        }
+        Standing::Libc(reason) => free_without_heap(reason, block),
+    };
+    let lane = match freed {
+        Freed::Small => Lane::Small,
+        Freed::Large => Lane::Large,
+        Freed::Direct => Lane::Direct,
+        Freed::Foreign => return free_foreign(block),
+        Freed::Misused => return,
+    };
+    if PROCESS.options().diag {
+        PROCESS.tally.free(lane);
+    }
+}
+
+/// Frees a block that waited because nobody could free it when it was freed.
+pub(super) fn free_late(heap: &Heap, block: *mut u8) {
+    let _ = heap.free(PROCESS.shared(), block);
+}
+
+/// Frees a block on a thread that has no heap or is just working on it.
+fn free_without_heap(reason: Reason, block: *mut u8) -> Freed {
+    if reason == Reason::Recursion {
+        return free_reentrant(block);
+    }
+    match PROCESS.central.resolve(block.addr()) {
+        Place::Small { class, .. } => match heap::settle_block(PROCESS.shared(), block) {
+            Ok(()) => Freed::Small,
+            Err(refused) => {
+                heap::report(refused, block, class.size());
+                Freed::Misused
+            }
+        },
+        place => heap::free_unowned(&PROCESS.central, &place, block),
+    }
+}
+
+/// The call interrupted the allocator, which may hold locks: only what needs none can be asked.
+fn free_reentrant(block: *mut u8) -> Freed {
+    if !PROCESS.central.pages.space().reserves(block.addr()) {
+        // libc's block, or a direct mapping, which no signal handler should free.
+        return Freed::Foreign;
+    }
+    // SAFETY: the program gives up a block of ours, which is at least eight bytes long.
+    unsafe { PROCESS.late.push(block) };
+    Freed::Small
+}
+
+fn free_foreign(block: *mut u8) {
+    match judge(block.addr()) {
+        Foreign::Libc => {
+            PROCESS.tally.free(Lane::Libc);
+            // SAFETY: as far as can be told, libc made it.
+            unsafe { libc::free(block) };
+        }
+        Foreign::Nobody(what) => misuse("free", block, what),
+    }
+}
+
+/// Reports a pointer that no allocator made.
+pub(super) fn misuse(call: &'static str, block: *mut u8, what: &'static str) {
+    diag::misuse(&Misuse { code: Code::InvalidPointer, call, pointer: block.addr(), what, block_bytes: 0 });
+}

@@ -1,0 +1,52 @@
+//! The gate: the hit paths of malloc and free.
+//!
+//! ```text
+//! malloc(size)            free(block)
+//! |- size <= 1024         |- the map says: a span of this heap
+//! |  |- pop the bin       |  |- push the bin
+//! |  '- empty: slow       |  '- full, or freed just now: slow
+//! '- malloc_medium        '- anything else: slow
+//!    |- pop the bin
+//!    '- slow
+//! ```
+//! There is one gate for all states: a thread without a heap, a heap that is busy and modes that see every call all stand on the
+//! inert heap, on which every hit fails. `slow` is the caller's, so that errno and exceptions stay with those who know them.
+
+#![expect(unsafe_code, reason = "the thread's word names a heap")]
+
+use crate::base::class::HIT_MAX;
+use crate::heap::Heap;
+use crate::sys::tls;
+
+#[inline(always)]
+fn heap() -> &'static Heap {
+    // SAFETY: the word always names a heap, at first the inert one.
+    unsafe { Heap::at(tls::hot()) }
+}
+
+/// A block of at least `size` bytes, or what `slow` says.
+#[inline(always)]
+pub(crate) fn malloc(size: usize, slow: impl Fn(usize) -> *mut u8) -> *mut u8 {
+    if size > HIT_MAX {
+        return malloc_medium(size, slow);
+    }
+    let block = heap().pop_hit(size);
+    if block.is_null() { slow(size) } else { block }
+}
+
+#[inline(always)]
+fn malloc_medium(size: usize, slow: impl Fn(usize) -> *mut u8) -> *mut u8 {
+    match heap().bin_of_medium(size).map(|bin| bin.pop()) {
+        Some(block) if !block.is_null() => block,
+        _ => slow(size),
+    }
+}
+
+/// Frees `block`, or leaves it to `slow`.
+#[inline(always)]
+pub(crate) fn free(block: *mut u8, slow: impl Fn(*mut u8)) {
+    match heap().bin_of_block(block) {
+        Some(bin) if bin.push(block) => {}
+        _ => slow(block),
+    }
+}

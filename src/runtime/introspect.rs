@@ -1,0 +1,84 @@
+//! What a program may ask of the allocator: is it active, what is where, give back what you can.
+
+use super::process::PROCESS;
+use super::thread::{self, Standing};
+use crate::base::lane::Lane;
+use crate::central::Place;
+use crate::heap;
+use crate::observe::Snapshot;
+use crate::pages::Purged;
+
+/// Purges of one trim: bounds the time it takes.
+const TRIM_ROUNDS: usize = 64;
+
+/// Whether Spandrel serves this process.
+pub(crate) fn is_active() -> bool {
+    // A call that finds the process cold makes it ready.
+    drop(thread::standing());
+    PROCESS.is_ready()
+}
+
+/// The lane that owns `address`; libc for whatever is not ours.
+pub(crate) fn lane_of_pointer(address: usize) -> Lane {
+    if !PROCESS.is_ready() {
+        return Lane::Libc;
+    }
+    match PROCESS.central.resolve(address) {
+        Place::Small { .. } => Lane::Small,
+        Place::Large { .. } => Lane::Large,
+        Place::Direct(_) => Lane::Direct,
+        Place::Nowhere | Place::Foreign => Lane::Libc,
+    }
+}
+
+/// Gives back what this thread's heap holds without need; with `everything` also the transfer caches and all free pages.
+pub(crate) fn collect(everything: bool) {
+    let Standing::Own(heap) = thread::standing() else { return };
+    let shared = PROCESS.shared();
+    if everything {
+        PROCESS.central.empty_caches(|batch| heap::settle(shared, batch));
+    }
+    heap.collect(shared);
+    if everything {
+        let _ = purge();
+    }
+}
+
+/// Gives free pages back to the kernel, but leaves `keep` bytes of them; whether any went. Bounded in time.
+pub(crate) fn trim(keep: usize) -> bool {
+    let Standing::Own(heap) = thread::standing() else { return false };
+    heap.collect(PROCESS.shared());
+    if retained_bytes() <= keep { false } else { purge() }
+}
+
+fn purge() -> bool {
+    for round in 0..TRIM_ROUNDS {
+        match PROCESS.central.pages.purge_now() {
+            Purged::Nothing => return round > 0,
+            Purged::All => return true,
+            Purged::More => {}
+        }
+    }
+    true
+}
+
+/// Bytes of a page of the kernel's.
+pub(crate) fn page_bytes() -> usize {
+    const USUAL: usize = 4096;
+    if is_active() { PROCESS.central.pages.space().page_bytes() } else { USUAL }
+}
+
+/// Bytes of free runs that were not given back to the kernel yet.
+pub(crate) fn retained_bytes() -> usize {
+    if PROCESS.is_ready() { PROCESS.central.pages.figures().dirty } else { 0 }
+}
+
+/// The figures of this moment; zeroes where libc serves everything.
+pub(crate) fn snapshot() -> Snapshot {
+    if !PROCESS.is_ready() {
+        return Snapshot::default();
+    }
+    // While the locks are taken this thread's heap is left alone.
+    let _standing = thread::standing();
+    Snapshot::take(PROCESS.shared())
+}

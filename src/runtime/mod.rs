@@ -1,0 +1,17 @@
+//! Layer 8: the process. The only static state, the start barrier, what a thread is allowed to do now, fork, shutdown, and the gate
+//! through which every call comes. Must not know the C contracts.
+
+mod barrier;
+mod cold;
+mod exit;
+mod fork;
+pub(crate) mod gate;
+mod introspect;
+mod process;
+mod resize;
+mod start;
+mod thread;
+
+pub(crate) use cold::{Request, alloc, free};
+pub(crate) use introspect::{collect, is_active, lane_of_pointer, page_bytes, retained_bytes, snapshot, trim};
+pub(crate) use resize::{FreeSize, Resized, free_sized, realloc, usable_size};

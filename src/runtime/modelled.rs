@@ -1,0 +1,3 @@
+//! What the model checker compiles of this layer.
+
+mod barrier;

@@ -1,0 +1,54 @@
+#![expect(unsafe_code, reason = "reads options set at start")]
+//! The only static state.
+
+use super::barrier::{Barrier, Phase};
+use crate::central::{Central, Late};
+use crate::config::Options;
+use crate::heap::{Registry, Shared};
+use crate::modes::tally::Tally;
+use crate::sys::atomic::AtomicU32;
+use crate::sys::cell::SetOnce;
+
+/// Everything that outlives a call.
+pub(super) struct Process {
+    pub(super) barrier: Barrier,
+    pub(super) central: Central,
+    pub(super) registry: Registry,
+    pub(super) late: Late,
+    pub(super) tally: Tally,
+    pub(super) options: SetOnce<Options>,
+    /// What has been registered with the C library; see `start`.
+    pub(super) hooks: AtomicU32,
+    /// The key whose destructor ends a thread's heap, plus one; 0 while there is none.
+    pub(super) exit_key: AtomicU32,
+}
+
+/// See [`Process`].
+pub(super) static PROCESS: Process = Process {
+    barrier: Barrier::new(),
+    central: Central::new(),
+    registry: Registry::new(),
+    late: Late::new(),
+    tally: Tally::new(),
+    options: SetOnce::new(),
+    hooks: AtomicU32::new(0),
+    exit_key: AtomicU32::new(0),
+};
+
+impl Process {
+    /// What heaps need of it.
+    pub(super) fn shared(&self) -> Shared<'_> {
+        Shared { central: &self.central, registry: &self.registry }
+    }
+
+    /// Whether the allocator serves calls.
+    pub(super) fn is_ready(&self) -> bool {
+        self.barrier.phase() == Phase::Ready
+    }
+
+    /// The options, once the barrier has let the caller through.
+    pub(super) fn options(&self) -> &Options {
+        // SAFETY: callers come from behind the barrier, and the options are set before it opens.
+        unsafe { self.options.get() }
+    }
+}

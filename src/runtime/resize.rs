@@ -1,0 +1,158 @@
+#![expect(unsafe_code, reason = "copies blocks and hands them to libc")]
+//! realloc, usable size, sized frees: calls that ask what a block is.
+
+use super::cold::{self, Request};
+use super::process::PROCESS;
+use crate::base::class::{Class, SMALL_MAX};
+use crate::base::lane::Lane;
+use crate::base::units::{LARGE_MAX, REQUEST_MAX};
+use crate::central::{Place, Refused};
+use crate::diag::{self, Code, Misuse};
+use crate::modes::libc::{Foreign, judge};
+use crate::sys::{libc, memory, tls};
+
+/// A block stays in place when it would not be more than this many times as large as asked for.
+const SLACK: usize = 2;
+
+/// What a block turned out to be.
+enum Known {
+    /// Ours, of so many usable bytes.
+    Ours(usize),
+    /// libc's.
+    Libc,
+    /// Nobody's; reported.
+    Nobody,
+}
+
+/// What became of a realloc.
+pub(crate) enum Resized {
+    /// The block, where it is now.
+    At(*mut u8),
+    /// There is no memory; the old block is as it was.
+    OutOfMemory,
+    /// The pointer was no block; reported.
+    Misused,
+}
+
+/// The size a sized free names.
+#[derive(Clone, Copy)]
+pub(crate) struct FreeSize {
+    /// As given to malloc.
+    pub(crate) size: usize,
+    /// As given to an aligned call; 1 if none was.
+    pub(crate) align: usize,
+}
+
+fn identify(call: &'static str, block: *mut u8) -> Known {
+    if !PROCESS.is_ready() {
+        return Known::Libc;
+    }
+    match PROCESS.central.resolve(block.addr()).usable(block.addr(), tls::home()) {
+        Ok(Some(bytes)) => Known::Ours(bytes),
+        Ok(None) => match judge(block.addr()) {
+            Foreign::Libc => Known::Libc,
+            Foreign::Nobody(what) => {
+                cold::misuse(call, block, what);
+                Known::Nobody
+            }
+        },
+        Err(refused) => {
+            let (code, what) = match refused {
+                Refused::Double => (Code::DoubleFree, "the block is free already"),
+                Refused::Inside => (Code::InvalidPointer, "no block starts there"),
+            };
+            diag::misuse(&Misuse { code, call, pointer: block.addr(), what, block_bytes: 0 });
+            Known::Nobody
+        }
+    }
+}
+
+/// Usable bytes of `block`, which is not null; 0 for a misused pointer.
+pub(crate) fn usable_size(block: *mut u8) -> usize {
+    match identify("malloc_usable_size", block) {
+        Known::Ours(bytes) => bytes,
+        // SAFETY: as far as can be told, libc made it.
+        Known::Libc => unsafe { libc::usable_size(block) },
+        Known::Nobody => 0,
+    }
+}
+
+/// Makes `block`, which is not null, hold `size` bytes, which is not 0.
+pub(crate) fn realloc(block: *mut u8, size: usize) -> Resized {
+    let old = match identify("realloc", block) {
+        Known::Ours(bytes) => bytes,
+        Known::Nobody => return Resized::Misused,
+        Known::Libc => {
+            // SAFETY: as far as can be told, libc made it. It stays libc's.
+            let moved = unsafe { libc::realloc(block, size) };
+            return if moved.is_null() { Resized::OutOfMemory } else { Resized::At(moved) };
+        }
+    };
+    if size > REQUEST_MAX {
+        return Resized::OutOfMemory;
+    }
+    if fits_in_place(old, size) {
+        return Resized::At(block);
+    }
+    if let Some(resized) = resize_in_lane(block, size) {
+        return resized;
+    }
+    relocate(block, old, size)
+}
+
+/// Whether a block of `old` usable bytes may stay as it is for a request of `size` bytes.
+fn fits_in_place(old: usize, size: usize) -> bool {
+    old <= SMALL_MAX
+        && size <= old
+        && (size.saturating_mul(SLACK) >= old || Class::of_size(size).is_some_and(|class| class.size() == old))
+}
+
+/// Resizes large and direct blocks without copying; `None` if the block has to move to another lane or place.
+fn resize_in_lane(block: *mut u8, size: usize) -> Option<Resized> {
+    match PROCESS.central.resolve(block.addr()) {
+        Place::Large { region, .. } if Lane::of_size(size) == Lane::Large => {
+            PROCESS.central.resize_large(region, size).then_some(Resized::At(block))
+        }
+        Place::Direct(direct) if size > LARGE_MAX => match PROCESS.central.resize_direct(direct, size) {
+            Some(address) => Some(Resized::At(core::ptr::with_exposed_provenance_mut(address))),
+            None => Some(Resized::OutOfMemory),
+        },
+        _ => None,
+    }
+}
+
+fn relocate(block: *mut u8, old: usize, size: usize) -> Resized {
+    let moved = cold::alloc(Request { size, align: 1, zero: false });
+    if moved.is_null() {
+        return Resized::OutOfMemory;
+    }
+    // SAFETY: both blocks hold that many bytes and are different blocks.
+    unsafe { memory::copy(block, moved, old.min(size)) };
+    cold::free(block);
+    Resized::At(moved)
+}
+
+/// Frees `block` after a look at whether it can have been asked for with that size.
+pub(crate) fn free_sized(block: *mut u8, named: FreeSize) {
+    if PROCESS.is_ready() {
+        if let Ok(Some(usable)) = PROCESS.central.resolve(block.addr()).usable(block.addr(), tls::home()) {
+            if !can_be(usable, named) {
+                let what = "the size named cannot be that of the block";
+                let call = if named.align > 1 { "free_aligned_sized" } else { "free_sized" };
+                let code = Code::SizeMismatch;
+                return diag::misuse(&Misuse { code, call, pointer: block.addr(), what, block_bytes: usable });
+            }
+        }
+    }
+    cold::free(block);
+}
+
+/// Whether a block of `usable` bytes can have come from a request of that size: directly, or by a realloc that left it in place.
+fn can_be(usable: usize, named: FreeSize) -> bool {
+    let wanted = named.size.max(named.align);
+    if named.size > usable {
+        return false;
+    }
+    let exact = Class::aligned(named.size, named.align).map_or(usable > SMALL_MAX, |class| class.size() == usable);
+    exact || wanted.saturating_mul(SLACK) >= usable || usable > SMALL_MAX && wanted > SMALL_MAX
+}

@@ -1,0 +1,144 @@
+#![expect(unsafe_code, reason = "turns the thread's word into its heap")]
+//! What a thread is allowed to do now: work on its heap, or go to libc and for what reason. The recursion guard.
+//!
+//! The word `home` is 0 in a new thread, a mark while its heap is being made and after it was given up, and the heap's address in
+//! between. While a heap is worked on, the hit path sees the inert heap, so whatever comes from inside arrives here and finds the
+//! heap busy.
+
+use core::ffi::c_void;
+use core::ops::Deref;
+
+use super::barrier::Phase;
+use super::process::PROCESS;
+use super::start;
+use crate::heap::{Heap, INERT};
+use crate::modes::tally::Reason;
+use crate::sys::atomic::Ordering;
+use crate::sys::{call, tls};
+
+const NEW: usize = 0;
+const STARTING: usize = 1;
+const EXITED: usize = 2;
+/// Words above this are addresses of heaps.
+pub(super) const LAST_MARK: usize = EXITED;
+/// The C library calls key destructors in rounds as long as keys are set; others may still free in the first ones.
+const EXIT_ROUNDS: u8 = 2;
+
+/// What a call may do.
+pub(super) enum Standing {
+    /// Work on this thread's heap.
+    Own(Busy),
+    /// Go to libc.
+    Libc(Reason),
+}
+
+/// This thread's heap, marked busy until it is dropped.
+pub(super) struct Busy(&'static Heap);
+
+impl Busy {
+    fn new(heap: &'static Heap) -> Self {
+        heap.busy.set(true);
+        tls::set_hot(core::ptr::from_ref(&INERT).addr());
+        Self(heap)
+    }
+}
+
+impl Deref for Busy {
+    type Target = Heap;
+    fn deref(&self) -> &Heap {
+        self.0
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.set(false);
+        tls::set_hot(self.0.hot.get());
+    }
+}
+
+/// What the calling thread may do now; makes the process ready and gives the thread a heap where they are not yet.
+pub(super) fn standing() -> Standing {
+    match tls::home() {
+        NEW => begin(),
+        STARTING => Standing::Libc(Reason::Recursion),
+        EXITED => Standing::Libc(Reason::Exiting),
+        address => {
+            // SAFETY: the word holds this thread's heap.
+            let heap = unsafe { Heap::at(address) };
+            if heap.busy.get() { Standing::Libc(Reason::Recursion) } else { Standing::Own(Busy::new(heap)) }
+        }
+    }
+}
+
+#[cold]
+fn begin() -> Standing {
+    tls::set_home(STARTING);
+    let ready = match PROCESS.barrier.enter() {
+        Phase::Ready => true,
+        Phase::Yours => {
+            let ready = start::start(&PROCESS);
+            PROCESS.barrier.finish(ready);
+            ready
+        }
+        Phase::Starting => {
+            tls::set_home(NEW);
+            return Standing::Libc(Reason::InitWait);
+        }
+        Phase::Libc => false,
+    };
+    let standing = if ready { make_heap() } else { Err(Reason::ForceLibc) };
+    match standing {
+        Ok(heap) => Standing::Own(Busy::new(heap)),
+        Err(reason) => {
+            tls::set_home(NEW);
+            Standing::Libc(reason)
+        }
+    }
+}
+
+fn make_heap() -> Result<&'static Heap, Reason> {
+    let options = PROCESS.options();
+    let heap = PROCESS.registry.acquire(&PROCESS.central.pages, options.bin_bytes).ok_or(Reason::Exhausted)?;
+    // Under SPANDREL_DIAG the hit path never sees the heap, so that every call can be counted.
+    heap.hot.set(if options.diag { core::ptr::from_ref(&INERT).addr() } else { heap.address() });
+    heap.exit_rounds.set(0);
+    if call::thread_id() != call::process_id() {
+        start::register(&PROCESS);
+    }
+    watch_exit(heap.address());
+    tls::set_home(heap.address());
+    Ok(heap)
+}
+
+/// Has the C library call [`on_exit`] when this thread ends.
+pub(super) fn watch_exit(heap: usize) {
+    // Acquire pairs with the Release in `start::register`.
+    let key = PROCESS.exit_key.load(Ordering::Acquire);
+    if key != 0 {
+        // SAFETY: the key exists. The call may allocate, which the recursion guard serves.
+        unsafe { libc::pthread_setspecific(key - 1, core::ptr::with_exposed_provenance(heap)) };
+    }
+}
+
+/// The key's destructor: gives the heap up, in the last round but one.
+pub(super) unsafe extern "C" fn on_exit(value: *mut c_void) {
+    if tls::home() != value.addr() {
+        return;
+    }
+    // SAFETY: the key's value is this thread's heap.
+    let heap = unsafe { Heap::at(value.addr()) };
+    let round = heap.exit_rounds.get();
+    if round < EXIT_ROUNDS {
+        heap.exit_rounds.set(round + 1);
+        return watch_exit(value.addr());
+    }
+    let busy = Busy::new(heap);
+    PROCESS.late.take(|block| super::cold::free_late(&busy, block));
+    busy.retire(PROCESS.shared());
+    // The word `hot` stays on the inert heap.
+    core::mem::forget(busy);
+    tls::set_home(EXITED);
+    heap.busy.set(false);
+    PROCESS.registry.release(heap);
+}

@@ -1,0 +1,108 @@
+#![expect(unsafe_code, reason = "system calls are assembly")]
+//! Raw system calls. They bypass the C library because its wrappers can be interposed and may themselves allocate, and they leave
+//! `errno` alone.
+//!
+//! Must not know what the calls are for beyond their contract; memory calls live in `memory.rs`.
+
+use core::arch::asm;
+
+/// An error number as the kernel gives it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Errno(pub(crate) i32);
+
+/// Calls the kernel.
+///
+/// # Safety
+/// - `arguments` must be what system call `number` accepts; what it does to memory must be sound for the caller.
+pub(crate) unsafe fn raw(number: libc::c_long, arguments: [usize; 6]) -> Result<usize, Errno> {
+    let [a, b, c, d, e, f] = arguments;
+    let result: isize;
+    // SAFETY: the caller vouches for the call; the clobbers are those of the x86-64 system call convention.
+    unsafe {
+        asm!("syscall", inlateout("rax") number as isize => result, in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d,
+            in("r8") e, in("r9") f, lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    if (-4095..0).contains(&result) { Err(Errno(-result as i32)) } else { Ok(result as usize) }
+}
+
+/// Writes all of `bytes` to `descriptor`, as far as the kernel takes them.
+pub(crate) fn write(descriptor: i32, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        // SAFETY: `bytes` is readable for its length.
+        let done = unsafe { raw(libc::SYS_write, [descriptor as usize, bytes.as_ptr().addr(), bytes.len(), 0, 0, 0]) };
+        match done {
+            Ok(count) if count > 0 => bytes = bytes.get(count..).unwrap_or(&[]),
+            Err(Errno(libc::EINTR)) => {}
+            _ => return,
+        }
+    }
+}
+
+/// The identity of the calling thread.
+pub(crate) fn thread_id() -> u32 {
+    // SAFETY: takes no argument and touches no memory.
+    unsafe { raw(libc::SYS_gettid, [0; 6]) }.map_or(0, |id| id as u32)
+}
+
+/// The identity of the process.
+pub(crate) fn process_id() -> u32 {
+    // SAFETY: takes no argument and touches no memory.
+    unsafe { raw(libc::SYS_getpid, [0; 6]) }.map_or(0, |id| id as u32)
+}
+
+/// Milliseconds of a clock that never goes back; coarse (some 4 ms) and cheap.
+pub(crate) fn milliseconds() -> u64 {
+    let mut time = [0_u64; 2];
+    let clock = libc::CLOCK_MONOTONIC_COARSE as usize;
+    // SAFETY: `time` has the size of a timespec.
+    let done = unsafe { raw(libc::SYS_clock_gettime, [clock, time.as_mut_ptr().addr(), 0, 0, 0, 0]) };
+    if done.is_err() {
+        return 0;
+    }
+    let [seconds, nanoseconds] = time;
+    seconds * 1000 + nanoseconds / 1_000_000
+}
+
+/// The soft limit of `resource`; `None` for no limit, or where the kernel will not say.
+pub(crate) fn limit(resource: u32) -> Option<u64> {
+    let mut limits = [u64::MAX; 2];
+    // SAFETY: `limits` has the size of the kernel's rlimit64.
+    let done = unsafe { raw(libc::SYS_prlimit64, [0, resource as usize, 0, limits.as_mut_ptr().addr(), 0, 0]) };
+    let [soft, _] = limits;
+    (done.is_ok() && soft != u64::MAX).then_some(soft)
+}
+
+/// Waits until `*word` is no longer `expected`, or a wake, or for no reason.
+pub(crate) fn futex_wait(word: *const u32, expected: u32) {
+    let operation = (libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG) as usize;
+    // SAFETY: the kernel reads `word`, or answers EFAULT.
+    let _ = unsafe { raw(libc::SYS_futex, [word.addr(), operation, expected as usize, 0, 0, 0]) };
+}
+
+/// Wakes one thread that waits on `word`.
+pub(crate) fn futex_wake(word: *const u32) {
+    let operation = (libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG) as usize;
+    // SAFETY: the kernel uses `word` as a key only.
+    let _ = unsafe { raw(libc::SYS_futex, [word.addr(), operation, 1, 0, 0, 0]) };
+}
+
+/// Whether eight bytes at `address` can be read. Asks the kernel through a call that every sandbox allows and that must fail:
+/// EFAULT comes before EINVAL (the idea is abseil's `AddressIsReadable`).
+pub(crate) fn is_readable(address: usize) -> bool {
+    let nonsense = usize::MAX;
+    // SAFETY: an unknown `how` changes nothing; the kernel only copies eight bytes from `address`.
+    let answer = unsafe { raw(libc::SYS_rt_sigprocmask, [nonsense, address & !7, 0, 8, 0, 0]) };
+    answer != Err(Errno(libc::EFAULT))
+}
+
+/// Ends the process with SIGABRT, without running anything of the program's own but its handler of that signal.
+pub(crate) fn abort() -> ! {
+    // SAFETY: the C library's abort takes no argument and never comes back.
+    unsafe { libc::abort() }
+}
+
+/// Ends the process at once, for a failure inside the failure path.
+pub(crate) fn trap() -> ! {
+    // SAFETY: an invalid instruction; nothing runs after it.
+    unsafe { asm!("ud2", options(noreturn, nostack)) }
+}

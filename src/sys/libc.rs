@@ -1,0 +1,107 @@
+#![expect(unsafe_code, reason = "calls into the C library")]
+//! The C library's own allocator, by the names under which glibc exports it whatever else is preloaded, and `errno`.
+//!
+//! Must not know why a call goes to libc.
+
+use core::arch::{asm, global_asm};
+use core::ffi::{c_int, c_void};
+
+use super::atomic::{AtomicPtr, Ordering};
+
+unsafe extern "C" {
+    fn __libc_malloc(size: usize) -> *mut c_void;
+    fn __libc_calloc(count: usize, size: usize) -> *mut c_void;
+    fn __libc_realloc(block: *mut c_void, size: usize) -> *mut c_void;
+    fn __libc_memalign(align: usize, size: usize) -> *mut c_void;
+    fn __libc_free(block: *mut c_void);
+    fn __errno_location() -> *mut c_int;
+}
+
+/// libc's malloc.
+pub(crate) fn malloc(size: usize) -> *mut u8 {
+    // SAFETY: takes any size.
+    unsafe { __libc_malloc(size) }.cast()
+}
+
+/// libc's calloc.
+pub(crate) fn calloc(count: usize, size: usize) -> *mut u8 {
+    // SAFETY: takes any pair of sizes.
+    unsafe { __libc_calloc(count, size) }.cast()
+}
+
+/// libc's memalign; `align` is a power of two.
+pub(crate) fn memalign(align: usize, size: usize) -> *mut u8 {
+    // SAFETY: takes any size.
+    unsafe { __libc_memalign(align, size) }.cast()
+}
+
+/// libc's realloc.
+///
+/// # Safety
+/// - `block` is a live block of libc's allocator.
+pub(crate) unsafe fn realloc(block: *mut u8, size: usize) -> *mut u8 {
+    // SAFETY: the caller vouches for the block.
+    unsafe { __libc_realloc(block.cast(), size) }.cast()
+}
+
+/// libc's free.
+///
+/// # Safety
+/// - `block` is a live block of libc's allocator.
+pub(crate) unsafe fn free(block: *mut u8) {
+    // SAFETY: the caller vouches for the block.
+    unsafe { __libc_free(block.cast()) };
+}
+
+type UsableSize = unsafe extern "C" fn(*mut c_void) -> usize;
+
+/// libc's malloc_usable_size, found behind the one exported here. Stored once found; any thread may store the same answer.
+static USABLE_SIZE: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Usable bytes of a block of libc's; 0 where libc's function cannot be found (static linking).
+///
+/// # Safety
+/// - `block` is a live block of libc's allocator.
+pub(crate) unsafe fn usable_size(block: *mut u8) -> usize {
+    // Relaxed: the pointer is to code, and every thread finds the same.
+    let mut function = USABLE_SIZE.load(Ordering::Relaxed);
+    if function.is_null() {
+        // SAFETY: the name is a C string; the call may allocate, which the recursion guard serves.
+        function = unsafe { libc::dlsym(libc::RTLD_NEXT, c"malloc_usable_size".as_ptr()) };
+        USABLE_SIZE.store(function, Ordering::Relaxed);
+    }
+    if function.is_null() {
+        return 0;
+    }
+    // SAFETY: that is the type of the C function of this name.
+    let function = unsafe { core::mem::transmute::<*mut c_void, UsableSize>(function) };
+    // SAFETY: the caller vouches for the block.
+    unsafe { function(block.cast()) }
+}
+
+/// Sets the calling thread's `errno`.
+pub(crate) fn set_errno(value: c_int) {
+    // SAFETY: takes no argument.
+    let place = unsafe { __errno_location() };
+    // SAFETY: the place of this thread's errno is always valid.
+    unsafe { place.write(value) };
+}
+
+global_asm!(".weak _dl_find_object");
+
+/// Whether `address` lies in the program or in a loaded library. False where the C library (before 2.35) cannot tell without a
+/// lock.
+pub(crate) fn is_in_object(address: usize) -> bool {
+    let function: usize;
+    // SAFETY: loads the address of a weak symbol, 0 if there is none.
+    unsafe { asm!("mov {}, qword ptr [rip + _dl_find_object@GOTPCREL]", out(reg) function, options(pure, readonly, nostack)) };
+    if function == 0 {
+        return false;
+    }
+    // SAFETY: that is the type of the C function of this name.
+    let function = unsafe { core::mem::transmute::<usize, unsafe extern "C" fn(usize, *mut c_void) -> c_int>(function) };
+    // The C structure is smaller.
+    let mut found = [0_usize; 16];
+    // SAFETY: the function takes any address, locks nothing and fills the structure.
+    unsafe { function(address, found.as_mut_ptr().cast()) == 0 }
+}

@@ -1,0 +1,95 @@
+#![expect(unsafe_code, reason = "memory system calls")]
+//! Memory from the kernel: reserving, committing, purging, mapping. Every failure is an answer, never an abort.
+//!
+//! Must not know what the memory is for.
+
+use super::call::{Errno, raw};
+
+/// What may be done with a reservation before any of it is committed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Access {
+    /// Address space only; [`commit`] makes parts of it usable.
+    None,
+    /// Readable zeroes; [`commit`] makes parts of it writable. Not counted as committed memory.
+    Read,
+}
+
+impl Access {
+    const fn bits(self) -> usize {
+        (match self {
+            Self::None => libc::PROT_NONE,
+            Self::Read => libc::PROT_READ,
+        }) as usize
+    }
+}
+
+const WRITABLE: usize = (libc::PROT_READ | libc::PROT_WRITE) as usize;
+
+/// Address space of `len` bytes anywhere, without memory behind it yet.
+pub(crate) fn reserve(len: usize, access: Access) -> Result<usize, Errno> {
+    let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE) as usize;
+    // SAFETY: a new anonymous mapping touches nothing that exists.
+    unsafe { raw(libc::SYS_mmap, [0, len, access.bits(), flags, usize::MAX, 0]) }
+}
+
+/// Memory of `len` bytes anywhere, counted as committed where the kernel counts.
+pub(crate) fn map(len: usize) -> Result<usize, Errno> {
+    let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as usize;
+    // SAFETY: a new anonymous mapping touches nothing that exists.
+    unsafe { raw(libc::SYS_mmap, [0, len, WRITABLE, flags, usize::MAX, 0]) }
+}
+
+/// Makes reserved pages usable.
+///
+/// # Safety
+/// - `[address, address + len)` is page-aligned and belongs to a reservation of ours.
+pub(crate) unsafe fn commit(address: usize, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller vouches that the range is ours; widening its access breaks nobody.
+    unsafe { raw(libc::SYS_mprotect, [address, len, WRITABLE, 0, 0, 0]) }.map(drop)
+}
+
+/// Gives the pages back; they read as zeroes when touched again. DONTNEED and not FREE, so that the drop shows in RSS.
+///
+/// # Safety
+/// - `[address, address + len)` is page-aligned, ours, and nobody needs its contents.
+pub(crate) unsafe fn purge(address: usize, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller vouches that the contents are not needed.
+    unsafe { raw(libc::SYS_madvise, [address, len, libc::MADV_DONTNEED as usize, 0, 0, 0]) }.map(drop)
+}
+
+/// Ends a mapping.
+///
+/// # Safety
+/// - `[address, address + len)` is page-aligned, ours, and nobody uses it.
+pub(crate) unsafe fn unmap(address: usize, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller vouches that nobody uses it.
+    unsafe { raw(libc::SYS_munmap, [address, len, 0, 0, 0, 0]) }.map(drop)
+}
+
+/// Grows or shrinks a mapping, which may move; where it is then.
+///
+/// # Safety
+/// - `[address, address + old)` is one mapping of ours, and only the caller holds pointers into it.
+pub(crate) unsafe fn remap(address: usize, old: usize, new: usize) -> Result<usize, Errno> {
+    let flags = libc::MREMAP_MAYMOVE as usize;
+    // SAFETY: the caller vouches for the range.
+    unsafe { raw(libc::SYS_mremap, [address, old, new, flags, 0, 0]) }
+}
+
+/// Fills memory with zeroes.
+///
+/// # Safety
+/// - `[address, address + len)` is writable and nobody else uses it.
+pub(crate) unsafe fn zero(address: *mut u8, len: usize) {
+    // SAFETY: the caller vouches for the range.
+    unsafe { address.write_bytes(0, len) };
+}
+
+/// Copies `len` bytes between blocks that do not overlap.
+///
+/// # Safety
+/// - `from` is readable and `to` writable for `len` bytes, and they do not overlap.
+pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
+    // SAFETY: the caller vouches for both ranges.
+    unsafe { from.copy_to_nonoverlapping(to, len) };
+}

@@ -1,0 +1,11 @@
+//! Layer 1: the machine and the C library. Knows system calls, `__libc_*`, the TLS words, atomics and locks; must not know heaps
+//! or policy.
+
+pub(crate) mod atomic;
+pub(crate) mod call;
+pub(crate) mod cell;
+pub(crate) mod libc;
+pub(crate) mod lock;
+pub(crate) mod memory;
+pub(crate) mod startup;
+pub(crate) mod tls;

@@ -1,0 +1,93 @@
+#![expect(unsafe_code, reason = "walks the process's initial stack")]
+//! What the kernel put on the stack at program start: environment and auxiliary vector.
+//!
+//! malloc is called before the C library has set `environ`, so both are found from where the stack began. Must not know any
+//! option.
+
+use core::ffi::{CStr, c_char};
+
+unsafe extern "C" {
+    /// ld.so's record of the initial stack pointer: `argc`, then `argv`, then the environment, then the auxiliary vector.
+    static __libc_stack_end: *const usize;
+}
+
+/// The process's initial stack.
+#[derive(Clone, Copy)]
+pub(crate) struct Startup {
+    environment: *const *const c_char,
+    auxiliary: *const [usize; 2],
+}
+
+const PAGE_BYTES_USUAL: usize = 4096;
+
+/// Where the initial stack begins: everything of the main thread's stack lies below.
+pub(crate) fn stack_end() -> usize {
+    // SAFETY: ld.so set it before any other code ran.
+    unsafe { __libc_stack_end }.addr()
+}
+
+impl Startup {
+    /// Finds the initial stack; `None` if ld.so left no trace of it.
+    pub(crate) fn find() -> Option<Self> {
+        // SAFETY: ld.so set it before any other code ran.
+        let stack = unsafe { __libc_stack_end };
+        if stack.is_null() {
+            return None;
+        }
+        // SAFETY: the kernel puts argc there.
+        let count = unsafe { stack.read() };
+        // SAFETY: argv has `count` entries and a null one, all behind argc.
+        let environment = unsafe { stack.add(count + 2) }.cast::<*const c_char>();
+        let mut end = environment;
+        // SAFETY: the environment ends with a null entry, which this loop does not pass.
+        while !unsafe { end.read() }.is_null() {
+            // SAFETY: not yet at the null entry.
+            end = unsafe { end.add(1) };
+        }
+        // SAFETY: the auxiliary vector follows the null entry.
+        let auxiliary = unsafe { end.add(1) }.cast();
+        Some(Self { environment, auxiliary })
+    }
+
+    /// The environment's strings, `NAME=value` each.
+    pub(crate) fn environment(self) -> impl Iterator<Item = &'static [u8]> {
+        let mut next = self.environment;
+        core::iter::from_fn(move || {
+            // SAFETY: `next` has not passed the null entry.
+            let entry = unsafe { next.read() };
+            if entry.is_null() {
+                return None;
+            }
+            // SAFETY: not at the null entry.
+            next = unsafe { next.add(1) };
+            // SAFETY: each entry is a C string that lives as long as the process.
+            Some(unsafe { CStr::from_ptr(entry) }.to_bytes())
+        })
+    }
+
+    /// Whether the process has privileges its user lacks, so that its environment must not be believed.
+    pub(crate) fn is_secure(self) -> bool {
+        self.auxiliary(libc::AT_SECURE as usize).unwrap_or(0) != 0
+    }
+
+    /// Bytes of a page.
+    pub(crate) fn page_bytes(self) -> usize {
+        self.auxiliary(libc::AT_PAGESZ as usize).unwrap_or(PAGE_BYTES_USUAL)
+    }
+
+    fn auxiliary(self, wanted: usize) -> Option<usize> {
+        let mut next = self.auxiliary;
+        loop {
+            // SAFETY: the vector ends with an AT_NULL entry, which this loop does not pass.
+            let [kind, value] = unsafe { next.read() };
+            if kind == libc::AT_NULL as usize {
+                return None;
+            }
+            if kind == wanted {
+                return Some(value);
+            }
+            // SAFETY: not yet at AT_NULL.
+            next = unsafe { next.add(1) };
+        }
+    }
+}

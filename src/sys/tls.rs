@@ -1,0 +1,127 @@
+#![expect(unsafe_code, reason = "initial-exec TLS needs assembly on stable Rust")]
+//! The thread's words, initial-exec: reading one is a load of its offset and a load; no call, no lazy allocation, no destructor.
+//!
+//! `hot` is the heap on which the hit path works. It starts as the inert heap (the heap layer defines the symbol and that initial
+//! value), so the hit path needs no test for "not ready". `home` is the thread's own state word. Must not know what a heap is.
+
+use core::arch::{asm, global_asm};
+
+global_asm!(
+    ".pushsection .tbss.spandrel, \"awT\", @nobits",
+    ".balign 8",
+    ".hidden spandrel_tls_home",
+    ".globl spandrel_tls_home",
+    ".type spandrel_tls_home, @object",
+    "spandrel_tls_home: .zero 8",
+    ".size spandrel_tls_home, 8",
+    ".hidden spandrel_tls_ranks",
+    ".globl spandrel_tls_ranks",
+    ".type spandrel_tls_ranks, @object",
+    "spandrel_tls_ranks: .zero 8",
+    ".size spandrel_tls_ranks, 8",
+    ".popsection",
+);
+
+macro_rules! read {
+    ($symbol:literal) => {{
+        let value: usize;
+        // SAFETY: reads a word of this thread; the symbol is defined in this library.
+        unsafe {
+            asm!(
+                concat!("mov {0}, qword ptr [rip + ", $symbol, "@GOTTPOFF]"),
+                "mov {0}, qword ptr fs:[{0}]",
+                out(reg) value,
+                options(pure, readonly, nostack, preserves_flags),
+            );
+        }
+        value
+    }};
+}
+
+macro_rules! write {
+    ($symbol:literal, $value:expr) => {{
+        let value: usize = $value;
+        // SAFETY: writes a word of this thread; the symbol is defined in this library.
+        unsafe {
+            asm!(
+                concat!("mov {0}, qword ptr [rip + ", $symbol, "@GOTTPOFF]"),
+                "mov qword ptr fs:[{0}], {1}",
+                out(reg) _,
+                in(reg) value,
+                options(nostack, preserves_flags),
+            );
+        }
+    }};
+}
+
+/// The address of the heap that this thread's hit path uses.
+#[inline(always)]
+pub(crate) fn hot() -> usize {
+    read!("spandrel_tls_hot")
+}
+
+/// Sets [`hot`].
+#[inline(always)]
+pub(crate) fn set_hot(heap: usize) {
+    write!("spandrel_tls_hot", heap);
+}
+
+/// The thread's state word; 0 in a new thread.
+#[inline(always)]
+pub(crate) fn home() -> usize {
+    read!("spandrel_tls_home")
+}
+
+/// Sets [`home`].
+#[inline(always)]
+pub(crate) fn set_home(state: usize) {
+    write!("spandrel_tls_home", state);
+}
+
+/// The ranks of the locks this thread holds, one bit each; used by debug builds alone.
+#[cfg(all(debug_assertions, not(loom)))]
+pub(crate) fn held_ranks() -> usize {
+    read!("spandrel_tls_ranks")
+}
+
+/// Sets [`held_ranks`].
+#[cfg(all(debug_assertions, not(loom)))]
+pub(crate) fn set_held_ranks(ranks: usize) {
+    write!("spandrel_tls_ranks", ranks);
+}
+
+/// Where the thread control block lies; a thread's stack made by the C library ends below it.
+pub(crate) fn control_block() -> usize {
+    let value: usize;
+    // SAFETY: the first word of the thread control block is its own address.
+    unsafe { asm!("mov {0}, qword ptr fs:[0]", out(reg) value, options(pure, readonly, nostack, preserves_flags)) };
+    value
+}
+
+/// The current stack pointer.
+pub(crate) fn stack_pointer() -> usize {
+    let value: usize;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {0}, rsp", out(reg) value, options(nomem, nostack, preserves_flags)) };
+    value
+}
+
+/// Adds `DELTA` to a word in one instruction, so that a signal handler sees it before or after, never between.
+///
+/// # Safety
+/// - `word` is readable and writable, and no other thread writes it.
+#[inline(always)]
+pub(crate) unsafe fn step<const DELTA: isize>(word: *mut usize) {
+    // SAFETY: the caller vouches for the word.
+    unsafe { asm!("add qword ptr [{0}], {1}", in(reg) word, const DELTA, options(nostack)) };
+}
+
+/// As [`step`], for the word `offset` bytes behind `base`: the processor adds the two, which saves an instruction.
+///
+/// # Safety
+/// - As for [`step`].
+#[inline(always)]
+pub(crate) unsafe fn step_at<const DELTA: isize>(base: *const u8, offset: usize) {
+    // SAFETY: the caller vouches for the word.
+    unsafe { asm!("add qword ptr [{0} + {1}], {2}", in(reg) base, in(reg) offset, const DELTA, options(nostack)) };
+}
