@@ -17,17 +17,14 @@
 //! static ALLOCATOR: spandrel::Spandrel = spandrel::Spandrel;
 //! # fn main() { assert_eq!(vec![7_u8; 100].len(), 100); }
 //! ```
-#![no_std]
+#![cfg_attr(not(any(test, loom)), no_std)]
 #![deny(unsafe_code)]
-#![cfg_attr(not(feature = "export"), allow(dead_code, reason = "the C surface, which uses the rest, is not compiled"))]
+#![cfg_attr(not(feature = "export"), allow(dead_code, unused_imports, reason = "the C surface, which uses the rest, is not compiled"))]
 #![cfg_attr(loom, allow(dead_code, reason = "models compile only what they check"))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::std_instead_of_core, reason = "tests"))]
 
-#[cfg(any(test, loom, not(feature = "export")))]
+#[cfg(all(not(feature = "export"), not(any(test, loom))))]
 extern crate std;
-#[cfg(test)]
-#[allow(unused_imports, reason = "not every configuration of the tests needs all of them")]
-use std::prelude::v1::*;
 
 mod base;
 mod sys;

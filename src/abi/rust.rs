@@ -89,7 +89,8 @@ mod tests {
                 let block = unsafe { Spandrel.alloc_zeroed(layout) };
                 prop_assert!(!block.is_null() && block.addr() % layout.align() == 0);
                 // SAFETY: the block has that many bytes.
-                prop_assert!(unsafe { std::slice::from_raw_parts(block, layout.size()) }.iter().all(|&byte| byte == 0));
+                let zeroed = unsafe { core::slice::from_raw_parts(block, layout.size()) };
+                prop_assert!(zeroed.iter().all(|&byte| byte == 0));
                 // SAFETY: the block has that many bytes.
                 unsafe { block.write_bytes(index as u8, layout.size()) };
                 let new = new.max(1);
@@ -100,7 +101,8 @@ mod tests {
             }
             for (block, layout, filled, byte) in live {
                 // SAFETY: the block has that many bytes.
-                prop_assert!(unsafe { std::slice::from_raw_parts(block, filled) }.iter().all(|&found| found == byte));
+                let kept = unsafe { core::slice::from_raw_parts(block, filled) };
+                prop_assert!(kept.iter().all(|&found| found == byte));
                 // SAFETY: the block is live and of that layout.
                 unsafe { Spandrel.dealloc(block, layout) };
             }

@@ -1,1 +1,196 @@
-//! Tests of heaps against a naive model. Filled below.
+//! Heaps against a naive model: which blocks are live, with what contents, on which heap.
+
+use std::collections::BTreeMap;
+
+use super::{Freed, Heap, Registry, Shared};
+use crate::base::class::Class;
+use crate::base::units::MIB;
+use crate::central::{Central, Place};
+use crate::pages::Space;
+use proptest::prelude::*;
+
+const BIN_BYTES: usize = 4096;
+const HEAPS: usize = 3;
+
+/// A store of its own, small enough to run out.
+struct World {
+    central: Central,
+    registry: Registry,
+}
+
+impl World {
+    fn new(bytes: usize) -> Self {
+        let world = Self { central: Central::new(), registry: Registry::new() };
+        let space = Space::reserve(bytes, 4096).expect("address space");
+        #[expect(unsafe_code, reason = "opens the store")]
+        // SAFETY: nobody else has the store yet.
+        unsafe {
+            world.central.pages.open(space, None);
+        }
+        world
+    }
+
+    fn shared(&self) -> Shared<'_> {
+        Shared { central: &self.central, registry: &self.registry }
+    }
+
+    fn heap(&self) -> &'static Heap {
+        self.registry.acquire(&self.central.pages, BIN_BYTES).expect("metadata for a heap")
+    }
+
+    /// Blocks that are out of all spans.
+    fn out(&self) -> usize {
+        let mut out = 0;
+        self.central.each_span(|span, entry, region| {
+            if entry.class().is_some() && span.first() == region {
+                out += span.used() as usize;
+            }
+        });
+        out
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Alloc { heap: usize, size: usize },
+    Free { heap: usize, victim: usize },
+    Retire { heap: usize },
+    Collect { heap: usize },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let heap = 0..HEAPS;
+    prop_oneof![
+        8 => (heap.clone(), prop_oneof![0_usize..200, 0_usize..33_000])
+            .prop_map(|(heap, size)| Step::Alloc { heap, size: size.min(32 << 10) }),
+        7 => (heap.clone(), any::<usize>()).prop_map(|(heap, victim)| Step::Free { heap, victim }),
+        1 => heap.clone().prop_map(|heap| Step::Retire { heap }),
+        1 => heap.prop_map(|heap| Step::Collect { heap }),
+    ]
+}
+
+fn retire(world: &World, heap: &Heap) {
+    heap.retire(world.shared());
+    world.registry.release(heap);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    #[test]
+    fn blocks_do_not_overlap_and_all_come_home(steps in prop::collection::vec(step(), 1..900)) {
+        let world = World::new(64 * MIB);
+        let mut heaps: Vec<&Heap> = (0..HEAPS).map(|_| world.heap()).collect();
+        let mut live: BTreeMap<usize, usize> = BTreeMap::new();
+        for step in steps {
+            match step {
+                Step::Alloc { heap, size } => {
+                    let class = Class::of_size(size).expect("small");
+                    let Some(block) = heaps[heap].alloc(world.shared(), class) else { continue };
+                    let (start, end) = (block.addr(), block.addr() + class.size());
+                    prop_assert!(live.range(..end).next_back().is_none_or(|(_, &other)| other <= start), "overlap");
+                    prop_assert_eq!(start % 16.min(class.size()), 0);
+                    live.insert(start, end);
+                }
+                Step::Free { heap, victim } if !live.is_empty() => {
+                    let &start = live.keys().nth(victim % live.len()).expect("in range");
+                    live.remove(&start);
+                    let block = core::ptr::with_exposed_provenance_mut(start);
+                    prop_assert_eq!(heaps[heap].free(world.shared(), block), Freed::Small);
+                }
+                Step::Free { .. } => {}
+                Step::Retire { heap } => {
+                    retire(&world, heaps[heap]);
+                    heaps[heap] = world.heap();
+                }
+                Step::Collect { heap } => heaps[heap].collect(world.shared()),
+            }
+            for &start in live.keys() {
+                prop_assert!(matches!(world.central.resolve(start), Place::Small { .. }), "a live block lost its span");
+            }
+        }
+        for heap in heaps {
+            retire(&world, heap);
+        }
+        world.central.empty_caches(|batch| super::settle(world.shared(), batch));
+        prop_assert_eq!(world.out(), live.len(), "after all heaps are gone only live blocks are out");
+    }
+}
+
+#[test]
+fn exhaustion_is_an_answer_and_ends_when_blocks_come_back() {
+    let world = World::new(8 * MIB);
+    let heap = world.heap();
+    let class = Class::of_size(32 << 10).expect("small");
+    let mut blocks = Vec::new();
+    while let Some(block) = heap.alloc(world.shared(), class) {
+        blocks.push(block);
+    }
+    assert!(blocks.len() * class.size() > 4 * MIB, "most of the space was usable: {}", blocks.len());
+    for block in blocks.drain(..) {
+        assert_eq!(heap.free(world.shared(), block), Freed::Small);
+    }
+    assert!(heap.alloc(world.shared(), class).is_some());
+    retire(&world, heap);
+}
+
+#[test]
+fn spans_are_released_when_their_last_block_comes_home() {
+    let world = World::new(64 * MIB);
+    let heap = world.heap();
+    for class in Class::all() {
+        let blocks: Vec<_> = (0..1000).map(|_| heap.alloc(world.shared(), class).expect("memory")).collect();
+        for block in blocks {
+            assert_eq!(heap.free(world.shared(), block), Freed::Small);
+        }
+        heap.collect(world.shared());
+        assert_eq!(world.out(), 0, "class of {} bytes", class.size());
+        let mut spans = 0;
+        world.central.each_span(|_, _, _| spans += 1);
+        assert_eq!(spans, 0, "class of {} bytes keeps a span", class.size());
+    }
+    retire(&world, heap);
+}
+
+#[test]
+fn remote_frees_come_home_through_the_inbox_and_after_the_owner_is_gone() {
+    let world = World::new(64 * MIB);
+    let (owner, other) = (world.heap(), world.heap());
+    let class = Class::of_size(64).expect("small");
+    let mut blocks: Vec<_> = (0..2000).map(|_| owner.alloc(world.shared(), class).expect("memory")).collect();
+    for block in blocks.drain(..1000) {
+        assert_eq!(other.free(world.shared(), block), Freed::Small);
+    }
+    assert!(world.out() >= 2000, "nothing is home before the owner looks");
+    owner.collect(world.shared());
+    assert!(world.out() < 2000);
+    retire(&world, owner);
+    for block in blocks {
+        assert_eq!(other.free(world.shared(), block), Freed::Small);
+    }
+    retire(&world, other);
+    world.central.empty_caches(|batch| super::settle(world.shared(), batch));
+    assert_eq!(world.out(), 0);
+}
+
+#[test]
+fn orphans_are_adopted_whatever_their_threads_were_doing() {
+    let world = World::new(64 * MIB);
+    let (own, lost) = (world.heap(), world.heap());
+    let class = Class::of_size(128).expect("small");
+    let kept: Vec<_> = (0..3000).map(|_| lost.alloc(world.shared(), class).expect("memory")).collect();
+    for block in kept.iter().skip(1000) {
+        assert_eq!(lost.free(world.shared(), *block), Freed::Small);
+    }
+    world.registry.orphan_all_but(Some(own));
+    assert_eq!(world.registry.live(), 2);
+    for block in kept.iter().take(1000) {
+        assert_eq!(own.free(world.shared(), *block), Freed::Small);
+    }
+    // The next span comes from the depot, which has taken the orphan's over.
+    let used = world.central.pages.border();
+    for _ in 0..2000 {
+        own.alloc(world.shared(), class).expect("memory");
+    }
+    assert_eq!(world.central.pages.border(), used, "no fresh memory while the orphan's can be had");
+    assert_eq!(world.registry.live(), 1);
+}
