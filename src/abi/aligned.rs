@@ -27,7 +27,10 @@ unsafe extern "C" fn posix_memalign(place: *mut *mut c_void, align: usize, size:
     if !align.is_power_of_two() || !align.is_multiple_of(POINTER) {
         return libc::EINVAL;
     }
+    let before = errno::get();
     let block = aligned(align, size);
+    // libc, where it had to help out, may have set errno.
+    errno::set(before);
     if block.is_null() {
         return libc::ENOMEM;
     }

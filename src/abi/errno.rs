@@ -1,11 +1,11 @@
 //! errno, which only this layer sets.
 
-use crate::sys::libc::set_errno;
+pub(super) use crate::sys::libc::{errno as get, set_errno as set};
 
 /// Null, with errno set.
 #[cold]
 pub(super) fn fail<T>(error: i32) -> *mut T {
-    set_errno(error);
+    set(error);
     core::ptr::null_mut()
 }
 

@@ -30,17 +30,17 @@ impl Central {
     /// A block of at least `bytes`, at most `REQUEST_MAX`, at a multiple of `align`, a power of two.
     pub(crate) fn alloc_large(&self, bytes: usize, align: usize) -> Option<Fresh> {
         if bytes <= LARGE_MAX && align <= LARGE_MAX {
-            if let Some(fresh) = self.alloc_run(bytes, align) {
-                return Some(fresh);
-            }
+            self.alloc_run(bytes, align).or_else(|| self.alloc_direct(bytes, align))
+        } else {
+            // Under a limit on address space the reservation may be what is left of it.
+            self.alloc_direct(bytes, align).or_else(|| self.alloc_run(bytes, align))
         }
-        self.alloc_direct(bytes, align)
     }
 
     fn alloc_run(&self, bytes: usize, align: usize) -> Option<Fresh> {
         let space = self.pages.space();
         let bytes = round_up(bytes.max(1), space.page_bytes())?;
-        let run = self.pages.acquire(regions_for(bytes) as u32, align)?;
+        let run = self.pages.acquire(u32::try_from(regions_for(bytes)).ok()?, align)?;
         Span::make_large(space, run.region, bytes);
         space.set_entries(run.region, 1, Entry::LARGE);
         Some(Fresh { address: space.address(run.region), bytes, dirty: run.dirty, direct: false })
@@ -97,7 +97,7 @@ impl Central {
         true
     }
 
-    /// Resizes a direct block, which may move; `None` leaves it as it was.
+    /// Resizes a direct block, which may move; `None` leaves it as it was, for the caller to copy.
     pub(crate) fn resize_direct(&self, block: DirectBlock, bytes: usize) -> Option<usize> {
         self.direct.lock().remove(&self.pages, block.address)?;
         let resized = direct::remap(self.pages.space().page_bytes(), block, bytes);

@@ -114,6 +114,7 @@ mod models {
     fn loom_two_senders_and_an_owner_lose_nothing() {
         loom::model(|| {
             let inbox = Arc::new(Inbox::new());
+            assert!(inbox.is_empty());
             let senders: Vec<_> = (1..=2)
                 .map(|key| {
                     let inbox = inbox.clone();
@@ -134,6 +135,7 @@ mod models {
     fn loom_a_batch_is_delivered_or_refused_never_both() {
         loom::model(|| {
             let inbox = Arc::new(Inbox::new());
+            assert!(inbox.is_empty());
             let sender = {
                 let inbox = inbox.clone();
                 thread::spawn(move || {

@@ -95,6 +95,7 @@ mod models {
     fn loom_one_thread_starts_and_the_others_see_all_or_nothing() {
         loom::model(|| {
             let shared = Arc::new(Shared { barrier: Barrier::new(), value: UnsafeCell::new(0) });
+            assert_eq!(shared.barrier.phase(), Phase::Yours);
             let callers: Vec<_> = (0..2)
                 .map(|_| {
                     let shared = shared.clone();

@@ -5,7 +5,7 @@ use super::process::PROCESS;
 use super::thread::{self, Standing};
 use crate::base::class::Class;
 use crate::base::lane::Lane;
-use crate::base::units::{REGION_BYTES, REQUEST_MAX};
+use crate::base::units::{LARGE_MAX, REQUEST_MAX};
 use crate::central::Place;
 use crate::diag::{self, Code, Misuse};
 use crate::heap::{self, Freed, Heap};
@@ -53,7 +53,7 @@ fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
             (block, Lane::Small)
         }
         None => {
-            let fresh = PROCESS.central.alloc_large(request.size, request.align.max(REGION_BYTES.min(request.align)))?;
+            let fresh = PROCESS.central.alloc_large(request.size, request.align)?;
             if request.zero {
                 PROCESS.central.zero_large(fresh, request.size);
             }
@@ -78,10 +78,10 @@ fn class_of(request: Request) -> Option<Class> {
 /// Spandrel's own memory is used up: small requests may still fit libc's heap; for others libc would ask the kernel the same.
 #[cold]
 fn fall_back(request: Request) -> *mut u8 {
-    diag::exhausted("out of memory or address space");
-    if Lane::of_size(request.size) == Lane::Direct {
+    if Lane::of_size(request.size) == Lane::Direct || request.align > LARGE_MAX {
         return core::ptr::null_mut();
     }
+    diag::exhausted("out of memory or address space");
     divert(Reason::Exhausted, request)
 }
 

@@ -1,31 +1,50 @@
 #![expect(unsafe_code, reason = "fork handlers")]
 //! Fork: every lock is taken before, in order of rank, and given back after, so the child finds whole structures behind locks.
 //! What other threads had in their hands is handed over when the child first needs memory; see `heap::orphan`.
+//!
+//! Between the handlers run those of the program, which may allocate: such calls count as recursion and go to libc, whose own
+//! allocator is not locked yet. A fork out of a signal handler that interrupted the allocator takes no lock: the thread may hold
+//! it already.
 
 use super::process::PROCESS;
-use super::thread::LAST_MARK;
-use crate::heap::Heap;
-use crate::sys::tls;
+use super::thread;
+use crate::sys::atomic::Ordering;
 
 /// Runs in the parent before a fork.
 pub(super) extern "C" fn prepare() {
+    if !thread::suspend() {
+        return;
+    }
     PROCESS.registry.lock_for_fork();
     PROCESS.central.lock_for_fork();
+    // Relaxed: read by this thread and by the child's, which is its copy; a second thread that forks waits for the locks.
+    PROCESS.forking.store(true, Ordering::Relaxed);
 }
 
 /// Runs in the parent after a fork.
 pub(super) extern "C" fn parent() {
-    // SAFETY: `prepare` took the locks.
-    unsafe { PROCESS.central.unlock_after_fork() };
-    // SAFETY: `prepare` took the lock.
-    unsafe { PROCESS.registry.unlock_after_fork() };
+    if unlock() {
+        thread::resume();
+    }
 }
 
 /// Runs in the child after a fork.
 pub(super) extern "C" fn child() {
-    parent();
-    let home = tls::home();
-    // SAFETY: words above the marks name this thread's heap.
-    let own = (home > LAST_MARK).then(|| unsafe { Heap::at(home) });
-    PROCESS.registry.orphan_all_but(own);
+    if unlock() {
+        let own = thread::resume();
+        PROCESS.registry.orphan_all_but(own);
+    }
+}
+
+/// Gives the locks back; false if `prepare` took none.
+fn unlock() -> bool {
+    // Relaxed: see `prepare`.
+    if !PROCESS.forking.swap(false, Ordering::Relaxed) {
+        return false;
+    }
+    // SAFETY: `prepare` took the locks.
+    unsafe { PROCESS.central.unlock_after_fork() };
+    // SAFETY: `prepare` took the lock.
+    unsafe { PROCESS.registry.unlock_after_fork() };
+    true
 }

@@ -6,7 +6,7 @@ use crate::central::{Central, Late};
 use crate::config::Options;
 use crate::heap::{Registry, Shared};
 use crate::modes::tally::Tally;
-use crate::sys::atomic::AtomicU32;
+use crate::sys::atomic::{AtomicBool, AtomicU32};
 use crate::sys::cell::SetOnce;
 
 /// Everything that outlives a call.
@@ -17,6 +17,8 @@ pub(super) struct Process {
     pub(super) late: Late,
     pub(super) tally: Tally,
     pub(super) options: SetOnce<Options>,
+    /// Whether the locks are held for a fork. Written by the thread that holds them.
+    pub(super) forking: AtomicBool,
     /// What has been registered with the C library; see `start`.
     pub(super) hooks: AtomicU32,
     /// The key whose destructor ends a thread's heap, plus one; 0 while there is none.
@@ -31,6 +33,7 @@ pub(super) static PROCESS: Process = Process {
     late: Late::new(),
     tally: Tally::new(),
     options: SetOnce::new(),
+    forking: AtomicBool::new(false),
     hooks: AtomicU32::new(0),
     exit_key: AtomicU32::new(0),
 };

@@ -113,10 +113,10 @@ fn resize_in_lane(block: *mut u8, size: usize) -> Option<Resized> {
         Place::Large { region, .. } if Lane::of_size(size) == Lane::Large => {
             PROCESS.central.resize_large(region, size).then_some(Resized::At(block))
         }
-        Place::Direct(direct) if size > LARGE_MAX => match PROCESS.central.resize_direct(direct, size) {
-            Some(address) => Some(Resized::At(core::ptr::with_exposed_provenance_mut(address))),
-            None => Some(Resized::OutOfMemory),
-        },
+        Place::Direct(direct) if size > LARGE_MAX => {
+            let address = PROCESS.central.resize_direct(direct, size)?;
+            Some(Resized::At(core::ptr::with_exposed_provenance_mut(address)))
+        }
         _ => None,
     }
 }

@@ -19,8 +19,11 @@ use crate::sys::{call, tls};
 const NEW: usize = 0;
 const STARTING: usize = 1;
 const EXITED: usize = 2;
+/// New and exited threads while they fork.
+const FORKING_NEW: usize = 3;
+const FORKING_EXITED: usize = 4;
 /// Words above this are addresses of heaps.
-pub(super) const LAST_MARK: usize = EXITED;
+pub(super) const LAST_MARK: usize = FORKING_EXITED;
 /// The C library calls key destructors in rounds as long as keys are set; others may still free in the first ones.
 const EXIT_ROUNDS: u8 = 2;
 
@@ -61,7 +64,7 @@ impl Drop for Busy {
 pub(super) fn standing() -> Standing {
     match tls::home() {
         NEW => begin(),
-        STARTING => Standing::Libc(Reason::Recursion),
+        STARTING | FORKING_NEW | FORKING_EXITED => Standing::Libc(Reason::Recursion),
         EXITED => Standing::Libc(Reason::Exiting),
         address => {
             // SAFETY: the word holds this thread's heap.
@@ -109,6 +112,41 @@ fn make_heap() -> Result<&'static Heap, Reason> {
     watch_exit(heap.address());
     tls::set_home(heap.address());
     Ok(heap)
+}
+
+/// Keeps this thread off the locks that it is about to hold through a fork: until [`resume`] its calls count as recursion. False
+/// if the allocator was interrupted to fork, and locks may be held already.
+pub(super) fn suspend() -> bool {
+    match tls::home() {
+        NEW => tls::set_home(FORKING_NEW),
+        EXITED => tls::set_home(FORKING_EXITED),
+        home if home > LAST_MARK => {
+            // SAFETY: the word holds this thread's heap.
+            let heap = unsafe { Heap::at(home) };
+            if heap.busy.get() {
+                return false;
+            }
+            core::mem::forget(Busy::new(heap));
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Ends [`suspend`], in parent and child alike; this thread's heap, if it has one.
+pub(super) fn resume() -> Option<&'static Heap> {
+    match tls::home() {
+        FORKING_NEW => tls::set_home(NEW),
+        FORKING_EXITED => tls::set_home(EXITED),
+        home if home > LAST_MARK => {
+            // SAFETY: the word holds this thread's heap.
+            let heap = unsafe { Heap::at(home) };
+            drop(Busy(heap));
+            return Some(heap);
+        }
+        _ => {}
+    }
+    None
 }
 
 /// Has the C library call [`on_exit`] when this thread ends.

@@ -1,3 +1,4 @@
+#![cfg_attr(loom, expect(unsafe_code, reason = "the modelled pointer is shared like the real one"))]
 //! The one door to atomics. Under `cfg(loom)` the same names are model-checked.
 //!
 //! loom's atomics cannot be made in a `const fn`, but every structure here has a `const fn new`; so under loom an atomic is made

@@ -79,6 +79,14 @@ pub(crate) unsafe fn usable_size(block: *mut u8) -> usize {
     unsafe { function(block.cast()) }
 }
 
+/// The calling thread's `errno`.
+pub(crate) fn errno() -> c_int {
+    // SAFETY: takes no argument.
+    let place = unsafe { __errno_location() };
+    // SAFETY: the place of this thread's errno is always valid.
+    unsafe { place.read() }
+}
+
 /// Sets the calling thread's `errno`.
 pub(crate) fn set_errno(value: c_int) {
     // SAFETY: takes no argument.
