@@ -16,9 +16,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-// C23; glibc 2.36 declares neither.
-void free_sized(void *ptr, size_t size);
-void free_aligned_sized(void *ptr, size_t alignment, size_t size);
+// C23; glibc 2.36 has neither, so a program that is going to be preloaded can only refer to them weakly.
+__attribute__((weak)) void free_sized(void *ptr, size_t size);
+__attribute__((weak)) void free_aligned_sized(void *ptr, size_t alignment, size_t size);
 // glibc's own entry points, which a replacement leaves alone.
 void *__libc_malloc(size_t size);
 void __libc_free(void *ptr);

@@ -30,12 +30,13 @@ fn main() -> ExitCode {
     run_cases(cases, false)
 }
 
-/// 200 threads make at least 50 allocations each, all of which the report must know, ended threads or not.
+/// 200 threads make 50 allocations each and about 380 more (a realloc in place counts as none), and free them all; the report must
+/// know them, ended threads or not.
 fn diag_counts_every_thread() -> Result<(), String> {
     let outcome = Program { environment: &[("SPANDREL_DIAG", "1")], ..storm("crowd", "200") }.run_clean()?;
     let report = harness::diag::parse(&outcome.stderr)?;
     let (calls, freed) = (report.lane("small").calls, report.freed("small"));
-    if calls < 200 * 450 || freed < 200 * 450 {
+    if calls < 200 * 400 || freed < 200 * 400 {
         return Err(format!("only {calls} calls and {freed} frees counted\n{outcome}"));
     }
     if report.reason("recursion") > 0 || report.reason("exhausted") > 0 {

@@ -124,6 +124,26 @@ fn object(source: &Source, position_independent: bool) -> Result<PathBuf, String
     Ok(result)
 }
 
+/// A folder in which the loader finds the library under its `SONAME`, as an installation would have it.
+fn installed(library: &Path) -> Result<PathBuf, String> {
+    let folder = paths::output().join("lib");
+    let link = folder.join("libspandrel.so.0");
+    let lock = lock_of(&link);
+    let _guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+    if fs::read_link(&link).is_ok_and(|target| target == library) {
+        return Ok(folder);
+    }
+    let place = || {
+        fs::create_dir_all(&folder)?;
+        if fs::symlink_metadata(&link).is_ok() {
+            fs::remove_file(&link)?;
+        }
+        std::os::unix::fs::symlink(library, &link)
+    };
+    place().map_err(|error| format!("{}: {error}", link.display()))?;
+    Ok(folder)
+}
+
 /// Builds a program in one variant and returns its path.
 pub fn program(source: &Source, variant: Variant) -> Result<PathBuf, String> {
     let object = object(source, false)?;
@@ -137,13 +157,14 @@ pub fn program(source: &Source, variant: Variant) -> Result<PathBuf, String> {
         Variant::Linked => {
             let library = paths::shared_library()?;
             let mut rpath = OsString::from("-Wl,-rpath,");
-            rpath.push(library.parent().unwrap_or(&library));
-            command.arg(&library).arg(rpath);
+            rpath.push(installed(&library)?);
+            command.arg("-Wl,--no-as-needed").arg(&library).arg("-Wl,--as-needed").arg(rpath);
             inputs.push(library);
         }
         Variant::Static => {
             let library = paths::static_library()?;
-            command.arg(&library);
+            // Weak references alone would not take the archive's object in.
+            command.arg("-Wl,--undefined=malloc").arg(&library);
             inputs.push(library);
         }
     }

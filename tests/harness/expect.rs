@@ -1,8 +1,10 @@
 //! What a run must end with, and the comparison with what it did.
 //!
-//! Grammar: `exit N` or `signal NAME`, then any of `stderr CODE[|CODE…] [xN]` (exactly N diagnostic lines, default 1, each with one
-//! of the codes, and no other diagnostic line) and `stdout TEXT` (a line equal to TEXT; last, takes the rest of the line).
+//! Grammar: `exit N` or `signal NAME`, then any of `stderr CODE[|CODE…] [xN]` (exactly N diagnostic lines, default 1, `x?` for at
+//! most one; each with one of the codes) and `stdout TEXT` (a line equal to TEXT; last, takes the rest of the line).
 //! Without `stderr` not a single diagnostic line is tolerated.
+
+use core::ops::RangeInclusive;
 
 use crate::run::Outcome;
 
@@ -22,7 +24,7 @@ pub enum End {
 pub struct Expectation {
     end: End,
     codes: Vec<String>,
-    count: usize,
+    count: RangeInclusive<usize>,
     stdout: Option<String>,
 }
 
@@ -50,17 +52,21 @@ impl Expectation {
             (Some("signal"), Some(name)) => End::Signal(signal_number(name).ok_or_else(bad)?),
             _ => return Err(bad()),
         };
-        let mut expectation = Self { end, codes: Vec::new(), count: 0, stdout };
+        let mut expectation = Self { end, codes: Vec::new(), count: 0..=0, stdout };
         match words.next() {
             None => return Ok(expectation),
             Some("stderr") => {
                 expectation.codes = words.next().ok_or_else(bad)?.split('|').map(str::to_owned).collect();
-                expectation.count = 1;
+                expectation.count = 1..=1;
             }
             Some(_) => return Err(bad()),
         }
         if let Some(times) = words.next() {
-            expectation.count = times.strip_prefix('x').and_then(|n| n.parse().ok()).ok_or_else(bad)?;
+            expectation.count = match times.strip_prefix('x') {
+                Some("?") => 0..=1,
+                Some(number) => number.parse().map(|exactly| exactly..=exactly).map_err(|_| bad())?,
+                None => return Err(bad()),
+            };
         }
         if words.next().is_some() { Err(bad()) } else { Ok(expectation) }
     }
@@ -72,8 +78,8 @@ impl Expectation {
             return complain(format!("expected {:?}, got {:?}", self.end, outcome.end));
         }
         let lines = outcome.diagnostics();
-        if lines.len() != self.count {
-            return complain(format!("expected {} diagnostic lines, got {}", self.count, lines.len()));
+        if !self.count.contains(&lines.len()) {
+            return complain(format!("expected {:?} diagnostic lines, got {}", self.count, lines.len()));
         }
         if let Some(odd) = lines.iter().find(|line| !self.codes.iter().any(|code| code == line.code)) {
             return complain(format!("expected code {}, got {}", self.codes.join("|"), odd.code));
