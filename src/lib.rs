@@ -19,7 +19,10 @@
 //! ```
 #![cfg_attr(not(any(test, loom)), no_std)]
 #![deny(unsafe_code)]
-#![cfg_attr(not(feature = "export"), allow(dead_code, unused_imports, reason = "the C surface, which uses the rest, is not compiled"))]
+#![cfg_attr(
+    not(feature = "export"),
+    allow(dead_code, unused_imports, reason = "the C surface, which uses the rest, is not compiled")
+)]
 #![cfg_attr(loom, allow(dead_code, reason = "models compile only what they check"))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::std_instead_of_core, reason = "tests"))]
 

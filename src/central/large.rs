@@ -32,8 +32,9 @@ impl Central {
         if bytes <= LARGE_MAX && align <= LARGE_MAX {
             self.alloc_run(bytes, align).or_else(|| self.alloc_direct(bytes, align))
         } else {
-            // Under a limit on address space the reservation may be what is left of it.
-            self.alloc_direct(bytes, align).or_else(|| self.alloc_run(bytes, align))
+            let limited = self.pages.space().hit_map().is_none();
+            // A process that started under a limit on address space may have nothing left of it but the reservation.
+            self.alloc_direct(bytes, align).or_else(|| limited.then(|| self.alloc_run(bytes, align))?)
         }
     }
 

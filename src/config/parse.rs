@@ -4,11 +4,11 @@ use crate::base::units::{GIB, KIB, MIB};
 
 const TIB: usize = GIB << 10;
 
-/// `0`, `1`, `no`, `yes`, `off`, `on`, `false`, `true`.
+/// `0` or `1`.
 pub(super) fn flag(value: &[u8]) -> Option<bool> {
     match value {
-        b"1" | b"yes" | b"on" | b"true" => Some(true),
-        b"0" | b"no" | b"off" | b"false" => Some(false),
+        b"1" => Some(true),
+        b"0" => Some(false),
         _ => None,
     }
 }

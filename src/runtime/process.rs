@@ -19,6 +19,8 @@ pub(super) struct Process {
     pub(super) options: SetOnce<Options>,
     /// Whether the locks are held for a fork. Written by the thread that holds them.
     pub(super) forking: AtomicBool,
+    /// Whether the constructor has run, so that the C library can be called.
+    pub(super) loaded: AtomicBool,
     /// What has been registered with the C library; see `start`.
     pub(super) hooks: AtomicU32,
     /// The key whose destructor ends a thread's heap, plus one; 0 while there is none.
@@ -34,6 +36,7 @@ pub(super) static PROCESS: Process = Process {
     tally: Tally::new(),
     options: SetOnce::new(),
     forking: AtomicBool::new(false),
+    loaded: AtomicBool::new(false),
     hooks: AtomicU32::new(0),
     exit_key: AtomicU32::new(0),
 };

@@ -2,7 +2,7 @@
 //! Start: reading the environment, reserving address space, registering with the C library.
 //!
 //! The first call to malloc may come before the C library is ready, so what needs the C library is done later: by the
-//! constructor, or by the first thread that is not the main one.
+//! constructor, or by the first heap after it.
 
 use super::process::{PROCESS, Process};
 use super::{exit, fork, thread};
@@ -55,7 +55,7 @@ fn read_options(startup: Startup) -> Options {
 /// Registers fork handlers and the key that ends threads' heaps, once, when the C library is ready.
 pub(super) fn register(process: &Process) {
     // Relaxed: only who comes first matters; the registrations synchronise in the C library.
-    if !process.is_ready() || process.hooks.swap(REGISTERED, Ordering::Relaxed) == REGISTERED {
+    if process.hooks.swap(REGISTERED, Ordering::Relaxed) == REGISTERED {
         return;
     }
     // SAFETY: the handlers are functions that stay; the object is never unloaded.
@@ -77,11 +77,13 @@ mod constructor {
     }
 }
 
-/// Runs when the object is loaded, before `main`.
+/// Runs when the object is loaded, before `main`: the C library is ready from here on. A program that never calls malloc pays for
+/// nothing more than this.
 fn on_load() {
-    let _ = thread::standing();
-    register(&PROCESS);
+    // Relaxed: one thread runs constructors; later threads see what it wrote.
+    PROCESS.loaded.store(true, Ordering::Relaxed);
     if tls::home() > thread::LAST_MARK {
+        register(&PROCESS);
         thread::watch_exit(tls::home());
     }
     exit::keep();

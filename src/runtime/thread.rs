@@ -106,7 +106,8 @@ fn make_heap() -> Result<&'static Heap, Reason> {
     // Under SPANDREL_DIAG the hit path never sees the heap, so that every call can be counted.
     heap.hot.set(if options.diag { core::ptr::from_ref(&INERT).addr() } else { heap.address() });
     heap.exit_rounds.set(0);
-    if call::thread_id() != call::process_id() {
+    // Relaxed: see `start::on_load`. A second thread means that the C library has long been ready.
+    if PROCESS.loaded.load(Ordering::Relaxed) || call::thread_id() != call::process_id() {
         start::register(&PROCESS);
     }
     watch_exit(heap.address());

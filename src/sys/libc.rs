@@ -9,30 +9,57 @@ use core::ffi::{c_int, c_void};
 use super::atomic::{AtomicPtr, Ordering};
 
 unsafe extern "C" {
-    fn __libc_malloc(size: usize) -> *mut c_void;
-    fn __libc_calloc(count: usize, size: usize) -> *mut c_void;
-    fn __libc_realloc(block: *mut c_void, size: usize) -> *mut c_void;
-    fn __libc_memalign(align: usize, size: usize) -> *mut c_void;
-    fn __libc_free(block: *mut c_void);
     fn __errno_location() -> *mut c_int;
 }
 
-/// libc's malloc.
+/// The address of a weak function as the given type, `None` where the program has no such function. A program linked statically
+/// has none of libc's allocator: a reference that is not weak would drag all of it in, next to ours.
+macro_rules! weak {
+    ($name:literal as $type:ty) => {{
+        let address: usize;
+        // SAFETY: loads the address of a weak symbol, 0 if there is none.
+        unsafe {
+            asm!(concat!("mov {}, qword ptr [rip + ", $name, "@GOTPCREL]"), out(reg) address, options(pure, readonly, nostack));
+        }
+        // SAFETY: callers name the type of the C function; null is `None` in an optional function pointer.
+        unsafe { core::mem::transmute::<usize, Option<$type>>(address) }
+    }};
+}
+
+global_asm!(
+    ".weak __libc_malloc",
+    ".weak __libc_calloc",
+    ".weak __libc_realloc",
+    ".weak __libc_memalign",
+    ".weak __libc_free",
+    ".weak _dl_find_object",
+);
+
+/// libc's malloc; null where there is none.
 pub(crate) fn malloc(size: usize) -> *mut u8 {
-    // SAFETY: takes any size.
-    unsafe { __libc_malloc(size) }.cast()
+    match weak!("__libc_malloc" as unsafe extern "C" fn(usize) -> *mut u8) {
+        // SAFETY: takes any size.
+        Some(malloc) => unsafe { malloc(size) },
+        None => core::ptr::null_mut(),
+    }
 }
 
-/// libc's calloc.
+/// libc's calloc; null where there is none.
 pub(crate) fn calloc(count: usize, size: usize) -> *mut u8 {
-    // SAFETY: takes any pair of sizes.
-    unsafe { __libc_calloc(count, size) }.cast()
+    match weak!("__libc_calloc" as unsafe extern "C" fn(usize, usize) -> *mut u8) {
+        // SAFETY: takes any pair of sizes.
+        Some(calloc) => unsafe { calloc(count, size) },
+        None => core::ptr::null_mut(),
+    }
 }
 
-/// libc's memalign; `align` is a power of two.
+/// libc's memalign; `align` is a power of two. Null where there is none.
 pub(crate) fn memalign(align: usize, size: usize) -> *mut u8 {
-    // SAFETY: takes any size.
-    unsafe { __libc_memalign(align, size) }.cast()
+    match weak!("__libc_memalign" as unsafe extern "C" fn(usize, usize) -> *mut u8) {
+        // SAFETY: takes any size.
+        Some(memalign) => unsafe { memalign(align, size) },
+        None => core::ptr::null_mut(),
+    }
 }
 
 /// libc's realloc.
@@ -40,8 +67,11 @@ pub(crate) fn memalign(align: usize, size: usize) -> *mut u8 {
 /// # Safety
 /// - `block` is a live block of libc's allocator.
 pub(crate) unsafe fn realloc(block: *mut u8, size: usize) -> *mut u8 {
-    // SAFETY: the caller vouches for the block.
-    unsafe { __libc_realloc(block.cast(), size) }.cast()
+    match weak!("__libc_realloc" as unsafe extern "C" fn(*mut u8, usize) -> *mut u8) {
+        // SAFETY: the caller vouches for the block.
+        Some(realloc) => unsafe { realloc(block, size) },
+        None => core::ptr::null_mut(),
+    }
 }
 
 /// libc's free.
@@ -49,8 +79,10 @@ pub(crate) unsafe fn realloc(block: *mut u8, size: usize) -> *mut u8 {
 /// # Safety
 /// - `block` is a live block of libc's allocator.
 pub(crate) unsafe fn free(block: *mut u8) {
-    // SAFETY: the caller vouches for the block.
-    unsafe { __libc_free(block.cast()) };
+    if let Some(free) = weak!("__libc_free" as unsafe extern "C" fn(*mut u8)) {
+        // SAFETY: the caller vouches for the block.
+        unsafe { free(block) };
+    }
 }
 
 type UsableSize = unsafe extern "C" fn(*mut c_void) -> usize;
@@ -95,21 +127,14 @@ pub(crate) fn set_errno(value: c_int) {
     unsafe { place.write(value) };
 }
 
-global_asm!(".weak _dl_find_object");
-
 /// Whether `address` lies in the program or in a loaded library. False where the C library (before 2.35) cannot tell without a
 /// lock.
 pub(crate) fn is_in_object(address: usize) -> bool {
-    let function: usize;
-    // SAFETY: loads the address of a weak symbol, 0 if there is none.
-    unsafe { asm!("mov {}, qword ptr [rip + _dl_find_object@GOTPCREL]", out(reg) function, options(pure, readonly, nostack)) };
-    if function == 0 {
+    let Some(find) = weak!("_dl_find_object" as unsafe extern "C" fn(usize, *mut c_void) -> c_int) else {
         return false;
-    }
-    // SAFETY: that is the type of the C function of this name.
-    let function = unsafe { core::mem::transmute::<usize, unsafe extern "C" fn(usize, *mut c_void) -> c_int>(function) };
+    };
     // The C structure is smaller.
     let mut found = [0_usize; 16];
     // SAFETY: the function takes any address, locks nothing and fills the structure.
-    unsafe { function(address, found.as_mut_ptr().cast()) == 0 }
+    unsafe { find(address, found.as_mut_ptr().cast()) == 0 }
 }

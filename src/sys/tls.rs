@@ -14,6 +14,12 @@ global_asm!(
     ".type spandrel_tls_home, @object",
     "spandrel_tls_home: .zero 8",
     ".size spandrel_tls_home, 8",
+    ".popsection",
+);
+
+#[cfg(debug_assertions)]
+global_asm!(
+    ".pushsection .tbss.spandrel, \"awT\", @nobits",
     ".hidden spandrel_tls_ranks",
     ".globl spandrel_tls_ranks",
     ".type spandrel_tls_ranks, @object",
