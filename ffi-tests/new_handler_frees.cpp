@@ -1,4 +1,5 @@
 // operator new calls the new_handler and tries again: a handler that frees memory makes the allocation succeed.
+// env: SPANDREL_RESERVE=64M
 // expect: exit 0 stderr ALLOCATOR_EXHAUSTION x?
 // variants: preload linked static glibc
 #include <new>
