@@ -4,4 +4,4 @@ mod option;
 mod parse;
 
 pub use option::{OPTIONS, OptionInfo};
-pub(crate) use option::{OnError, Options, read};
+pub(crate) use option::{OnError, Options, any, read};

@@ -109,6 +109,11 @@ options! {
         "Prints `malloc_stats` on fd 2 at exit.";
 }
 
+/// Whether there is any option among `environment`.
+pub(crate) fn any<'a>(mut environment: impl Iterator<Item = &'a [u8]>) -> bool {
+    environment.any(|entry| entry.starts_with(PREFIX))
+}
+
 /// Reads the options among `environment`. Calls `complain` with the variable and the form its value should have.
 pub(crate) fn read<'a>(environment: impl Iterator<Item = &'a [u8]>, mut complain: impl FnMut(&[u8], &'static str)) -> Options {
     let mut options = Options::DEFAULT;

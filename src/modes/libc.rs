@@ -14,6 +14,10 @@ const CHUNK_MIN: usize = 32;
 /// Flags in a chunk's size word.
 const FLAGS: usize = 7;
 const MAPPED: usize = 2;
+/// Bytes of the header before a block of libc's.
+const HEADER: usize = 2 * size_of::<usize>();
+/// No kernel has smaller pages.
+const PAGE_MIN: usize = 4096;
 /// A stack is not believed to be larger than this.
 const STACK_MAX: usize = 1 << 30;
 
@@ -40,14 +44,21 @@ pub(crate) fn judge(address: usize) -> Foreign {
     if libc::is_in_object(address) {
         return Foreign::Nobody("it points into a program or library");
     }
-    // SAFETY: the word before the block was just found readable.
-    let word = unsafe { core::ptr::with_exposed_provenance::<usize>(address - size_of::<usize>()).read() };
+    if is_chunk(address) { Foreign::Libc } else { Foreign::Nobody("no allocator of this process made it") }
+}
+
+/// Whether the two words before `address`, which are readable, could be the header of a chunk of libc's.
+fn is_chunk(address: usize) -> bool {
+    let header = core::ptr::with_exposed_provenance::<[usize; 2]>(address - HEADER);
+    // SAFETY: both words lie in one aligned unit, whose second half was found readable.
+    let [before, word] = unsafe { header.read() };
     let size = word & !FLAGS;
-    let plausible = size >= CHUNK_MIN && size.is_multiple_of(ALIGN) && size <= isize::MAX as usize;
-    if !plausible && word & MAPPED == 0 {
-        return Foreign::Nobody("no allocator of this process made it");
+    if size < CHUNK_MIN || !size.is_multiple_of(ALIGN) || size > isize::MAX as usize {
+        return false;
     }
-    Foreign::Libc
+    // A mapped chunk says how far into its mapping it starts; both ends lie on pages.
+    let start = address.wrapping_sub(HEADER).wrapping_sub(before);
+    word & MAPPED == 0 || start.is_multiple_of(PAGE_MIN) && before.wrapping_add(size).is_multiple_of(PAGE_MIN)
 }
 
 fn is_on_stack(address: usize) -> bool {

@@ -106,16 +106,16 @@ pub(crate) fn free(block: *mut u8) {
     if block.is_null() {
         return;
     }
-    if !PROCESS.is_ready() {
-        // Nothing is ours yet, or ever.
-        PROCESS.tally.free(Lane::Libc);
-        // SAFETY: the program got the block from libc, the only allocator so far.
-        return unsafe { libc::free(block) };
-    }
     let freed = match thread::standing() {
         Standing::Own(heap) => {
             PROCESS.late.take(|late| free_late(&heap, late));
             heap.free(PROCESS.shared(), block)
+        }
+        Standing::Libc(_) if !PROCESS.is_ready() => {
+            // Nothing is ours yet, or ever.
+            PROCESS.tally.free(Lane::Libc);
+            // SAFETY: the program got the block from libc, the only allocator so far.
+            return unsafe { libc::free(block) };
         }
         Standing::Libc(reason) => free_without_heap(reason, block),
     };

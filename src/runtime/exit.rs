@@ -1,11 +1,10 @@
 #![expect(unsafe_code, reason = "registers a function that runs at exit")]
 //! The end of the process: the reports that were asked for.
 
+use super::barrier::Phase;
 use super::process::PROCESS;
+use super::{start, thread};
 use crate::observe;
-use crate::sys::call;
-
-const STANDARD_ERROR: i32 = 2;
 
 #[used]
 #[unsafe(link_section = ".fini_array")]
@@ -17,12 +16,15 @@ pub(super) fn keep() {
 }
 
 extern "C" fn at_exit() {
-    use super::barrier::Phase;
+    // A process that never called malloc has its options read now, if it has any.
+    if PROCESS.barrier.phase() == Phase::Yours && start::has_options() {
+        drop(thread::standing());
+    }
     if matches!(PROCESS.barrier.phase(), Phase::Yours | Phase::Starting) {
         return;
     }
     let options = PROCESS.options();
-    let mut print = |bytes: &[u8]| call::write(STANDARD_ERROR, bytes);
+    let mut print = |bytes: &[u8]| PROCESS.reports.write(bytes);
     if options.diag {
         observe::lanes::report(&PROCESS.tally, &mut print);
     }

@@ -1,5 +1,6 @@
 //! What a program may ask of the allocator: is it active, what is where, give back what you can.
 
+use super::barrier::Phase;
 use super::process::PROCESS;
 use super::thread::{self, Standing};
 use crate::base::lane::Lane;
@@ -13,8 +14,10 @@ const TRIM_ROUNDS: usize = 64;
 
 /// Whether Spandrel serves this process.
 pub(crate) fn is_active() -> bool {
-    // A call that finds the process cold makes it ready.
-    drop(thread::standing());
+    if PROCESS.barrier.phase() == Phase::Yours {
+        // The first call of all makes the process ready.
+        drop(thread::standing());
+    }
     PROCESS.is_ready()
 }
 

@@ -8,6 +8,7 @@ use crate::heap::{Registry, Shared};
 use crate::modes::tally::Tally;
 use crate::sys::atomic::{AtomicBool, AtomicU32};
 use crate::sys::cell::SetOnce;
+use crate::sys::stream::Stream;
 
 /// Everything that outlives a call.
 pub(super) struct Process {
@@ -17,6 +18,8 @@ pub(super) struct Process {
     pub(super) late: Late,
     pub(super) tally: Tally,
     pub(super) options: SetOnce<Options>,
+    /// Where reports at exit go.
+    pub(super) reports: Stream,
     /// Whether the locks are held for a fork. Written by the thread that holds them.
     pub(super) forking: AtomicBool,
     /// Whether the constructor has run, so that the C library can be called.
@@ -35,6 +38,7 @@ pub(super) static PROCESS: Process = Process {
     late: Late::new(),
     tally: Tally::new(),
     options: SetOnce::new(),
+    reports: Stream::new(),
     forking: AtomicBool::new(false),
     loaded: AtomicBool::new(false),
     hooks: AtomicU32::new(0),

@@ -2,6 +2,7 @@
 //! realloc, usable size, sized frees: calls that ask what a block is.
 
 use super::cold::{self, Request};
+use super::introspect;
 use super::process::PROCESS;
 use crate::base::class::{Class, SMALL_MAX};
 use crate::base::lane::Lane;
@@ -44,7 +45,7 @@ pub(crate) struct FreeSize {
 }
 
 fn identify(call: &'static str, block: *mut u8) -> Known {
-    if !PROCESS.is_ready() {
+    if !introspect::is_active() {
         return Known::Libc;
     }
     match PROCESS.central.resolve(block.addr()).usable(block.addr(), tls::home()) {

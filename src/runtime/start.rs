@@ -31,6 +31,9 @@ pub(super) fn start(process: &Process) -> bool {
         OnError::Ignore => Policy::Ignore,
     });
     process.tally.set_range(options.diag_range);
+    if options.diag || options.stats {
+        process.reports.open();
+    }
     // SAFETY: the barrier lets one thread come here, once.
     unsafe { process.options.set(options) };
     if options.force_libc {
@@ -44,6 +47,11 @@ pub(super) fn start(process: &Process) -> bool {
     // SAFETY: as for the options.
     unsafe { process.central.pages.open(space, options.purge_delay) };
     true
+}
+
+/// Whether the environment has any option of ours.
+pub(super) fn has_options() -> bool {
+    Startup::find().is_some_and(|startup| config::any(startup.environment()))
 }
 
 fn read_options(startup: Startup) -> Options {

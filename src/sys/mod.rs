@@ -8,4 +8,5 @@ pub(crate) mod libc;
 pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod startup;
+pub(crate) mod stream;
 pub(crate) mod tls;

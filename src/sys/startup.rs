@@ -9,6 +9,7 @@ use core::ffi::{CStr, c_char};
 unsafe extern "C" {
     /// ld.so's record of the initial stack pointer: `argc`, then `argv`, then the environment, then the auxiliary vector.
     static __libc_stack_end: *const usize;
+    static environ: *const *const c_char;
 }
 
 /// The process's initial stack.
@@ -18,6 +19,8 @@ pub(crate) struct Startup {
     auxiliary: *const [usize; 2],
 }
 
+/// The kernel takes fewer arguments than this.
+const ARGUMENTS_MAX: usize = 1 << 24;
 const PAGE_BYTES_USUAL: usize = 4096;
 
 /// Where the initial stack begins: everything of the main thread's stack lies below.
@@ -26,18 +29,33 @@ pub(crate) fn stack_end() -> usize {
     unsafe { __libc_stack_end }.addr()
 }
 
+/// Where ld.so says. In a program linked statically the word is there but means something else: then no sane argc is found.
+fn environment_from_stack() -> Option<*const *const c_char> {
+    // SAFETY: set before any other code of the process ran.
+    let stack = unsafe { __libc_stack_end };
+    if stack.is_null() {
+        return None;
+    }
+    // SAFETY: the kernel puts argc where ld.so found the stack; a static start-up leaves a word of its own there.
+    let count = unsafe { stack.read() };
+    if count == 0 || count > ARGUMENTS_MAX {
+        return None;
+    }
+    // SAFETY: argv has `count` entries and a null one, all behind argc.
+    Some(unsafe { stack.add(count + 2) }.cast())
+}
+
+/// Where a static start-up put it before it ran anything else.
+fn environment_from_libc() -> Option<*const *const c_char> {
+    // SAFETY: the word exists in every C library.
+    let environment = unsafe { environ };
+    (!environment.is_null()).then_some(environment)
+}
+
 impl Startup {
-    /// Finds the initial stack; `None` if ld.so left no trace of it.
+    /// Finds the initial stack; `None` if there is no trace of it.
     pub(crate) fn find() -> Option<Self> {
-        // SAFETY: ld.so set it before any other code ran.
-        let stack = unsafe { __libc_stack_end };
-        if stack.is_null() {
-            return None;
-        }
-        // SAFETY: the kernel puts argc there.
-        let count = unsafe { stack.read() };
-        // SAFETY: argv has `count` entries and a null one, all behind argc.
-        let environment = unsafe { stack.add(count + 2) }.cast::<*const c_char>();
+        let environment = environment_from_stack().or_else(environment_from_libc)?;
         let mut end = environment;
         // SAFETY: the environment ends with a null entry, which this loop does not pass.
         while !unsafe { end.read() }.is_null() {
