@@ -8,7 +8,7 @@
 use core::arch::{global_asm, naked_asm};
 use core::ffi::c_void;
 
-use super::family::{free, free_checked, free_slow};
+use super::family::{free, free_aligned, free_sized, free_slow};
 use crate::diag::{self, Code};
 use crate::runtime::{self, FreeSize, Request, gate};
 
@@ -224,7 +224,7 @@ macro_rules! sized_delete {
         #[doc = "Sized operator delete, by its mangled name."]
         #[unsafe(no_mangle)]
         extern "C" fn $name(block: *mut c_void, size: usize) {
-            free_checked(block, FreeSize { size, align: 1 });
+            free_sized(block, size);
         }
     )+};
 }
@@ -234,7 +234,7 @@ macro_rules! sized_aligned_delete {
         #[doc = "Sized and aligned operator delete, by its mangled name."]
         #[unsafe(no_mangle)]
         extern "C" fn $name(block: *mut c_void, size: usize, align: usize) {
-            free_checked(block, FreeSize { size, align });
+            free_aligned(block, FreeSize { size, align });
         }
     )+};
 }

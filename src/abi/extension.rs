@@ -86,6 +86,9 @@ pub extern "C" fn spandrel_good_size(size: usize) -> usize {
 }
 
 /// As malloc(size), and stores the bytes that may be used in `*usable` (if that is not NULL); 0 where NULL is returned.
+///
+/// # Safety
+/// - `usable` is NULL or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_alloc_at_least(size: usize, usable: *mut usize) -> *mut c_void {
     let block = gate::malloc(size, malloc_slow);
@@ -111,6 +114,9 @@ pub extern "C" fn spandrel_resident_bytes() -> usize {
 
 /// Fills the first `struct_size` bytes of `*stats`; false, and errno EINVAL, if `stats` is NULL or `struct_size` is larger than
 /// this version's structure.
+///
+/// # Safety
+/// - `stats` is NULL or writable for `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_stats(stats: *mut spandrel_stats, struct_size: usize) -> bool {
     if stats.is_null() || struct_size > size_of::<spandrel_stats>() {

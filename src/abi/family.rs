@@ -93,20 +93,25 @@ extern "C" fn malloc_usable_size(block: *mut c_void) -> usize {
 
 /// C23's `free_sized`: frees a block of malloc, calloc or realloc that was asked for with `size` bytes.
 #[unsafe(no_mangle)]
-extern "C" fn free_sized(block: *mut c_void, size: usize) {
-    free_checked(block, FreeSize { size, align: 1 });
+pub(super) extern "C" fn free_sized(block: *mut c_void, size: usize) {
+    gate::free_sized(block.cast(), size, free_sized_slow);
 }
 
 /// C23's `free_aligned_sized`: frees a block of aligned_alloc that was asked for with `align` and `size`.
 #[unsafe(no_mangle)]
 extern "C" fn free_aligned_sized(block: *mut c_void, align: usize, size: usize) {
-    free_checked(block, FreeSize { size, align });
+    free_aligned(block, FreeSize { size, align });
 }
 
-/// Frees a block whose size the caller names.
-#[inline]
-pub(super) fn free_checked(block: *mut c_void, named: FreeSize) {
+/// Frees a block whose size and alignment the caller names.
+pub(super) fn free_aligned(block: *mut c_void, named: FreeSize) {
     if !block.is_null() {
         runtime::free_sized(block.cast(), named);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn free_sized_slow(block: *mut u8, size: usize) {
+    free_aligned(block.cast(), FreeSize { size, align: 1 });
 }

@@ -179,6 +179,18 @@ impl Heap {
         (size <= self.medium_max.get()).then(|| self.bin(Class::of_medium(size)))
     }
 
+    /// As [`Heap::bin_of_block`], but `None` also unless requests of `size` bytes are served by that bin.
+    #[inline(always)]
+    pub(crate) fn bin_of_sized_block(&self, block: *mut u8, size: usize) -> Option<&Bin> {
+        if size > HIT_MAX {
+            return None;
+        }
+        let bin = self.bin_of_block(block)?;
+        // SAFETY: the size was just compared with the last place of the table.
+        let offset = unsafe { self.offsets.get_unchecked(size) }.get();
+        (core::ptr::from_ref(bin).addr() - self.address() == usize::from(offset)).then_some(bin)
+    }
+
     /// The bin that takes `block` back; `None` unless the map says that the block is in a span of this heap. This is the hit
     /// path's whole test: remote, large, foreign and null pointers all fail it.
     #[inline(always)]

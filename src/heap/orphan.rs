@@ -13,8 +13,11 @@ use crate::base::class::Class;
 use crate::base::units::Region;
 use crate::central::Batch;
 
+/// Calls what it is given with each orphaned heap.
+pub(super) type Each<'a> = &'a dyn Fn(&mut dyn FnMut(&'static Heap));
+
 /// Hands the spans and free blocks of `orphans` to the depot and makes the heaps fit for new threads.
-pub(super) fn adopt(shared: Shared<'_>, orphans: &dyn Fn(&mut dyn FnMut(&'static Heap))) {
+pub(super) fn adopt(shared: Shared<'_>, orphans: Each<'_>) {
     let mut last = Region::NONE;
     let is_orphan = |owner: usize| {
         let mut found = false;

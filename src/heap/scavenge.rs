@@ -47,11 +47,12 @@ impl Heap {
         }
         bin.shed(&shared.central.pages);
         let space = shared.central.pages.space();
-        if let Some(first) = self.partial(class).first() {
-            if self.partial(class).is_single(space) && shared.central.span(first).used() == 0 {
-                self.partial(class).remove(space, first);
-                shared.central.release_span(class, first);
-            }
+        if let Some(first) = self.partial(class).first()
+            && self.partial(class).is_single(space)
+            && shared.central.span(first).used() == 0
+        {
+            self.partial(class).remove(space, first);
+            shared.central.release_span(class, first);
         }
     }
 

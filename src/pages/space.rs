@@ -52,7 +52,7 @@ impl Space {
                 let base = (address + ALIGN - 1) & !(ALIGN - 1);
                 return Some(Self { limited, ..Self::divide(base, len, whole_map, page) });
             }
-            len = len / 2 & !(ALIGN - 1);
+            len = (len / 2) & !(ALIGN - 1);
         }
         None
     }
@@ -63,7 +63,7 @@ impl Space {
         let regions = len / REGION_BYTES;
         let words = whole_units(regions * ENTRY_BYTES);
         let records = whole_units(regions * RECORD_BYTES);
-        let metadata = len / METADATA_SHARE & !(unit - 1);
+        let metadata = (len / METADATA_SHARE) & !(unit - 1);
         // The data area starts at a multiple of the alignment too.
         let head = (words + records + metadata + ALIGN - 1) & !(ALIGN - 1);
         let data = base + head;

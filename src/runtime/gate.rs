@@ -42,6 +42,15 @@ fn malloc_medium(size: usize, slow: impl Fn(usize) -> *mut u8) -> *mut u8 {
     }
 }
 
+/// As [`free`], for a caller that names the size: blocks of another class are left to `slow`.
+#[inline(always)]
+pub(crate) fn free_sized(block: *mut u8, size: usize, slow: impl Fn(*mut u8, usize)) {
+    match heap().bin_of_sized_block(block, size) {
+        Some(bin) if bin.push(block) => {}
+        _ => slow(block, size),
+    }
+}
+
 /// Frees `block`, or leaves it to `slow`.
 #[inline(always)]
 pub(crate) fn free(block: *mut u8, slow: impl Fn(*mut u8)) {

@@ -135,15 +135,14 @@ fn relocate(block: *mut u8, old: usize, size: usize) -> Resized {
 
 /// Frees `block` after a look at whether it can have been asked for with that size.
 pub(crate) fn free_sized(block: *mut u8, named: FreeSize) {
-    if PROCESS.is_ready() {
-        if let Ok(Some(usable)) = PROCESS.central.resolve(block.addr()).usable(block.addr(), tls::home()) {
-            if !can_be(usable, named) {
-                let what = "the size named cannot be that of the block";
-                let call = if named.align > 1 { "free_aligned_sized" } else { "free_sized" };
-                let code = Code::SizeMismatch;
-                return diag::misuse(&Misuse { code, call, pointer: block.addr(), what, block_bytes: usable });
-            }
-        }
+    if introspect::is_active()
+        && let Ok(Some(usable)) = PROCESS.central.resolve(block.addr()).usable(block.addr(), tls::home())
+        && !can_be(usable, named)
+    {
+        let what = "the size named cannot be that of the block";
+        let call = if named.align > 1 { "free_aligned_sized" } else { "free_sized" };
+        let code = Code::SizeMismatch;
+        return diag::misuse(&Misuse { code, call, pointer: block.addr(), what, block_bytes: usable });
     }
     cold::free(block);
 }

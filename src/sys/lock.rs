@@ -39,7 +39,6 @@ pub(crate) struct Futex(AtomicU32);
 
 // SAFETY: `lock` returns only after a Free -> Held transition of this thread, so at most one thread holds it.
 unsafe impl RawMutex for Futex {
-    #[expect(clippy::declare_interior_mutable_const, reason = "lock_api asks for the initial value in this form")]
     const INIT: Self = Self(AtomicU32::new(FREE));
     type Guard = GuardSend;
 
