@@ -103,7 +103,10 @@ pub const ALL: &[Program] = &[
         work: "server under redis-benchmark, database digest",
         packages: &["redis-server", "redis-tools"],
         commands: &["redis-server", "redis-benchmark", "redis-cli"],
-        inputs: &[Input { name: "commands", content: Content::Made(redis_commands) }],
+        inputs: &[
+            Input { name: "commands", content: Content::Made(redis_commands) },
+            Input { name: "digest.lua", content: Content::Text(include_str!("../../programs/digest.lua")) },
+        ],
         steps: &[Step::Serve(REDIS, REDIS_CLIENTS)],
         ..PLAIN
     },
@@ -174,8 +177,6 @@ const REDIS: &[&str] = &[
     "",
     "--appendonly",
     "no",
-    "--enable-debug-command",
-    "local",
     "--lazyfree-lazy-user-flush",
     "yes",
 ];
@@ -198,7 +199,7 @@ const REDIS_CLIENTS: &[Client] = &[
     ]),
     Client::Feed(&["redis-cli", "-p", "{port}", "--pipe"], "commands"),
     Client::Run(&["redis-cli", "-p", "{port}", "dbsize"]),
-    Client::Run(&["redis-cli", "-p", "{port}", "debug", "digest"]),
+    Client::Run(&["redis-cli", "-p", "{port}", "--eval", "digest.lua"]),
     Client::Run(&["redis-cli", "-p", "{port}", "flushall"]),
     Client::Stop(&["redis-cli", "-p", "{port}", "shutdown", "nosave"]),
 ];
