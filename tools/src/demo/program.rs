@@ -27,8 +27,6 @@ pub struct Program {
     pub steps: &'static [Step],
     /// Result files that must not differ either.
     pub results: &'static [&'static str],
-    /// Drops what may differ from the output.
-    pub normalise: fn(&str) -> String,
 }
 
 /// A generated file.
@@ -91,27 +89,5 @@ impl Content {
             Self::Text(text) => (*text).to_owned(),
             Self::Made(make) => make(),
         }
-    }
-}
-
-/// Keeps the output as it is.
-#[must_use]
-pub fn as_it_is(output: &str) -> String {
-    output.to_owned()
-}
-
-/// Drops the lines that begin with `time`.
-#[must_use]
-pub fn without_times(output: &str) -> String {
-    output.lines().filter(|line| !line.starts_with("time")).flat_map(|line| [line, "\n"]).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_dropped() {
-        assert_eq!(without_times("a\ntime 3 ms\nb\n"), "a\nb\n");
     }
 }

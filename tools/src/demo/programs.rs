@@ -4,9 +4,9 @@
 
 use super::generate::{cpp_source, git_history, redis_commands};
 use super::memcached;
-use super::program::{Client, Content, Input, Program, Step, as_it_is};
+use super::program::{Client, Content, Input, Program, Step};
 
-/// What most programs share: required, no environment, no result files, output compared as it is.
+/// What most programs share: required, no environment, no result files.
 const PLAIN: Program = Program {
     name: "",
     work: "",
@@ -17,7 +17,6 @@ const PLAIN: Program = Program {
     inputs: &[],
     steps: &[],
     results: &[],
-    normalise: as_it_is,
 };
 
 const IDENTITY: &[(&str, &str)] = &[

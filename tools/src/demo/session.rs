@@ -111,7 +111,6 @@ impl Session<'_> {
             };
             run.add(&outcome, &heard, matches!(step, Step::Serve(..)))?;
         }
-        run.output = (self.program.normalise)(&run.output);
         for result in self.program.results {
             run.results.push(fs::read(self.dir.join(result)).with_context(|| format!("no result file {result}"))?);
         }
