@@ -219,32 +219,19 @@ impl Span {
         self.fresh.store(fresh + new, Ordering::Relaxed);
     }
 
-    /// Takes back the block at `offset` from the start of the span.
+    /// Starts to take back blocks.
     #[inline]
-    pub(crate) fn give_back(&self, geometry: &Geometry, offset: usize) -> Result<Next, Refused> {
-        let (index, inside) = geometry.locate(offset);
+    pub(crate) fn returning<'a>(&'a self, geometry: &'a Geometry) -> Returning<'a> {
         // Relaxed: see the fields.
         let fresh = self.fresh.load(Ordering::Relaxed);
-        if inside != 0 || index >= fresh {
-            return Err(Refused::Inside);
-        }
-        let Some(word) = self.word(geometry, index) else {
-            return Err(Refused::Inside);
-        };
-        let bit = 1_u64 << (index % WORD_BITS);
-        if word.get() & bit != 0 {
-            return Err(Refused::Double);
-        }
-        word.set(word.get() | bit);
-        let free = self.free.load(Ordering::Relaxed) + 1;
-        self.free.store(free, Ordering::Relaxed);
-        if free == fresh {
-            Ok(Next::Empty)
-        } else if self.state.get() == State::Full as u8 {
-            Ok(Next::Partial)
-        } else {
-            Ok(Next::Stay)
-        }
+        Returning { span: self, geometry, words: self.words(geometry), fresh, taken: 0 }
+    }
+
+    /// Takes back the block at `offset` from the start of the span.
+    pub(crate) fn give_back(&self, geometry: &Geometry, offset: usize) -> Result<Next, Refused> {
+        let mut returning = self.returning(geometry);
+        returning.take(offset)?;
+        Ok(returning.finish())
     }
 
     /// Whether the block at `offset` is out; an error if none starts there.
@@ -278,5 +265,51 @@ impl Span {
         let words = geometry.capacity.div_ceil(WORD_BITS) as usize;
         // SAFETY: `make` gave the bitmap that many words, aligned; they stay while the span is in use.
         unsafe { core::slice::from_raw_parts(self.bitmap.get(), words) }
+    }
+}
+
+/// Blocks on their way back into one span; the header is brought up to date once, by `finish`.
+#[must_use]
+pub(crate) struct Returning<'a> {
+    span: &'a Span,
+    geometry: &'a Geometry,
+    words: &'a [Cell<u64>],
+    fresh: u32,
+    taken: u32,
+}
+
+impl Returning<'_> {
+    /// Takes back the block at `offset` from the start of the span.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, offset: usize) -> Result<(), Refused> {
+        let (index, inside) = self.geometry.locate(offset);
+        if inside != 0 || index >= self.fresh {
+            return Err(Refused::Inside);
+        }
+        let Some(word) = self.words.get((index / WORD_BITS) as usize) else {
+            return Err(Refused::Inside);
+        };
+        let (bits, bit) = (word.get(), 1_u64 << (index % WORD_BITS));
+        if bits & bit != 0 {
+            return Err(Refused::Double);
+        }
+        word.set(bits | bit);
+        self.taken += 1;
+        Ok(())
+    }
+
+    /// Counts what was taken, and says what the span asks of its owner.
+    pub(crate) fn finish(self) -> Next {
+        let span = self.span;
+        // Relaxed: see the fields.
+        let free = span.free.load(Ordering::Relaxed) + self.taken;
+        span.free.store(free, Ordering::Relaxed);
+        if free == self.fresh {
+            Next::Empty
+        } else if self.taken > 0 && span.state.get() == State::Full as u8 {
+            Next::Partial
+        } else {
+            Next::Stay
+        }
     }
 }

@@ -182,12 +182,24 @@ impl Bin {
         self.top.store(top, Ordering::Relaxed);
     }
 
+    /// The `count` lowest blocks, at most the length.
+    pub(super) fn lowest(&self, count: usize) -> &[*mut u8] {
+        debug_assert!(count <= self.len());
+        // SAFETY: slot 1 exists if there is a block.
+        let first = unsafe { self.slots().0.add(1) };
+        // SAFETY: slots 1 to the length hold blocks and change only under this thread's hands.
+        unsafe { core::slice::from_raw_parts(first, count) }
+    }
+
     /// Drops the `count` lowest blocks and moves the rest down.
     pub(super) fn drop_lowest(&self, count: usize) {
         let keep = self.len() - count;
-        for index in 1..=keep {
-            self.set_block(index, self.block(index + count));
-        }
+        // SAFETY: slots 1 to the length exist, and the array is this thread's.
+        let first = unsafe { self.slots().0.add(1) };
+        // SAFETY: as above.
+        let rest = unsafe { first.add(count) };
+        // SAFETY: as above; the two ranges may overlap.
+        unsafe { rest.copy_to(first, keep) };
         self.set_len(keep);
     }
 

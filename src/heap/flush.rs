@@ -5,8 +5,7 @@ use super::inbox;
 use super::layout::{Heap, count};
 use super::outbox::Shared;
 use crate::base::class::Class;
-use crate::base::units::Region;
-use crate::central::{Batch, Central, Next, Place, Refused, State};
+use crate::central::{Batch, Next, Place, Refused, Span, State};
 
 impl Heap {
     /// Makes room in the full `bin`: it grows, or its bottom half goes back.
@@ -20,32 +19,73 @@ impl Heap {
     /// Gives the `amount` lowest blocks of `bin` back to their spans, or to whoever owns those by now.
     pub(super) fn flush(&self, shared: Shared<'_>, class: Class, bin: &Bin, amount: usize) {
         count(&self.flushes);
-        for index in 1..=amount {
-            self.return_binned(shared, class, bin.block(index));
+        let mut rest = bin.lowest(amount);
+        while let [block, ..] = rest {
+            let run = self.return_run(shared, class, rest);
+            if run == 0 {
+                self.take_home(shared, *block);
+            }
+            rest = rest.get(run.max(1)..).unwrap_or(&[]);
         }
         bin.drop_lowest(amount);
     }
 
-    /// Takes home a block of `class` that was in a bin.
+    /// Gives the first of `blocks`, and those that follow it in the same span, back to that span if it is this heap's; how many.
     #[inline]
-    fn return_binned(&self, shared: Shared<'_>, class: Class, block: *mut u8) {
-        let space = shared.central.pages.space();
-        let Some(region) = space.region_of(block.addr()) else {
-            return super::free::report(Refused::Inside, block, 0);
-        };
-        if space.entry(region) == self.entry(class) {
-            let first = shared.central.span(region).first();
-            self.return_own(shared, class, first, block);
-        } else {
-            self.take_home(shared, block);
+    fn return_run(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) -> usize {
+        let (space, geometry) = (shared.central.pages.space(), class.geometry());
+        let Some(&first) = blocks.first() else { return 0 };
+        let region = space.region_of(first.addr()).filter(|&region| space.entry(region) == self.entry(class));
+        let Some(region) = region else { return 0 };
+        let span = shared.central.span(shared.central.span(region).first());
+        let start = space.address(span.first());
+        let bytes = geometry.capacity as usize * geometry.size as usize;
+        let mut returning = span.returning(geometry);
+        let mut run = 0;
+        for &block in blocks {
+            let offset = block.addr().wrapping_sub(start);
+            if offset >= bytes {
+                break;
+            }
+            if let Err(refused) = returning.take(offset) {
+                super::free::report(refused, block, class.size());
+            }
+            run += 1;
+        }
+        self.follow(shared, class, span, returning.finish());
+        if run == 0 {
+            // The rest of the last region, behind the last block.
+            super::free::report(Refused::Inside, first, class.size());
+        }
+        run.max(1)
+    }
+
+    /// Does what a span asks for after blocks came back.
+    fn follow(&self, shared: Shared<'_>, class: Class, span: &Span, next: Next) {
+        let (space, region) = (shared.central.pages.space(), span.first());
+        if next == Next::Stay {
+            return;
+        }
+        if span.state() == State::Full {
+            self.full(class).remove(space, region);
+            span.set_state(State::Partial);
+            self.partial(class).push(space, region);
+        }
+        // The last span of a class is kept for the next refill, even when it is empty.
+        if next == Next::Empty && !self.partial(class).is_single(space) {
+            self.partial(class).remove(space, region);
+            shared.central.release_span(class, region);
         }
     }
 
     /// Takes a block home, wherever that is.
     pub(super) fn take_home(&self, shared: Shared<'_>, block: *mut u8) {
         match shared.central.resolve(block.addr()) {
-            Place::Small { span, class, entry, .. } if entry.owner() == self.address() => {
-                self.return_own(shared, class, span.first(), block);
+            Place::Small { span, class, entry, offset } if entry.owner() == self.address() => {
+                match span.give_back(class.geometry(), offset) {
+                    Ok(next) => self.follow(shared, class, span, next),
+                    Err(refused) => super::free::report(refused, block, class.size()),
+                }
             }
             Place::Small { class, entry, .. } => {
                 if !self.send(shared, entry, class, block) {
@@ -53,31 +93,6 @@ impl Heap {
                 }
             }
             _ => super::free::report(Refused::Double, block, 0),
-        }
-    }
-
-    /// Gives a block back to a span of this heap.
-    fn return_own(&self, shared: Shared<'_>, class: Class, region: Region, block: *mut u8) {
-        let central = shared.central;
-        let (space, span) = (central.pages.space(), central.span(region));
-        match span.give_back(class.geometry(), block.addr().wrapping_sub(space.address(region))) {
-            Ok(Next::Stay) => {}
-            Ok(Next::Partial) => {
-                self.full(class).remove(space, region);
-                span.set_state(State::Partial);
-                self.partial(class).push(space, region);
-            }
-            Ok(Next::Empty) => self.retire_span(central, class, region),
-            Err(refused) => super::free::report(refused, block, class.size()),
-        }
-    }
-
-    /// Releases an empty span, but keeps the last one of its class for the next refill.
-    fn retire_span(&self, central: &Central, class: Class, region: Region) {
-        let space = central.pages.space();
-        if !self.partial(class).is_single(space) {
-            self.partial(class).remove(space, region);
-            central.release_span(class, region);
         }
     }
 

@@ -182,10 +182,10 @@ impl Heap {
     /// As [`Heap::bin_of_block`], but `None` also unless requests of `size` bytes are served by that bin.
     #[inline(always)]
     pub(crate) fn bin_of_sized_block(&self, block: *mut u8, size: usize) -> Option<&Bin> {
-        if size > HIT_MAX {
-            return None;
-        }
         let bin = self.bin_of_block(block)?;
+        if size > HIT_MAX {
+            return self.bin_of_medium(size).filter(|&expected| core::ptr::eq(expected, bin));
+        }
         // SAFETY: the size was just compared with the last place of the table.
         let offset = unsafe { self.offsets.get_unchecked(size) }.get();
         (core::ptr::from_ref(bin).addr() - self.address() == usize::from(offset)).then_some(bin)
