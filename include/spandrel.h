@@ -111,6 +111,9 @@ size_t spandrel_good_size(size_t size);
 
 /**
  * As malloc(size), and stores the bytes that may be used in `*usable` (if that is not NULL); 0 where NULL is returned.
+ *
+ * The caller has to see to it that:
+ * - `usable` is NULL or writable.
  */
 void *spandrel_alloc_at_least(size_t size, size_t *usable);
 
@@ -127,6 +130,9 @@ size_t spandrel_resident_bytes(void);
 /**
  * Fills the first `struct_size` bytes of `*stats`; false, and errno EINVAL, if `stats` is NULL or `struct_size` is larger than
  * this version's structure.
+ *
+ * The caller has to see to it that:
+ * - `stats` is NULL or writable for `struct_size` bytes.
  */
 bool spandrel_stats(struct spandrel_stats *stats,
                     size_t struct_size);
