@@ -63,10 +63,23 @@ impl Heap {
                 }
             }
         } else {
-            self.slow_event(shared);
-            self.take_home(shared, block);
+            self.free_remote(shared, entry, class, block);
         }
         Freed::Small
+    }
+}
+
+impl Heap {
+    fn free_remote(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
+        let [.., sent, _] = self.counts();
+        if !self.send(shared, entry, class, block) {
+            let _ = super::outbox::settle_block(shared, block);
+        }
+        // A batch that left is a slow event; a block that joined one is not.
+        let [.., sent_now, _] = self.counts();
+        if sent_now != sent {
+            self.slow_event(shared);
+        }
     }
 }
 
