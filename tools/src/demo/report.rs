@@ -56,8 +56,8 @@ impl Row {
 #[must_use]
 pub fn heading() -> String {
     let columns = format!(
-        "{:<12} {:<46} {:>8} {:>9} {:>6}   {:>8} {:>9} {:>6}   {}",
-        "program", "work", "libc s", "spandrel", "ratio", "libc MiB", "spandrel", "ratio", "output"
+        "{:<12} {:<46} {:>8} {:>9} {:>6}   {:>9} {:>9} {:>6}   {}",
+        "program", "work", "alone s", "spandrel", "ratio", "alone MiB", "spandrel", "ratio", "output"
     );
     format!("{columns}\n{}", "-".repeat(columns.len() + 3))
 }
@@ -71,7 +71,7 @@ impl fmt::Display for Row {
         let (alone, preloaded) = (median(&comparison.cpu_alone), median(&comparison.cpu_preloaded));
         let (small, large) = (median(&comparison.peak_alone) / KIB_PER_MIB, median(&comparison.peak_preloaded) / KIB_PER_MIB);
         write!(out, "{alone:>8.3} {preloaded:>9.3} {:>6.2}   ", ratio(preloaded, alone))?;
-        write!(out, "{small:>8.1} {large:>9.1} {:>6.2}   ", ratio(large, small))?;
+        write!(out, "{small:>9.1} {large:>9.1} {:>6.2}   ", ratio(large, small))?;
         write!(out, "{}", if self.matched() { "same" } else { "DIFFERS" })
     }
 }
