@@ -5,9 +5,11 @@
 //! segment for code and constants (`no-rosegment`) saves a mapping, which short programs notice.
 
 fn main() {
-    for argument in ["-soname,libspandrel.so.0", "-z,nodelete", "-z,now", "-z,relro", "--hash-style=gnu", "-O1", "--no-rosegment"]
+    for argument in
+        ["-soname,libspandrel.so.0", "-z,noseparate-code", "-z,nodelete", "-z,now", "-z,relro", "--hash-style=gnu", "-O1"]
     {
         println!("cargo::rustc-cdylib-link-arg=-Wl,{argument}");
     }
+    println!("cargo::rustc-cdylib-link-arg=-fuse-ld=bfd");
     println!("cargo::rerun-if-changed=scripts/link.rs");
 }

@@ -10,7 +10,7 @@ use core::cell::Cell;
 use crate::central::Batch;
 use crate::sys::atomic::{AtomicPtr, Ordering};
 
-/// See the module.
+/// See the module. All-zero bytes are an inbox that accepts.
 #[repr(align(128))]
 pub(crate) struct Inbox {
     /// The batch pushed last; null when empty, [`closed`] when closed. Senders push, the owner empties, opens and closes.
@@ -33,6 +33,7 @@ fn closed() -> *mut Batch {
 
 impl Inbox {
     /// An inbox that accepts.
+    #[cfg(loom)]
     pub(crate) const fn new() -> Self {
         Self { head: AtomicPtr::new(core::ptr::null_mut()) }
     }

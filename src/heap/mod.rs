@@ -7,6 +7,7 @@
 mod bin;
 mod flush;
 mod free;
+mod front;
 mod inbox;
 mod layout;
 mod orphan;
@@ -19,6 +20,7 @@ mod scavenge;
 mod tests;
 
 pub(crate) use free::{Freed, free_unowned, report};
-pub(crate) use layout::{Heap, INERT};
+pub(crate) use front::Front;
+pub(crate) use layout::Heap;
 pub(crate) use outbox::{Shared, settle, settle_block};
 pub(crate) use registry::Registry;

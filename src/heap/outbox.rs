@@ -19,7 +19,7 @@ const PLACES: usize = 4;
 /// Tries to bring a block home while it changes hands.
 const ROUNDS_MAX: usize = 64;
 
-/// See the module. Belongs to its heap's thread.
+/// See the module. Belongs to its heap's thread. All-zero bytes are an empty outbox.
 pub(super) struct Outbox {
     batches: [Cell<*const Batch>; PLACES],
     /// The place to empty next when all are taken.
@@ -34,11 +34,6 @@ pub(crate) struct Shared<'a> {
 }
 
 impl Outbox {
-    /// An outbox with nothing in it.
-    pub(super) const fn new() -> Self {
-        Self { batches: [const { Cell::new(core::ptr::null()) }; PLACES], turn: Cell::new(0) }
-    }
-
     /// Drops all batches without a look.
     pub(super) fn forget(&self) {
         self.batches.iter().for_each(|place| place.set(core::ptr::null()));

@@ -82,7 +82,7 @@ impl Registry {
     /// next needed, so that a child that only calls exec pays nothing for it.
     pub(crate) fn orphan_all_but(&self, own: Option<&Heap>) {
         let list = self.list.lock();
-        let own = own.map_or(0, Heap::address);
+        let own = own.map_or(0, |heap| heap.address());
         for heap in list.heaps().filter(|heap| heap.taken.get() && heap.address() != own) {
             heap.orphan.set(true);
             // Relaxed: the child has one thread; threads it starts later see everything from before.

@@ -13,7 +13,11 @@ const ALIGN: usize = 16;
 const CHUNK_MIN: usize = 32;
 /// Flags in a chunk's size word.
 const FLAGS: usize = 7;
+const IN_USE: usize = 1;
 const MAPPED: usize = 2;
+const OTHER_ARENA: usize = 4;
+/// Largest heap of a secondary arena, and its alignment.
+const ARENA_HEAP_MAX: usize = 64 << 20;
 /// Bytes of the header before a block of libc's.
 const HEADER: usize = 2 * size_of::<usize>();
 /// No kernel has smaller pages.
@@ -49,16 +53,48 @@ pub(crate) fn judge(address: usize) -> Foreign {
 
 /// Whether the two words before `address`, which are readable, could be the header of a chunk of libc's.
 fn is_chunk(address: usize) -> bool {
-    let header = core::ptr::with_exposed_provenance::<[usize; 2]>(address - HEADER);
+    let chunk = address - HEADER;
     // SAFETY: both words lie in one aligned unit, whose second half was found readable.
-    let [before, word] = unsafe { header.read() };
+    let [before, word] = unsafe { read(chunk) };
     let size = word & !FLAGS;
     if size < CHUNK_MIN || !size.is_multiple_of(ALIGN) || size > isize::MAX as usize {
         return false;
     }
-    // A mapped chunk says how far into its mapping it starts; both ends lie on pages.
-    let start = address.wrapping_sub(HEADER).wrapping_sub(before);
-    word & MAPPED == 0 || start.is_multiple_of(PAGE_MIN) && before.wrapping_add(size).is_multiple_of(PAGE_MIN)
+    if word & MAPPED != 0 {
+        // Both ends of a mapped chunk's mapping lie on pages, and it says how far into it the chunk starts.
+        return chunk.wrapping_sub(before).is_multiple_of(PAGE_MIN) && before.wrapping_add(size).is_multiple_of(PAGE_MIN);
+    }
+    let behind = chunk.wrapping_add(size);
+    if !call::is_readable(behind) || word & OTHER_ARENA != 0 && !is_in_arena(chunk, behind) {
+        return false;
+    }
+    // SAFETY: the first word was found readable, and chunks are aligned, so the second is in the same page.
+    let [_, next] = unsafe { read(behind) };
+    // A chunk that is in use says so in the one behind it.
+    next & IN_USE != 0
+}
+
+/// Whether the chunk lies in a heap of one of libc's secondary arenas, which are aligned to their largest size.
+fn is_in_arena(chunk: usize, end: usize) -> bool {
+    let heap = chunk & !(ARENA_HEAP_MAX - 1);
+    if !call::is_readable(heap) {
+        return false;
+    }
+    // SAFETY: the start of a page that was found readable.
+    let [arena, _] = unsafe { read(heap) };
+    // SAFETY: as above.
+    let [bytes, _] = unsafe { read(heap + HEADER) };
+    let plausible = bytes.is_multiple_of(PAGE_MIN) && bytes <= ARENA_HEAP_MAX && end <= heap + bytes;
+    plausible && arena.is_multiple_of(ALIGN) && arena != 0 && call::is_readable(arena)
+}
+
+/// Two words.
+///
+/// # Safety
+/// - They are readable.
+unsafe fn read(address: usize) -> [usize; 2] {
+    // SAFETY: the caller vouches for the words.
+    unsafe { core::ptr::with_exposed_provenance::<[usize; 2]>(address).read() }
 }
 
 fn is_on_stack(address: usize) -> bool {

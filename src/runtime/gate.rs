@@ -15,13 +15,13 @@
 #![expect(unsafe_code, reason = "the thread's word names a heap")]
 
 use crate::base::class::HIT_MAX;
-use crate::heap::Heap;
+use crate::heap::Front;
 use crate::sys::tls;
 
 #[inline(always)]
-fn heap() -> &'static Heap {
-    // SAFETY: the word always names a heap, at first the inert one.
-    unsafe { Heap::at(tls::hot()) }
+fn front() -> &'static Front {
+    // SAFETY: the word always names a front, at first the inert one.
+    unsafe { Front::at(tls::hot()) }
 }
 
 /// A block of at least `size` bytes, or what `slow` says.
@@ -30,13 +30,13 @@ pub(crate) fn malloc(size: usize, slow: impl Fn(usize) -> *mut u8) -> *mut u8 {
     if size > HIT_MAX {
         return malloc_medium(size, slow);
     }
-    let block = heap().pop_hit(size);
+    let block = front().pop_hit(size);
     if block.is_null() { slow(size) } else { block }
 }
 
 #[inline(always)]
 fn malloc_medium(size: usize, slow: impl Fn(usize) -> *mut u8) -> *mut u8 {
-    match heap().bin_of_medium(size).map(|bin| bin.pop()) {
+    match front().bin_of_medium(size).map(|bin| bin.pop()) {
         Some(block) if !block.is_null() => block,
         _ => slow(size),
     }
@@ -45,7 +45,7 @@ fn malloc_medium(size: usize, slow: impl Fn(usize) -> *mut u8) -> *mut u8 {
 /// As [`free`], for a caller that names the size: blocks of another class are left to `slow`.
 #[inline(always)]
 pub(crate) fn free_sized(block: *mut u8, size: usize, slow: impl Fn(*mut u8, usize)) {
-    match heap().bin_of_sized_block(block, size) {
+    match front().bin_of_sized_block(block, size) {
         Some(bin) if bin.push(block) => {}
         _ => slow(block, size),
     }
@@ -54,7 +54,7 @@ pub(crate) fn free_sized(block: *mut u8, size: usize, slow: impl Fn(*mut u8, usi
 /// Frees `block`, or leaves it to `slow`.
 #[inline(always)]
 pub(crate) fn free(block: *mut u8, slow: impl Fn(*mut u8)) {
-    match heap().bin_of_block(block) {
+    match front().bin_of_block(block) {
         Some(bin) if bin.push(block) => {}
         _ => slow(block),
     }

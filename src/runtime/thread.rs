@@ -11,7 +11,7 @@ use core::ops::Deref;
 use super::barrier::Phase;
 use super::process::PROCESS;
 use super::start;
-use crate::heap::{Heap, INERT};
+use crate::heap::{Front, Heap};
 use crate::modes::tally::Reason;
 use crate::sys::atomic::Ordering;
 use crate::sys::{call, tls};
@@ -41,7 +41,7 @@ pub(super) struct Busy(&'static Heap);
 impl Busy {
     fn new(heap: &'static Heap) -> Self {
         heap.busy.set(true);
-        tls::set_hot(core::ptr::from_ref(&INERT).addr());
+        tls::set_hot(Front::inert_address());
         Self(heap)
     }
 }
@@ -104,7 +104,7 @@ fn make_heap() -> Result<&'static Heap, Reason> {
     let options = PROCESS.options();
     let heap = PROCESS.registry.acquire(&PROCESS.central.pages, options.bin_bytes).ok_or(Reason::Exhausted)?;
     // Under SPANDREL_DIAG the hit path never sees the heap, so that every call can be counted.
-    heap.hot.set(if options.diag { core::ptr::from_ref(&INERT).addr() } else { heap.address() });
+    heap.hot.set(if options.diag { Front::inert_address() } else { heap.address() });
     heap.exit_rounds.set(0);
     // Relaxed: see `start::on_load`. A second thread means that the C library has long been ready.
     if PROCESS.loaded.load(Ordering::Relaxed) || call::thread_id() != call::process_id() {

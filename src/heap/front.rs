@@ -1,0 +1,159 @@
+#![expect(unsafe_code, reason = "finds bins by their offsets and stands in the thread's word")]
+//! The front of a heap: all that the hit path reads, in the order in which it reads it.
+//!
+//! A thread without a heap of its own stands on the inert front, where every hit fails: its one visible bin has neither a block
+//! nor room, no request is small enough for the other bins, and its map says that no block is its own. Must not know spans.
+
+use core::arch::global_asm;
+use core::cell::Cell;
+
+use super::bin::{Bin, NOTHING};
+use crate::base::class::{self, Class, HIT_CLASSES, HIT_MAX};
+use crate::base::units::REGION_SHIFT;
+use crate::pages::Space;
+use crate::pages::map::{BIN_BYTES, BINS_BYTES};
+
+/// See the module. Belongs to its heap's thread.
+#[repr(C)]
+pub(crate) struct Front {
+    bins: [Bin; class::COUNT],
+    /// Where the region map is, and the mask put on an address's region before it is looked up there.
+    map: Cell<*const usize>,
+    mask: Cell<usize>,
+    /// Largest request that a bin of this heap can serve.
+    medium_max: Cell<usize>,
+    /// For each request of up to `HIT_MAX` bytes where its bin is, in bytes from the start of the heap.
+    offsets: [Cell<u16>; HIT_MAX + 1],
+}
+
+// SAFETY: cells are touched by the heap's thread alone; the inert front is never written.
+unsafe impl Sync for Front {}
+
+const _: () = assert!(core::mem::offset_of!(Front, map) == BINS_BYTES);
+
+/// The front of threads that have no heap.
+static INERT: Front = Front::inert();
+
+global_asm!(
+    ".pushsection .tdata.spandrel, \"awT\", @progbits",
+    ".balign 8",
+    ".hidden spandrel_tls_hot",
+    ".globl spandrel_tls_hot",
+    ".type spandrel_tls_hot, @object",
+    "spandrel_tls_hot: .quad {inert}",
+    ".size spandrel_tls_hot, 8",
+    ".popsection",
+    inert = sym INERT,
+);
+
+impl Front {
+    const fn inert() -> Self {
+        let mut bins = [const { Bin::unused() }; class::COUNT];
+        // All offsets are 0, so this is the one bin that can be seen.
+        bins[0] = Bin::empty();
+        Self {
+            bins,
+            map: Cell::new(NOTHING.slot().cast_const().cast()),
+            mask: Cell::new(0),
+            medium_max: Cell::new(0),
+            offsets: [const { Cell::new(0) }; HIT_MAX + 1],
+        }
+    }
+
+    /// The address of the inert front.
+    #[inline(always)]
+    pub(crate) fn inert_address() -> usize {
+        core::ptr::from_ref(&INERT).addr()
+    }
+
+    /// The front at `address`.
+    ///
+    /// # Safety
+    /// - The address comes from the thread's word `hot`.
+    #[inline(always)]
+    pub(crate) unsafe fn at(address: usize) -> &'static Self {
+        // SAFETY: the word names the inert front or a heap, which starts with its front; neither is ever unmapped.
+        unsafe { &*core::ptr::with_exposed_provenance::<Self>(address) }
+    }
+
+    /// Readies a zeroed front for a thread.
+    pub(super) fn ready(&self, space: &Space) {
+        Class::all().for_each(|class| self.bin(class).forget());
+        for (offset, &index) in self.offsets.iter().zip(&HIT_CLASSES) {
+            offset.set(u16::from(index) * BIN_BYTES as u16);
+        }
+        match space.hit_map() {
+            Some((map, mask)) => {
+                self.map.set(core::ptr::with_exposed_provenance(map));
+                self.mask.set(mask);
+            }
+            // Every free takes the checked path.
+            None => self.map.set(NOTHING.slot().cast_const().cast()),
+        }
+        self.medium_max.set(class::SMALL_MAX);
+    }
+
+    /// Where the heap lies: its name as an owner.
+    #[inline(always)]
+    pub(crate) fn address(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+
+    /// A block for a request of `size` bytes, at most `HIT_MAX`; null if there is none in the bin.
+    #[inline(always)]
+    pub(crate) fn pop_hit(&self, size: usize) -> *mut u8 {
+        // SAFETY: the caller keeps `size` within the table, which has one place more than `HIT_MAX`.
+        let offset = unsafe { self.offsets.get_unchecked(size) }.get();
+        // SAFETY: the table holds offsets of this heap's bins; the inert heap's are all those of its one empty bin.
+        unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), usize::from(offset)) }
+    }
+
+    /// The bin `offset` bytes from the start of the heap, an offset from the table or from a map entry.
+    #[inline(always)]
+    fn bin_at(&self, offset: usize) -> &Bin {
+        debug_assert!(offset < BINS_BYTES && offset.is_multiple_of(BIN_BYTES));
+        let bin = core::ptr::from_ref(self).cast::<u8>().wrapping_add(offset).cast::<Bin>();
+        // SAFETY: the offset is that of a bin of this heap.
+        unsafe { &*bin }
+    }
+
+    /// The bin for a request above `HIT_MAX`; `None` if no bin of this heap can serve it.
+    #[inline(always)]
+    pub(crate) fn bin_of_medium(&self, size: usize) -> Option<&Bin> {
+        (size <= self.medium_max.get()).then(|| self.bin(Class::of_medium(size)))
+    }
+
+    /// As [`Heap::bin_of_block`], but `None` also unless requests of `size` bytes are served by that bin.
+    #[inline(always)]
+    pub(crate) fn bin_of_sized_block(&self, block: *mut u8, size: usize) -> Option<&Bin> {
+        let bin = self.bin_of_block(block)?;
+        if size > HIT_MAX {
+            return self.bin_of_medium(size).filter(|&expected| core::ptr::eq(expected, bin));
+        }
+        // SAFETY: the size was just compared with the last place of the table.
+        let offset = unsafe { self.offsets.get_unchecked(size) }.get();
+        (core::ptr::from_ref(bin).addr() - self.address() == usize::from(offset)).then_some(bin)
+    }
+
+    /// The bin that takes `block` back; `None` unless the map says that the block is in a span of this heap. This is the hit
+    /// path's whole test: remote, large, foreign and null pointers all fail it.
+    #[inline(always)]
+    pub(crate) fn bin_of_block(&self, block: *mut u8) -> Option<&Bin> {
+        let index = (block.addr() >> REGION_SHIFT) & self.mask.get();
+        let word = self.map.get().wrapping_add(index);
+        // SAFETY: the map covers every masked index; the inert heap's mask leaves 0, and its map is a word of zero.
+        let entry = unsafe { word.read() };
+        let offset = entry ^ self.address();
+        (offset < BINS_BYTES).then(|| {
+            let bin = core::ptr::with_exposed_provenance::<Bin>(entry);
+            // SAFETY: an entry of this heap is the address of one of its bins.
+            unsafe { &*bin }
+        })
+    }
+
+    /// The bin of `class`.
+    #[inline(always)]
+    pub(crate) fn bin(&self, class: Class) -> &Bin {
+        self.bin_at(class.index() * BIN_BYTES)
+    }
+}
