@@ -9,7 +9,7 @@ use crate::base::units::{LARGE_MAX, REQUEST_MAX};
 use crate::central::Place;
 use crate::diag::{self, Code, Misuse};
 use crate::heap::{self, Freed, Heap};
-use crate::modes::libc::{Foreign, judge};
+use crate::modes::libc::Foreign;
 use crate::modes::tally::Reason;
 use crate::sys::libc;
 
@@ -164,8 +164,15 @@ fn free_reentrant(block: *mut u8) -> Freed {
     Freed::Small
 }
 
+/// What a foreign pointer is.
+pub(super) fn judge(block: *mut u8) -> Foreign {
+    // Once Spandrel or the limits were exhausted, libc may have memory anywhere.
+    let anywhere = PROCESS.tally.reason(Reason::Exhausted).is_some_and(|count| count.calls() > 0);
+    crate::modes::libc::judge(block.addr(), anywhere)
+}
+
 fn free_foreign(block: *mut u8) {
-    match judge(block.addr()) {
+    match judge(block) {
         Foreign::Libc => {
             PROCESS.tally.free(Lane::Libc);
             // SAFETY: as far as can be told, libc made it.

@@ -9,7 +9,7 @@ use crate::base::lane::Lane;
 use crate::base::units::{LARGE_MAX, REQUEST_MAX};
 use crate::central::{Place, Refused};
 use crate::diag::{self, Code, Misuse};
-use crate::modes::libc::{Foreign, judge};
+use crate::modes::libc::Foreign;
 use crate::sys::{libc, memory, tls};
 
 /// A block stays in place when it would not be more than this many times as large as asked for.
@@ -50,7 +50,7 @@ fn identify(call: &'static str, block: *mut u8) -> Known {
     }
     match PROCESS.central.resolve(block.addr()).usable(block.addr(), tls::home()) {
         Ok(Some(bytes)) => Known::Ours(bytes),
-        Ok(None) => match judge(block.addr()) {
+        Ok(None) => match cold::judge(block) {
             Foreign::Libc => Known::Libc,
             Foreign::Nobody(what) => {
                 cold::misuse(call, block, what);
