@@ -23,10 +23,16 @@ pub(super) fn free_slow(block: *mut u8) {
     runtime::free(block);
 }
 
+/// malloc for this file: the exported one is called through the linker's table.
+#[inline(always)]
+fn malloc_here(size: usize) -> *mut u8 {
+    gate::malloc(size, malloc_slow)
+}
+
 /// A block of at least `size` bytes; null and ENOMEM where that cannot be. Zero bytes get a block of their own.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn malloc(size: usize) -> *mut c_void {
-    gate::malloc(size, malloc_slow).cast()
+    malloc_here(size).cast()
 }
 
 /// Frees a block; null is nothing. Keeps errno.
@@ -48,7 +54,7 @@ extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
         return errno::or_out_of_memory(core::ptr::null_mut()).cast();
     };
     if bytes <= CALLOC_HIT_MAX {
-        let block = gate::malloc(bytes, malloc_slow);
+        let block = malloc_here(bytes);
         if !block.is_null() {
             // SAFETY: the block has that many bytes and is nobody's yet.
             unsafe { block.write_bytes(0, bytes) };
@@ -62,12 +68,22 @@ extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
 /// and the block stays as it was.
 #[unsafe(no_mangle)]
 extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
+    resize(block, size)
+}
+
+fn resize(block: *mut c_void, size: usize) -> *mut c_void {
     if block.is_null() {
-        return malloc(size);
+        return malloc_here(size).cast();
     }
     if size == 0 {
-        free(block);
+        gate::free(block.cast(), free_slow);
         return core::ptr::null_mut();
+    }
+    if let Some(bytes) = gate::bytes_of(block.cast()) {
+        if runtime::fits_in_place(bytes, size) {
+            return block;
+        }
+        return relocate(block, bytes, size);
     }
     match runtime::realloc(block.cast(), size) {
         Resized::At(moved) => moved.cast(),
@@ -76,11 +92,22 @@ extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
     }
 }
 
+/// Moves `block`, of `bytes` usable bytes, to one of `size` bytes.
+fn relocate(block: *mut c_void, bytes: usize, size: usize) -> *mut c_void {
+    let moved = malloc_here(size);
+    if !moved.is_null() {
+        // SAFETY: both blocks hold that many bytes and are different blocks.
+        unsafe { block.cast::<u8>().copy_to_nonoverlapping(moved, bytes.min(size)) };
+        gate::free(block.cast(), free_slow);
+    }
+    moved.cast()
+}
+
 /// `realloc` of `count` times `size` bytes; null and ENOMEM on overflow.
 #[unsafe(no_mangle)]
 extern "C" fn reallocarray(block: *mut c_void, count: usize, size: usize) -> *mut c_void {
     match count.checked_mul(size) {
-        Some(bytes) => realloc(block, bytes),
+        Some(bytes) => resize(block, bytes),
         None => errno::fail(libc::ENOMEM),
     }
 }
@@ -88,7 +115,11 @@ extern "C" fn reallocarray(block: *mut c_void, count: usize, size: usize) -> *mu
 /// The bytes of a block that may be used: at least those asked for, the same at every call. 0 for null.
 #[unsafe(no_mangle)]
 extern "C" fn malloc_usable_size(block: *mut c_void) -> usize {
-    if block.is_null() { 0 } else { runtime::usable_size(block.cast()) }
+    match gate::bytes_of(block.cast()) {
+        Some(bytes) => bytes,
+        None if block.is_null() => 0,
+        None => runtime::usable_size(block.cast()),
+    }
 }
 
 /// C23's `free_sized`: frees a block of malloc, calloc or realloc that was asked for with `size` bytes.

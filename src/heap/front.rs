@@ -9,7 +9,7 @@ use core::cell::Cell;
 
 use super::bin::{Bin, NOTHING};
 use crate::base::class::{self, Class, HIT_CLASSES, HIT_MAX};
-use crate::base::units::REGION_SHIFT;
+use crate::base::units::{REGION_BYTES, REGION_SHIFT};
 use crate::pages::Space;
 use crate::pages::map::{BIN_BYTES, BINS_BYTES};
 
@@ -123,7 +123,17 @@ impl Front {
         (size <= self.medium_max.get()).then(|| self.bin(Class::of_medium(size)))
     }
 
-    /// As [`Heap::bin_of_block`], but `None` also unless requests of `size` bytes are served by that bin.
+    /// Usable bytes of a block that starts at `block` in a span of this heap that is one region; `None` for all others.
+    #[inline(always)]
+    pub(crate) fn bytes_of_block(&self, block: *mut u8) -> Option<usize> {
+        let bin = self.bin_of_block(block)?;
+        let offset = core::ptr::from_ref(bin).addr() - self.address();
+        let geometry = Class::from_index(offset / BIN_BYTES)?.geometry();
+        let (_, inside) = geometry.locate(block.addr() % REGION_BYTES);
+        (geometry.regions == 1 && inside == 0).then_some(geometry.size as usize)
+    }
+
+    /// As [`Front::bin_of_block`], but `None` also unless requests of `size` bytes are served by that bin.
     #[inline(always)]
     pub(crate) fn bin_of_sized_block(&self, block: *mut u8, size: usize) -> Option<&Bin> {
         let bin = self.bin_of_block(block)?;

@@ -40,16 +40,16 @@ impl Inbox {
 
     /// Hands `batch` to the owner.
     pub(crate) fn push(&self, batch: &Batch) -> Pushed {
-        // Relaxed: the exchange below publishes.
-        let mut head = self.head.load(Ordering::Relaxed);
+        // Acquire pairs with the Release in `close`: a sender that is refused sees the blocks' new owner.
+        let mut head = self.head.load(Ordering::Acquire);
         loop {
             if head == closed() {
                 return Pushed::Closed;
             }
             batch.next.set(head);
             let new = core::ptr::from_ref(batch).cast_mut();
-            // Release pairs with the Acquire in `take` and `close`.
-            match self.head.compare_exchange_weak(head, new, Ordering::Release, Ordering::Relaxed) {
+            // Release pairs with the Acquire in `take` and `close`; Acquire on failure as for the load above.
+            match self.head.compare_exchange_weak(head, new, Ordering::Release, Ordering::Acquire) {
                 Ok(_) => return Pushed::Delivered,
                 Err(now) => head = now,
             }
@@ -74,8 +74,7 @@ impl Inbox {
 
     /// Closes the inbox and takes what is left. For the owner, after its blocks have another one.
     pub(crate) fn close(&self) -> *mut Batch {
-        // AcqRel: Acquire as in `take`; Release so that a sender that finds the inbox closed sees the new owner in the map. The
-        // sender's load is Relaxed, which is enough on x86-64's ordered loads and is backed by the check under the shelf's lock.
+        // AcqRel: Acquire as in `take`; Release so that whoever is refused sees what the owner did before, above all the map.
         let head = self.head.swap(closed(), Ordering::AcqRel);
         if head == closed() { core::ptr::null_mut() } else { head }
     }
@@ -149,6 +148,29 @@ mod models {
             assert_eq!(inbox.push(batch(3)), Pushed::Closed);
             inbox.open();
             assert_eq!(inbox.push(batch(4)), Pushed::Delivered);
+        });
+    }
+
+    #[test]
+    fn loom_a_refused_sender_sees_the_new_owner() {
+        use loom::sync::atomic::{AtomicUsize, Ordering};
+        loom::model(|| {
+            // The map entry of one block, and the inbox of its first owner.
+            let shared = Arc::new((AtomicUsize::new(1), Inbox::new()));
+            assert!(shared.1.is_empty());
+            let owner = {
+                let shared = shared.clone();
+                thread::spawn(move || {
+                    shared.0.store(2, Ordering::Relaxed);
+                    keys(shared.1.close()).len()
+                })
+            };
+            let seen = shared.0.load(Ordering::Relaxed);
+            let delivered = seen == 1 && shared.1.push(batch(1)) == Pushed::Delivered;
+            if !delivered {
+                assert_eq!(shared.0.load(Ordering::Relaxed), 2, "nobody would ever take the block");
+            }
+            assert_eq!(owner.join().expect("no panic"), usize::from(delivered));
         });
     }
 }

@@ -42,6 +42,12 @@ fn malloc_medium(size: usize, slow: impl Fn(usize) -> *mut u8) -> *mut u8 {
     }
 }
 
+/// Usable bytes of `block`, where the hit path can tell.
+#[inline(always)]
+pub(crate) fn bytes_of(block: *mut u8) -> Option<usize> {
+    front().bytes_of_block(block)
+}
+
 /// As [`free`], for a caller that names the size: blocks of another class are left to `slow`.
 #[inline(always)]
 pub(crate) fn free_sized(block: *mut u8, size: usize, slow: impl Fn(*mut u8, usize)) {

@@ -14,4 +14,4 @@ mod thread;
 
 pub(crate) use cold::{Request, alloc, free};
 pub(crate) use introspect::{collect, is_active, lane_of_pointer, page_bytes, retained_bytes, snapshot, trim};
-pub(crate) use resize::{FreeSize, Resized, free_sized, realloc, usable_size};
+pub(crate) use resize::{FreeSize, Resized, fits_in_place, free_sized, realloc, usable_size};

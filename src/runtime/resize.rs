@@ -102,7 +102,8 @@ pub(crate) fn realloc(block: *mut u8, size: usize) -> Resized {
 }
 
 /// Whether a block of `old` usable bytes may stay as it is for a request of `size` bytes.
-fn fits_in_place(old: usize, size: usize) -> bool {
+#[inline]
+pub(crate) fn fits_in_place(old: usize, size: usize) -> bool {
     old <= SMALL_MAX
         && size <= old
         && (size.saturating_mul(SLACK) >= old || Class::of_size(size).is_some_and(|class| class.size() == old))
