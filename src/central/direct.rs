@@ -64,14 +64,6 @@ pub(super) fn unmap(block: DirectBlock) {
     }
 }
 
-/// Changes the bytes of a block that is in no list; it may move. `None` leaves it as it was.
-pub(super) fn remap(page: usize, block: DirectBlock, bytes: usize) -> Option<DirectBlock> {
-    let bytes = round_up(bytes, page)?;
-    // SAFETY: the caller took the block off the list and its owner is resizing it.
-    let address = unsafe { memory::remap(block.address, block.bytes, bytes) }.ok()?;
-    Some(DirectBlock { address, bytes })
-}
-
 impl DirectList {
     /// No blocks.
     pub(crate) const fn new() -> Self {
@@ -124,6 +116,24 @@ impl DirectList {
             }
             // SAFETY: links on the list are valid.
             place = unsafe { &raw mut (*link).next };
+        }
+    }
+
+    /// Changes the bytes of the block that starts at `address`, which may move; where it is then. `None` leaves it as it was.
+    pub(crate) fn resize(&mut self, page: usize, address: usize, bytes: usize) -> Option<usize> {
+        let bytes = round_up(bytes, page)?;
+        let mut next = self.first;
+        loop {
+            // SAFETY: links on the list are valid, and the lock is held.
+            let link = unsafe { next.as_mut() }?;
+            if link.block.address == address {
+                // SAFETY: the block's owner is resizing it and holds the only pointers into it.
+                let moved = unsafe { memory::remap(address, link.block.bytes, bytes) }.ok()?;
+                self.bytes = self.bytes - link.block.bytes + bytes;
+                link.block = DirectBlock { address: moved, bytes };
+                return Some(moved);
+            }
+            next = link.next;
         }
     }
 

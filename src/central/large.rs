@@ -100,10 +100,8 @@ impl Central {
 
     /// Resizes a direct block, which may move; `None` leaves it as it was, for the caller to copy.
     pub(crate) fn resize_direct(&self, block: DirectBlock, bytes: usize) -> Option<usize> {
-        self.direct.lock().remove(&self.pages, block.address)?;
-        let resized = direct::remap(self.pages.space().page_bytes(), block, bytes);
-        // The piece that described the block is free again, so describing it anew cannot fail for want of metadata.
-        if self.list_direct(resized.unwrap_or(block)) { resized.map(|block| block.address) } else { None }
+        // The one system call under a lock: between the move and the note of it the old address may become another block's.
+        self.direct.lock().resize(self.pages.space().page_bytes(), block.address, bytes)
     }
 
     /// The direct block that `address` lies in.

@@ -58,7 +58,9 @@ const _: () = assert!(size_of::<Bin>() == BIN_BYTES && core::mem::offset_of!(Bin
 
 /// Most blocks a bin of `class` may hold when bins are limited to `bytes`.
 pub(super) fn limit(class: Class, bytes: usize) -> usize {
-    (bytes / class.size()).clamp(SLOTS_MIN - 1, SLOTS_MAX - 1)
+    let blocks = (bytes / class.size()).clamp(SLOTS_MIN - 1, SLOTS_MAX - 1);
+    // Arrays are powers of two with one slot for null.
+    (1 << (blocks + 1).ilog2()) - 1
 }
 
 impl Bin {
@@ -157,13 +159,11 @@ impl Bin {
     }
 
     /// The block added last; null if there is none.
+    #[inline(always)]
     pub(super) fn last(&self) -> *mut u8 {
-        self.block_or_null(self.len())
-    }
-
-    fn block_or_null(&self, index: usize) -> *mut u8 {
-        // SAFETY: slot 0 and all up to the length exist.
-        unsafe { self.slots().get(index) }
+        // Relaxed: only this thread writes.
+        // SAFETY: `top` points to a slot, slot 0 if there is no block.
+        unsafe { Slots(self.top.load(Ordering::Relaxed)).get(0) }
     }
 
     /// Sets block `index`, counted from 1, which is not among the first `len`.
@@ -206,10 +206,10 @@ impl Bin {
     /// Gives the bin an array, or one of twice the slots, as long as it may hold `limit` blocks; false if it stays as it is.
     pub(super) fn grow(&self, pages: &Pages, class: Class, limit: usize) -> bool {
         let (old, len) = (self.capacity(), self.len());
-        if old >= limit {
+        let slots = if old == 0 { first_slots(class).min(limit + 1) } else { (old + 1) * 2 };
+        if slots - 1 > limit {
             return false;
         }
-        let slots = if old == 0 { first_slots(class) } else { (old + 1) * 2 };
         let Some(piece) = pages.acquire_metadata(slots * SLOT_BYTES) else {
             return false;
         };

@@ -41,6 +41,11 @@ impl Heap {
         }
     }
 
+    /// Whether `block` is the one of its class that this heap got back last.
+    pub(crate) fn has_last(&self, class: Class, block: *mut u8) -> bool {
+        self.bin(class).last() == block
+    }
+
     fn free_small(&self, shared: Shared<'_>, block: *mut u8, place: (&Span, Class, Entry, usize)) -> Freed {
         let (span, class, entry, offset) = place;
         let bin = self.bin(class);

@@ -130,7 +130,7 @@ impl Front {
         let offset = core::ptr::from_ref(bin).addr() - self.address();
         let geometry = Class::from_index(offset / BIN_BYTES)?.geometry();
         let (_, inside) = geometry.locate(block.addr() % REGION_BYTES);
-        (geometry.regions == 1 && inside == 0).then_some(geometry.size as usize)
+        (geometry.regions == 1 && inside == 0 && bin.last() != block).then_some(geometry.size as usize)
     }
 
     /// As [`Front::bin_of_block`], but `None` also unless requests of `size` bytes are served by that bin.

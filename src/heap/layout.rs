@@ -24,6 +24,8 @@ pub(crate) struct Heap {
     front: Front,
     /// Whether the heap is being worked on: a call that finds it so came from inside.
     pub(crate) busy: Cell<bool>,
+    /// Whether the thread is forking and holds every lock.
+    pub(crate) forking: Cell<bool>,
     /// What `tls::hot` is set to while the heap is not busy: the heap, or the inert one where every call is to be seen.
     pub(crate) hot: Cell<usize>,
     /// Rounds of the C library's thread exit that have passed.
@@ -122,6 +124,7 @@ impl Heap {
         self.pending.set(core::ptr::null_mut());
         self.events.set(0);
         self.busy.set(false);
+        self.forking.set(false);
     }
 
     /// Blocks of `class` in the bin, for statistics; a moment old when asked from another thread.

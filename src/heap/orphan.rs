@@ -38,6 +38,9 @@ pub(super) fn adopt(shared: Shared<'_>, orphans: Each<'_>) {
             rescue_batch(shared, batch);
             shared.central.release_batch(batch);
         }
+        while let Some(batch) = super::inbox::pop(&heap.pending) {
+            rescue_batch(shared, batch);
+        }
         heap.outbox.batches().for_each(|batch| rescue_batch(shared, batch));
         Class::all().for_each(|class| rescue_bin(shared, heap, class));
         heap.forget();

@@ -34,8 +34,8 @@ pub(crate) enum Foreign {
     Nobody(&'static str),
 }
 
-/// Judges a foreign `address`. `anywhere` says that libc may have had to leave its usual place, the program's break.
-pub(crate) fn judge(address: usize, anywhere: bool) -> Foreign {
+/// Judges a foreign `address`. In doubt it is libc's: better that libc complains of a mistake than that a right program dies.
+pub(crate) fn judge(address: usize) -> Foreign {
     if !address.is_multiple_of(ALIGN) {
         return Foreign::Nobody("it is misaligned");
     }
@@ -48,11 +48,11 @@ pub(crate) fn judge(address: usize, anywhere: bool) -> Foreign {
     if libc::is_in_object(address) {
         return Foreign::Nobody("it points into a program or library");
     }
-    if is_chunk(address, anywhere) { Foreign::Libc } else { Foreign::Nobody("no allocator of this process made it") }
+    if is_chunk(address) { Foreign::Libc } else { Foreign::Nobody("no allocator of this process made it") }
 }
 
 /// Whether the two words before `address`, which are readable, could be the header of a chunk of libc's.
-fn is_chunk(address: usize, anywhere: bool) -> bool {
+fn is_chunk(address: usize) -> bool {
     let chunk = address - HEADER;
     // SAFETY: both words lie in one aligned unit, whose second half was found readable.
     let [before, word] = unsafe { read(chunk) };
@@ -67,9 +67,7 @@ fn is_chunk(address: usize, anywhere: bool) -> bool {
         return on_pages && call::is_readable(start) && call::is_readable(start.wrapping_add(bytes - PAGE_MIN));
     }
     let behind = chunk.wrapping_add(size);
-    let is_placed =
-        if word & OTHER_ARENA != 0 { is_in_arena(chunk, behind) } else { anywhere || behind <= call::program_break() };
-    if !is_placed || !call::is_readable(behind) {
+    if !call::is_readable(behind) || word & OTHER_ARENA != 0 && !is_in_arena(chunk, behind) {
         return false;
     }
     // SAFETY: the first word was found readable, and chunks are aligned, so the second is in the same page.

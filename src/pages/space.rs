@@ -10,6 +10,7 @@ use super::map::{ENTRY_BYTES, Entry, WHOLE_ENTRIES, Window};
 use super::record::{Node, RECORD_BYTES};
 use super::tree::Nodes;
 use crate::base::units::{GIB, KIB, MIB, REGION_BYTES, REGION_SHIFT, Region};
+use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::{call, memory};
 
 /// Below this there is no use in a reservation.
@@ -34,6 +35,9 @@ pub(crate) struct Space {
     hit_mask: usize,
     page: usize,
     limited: bool,
+    /// Regions below it are committed with entry and record. Written under the lock of the runs; read by anyone: whoever has a
+    /// block's address got it after its region was committed.
+    usable: AtomicU32,
 }
 
 impl Space {
@@ -93,6 +97,7 @@ impl Space {
             hit_mask,
             page,
             limited: false,
+            usable: AtomicU32::new(0),
         }
     }
 
@@ -130,7 +135,14 @@ impl Space {
     pub(crate) fn commit(&self, end: Region) -> bool {
         let count = end.0 as usize;
         let word_end = self.window_end(count);
-        self.records.ensure(count * RECORD_BYTES) && self.window_words.ensure(word_end) && self.data.ensure(count * REGION_BYTES)
+        let done = self.records.ensure(count * RECORD_BYTES)
+            && self.window_words.ensure(word_end)
+            && self.data.ensure(count * REGION_BYTES);
+        // Relaxed: see the field.
+        if done && end.0 > self.usable.load(Ordering::Relaxed) {
+            self.usable.store(end.0, Ordering::Relaxed);
+        }
+        done
     }
 
     fn window_end(&self, count: usize) -> usize {
@@ -143,11 +155,12 @@ impl Space {
         self.data.base() + region.0 as usize * REGION_BYTES
     }
 
-    /// The region of `address`; `None` outside of the committed part.
+    /// The region of `address`; `None` outside of the usable part.
     #[inline]
     pub(crate) fn region_of(&self, address: usize) -> Option<Region> {
-        let offset = address.wrapping_sub(self.data.base());
-        (offset < self.data.committed()).then_some(Region((offset / REGION_BYTES) as u32))
+        let index = address.wrapping_sub(self.data.base()) >> REGION_SHIFT;
+        // Relaxed: see the field.
+        (index < self.usable.load(Ordering::Relaxed) as usize).then_some(Region(index as u32))
     }
 
     /// Whether `address` lies in the reservation's data area, committed or not.

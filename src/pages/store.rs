@@ -53,12 +53,10 @@ pub(crate) struct PageFigures {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub(crate) enum Purged {
-    /// Nothing was due.
+    /// There was nothing to give.
     Nothing,
-    /// Some runs were given back, and no more are due.
-    All,
-    /// Some were, and more are due.
-    More,
+    /// A run went.
+    Some,
 }
 
 impl Pages {
@@ -119,7 +117,7 @@ impl Pages {
             delay => {
                 let now = call::milliseconds() as u32;
                 self.put(run, now);
-                let _ = self.purge_due(now, delay);
+                self.purge_due(now, delay);
             }
         }
     }
@@ -136,13 +134,20 @@ impl Pages {
         // Relaxed: see `open`.
         let delay = self.delay.load(Ordering::Relaxed);
         if self.is_dirty() && delay != NEVER {
-            let _ = self.purge_due(call::milliseconds() as u32, delay);
+            self.purge_due(call::milliseconds() as u32, delay);
         }
     }
 
-    /// Purges runs however fresh they are; a bounded number of them.
-    pub(crate) fn purge_now(&self) -> Purged {
-        self.purge_due(call::milliseconds() as u32, 0)
+    /// Purges the run that was freed longest ago, however fresh it is.
+    pub(crate) fn purge_oldest(&self) -> Purged {
+        let oldest = self.runs.lock().expire(self.space(), call::milliseconds() as u32, 0);
+        match oldest {
+            Some(run) => {
+                self.purge_run(run);
+                Purged::Some
+            }
+            None => Purged::Nothing,
+        }
     }
 
     /// A piece of metadata of at least `bytes`; may hold old contents.
@@ -200,16 +205,13 @@ impl Pages {
         unsafe { self.runs.unlock_after_fork() };
     }
 
-    fn purge_due(&self, now: u32, delay: u32) -> Purged {
-        for done in 0..PURGE_RUNS {
+    fn purge_due(&self, now: u32, delay: u32) {
+        for _ in 0..PURGE_RUNS {
+            // The guard goes before the purge: no system call under the lock.
             let expired = self.runs.lock().expire(self.space(), now, delay);
-            match expired {
-                Some(run) => self.purge_run(run),
-                None if done == 0 => return Purged::Nothing,
-                None => return Purged::All,
-            }
+            let Some(run) = expired else { return };
+            self.purge_run(run);
         }
-        Purged::More
     }
 
     /// Purges a run that is in nobody's hands but the caller's, then makes it free again.

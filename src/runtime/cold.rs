@@ -9,9 +9,9 @@ use crate::base::units::{LARGE_MAX, REQUEST_MAX};
 use crate::central::Place;
 use crate::diag::{self, Code, Misuse};
 use crate::heap::{self, Freed, Heap};
-use crate::modes::libc::Foreign;
+use crate::modes::libc::{Foreign, judge};
 use crate::modes::tally::Reason;
-use crate::sys::libc;
+use crate::sys::{call, libc};
 
 /// What a block of malloc's is aligned to in any case, if it is as large as that.
 const NATURAL_ALIGN: usize = 16;
@@ -133,7 +133,9 @@ pub(crate) fn free(block: *mut u8) {
 
 /// Frees a block that waited because nobody could free it when it was freed.
 pub(super) fn free_late(heap: &Heap, block: *mut u8) {
-    let _ = heap.free(PROCESS.shared(), block);
+    if heap.free(PROCESS.shared(), block) == Freed::Foreign {
+        free_foreign(block);
+    }
 }
 
 /// Frees a block on a thread that has no heap or is just working on it.
@@ -155,24 +157,18 @@ fn free_without_heap(reason: Reason, block: *mut u8) -> Freed {
 
 /// The call interrupted the allocator, which may hold locks: only what needs none can be asked.
 fn free_reentrant(block: *mut u8) -> Freed {
-    if !PROCESS.central.pages.space().reserves(block.addr()) {
-        // libc's block, or a direct mapping, which no signal handler should free.
+    let space = PROCESS.central.pages.space();
+    let may_be_direct = block.addr().is_multiple_of(space.page_bytes()) && call::is_readable(block.addr());
+    if !space.reserves(block.addr()) && !may_be_direct {
         return Freed::Foreign;
     }
-    // SAFETY: the program gives up a block of ours, which is at least eight bytes long.
+    // SAFETY: the program gives up a block, which is at least eight bytes long, aligned to that, and readable as blocks are.
     unsafe { PROCESS.late.push(block) };
     Freed::Small
 }
 
-/// What a foreign pointer is.
-pub(super) fn judge(block: *mut u8) -> Foreign {
-    // Once Spandrel or the limits were exhausted, libc may have memory anywhere.
-    let anywhere = PROCESS.tally.reason(Reason::Exhausted).is_some_and(|count| count.calls() > 0);
-    crate::modes::libc::judge(block.addr(), anywhere)
-}
-
 fn free_foreign(block: *mut u8) {
-    match judge(block) {
+    match judge(block.addr()) {
         Foreign::Libc => {
             PROCESS.tally.free(Lane::Libc);
             // SAFETY: as far as can be told, libc made it.

@@ -8,7 +8,6 @@
 
 use super::process::PROCESS;
 use super::thread;
-use crate::sys::atomic::Ordering;
 
 /// Runs in the parent before a fork.
 pub(super) extern "C" fn prepare() {
@@ -17,8 +16,6 @@ pub(super) extern "C" fn prepare() {
     }
     PROCESS.registry.lock_for_fork();
     PROCESS.central.lock_for_fork();
-    // Relaxed: read by this thread and by the child's, which is its copy; a second thread that forks waits for the locks.
-    PROCESS.forking.store(true, Ordering::Relaxed);
 }
 
 /// Runs in the parent after a fork.
@@ -38,8 +35,7 @@ pub(super) extern "C" fn child() {
 
 /// Gives the locks back; false if `prepare` took none.
 fn unlock() -> bool {
-    // Relaxed: see `prepare`.
-    if !PROCESS.forking.swap(false, Ordering::Relaxed) {
+    if !thread::is_suspended() {
         return false;
     }
     // SAFETY: `prepare` took the locks.

@@ -9,8 +9,8 @@ use crate::heap;
 use crate::observe::Snapshot;
 use crate::pages::Purged;
 
-/// Purges of one trim: bounds the time it takes.
-const TRIM_ROUNDS: usize = 64;
+/// Runs given back in one trim: bounds the time it takes.
+const TRIM_RUNS: usize = 1024;
 
 /// Whether Spandrel serves this process.
 pub(crate) fn is_active() -> bool {
@@ -43,7 +43,7 @@ pub(crate) fn collect(everything: bool) {
     }
     heap.collect(shared);
     if everything {
-        let _ = purge();
+        let _ = purge(0);
     }
 }
 
@@ -51,18 +51,19 @@ pub(crate) fn collect(everything: bool) {
 pub(crate) fn trim(keep: usize) -> bool {
     let Standing::Own(heap) = thread::standing() else { return false };
     heap.collect(PROCESS.shared());
-    if retained_bytes() <= keep { false } else { purge() }
+    purge(keep)
 }
 
-fn purge() -> bool {
-    for round in 0..TRIM_ROUNDS {
-        match PROCESS.central.pages.purge_now() {
-            Purged::Nothing => return round > 0,
-            Purged::All => return true,
-            Purged::More => {}
+/// Gives runs back, the oldest first, until at most `keep` bytes of them are left; whether any went.
+fn purge(keep: usize) -> bool {
+    let mut gone = false;
+    for _ in 0..TRIM_RUNS {
+        if retained_bytes() <= keep || PROCESS.central.pages.purge_oldest() == Purged::Nothing {
+            break;
         }
+        gone = true;
     }
-    true
+    gone
 }
 
 /// Bytes of a page of the kernel's.

@@ -20,8 +20,6 @@ pub(super) struct Process {
     pub(super) options: SetOnce<Options>,
     /// Where reports at exit go.
     pub(super) reports: Stream,
-    /// Whether the locks are held for a fork. Written by the thread that holds them.
-    pub(super) forking: AtomicBool,
     /// Whether the constructor has run, so that the C library can be called.
     pub(super) loaded: AtomicBool,
     /// What has been registered with the C library; see `start`.
@@ -39,7 +37,6 @@ pub(super) static PROCESS: Process = Process {
     tally: Tally::new(),
     options: SetOnce::new(),
     reports: Stream::new(),
-    forking: AtomicBool::new(false),
     loaded: AtomicBool::new(false),
     hooks: AtomicU32::new(0),
     exit_key: AtomicU32::new(0),

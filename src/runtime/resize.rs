@@ -9,7 +9,8 @@ use crate::base::lane::Lane;
 use crate::base::units::{LARGE_MAX, REQUEST_MAX};
 use crate::central::{Place, Refused};
 use crate::diag::{self, Code, Misuse};
-use crate::modes::libc::Foreign;
+use crate::heap::Heap;
+use crate::modes::libc::{Foreign, judge};
 use crate::sys::{libc, memory, tls};
 
 /// A block stays in place when it would not be more than this many times as large as asked for.
@@ -48,9 +49,11 @@ fn identify(call: &'static str, block: *mut u8) -> Known {
     if !introspect::is_active() {
         return Known::Libc;
     }
-    match PROCESS.central.resolve(block.addr()).usable(block.addr(), tls::home()) {
+    let place = PROCESS.central.resolve(block.addr());
+    let usable = if was_just_freed(&place, block) { Err(Refused::Double) } else { place.usable(block.addr(), tls::home()) };
+    match usable {
         Ok(Some(bytes)) => Known::Ours(bytes),
-        Ok(None) => match cold::judge(block) {
+        Ok(None) => match judge(block.addr()) {
             Foreign::Libc => Known::Libc,
             Foreign::Nobody(what) => {
                 cold::misuse(call, block, what);
@@ -65,6 +68,17 @@ fn identify(call: &'static str, block: *mut u8) -> Known {
             diag::misuse(&Misuse { code, call, pointer: block.addr(), what, block_bytes: 0 });
             Known::Nobody
         }
+    }
+}
+
+/// Whether this thread's last free was of `block`.
+fn was_just_freed(place: &Place<'_>, block: *mut u8) -> bool {
+    match place {
+        Place::Small { class, entry, .. } if entry.owner() == tls::home() => {
+            // SAFETY: the owner of an entry of a class is a heap, here this thread's.
+            unsafe { Heap::at(entry.owner()) }.has_last(*class, block)
+        }
+        _ => false,
     }
 }
 

@@ -128,10 +128,21 @@ pub(super) fn suspend() -> bool {
                 return false;
             }
             core::mem::forget(Busy::new(heap));
+            heap.forking.set(true);
         }
         _ => return false,
     }
     true
+}
+
+/// Whether this thread is between [`suspend`] and [`resume`].
+pub(super) fn is_suspended() -> bool {
+    match tls::home() {
+        FORKING_NEW | FORKING_EXITED => true,
+        // SAFETY: the word holds this thread's heap.
+        home if home > LAST_MARK => unsafe { Heap::at(home) }.forking.get(),
+        _ => false,
+    }
 }
 
 /// Ends [`suspend`], in parent and child alike; this thread's heap, if it has one.
@@ -142,6 +153,7 @@ pub(super) fn resume() -> Option<&'static Heap> {
         home if home > LAST_MARK => {
             // SAFETY: the word holds this thread's heap.
             let heap = unsafe { Heap::at(home) };
+            heap.forking.set(false);
             drop(Busy(heap));
             return Some(heap);
         }

@@ -95,12 +95,6 @@ pub(crate) fn is_readable(address: usize) -> bool {
     answer != Err(Errno(libc::EFAULT))
 }
 
-/// The end of the process's `brk` heap.
-pub(crate) fn program_break() -> usize {
-    // SAFETY: asking for break 0 changes nothing.
-    unsafe { raw(libc::SYS_brk, [0; 6]) }.unwrap_or(0)
-}
-
 /// Ends the process with SIGABRT, without running anything of the program's own but its handler of that signal.
 pub(crate) fn abort() -> ! {
     // SAFETY: the C library's abort takes no argument and never comes back.
