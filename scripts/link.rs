@@ -1,8 +1,9 @@
 //! Build script of the product: how the shared object is linked.
 //!
 //! `nodelete` keeps it mapped after `dlclose`, because thread exit may still call into it. `now` resolves every import at load
-//! time, so no malloc ever runs the lazy binder. The soname carries the major version of the ABI. One
-//! segment for code and constants (`no-rosegment`) saves a mapping, which short programs notice.
+//! time, so no malloc ever runs the lazy binder. The soname carries the major version of the ABI. binutils' linker puts code and
+//! constants into one segment and what is read-only after relocation into that of the data: two mappings where others make four,
+//! which short programs notice.
 
 fn main() {
     for argument in
