@@ -1,259 +1,208 @@
 #![expect(unsafe_code, reason = "exports C++ functions and calls weak ones")]
 //! C++'s operators new and delete, by their mangled names.
 //!
-//! An exception must not cross a Rust frame, so everything that may throw (the new_handler and `std::bad_alloc`) happens in a small
-//! piece of assembly with unwind information, to which the Rust functions leave by a tail jump. The C++ runtime's functions are
-//! weak: a C program has none of them, and then a failed new aborts.
+//! A program may replace only the plain forms, and the standard says that the others then go by way of them. So every other form
+//! looks up, through the dynamic linker's table, whether the form it derives from is still ours (a local alias), and leaves for the
+//! program's if it is not.
 
-use core::arch::{global_asm, naked_asm};
+use core::arch::{asm, global_asm, naked_asm};
 use core::ffi::c_void;
 
-use super::family::{free, free_aligned, free_sized, free_slow};
-use crate::diag::{self, Code};
-use crate::runtime::{self, FreeSize, Request, gate};
+use super::family::{free_aligned, free_sized_slow, free_slow};
+use super::throwing::{New, new_or_null_slow, new_slow, spandrel_call_or_null, spandrel_new_or_null};
+use crate::runtime::{FreeSize, gate};
 
-// Both functions take a size in rdi and an alignment in rsi. They try; ask the handler to make room; try again. Where there is no
-// handler, one throws and the other returns null; the other also catches what the handler throws, by the table at the end.
+/// operator new(size), by its mangled name.
+#[unsafe(no_mangle)]
+extern "C" fn _Znwm(size: usize) -> *mut c_void {
+    gate::malloc(size, |size| new_slow(size)).cast()
+}
+
+extern "C" fn new_nothrow(size: usize) -> *mut c_void {
+    gate::malloc(size, |size| new_or_null_slow(size)).cast()
+}
+
+/// operator delete(block), by its mangled name.
+#[unsafe(no_mangle)]
+extern "C" fn _ZdlPv(block: *mut c_void) {
+    gate::free(block.cast(), free_slow);
+}
+
+/// operator new(size, alignment), by its mangled name: the alignment is a power of two.
+#[unsafe(no_mangle)]
+#[unsafe(naked)]
+extern "C" fn _ZnwmSt11align_val_t(size: usize, align: usize) -> *mut c_void {
+    naked_asm!("jmp spandrel_new_or_throw")
+}
+
+/// operator delete(block, alignment), by its mangled name.
+#[unsafe(no_mangle)]
+extern "C" fn _ZdlPvSt11align_val_t(block: *mut c_void, _: usize) {
+    free_here(block);
+}
+
+fn free_here(block: *mut c_void) {
+    gate::free(block.cast(), free_slow);
+}
+
+// Local names of the replaceable functions, to compare with what the dynamic linker chose.
 global_asm!(
-    ".weak _ZSt15get_new_handlerv",
-    ".weak _ZSt17__throw_bad_allocv",
-    ".weak __gxx_personality_v0",
-    ".weak __cxa_begin_catch",
-    ".weak __cxa_end_catch",
-    ".macro spandrel_new_loop none, handler_from, handler_to",
-    "push rbx",
-    ".cfi_def_cfa_offset 16",
-    ".cfi_offset rbx, -16",
-    "push r12",
-    ".cfi_def_cfa_offset 24",
-    ".cfi_offset r12, -24",
-    "sub rsp, 8",
-    ".cfi_def_cfa_offset 32",
-    "mov rbx, rdi",
-    "mov r12, rsi",
-    "2:",
-    "mov rdi, rbx",
-    "mov rsi, r12",
-    "call {try_new}",
-    "test rax, rax",
-    "jnz 3f",
-    "mov rax, qword ptr [rip + _ZSt15get_new_handlerv@GOTPCREL]",
-    "test rax, rax",
-    "jz \\none",
-    "call rax",
-    "test rax, rax",
-    "jz \\none",
-    "\\handler_from:",
-    "call rax",
-    "\\handler_to:",
-    "jmp 2b",
-    ".endm",
-    ".macro spandrel_new_return",
-    "3:",
-    "add rsp, 8",
-    ".cfi_def_cfa_offset 24",
-    "pop r12",
-    ".cfi_def_cfa_offset 16",
-    "pop rbx",
-    ".cfi_def_cfa_offset 8",
-    "ret",
-    ".endm",
-    ".pushsection .text.spandrel_new_or_throw, \"ax\", @progbits",
-    ".hidden spandrel_new_or_throw",
-    ".globl spandrel_new_or_throw",
-    ".type spandrel_new_or_throw, @function",
-    "spandrel_new_or_throw:",
-    ".cfi_startproc",
-    "spandrel_new_loop .Lspandrel_throw, .Lspandrel_throw_from, .Lspandrel_throw_to",
-    ".Lspandrel_throw:",
-    "mov rax, qword ptr [rip + _ZSt17__throw_bad_allocv@GOTPCREL]",
-    "test rax, rax",
-    "jz 5f",
-    "call rax",
-    "5:",
-    "call {give_up}",
-    "ud2",
-    "spandrel_new_return",
-    ".cfi_endproc",
-    ".size spandrel_new_or_throw, . - spandrel_new_or_throw",
-    ".popsection",
-    ".pushsection .text.spandrel_new_or_null, \"ax\", @progbits",
-    ".hidden spandrel_new_or_null",
-    ".globl spandrel_new_or_null",
-    ".type spandrel_new_or_null, @function",
-    "spandrel_new_or_null:",
-    ".cfi_startproc",
-    ".cfi_personality 0x9b, .Lspandrel_personality",
-    ".cfi_lsda 0x1b, .Lspandrel_catch_table",
-    ".Lspandrel_null_start:",
-    "spandrel_new_loop .Lspandrel_null, .Lspandrel_null_from, .Lspandrel_null_to",
-    ".Lspandrel_caught:",
-    "mov rdi, rax",
-    "call qword ptr [rip + __cxa_begin_catch@GOTPCREL]",
-    "call qword ptr [rip + __cxa_end_catch@GOTPCREL]",
-    ".Lspandrel_null:",
-    "xor eax, eax",
-    "spandrel_new_return",
-    ".cfi_endproc",
-    ".size spandrel_new_or_null, . - spandrel_new_or_null",
-    ".popsection",
-    ".pushsection .data.rel.ro.spandrel_personality, \"aw\", @progbits",
-    ".balign 8",
-    ".Lspandrel_personality: .quad __gxx_personality_v0",
-    ".popsection",
-    // One call site that can throw, the handler, whose landing pad catches everything.
-    ".pushsection .gcc_except_table.spandrel, \"a\", @progbits",
-    ".balign 4",
-    ".Lspandrel_catch_table:",
-    ".byte 0xff",
-    ".byte 0x9b",
-    ".uleb128 .Lspandrel_types - .Lspandrel_types_from",
-    ".Lspandrel_types_from:",
-    ".byte 0x01",
-    ".uleb128 .Lspandrel_actions - .Lspandrel_sites",
-    ".Lspandrel_sites:",
-    ".uleb128 .Lspandrel_null_from - .Lspandrel_null_start",
-    ".uleb128 .Lspandrel_null_to - .Lspandrel_null_from",
-    ".uleb128 .Lspandrel_caught - .Lspandrel_null_start",
-    ".uleb128 1",
-    ".Lspandrel_actions:",
-    ".byte 1",
-    ".byte 0",
-    ".balign 4",
-    ".long 0",
-    ".Lspandrel_types:",
-    ".popsection",
-    try_new = sym try_new,
-    give_up = sym give_up,
+    ".set spandrel_own_Znwm, _Znwm",
+    ".set spandrel_own_Znam, _Znam",
+    ".set spandrel_own_ZdlPv, _ZdlPv",
+    ".set spandrel_own_ZdaPv, _ZdaPv",
+    ".set spandrel_own_ZnwmSt11align_val_t, _ZnwmSt11align_val_t",
+    ".set spandrel_own_ZnamSt11align_val_t, _ZnamSt11align_val_t",
+    ".set spandrel_own_ZdlPvSt11align_val_t, _ZdlPvSt11align_val_t",
+    ".set spandrel_own_ZdaPvSt11align_val_t, _ZdaPvSt11align_val_t",
 );
 
-/// One attempt, without handler and without errno.
-extern "C" fn try_new(size: usize, align: usize) -> *mut u8 {
-    runtime::alloc(Request { size, align, zero: false })
-}
-
-/// There is nobody to throw `std::bad_alloc`.
-extern "C" fn give_up() -> ! {
-    diag::fatal(Code::NoBadAlloc, "operator new failed, and the program has no C++ runtime to throw std::bad_alloc")
-}
-
-/// Leaves for the assembly that throws, with malloc's alignment.
-#[unsafe(naked)]
-extern "C" fn new_slow(size: usize) -> *mut u8 {
-    naked_asm!("mov esi, 1", "jmp spandrel_new_or_throw")
-}
-
-/// Leaves for the assembly that returns null, with malloc's alignment.
-#[unsafe(naked)]
-extern "C" fn new_or_null_slow(size: usize) -> *mut u8 {
-    naked_asm!("mov esi, 1", "jmp spandrel_new_or_null")
-}
-
-macro_rules! plain_new {
-    ($($name:ident $slow:path;)+) => {$(
-        #[doc = "operator new, by its mangled name."]
-        #[unsafe(no_mangle)]
-        extern "C" fn $name(size: usize) -> *mut c_void {
-            gate::malloc(size, |size| $slow(size)).cast()
+/// The program's function of that name; `None` where it is ours.
+macro_rules! replacement {
+    ($name:literal as $type:ty) => {{
+        let (chosen, own): (usize, usize);
+        // SAFETY: loads two addresses.
+        unsafe {
+            asm!(
+                concat!("mov {0}, qword ptr [rip + ", $name, "@GOTPCREL]"),
+                concat!("lea {1}, [rip + spandrel_own", $name, "]"),
+                out(reg) chosen, out(reg) own, options(pure, readonly, nostack, preserves_flags),
+            );
         }
-    )+};
+        // SAFETY: a function of that mangled name has that type.
+        (chosen != own).then(|| unsafe { core::mem::transmute::<usize, $type>(chosen) })
+    }};
 }
 
-macro_rules! aligned_new {
-    ($($name:ident $target:literal;)+) => {$(
-        #[doc = "Aligned operator new, by its mangled name: the alignment is a power of two."]
-        #[unsafe(no_mangle)]
-        #[unsafe(naked)]
-        extern "C" fn $name(size: usize, align: usize) -> *mut c_void {
-            naked_asm!(concat!("jmp ", $target))
-        }
-    )+};
+type Delete = unsafe extern "C" fn(*mut c_void);
+type AlignedDelete = unsafe extern "C" fn(*mut c_void, usize);
+
+/// What a derived form of delete goes by way of, if the program replaced it.
+fn replaced_delete(array: bool) -> Option<Delete> {
+    let of_arrays = if array { replacement!("_ZdaPv" as Delete) } else { None };
+    of_arrays.or_else(|| replacement!("_ZdlPv" as Delete))
 }
 
-macro_rules! plain_delete {
-    ($($name:ident;)+) => {$(
-        #[doc = "operator delete, by its mangled name."]
-        #[unsafe(no_mangle)]
-        extern "C" fn $name(block: *mut c_void) {
-            gate::free(block.cast(), free_slow);
-        }
-    )+};
+fn replaced_aligned_delete(array: bool) -> Option<AlignedDelete> {
+    let of_arrays = if array { replacement!("_ZdaPvSt11align_val_t" as AlignedDelete) } else { None };
+    of_arrays.or_else(|| replacement!("_ZdlPvSt11align_val_t" as AlignedDelete))
 }
 
-plain_new! {
-    _Znwm new_slow;
-    _Znam new_slow;
+/// What a derived form of new goes by way of, if the program replaced it.
+fn replaced_new(array: bool) -> Option<New> {
+    let of_arrays = if array { replacement!("_Znam" as New) } else { None };
+    of_arrays.or_else(|| replacement!("_Znwm" as New))
 }
 
-/// new(size, nothrow), by its mangled name: null where a plain new would throw.
+fn replaced_aligned_new(array: bool) -> Option<New> {
+    let of_arrays = if array { replacement!("_ZnamSt11align_val_t" as New) } else { None };
+    of_arrays.or_else(|| replacement!("_ZnwmSt11align_val_t" as New))
+}
+
+/// operator new[](size), by its mangled name: a jump to the plain form that is in force, which may throw.
 #[unsafe(no_mangle)]
-extern "C" fn _ZnwmRKSt9nothrow_t(size: usize, _: *const c_void) -> *mut c_void {
-    gate::malloc(size, |size| new_or_null_slow(size)).cast()
+#[unsafe(naked)]
+extern "C" fn _Znam(size: usize) -> *mut c_void {
+    naked_asm!("jmp qword ptr [rip + _Znwm@GOTPCREL]")
 }
 
-/// new[](size, nothrow), by its mangled name.
+/// operator new[](size, alignment), by its mangled name.
 #[unsafe(no_mangle)]
-extern "C" fn _ZnamRKSt9nothrow_t(size: usize, _: *const c_void) -> *mut c_void {
-    gate::malloc(size, |size| new_or_null_slow(size)).cast()
+#[unsafe(naked)]
+extern "C" fn _ZnamSt11align_val_t(size: usize, align: usize) -> *mut c_void {
+    naked_asm!("jmp qword ptr [rip + _ZnwmSt11align_val_t@GOTPCREL]")
 }
 
-aligned_new! {
-    _ZnwmSt11align_val_t "spandrel_new_or_throw";
-    _ZnamSt11align_val_t "spandrel_new_or_throw";
-    _ZnwmSt11align_val_tRKSt9nothrow_t "spandrel_new_or_null";
-    _ZnamSt11align_val_tRKSt9nothrow_t "spandrel_new_or_null";
+/// operator delete[](block), by its mangled name: a jump to the plain form that is in force.
+#[unsafe(no_mangle)]
+#[unsafe(naked)]
+extern "C" fn _ZdaPv(block: *mut c_void) {
+    naked_asm!("jmp qword ptr [rip + _ZdlPv@GOTPCREL]")
 }
 
-plain_delete! {
-    _ZdlPv;
-    _ZdaPv;
+/// operator delete[](block, alignment), by its mangled name.
+#[unsafe(no_mangle)]
+#[unsafe(naked)]
+extern "C" fn _ZdaPvSt11align_val_t(block: *mut c_void, align: usize) {
+    naked_asm!("jmp qword ptr [rip + _ZdlPvSt11align_val_t@GOTPCREL]")
 }
 
-macro_rules! delete_with {
-    ($($name:ident($($type:ty),+);)+) => {$(
-        #[doc = "operator delete with arguments that do not matter here, by its mangled name."]
+fn nothrow_new(size: usize, array: bool) -> *mut c_void {
+    match replaced_new(array) {
+        // SAFETY: takes any size; catches what the function throws.
+        Some(new) => unsafe { spandrel_call_or_null(size, 1, new) },
+        None => new_nothrow(size),
+    }
+}
+
+fn nothrow_aligned_new(size: usize, align: usize, array: bool) -> *mut c_void {
+    match replaced_aligned_new(array) {
+        // SAFETY: takes any size; catches what the function throws.
+        Some(new) => unsafe { spandrel_call_or_null(size, align, new) },
+        // SAFETY: takes any size and power of two.
+        None => unsafe { spandrel_new_or_null(size, align) },
+    }
+}
+
+fn delete_through(block: *mut c_void, array: bool) {
+    match replaced_delete(array) {
+        // SAFETY: the program's own delete gets what the program deletes.
+        Some(delete) => unsafe { delete(block) },
+        None => free_here(block),
+    }
+}
+
+fn aligned_delete_through(block: *mut c_void, align: usize, array: bool) {
+    match replaced_aligned_delete(array) {
+        // SAFETY: the program's own delete gets what the program deletes.
+        Some(delete) => unsafe { delete(block, align) },
+        None => free_here(block),
+    }
+}
+
+fn sized_delete(block: *mut c_void, size: usize, array: bool) {
+    match replaced_delete(array) {
+        // SAFETY: the program's own delete gets what the program deletes.
+        Some(delete) => unsafe { delete(block) },
+        None => gate::free_sized(block.cast(), size, free_sized_slow),
+    }
+}
+
+fn sized_aligned_delete(block: *mut c_void, named: FreeSize, array: bool) {
+    match replaced_aligned_delete(array) {
+        // SAFETY: the program's own delete gets what the program deletes.
+        Some(delete) => unsafe { delete(block, named.align) },
+        None => free_aligned(block, named),
+    }
+}
+
+macro_rules! derived {
+    ($($name:ident($($argument:ident: $type:ty),+) $(-> $result:ty)? = $call:expr;)+) => {$(
+        #[doc = "A form of operator new or delete that derives from a plain one, by its mangled name."]
         #[unsafe(no_mangle)]
-        extern "C" fn $name(block: *mut c_void, $(_: $type),+) {
-            free(block);
+        extern "C" fn $name($($argument: $type),+) $(-> $result)? {
+            $call
         }
     )+};
 }
 
-macro_rules! sized_delete {
-    ($($name:ident;)+) => {$(
-        #[doc = "Sized operator delete, by its mangled name."]
-        #[unsafe(no_mangle)]
-        extern "C" fn $name(block: *mut c_void, size: usize) {
-            free_sized(block, size);
-        }
-    )+};
-}
-
-macro_rules! sized_aligned_delete {
-    ($($name:ident;)+) => {$(
-        #[doc = "Sized and aligned operator delete, by its mangled name."]
-        #[unsafe(no_mangle)]
-        extern "C" fn $name(block: *mut c_void, size: usize, align: usize) {
-            free_aligned(block, FreeSize { size, align });
-        }
-    )+};
-}
-
-delete_with! {
-    _ZdlPvRKSt9nothrow_t(*const c_void);
-    _ZdaPvRKSt9nothrow_t(*const c_void);
-    _ZdlPvSt11align_val_t(usize);
-    _ZdaPvSt11align_val_t(usize);
-    _ZdlPvSt11align_val_tRKSt9nothrow_t(usize, *const c_void);
-    _ZdaPvSt11align_val_tRKSt9nothrow_t(usize, *const c_void);
-}
-
-sized_delete! {
-    _ZdlPvm;
-    _ZdaPvm;
-}
-
-sized_aligned_delete! {
-    _ZdlPvmSt11align_val_t;
-    _ZdaPvmSt11align_val_t;
+derived! {
+    _ZnwmRKSt9nothrow_t(size: usize, _tag: *const c_void) -> *mut c_void = nothrow_new(size, false);
+    _ZnamRKSt9nothrow_t(size: usize, _tag: *const c_void) -> *mut c_void = nothrow_new(size, true);
+    _ZnwmSt11align_val_tRKSt9nothrow_t(size: usize, align: usize, _tag: *const c_void) -> *mut c_void =
+        nothrow_aligned_new(size, align, false);
+    _ZnamSt11align_val_tRKSt9nothrow_t(size: usize, align: usize, _tag: *const c_void) -> *mut c_void =
+        nothrow_aligned_new(size, align, true);
+    _ZdlPvRKSt9nothrow_t(block: *mut c_void, _tag: *const c_void) = delete_through(block, false);
+    _ZdaPvRKSt9nothrow_t(block: *mut c_void, _tag: *const c_void) = delete_through(block, true);
+    _ZdlPvSt11align_val_tRKSt9nothrow_t(block: *mut c_void, align: usize, _tag: *const c_void) =
+        aligned_delete_through(block, align, false);
+    _ZdaPvSt11align_val_tRKSt9nothrow_t(block: *mut c_void, align: usize, _tag: *const c_void) =
+        aligned_delete_through(block, align, true);
+    _ZdlPvm(block: *mut c_void, size: usize) = sized_delete(block, size, false);
+    _ZdaPvm(block: *mut c_void, size: usize) = sized_delete(block, size, true);
+    _ZdlPvmSt11align_val_t(block: *mut c_void, size: usize, align: usize) =
+        sized_aligned_delete(block, FreeSize { size, align }, false);
+    _ZdaPvmSt11align_val_t(block: *mut c_void, size: usize, align: usize) =
+        sized_aligned_delete(block, FreeSize { size, align }, true);
 }

@@ -124,7 +124,7 @@ extern "C" fn malloc_usable_size(block: *mut c_void) -> usize {
 
 /// C23's `free_sized`: frees a block of malloc, calloc or realloc that was asked for with `size` bytes.
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn free_sized(block: *mut c_void, size: usize) {
+extern "C" fn free_sized(block: *mut c_void, size: usize) {
     gate::free_sized(block.cast(), size, free_sized_slow);
 }
 
@@ -141,8 +141,9 @@ pub(super) fn free_aligned(block: *mut c_void, named: FreeSize) {
     }
 }
 
+/// A sized free where the hit path failed.
 #[cold]
 #[inline(never)]
-fn free_sized_slow(block: *mut u8, size: usize) {
+pub(super) fn free_sized_slow(block: *mut u8, size: usize) {
     free_aligned(block.cast(), FreeSize { size, align: 1 });
 }

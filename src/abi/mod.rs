@@ -14,5 +14,7 @@ mod family;
 #[cfg(feature = "export")]
 mod glibc;
 mod rust;
+#[cfg(feature = "export")]
+mod throwing;
 
 pub use rust::Spandrel;

@@ -55,6 +55,12 @@ impl Batch {
         len + 1 < Self::room(size)
     }
 
+    /// The block added last; null if there is none.
+    pub(crate) fn last(&self) -> *mut u8 {
+        let before = self.len().checked_sub(1);
+        before.and_then(|index| self.blocks.get(index)).map_or(core::ptr::null_mut(), Cell::get)
+    }
+
     /// The blocks.
     pub(crate) fn iter(&self) -> impl Iterator<Item = *mut u8> {
         self.blocks.iter().take(self.len()).map(Cell::get)

@@ -47,7 +47,8 @@ impl Outbox {
 }
 
 impl Heap {
-    /// Sends `block` to the owner that `entry` names; false if there is no metadata for a batch.
+    /// Sends `block` to the owner that `entry` names; false if there is no metadata for a batch. A block that was sent just before
+    /// is reported.
     pub(super) fn send(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) -> bool {
         let key = key_of(entry);
         let Some(place) = self.place_for(shared, key) else {
@@ -55,6 +56,10 @@ impl Heap {
         };
         // SAFETY: a place that `place_for` returns holds a valid batch of this thread's.
         let batch = unsafe { &*place.get() };
+        if batch.last() == block {
+            super::free::report(Refused::Double, block, class.size());
+            return true;
+        }
         if !batch.push(block, class.size()) {
             place.set(core::ptr::null());
             self.deliver(shared, batch);

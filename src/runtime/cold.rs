@@ -85,6 +85,11 @@ fn fall_back(request: Request) -> *mut u8 {
     divert(Reason::Exhausted, request)
 }
 
+/// Counts a realloc that libc served because the block was its own.
+pub(super) fn note_forced(size: usize) {
+    PROCESS.tally.divert(Reason::ForceLibc, size);
+}
+
 /// Has libc serve `request`.
 fn divert(reason: Reason, request: Request) -> *mut u8 {
     PROCESS.tally.divert(reason, request.size);

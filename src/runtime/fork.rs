@@ -2,18 +2,22 @@
 //! Fork: every lock is taken before, in order of rank, and given back after, so the child finds whole structures behind locks.
 //! What other threads had in their hands is handed over when the child first needs memory; see `heap::orphan`.
 //!
-//! Between the handlers run those of the program, which may allocate: such calls count as recursion and go to libc, whose own
-//! allocator is not locked yet. A fork out of a signal handler that interrupted the allocator takes no lock: the thread may hold
+//! The handlers are registered before anyone else's, so ours run last before the fork and first after it, and nothing of the
+//! program's runs while the locks are held. Where that fails (a static program whose constructor was faster), its calls count as
+//! recursion and go to libc, whose own allocator is not locked yet. A fork out of a signal handler that interrupted the allocator takes no lock: the thread may hold
 //! it already.
 
 use super::process::PROCESS;
 use super::thread;
+use crate::sys::libc;
 
 /// Runs in the parent before a fork.
 pub(super) extern "C" fn prepare() {
     if !thread::suspend() {
         return;
     }
+    // libc's fork takes this lock after our handler; threads that hold it or a stream's may be waiting for ours.
+    libc::lock_streams();
     PROCESS.registry.lock_for_fork();
     PROCESS.central.lock_for_fork();
 }
@@ -21,6 +25,7 @@ pub(super) extern "C" fn prepare() {
 /// Runs in the parent after a fork.
 pub(super) extern "C" fn parent() {
     if unlock() {
+        libc::unlock_streams();
         thread::resume();
     }
 }
@@ -28,6 +33,7 @@ pub(super) extern "C" fn parent() {
 /// Runs in the child after a fork.
 pub(super) extern "C" fn child() {
     if unlock() {
+        libc::reset_streams();
         let own = thread::resume();
         PROCESS.registry.orphan_all_but(own);
     }

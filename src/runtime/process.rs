@@ -6,7 +6,7 @@ use crate::central::{Central, Late};
 use crate::config::Options;
 use crate::heap::{Registry, Shared};
 use crate::modes::tally::Tally;
-use crate::sys::atomic::{AtomicBool, AtomicU32};
+use crate::sys::atomic::AtomicU32;
 use crate::sys::cell::SetOnce;
 use crate::sys::stream::Stream;
 
@@ -20,8 +20,6 @@ pub(super) struct Process {
     pub(super) options: SetOnce<Options>,
     /// Where reports at exit go.
     pub(super) reports: Stream,
-    /// Whether the constructor has run, so that the C library can be called.
-    pub(super) loaded: AtomicBool,
     /// What has been registered with the C library; see `start`.
     pub(super) hooks: AtomicU32,
     /// The key whose destructor ends a thread's heap, plus one; 0 while there is none.
@@ -37,7 +35,6 @@ pub(super) static PROCESS: Process = Process {
     tally: Tally::new(),
     options: SetOnce::new(),
     reports: Stream::new(),
-    loaded: AtomicBool::new(false),
     hooks: AtomicU32::new(0),
     exit_key: AtomicU32::new(0),
 };

@@ -97,11 +97,7 @@ pub(crate) fn realloc(block: *mut u8, size: usize) -> Resized {
     let old = match identify("realloc", block) {
         Known::Ours(bytes) => bytes,
         Known::Nobody => return Resized::Misused,
-        Known::Libc => {
-            // SAFETY: as far as can be told, libc made it. It stays libc's.
-            let moved = unsafe { libc::realloc(block, size) };
-            return if moved.is_null() { Resized::OutOfMemory } else { Resized::At(moved) };
-        }
+        Known::Libc => return realloc_foreign(block, size),
     };
     if size > REQUEST_MAX {
         return Resized::OutOfMemory;
@@ -113,6 +109,20 @@ pub(crate) fn realloc(block: *mut u8, size: usize) -> Resized {
         return resized;
     }
     relocate(block, old, size)
+}
+
+/// A block of libc's comes home: it is copied to one of ours, so that the proof of `SPANDREL_DIAG` holds for it too. Where libc serves
+/// everything, or does not say how large the block is, it stays libc's.
+fn realloc_foreign(block: *mut u8, size: usize) -> Resized {
+    // SAFETY: as far as can be told, libc made it.
+    let bytes = if introspect::is_active() { unsafe { libc::usable_size(block) } } else { 0 };
+    if bytes > 0 {
+        return relocate(block, bytes, size);
+    }
+    // SAFETY: as above.
+    let moved = unsafe { libc::realloc(block, size) };
+    cold::note_forced(size);
+    if moved.is_null() { Resized::OutOfMemory } else { Resized::At(moved) }
 }
 
 /// Whether a block of `old` usable bytes may stay as it is for a request of `size` bytes.

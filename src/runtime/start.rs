@@ -1,8 +1,8 @@
 #![expect(unsafe_code, reason = "opens the store and registers with the C library")]
 //! Start: reading the environment, reserving address space, registering with the C library.
 //!
-//! The first call to malloc may come before the C library is ready, so what needs the C library is done later: by the
-//! constructor, or by the first heap after it.
+//! ld.so may call malloc before it runs any constructor, so registering is done by the first heap or by the constructor,
+//! whichever comes first. The C library's tables for it are static.
 
 use super::process::{PROCESS, Process};
 use super::{exit, fork, thread};
@@ -60,7 +60,7 @@ fn read_options(startup: Startup) -> Options {
     })
 }
 
-/// Registers fork handlers and the key that ends threads' heaps, once, when the C library is ready.
+/// Registers fork handlers and the key that ends threads' heaps, once.
 pub(super) fn register(process: &Process) {
     // Relaxed: only who comes first matters; the registrations synchronise in the C library.
     if process.hooks.swap(REGISTERED, Ordering::Relaxed) == REGISTERED {
@@ -85,13 +85,10 @@ mod constructor {
     }
 }
 
-/// Runs when the object is loaded, before `main`: the C library is ready from here on. A program that never calls malloc pays for
-/// nothing more than this.
+/// Runs when the object is loaded, before other constructors. A program that never calls malloc pays for nothing more than this.
 fn on_load() {
-    // Relaxed: one thread runs constructors; later threads see what it wrote.
-    PROCESS.loaded.store(true, Ordering::Relaxed);
+    register(&PROCESS);
     if tls::home() > thread::LAST_MARK {
-        register(&PROCESS);
         thread::watch_exit(tls::home());
     }
     exit::keep();

@@ -14,7 +14,7 @@ use super::start;
 use crate::heap::{Front, Heap};
 use crate::modes::tally::Reason;
 use crate::sys::atomic::Ordering;
-use crate::sys::{call, tls};
+use crate::sys::tls;
 
 const NEW: usize = 0;
 const STARTING: usize = 1;
@@ -106,10 +106,7 @@ fn make_heap() -> Result<&'static Heap, Reason> {
     // Under SPANDREL_DIAG the hit path never sees the heap, so that every call can be counted.
     heap.hot.set(if options.diag { Front::inert_address() } else { heap.address() });
     heap.exit_rounds.set(0);
-    // Relaxed: see `start::on_load`. A second thread means that the C library has long been ready.
-    if PROCESS.loaded.load(Ordering::Relaxed) || call::thread_id() != call::process_id() {
-        start::register(&PROCESS);
-    }
+    start::register(&PROCESS);
     watch_exit(heap.address());
     tls::set_home(heap.address());
     Ok(heap)

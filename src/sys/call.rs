@@ -38,18 +38,6 @@ pub(crate) fn write(descriptor: i32, mut bytes: &[u8]) {
     }
 }
 
-/// The identity of the calling thread.
-pub(crate) fn thread_id() -> u32 {
-    // SAFETY: takes no argument and touches no memory.
-    unsafe { raw(libc::SYS_gettid, [0; 6]) }.map_or(0, |id| id as u32)
-}
-
-/// The identity of the process.
-pub(crate) fn process_id() -> u32 {
-    // SAFETY: takes no argument and touches no memory.
-    unsafe { raw(libc::SYS_getpid, [0; 6]) }.map_or(0, |id| id as u32)
-}
-
 /// Milliseconds of a clock that never goes back; coarse (some 4 ms) and cheap.
 pub(crate) fn milliseconds() -> u64 {
     let mut time = [0_u64; 2];

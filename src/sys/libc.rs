@@ -33,6 +33,9 @@ global_asm!(
     ".weak __libc_memalign",
     ".weak __libc_free",
     ".weak _dl_find_object",
+    ".weak _IO_list_lock",
+    ".weak _IO_list_unlock",
+    ".weak _IO_list_resetlock",
 );
 
 /// libc's malloc; null where there is none.
@@ -137,4 +140,28 @@ pub(crate) fn is_in_object(address: usize) -> bool {
     let mut found = [0_usize; 16];
     // SAFETY: the function takes any address, locks nothing and fills the structure.
     unsafe { find(address, found.as_mut_ptr().cast()) == 0 }
+}
+
+/// Takes the lock of libc's list of streams. Threads that hold it, or a stream's, allocate: whoever needs both comes here first.
+pub(crate) fn lock_streams() {
+    if let Some(lock) = weak!("_IO_list_lock" as unsafe extern "C" fn()) {
+        // SAFETY: takes no argument; the lock is recursive.
+        unsafe { lock() };
+    }
+}
+
+/// Ends [`lock_streams`] in the same process.
+pub(crate) fn unlock_streams() {
+    if let Some(unlock) = weak!("_IO_list_unlock" as unsafe extern "C" fn()) {
+        // SAFETY: takes no argument; this thread took the lock.
+        unsafe { unlock() };
+    }
+}
+
+/// Ends [`lock_streams`] in the child of a fork, whose libc may have reset the lock already.
+pub(crate) fn reset_streams() {
+    if let Some(reset) = weak!("_IO_list_resetlock" as unsafe extern "C" fn()) {
+        // SAFETY: takes no argument; the child has one thread.
+        unsafe { reset() };
+    }
 }
