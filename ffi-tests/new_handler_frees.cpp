@@ -1,5 +1,6 @@
 // operator new calls the new_handler and tries again: a handler that frees memory makes the allocation succeed.
 // env: SPANDREL_RESERVE=64M
+// env: SPANDREL_RESERVE=64M
 // expect: exit 0 stderr ALLOCATOR_EXHAUSTION x?
 // variants: preload linked static glibc
 #include <new>

@@ -32,7 +32,7 @@ pub struct spandrel_stats {
     pub obtained_bytes: usize,
     /// Free blocks in threads' bins.
     pub binned_bytes: usize,
-    /// Free blocks in transfer caches, at most.
+    /// Free blocks in transfer caches.
     pub cached_bytes: usize,
     /// Free runs whose pages the kernel has not got back yet.
     pub dirty_bytes: usize,

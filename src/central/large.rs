@@ -32,9 +32,8 @@ impl Central {
         if bytes <= LARGE_MAX && align <= LARGE_MAX {
             self.alloc_run(bytes, align).or_else(|| self.alloc_direct(bytes, align))
         } else {
-            let limited = self.pages.space().is_limited();
-            // A process that started under a limit may have nothing left of it but the reservation.
-            self.alloc_direct(bytes, align).or_else(|| limited.then(|| self.alloc_run(bytes, align))?)
+            // Under a limit, the process may have nothing left of it but the reservation.
+            self.alloc_direct(bytes, align).or_else(|| self.alloc_run(bytes, align))
         }
     }
 

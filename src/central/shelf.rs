@@ -38,7 +38,9 @@ pub(crate) struct Shelf {
     partial: SpanList,
     full: SpanList,
     batches: *mut Batch,
+    /// Batches, and blocks in them.
     count: usize,
+    blocks: usize,
 }
 
 // SAFETY: spans and batches on the shelf belong to no thread; the lock around this structure guards them.
@@ -47,7 +49,7 @@ unsafe impl Send for Shelf {}
 impl Shelf {
     /// An empty shelf.
     pub(crate) const fn new() -> Self {
-        Self { partial: SpanList::new(), full: SpanList::new(), batches: core::ptr::null_mut(), count: 0 }
+        Self { partial: SpanList::new(), full: SpanList::new(), batches: core::ptr::null_mut(), count: 0, blocks: 0 }
     }
 
     /// Whether there is nothing that a heap could use.
@@ -57,13 +59,16 @@ impl Shelf {
 
     /// Keeps a batch of blocks of `class`; false if the cache is full.
     pub(crate) fn put_batch(&mut self, class: Class, batch: &Batch) -> bool {
-        let room = (CACHE_BYTES / (Batch::room(class.size()) * class.size())).clamp(1, CACHE_BATCHES);
-        if self.count >= room {
+        let full = Batch::room(class.size());
+        let room = (CACHE_BYTES / (full * class.size())).clamp(1, CACHE_BATCHES);
+        // Short batches would take the places of full ones.
+        if self.count >= room || batch.len() * 2 < full {
             return false;
         }
         batch.next.set(self.batches);
         self.batches = core::ptr::from_ref(batch).cast_mut();
         self.count += 1;
+        self.blocks += batch.len();
         true
     }
 
@@ -74,14 +79,16 @@ impl Shelf {
         }
         let batch = self.batches;
         // SAFETY: batches on the shelf are valid and the shelf's alone.
-        self.batches = unsafe { &*batch }.next.get();
+        let top = unsafe { &*batch };
+        self.batches = top.next.get();
         self.count -= 1;
+        self.blocks -= top.len();
         Some(batch)
     }
 
-    /// Batches kept.
-    pub(crate) const fn batches(&self) -> usize {
-        self.count
+    /// Blocks in the batches kept.
+    pub(crate) const fn cached(&self) -> usize {
+        self.blocks
     }
 
     /// Takes over a span that its owner gives up. The span is in no list.

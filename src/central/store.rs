@@ -38,7 +38,7 @@ unsafe impl Send for Stack {}
 /// What the central store holds, in bytes.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct CentralFigures {
-    /// Blocks of batches in the transfer caches, at most.
+    /// Blocks of batches in the transfer caches.
     pub(crate) cached: usize,
     /// Live direct blocks and their bytes.
     pub(crate) direct_blocks: usize,
@@ -179,8 +179,7 @@ impl Central {
         let mut figures = CentralFigures::default();
         (figures.direct_blocks, figures.direct_bytes) = self.direct.lock().totals();
         for class in Class::all() {
-            let batches = self.with_shelf(class, |shelf| shelf.batches());
-            figures.cached += batches * Batch::room(class.size()) * class.size();
+            figures.cached += self.with_shelf(class, |shelf| shelf.cached()) * class.size();
         }
         self.each_span(|span, entry, region| match entry.class() {
             Some(class) if span.first() == region => {

@@ -96,13 +96,15 @@ impl Heap {
         }
     }
 
-    /// Takes home what others sent, up to `most` batches.
+    /// Takes home what others sent, until `most` blocks have come.
     pub(super) fn drain(&self, shared: Shared<'_>, most: usize) {
-        for _ in 0..most {
+        let mut done = 0;
+        while done < most {
             if self.pending.get().is_null() {
                 self.pending.set(self.inbox.take());
             }
             let Some(batch) = inbox::pop(&self.pending) else { return };
+            done += batch.len();
             self.take_batch_home(shared, batch);
         }
     }

@@ -15,15 +15,13 @@ use crate::central::{Batch, Central, Place, Refused, Returned};
 use crate::pages::Entry;
 
 /// Owners for whom batches are collected at a time.
-const PLACES: usize = 4;
+const PLACES: usize = 16;
 /// Tries to bring a block home while it changes hands.
 const ROUNDS_MAX: usize = 64;
 
 /// See the module. Belongs to its heap's thread. All-zero bytes are an empty outbox.
 pub(super) struct Outbox {
     batches: [Cell<*const Batch>; PLACES],
-    /// The place to empty next when all are taken.
-    turn: Cell<u8>,
 }
 
 /// The central store and the registry: what remote frees need to find their way.
@@ -85,11 +83,10 @@ impl Heap {
         if let Some(place) = places.iter().find(collects) {
             return Some(place);
         }
-        let turn = self.outbox.turn.get();
-        let place = places.iter().find(|place| place.get().is_null()).or_else(|| {
-            self.outbox.turn.set((turn + 1) % PLACES as u8);
-            places.get(usize::from(turn))
-        })?;
+        // SAFETY: as above.
+        let fill = |place: &&Cell<*const Batch>| unsafe { place.get().as_ref() }.map_or(usize::MAX, Batch::len);
+        // An empty place, else that of the fullest batch.
+        let place = places.iter().max_by_key(fill)?;
         // SAFETY: as above.
         if let Some(batch) = unsafe { place.replace(core::ptr::null()).as_ref() } {
             self.deliver(shared, batch);

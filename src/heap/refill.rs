@@ -8,8 +8,8 @@ use crate::base::class::Class;
 use crate::base::units::Region;
 use crate::central::State;
 
-/// Batches of the inbox looked at in one refill; all come before fresh memory is taken.
-const DRAINED_PER_REFILL: usize = 8;
+/// Blocks of the inbox taken home in one refill, before fresh memory is taken: some eight full batches.
+const DRAINED_PER_REFILL: usize = 1000;
 /// Most blocks fetched at a time.
 const FETCH_MAX: usize = 256;
 /// Partial spans looked at for the fullest one.

@@ -6,6 +6,8 @@ use crate::base::class::Class;
 
 /// Slow events between two looks.
 const EVENTS: u32 = 128;
+/// Blocks taken home on a large allocation.
+const DRAINED_PER_ATTENTION: usize = 250;
 /// Slow events between two looks at what time could purge.
 const POLL_EVENTS: u32 = 8;
 
@@ -30,7 +32,7 @@ impl Heap {
             let bin = self.bin(class);
             let len = bin.len();
             let idle = bin.events.get() == 0 && bin.mark.get() as usize == len;
-            if idle && bin.capacity() > 0 {
+            if idle && (bin.capacity() > 0 || self.partial(class).first().is_some()) {
                 self.give_up_bin(shared, class);
             }
             bin.mark.set(bin.len() as u32);
@@ -54,6 +56,13 @@ impl Heap {
             self.partial(class).remove(space, first);
             shared.central.release_span(class, first);
         }
+    }
+
+    /// What a large allocation owes: it does not pass a bin, but an owner that makes no other must still take home what others
+    /// freed.
+    pub(crate) fn attend(&self, shared: Shared<'_>) {
+        self.slow_event(shared);
+        self.drain(shared, DRAINED_PER_ATTENTION);
     }
 
     /// Gives back everything that this heap holds without need: the explicit collection.

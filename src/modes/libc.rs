@@ -99,8 +99,10 @@ unsafe fn read(address: usize) -> [usize; 2] {
     unsafe { core::ptr::with_exposed_provenance::<[usize; 2]>(address).read() }
 }
 
+/// Whether `address` lies in the part of the main thread's stack that is in use, as seen from the main thread. Other stacks are
+/// mappings like any other and may have libc's blocks as neighbours.
 fn is_on_stack(address: usize) -> bool {
-    let pointer = tls::stack_pointer();
-    let is_between = |end: usize| (pointer..end).contains(&address) && end - pointer < STACK_MAX;
-    is_between(startup::stack_end()) || is_between(tls::control_block())
+    let (pointer, end) = (tls::stack_pointer(), startup::stack_end());
+    let most = call::stack_limit().map_or(STACK_MAX, |limit| limit as usize);
+    (pointer..end).contains(&address) && end - pointer <= most.min(STACK_MAX)
 }

@@ -120,7 +120,12 @@ impl Runs {
     /// Takes out the dirty run freed longest ago, if that was at least `delay` milliseconds before `now`.
     pub(crate) fn expire(&mut self, space: &Space, now: u32, delay: u32) -> Option<Run> {
         let start = self.oldest;
-        if start == NONE || now.wrapping_sub(space.node(start).stamp.get()) < delay {
+        if start == NONE {
+            return None;
+        }
+        // Another thread may have stamped the run after the caller read the clock: then no time has passed.
+        let waited = now.wrapping_sub(space.node(start).stamp.get()) as i32;
+        if (waited.max(0) as u32) < delay {
             return None;
         }
         Some(self.take_out(space, start))

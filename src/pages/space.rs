@@ -34,7 +34,6 @@ pub(crate) struct Space {
     hit_map: usize,
     hit_mask: usize,
     page: usize,
-    limited: bool,
     /// Regions below it are committed with entry and record. Written under the lock of the runs; read by anyone: whoever has a
     /// block's address got it after its region was committed.
     usable: AtomicU32,
@@ -44,7 +43,6 @@ impl Space {
     /// Reserves up to `wanted` bytes, halving until the kernel agrees; `None` if it never does.
     pub(crate) fn reserve(wanted: usize, page: usize) -> Option<Self> {
         let limit = call::limit(libc::RLIMIT_AS).map(|limit| limit as usize / LIMITED_SHARE);
-        let limited = limit.is_some() || call::limit(libc::RLIMIT_DATA).is_some();
         let mut len = limit.map_or(wanted, |limit| wanted.min(limit)).min(DATA_MAX) & !(ALIGN - 1);
         // A limited process has no room for a map of everything: then every free takes the checked path.
         let whole_map = match limit {
@@ -54,7 +52,7 @@ impl Space {
         while len >= RESERVE_MIN {
             if let Ok(address) = memory::reserve(len + ALIGN, memory::Access::None) {
                 let base = (address + ALIGN - 1) & !(ALIGN - 1);
-                return Some(Self { limited, ..Self::divide(base, len, whole_map, page) });
+                return Some(Self::divide(base, len, whole_map, page));
             }
             len = (len / 2) & !(ALIGN - 1);
         }
@@ -96,7 +94,6 @@ impl Space {
             hit_map,
             hit_mask,
             page,
-            limited: false,
             usable: AtomicU32::new(0),
         }
     }
@@ -104,11 +101,6 @@ impl Space {
     /// Where the hit path finds the map, and the mask it puts on an address's region. `None` where every free must be checked.
     pub(crate) fn hit_map(&self) -> Option<(usize, usize)> {
         (self.hit_map != 0).then_some((self.hit_map, self.hit_mask))
-    }
-
-    /// Whether the process started under a limit on its address space or data.
-    pub(crate) fn is_limited(&self) -> bool {
-        self.limited
     }
 
     /// Bytes of a page of the kernel's.

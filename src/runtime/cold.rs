@@ -53,6 +53,7 @@ fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
             (block, Lane::Small)
         }
         None => {
+            heap.attend(PROCESS.shared());
             let fresh = PROCESS.central.alloc_large(request.size, request.align)?;
             if request.zero {
                 PROCESS.central.zero_large(fresh, request.size);

@@ -50,7 +50,9 @@ pub(crate) fn collect(everything: bool) {
 /// Gives free pages back to the kernel, but leaves `keep` bytes of them; whether any went. Bounded in time.
 pub(crate) fn trim(keep: usize) -> bool {
     let Standing::Own(heap) = thread::standing() else { return false };
-    heap.collect(PROCESS.shared());
+    let shared = PROCESS.shared();
+    PROCESS.central.empty_caches(|batch| heap::settle(shared, batch));
+    heap.collect(shared);
     purge(keep)
 }
 

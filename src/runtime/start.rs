@@ -9,12 +9,14 @@ use super::{exit, fork, thread};
 use crate::config::{self, OnError, Options};
 use crate::diag::{self, Code, Policy};
 use crate::pages::Space;
-use crate::sys::atomic::Ordering;
+use crate::sys::atomic::{Ordering, spin};
 use crate::sys::startup::Startup;
 use crate::sys::tls;
 
-/// The hooks have been registered, or are just being.
-const REGISTERED: u32 = 1;
+/// Whether the hooks have been registered.
+const UNREGISTERED: u32 = 0;
+const REGISTERING: u32 = 1;
+const REGISTERED: u32 = 2;
 
 const PAGE_BYTES_USUAL: usize = 4096;
 
@@ -62,9 +64,17 @@ fn read_options(startup: Startup) -> Options {
 
 /// Registers fork handlers and the key that ends threads' heaps, once.
 pub(super) fn register(process: &Process) {
-    // Relaxed: only who comes first matters; the registrations synchronise in the C library.
-    if process.hooks.swap(REGISTERED, Ordering::Relaxed) == REGISTERED {
-        return;
+    // Acquire pairs with the Release below: whoever finds it done can use the key.
+    match process.hooks.compare_exchange(UNREGISTERED, REGISTERING, Ordering::Acquire, Ordering::Acquire) {
+        Ok(_) => {}
+        Err(REGISTERED) => return,
+        Err(_) => {
+            // Another thread is at it, which takes some nanoseconds.
+            while process.hooks.load(Ordering::Acquire) != REGISTERED {
+                spin();
+            }
+            return;
+        }
     }
     // SAFETY: the handlers are functions that stay; the object is never unloaded.
     unsafe { libc::pthread_atfork(Some(fork::prepare), Some(fork::parent), Some(fork::child)) };
@@ -74,6 +84,7 @@ pub(super) fn register(process: &Process) {
         // Release pairs with the Acquire in `thread::watch_exit`.
         process.exit_key.store(key + 1, Ordering::Release);
     }
+    process.hooks.store(REGISTERED, Ordering::Release);
 }
 
 mod constructor {

@@ -13,7 +13,7 @@ use super::process::PROCESS;
 use super::start;
 use crate::heap::{Front, Heap};
 use crate::modes::tally::Reason;
-use crate::sys::atomic::Ordering;
+use crate::sys::atomic::{Ordering, settle_stores};
 use crate::sys::tls;
 
 const NEW: usize = 0;
@@ -41,6 +41,7 @@ pub(super) struct Busy(&'static Heap);
 impl Busy {
     fn new(heap: &'static Heap) -> Self {
         heap.busy.set(true);
+        settle_stores();
         tls::set_hot(Front::inert_address());
         Self(heap)
     }
@@ -55,6 +56,8 @@ impl Deref for Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
+        // A child of a fork believes the bins of a lost thread whose heap was not busy.
+        settle_stores();
         self.0.busy.set(false);
         tls::set_hot(self.0.hot.get());
     }

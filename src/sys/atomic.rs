@@ -10,6 +10,12 @@ pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64,
 #[cfg(loom)]
 pub(crate) use modelled::*;
 
+/// Keeps the compiler from moving stores before this point behind it. For what another copy of the process may see: a fork.
+#[inline(always)]
+pub(crate) fn settle_stores() {
+    core::sync::atomic::compiler_fence(Ordering::AcqRel);
+}
+
 /// Tells the processor that this is a spin loop.
 pub(crate) fn spin() {
     #[cfg(not(loom))]

@@ -60,6 +60,11 @@ pub(crate) fn limit(resource: u32) -> Option<u64> {
     (done.is_ok() && soft != u64::MAX).then_some(soft)
 }
 
+/// The soft limit of the main thread's stack, in bytes; `None` for no limit.
+pub(crate) fn stack_limit() -> Option<u64> {
+    limit(libc::RLIMIT_STACK)
+}
+
 /// Waits until `*word` is no longer `expected`, or a wake, or for no reason.
 pub(crate) fn futex_wait(word: *const u32, expected: u32) {
     let operation = (libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG) as usize;

@@ -96,14 +96,6 @@ pub(crate) fn set_held_ranks(ranks: usize) {
     write!("spandrel_tls_ranks", ranks);
 }
 
-/// Where the thread control block lies; a thread's stack made by the C library ends below it.
-pub(crate) fn control_block() -> usize {
-    let value: usize;
-    // SAFETY: the first word of the thread control block is its own address.
-    unsafe { asm!("mov {0}, qword ptr fs:[0]", out(reg) value, options(pure, readonly, nostack, preserves_flags)) };
-    value
-}
-
 /// The current stack pointer.
 pub(crate) fn stack_pointer() -> usize {
     let value: usize;
@@ -112,7 +104,8 @@ pub(crate) fn stack_pointer() -> usize {
     value
 }
 
-/// Adds `DELTA` to a word in one instruction, so that a signal handler sees it before or after, never between.
+/// Adds `DELTA` to a word in one instruction: a signal handler or a copy by fork sees it before or after, never between. That does
+/// not make the steps around it one.
 ///
 /// # Safety
 /// - `word` is readable and writable, and no other thread writes it.
