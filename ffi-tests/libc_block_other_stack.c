@@ -1,0 +1,23 @@
+// libc's block is freed on a coroutine's stack that lies below it: a neighbour of the stack is not in the stack (6).
+// expect: exit 0
+// variants: preload linked
+#include <sys/mman.h>
+#include <ucontext.h>
+#include "check.h"
+
+static void *block;
+static ucontext_t caller, coroutine;
+
+static void run(void) { free(block); }
+
+int main(void) {
+    CHECK((block = opaque(__libc_malloc(MIB))) != NULL);
+    void *stack = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(stack != MAP_FAILED && getcontext(&coroutine) == 0);
+    coroutine.uc_stack.ss_sp = stack;
+    coroutine.uc_stack.ss_size = MIB;
+    coroutine.uc_link = &caller;
+    makecontext(&coroutine, run, 0);
+    CHECK(swapcontext(&caller, &coroutine) == 0);
+    return 0;
+}
