@@ -50,7 +50,7 @@ struct spandrel_stats {
    */
   size_t binned_bytes;
   /**
-   * Free blocks in transfer caches, at most.
+   * Free blocks in transfer caches.
    */
   size_t cached_bytes;
   /**

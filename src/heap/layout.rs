@@ -39,6 +39,8 @@ pub(crate) struct Heap {
     pub(super) outbox: Outbox,
     /// Batches taken from the inbox and not yet looked at.
     pub(super) pending: Cell<*mut Batch>,
+    /// The signals that the thread blocked when it got the heap.
+    pub(crate) blocked: Cell<u64>,
     /// Slow events since the bins were last looked over.
     pub(super) events: Cell<u32>,
     /// How often the bins were looked over.

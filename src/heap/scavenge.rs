@@ -3,6 +3,7 @@
 use super::layout::Heap;
 use super::outbox::Shared;
 use crate::base::class::Class;
+use crate::sys::call;
 
 /// Slow events between two looks.
 const EVENTS: u32 = 128;
@@ -25,8 +26,17 @@ impl Heap {
         }
     }
 
+    /// Whether the thread blocks signals that it did not block at first: then it may be in a handler, which may have interrupted the
+    /// hit path in the middle of any bin but those that the handler itself uses.
+    fn may_be_in_handler(&self) -> bool {
+        call::blocked_signals() & !self.blocked.get() != 0
+    }
+
     /// Empties every bin whose number of blocks is what it was at the last look and that had no slow event since.
     fn scavenge(&self, shared: Shared<'_>) {
+        if self.may_be_in_handler() {
+            return;
+        }
         self.scavenges.set(self.scavenges.get().wrapping_add(1));
         for class in Class::all() {
             let bin = self.bin(class);
@@ -61,7 +71,7 @@ impl Heap {
     /// What a large allocation owes: it does not pass a bin, but an owner that makes no other must still take home what others
     /// freed.
     pub(crate) fn attend(&self, shared: Shared<'_>) {
-        self.slow_event(shared);
+        shared.central.pages.poll();
         self.drain(shared, DRAINED_PER_ATTENTION);
     }
 

@@ -14,7 +14,7 @@ use super::start;
 use crate::heap::{Front, Heap};
 use crate::modes::tally::Reason;
 use crate::sys::atomic::{Ordering, settle_stores};
-use crate::sys::tls;
+use crate::sys::{call, tls};
 
 const NEW: usize = 0;
 const STARTING: usize = 1;
@@ -109,6 +109,7 @@ fn make_heap() -> Result<&'static Heap, Reason> {
     // Under SPANDREL_DIAG the hit path never sees the heap, so that every call can be counted.
     heap.hot.set(if options.diag { Front::inert_address() } else { heap.address() });
     heap.exit_rounds.set(0);
+    heap.blocked.set(call::blocked_signals());
     start::register(&PROCESS);
     watch_exit(heap.address());
     tls::set_home(heap.address());

@@ -65,6 +65,15 @@ pub(crate) fn stack_limit() -> Option<u64> {
     limit(libc::RLIMIT_STACK)
 }
 
+/// The signals that the calling thread blocks, one bit each.
+pub(crate) fn blocked_signals() -> u64 {
+    let mut blocked = 0_u64;
+    let place = (&raw mut blocked).addr();
+    // SAFETY: without a new mask the kernel only writes the old one, eight bytes.
+    let _ = unsafe { raw(libc::SYS_rt_sigprocmask, [libc::SIG_BLOCK as usize, 0, place, size_of::<u64>(), 0, 0]) };
+    blocked
+}
+
 /// Waits until `*word` is no longer `expected`, or a wake, or for no reason.
 pub(crate) fn futex_wait(word: *const u32, expected: u32) {
     let operation = (libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG) as usize;
