@@ -3,6 +3,10 @@
 // run: other_class
 // args: 700
 // expect: exit 0
+// run: small_bins
+// args: 700
+// env: SPANDREL_BIN_BYTES=1K
+// expect: exit 0
 // run: large
 // args: 200000
 // expect: exit 0

@@ -6,7 +6,7 @@ use crate::central::{Central, Late};
 use crate::config::Options;
 use crate::heap::{Registry, Shared};
 use crate::modes::tally::Tally;
-use crate::sys::atomic::AtomicU32;
+use crate::sys::atomic::{AtomicBool, AtomicU32};
 use crate::sys::cell::SetOnce;
 use crate::sys::stream::Stream;
 
@@ -20,9 +20,9 @@ pub(super) struct Process {
     pub(super) options: SetOnce<Options>,
     /// Where reports at exit go.
     pub(super) reports: Stream,
-    /// What has been registered with the C library; see `start`.
-    pub(super) hooks: AtomicU32,
-    /// The key whose destructor ends a thread's heap, plus one; 0 while there is none.
+    /// Whether the fork handlers are registered.
+    pub(super) fork_hooked: AtomicBool,
+    /// The key whose destructor ends a thread's heap, or why there is none; see `start`.
     pub(super) exit_key: AtomicU32,
 }
 
@@ -35,7 +35,7 @@ pub(super) static PROCESS: Process = Process {
     tally: Tally::new(),
     options: SetOnce::new(),
     reports: Stream::new(),
-    hooks: AtomicU32::new(0),
+    fork_hooked: AtomicBool::new(false),
     exit_key: AtomicU32::new(0),
 };
 

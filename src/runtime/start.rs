@@ -1,8 +1,8 @@
 #![expect(unsafe_code, reason = "opens the store and registers with the C library")]
 //! Start: reading the environment, reserving address space, registering with the C library.
 //!
-//! ld.so may call malloc before it runs any constructor, so registering is done by the first heap or by the constructor,
-//! whichever comes first. The C library's tables for it are static.
+//! ld.so may call malloc before it runs any constructor, so the fork handlers are registered by the first heap or by the
+//! constructor, whichever comes first, and the key for thread exit by the first heap. The C library's tables for both are static.
 
 use super::process::{PROCESS, Process};
 use super::{exit, fork, thread};
@@ -11,12 +11,12 @@ use crate::diag::{self, Code, Policy};
 use crate::pages::Space;
 use crate::sys::atomic::{Ordering, spin};
 use crate::sys::startup::Startup;
-use crate::sys::tls;
 
-/// Whether the hooks have been registered.
-const UNREGISTERED: u32 = 0;
-const REGISTERING: u32 = 1;
-const REGISTERED: u32 = 2;
+/// States of the word for the key of thread exit; from `KEY_FIRST` on it is the key plus that.
+const KEY_NONE: u32 = 0;
+const KEY_MAKING: u32 = 1;
+const KEY_REFUSED: u32 = 2;
+const KEY_FIRST: u32 = 3;
 
 const PAGE_BYTES_USUAL: usize = 4096;
 
@@ -62,29 +62,34 @@ fn read_options(startup: Startup) -> Options {
     })
 }
 
-/// Registers fork handlers and the key that ends threads' heaps, once.
-pub(super) fn register(process: &Process) {
-    // Acquire pairs with the Release below: whoever finds it done can use the key.
-    match process.hooks.compare_exchange(UNREGISTERED, REGISTERING, Ordering::Acquire, Ordering::Acquire) {
-        Ok(_) => {}
-        Err(REGISTERED) => return,
-        Err(_) => {
+/// Registers the fork handlers, once.
+pub(super) fn hook_fork(process: &Process) {
+    // Relaxed: only who comes first matters; the C library's table has a lock of its own.
+    if !process.fork_hooked.swap(true, Ordering::Relaxed) {
+        // SAFETY: the handlers are functions that stay; the object is never unloaded.
+        unsafe { libc::pthread_atfork(Some(fork::prepare), Some(fork::parent), Some(fork::child)) };
+    }
+}
+
+/// The key whose destructor ends a thread's heap, made by the first heap; `None` if the C library has no key left.
+pub(super) fn exit_key(process: &Process) -> Option<libc::pthread_key_t> {
+    // Acquire pairs with the Release below, for threads other than the one that made the key.
+    match process.exit_key.compare_exchange(KEY_NONE, KEY_MAKING, Ordering::Acquire, Ordering::Acquire) {
+        Ok(_) => {
+            let mut key = 0;
+            // SAFETY: `key` is writable; the destructor is a function that stays.
+            let made = unsafe { libc::pthread_key_create(&raw mut key, Some(thread::on_exit)) } == 0;
+            process.exit_key.store(if made { key + KEY_FIRST } else { KEY_REFUSED }, Ordering::Release);
+        }
+        Err(KEY_MAKING) => {
             // Another thread is at it, which takes some nanoseconds.
-            while process.hooks.load(Ordering::Acquire) != REGISTERED {
+            while process.exit_key.load(Ordering::Acquire) == KEY_MAKING {
                 spin();
             }
-            return;
         }
+        Err(_) => {}
     }
-    // SAFETY: the handlers are functions that stay; the object is never unloaded.
-    unsafe { libc::pthread_atfork(Some(fork::prepare), Some(fork::parent), Some(fork::child)) };
-    let mut key = 0;
-    // SAFETY: `key` is writable; the destructor is a function that stays.
-    if unsafe { libc::pthread_key_create(&raw mut key, Some(thread::on_exit)) } == 0 {
-        // Release pairs with the Acquire in `thread::watch_exit`.
-        process.exit_key.store(key + 1, Ordering::Release);
-    }
-    process.hooks.store(REGISTERED, Ordering::Release);
+    process.exit_key.load(Ordering::Acquire).checked_sub(KEY_FIRST)
 }
 
 mod constructor {
@@ -96,11 +101,9 @@ mod constructor {
     }
 }
 
-/// Runs when the object is loaded, before other constructors. A program that never calls malloc pays for nothing more than this.
+/// Runs when the object is loaded, before other constructors, so that nobody's fork handlers come before ours. A program that never
+/// calls malloc pays for nothing more than this.
 fn on_load() {
-    register(&PROCESS);
-    if tls::home() > thread::LAST_MARK {
-        thread::watch_exit(tls::home());
-    }
+    hook_fork(&PROCESS);
     exit::keep();
 }

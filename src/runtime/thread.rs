@@ -13,7 +13,7 @@ use super::process::PROCESS;
 use super::start;
 use crate::heap::{Front, Heap};
 use crate::modes::tally::Reason;
-use crate::sys::atomic::{Ordering, settle_stores};
+use crate::sys::atomic::settle_stores;
 use crate::sys::{call, tls};
 
 const NEW: usize = 0;
@@ -110,7 +110,7 @@ fn make_heap() -> Result<&'static Heap, Reason> {
     heap.hot.set(if options.diag { Front::inert_address() } else { heap.address() });
     heap.exit_rounds.set(0);
     heap.blocked.set(call::blocked_signals());
-    start::register(&PROCESS);
+    start::hook_fork(&PROCESS);
     watch_exit(heap.address());
     tls::set_home(heap.address());
     Ok(heap)
@@ -165,11 +165,9 @@ pub(super) fn resume() -> Option<&'static Heap> {
 
 /// Has the C library call [`on_exit`] when this thread ends.
 pub(super) fn watch_exit(heap: usize) {
-    // Acquire pairs with the Release in `start::register`.
-    let key = PROCESS.exit_key.load(Ordering::Acquire);
-    if key != 0 {
+    if let Some(key) = start::exit_key(&PROCESS) {
         // SAFETY: the key exists. The call may allocate, which the recursion guard serves.
-        unsafe { libc::pthread_setspecific(key - 1, core::ptr::with_exposed_provenance(heap)) };
+        unsafe { libc::pthread_setspecific(key, core::ptr::with_exposed_provenance(heap)) };
     }
 }
 
