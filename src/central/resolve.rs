@@ -3,7 +3,7 @@
 use super::span::{Refused, Span, State, header};
 use super::store::Central;
 use crate::base::class::Class;
-use crate::base::units::Region;
+use crate::base::units::{LARGE_MAX, Region, regions_for};
 use crate::pages::Entry;
 
 use super::direct::DirectBlock;
@@ -66,10 +66,22 @@ impl Central {
         let space = self.pages.space();
         let gone = space.region_of(address).is_some_and(|region| {
             let here = header(space, region);
-            let was_large = here.first() == region && here.state() == State::FreedLarge;
-            here.state() == State::FreedSpan || was_large && address == space.address(region)
+            let was_large = here.state() == State::FreedLarge && address == space.address(region);
+            (here.state() == State::FreedSpan || was_large) && !self.is_in_large(region)
         });
         if gone { Refused::Double } else { Refused::Inside }
+    }
+}
+
+impl Central {
+    /// Whether `region` is a later region of a live large block, whose header may still tell of an earlier use.
+    fn is_in_large(&self, region: Region) -> bool {
+        let space = self.pages.space();
+        let first = region.0.saturating_sub(regions_for(LARGE_MAX) as u32).max(1);
+        (first..region.0).map(Region).any(|start| {
+            let end = start.0 as usize + regions_for(header(space, start).large_bytes());
+            space.entry(start) == Entry::LARGE && end > region.0 as usize
+        })
     }
 }
 
