@@ -39,4 +39,24 @@ static inline size_t exhaust_with(size_t size, size_t ceiling) {
     return total;
 }
 
+// The whole of a program under a limit of as many MiB as its argument says: exhausts it with blocks of several sizes in turn.
+static inline int survive_limit(int argc, char **argv, int resource) {
+    CHECK(argc == 2);
+    size_t limit = strtoull(argv[1], NULL, 10) * MIB;
+    restart_under(argv, resource, limit);
+    const size_t sizes[] = {100, 5000, 100000, 3 * MIB, 35 * MIB};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        size_t total = exhaust_with(sizes[i], limit);
+        // A third of what the limit allows must be usable, to a block, whatever was allocated before.
+        CHECK_WITH(total + sizes[i] > limit / 3, total / KIB * 100 + i);
+    }
+    for (size_t size = 1; size < MIB; size *= 2) {
+        char *block = (char *)opaque(malloc(size));
+        CHECK_WITH(block != NULL, size);
+        memset(block, 1, size);
+        free(block);
+    }
+    return 0;
+}
+
 #endif

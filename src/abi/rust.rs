@@ -46,27 +46,21 @@ unsafe impl GlobalAlloc for Spandrel {
         if layout.align() <= NATURAL_ALIGN {
             return match runtime::realloc(block, size) {
                 Resized::At(moved) if natural(layout) || moved.addr().is_multiple_of(layout.align()) => moved,
-                Resized::At(moved) => realign(moved, layout.align(), size),
+                // A block of fewer than 16 bytes moves to where a 16-byte alignment holds.
+                Resized::At(moved) => relocate(moved, size, layout.align(), size),
                 Resized::OutOfMemory | Resized::Misused => core::ptr::null_mut(),
             };
         }
-        let moved = runtime::alloc(Request { size, align: layout.align(), zero: false });
-        if !moved.is_null() {
-            let common = layout.size().min(size);
-            // SAFETY: both blocks hold that many bytes and are different blocks.
-            unsafe { block.copy_to_nonoverlapping(moved, common) };
-            runtime::free(block);
-        }
-        moved
+        relocate(block, layout.size(), layout.align(), size)
     }
 }
 
-/// Moves a block of fewer than 16 bytes to where a 16-byte alignment holds.
-fn realign(block: *mut u8, align: usize, size: usize) -> *mut u8 {
+/// Moves `block`, of `bytes` bytes, to one of `size` bytes at a multiple of `align`; null leaves it as it was.
+fn relocate(block: *mut u8, bytes: usize, align: usize, size: usize) -> *mut u8 {
     let moved = runtime::alloc(Request { size, align, zero: false });
     if !moved.is_null() {
         // SAFETY: both blocks hold that many bytes and are different blocks.
-        unsafe { block.copy_to_nonoverlapping(moved, size) };
+        unsafe { block.copy_to_nonoverlapping(moved, bytes.min(size)) };
         runtime::free(block);
     }
     moved

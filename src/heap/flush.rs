@@ -87,11 +87,7 @@ impl Heap {
                     Err(refused) => super::free::report(refused, block, class.size()),
                 }
             }
-            Place::Small { class, entry, .. } => {
-                if !self.send(shared, entry, class, block) {
-                    let _ = super::outbox::settle_block(shared, block);
-                }
-            }
+            Place::Small { class, entry, .. } => self.send(shared, entry, class, block),
             _ => super::free::report(Refused::Double, block, 0),
         }
     }

@@ -25,11 +25,16 @@ pub(crate) enum Freed {
 
 /// Reports a block that cannot be freed. `bytes` is the size of the block in question, or 0.
 pub(crate) fn report(refused: Refused, block: *mut u8, bytes: usize) {
+    report_from("free", refused, block, bytes);
+}
+
+/// As [`report`], for any call that was given the block.
+pub(crate) fn report_from(call: &'static str, refused: Refused, block: *mut u8, bytes: usize) {
     let (code, what) = match refused {
         Refused::Double => (Code::DoubleFree, "the block is free already"),
         Refused::Inside => (Code::InvalidPointer, "no block starts there"),
     };
-    diag::misuse(&Misuse { code, call: "free", pointer: block.addr(), what, block_bytes: bytes });
+    diag::misuse(&Misuse { code, call, pointer: block.addr(), what, block_bytes: bytes });
 }
 
 impl Heap {
@@ -77,9 +82,7 @@ impl Heap {
 impl Heap {
     fn free_remote(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
         let [.., sent, _] = self.counts();
-        if !self.send(shared, entry, class, block) {
-            let _ = super::outbox::settle_block(shared, block);
-        }
+        self.send(shared, entry, class, block);
         // A batch that left is a slow event; a block that joined one is not.
         let [.., sent_now, _] = self.counts();
         if sent_now != sent {

@@ -43,8 +43,6 @@ pub(crate) struct Heap {
     pub(crate) blocked: Cell<u64>,
     /// Slow events since the bins were last looked over.
     pub(super) events: Cell<u32>,
-    /// How often the bins were looked over.
-    pub(super) scavenges: Cell<u32>,
     /// Refills, flushes and batches received and sent so far; read by statistics from other threads.
     pub(super) refills: AtomicU32,
     pub(super) flushes: AtomicU32,

@@ -19,7 +19,7 @@ mod scavenge;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use free::{Freed, free_unowned, report};
+pub(crate) use free::{Freed, free_unowned, report, report_from};
 pub(crate) use front::Front;
 pub(crate) use layout::Heap;
 pub(crate) use outbox::{Shared, settle, settle_block};

@@ -45,24 +45,22 @@ impl Outbox {
 }
 
 impl Heap {
-    /// Sends `block` to the owner that `entry` names; false if there is no metadata for a batch. A block that was sent just before
-    /// is reported.
-    pub(super) fn send(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) -> bool {
-        let key = key_of(entry);
-        let Some(place) = self.place_for(shared, key) else {
-            return false;
+    /// Sends `block` to the owner that `entry` names: in a batch, or by itself where there is no metadata for one. A block that was
+    /// sent just before is reported.
+    pub(super) fn send(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
+        let Some(place) = self.place_for(shared, key_of(entry)) else {
+            let _ = settle_block(shared, block);
+            return;
         };
         // SAFETY: a place that `place_for` returns holds a valid batch of this thread's.
         let batch = unsafe { &*place.get() };
         if batch.last() == block {
-            super::free::report(Refused::Double, block, class.size());
-            return true;
+            return super::free::report(Refused::Double, block, class.size());
         }
         if !batch.push(block, class.size()) {
             place.set(core::ptr::null());
             self.deliver(shared, batch);
         }
-        true
     }
 
     /// Sends everything off.

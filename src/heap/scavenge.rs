@@ -37,7 +37,6 @@ impl Heap {
         if self.may_be_in_handler() {
             return;
         }
-        self.scavenges.set(self.scavenges.get().wrapping_add(1));
         for class in Class::all() {
             let bin = self.bin(class);
             let len = bin.len();

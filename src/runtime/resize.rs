@@ -9,7 +9,7 @@ use crate::base::lane::Lane;
 use crate::base::units::{LARGE_MAX, REQUEST_MAX};
 use crate::central::{Place, Refused};
 use crate::diag::{self, Code, Misuse};
-use crate::heap::Heap;
+use crate::heap::{self, Heap};
 use crate::modes::libc::{Foreign, judge};
 use crate::sys::{libc, memory, tls};
 
@@ -61,11 +61,7 @@ fn identify(call: &'static str, block: *mut u8) -> Known {
             }
         },
         Err(refused) => {
-            let (code, what) = match refused {
-                Refused::Double => (Code::DoubleFree, "the block is free already"),
-                Refused::Inside => (Code::InvalidPointer, "no block starts there"),
-            };
-            diag::misuse(&Misuse { code, call, pointer: block.addr(), what, block_bytes: 0 });
+            heap::report_from(call, refused, block, 0);
             Known::Nobody
         }
     }
