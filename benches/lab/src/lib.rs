@@ -1,0 +1,1 @@
+//! The lab: Spandrel beside other allocators.

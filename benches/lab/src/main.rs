@@ -1,0 +1,3 @@
+//! `spandrel-lab`: the command line of the lab.
+
+fn main() {}
