@@ -9,7 +9,7 @@ DEV = $(CARGO) run --quiet --package spandrel-tools --bin spandrel-dev --
 LIMITS = 30,30,32,32
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test check install uninstall startup instructions header docs self-host format clean help
+.PHONY: build demo test check install uninstall startup instructions peers header docs self-host format clean help
 
 build: ## Build libspandrel.so and libspandrel.a
 	$(CARGO) build --release
@@ -43,6 +43,9 @@ startup: build ## Compare /bin/true with and without the preload over 200 interl
 
 instructions: build ## Count the instructions of the hit path (needs valgrind)
 	@$(CARGO) run --quiet --package spandrel-benches --bin instructions -- --limits $(LIMITS)
+
+peers: ## Build the allocators to compare with into target/peers
+	@scripts/peers
 
 header: ## Generate include/spandrel.h
 	@$(DEV) header
