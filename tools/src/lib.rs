@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod demo;
+#[cfg(feature = "tables")]
 pub mod docs;
 pub mod header;
 pub mod layers;

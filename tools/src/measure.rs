@@ -43,8 +43,8 @@ impl Series {
         if outcome.end != End::Code(0) {
             bail!("the command ended with {:?}: {}", outcome.end, String::from_utf8_lossy(&outcome.stderr));
         }
-        self.cpu.push(outcome.cpu);
-        self.peak_kib.push(outcome.peak_kib);
+        self.cpu.push(outcome.usage.cpu);
+        self.peak_kib.push(outcome.usage.peak_kib);
         Ok(())
     }
 

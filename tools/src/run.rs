@@ -45,15 +45,32 @@ pub enum End {
     TimedOut,
 }
 
-/// What a command used and printed; it and every child it waited for.
+/// What the kernel counted for a command and every child it waited for; nothing for one that was killed at its limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    /// User and system time in seconds.
+    pub cpu: f64,
+    /// System time alone, in seconds.
+    pub system: f64,
+    /// Time from start to end in seconds.
+    pub wall: f64,
+    /// Peak resident memory of its largest process, in KiB.
+    pub peak_kib: f64,
+    /// Page faults that needed no input.
+    pub minor_faults: f64,
+    /// Page faults that waited for input.
+    pub major_faults: f64,
+    /// Context switches of either kind.
+    pub switches: f64,
+}
+
+/// What a command used and printed.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// How it ended.
     pub end: End,
-    /// User and system time in seconds.
-    pub cpu: f64,
-    /// Peak resident memory of its largest process, in KiB.
-    pub peak_kib: f64,
+    /// What it used.
+    pub usage: Usage,
     /// Standard output.
     pub stdout: Vec<u8>,
     /// Standard error.
@@ -144,18 +161,18 @@ impl Running {
         while self.alive() {
             if self.started.elapsed() > self.limit {
                 self.kill();
-                return self.outcome(End::TimedOut, 0.0, 0.0);
+                return self.outcome(End::TimedOut, Usage::default());
             }
             thread::sleep(POLL);
         }
         let line = fs::read_to_string(self.scratch.join("usage")).context("the launcher left no result")?;
-        let (end, cpu, peak_kib) = parse_usage(&line).with_context(|| format!("bad result line {line:?}"))?;
-        self.outcome(end, cpu, peak_kib)
+        let (end, usage) = parse_usage(&line).with_context(|| format!("bad result line {line:?}"))?;
+        self.outcome(end, usage)
     }
 
-    fn outcome(&self, end: End, cpu: f64, peak_kib: f64) -> Result<Outcome> {
+    fn outcome(&self, end: End, usage: Usage) -> Result<Outcome> {
         let read = |name: &str| fs::read(self.scratch.join(name));
-        Ok(Outcome { end, cpu, peak_kib, stdout: read("stdout")?, stderr: read("stderr")? })
+        Ok(Outcome { end, usage, stdout: read("stdout")?, stderr: read("stderr")? })
     }
 
     /// Kills the command and returns what it had complained about.
@@ -172,15 +189,23 @@ impl Running {
     }
 }
 
-/// Reads `wait-status user-µs system-µs peak-KiB`.
-fn parse_usage(line: &str) -> Option<(End, f64, f64)> {
+/// Reads the line that `spandrel-measure` writes: `wait-status user-µs system-µs peak-KiB wall-µs minor major switches`.
+fn parse_usage(line: &str) -> Option<(End, Usage)> {
     const MICROS: f64 = 1e6;
-    let mut numbers = line.split_whitespace().map(str::parse::<u64>);
-    let mut next = || numbers.next()?.ok();
-    let (status, user, system, peak) = (next()?, next()?, next()?, next()?);
+    let numbers: Vec<u64> = line.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+    let [status, user, system, peak, wall, minor, major, switches] = numbers.try_into().ok()?;
     let signal = i32::try_from(status & 0x7f).ok()?;
     let end = if signal == 0 { End::Code(i32::try_from(status >> 8 & 0xff).ok()?) } else { End::Signal(signal) };
-    Some((end, (user + system) as f64 / MICROS, peak as f64))
+    let usage = Usage {
+        cpu: (user + system) as f64 / MICROS,
+        system: system as f64 / MICROS,
+        wall: wall as f64 / MICROS,
+        peak_kib: peak as f64,
+        minor_faults: minor as f64,
+        major_faults: major as f64,
+        switches: switches as f64,
+    };
+    Some((end, usage))
 }
 
 #[cfg(test)]
@@ -189,10 +214,14 @@ mod tests {
 
     #[test]
     fn result_lines_are_read() {
-        assert_eq!(parse_usage("0 500000 1500000 1032\n"), Some((End::Code(0), 2.0, 1032.0)));
-        assert_eq!(parse_usage("256 0 0 1"), Some((End::Code(1), 0.0, 1.0)));
-        assert_eq!(parse_usage("134 0 0 1"), Some((End::Signal(6), 0.0, 1.0)));
-        assert_eq!(parse_usage("0 1"), None);
-        assert_eq!(parse_usage("x 1 1 1"), None);
+        let usage =
+            Usage { cpu: 2.0, system: 1.5, wall: 2.5, peak_kib: 1032.0, minor_faults: 7.0, major_faults: 1.0, switches: 3.0 };
+        assert_eq!(parse_usage("0 500000 1500000 1032 2500000 7 1 3\n"), Some((End::Code(0), usage)));
+        let end = |line: &str| parse_usage(line).map(|(end, _)| end);
+        assert_eq!(end("256 0 0 1 0 0 0 0"), Some(End::Code(1)));
+        assert_eq!(end("134 0 0 1 0 0 0 0"), Some(End::Signal(6)));
+        assert_eq!(end("0 1"), None);
+        assert_eq!(end("0 0 0 1 0 0 0 0 0"), None);
+        assert_eq!(end("x 1 1 1 1 1 1 1"), None);
     }
 }

@@ -1,9 +1,9 @@
 //! Runs one command and writes what the kernel counted for it and for the children it waited for.
 //!
 //! Usage: `spandrel-measure RESULT PROGRAM [ARGUMENT…]`. PROGRAM is a path, the environment is passed on. RESULT receives one
-//! line: `wait-status user-µs system-µs peak-KiB`.
+//! line: `wait-status user-µs system-µs peak-KiB wall-µs minor-faults major-faults context-switches`.
 //!
-//! Knows: five system calls and the entry stack of x86-64 Linux. Must not know: std, libc, what it measures. A new program inherits the peak
+//! Knows: six system calls and the entry stack of x86-64 Linux. Must not know: std, libc, what it measures. A new program inherits the peak
 //! memory of the process that started it, so the starter has to be smaller than everything measured: this one is a few pages,
 //! and being static it takes no notice of an `LD_PRELOAD` meant for its child.
 #![cfg_attr(not(test), no_std)]
@@ -17,22 +17,42 @@ const SYS_OPEN: usize = 2;
 const SYS_FORK: usize = 57;
 const SYS_EXECVE: usize = 59;
 const SYS_WAIT4: usize = 61;
+const SYS_CLOCK_GETTIME: usize = 228;
 const SYS_EXIT_GROUP: usize = 231;
 
 const OPEN_WRITE_CREATE_TRUNCATE: usize = 0o1 | 0o100 | 0o1000;
 const MODE_READ_ALL: usize = 0o644;
 const USAGE_ERROR: usize = 125;
 const CANNOT_START: usize = 127;
+const CLOCK_MONOTONIC: usize = 1;
 const MICROS_PER_SECOND: u64 = 1_000_000;
+const NANOS_PER_MICRO: u64 = 1_000;
 
-/// The kernel's `struct rusage`: two times as seconds and microseconds, the peak in KiB, counters not used here.
+/// The kernel's `struct rusage`: two times as seconds and microseconds, the peak in KiB, then counters.
 #[repr(C)]
 struct Usage {
     user: [u64; 2],
     system: [u64; 2],
     peak_kib: u64,
-    _rest: [u64; 13],
+    _integrals: [u64; 3],
+    minor_faults: u64,
+    major_faults: u64,
+    _transfers: [u64; 6],
+    voluntary_switches: u64,
+    involuntary_switches: u64,
 }
+
+const NO_USAGE: Usage = Usage {
+    user: [0; 2],
+    system: [0; 2],
+    peak_kib: 0,
+    _integrals: [0; 3],
+    minor_faults: 0,
+    major_faults: 0,
+    _transfers: [0; 6],
+    voluntary_switches: 0,
+    involuntary_switches: 0,
+};
 
 global_asm!(
     ".globl _start",
@@ -64,9 +84,9 @@ fn exit(code: usize) -> ! {
     }
 }
 
-/// A line of decimal numbers, large enough for the four that are reported.
+/// A line of decimal numbers, large enough for the eight that are reported.
 struct Line {
-    bytes: [u8; 96],
+    bytes: [u8; 192],
     len: usize,
 }
 
@@ -91,6 +111,14 @@ impl Line {
     }
 }
 
+/// Microseconds on a clock that only goes forward.
+fn now() -> u64 {
+    let mut time = [0_u64; 2];
+    // SAFETY: the address is of a live local of the size that the kernel writes.
+    unsafe { call(SYS_CLOCK_GETTIME, CLOCK_MONOTONIC, &raw mut time as usize, 0, 0) };
+    time[0] * MICROS_PER_SECOND + time[1] / NANOS_PER_MICRO
+}
+
 /// # Safety
 /// - `stack` must be the stack pointer at process entry.
 unsafe extern "C" fn start(stack: *const usize) -> ! {
@@ -110,6 +138,7 @@ unsafe extern "C" fn start(stack: *const usize) -> ! {
     // SAFETY: one null follows the arguments.
     let environment = unsafe { arguments.add(count + 1) };
 
+    let started = now();
     // SAFETY: fork has no arguments.
     let child = unsafe { call(SYS_FORK, 0, 0, 0, 0) };
     if child == 0 {
@@ -123,14 +152,19 @@ unsafe extern "C" fn start(stack: *const usize) -> ! {
         exit(USAGE_ERROR);
     }
     let mut status = 0_u32;
-    let mut usage = Usage { user: [0; 2], system: [0; 2], peak_kib: 0, _rest: [0; 13] };
+    let mut usage = NO_USAGE;
     // SAFETY: both addresses are of live locals of the size that the kernel writes.
     while unsafe { call(SYS_WAIT4, child as usize, &raw mut status as usize, 0, &raw mut usage as usize) } != child {}
-    let mut line = Line { bytes: [0; 96], len: 0 };
+    let ended = now();
+    let mut line = Line { bytes: [0; 192], len: 0 };
     line.number(u64::from(status), b' ');
     line.number(usage.user[0] * MICROS_PER_SECOND + usage.user[1], b' ');
     line.number(usage.system[0] * MICROS_PER_SECOND + usage.system[1], b' ');
-    line.number(usage.peak_kib, b'\n');
+    line.number(usage.peak_kib, b' ');
+    line.number(ended - started, b' ');
+    line.number(usage.minor_faults, b' ');
+    line.number(usage.major_faults, b' ');
+    line.number(usage.voluntary_switches + usage.involuntary_switches, b'\n');
     // SAFETY: result is a null-terminated path.
     let file = unsafe { call(SYS_OPEN, result, OPEN_WRITE_CREATE_TRUNCATE, MODE_READ_ALL, 0) };
     if file < 0 {

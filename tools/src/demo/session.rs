@@ -179,8 +179,8 @@ impl Run {
         if let Some(line) = complaints.lines().find(|line| line.starts_with("spandrel: ") && !diag::is_report(line)) {
             bail!("{line}");
         }
-        self.cpu += outcome.cpu;
-        self.peak_kib = self.peak_kib.max(outcome.peak_kib);
+        self.cpu += outcome.usage.cpu;
+        self.peak_kib = self.peak_kib.max(outcome.usage.peak_kib);
         self.complaints.push_str(&complaints);
         self.output.push_str(heard);
         if !server {
@@ -231,6 +231,7 @@ fn wait_until_ready(running: &mut Running, port: u16) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::Usage;
 
     #[test]
     fn the_first_differing_line_is_shown() {
@@ -249,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_failing_step_and_a_diagnostic_are_errors() {
-        let outcome = |end, stderr: &str| Outcome { end, cpu: 0.0, peak_kib: 0.0, stdout: Vec::new(), stderr: stderr.into() };
+        let outcome = |end, stderr: &str| Outcome { end, usage: Usage::default(), stdout: Vec::new(), stderr: stderr.into() };
         assert!(Run::default().add(&outcome(End::Code(0), "spandrel: diag: lane=small calls=1 bytes=1"), "", false).is_ok());
         assert!(Run::default().add(&outcome(End::Code(0), "spandrel: ALLOCATOR_DOUBLE_FREE: x"), "", false).is_err());
         assert!(Run::default().add(&outcome(End::Signal(6), ""), "", false).is_err());
