@@ -1,0 +1,125 @@
+//! Blocks of the allocator under test.
+//!
+//! Knows: the C functions, by their dynamic symbols. Must not know: workloads.
+//! Invariants: a block is freed at most once, since freeing takes it. Its first and last byte carry a stamp made of its address
+//! and size; every sixteenth free checks it (all of them would bring each block into the cache before it is freed, which most
+//! of the published programs do not).
+#![expect(unsafe_code, reason = "calls of malloc and free, and writes to what they return")]
+
+use super::account::Account;
+use super::fail::fail;
+use std::hint::black_box;
+use std::ptr::NonNull;
+
+const CHECK_MASK: u64 = 15;
+const STAMP: u8 = 0xa5;
+/// Bits of an address that are the same for most blocks.
+const ALIGNED_BITS: usize = 4;
+
+/// A block and its size; `Option<Block>` has 16 bytes.
+#[derive(Debug)]
+pub(crate) struct Block {
+    start: NonNull<u8>,
+    size: u32,
+}
+
+// SAFETY: malloc's blocks may be used and freed by any thread.
+unsafe impl Send for Block {}
+// SAFETY: a shared block can only be read.
+unsafe impl Sync for Block {}
+
+/// A block whose size its holder knows.
+#[derive(Debug)]
+pub(crate) struct Bare(NonNull<u8>);
+
+// SAFETY: as of `Block`.
+unsafe impl Send for Bare {}
+
+impl Bare {
+    /// The block again; `size` must be what it was allocated with.
+    #[inline]
+    pub(crate) fn with_size(self, size: u32) -> Block {
+        Block { start: self.0, size }
+    }
+}
+
+impl Block {
+    /// A new block of `size` bytes (at least 1), with its first and last byte written.
+    #[inline]
+    pub(crate) fn alloc(account: &mut Account, size: u32) -> Self {
+        // SAFETY: malloc takes any size.
+        let start = unsafe { libc::malloc(size as usize) };
+        account.on_alloc(size);
+        Self::adopt(start, size)
+    }
+
+    #[inline]
+    fn adopt(start: *mut libc::c_void, size: u32) -> Self {
+        let Some(start) = NonNull::new(black_box(start).cast()) else { fail(&format!("there was no block of {size} bytes")) };
+        let mut block = Self { start, size };
+        block.stamp();
+        block
+    }
+
+    /// Gives the block back.
+    #[inline]
+    pub(crate) fn free(self, account: &mut Account) {
+        if account.on_free(self.size) & CHECK_MASK == 0 {
+            self.check();
+        }
+        // SAFETY: the block came from malloc and this is its only owner.
+        unsafe { libc::free(self.start.as_ptr().cast()) };
+    }
+
+    /// Writes the first `limit` bytes.
+    #[inline]
+    pub(crate) fn fill(&mut self, byte: u8, limit: u32) {
+        let len = self.size.min(limit) as usize;
+        // SAFETY: the block has at least that many bytes.
+        unsafe { self.start.as_ptr().write_bytes(byte, len) };
+        self.stamp();
+    }
+
+    /// Forgets the size, for programs that keep nothing but pointers.
+    #[inline]
+    pub(crate) fn into_bare(self) -> Bare {
+        Bare(self.start)
+    }
+
+    #[inline]
+    fn stamp_value(&self) -> u8 {
+        (self.start.addr().get() >> ALIGNED_BITS) as u8 ^ self.size as u8 ^ STAMP
+    }
+
+    #[inline]
+    fn last(&self) -> *mut u8 {
+        // SAFETY: the block has `size` bytes, at least one.
+        unsafe { self.start.as_ptr().add(self.size as usize - 1) }
+    }
+
+    #[inline]
+    fn stamp(&mut self) {
+        let stamp = self.stamp_value();
+        // SAFETY: the first byte is within the block.
+        unsafe { self.start.as_ptr().write_volatile(stamp) };
+        // SAFETY: the last byte is within the block.
+        unsafe { self.last().write_volatile(stamp) };
+    }
+
+    /// Ends the process if the stamp is gone.
+    #[inline]
+    pub(crate) fn check(&self) {
+        // SAFETY: the first byte was written when the block was made.
+        let first = unsafe { self.start.as_ptr().read_volatile() };
+        // SAFETY: and so was the last.
+        let last = unsafe { self.last().read_volatile() };
+        if first != self.stamp_value() || last != self.stamp_value() {
+            self.overwritten();
+        }
+    }
+
+    #[cold]
+    fn overwritten(&self) -> ! {
+        fail(&format!("the block of {} bytes at {:p} was overwritten", self.size, self.start))
+    }
+}
