@@ -39,7 +39,7 @@ const SQL_MIX: &str = "create table t(a integer primary key, b text); \
     select count(*), sum(length(b)), count(distinct b) from t; select max(a) from t group by a % 7;";
 
 /// A repository made, filled, packed, searched and removed, with fixed dates: the same output every time.
-const GIT_ALIAS: &str = "alias.demo=!set -e; d=$(mktemp -d); cd $d; export GIT_AUTHOR_DATE=@1700000000 GIT_COMMITTER_DATE=@1700000000 \
+const GIT_ALIAS: &str = "alias.demo=!set -e; unset $(git rev-parse --local-env-vars); d=$(mktemp -d); cd $d; export GIT_AUTHOR_DATE=@1700000000 GIT_COMMITTER_DATE=@1700000000 \
     GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b; git init -q -b trunk .; \
     for i in 1 2 3 4 5 6; do seq $i 4000 > file$i; git add .; git commit -q -m commit$i; done; git gc -q; \
     git log --stat --format=%H; git grep -c 77; git diff HEAD~3 | cksum; git fsck; cd /; rm -rf $d";
