@@ -64,6 +64,22 @@ pub struct Usage {
     pub switches: f64,
 }
 
+impl Usage {
+    /// Of two commands, one after the other: times and counters add up, the larger peak counts.
+    #[must_use]
+    pub fn and(self, next: Self) -> Self {
+        Self {
+            cpu: self.cpu + next.cpu,
+            system: self.system + next.system,
+            wall: self.wall + next.wall,
+            peak_kib: self.peak_kib.max(next.peak_kib),
+            minor_faults: self.minor_faults + next.minor_faults,
+            major_faults: self.major_faults + next.major_faults,
+            switches: self.switches + next.switches,
+        }
+    }
+}
+
 /// What a command used and printed.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -100,12 +116,19 @@ impl Launcher {
     /// When `spandrel-measure` is not beside this program or the directory cannot be made.
     pub fn new(scratch: &Path) -> Result<Self> {
         let own = env::current_exe().context("this program's path is unknown")?;
-        let path = own.with_file_name("spandrel-measure");
+        Self::at(&own.with_file_name("spandrel-measure"), scratch)
+    }
+
+    /// A launcher by the program at `path`.
+    ///
+    /// # Errors
+    /// When it is not there or the directory cannot be made.
+    pub fn at(path: &Path, scratch: &Path) -> Result<Self> {
         if !path.is_file() {
             bail!("{} is not there: run `cargo build -p spandrel-tools`", path.display());
         }
         fs::create_dir_all(scratch)?;
-        Ok(Self { path, scratch: scratch.to_path_buf() })
+        Ok(Self { path: path.to_path_buf(), scratch: scratch.to_path_buf() })
     }
 
     /// Starts a command, with `preload` as its `LD_PRELOAD`.

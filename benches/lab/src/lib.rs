@@ -1,1 +1,15 @@
-//! The lab: Spandrel beside other allocators.
+//! The lab: Spandrel beside other allocators on the same work, with figures, tables and pictures.
+//!
+//! Knows: which allocators and which work there are, how runs are repeated, what a loss is. Must not know: how any allocator or
+//! workload works inside.
+
+pub mod allocators;
+pub mod bench;
+pub mod command;
+pub mod figures;
+pub mod machine;
+pub mod order;
+pub mod programs;
+pub mod results;
+pub mod table;
+pub mod work;

@@ -1,3 +1,40 @@
 //! `spandrel-lab`: the command line of the lab.
+//!
+//! Knows: the commands and their options. Must not know: how any of them does its work.
 
-fn main() {}
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use spandrel_lab::command;
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(name = "spandrel-lab", about = "Spandrel beside other allocators")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run workloads and programs under all allocators and write the results
+    Run(command::Run),
+    /// Print the names of all workloads and programs
+    List,
+}
+
+fn run() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Run(request) => command::run(&request),
+        Command::List => command::list(),
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

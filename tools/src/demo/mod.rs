@@ -82,8 +82,8 @@ fn row(program: &'static Program, scratch: &Path, library: &Path, repetitions: u
         return Row::without(program, format!("not installed: {}", missing.join(", ")));
     }
     let compared = Launcher::new(scratch).and_then(|launcher| {
-        let session = Session { program, launcher: &launcher, dir: &scratch.join(program.name), library };
-        session.compare(repetitions)
+        let session = Session { program, launcher: &launcher, dir: &scratch.join(program.name) };
+        session.compare(library, repetitions)
     });
     match compared {
         Ok(comparison) => Row::of(program, comparison),

@@ -50,6 +50,8 @@ pub enum Content {
 /// One step of a program's work.
 #[derive(Debug)]
 pub enum Step {
+    /// A command before the work, neither measured nor preloaded.
+    Prepare(&'static [&'static str]),
     /// A command, to its end.
     Run(&'static [&'static str]),
     /// A command that reads an input file.

@@ -7,7 +7,7 @@ use super::memcached;
 use super::program::{Client, Content, Input, Program, Step};
 
 /// What most programs share: required, no environment, no result files.
-const PLAIN: Program = Program {
+pub const PLAIN: Program = Program {
     name: "",
     work: "",
     packages: &[],
@@ -221,7 +221,7 @@ mod tests {
         for program in ALL {
             for step in program.steps {
                 let (command, input) = match step {
-                    Step::Run(command) | Step::Serve(command, _) => (command, None),
+                    Step::Prepare(command) | Step::Run(command) | Step::Serve(command, _) => (command, None),
                     Step::Feed(command, input) => (command, Some(input)),
                 };
                 assert!(program.commands.contains(&command[0]), "{}", program.name);

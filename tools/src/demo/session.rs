@@ -6,7 +6,7 @@
 use super::diag::{self, Served};
 use super::program::{Client, Program, Step};
 use crate::repo;
-use crate::run::{End, Launcher, Outcome, Running, Task};
+use crate::run::{End, Launcher, Outcome, Running, Task, Usage};
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -28,17 +28,17 @@ pub struct Session<'a> {
     pub launcher: &'a Launcher,
     /// Its working directory, emptied before each run.
     pub dir: &'a Path,
-    /// What is preloaded.
-    pub library: &'a Path,
 }
 
 /// One run of all steps.
 #[derive(Debug, Default)]
-struct Run {
-    cpu: f64,
-    peak_kib: f64,
-    output: String,
-    results: Vec<Vec<u8>>,
+pub struct Run {
+    /// What the measured steps used: times and counters add up, the largest peak counts.
+    pub usage: Usage,
+    /// What the program printed, or what the clients of a server heard.
+    pub output: String,
+    /// The result files.
+    pub results: Vec<Vec<u8>>,
     complaints: String,
 }
 
@@ -64,16 +64,17 @@ impl Session<'_> {
     ///
     /// # Errors
     /// When a step fails.
-    pub fn compare(&self, repetitions: usize) -> Result<Comparison> {
-        let reference = self.run(false, false).context("without the preload")?;
-        let reported = self.run(true, true).context("with the preload")?;
+    pub fn compare(&self, library: &Path, repetitions: usize) -> Result<Comparison> {
+        let reference = self.run(None, &[]).context("without the preload")?;
+        let report = [("SPANDREL_DIAG".to_owned(), "1".to_owned())];
+        let reported = self.run(Some(library), &report).context("with the preload")?;
         let mut comparison = Comparison { served: diag::served(&reported.complaints), ..Comparison::default() };
         comparison.difference = difference(&reference, &reported);
         for round in 0..repetitions {
             let first_preloaded = round % 2 == 1;
             for preloaded in [first_preloaded, !first_preloaded] {
                 let context = if preloaded { "with the preload" } else { "without the preload" };
-                let run = self.run(preloaded, false).context(context)?;
+                let run = self.run(preloaded.then_some(library), &[]).context(context)?;
                 let found = difference(&reference, &run).map(|text| format!("{context}, run {}: {text}", round + 1));
                 comparison.difference = comparison.difference.or(found);
                 let (cpu, peak) = if preloaded {
@@ -81,31 +82,37 @@ impl Session<'_> {
                 } else {
                     (&mut comparison.cpu_alone, &mut comparison.peak_alone)
                 };
-                cpu.push(run.cpu);
-                peak.push(run.peak_kib);
+                cpu.push(run.usage.cpu);
+                peak.push(run.usage.peak_kib);
             }
         }
         let _ = fs::remove_dir_all(self.dir);
         Ok(comparison)
     }
 
-    fn run(&self, preloaded: bool, report: bool) -> Result<Run> {
+    /// One run of all steps in a fresh directory, with a preload and an environment beyond the program's own.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub fn run(&self, preload: Option<&Path>, environment: &[(String, String)]) -> Result<Run> {
         let _ = fs::remove_dir_all(self.dir);
         fs::create_dir_all(self.dir)?;
         for input in self.program.inputs {
             fs::write(self.dir.join(input.name), input.content.text())?;
         }
         let port = free_port()?;
-        let preload = preloaded.then_some(self.library);
         let mut run = Run::default();
         for step in self.program.steps {
+            let task = |command, input| self.task(command, input, port, environment);
             let (outcome, heard) = match step {
-                Step::Run(command) => (self.launcher.run(&self.task(command, None, port, report)?, preload)?, String::new()),
-                Step::Feed(command, input) => {
-                    (self.launcher.run(&self.task(command, Some(input), port, report)?, preload)?, String::new())
+                Step::Prepare(command) => {
+                    self.client(&Client::Run(command), port)?;
+                    continue;
                 }
+                Step::Run(command) => (self.launcher.run(&task(command, None)?, preload)?, String::new()),
+                Step::Feed(command, input) => (self.launcher.run(&task(command, Some(input))?, preload)?, String::new()),
                 Step::Serve(command, clients) => {
-                    let running = self.launcher.start(&self.task(command, None, port, report)?, preload)?;
+                    let running = self.launcher.start(&task(command, None)?, preload)?;
                     self.serve(running, clients, port)?
                 }
             };
@@ -117,18 +124,14 @@ impl Session<'_> {
         Ok(run)
     }
 
-    fn task(&self, command: &[&str], input: Option<&str>, port: u16, report: bool) -> Result<Task> {
+    fn task(&self, command: &[&str], input: Option<&str>, port: u16, more: &[(String, String)]) -> Result<Task> {
         let (name, arguments) = filled(command, port)?;
-        let mut environment: Vec<(String, String)> =
-            self.program.environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        if report {
-            environment.push(("SPANDREL_DIAG".to_owned(), "1".to_owned()));
-        }
+        let own = self.program.environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Ok(Task {
             program: repo::program(&name).with_context(|| format!("{name} is not installed"))?,
             arguments,
             dir: self.dir.to_path_buf(),
-            environment,
+            environment: own.chain(more.iter().cloned()).collect(),
             input: input.map(|name| self.dir.join(name)),
             limit: LIMIT,
         })
@@ -179,8 +182,7 @@ impl Run {
         if let Some(line) = complaints.lines().find(|line| line.starts_with("spandrel: ") && !diag::is_report(line)) {
             bail!("{line}");
         }
-        self.cpu += outcome.usage.cpu;
-        self.peak_kib = self.peak_kib.max(outcome.usage.peak_kib);
+        self.usage = self.usage.and(outcome.usage);
         self.complaints.push_str(&complaints);
         self.output.push_str(heard);
         if !server {
@@ -231,7 +233,6 @@ fn wait_until_ready(running: &mut Running, port: u16) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::Usage;
 
     #[test]
     fn the_first_differing_line_is_shown() {

@@ -1,0 +1,204 @@
+//! The commands: what they need, in which order they do their parts, what they print.
+//!
+//! Knows: paths and defaults. Must not know: how a run is made or a table is laid out.
+
+use crate::allocators::{self, Choice, Column};
+use crate::bench::{self, Repetition};
+use crate::results::{Made, Results, SCHEMA};
+use crate::table::{self, Measure};
+use crate::work::{self, Bench, Work};
+use crate::{machine, programs};
+use anyhow::{Context, Result, bail};
+use spandrel_tools::repo;
+use spandrel_tools::run::Launcher;
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime};
+
+const FULL: (usize, usize, f64) = (5, 3, 1.0);
+const QUICK: (usize, usize, f64) = (3, 1, 0.2);
+const QUICK_PEERS: &[&str] = &["mimalloc3", "jemalloc", "snmalloc", "tcmalloc", "rpmalloc", "glibc"];
+const QUICK_PROGRAMS: &[&str] = &["python3", "lua", "sqlite3"];
+const DEFAULT_SEED: u64 = 20_260_000;
+
+/// What to run.
+#[derive(Debug, clap::Args)]
+pub struct Run {
+    /// Only workloads and programs of these names (`*` and `?` stand for letters)
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Only these allocators beside Spandrel
+    #[arg(long, value_delimiter = ',')]
+    peers: Vec<String>,
+    /// Another library as a column of its own
+    #[arg(long, value_name = "NAME=PATH")]
+    also: Vec<String>,
+    /// Small amounts of work, fewer runs, peers and programs
+    #[arg(long)]
+    quick: bool,
+    /// Counted runs per workload and allocator
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    runs: Option<u16>,
+    /// Counted runs per real program and allocator
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    program_runs: Option<u16>,
+    /// Amount of work; 1 is the full form
+    #[arg(long)]
+    scale: Option<f64>,
+    /// All real programs, also with --quick
+    #[arg(long, conflicts_with = "no_programs")]
+    programs: bool,
+    /// No real programs
+    #[arg(long)]
+    no_programs: bool,
+    /// Draws the order of the runs
+    #[arg(long, default_value_t = DEFAULT_SEED)]
+    seed: u64,
+    /// Seconds after which a run counts as failed
+    #[arg(long, default_value_t = 120)]
+    limit: u64,
+    /// Spandrel's library (default: the release build)
+    #[arg(long)]
+    library: Option<PathBuf>,
+    /// Where results go (default: target/bench)
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// Runs, writes and prints.
+///
+/// # Errors
+/// When something needed is missing or a name is unknown.
+pub fn run(request: &Run) -> Result<()> {
+    let root = repo::root()?;
+    let target = repo::target(&root);
+    let out = request.out.clone().unwrap_or_else(|| target.join("bench"));
+    fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+    let out = out.canonicalize()?;
+    build(&root)?;
+    let release = target.join("release");
+    let (runs, program_runs, scale) = if request.quick { QUICK } else { FULL };
+    let repetition = Repetition {
+        runs: request.runs.map_or(runs, usize::from),
+        program_runs: request.program_runs.or(request.runs).map_or(program_runs, usize::from),
+        seed: request.seed,
+    };
+    let scale = request.scale.unwrap_or(scale);
+    let binary = release.join("spandrel-workload");
+    let (works, left_out) = works(request, &binary)?;
+    let columns = columns(request, &target)?;
+    announce(&works, &columns, &left_out);
+
+    let scratch = out.join("scratch");
+    let launcher = Launcher::at(&release.join("spandrel-measure"), &scratch)?;
+    let limit = Duration::from_secs(request.limit);
+    let bench = Bench { launcher: &launcher, binary: &binary, scratch: &scratch, libc: &work::libc()?, scale, limit };
+    let machine = machine::describe();
+    let started = Instant::now();
+    let runs = bench::run(&bench, &works, &columns, repetition);
+    let results = Results {
+        schema: SCHEMA,
+        made: Made {
+            date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            commit: machine::commit(&root),
+            command: env::args().skip(1).collect::<Vec<_>>().join(" "),
+            seed: repetition.seed,
+            runs: repetition.runs,
+            program_runs: repetition.program_runs,
+            scale,
+            seconds: started.elapsed().as_secs_f64(),
+            left_out,
+        },
+        machine,
+        allocators: columns.into_iter().map(|column| column.allocator).collect(),
+        workloads: works.into_iter().map(|work| work.workload).collect(),
+        runs,
+    };
+    let _ = fs::remove_dir_all(&scratch);
+    let path = out.join("results.json");
+    results.write(&path)?;
+    println!("{}\n{}", table::text(&results, Measure::Cpu), table::text(&results, Measure::Peak));
+    println!("results: {}", path.display());
+    Ok(())
+}
+
+/// Prints the names of all rows.
+///
+/// # Errors
+/// When the workloads cannot be built or asked.
+pub fn list() -> Result<()> {
+    let root = repo::root()?;
+    build(&root)?;
+    for work in work::synthetics(&repo::target(&root).join("release/spandrel-workload"))? {
+        println!("{:<24} {}", work.workload.name, work.workload.summary);
+    }
+    for program in programs::all() {
+        println!("{:<24} {}", program.name, program.work);
+    }
+    Ok(())
+}
+
+/// The workloads and the launcher, as they are in the sources now.
+fn build(root: &Path) -> Result<()> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    for part in [
+        ["--package", "spandrel-workloads", "--bin", "spandrel-workload"].as_slice(),
+        ["--package", "spandrel-tools", "--bin", "spandrel-measure", "--no-default-features"].as_slice(),
+    ] {
+        let status = Command::new(&cargo).args(["build", "--quiet", "--release"]).args(part).current_dir(root).status();
+        if !status.context("cargo cannot be started")?.success() {
+            bail!("{} cannot be built", part[1]);
+        }
+    }
+    Ok(())
+}
+
+/// The rows that are wanted and can run, and those that cannot.
+fn works(request: &Run, binary: &Path) -> Result<(Vec<Work>, BTreeMap<String, String>)> {
+    let wanted = |name: &str| request.only.is_empty() || request.only.iter().any(|pattern| work::matches(pattern, name));
+    let mut works: Vec<Work> = work::synthetics(binary)?.into_iter().filter(|work| wanted(&work.workload.name)).collect();
+    let mut left_out = BTreeMap::new();
+    for program in programs::all() {
+        let in_form = !request.quick || request.programs || !request.only.is_empty() || QUICK_PROGRAMS.contains(&program.name);
+        let missing = program.missing();
+        if request.no_programs || !in_form || !wanted(program.name) {
+            continue;
+        }
+        if missing.is_empty() {
+            works.push(Work::program(program));
+        } else {
+            left_out.insert(program.name.to_owned(), format!("not installed: {}", missing.join(", ")));
+        }
+    }
+    if works.is_empty() {
+        bail!("nothing to run: --only {} names no workload and no installed program", request.only.join(","));
+    }
+    Ok((works, left_out))
+}
+
+fn columns(request: &Run, target: &Path) -> Result<Vec<Column>> {
+    let quick: Vec<String> = QUICK_PEERS.iter().map(|name| (*name).to_owned()).collect();
+    let peers = if request.peers.is_empty() && request.quick { &quick } else { &request.peers };
+    allocators::columns(&Choice {
+        peers,
+        also: &request.also,
+        library: &repo::library(request.library.as_deref())?,
+        peers_dir: &target.canonicalize()?.join("peers"),
+    })
+}
+
+fn announce(works: &[Work], columns: &[Column], left_out: &BTreeMap<String, String>) {
+    let present = columns.iter().filter(|column| column.allocator.absent.is_none()).count();
+    println!("{} workloads and programs under {present} allocators, each shown to be in effect", works.len());
+    for column in columns {
+        if let Some(reason) = &column.allocator.absent {
+            println!("without {}: {reason}", column.allocator.name);
+        }
+    }
+    for (name, reason) in left_out {
+        println!("without {name}: {reason}");
+    }
+}

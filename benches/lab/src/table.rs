@@ -1,0 +1,132 @@
+//! The figures of a result as rows and columns: medians per workload and allocator, ratios, geometric means.
+//!
+//! Knows: how runs are reduced. Must not know: how a table is printed or drawn.
+
+use crate::allocators::BASE;
+use crate::figures::{Figure, geometric_mean};
+use crate::results::{Results, Run};
+use std::fmt::Write;
+
+const NAME_WIDTH: usize = 20;
+const CELL_WIDTH: usize = 11;
+
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// User and system time.
+    Cpu,
+    /// Time from start to end.
+    Wall,
+    /// Peak resident memory.
+    Peak,
+    /// Page faults.
+    Faults,
+}
+
+impl Measure {
+    /// The value of one run.
+    #[must_use]
+    pub fn of(self, run: &Run) -> f64 {
+        match self {
+            Self::Cpu => run.cpu,
+            Self::Wall => run.wall,
+            Self::Peak => run.peak_kib,
+            Self::Faults => run.minor_faults + run.major_faults,
+        }
+    }
+}
+
+/// The figure of one pair; none if it has no good run or any bad one.
+#[must_use]
+pub fn figure(results: &Results, workload: &str, allocator: &str, measure: Measure) -> Option<Figure> {
+    if failure(results, workload, allocator).is_some() {
+        return None;
+    }
+    let values: Vec<f64> = results.good(workload, allocator).map(|run| measure.of(run)).collect();
+    Figure::of(&values)
+}
+
+/// The first failure of one pair.
+#[must_use]
+pub fn failure<'a>(results: &'a Results, workload: &str, allocator: &str) -> Option<&'a str> {
+    results
+        .runs
+        .iter()
+        .filter(|run| run.workload == workload && run.allocator == allocator)
+        .find_map(|run| run.failure.as_deref())
+}
+
+/// Median over median of the base.
+#[must_use]
+pub fn ratio(results: &Results, workload: &str, allocator: &str, base: &str, measure: Measure) -> Option<f64> {
+    let own = figure(results, workload, allocator, measure)?.median;
+    let base = figure(results, workload, base, measure)?.median;
+    (base > 0.0).then_some(own / base)
+}
+
+/// The geometric mean of the ratios over all workloads that both completed.
+#[must_use]
+pub fn mean_ratio(results: &Results, allocator: &str, base: &str, measure: Measure) -> Option<f64> {
+    let ratios: Vec<f64> =
+        results.workloads.iter().filter_map(|workload| ratio(results, &workload.name, allocator, base, measure)).collect();
+    geometric_mean(&ratios)
+}
+
+/// The base of a result: the one of the tables if it ran, else the first allocator that did.
+#[must_use]
+pub fn base(results: &Results) -> &str {
+    let first = results.present().next().map_or("", |allocator| allocator.name.as_str());
+    if results.present().any(|allocator| allocator.name == BASE) { BASE } else { first }
+}
+
+/// A table of ratios for the terminal, with the base's own medians in its column.
+#[must_use]
+pub fn text(results: &Results, measure: Measure) -> String {
+    let base = base(results);
+    let names: Vec<&str> = results.present().map(|allocator| allocator.name.as_str()).collect();
+    let mut text = match measure {
+        Measure::Cpu => format!("CPU time against {base} (its own column in seconds), ± spread in %\n"),
+        Measure::Peak => format!("Peak memory against {base} (its own column in MiB)\n"),
+        Measure::Wall => format!("Wall time against {base} (its own column in seconds)\n"),
+        Measure::Faults => format!("Page faults against {base} (its own column in thousands)\n"),
+    };
+    let _ = write!(text, "{:NAME_WIDTH$}", "");
+    for name in &names {
+        let short: String = name.replace("debian-", "d-").chars().take(CELL_WIDTH - 1).collect();
+        let _ = write!(text, "{short:>CELL_WIDTH$}");
+    }
+    text.push('\n');
+    for workload in &results.workloads {
+        let _ = write!(text, "{:NAME_WIDTH$}", workload.name.chars().take(NAME_WIDTH - 1).collect::<String>());
+        for name in &names {
+            let _ = write!(text, "{:>CELL_WIDTH$}", cell(results, &workload.name, name, base, measure));
+        }
+        text.push('\n');
+    }
+    let _ = write!(text, "{:NAME_WIDTH$}", "geometric mean");
+    for name in &names {
+        let mean = mean_ratio(results, name, base, measure).map_or_else(|| "-".to_owned(), |mean| format!("{mean:.3}"));
+        let _ = write!(text, "{mean:>CELL_WIDTH$}");
+    }
+    text.push('\n');
+    text
+}
+
+fn cell(results: &Results, workload: &str, allocator: &str, base: &str, measure: Measure) -> String {
+    const KIB_PER_MIB: f64 = 1024.0;
+    const THOUSAND: f64 = 1000.0;
+    if failure(results, workload, allocator).is_some() {
+        return "FAILED".to_owned();
+    }
+    let Some(figure) = figure(results, workload, allocator, measure) else { return "-".to_owned() };
+    let value = match (allocator == base, measure) {
+        (true, Measure::Cpu | Measure::Wall) => format!("{:.3}", figure.median),
+        (true, Measure::Peak) => format!("{:.1}", figure.median / KIB_PER_MIB),
+        (true, Measure::Faults) => format!("{:.1}", figure.median / THOUSAND),
+        (false, _) => {
+            ratio(results, workload, allocator, base, measure).map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"))
+        }
+    };
+    let spread = if measure == Measure::Cpu { format!("±{:.0}", 100.0 * figure.spread) } else { String::new() };
+    format!("{value}{spread:>4}")
+}
