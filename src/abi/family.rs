@@ -20,7 +20,9 @@ pub(super) fn malloc_slow(size: usize) -> *mut u8 {
 #[cold]
 #[inline(never)]
 pub(super) fn free_slow(block: *mut u8) {
-    runtime::free(block);
+    if !gate::free_remote(block) {
+        runtime::free(block);
+    }
 }
 
 /// malloc for this file: the exported one is called through the linker's table.
@@ -145,5 +147,7 @@ pub(super) fn free_aligned(block: *mut c_void, named: FreeSize) {
 #[cold]
 #[inline(never)]
 pub(super) fn free_sized_slow(block: *mut u8, size: usize) {
-    free_aligned(block.cast(), FreeSize { size, align: 1 });
+    if !gate::free_remote_sized(block, size) {
+        free_aligned(block.cast(), FreeSize { size, align: 1 });
+    }
 }

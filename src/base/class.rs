@@ -4,7 +4,7 @@
 //! block is waste. Eight steps per doubling is jemalloc's spacing halved; the 8-byte class is there because half of such a
 //! block would be lost otherwise. Must not know bins, heaps or spans.
 
-use super::units::REGION_BYTES;
+use super::units::{KIB, REGION_BYTES};
 
 /// How many classes there are.
 pub(crate) const COUNT: usize = 1 + LINEAR + DOUBLINGS * STEPS;
@@ -26,13 +26,17 @@ const STEPS: usize = 8;
 const STEPS_SHIFT: u32 = STEPS.trailing_zeros();
 const SPAN_BLOCKS_MIN: usize = 8;
 const SPAN_TAIL_PERCENT: usize = 6;
-const RECIPROCAL_SHIFT: u32 = 40;
+/// Most bytes of blocks that travel together.
+const BATCH_BYTES_MAX: usize = 64 * KIB;
+/// Most blocks that travel together: what fits one KiB with a head of three words.
+pub(crate) const BATCH_BLOCKS_MAX: usize = 125;
 
 /// A size class, always below [`COUNT`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Class(u8);
 
 /// How a class is cut: all a span needs to know of it.
+#[repr(C, align(32))]
 pub(crate) struct Geometry {
     /// Bytes of a block.
     pub(crate) size: u32,
@@ -40,14 +44,46 @@ pub(crate) struct Geometry {
     pub(crate) regions: u32,
     /// Blocks of a span.
     pub(crate) capacity: u32,
+    /// Most blocks that travel together.
+    pub(crate) batch: u16,
+    bitmap_words: u16,
+    divisor: Divisor,
+}
+
+/// A block size to divide by.
+#[derive(Clone, Copy)]
+pub(crate) struct Divisor {
     reciprocal: u64,
 }
 
+impl Divisor {
+    /// The block that `offset` lies in, and whether it starts there. `offset` is below the bytes of a span.
+    ///
+    /// One multiplication by `2^64 / size`, rounded up, tells both: the quotient is above the binary point, and below it there is
+    /// less than one reciprocal only if nothing is left over (Lemire, Kaser and Kurz, "Faster remainder by direct computation").
+    #[inline(always)]
+    pub(crate) const fn locate(&self, offset: usize) -> (u32, bool) {
+        let product = offset as u128 * self.reciprocal as u128;
+        ((product >> u64::BITS) as u32, (product as u64) < self.reciprocal)
+    }
+}
+
 impl Geometry {
-    /// The block that `offset` lies in, and how far into it. `offset` is below the bytes of a span.
-    pub(crate) const fn locate(&self, offset: usize) -> (u32, usize) {
-        let index = (offset as u64 * self.reciprocal) >> RECIPROCAL_SHIFT;
-        (index as u32, offset - index as usize * self.size as usize)
+    /// The size of its blocks, to divide by.
+    #[inline(always)]
+    pub(crate) const fn divisor(&self) -> Divisor {
+        self.divisor
+    }
+
+    /// As [`Divisor::locate`].
+    #[inline(always)]
+    pub(crate) const fn locate(&self, offset: usize) -> (u32, bool) {
+        self.divisor.locate(offset)
+    }
+
+    /// Words of a bitmap with a bit for every block that could start in a span, behind the last one too.
+    pub(crate) const fn bitmap_words(&self) -> usize {
+        self.bitmap_words as usize
     }
 }
 
@@ -168,8 +204,15 @@ const fn geometry(index: usize) -> Geometry {
         size: size as u32,
         regions: regions as u32,
         capacity: (regions * REGION_BYTES / size) as u32,
-        reciprocal: (1u64 << RECIPROCAL_SHIFT).div_ceil(size as u64),
+        batch: batch_of(size) as u16,
+        bitmap_words: ((regions * REGION_BYTES - 1) / size / u64::BITS as usize + 1) as u16,
+        divisor: Divisor { reciprocal: (1u128 << u64::BITS).div_ceil(size as u128) as u64 },
     }
+}
+
+const fn batch_of(size: usize) -> usize {
+    let blocks = BATCH_BYTES_MAX / size;
+    if blocks > BATCH_BLOCKS_MAX { BATCH_BLOCKS_MAX } else { blocks }
 }
 
 const _: () = {
@@ -221,7 +264,7 @@ mod tests {
             let geometry = class.geometry();
             let size = class.size();
             for offset in 0..geometry.regions as usize * REGION_BYTES {
-                assert_eq!(geometry.locate(offset), ((offset / size) as u32, offset % size), "{size} at {offset}");
+                assert_eq!(geometry.locate(offset), ((offset / size) as u32, offset % size == 0), "{size} at {offset}");
             }
         }
     }

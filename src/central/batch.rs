@@ -2,14 +2,13 @@
 
 use core::cell::Cell;
 
+use crate::base::class::{BATCH_BLOCKS_MAX, Geometry};
 use crate::base::units::KIB;
 
 /// Bytes of a batch.
 pub(crate) const BATCH_BYTES: usize = KIB;
 /// Most blocks of a batch.
-const BLOCKS: usize = 125;
-/// A batch travels once its blocks have this many bytes together.
-const BYTES_MAX: usize = 64 * KIB;
+const BLOCKS: usize = BATCH_BLOCKS_MAX;
 
 /// See the module. In the hands of one thread at a time, or of a shelf under its lock.
 #[repr(C)]
@@ -35,9 +34,10 @@ impl Batch {
         }
     }
 
-    /// Most blocks of `size` bytes that travel together.
-    pub(crate) fn room(size: usize) -> usize {
-        (BYTES_MAX / size).clamp(1, BLOCKS)
+    /// Forgets the blocks, and goes to `key` from now on.
+    pub(crate) fn clear(&self, key: usize) {
+        self.key.set(key);
+        self.len.set(0);
     }
 
     /// How many blocks it holds.
@@ -45,14 +45,16 @@ impl Batch {
         self.len.get().min(BLOCKS)
     }
 
-    /// Adds a block; whether there is room for another one of `size` bytes.
-    pub(crate) fn push(&self, block: *mut u8, size: usize) -> bool {
+    /// Adds a block; whether there is room for another one of that kind.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn push(&self, block: *mut u8, geometry: &Geometry) -> bool {
         let len = self.len();
         if let Some(slot) = self.blocks.get(len) {
             slot.set(block);
             self.len.set(len + 1);
         }
-        len + 1 < Self::room(size)
+        len + 1 < geometry.batch as usize
     }
 
     /// The block added last; null if there is none.

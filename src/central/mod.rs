@@ -16,5 +16,5 @@ pub(crate) use late::Late;
 pub(crate) use list::SpanList;
 pub(crate) use resolve::Place;
 pub(crate) use shelf::Returned;
-pub(crate) use span::{Next, Refused, Span, State};
+pub(crate) use span::{Next, Refused, Span, State, found};
 pub(crate) use store::{Central, CentralFigures};

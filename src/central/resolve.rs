@@ -94,7 +94,7 @@ impl Place<'_> {
                 let geometry = class.geometry();
                 if entry.owner() == asker {
                     span.is_out(geometry, *offset)?;
-                } else if geometry.locate(*offset).1 != 0 {
+                } else if !geometry.locate(*offset).1 {
                     return Err(Refused::Inside);
                 }
                 Ok(Some(class.size()))

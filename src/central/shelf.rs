@@ -59,7 +59,7 @@ impl Shelf {
 
     /// Keeps a batch of blocks of `class`; false if the cache is full.
     pub(crate) fn put_batch(&mut self, class: Class, batch: &Batch) -> bool {
-        let full = Batch::room(class.size());
+        let full = class.geometry().batch as usize;
         let room = (CACHE_BYTES / (full * class.size())).clamp(1, CACHE_BATCHES);
         // Short batches would take the places of full ones.
         if self.count >= room || batch.len() * 2 < full {
@@ -111,6 +111,17 @@ impl Shelf {
         self.partial.remove(space, region);
         space.set_entries(region, class.geometry().regions, entry);
         Some(region)
+    }
+
+    /// Hands the span at `region` to the owner whose map entry is `entry`; false if it is not the depot's.
+    pub(crate) fn claim(&mut self, space: &Space, class: Class, region: Region, entry: Entry) -> bool {
+        if space.entry(region) != Entry::depot(class) {
+            return false;
+        }
+        let list = if header(space, region).state() == State::Full { &self.full } else { &self.partial };
+        list.remove(space, region);
+        space.set_entries(region, class.geometry().regions, entry);
+        true
     }
 
     /// Takes back a block of `class` at `address`, whose span starts at `region`.

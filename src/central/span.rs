@@ -1,22 +1,25 @@
 #![expect(unsafe_code, reason = "views records as spans and metadata as bitmaps")]
 //! A span: regions cut into blocks of one class. Its header and bitmap lie out of line.
 //!
-//! A block is free in the bitmap, never used (at or behind `fresh`), or out: live, or in some bin or batch. Only the bitmap
-//! decides what is free, so a block that comes back twice is seen here. Must not know who owns the span.
+//! The bitmap has a bit for every block, set while the block is out: live, or in some bin or batch. Only the bitmap decides what is
+//! free, so a block that comes back twice is seen here. Blocks are taken in order of address, so pages that were never needed stay
+//! untouched. Must not know who owns the span.
 //!
 //! # Invariants
-//! - `free` is the number of set bits; no bit at or behind `fresh` is set.
+//! - `used` is the number of set bits; a bit that belongs to no block is never set.
 //! - A span is changed by its owner's thread alone, or under its shelf's lock while the depot owns it.
 
 use core::cell::Cell;
 
-use crate::base::class::{Class, Geometry};
-use crate::base::units::Region;
-use crate::pages::{Pages, SPAN_BYTES, Space};
+use crate::base::class::{Class, Divisor, Geometry};
+use crate::base::units::{REGION_BYTES, Region};
+use crate::pages::{Finder, Pages, SPAN_BYTES, Space};
 use crate::sys::atomic::{AtomicU32, Ordering};
 
 const INLINE_WORDS: usize = 7;
 const WORD_BITS: u32 = u64::BITS;
+/// In `Span::used`: every block is out. As the sign it makes one comparison tell the two counts that matter.
+const FULL: u32 = 1 << 31;
 
 /// Where a span stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,10 +70,8 @@ pub(crate) struct Span {
     first: Cell<u32>,
     class: Cell<u8>,
     state: Cell<u8>,
-    /// Set bits. Written by whoever may change the span; read by anyone for statistics.
-    free: AtomicU32,
-    /// Blocks ever handed out. As `free`.
-    fresh: AtomicU32,
+    /// Blocks that are out, and [`FULL`]. Written by whoever may change the span; read by anyone for statistics.
+    used: AtomicU32,
     /// The bitmap, unless it is `inline`.
     bitmap: Cell<*const Cell<u64>>,
     /// Usable bytes of a large block.
@@ -79,6 +80,13 @@ pub(crate) struct Span {
 }
 
 const _: () = assert!(size_of::<Span>() <= SPAN_BYTES);
+
+/// The header of the region of a block that was handed out.
+#[inline(always)]
+pub(crate) fn found(finder: Finder, block: *mut u8) -> &'static Span {
+    // SAFETY: as for `header`.
+    unsafe { &*finder.record(block.addr()).cast::<Span>() }
+}
 
 /// The header of `region`, which is committed. Zeroed records are valid headers of unused regions.
 #[inline]
@@ -92,7 +100,7 @@ impl Span {
     pub(super) fn make(pages: &Pages, region: Region, class: Class) -> bool {
         let space = pages.space();
         let geometry = class.geometry();
-        let words = geometry.capacity.div_ceil(WORD_BITS) as usize;
+        let words = geometry.bitmap_words();
         let span = header(space, region);
         let bitmap = if words <= INLINE_WORDS {
             span.inline.as_ptr()
@@ -107,8 +115,7 @@ impl Span {
             word.set(0);
         }
         // Relaxed: nobody else sees the span yet.
-        span.free.store(0, Ordering::Relaxed);
-        span.fresh.store(0, Ordering::Relaxed);
+        span.used.store(0, Ordering::Relaxed);
         span.class.set(class.index() as u8);
         span.state.set(State::Partial as u8);
         for step in 0..geometry.regions {
@@ -122,7 +129,7 @@ impl Span {
         self.state.set(State::FreedSpan as u8);
         let bitmap = self.bitmap.replace(core::ptr::null());
         if bitmap != self.inline.as_ptr() {
-            let bytes = class.geometry().capacity.div_ceil(WORD_BITS) as usize * size_of::<u64>();
+            let bytes = class.geometry().bitmap_words() * size_of::<u64>();
             // SAFETY: `make` acquired it with the same bytes.
             unsafe { pages.release_metadata(bitmap.cast_mut().cast(), bytes) };
         }
@@ -169,147 +176,169 @@ impl Span {
         }
     }
 
+    /// Sets where a span of blocks stands: partial or full.
     pub(crate) fn set_state(&self, state: State) {
         self.state.set(state as u8);
+        let mark = if state == State::Full { FULL } else { 0 };
+        // Relaxed: see the field.
+        self.used.store(self.used() | mark, Ordering::Relaxed);
     }
 
     /// Blocks that can be fetched.
     #[inline]
     pub(crate) fn available(&self, geometry: &Geometry) -> u32 {
-        // Relaxed: see the fields.
-        self.free.load(Ordering::Relaxed) + geometry.capacity - self.fresh.load(Ordering::Relaxed)
+        geometry.capacity - self.used()
     }
 
     /// Blocks that are out.
     #[inline]
     pub(crate) fn used(&self) -> u32 {
-        // Relaxed: see the fields.
-        self.fresh.load(Ordering::Relaxed).saturating_sub(self.free.load(Ordering::Relaxed))
+        // Relaxed: see the field.
+        self.used.load(Ordering::Relaxed) & !FULL
     }
 
-    /// Takes `count` blocks, at most `available`, in order of address: those in the bitmap first, so that pages never touched
-    /// stay untouched. `start` is where the span starts.
-    pub(crate) fn take(&self, geometry: &Geometry, start: usize, count: u32, mut put: impl FnMut(u32, *mut u8)) {
+    /// Takes `count` blocks, at most `available`, in order of address. `start` is where the span starts. The first goes to `slot`, each
+    /// further one to the slot below.
+    ///
+    /// # Safety
+    /// - `slot` and the `count - 1` before it can be written.
+    pub(crate) unsafe fn take(&self, geometry: &Geometry, start: usize, count: usize, slot: *mut *mut u8) {
+        debug_assert!(count <= self.available(geometry) as usize);
         let size = geometry.size as usize;
-        let block = |index: u32| core::ptr::with_exposed_provenance_mut(start + index as usize * size);
-        // Relaxed: see the fields.
-        let free = self.free.load(Ordering::Relaxed);
-        let reused = count.min(free);
-        let mut done = 0;
-        if reused > 0 {
-            for (base, word) in (0..).step_by(WORD_BITS as usize).zip(self.words(geometry)) {
-                let mut bits = word.get();
-                while bits != 0 && done < reused {
-                    put(done, block(base + bits.trailing_zeros()));
-                    bits &= bits - 1;
-                    done += 1;
-                }
-                word.set(bits);
-                if done == reused {
-                    break;
-                }
+        let (mut slot, mut rest) = (slot, count);
+        let mut put = |address: usize| {
+            // SAFETY: the caller vouches for as many slots as blocks are put.
+            unsafe { slot.write(core::ptr::with_exposed_provenance_mut(address)) };
+            slot = slot.wrapping_sub(1);
+        };
+        for (step, word) in self.words(geometry).iter().enumerate() {
+            if rest == 0 {
+                break;
             }
-            self.free.store(free - reused, Ordering::Relaxed);
+            let mut free = !word.get();
+            let base = start + step * WORD_BITS as usize * size;
+            if free == u64::MAX && rest >= WORD_BITS as usize {
+                (0..WORD_BITS as usize).for_each(|index| put(base + index * size));
+                free = 0;
+                rest -= WORD_BITS as usize;
+            }
+            while free != 0 && rest > 0 {
+                put(base + free.trailing_zeros() as usize * size);
+                free &= free - 1;
+                rest -= 1;
+            }
+            word.set(!free);
         }
-        let fresh = self.fresh.load(Ordering::Relaxed);
-        let new = (count - reused).min(geometry.capacity - fresh);
-        for step in 0..new {
-            put(reused + step, block(fresh + step));
-        }
-        self.fresh.store(fresh + new, Ordering::Relaxed);
+        // Relaxed: see the field.
+        self.used.store(self.used() + (count - rest) as u32, Ordering::Relaxed);
     }
 
-    /// Starts to take back blocks.
-    #[inline]
-    pub(crate) fn returning<'a>(&'a self, geometry: &'a Geometry) -> Returning<'a> {
-        // Relaxed: see the fields.
-        let fresh = self.fresh.load(Ordering::Relaxed);
-        Returning { span: self, geometry, words: self.words(geometry), fresh, taken: 0 }
+    /// Where to note that blocks of this span, which is one region, are no longer out. `block` is one of them, `divisor` that of its
+    /// class.
+    #[inline(always)]
+    pub(crate) fn returns(&self, divisor: Divisor, block: *mut u8) -> Returns {
+        Returns { bitmap: self.bitmap.get(), divisor, start: block.addr() & !(REGION_BYTES - 1) }
     }
 
     /// Takes back the block at `offset` from the start of the span.
     pub(crate) fn give_back(&self, geometry: &Geometry, offset: usize) -> Result<Next, Refused> {
-        let mut returning = self.returning(geometry);
-        returning.take(offset)?;
-        Ok(returning.finish())
+        self.clear(geometry, offset)?;
+        Ok(if self.count_down(1) { self.wish() } else { Next::Stay })
+    }
+
+    /// Notes that the block at `offset` is no longer out; an error if it was not.
+    fn clear(&self, geometry: &Geometry, offset: usize) -> Result<(), Refused> {
+        self.is_out(geometry, offset)?;
+        let (index, _) = geometry.locate(offset);
+        let word = self.word(geometry, index);
+        word.set(word.get() & !(1 << (index % WORD_BITS)));
+        Ok(())
+    }
+
+    /// Counts blocks that came back, at least one; true if the owner has to ask what the span wants now.
+    #[inline(always)]
+    pub(crate) fn count_down(&self, blocks: u32) -> bool {
+        // Relaxed: see the field.
+        let used = self.used.load(Ordering::Relaxed) as i32;
+        // SAFETY: blocks were out and counted, so what is left is not below zero, or `FULL` as a number.
+        let left = unsafe { used.unchecked_sub(blocks as i32) };
+        self.used.store(left as u32, Ordering::Relaxed);
+        left <= 0
+    }
+
+    /// What the span asks of its owner after blocks came back.
+    pub(super) fn wish(&self) -> Next {
+        match (self.used(), self.state()) {
+            (0, _) => Next::Empty,
+            (_, State::Full) => Next::Partial,
+            _ => Next::Stay,
+        }
     }
 
     /// Whether the block at `offset` is out; an error if none starts there.
     pub(crate) fn is_out(&self, geometry: &Geometry, offset: usize) -> Result<(), Refused> {
-        let (index, inside) = geometry.locate(offset);
-        // Relaxed: see the fields.
-        if inside != 0 || index >= self.fresh.load(Ordering::Relaxed) {
+        let (index, exact) = geometry.locate(offset);
+        if !exact || index >= geometry.capacity {
             return Err(Refused::Inside);
         }
-        match self.word(geometry, index) {
-            Some(word) if word.get() >> (index % WORD_BITS) & 1 == 0 => Ok(()),
-            Some(_) => Err(Refused::Double),
-            None => Err(Refused::Inside),
-        }
+        if self.word(geometry, index).get() >> (index % WORD_BITS) & 1 == 0 { Err(Refused::Double) } else { Ok(()) }
     }
 
     /// Counts the bitmap again, after a fork that may have caught the owner between two stores.
     pub(super) fn recount(&self, geometry: &Geometry) {
         let set: u32 = self.words(geometry).iter().map(|word| word.get().count_ones()).sum();
-        // Relaxed: see the fields.
-        self.free.store(set, Ordering::Relaxed);
+        let mark = if self.state() == State::Full { FULL } else { 0 };
+        // Relaxed: see the field.
+        self.used.store(set | mark, Ordering::Relaxed);
     }
 
-    #[inline]
-    fn word(&self, geometry: &Geometry, index: u32) -> Option<&Cell<u64>> {
-        self.words(geometry).get((index / WORD_BITS) as usize)
+    /// The word with the bit of block `index`, which lies in the span.
+    #[inline(always)]
+    fn word(&self, geometry: &Geometry, index: u32) -> &Cell<u64> {
+        let place = (index / WORD_BITS) as usize;
+        debug_assert!(place < geometry.bitmap_words());
+        // SAFETY: `make` gave the bitmap a bit for every block that could start in the span.
+        let word = unsafe { self.bitmap.get().add(place) };
+        // SAFETY: as above; the bitmap stays while the span is in use.
+        unsafe { &*word }
     }
 
     #[inline]
     fn words(&self, geometry: &Geometry) -> &[Cell<u64>] {
-        let words = geometry.capacity.div_ceil(WORD_BITS) as usize;
+        let words = geometry.bitmap_words();
         // SAFETY: `make` gave the bitmap that many words, aligned; they stay while the span is in use.
         unsafe { core::slice::from_raw_parts(self.bitmap.get(), words) }
     }
 }
 
-/// Blocks on their way back into one span; the header is brought up to date once, by `finish`.
-#[must_use]
-pub(crate) struct Returning<'a> {
-    span: &'a Span,
-    geometry: &'a Geometry,
-    words: &'a [Cell<u64>],
-    fresh: u32,
-    taken: u32,
+/// Blocks on their way back into a span of one region. A copy of what that takes, so that a loop keeps it in registers;
+/// `Span::count_down` has to follow.
+#[derive(Clone, Copy)]
+pub(crate) struct Returns {
+    bitmap: *const Cell<u64>,
+    divisor: Divisor,
+    start: usize,
 }
 
-impl Returning<'_> {
-    /// Takes back the block at `offset` from the start of the span.
+impl Returns {
+    /// Notes that `block` is no longer out; false if it was not, or is not of this span.
     #[inline(always)]
-    pub(crate) fn take(&mut self, offset: usize) -> Result<(), Refused> {
-        let (index, inside) = self.geometry.locate(offset);
-        if inside != 0 || index >= self.fresh {
-            return Err(Refused::Inside);
+    pub(crate) fn clear(self, block: *mut u8) -> bool {
+        let offset = block.addr().wrapping_sub(self.start);
+        if offset >= REGION_BYTES {
+            return false;
         }
-        let Some(word) = self.words.get((index / WORD_BITS) as usize) else {
-            return Err(Refused::Inside);
-        };
-        let (bits, bit) = (word.get(), 1_u64 << (index % WORD_BITS));
-        if bits & bit != 0 {
-            return Err(Refused::Double);
+        let (index, exact) = self.divisor.locate(offset);
+        // SAFETY: `make` gave the bitmap a bit for every block that could start in the span.
+        let word = unsafe { self.bitmap.add((index / WORD_BITS) as usize) };
+        // SAFETY: as above; the bitmap stays while the span is in use.
+        let word = unsafe { &*word };
+        let bits = word.get();
+        let cleared = bits & !(1 << (index % WORD_BITS));
+        if !exact || cleared == bits {
+            return false;
         }
-        word.set(bits | bit);
-        self.taken += 1;
-        Ok(())
-    }
-
-    /// Counts what was taken, and says what the span asks of its owner.
-    pub(crate) fn finish(self) -> Next {
-        let span = self.span;
-        // Relaxed: see the fields.
-        let free = span.free.load(Ordering::Relaxed) + self.taken;
-        span.free.store(free, Ordering::Relaxed);
-        if free == self.fresh {
-            Next::Empty
-        } else if self.taken > 0 && span.state.get() == State::Full as u8 {
-            Next::Partial
-        } else {
-            Next::Stay
-        }
+        word.set(cleared);
+        true
     }
 }

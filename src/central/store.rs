@@ -98,6 +98,12 @@ impl Central {
         self.with_shelf(class, |shelf| shelf.adopt(self.pages.space(), class, entry))
     }
 
+    /// Hands the span at `region` to the owner whose map entry is `entry`; false if the depot does not own it. The span is in no list
+    /// then.
+    pub(crate) fn claim_span(&self, class: Class, region: Region, entry: Entry) -> bool {
+        self.with_shelf(class, |shelf| shelf.claim(self.pages.space(), class, region, entry))
+    }
+
     /// Hands a span that is in no list to the depot, or releases it if it is empty.
     pub(crate) fn surrender_span(&self, class: Class, region: Region) {
         if self.span(region).used() == 0 {

@@ -151,6 +151,14 @@ impl Bin {
         (self.end.get().addr() - self.base.load(Ordering::Relaxed).addr()) / SLOT_BYTES
     }
 
+    /// Whether it holds less than half of what it has room for.
+    #[inline(always)]
+    pub(super) fn has_half(&self) -> bool {
+        // Relaxed: only this thread writes.
+        let (top, base) = (self.top.load(Ordering::Relaxed).addr(), self.base.load(Ordering::Relaxed).addr());
+        2 * (top - base) < self.end.get().addr() - base
+    }
+
     /// Block `index`, counted from 1 at the bottom.
     pub(super) fn block(&self, index: usize) -> *mut u8 {
         debug_assert!((1..=self.capacity()).contains(&index));
@@ -171,6 +179,13 @@ impl Bin {
         debug_assert!((1..=self.capacity()).contains(&index));
         // SAFETY: callers stay within the capacity.
         unsafe { self.slots().set(index, block) };
+    }
+
+    /// Where block `index` is or will be, counted from 1 at the bottom.
+    pub(super) fn slot(&self, index: usize) -> *mut *mut u8 {
+        debug_assert!((1..=self.capacity()).contains(&index));
+        // SAFETY: callers stay within the capacity.
+        unsafe { self.slots().0.add(index) }
     }
 
     /// Says that the first `len` slots hold blocks.

@@ -5,7 +5,7 @@ use super::inbox;
 use super::layout::{Heap, count};
 use super::outbox::Shared;
 use crate::base::class::Class;
-use crate::central::{Batch, Next, Place, Refused, Span, State};
+use crate::central::{Next, Place, Refused, Span, State, found};
 
 impl Heap {
     /// Makes room in the full `bin`: it grows, or its bottom half goes back.
@@ -19,60 +19,56 @@ impl Heap {
     /// Gives the `amount` lowest blocks of `bin` back to their spans, or to whoever owns those by now.
     pub(super) fn flush(&self, shared: Shared<'_>, class: Class, bin: &Bin, amount: usize) {
         count(&self.flushes);
-        let mut rest = bin.lowest(amount);
-        while let [block, ..] = rest {
-            let run = self.return_run(shared, class, rest);
-            if run == 0 {
-                self.take_home(shared, *block);
-            }
-            rest = rest.get(run.max(1)..).unwrap_or(&[]);
+        let blocks = bin.lowest(amount);
+        if class.geometry().regions == 1 {
+            self.return_runs(shared, class, blocks);
+        } else {
+            blocks.iter().for_each(|&block| self.take_home(shared, block));
         }
         bin.drop_lowest(amount);
     }
 
-    /// Gives the first of `blocks`, and those that follow it in the same span, back to that span if it is this heap's; how many.
-    #[inline]
-    fn return_run(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) -> usize {
-        let (space, geometry) = (shared.central.pages.space(), class.geometry());
-        let Some(&first) = blocks.first() else { return 0 };
-        let region = space.region_of(first.addr()).filter(|&region| space.entry(region) == self.entry(class));
-        let Some(region) = region else { return 0 };
-        let span = shared.central.span(shared.central.span(region).first());
-        let start = space.address(span.first());
-        let bytes = geometry.capacity as usize * geometry.size as usize;
-        let mut returning = span.returning(geometry);
-        let mut run = 0;
-        for &block in blocks {
-            let offset = block.addr().wrapping_sub(start);
-            if offset >= bytes {
-                break;
+    /// Gives blocks of a class whose spans are one region back to their spans, run by run of blocks of the same span.
+    #[inline(never)]
+    fn return_runs(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) {
+        let (finder, divisor, entry) = (shared.central.pages.space().finder(), class.geometry().divisor(), self.entry(class));
+        let mut rest = blocks.iter();
+        while let Some(&block) = rest.next() {
+            if finder.entry(block.addr()) != entry {
+                self.take_home(shared, block);
+                continue;
             }
-            if let Err(refused) = returning.take(offset) {
-                super::free::report(refused, block, class.size());
+            let span = found(finder, block);
+            let returns = span.returns(divisor, block);
+            if !returns.clear(block) {
+                self.take_home(shared, block);
+                continue;
             }
-            run += 1;
+            let mut run = 1;
+            while let Some(&next) = rest.as_slice().first()
+                && returns.clear(next)
+            {
+                run += 1;
+                rest.next();
+            }
+            if span.count_down(run) {
+                self.follow(shared, class, span);
+            }
         }
-        self.follow(shared, class, span, returning.finish());
-        if run == 0 {
-            // The rest of the last region, behind the last block.
-            super::free::report(Refused::Inside, first, class.size());
-        }
-        run.max(1)
     }
 
     /// Does what a span asks for after blocks came back.
-    fn follow(&self, shared: Shared<'_>, class: Class, span: &Span, next: Next) {
+    #[cold]
+    #[inline(never)]
+    fn follow(&self, shared: Shared<'_>, class: Class, span: &Span) {
         let (space, region) = (shared.central.pages.space(), span.first());
-        if next == Next::Stay {
-            return;
-        }
         if span.state() == State::Full {
             self.full(class).remove(space, region);
             span.set_state(State::Partial);
             self.partial(class).push(space, region);
         }
         // The last span of a class is kept for the next refill, even when it is empty.
-        if next == Next::Empty && !self.partial(class).is_single(space) {
+        if span.used() == 0 && !self.partial(class).is_single(space) {
             self.partial(class).remove(space, region);
             shared.central.release_span(class, region);
         }
@@ -80,15 +76,33 @@ impl Heap {
 
     /// Takes a block home, wherever that is.
     pub(super) fn take_home(&self, shared: Shared<'_>, block: *mut u8) {
-        match shared.central.resolve(block.addr()) {
+        match self.resolve_own(shared, block) {
             Place::Small { span, class, entry, offset } if entry.owner() == self.address() => {
                 match span.give_back(class.geometry(), offset) {
-                    Ok(next) => self.follow(shared, class, span, next),
+                    Ok(Next::Stay) => {}
+                    Ok(_) => self.follow(shared, class, span),
                     Err(refused) => super::free::report(refused, block, class.size()),
                 }
             }
             Place::Small { class, entry, .. } => self.send(shared, entry, class, block),
             _ => super::free::report(Refused::Double, block, 0),
+        }
+    }
+
+    /// What `block` is. A span that nobody owns becomes this heap's: whoever frees one of its blocks is likely to free the others, and
+    /// from then on they take the hit path.
+    pub(super) fn resolve_own<'a>(&self, shared: Shared<'a>, block: *mut u8) -> Place<'a> {
+        loop {
+            let place = shared.central.resolve(block.addr());
+            let Place::Small { span, class, entry, .. } = place else { return place };
+            if !entry.is_depot() {
+                return place;
+            }
+            let region = span.first();
+            if shared.central.claim_span(class, region, self.entry(class)) {
+                let list = if span.state() == State::Full { self.full(class) } else { self.partial(class) };
+                list.push(shared.central.pages.space(), region);
+            }
         }
     }
 
@@ -101,15 +115,19 @@ impl Heap {
             }
             let Some(batch) = inbox::pop(&self.pending) else { return };
             done += batch.len();
-            self.take_batch_home(shared, batch);
+            count(&self.received);
+            batch.iter().for_each(|block| self.welcome(shared, block));
+            self.keep_batch(shared, batch);
         }
     }
 
-    pub(super) fn take_batch_home(&self, shared: Shared<'_>, batch: &Batch) {
-        count(&self.received);
-        for block in batch.iter() {
-            self.take_home(shared, block);
+    /// Takes in a block that another thread freed: into its bin while that is less than half full, for it will be wanted soon, else
+    /// into its span.
+    #[inline]
+    fn welcome(&self, shared: Shared<'_>, block: *mut u8) {
+        match self.bin_of_block(block) {
+            Some(bin) if bin.has_half() && bin.push(block) => {}
+            _ => self.take_home(shared, block),
         }
-        shared.central.release_batch(batch);
     }
 }

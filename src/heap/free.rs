@@ -40,7 +40,7 @@ pub(crate) fn report_from(call: &'static str, refused: Refused, block: *mut u8, 
 impl Heap {
     /// Frees `block`, whatever it is.
     pub(crate) fn free(&self, shared: Shared<'_>, block: *mut u8) -> Freed {
-        match shared.central.resolve(block.addr()) {
+        match self.resolve_own(shared, block) {
             Place::Small { span, class, entry, offset } => self.free_small(shared, block, (span, class, entry, offset)),
             place => free_unowned(shared.central, &place, block),
         }
@@ -59,7 +59,7 @@ impl Heap {
             if last { Some(Refused::Double) } else { span.is_out(class.geometry(), offset).err() }
         } else {
             // Another thread changes that span, so only what never changes can be asked here; its owner asks the rest.
-            (class.geometry().locate(offset).1 != 0).then_some(Refused::Inside)
+            (!class.geometry().locate(offset).1).then_some(Refused::Inside)
         };
         if let Some(refused) = refused {
             report(refused, block, class.size());

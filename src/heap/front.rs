@@ -8,10 +8,11 @@ use core::arch::global_asm;
 use core::cell::Cell;
 
 use super::bin::{Bin, NOTHING};
+use super::layout::Heap;
 use crate::base::class::{self, Class, HIT_CLASSES, HIT_MAX};
 use crate::base::units::{REGION_BYTES, REGION_SHIFT};
-use crate::pages::Space;
 use crate::pages::map::{BIN_BYTES, BINS_BYTES};
+use crate::pages::{Entry, Space};
 
 /// See the module. Belongs to its heap's thread.
 #[repr(C)]
@@ -129,8 +130,8 @@ impl Front {
         let bin = self.bin_of_block(block)?;
         let offset = core::ptr::from_ref(bin).addr() - self.address();
         let geometry = Class::from_index(offset / BIN_BYTES)?.geometry();
-        let (_, inside) = geometry.locate(block.addr() % REGION_BYTES);
-        (geometry.regions == 1 && inside == 0 && bin.last() != block).then_some(geometry.size as usize)
+        let (_, exact) = geometry.locate(block.addr() % REGION_BYTES);
+        (geometry.regions == 1 && exact && bin.last() != block).then_some(geometry.size as usize)
     }
 
     /// As [`Front::bin_of_block`], but `None` also unless requests of `size` bytes are served by that bin.
@@ -149,16 +150,43 @@ impl Front {
     /// path's whole test: remote, large, foreign and null pointers all fail it.
     #[inline(always)]
     pub(crate) fn bin_of_block(&self, block: *mut u8) -> Option<&Bin> {
-        let index = (block.addr() >> REGION_SHIFT) & self.mask.get();
-        let word = self.map.get().wrapping_add(index);
-        // SAFETY: the map covers every masked index; the inert heap's mask leaves 0, and its map is a word of zero.
-        let entry = unsafe { word.read() };
-        let offset = entry ^ self.address();
+        let entry = self.entry_of(block);
+        let offset = entry.bits() ^ self.address();
         (offset < BINS_BYTES).then(|| {
-            let bin = core::ptr::with_exposed_provenance::<Bin>(entry);
+            let bin = core::ptr::with_exposed_provenance::<Bin>(entry.bits());
             // SAFETY: an entry of this heap is the address of one of its bins.
             unsafe { &*bin }
         })
+    }
+
+    /// The map's entry of the region of `block`; [`Entry::NONE`] also where this front's map cannot tell.
+    #[inline(always)]
+    fn entry_of(&self, block: *mut u8) -> Entry {
+        let index = (block.addr() >> REGION_SHIFT) & self.mask.get();
+        let word = self.map.get().wrapping_add(index);
+        // SAFETY: the map covers every masked index; the inert heap's mask leaves 0, and its map is a word of zero.
+        Entry::from_bits(unsafe { word.read() })
+    }
+
+    /// Sends `block` to the heap that owns it, where a batch for that heap is being collected and nothing else needs to be done.
+    #[inline(always)]
+    pub(crate) fn send_hit(&self, block: *mut u8) -> bool {
+        let entry = self.entry_of(block);
+        entry != Entry::NONE && self.heap().send_hit(entry, block)
+    }
+
+    /// As [`Front::send_hit`], for blocks of `class` alone.
+    #[inline(always)]
+    pub(crate) fn send_sized_hit(&self, block: *mut u8, class: Class) -> bool {
+        let entry = self.entry_of(block);
+        entry.class() == Some(class) && self.heap().send_hit(entry, block)
+    }
+
+    /// The heap that starts with this front, which is not the inert one.
+    #[inline(always)]
+    fn heap(&self) -> &Heap {
+        // SAFETY: every front but the inert one is the first field of a heap; heaps are never unmapped.
+        unsafe { Heap::at(self.address()) }
     }
 
     /// The bin of `class`.

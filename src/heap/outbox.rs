@@ -1,9 +1,8 @@
-#![expect(unsafe_code, reason = "finds heaps by address")]
-//! The outbox: blocks of others that this thread freed, collected into batches by where they go.
+#![expect(unsafe_code, reason = "finds heaps and batches by address")]
+//! The outbox: blocks of others that this thread freed, collected into batches by the heap they go to.
 //!
-//! A batch leaves when it is full, when its place is needed, or when the outbox is emptied: it goes to its owner's inbox, or to
-//! the transfer cache of its class where the depot owns the blocks. A refused batch is settled block by block. Must not know why
-//! a block is here.
+//! Each owner has one place, found by its address. A batch leaves for its owner's inbox when it is full, when another owner needs
+//! the place, or when the outbox is emptied. A refused batch is settled block by block. Must not know why a block is here.
 
 use core::cell::Cell;
 
@@ -11,17 +10,23 @@ use super::inbox::Pushed;
 use super::layout::{Heap, count};
 use super::registry::Registry;
 use crate::base::class::Class;
+use crate::base::units::REGION_BYTES;
 use crate::central::{Batch, Central, Place, Refused, Returned};
 use crate::pages::Entry;
+use crate::pages::map::HEAP_ALIGN;
 
 /// Owners for whom batches are collected at a time.
 const PLACES: usize = 16;
+/// Empty batches kept for the next owners.
+const SPARES_MAX: u32 = 4;
 /// Tries to bring a block home while it changes hands.
 const ROUNDS_MAX: usize = 64;
 
 /// See the module. Belongs to its heap's thread. All-zero bytes are an empty outbox.
 pub(super) struct Outbox {
     batches: [Cell<*const Batch>; PLACES],
+    spares: Cell<*const Batch>,
+    spare_count: Cell<u32>,
 }
 
 /// The central store and the registry: what remote frees need to find their way.
@@ -35,6 +40,8 @@ impl Outbox {
     /// Drops all batches without a look.
     pub(super) fn forget(&self) {
         self.batches.iter().for_each(|place| place.set(core::ptr::null()));
+        self.spares.set(core::ptr::null());
+        self.spare_count.set(0);
     }
 
     /// The batches there are, for the child of a fork.
@@ -42,23 +49,50 @@ impl Outbox {
         // SAFETY: a place holds null or a valid batch.
         self.batches.iter().filter_map(|place| unsafe { place.get().as_ref() })
     }
+
+    /// The place of `owner`.
+    #[inline(always)]
+    fn place(&self, owner: usize) -> &Cell<*const Batch> {
+        // SAFETY: the remainder is below the number of places.
+        unsafe { self.batches.get_unchecked(owner / HEAP_ALIGN % PLACES) }
+    }
+
+    /// The batch in the place of `owner`, if it is for that owner.
+    #[inline(always)]
+    fn batch_for(&self, owner: usize) -> Option<&Batch> {
+        // SAFETY: a place holds null or a valid batch of this thread's.
+        let batch = unsafe { self.place(owner).get().as_ref() }?;
+        (batch.key.get() == owner).then_some(batch)
+    }
 }
 
 impl Heap {
-    /// Sends `block` to the owner that `entry` names: in a batch, or by itself where there is no metadata for one. A block that was
+    /// Adds a block of another heap to the batch that is collected for it; false if there is no such batch, if it would be full,
+    /// or if there is anything else to look into. For the hit path: changes nothing where it fails.
+    #[inline(always)]
+    pub(super) fn send_hit(&self, entry: Entry, block: *mut u8) -> bool {
+        let Some(class) = entry.class() else { return false };
+        let Some(batch) = self.outbox.batch_for(entry.owner()) else { return false };
+        let geometry = class.geometry();
+        let starts = geometry.regions == 1 && geometry.locate(block.addr() % REGION_BYTES).1;
+        if !starts || batch.last() == block || batch.len() + 1 >= geometry.batch as usize {
+            return false;
+        }
+        batch.push(block, geometry)
+    }
+
+    /// Sends `block` to the heap that `entry` names: in a batch, or by itself where there is no metadata for one. A block that was
     /// sent just before is reported.
     pub(super) fn send(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
-        let Some(place) = self.place_for(shared, key_of(entry)) else {
+        let Some(batch) = self.collecting(shared, entry.owner()) else {
             let _ = settle_block(shared, block);
             return;
         };
-        // SAFETY: a place that `place_for` returns holds a valid batch of this thread's.
-        let batch = unsafe { &*place.get() };
         if batch.last() == block {
             return super::free::report(Refused::Double, block, class.size());
         }
-        if !batch.push(block, class.size()) {
-            place.set(core::ptr::null());
+        if !batch.push(block, class.geometry()) {
+            self.outbox.place(entry.owner()).set(core::ptr::null());
             self.deliver(shared, batch);
         }
     }
@@ -73,51 +107,55 @@ impl Heap {
         }
     }
 
-    /// The place that collects for `key`.
-    fn place_for(&self, shared: Shared<'_>, key: usize) -> Option<&Cell<*const Batch>> {
-        let places = &self.outbox.batches;
-        // SAFETY: a place holds null or a valid batch of this thread's.
-        let collects = |place: &&Cell<*const Batch>| unsafe { place.get().as_ref() }.is_some_and(|batch| batch.key.get() == key);
-        if let Some(place) = places.iter().find(collects) {
-            return Some(place);
+    /// The batch that collects for `owner`. Whoever was in its place is served first.
+    fn collecting<'a>(&'a self, shared: Shared<'a>, owner: usize) -> Option<&'a Batch> {
+        if let Some(batch) = self.outbox.batch_for(owner) {
+            return Some(batch);
         }
-        // SAFETY: as above.
-        let fill = |place: &&Cell<*const Batch>| unsafe { place.get().as_ref() }.map_or(usize::MAX, Batch::len);
-        // An empty place, else that of the fullest batch.
-        let place = places.iter().max_by_key(fill)?;
-        // SAFETY: as above.
+        let place = self.outbox.place(owner);
+        // SAFETY: a place holds null or a valid batch of this thread's.
         if let Some(batch) = unsafe { place.replace(core::ptr::null()).as_ref() } {
             self.deliver(shared, batch);
         }
-        place.set(core::ptr::from_ref(shared.central.acquire_batch(key)?));
-        Some(place)
+        let batch = self.take_spare(owner).or_else(|| shared.central.acquire_batch(owner))?;
+        place.set(core::ptr::from_ref(batch));
+        Some(batch)
+    }
+
+    fn take_spare(&self, owner: usize) -> Option<&Batch> {
+        // SAFETY: spares are null or valid batches of this thread's.
+        let batch = unsafe { self.outbox.spares.get().as_ref() }?;
+        self.outbox.spares.set(batch.next.get());
+        self.outbox.spare_count.set(self.outbox.spare_count.get() - 1);
+        batch.clear(owner);
+        Some(batch)
+    }
+
+    /// Keeps an empty batch for the next blocks of others, so that senders and receivers seldom ask the central store for one.
+    pub(super) fn keep_batch(&self, shared: Shared<'_>, batch: &Batch) {
+        if self.outbox.spare_count.get() >= SPARES_MAX {
+            return shared.central.release_batch(batch);
+        }
+        batch.next.set(self.outbox.spares.get().cast_mut());
+        self.outbox.spares.set(core::ptr::from_ref(batch));
+        self.outbox.spare_count.set(self.outbox.spare_count.get() + 1);
+    }
+
+    /// Gives up the empty batches.
+    pub(super) fn drop_spares(&self, shared: Shared<'_>) {
+        while let Some(batch) = self.take_spare(0) {
+            shared.central.release_batch(batch);
+        }
     }
 
     fn deliver(&self, shared: Shared<'_>, batch: &Batch) {
         count(&self.sent);
-        deliver(shared, batch);
-    }
-}
-
-fn key_of(entry: Entry) -> usize {
-    if entry.is_depot() { entry.bits() } else { entry.owner() }
-}
-
-/// Brings a batch to where its key says, or its blocks to wherever they belong by now.
-pub(super) fn deliver(shared: Shared<'_>, batch: &Batch) {
-    let key = Entry::from_bits(batch.key.get());
-    if key.is_depot() {
-        if key.class().is_some_and(|class| shared.central.put_batch(class, batch)) {
-            return;
-        }
-    } else {
-        // SAFETY: a key that is not the depot's is the address of a heap.
-        let owner = unsafe { Heap::at(key.owner()) };
-        if owner.inbox.push(batch) == Pushed::Delivered {
-            return;
+        // SAFETY: the key of a batch in the outbox is the address of a heap.
+        let owner = unsafe { Heap::at(batch.key.get()) };
+        if owner.inbox.push(batch) == Pushed::Closed {
+            settle(shared, batch);
         }
     }
-    settle(shared, batch);
 }
 
 /// Brings each block of a batch home by itself and keeps the batch's piece.
@@ -150,7 +188,7 @@ pub(crate) fn settle_block(shared: Shared<'_>, block: *mut u8) -> Result<(), Ref
             // Without a batch the block cannot travel. It stays out: lost to reuse, harmless to everyone.
             return Ok(());
         };
-        batch.push(block, class.size());
+        let _ = batch.push(block, class.geometry());
         if owner.inbox.push(batch) == Pushed::Delivered {
             return Ok(());
         }

@@ -1,3 +1,4 @@
+#![expect(unsafe_code, reason = "has spans fill slots")]
 //! Refill: an empty bin gets blocks. In this order: what others sent home, own partial spans, the transfer cache, the depot, a new
 //! span.
 
@@ -29,8 +30,12 @@ impl Heap {
     fn refill(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> Option<*mut u8> {
         count(&self.refills);
         self.slow_event(shared);
-        self.drain(shared, DRAINED_PER_REFILL);
         let wanted = self.room_to_fetch(shared, class, bin);
+        self.drain(shared, DRAINED_PER_REFILL);
+        let sent_home = bin.pop();
+        if !sent_home.is_null() {
+            return Some(sent_home);
+        }
         let fetched = self.fetch(shared, class, bin, wanted);
         if fetched == 0 {
             // Not even an array, or memory used up: one block without the bin, if there is one.
@@ -89,7 +94,8 @@ impl Heap {
             let span = shared.central.span(region);
             let take = (span.available(geometry) as usize).min(wanted - done);
             let start = shared.central.pages.space().address(region);
-            span.take(geometry, start, take as u32, |index, block| bin.set_block(wanted - done - index as usize, block));
+            // SAFETY: `wanted` is at most the capacity, and `take` at most what is missing: all slots are above slot 0.
+            unsafe { span.take(geometry, start, take, bin.slot(wanted - done)) };
             self.note_taken(shared, class, region);
             done += take;
         }
@@ -133,11 +139,12 @@ impl Heap {
     fn take_one(&self, shared: Shared<'_>, class: Class) -> Option<*mut u8> {
         let region = self.fullest(shared, class).or_else(|| self.obtain_span(shared, class))?;
         let span = shared.central.span(region);
-        let mut taken = None;
+        let mut taken = core::ptr::null_mut();
         let start = shared.central.pages.space().address(region);
-        span.take(class.geometry(), start, 1, |_, block| taken = Some(block));
+        // SAFETY: one block for one place.
+        unsafe { span.take(class.geometry(), start, 1, &raw mut taken) };
         self.note_taken(shared, class, region);
-        taken
+        Some(taken)
     }
 
     /// The fullest of the first few partial spans: emptying it lets the others become free as a whole.

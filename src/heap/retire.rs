@@ -9,7 +9,7 @@ use super::inbox;
 use super::layout::Heap;
 use super::outbox::{self, Shared};
 use crate::base::class::Class;
-use crate::central::{Batch, SpanList};
+use crate::central::SpanList;
 use crate::pages::Entry;
 
 impl Heap {
@@ -30,22 +30,23 @@ impl Heap {
             outbox::settle(shared, batch);
         }
         self.empty_outbox(shared);
+        self.drop_spares(shared);
     }
 
     /// Moves whole batches of a bin into the transfer cache, where the next thread finds them.
     fn cache_bin(&self, shared: Shared<'_>, class: Class) {
-        let bin = self.bin(class);
-        let size = class.size();
-        while bin.len() >= Batch::room(size) {
+        let (bin, geometry) = (self.bin(class), class.geometry());
+        let whole = geometry.batch as usize;
+        while bin.len() >= whole {
             let Some(batch) = shared.central.acquire_batch(Entry::depot(class).bits()) else { return };
-            for index in 1..=Batch::room(size) {
-                batch.push(bin.block(index), size);
+            for index in 1..=whole {
+                let _ = batch.push(bin.block(index), geometry);
             }
             if !shared.central.put_batch(class, batch) {
                 shared.central.release_batch(batch);
                 return;
             }
-            bin.drop_lowest(Batch::room(size));
+            bin.drop_lowest(whole);
         }
     }
 

@@ -81,5 +81,6 @@ impl Heap {
             self.give_up_bin(shared, class);
         }
         self.empty_outbox(shared);
+        self.drop_spares(shared);
     }
 }

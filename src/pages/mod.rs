@@ -14,5 +14,5 @@ mod tree;
 pub(crate) use map::Entry;
 pub(crate) use metadata::{METADATA_MAX, METADATA_MIN};
 pub(crate) use record::SPAN_BYTES;
-pub(crate) use space::Space;
+pub(crate) use space::{Finder, Space};
 pub(crate) use store::{PageFigures, Pages, Purged};

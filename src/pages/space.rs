@@ -155,6 +155,16 @@ impl Space {
         (index < self.usable.load(Ordering::Relaxed) as usize).then_some(Region(index as u32))
     }
 
+    /// See [`Finder`].
+    #[inline(always)]
+    pub(crate) fn finder(&self) -> Finder {
+        let first = self.data.base() >> REGION_SHIFT;
+        Finder {
+            entries: self.window.address().wrapping_sub(first * ENTRY_BYTES),
+            records: (self.records.base() + size_of::<Node>()).wrapping_sub(first * RECORD_BYTES),
+        }
+    }
+
     /// Whether `address` lies in the reservation's data area, committed or not.
     pub(crate) fn reserves(&self, address: usize) -> bool {
         address.wrapping_sub(self.data.base()) < self.data.len()
@@ -187,6 +197,30 @@ impl Space {
         debug_assert!((region.0 as usize + 1) * RECORD_BYTES <= self.records.committed());
         let start = self.records.base() + region.0 as usize * RECORD_BYTES;
         core::ptr::with_exposed_provenance(start + size_of::<Node>())
+    }
+}
+
+/// Finds entry and record of blocks that were handed out. A copy of two addresses, so that a loop keeps them in registers: where
+/// entry and record of the region at address 0 would be.
+#[derive(Clone, Copy)]
+pub(crate) struct Finder {
+    entries: usize,
+    records: usize,
+}
+
+impl Finder {
+    /// The map's entry for a block that was handed out.
+    #[inline(always)]
+    pub(crate) fn entry(&self, block: usize) -> Entry {
+        let word = self.entries.wrapping_add((block >> REGION_SHIFT) * ENTRY_BYTES);
+        // SAFETY: the region of a block that was handed out is committed, so this is the address of its word.
+        unsafe { Window::new(word).get(Region(0)) }
+    }
+
+    /// The user's part of the record of its region.
+    #[inline(always)]
+    pub(crate) fn record(&self, block: usize) -> *const u8 {
+        core::ptr::with_exposed_provenance(self.records.wrapping_add((block >> REGION_SHIFT) * RECORD_BYTES))
     }
 }
 

@@ -5,16 +5,17 @@
 //! |- size <= 1024         |- the map says: a span of this heap
 //! |  |- pop the bin       |  |- push the bin
 //! |  '- empty: slow       |  '- full, or freed just now: slow
-//! '- malloc_medium        '- anything else: slow
-//!    |- pop the bin
-//!    '- slow
+//! '- malloc_medium        '- anything else: slow, which first asks
+//!    |- pop the bin          free_remote
+//!    '- slow                 |- another heap's, and a batch for it is open: join it
+//!                            '- anything else
 //! ```
 //! There is one gate for all states: a thread without a heap, a heap that is busy and modes that see every call all stand on the
 //! inert heap, on which every hit fails. `slow` is the caller's, so that errno and exceptions stay with those who know them.
 
 #![expect(unsafe_code, reason = "the thread's word names a heap")]
 
-use crate::base::class::HIT_MAX;
+use crate::base::class::{Class, HIT_MAX};
 use crate::heap::Front;
 use crate::sys::tls;
 
@@ -64,4 +65,16 @@ pub(crate) fn free(block: *mut u8, slow: impl Fn(*mut u8)) {
         Some(bin) if bin.push(block) => {}
         _ => slow(block),
     }
+}
+
+/// Whether `block` is another heap's and joined the batch that is collected for it. To be asked first where [`free`] failed.
+#[inline(always)]
+pub(crate) fn free_remote(block: *mut u8) -> bool {
+    front().send_hit(block)
+}
+
+/// As [`free_remote`], for a caller that names the size: blocks of another class are left alone.
+#[inline(always)]
+pub(crate) fn free_remote_sized(block: *mut u8, size: usize) -> bool {
+    Class::of_size(size).is_some_and(|class| front().send_sized_hit(block, class))
 }
