@@ -33,6 +33,8 @@ pub(crate) struct Percentiles {
 /// Single calls.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Latency {
+    /// The smallest step of the clock.
+    pub(crate) resolution_ns: f64,
     pub(crate) malloc: Percentiles,
     pub(crate) free: Percentiles,
 }

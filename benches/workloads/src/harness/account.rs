@@ -65,6 +65,22 @@ impl Account {
         self.frees
     }
 
+    /// One call that made `before` bytes into `after`.
+    #[inline]
+    pub(crate) fn on_resize(&mut self, before: u32, after: u32) {
+        self.allocs += 1;
+        self.note(u64::from(after));
+        self.balance += i64::from(after) - i64::from(before);
+        self.high = self.high.max(self.balance);
+        self.publish_if_far();
+    }
+
+    /// Takes over what someone else has counted: calls, and a peak while nothing else was live.
+    pub(crate) fn on_others(&mut self, calls: u64, peak: i64) {
+        self.allocs += calls;
+        self.high = self.high.max(peak);
+    }
+
     /// Adds something to the checksum that has to be the same with every allocator.
     #[inline]
     pub(crate) fn note(&mut self, value: u64) {

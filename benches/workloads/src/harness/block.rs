@@ -7,11 +7,14 @@
 #![expect(unsafe_code, reason = "calls of malloc and free, and writes to what they return")]
 
 use super::account::Account;
+use super::clock;
 use super::fail::fail;
 use std::hint::black_box;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 const CHECK_MASK: u64 = 15;
+const PAGE: usize = 4096;
+const WORD: usize = 8;
 const STAMP: u8 = 0xa5;
 /// Bits of an address that are the same for most blocks.
 const ALIGNED_BITS: usize = 4;
@@ -61,6 +64,44 @@ impl Block {
         block
     }
 
+    /// As [`Block::alloc`], at a multiple of `alignment`, which is a power of two and at least a word.
+    #[inline]
+    pub(crate) fn alloc_aligned(account: &mut Account, alignment: u32, size: u32) -> Self {
+        let mut start = ptr::null_mut();
+        // SAFETY: `start` is written only if there is a block.
+        let refused = unsafe { libc::posix_memalign(&raw mut start, alignment as usize, size as usize) };
+        if refused != 0 {
+            fail(&format!("there was no block of {size} bytes at a multiple of {alignment}"));
+        }
+        if !start.addr().is_multiple_of(alignment as usize) {
+            fail(&format!("{start:p} is not a multiple of {alignment}"));
+        }
+        account.on_alloc(size);
+        Self::adopt(start, size)
+    }
+
+    /// Makes the block `size` bytes long, and checks that its first and (if it grows) last byte came along.
+    #[inline]
+    pub(crate) fn resize(self, account: &mut Account, size: u32) -> Self {
+        self.check();
+        let (stamp, before) = (self.stamp_value(), self.size);
+        account.on_resize(before, size);
+        // SAFETY: the block came from malloc and this is its only owner.
+        let start = unsafe { libc::realloc(self.start.as_ptr().cast(), size as usize) };
+        let Some(start) = NonNull::new(black_box(start).cast::<u8>()) else { fail(&format!("no block grew to {size} bytes")) };
+        let kept = Self { start, size: before.min(size) };
+        // SAFETY: the first byte was carried over.
+        let first = unsafe { start.as_ptr().read_volatile() };
+        // SAFETY: the last byte that both sizes have was carried over.
+        let last = unsafe { kept.last().read_volatile() };
+        if first != stamp || (size >= before && last != stamp) {
+            fail(&format!("realloc from {before} to {size} bytes lost contents"));
+        }
+        let mut block = Self { start, size };
+        block.stamp();
+        block
+    }
+
     /// Gives the block back.
     #[inline]
     pub(crate) fn free(self, account: &mut Account) {
@@ -69,6 +110,70 @@ impl Block {
         }
         // SAFETY: the block came from malloc and this is its only owner.
         unsafe { libc::free(self.start.as_ptr().cast()) };
+    }
+
+    /// Reads one byte of each word.
+    #[inline]
+    pub(crate) fn read(&self) {
+        for offset in (0..self.size).step_by(WORD) {
+            // SAFETY: the offset is within the block.
+            let byte = unsafe { self.start.as_ptr().add(offset as usize) };
+            // SAFETY: as above; what is there is not used, and the compiler cannot know what malloc returned.
+            black_box(unsafe { byte.read_volatile() });
+        }
+    }
+
+    /// Writes one byte of each page from offset `from` on.
+    #[inline]
+    pub(crate) fn touch(&mut self, from: u32) {
+        for offset in (from..self.size).step_by(PAGE) {
+            // SAFETY: the offset is within the block.
+            let byte = unsafe { self.start.as_ptr().add(offset as usize) };
+            // SAFETY: as above.
+            unsafe { byte.write_volatile(STAMP) };
+        }
+        self.stamp();
+    }
+
+    /// Writes the last byte and reads it again, `times` times.
+    #[inline]
+    pub(crate) fn hammer(&mut self, times: u64) {
+        let byte = self.last();
+        for value in 0..times {
+            // SAFETY: the last byte is within the block.
+            unsafe { byte.write_volatile(value as u8) };
+            // SAFETY: it was just written.
+            black_box(unsafe { byte.read_volatile() });
+        }
+        self.stamp();
+    }
+
+    /// Bytes asked for.
+    #[inline]
+    pub(crate) fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// As [`Block::alloc`]; also says how many ticks malloc alone took.
+    #[inline]
+    pub(crate) fn alloc_timed(account: &mut Account, size: u32) -> (Self, u64) {
+        let before = clock::before();
+        // SAFETY: malloc takes any size.
+        let start = unsafe { libc::malloc(size as usize) };
+        let ticks = clock::after() - before;
+        account.on_alloc(size);
+        (Self::adopt(start, size), ticks)
+    }
+
+    /// As [`Block::free`]; says how many ticks free alone took.
+    #[inline]
+    pub(crate) fn free_timed(self, account: &mut Account) -> u64 {
+        account.on_free(self.size);
+        self.check();
+        let before = clock::before();
+        // SAFETY: the block came from malloc and this is its only owner.
+        unsafe { libc::free(self.start.as_ptr().cast()) };
+        clock::after() - before
     }
 
     /// Writes the first `limit` bytes.

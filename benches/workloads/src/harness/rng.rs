@@ -37,6 +37,13 @@ impl Rng {
         least + self.below(most - least + 1)
     }
 
+    /// A size from `1 << low` to below `1 << high`; each doubling is as likely as the others.
+    #[inline]
+    pub(crate) fn size(&mut self, low: u32, high: u32) -> u32 {
+        let base = 1 << (low + self.below(high - low));
+        base + self.below(base)
+    }
+
     /// A place in a table of `len`.
     #[inline]
     pub(crate) fn index(&mut self, len: usize) -> usize {
