@@ -6,7 +6,7 @@ use super::direct::{self, DirectBlock};
 use super::span::{Span, header};
 use super::store::Central;
 use crate::base::units::{LARGE_MAX, MIB, Region, regions_for, round_up};
-use crate::pages::Entry;
+use crate::pages::{Entry, HUGE_BYTES};
 use crate::sys::atomic::Ordering;
 
 /// A recycled run of more than this is given back to the kernel rather than filled with zeroes: pages that the program never
@@ -52,6 +52,7 @@ impl Central {
             direct::unmap(block);
             return None;
         }
+        self.pages.space().huge().advise_mapping(block.address, block.bytes);
         Some(Fresh { address: block.address, bytes: block.bytes, dirty: false, direct: true })
     }
 
@@ -125,8 +126,15 @@ impl Central {
         if !fresh.dirty {
             return;
         }
-        if bytes <= ZERO_BY_HAND_MAX || !self.purge_block(fresh.address, fresh.bytes) {
-            self.fill_zero(fresh.address, bytes);
+        // A huge page that is half another's is not to be split; what of it is this block's is filled.
+        let unit = if self.pages.space().huge().is_on() { HUGE_BYTES } else { self.pages.space().page_bytes() };
+        let start = fresh.address.next_multiple_of(unit);
+        let end = (fresh.address + fresh.bytes) & !(unit - 1);
+        if bytes <= ZERO_BY_HAND_MAX || start >= end || !self.purge_block(start, end - start) {
+            return self.fill_zero(fresh.address, bytes);
         }
+        let wanted = fresh.address + bytes;
+        self.fill_zero(fresh.address, start.min(wanted) - fresh.address);
+        self.fill_zero(end, wanted.saturating_sub(end));
     }
 }

@@ -1,7 +1,10 @@
-//! Layer 2: options. One table holds name, kind, default and help; parsing allocates nothing. Must not know who reads an option.
+//! Layer 2: options. One table holds name, kind, default and help, a second one the profiles; parsing allocates nothing. Must not know
+//! who reads an option.
 
 mod option;
 mod parse;
+mod profile;
 
+pub(crate) use option::{Complaint, HugePages, OnError, Options, any, read};
 pub use option::{OPTIONS, OptionInfo};
-pub(crate) use option::{OnError, Options, any, read};
+pub use profile::{PROFILES, Profile};

@@ -1,8 +1,10 @@
 //! The table of options and the values they take. `docs/options.md` is made from it.
 //!
-//! Unknown names that begin with `SPANDREL_` and malformed values are handed to the caller's `complain`, and the default stays.
+//! Unknown names that begin with `SPANDREL_`, malformed values and values that the profile rules out are handed to the caller's
+//! `complain`, and the default stays.
 
 use super::parse;
+use super::profile::{self, Profile};
 
 /// A row of the table, for documentation.
 pub struct OptionInfo {
@@ -27,11 +29,32 @@ pub(crate) enum OnError {
     Ignore,
 }
 
+/// How the kernel is asked for huge pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum HugePages {
+    /// Not at all.
+    Off,
+    /// By advice, once the heap is large.
+    Madvise,
+    /// By advice, from the start.
+    Thp,
+}
+
+/// What is wrong with an entry of the environment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Complaint {
+    /// Its value is not of this form, or there is no such option.
+    Form(&'static str),
+    /// The profile has no huge pages.
+    HugePages,
+}
+
 const PREFIX: &[u8] = b"SPANDREL_";
 const FLAG: &str = "0 or 1";
 const SIZE: &str = "bytes, with K, M, G or T";
 const RANGE: &str = "LO-HI in bytes";
 const POLICY: &str = "abort, report or ignore";
+const HUGE_PAGES: &str = "off, madvise or thp";
 const DELAY: &str = "milliseconds, or `never`";
 
 fn on_error(value: &[u8]) -> Option<OnError> {
@@ -39,6 +62,15 @@ fn on_error(value: &[u8]) -> Option<OnError> {
         b"abort" => Some(OnError::Abort),
         b"report" => Some(OnError::Report),
         b"ignore" => Some(OnError::Ignore),
+        _ => None,
+    }
+}
+
+fn huge_pages(value: &[u8]) -> Option<HugePages> {
+    match value {
+        b"off" => Some(HugePages::Off),
+        b"madvise" => Some(HugePages::Madvise),
+        b"thp" => Some(HugePages::Thp),
         _ => None,
     }
 }
@@ -71,8 +103,8 @@ macro_rules! options {
         }
 
         impl Options {
-            /// The defaults.
-            pub(crate) const DEFAULT: Self = Self { $($field: $default,)+ };
+            /// The defaults, before any profile.
+            const DEFAULT: Self = Self { $($field: $default,)+ };
 
             /// Sets the option of that name; the form it should have had, if the value or the name is wrong.
             fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), &'static str> {
@@ -91,6 +123,8 @@ macro_rules! options {
 }
 
 options! {
+    profile: &'static Profile = profile::default(), "SPANDREL_PROFILE", profile::NAMES, "hosted-small", profile::named,
+        "A set of defaults for the other options: see below. What the environment sets itself wins.";
     force_libc: bool = false, "SPANDREL_FORCE_LIBC", FLAG, "0", parse::flag,
         "Sends every call to libc's own allocator.";
     diag: bool = false, "SPANDREL_DIAG", FLAG, "0", parse::flag,
@@ -107,6 +141,10 @@ options! {
         "Most bytes of free blocks that one bin of one thread may hold (but at least 3 blocks).";
     stats: bool = false, "SPANDREL_STATS", FLAG, "0", parse::flag,
         "Prints `malloc_stats` on fd 2 at exit.";
+    huge_pages: HugePages = HugePages::Off, "SPANDREL_HUGEPAGES", HUGE_PAGES, "off", huge_pages,
+        "In profile `hosted-server` alone: huge pages by `madvise` once the heap is large, or (`thp`) from the start.";
+    huge_from: usize = 24 << 20, "SPANDREL_HUGEPAGES_FROM", SIZE, "24M", parse::size,
+        "With `SPANDREL_HUGEPAGES=madvise`: how large the heap is before the kernel is asked for huge pages.";
 }
 
 /// Whether there is any option among `environment`.
@@ -114,15 +152,38 @@ pub(crate) fn any<'a>(mut environment: impl Iterator<Item = &'a [u8]>) -> bool {
     environment.any(|entry| entry.starts_with(PREFIX))
 }
 
-/// Reads the options among `environment`. Calls `complain` with the variable and the form its value should have.
-pub(crate) fn read<'a>(environment: impl Iterator<Item = &'a [u8]>, mut complain: impl FnMut(&[u8], &'static str)) -> Options {
-    let mut options = Options::DEFAULT;
-    for entry in environment.filter(|entry| entry.starts_with(PREFIX)) {
+/// Reads the options among `environment`, which come on top of what the profile sets. Calls `complain` with the entry and what is
+/// wrong with it.
+pub(crate) fn read<'a>(
+    environment: impl Iterator<Item = &'a [u8]> + Clone,
+    mut complain: impl FnMut(&[u8], Complaint),
+) -> Options {
+    let entries = environment.filter(|entry| entry.starts_with(PREFIX)).map(|entry| {
         let equals = entry.iter().position(|&byte| byte == b'=').unwrap_or(entry.len());
         let (name, rest) = entry.split_at_checked(equals).unwrap_or((entry, &[]));
-        if let Err(form) = options.set(name, rest.get(1..).unwrap_or(&[])) {
-            complain(entry, form);
+        (entry, name, rest.get(1..).unwrap_or(&[]))
+    });
+    let named = entries.clone().filter(|(_, name, _)| *name == b"SPANDREL_PROFILE");
+    let profile = named.filter_map(|(_, _, value)| profile::named(value)).last().unwrap_or(profile::default());
+    let mut options = of_profile(profile);
+    for (entry, name, value) in entries {
+        if let Err(form) = options.set(name, value) {
+            complain(entry, Complaint::Form(form));
         }
+        if !profile.hooks && options.huge_pages != HugePages::Off {
+            options.huge_pages = HugePages::Off;
+            complain(entry, Complaint::HugePages);
+        }
+    }
+    options
+}
+
+/// The options as `profile` sets them.
+fn of_profile(profile: &'static Profile) -> Options {
+    let mut options = Options { profile, ..Options::DEFAULT };
+    for (name, value) in profile.settings {
+        // The table's settings are good, as a test shows.
+        let _ = options.set(name.as_bytes(), value.as_bytes());
     }
     options
 }
@@ -130,11 +191,12 @@ pub(crate) fn read<'a>(environment: impl Iterator<Item = &'a [u8]>, mut complain
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::PROFILES;
 
     fn read_all(environment: &[&str]) -> (Options, Vec<String>) {
         let mut complaints = Vec::new();
-        let options = read(environment.iter().map(|entry| entry.as_bytes()), |entry, form| {
-            complaints.push(format!("{} {form}", String::from_utf8_lossy(entry)));
+        let options = read(environment.iter().map(|entry| entry.as_bytes()), |entry, complaint| {
+            complaints.push(format!("{} {complaint:?}", String::from_utf8_lossy(entry)));
         });
         (options, complaints)
     }
@@ -143,7 +205,7 @@ mod tests {
     fn written_defaults_are_the_defaults() {
         for option in OPTIONS {
             let (options, complaints) = read_all(&[&format!("{}={}", option.name, option.default)]);
-            assert_eq!(options, Options::DEFAULT, "{}", option.name);
+            assert_eq!(options, read_all(&[]).0, "{}", option.name);
             assert!(complaints.is_empty(), "{complaints:?}");
         }
     }
@@ -152,8 +214,8 @@ mod tests {
     fn bad_values_keep_the_default_and_are_named() {
         for option in OPTIONS {
             let (options, complaints) = read_all(&[&format!("{}=%", option.name), "HOME=/", "SPANDRELX=1"]);
-            assert_eq!(options, Options::DEFAULT);
-            assert_eq!(complaints, [format!("{}=% {}", option.name, option.kind)]);
+            assert_eq!(options, read_all(&[]).0);
+            assert_eq!(complaints, [format!("{}=% Form({:?})", option.name, option.kind)]);
         }
     }
 
@@ -169,5 +231,41 @@ mod tests {
         assert_eq!(options.purge_delay, None);
         assert_eq!(options.on_error, OnError::Report);
         assert_eq!(options.diag_range, (1, 2048));
+    }
+
+    #[test]
+    fn settings_of_profiles_are_good_and_differ_from_the_defaults() {
+        for profile in &PROFILES {
+            for (name, value) in profile.settings {
+                let mut options = Options::DEFAULT;
+                assert_eq!(options.set(name.as_bytes(), value.as_bytes()), Ok(()), "{name} of {}", profile.name);
+                assert_ne!(options, Options::DEFAULT, "{name} of {}", profile.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_profile_sets_defaults_and_the_environment_wins_wherever_it_stands() {
+        let (server, _) = read_all(&["SPANDREL_PROFILE=hosted-server"]);
+        assert_eq!((server.profile.name, server.bin_bytes, server.purge_delay), ("hosted-server", 512 << 10, Some(5000)));
+        for order in [
+            ["SPANDREL_PROFILE=hosted-server", "SPANDREL_PURGE_DELAY=7"],
+            ["SPANDREL_PURGE_DELAY=7", "SPANDREL_PROFILE=hosted-server"],
+        ] {
+            let (options, complaints) = read_all(&order);
+            assert_eq!(options, Options { purge_delay: Some(7), ..server });
+            assert!(complaints.is_empty());
+        }
+    }
+
+    #[test]
+    fn huge_pages_are_for_one_profile() {
+        let (options, complaints) = read_all(&["SPANDREL_HUGEPAGES=thp", "SPANDREL_PROFILE=hosted-server"]);
+        assert_eq!((options.huge_pages, complaints.len()), (HugePages::Thp, 0));
+        for profile in PROFILES.iter().filter(|profile| !profile.hooks) {
+            let (options, complaints) = read_all(&["SPANDREL_HUGEPAGES=thp", &format!("SPANDREL_PROFILE={}", profile.name)]);
+            assert_eq!(options.huge_pages, HugePages::Off);
+            assert_eq!(complaints, ["SPANDREL_HUGEPAGES=thp HugePages"]);
+        }
     }
 }

@@ -47,6 +47,9 @@ codes! {
     BadOption "ALLOCATOR_BAD_OPTION":
         "An environment variable that begins with `SPANDREL_` has a value that is not of its form, or is unknown."
         => "The option keeps its default.";
+    HugePagePolicy "ALLOCATOR_HUGEPAGE_POLICY":
+        "Huge pages were asked for in a profile that has none, or the kernel gives none."
+        => "Ordinary pages are used.";
     Exhaustion "ALLOCATOR_EXHAUSTION":
         "Address space or memory of Spandrel's own ran out; said once."
         => "Small and large requests go to libc's allocator while Spandrel has none; if that fails too, the call fails with ENOMEM.";

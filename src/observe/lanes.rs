@@ -13,7 +13,8 @@ fn start() -> Line {
 }
 
 /// Hands the lines of the report to `print`.
-pub(crate) fn report(tally: &Tally, print: &mut dyn FnMut(&[u8])) {
+pub(crate) fn report(profile: &str, tally: &Tally, print: &mut dyn FnMut(&[u8])) {
+    print(start().text("profile=").text(profile).finish());
     for lane in LANES {
         let (calls, bytes) = tally.served(lane).map_or((0, 0), |count| (count.calls(), count.bytes()));
         print(start().text("lane=").text(lane.name()).text(" calls=").number(calls).text(" bytes=").number(bytes).finish());

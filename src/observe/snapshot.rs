@@ -10,6 +10,8 @@ use crate::pages::PageFigures;
 /// All in bytes, but for counts.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Snapshot {
+    /// The name of the profile in force.
+    pub(crate) profile: &'static str,
     /// Page runs and metadata.
     pub(crate) pages: PageFigures,
     /// Spans, large and direct blocks.
@@ -30,8 +32,9 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// Takes one.
-    pub(crate) fn take(shared: Shared<'_>) -> Self {
+    pub(crate) fn take(shared: Shared<'_>, profile: &'static str) -> Self {
         let mut snapshot = Self {
+            profile,
             pages: shared.central.pages.figures(),
             central: shared.central.figures(),
             heaps: shared.registry.live() as usize,

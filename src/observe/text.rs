@@ -25,6 +25,7 @@ pub(crate) fn report(snapshot: &Snapshot, print: &mut dyn FnMut(&[u8])) {
         ("refills", snapshot.refills),
         ("flushes", snapshot.flushes),
     ];
+    print(Line::new().text("spandrel: stats: profile ").text(snapshot.profile).finish());
     for (name, value) in rows {
         print(Line::new().text("spandrel: stats: ").text(name).text(" ").number(value).finish());
     }

@@ -19,6 +19,8 @@ pub(crate) struct Area {
     base: usize,
     len: usize,
     page: usize,
+    /// What is committed beyond need ends at a multiple of this.
+    granule: usize,
     /// Written by whoever holds the lock of the area's owner; read by anyone for statistics.
     committed: AtomicUsize,
 }
@@ -26,7 +28,12 @@ pub(crate) struct Area {
 impl Area {
     /// An area of `len` bytes at `base`, both multiples of `page`, in a reservation of ours.
     pub(crate) const fn new(base: usize, len: usize, page: usize) -> Self {
-        Self { base, len, page, committed: AtomicUsize::new(0) }
+        Self { base, len, page, granule: page, committed: AtomicUsize::new(0) }
+    }
+
+    /// The area with commits that end at multiples of `granule`, itself a multiple of a page.
+    pub(crate) fn in_granules(self, granule: usize) -> Self {
+        Self { granule, ..self }
     }
 
     /// Where it starts.
@@ -57,7 +64,7 @@ impl Area {
             return false;
         };
         let ahead = (committed / STEP_SHARE).clamp(STEP_MIN, STEP_MAX);
-        let generous = round_up(end.max(committed + ahead), self.page).unwrap_or(end).min(self.len);
+        let generous = round_up(end.max(committed + ahead), self.granule).unwrap_or(end).min(self.len);
         for target in [generous, end] {
             // SAFETY: the range lies in this area, which is part of a reservation of ours.
             if unsafe { memory::commit(self.base + committed, target - committed) }.is_ok() {

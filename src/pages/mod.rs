@@ -3,6 +3,7 @@
 //! Knows regions and runs; must not know what a run is used for.
 
 mod area;
+mod huge;
 pub(crate) mod map;
 mod metadata;
 mod record;
@@ -11,6 +12,7 @@ mod space;
 mod store;
 mod tree;
 
+pub(crate) use huge::{HUGE_BYTES, Huge};
 pub(crate) use map::Entry;
 pub(crate) use metadata::{METADATA_MAX, METADATA_MIN};
 pub(crate) use record::SPAN_BYTES;

@@ -6,6 +6,7 @@
 //! - Nothing is ever unmapped or split: the number of mappings is a small constant.
 
 use super::area::Area;
+use super::huge::{HUGE_BYTES, Huge};
 use super::map::{ENTRY_BYTES, Entry, WHOLE_ENTRIES, Window};
 use super::record::{Node, RECORD_BYTES};
 use super::tree::Nodes;
@@ -18,7 +19,7 @@ const RESERVE_MIN: usize = 4 * MIB;
 /// With a limit on address space, this share of it is reserved; the rest is the program's, and libc's when ours runs out.
 const LIMITED_SHARE: usize = 2;
 /// A reservation starts at a multiple of this, so that huge pages fit it.
-const ALIGN: usize = 2 * MIB;
+const ALIGN: usize = HUGE_BYTES;
 /// Of a reservation, one part in this many holds metadata.
 const METADATA_SHARE: usize = 16;
 /// Beyond this many bytes a region number no longer fits its type.
@@ -34,6 +35,7 @@ pub(crate) struct Space {
     hit_map: usize,
     hit_mask: usize,
     page: usize,
+    huge: Huge,
     /// Regions below it are committed with entry and record. Written under the lock of the runs; read by anyone: whoever has a
     /// block's address got it after its region was committed.
     usable: AtomicU32,
@@ -94,8 +96,20 @@ impl Space {
             hit_map,
             hit_mask,
             page,
+            huge: Huge::off(),
             usable: AtomicU32::new(0),
         }
+    }
+
+    /// The space with huge pages as `huge` says. Comes before any commit.
+    pub(crate) fn with_huge(self, huge: Huge) -> Self {
+        let data = if huge.is_on() { self.data.in_granules(HUGE_BYTES) } else { self.data };
+        Self { huge, data, ..self }
+    }
+
+    /// What is known of huge pages.
+    pub(crate) fn huge(&self) -> &Huge {
+        &self.huge
     }
 
     /// Where the hit path finds the map, and the mask it puts on an address's region. `None` where every free must be checked.
@@ -130,6 +144,7 @@ impl Space {
         let done = self.records.ensure(count * RECORD_BYTES)
             && self.window_words.ensure(word_end)
             && self.data.ensure(count * REGION_BYTES);
+        self.huge.follow(&self.data);
         // Relaxed: see the field.
         if done && end.0 > self.usable.load(Ordering::Relaxed) {
             self.usable.store(end.0, Ordering::Relaxed);

@@ -55,8 +55,10 @@ pub(crate) struct PageFigures {
 pub(crate) enum Purged {
     /// There was nothing to give.
     Nothing,
-    /// A run went.
+    /// A run went, or the part of it that could.
     Some,
+    /// A run had its turn, but all of it lies in huge pages that hold something.
+    Kept,
 }
 
 impl Pages {
@@ -113,7 +115,7 @@ impl Pages {
         let run = Run { region, count, dirty: true };
         // Relaxed: see `open`.
         match self.delay.load(Ordering::Relaxed) {
-            0 => self.purge_run(run),
+            0 => drop(self.purge_run(run)),
             delay => {
                 let now = call::milliseconds() as u32;
                 self.put(run, now);
@@ -142,10 +144,7 @@ impl Pages {
     pub(crate) fn purge_oldest(&self) -> Purged {
         let oldest = self.runs.lock().expire(self.space(), call::milliseconds() as u32, 0);
         match oldest {
-            Some(run) => {
-                self.purge_run(run);
-                Purged::Some
-            }
+            Some(run) => self.purge_run(run),
             None => Purged::Nothing,
         }
     }
@@ -210,23 +209,36 @@ impl Pages {
             // The guard goes before the purge: no system call under the lock.
             let expired = self.runs.lock().expire(self.space(), now, delay);
             let Some(run) = expired else { return };
-            self.purge_run(run);
+            let _ = self.purge_run(run);
         }
     }
 
-    /// Purges a run that is in nobody's hands but the caller's, then makes it free again.
-    fn purge_run(&self, run: Run) {
+    /// Purges a run that is in nobody's hands but the caller's, as far as huge pages allow, then makes it free again. What stays
+    /// waits another delay.
+    fn purge_run(&self, run: Run) -> Purged {
         let space = self.space();
-        let bytes = run.count as usize * REGION_BYTES;
+        let now = call::milliseconds() as u32;
+        let Some(part) = space.huge().purgeable(run) else {
+            self.put(run, now);
+            return Purged::Kept;
+        };
+        let bytes = part.count as usize * REGION_BYTES;
         // SAFETY: the run was taken out, so nobody needs its contents.
-        let purged = unsafe { memory::purge(space.address(run.region), bytes) };
+        let purged = unsafe { memory::purge(space.address(part.region), bytes) };
         let dirty = purged.is_err();
         if !dirty {
             // Relaxed: counters.
             self.purges.fetch_add(1, Ordering::Relaxed);
             self.purged_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
-        self.put(Run { dirty, ..run }, call::milliseconds() as u32);
+        let (part_end, end) = (part.region.plus(part.count), run.region.plus(run.count));
+        self.put(Run { dirty, ..part }, now);
+        for (start, end) in [(run.region, part.region), (part_end, end)] {
+            if start < end {
+                self.put(Run { region: start, count: end.0 - start.0, dirty: true }, now);
+            }
+        }
+        Purged::Some
     }
 
     fn put(&self, run: Run, now: u32) {

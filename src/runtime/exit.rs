@@ -26,7 +26,7 @@ extern "C" fn at_exit() {
     let options = PROCESS.options();
     let mut print = |bytes: &[u8]| PROCESS.reports.write(bytes);
     if options.diag {
-        observe::lanes::report(&PROCESS.tally, &mut print);
+        observe::lanes::report(options.profile.name, &PROCESS.tally, &mut print);
     }
     if options.stats && PROCESS.is_ready() {
         observe::text::report(&super::snapshot(), &mut print);

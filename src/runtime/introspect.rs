@@ -60,10 +60,14 @@ pub(crate) fn trim(keep: usize) -> bool {
 fn purge(keep: usize) -> bool {
     let mut gone = false;
     for _ in 0..TRIM_RUNS {
-        if retained_bytes() <= keep || PROCESS.central.pages.purge_oldest() == Purged::Nothing {
+        if retained_bytes() <= keep {
             break;
         }
-        gone = true;
+        match PROCESS.central.pages.purge_oldest() {
+            Purged::Nothing => break,
+            Purged::Some => gone = true,
+            Purged::Kept => {}
+        }
     }
     gone
 }
@@ -86,5 +90,5 @@ pub(crate) fn snapshot() -> Snapshot {
     }
     // While the locks are taken this thread's heap is left alone.
     let _standing = thread::standing();
-    Snapshot::take(PROCESS.shared())
+    Snapshot::take(PROCESS.shared(), PROCESS.options().profile.name)
 }

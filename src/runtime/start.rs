@@ -6,10 +6,11 @@
 
 use super::process::{PROCESS, Process};
 use super::{exit, fork, thread};
-use crate::config::{self, OnError, Options};
+use crate::config::{self, Complaint, HugePages, OnError, Options};
 use crate::diag::{self, Code, Policy};
-use crate::pages::Space;
+use crate::pages::{Huge, Space};
 use crate::sys::atomic::{Ordering, spin};
+use crate::sys::memory;
 use crate::sys::startup::Startup;
 
 /// States of the word for the key of thread exit; from `KEY_FIRST` on it is the key plus that.
@@ -25,7 +26,7 @@ pub(super) fn start(process: &Process) -> bool {
     let startup = Startup::find();
     let options = match startup {
         Some(startup) if !startup.is_secure() => read_options(startup),
-        _ => Options::DEFAULT,
+        _ => config::read(core::iter::empty(), |_, _| {}),
     };
     diag::set_policy(match options.on_error {
         OnError::Abort => Policy::Abort,
@@ -46,9 +47,24 @@ pub(super) fn start(process: &Process) -> bool {
         diag::exhausted("no address space to start with; libc serves everything");
         return false;
     };
+    let space = space.with_huge(huge(&options));
     // SAFETY: as for the options.
     unsafe { process.central.pages.open(space, options.purge_delay) };
     true
+}
+
+/// The huge pages that were asked for, unless the kernel has none.
+fn huge(options: &Options) -> Huge {
+    let from = match options.huge_pages {
+        HugePages::Off => return Huge::off(),
+        HugePages::Madvise => options.huge_from,
+        HugePages::Thp => 0,
+    };
+    if memory::has_huge_pages() {
+        return Huge::from(from);
+    }
+    diag::line(Code::HugePagePolicy, &[b"the kernel's setting is never; ordinary pages are used"]);
+    Huge::off()
 }
 
 /// Whether the environment has any option of ours.
@@ -57,8 +73,13 @@ pub(super) fn has_options() -> bool {
 }
 
 fn read_options(startup: Startup) -> Options {
-    config::read(startup.environment(), |entry, form| {
-        diag::line(Code::BadOption, &[entry, b": takes ", form.as_bytes(), b"; the default stays"]);
+    config::read(startup.environment(), |entry, complaint| match complaint {
+        Complaint::Form(form) => {
+            diag::line(Code::BadOption, &[entry, b": takes ", form.as_bytes(), b"; the default stays"]);
+        }
+        Complaint::HugePages => {
+            diag::line(Code::HugePagePolicy, &[entry, b": needs SPANDREL_PROFILE=hosted-server; ordinary pages are used"]);
+        }
     })
 }
 

@@ -4,6 +4,7 @@
 //! Must not know what the memory is for.
 
 use super::call::{Errno, raw};
+use super::file;
 
 /// What may be done with a reservation before any of it is committed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +57,27 @@ pub(crate) unsafe fn purge(address: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: the caller vouches that the contents are not needed.
     unsafe { raw(libc::SYS_madvise, [address, len, libc::MADV_DONTNEED as usize, 0, 0, 0]) }.map(drop)
 }
+
+/// Asks for huge pages when the range is touched next. They are the kernel's to give.
+///
+/// # Safety
+/// - `[address, address + len)` is page-aligned and ours.
+pub(crate) unsafe fn advise_huge(address: usize, len: usize) -> Result<(), Errno> {
+    // SAFETY: advice changes no contents.
+    unsafe { raw(libc::SYS_madvise, [address, len, libc::MADV_HUGEPAGE as usize, 0, 0, 0]) }.map(drop)
+}
+
+/// Whether [`advise_huge`] has any effect: the kernel's setting is not `never`, and the process is not exempt.
+pub(crate) fn has_huge_pages() -> bool {
+    let mut text = [0; 64];
+    let setting = file::read(c"/sys/kernel/mm/transparent_hugepage/enabled", &mut text);
+    let allowed = setting.is_some_and(|text| !text.windows(NEVER.len()).any(|part| part == NEVER));
+    // SAFETY: asks a question; the other arguments must be zero.
+    let exempt = unsafe { raw(libc::SYS_prctl, [libc::PR_GET_THP_DISABLE as usize, 0, 0, 0, 0, 0]) };
+    allowed && exempt == Ok(0)
+}
+
+const NEVER: &[u8] = b"[never]";
 
 /// Ends a mapping.
 ///

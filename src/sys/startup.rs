@@ -68,7 +68,7 @@ impl Startup {
     }
 
     /// The environment's strings, `NAME=value` each.
-    pub(crate) fn environment(self) -> impl Iterator<Item = &'static [u8]> {
+    pub(crate) fn environment(self) -> impl Iterator<Item = &'static [u8]> + Clone {
         let mut next = self.environment;
         core::iter::from_fn(move || {
             // SAFETY: `next` has not passed the null entry.

@@ -32,6 +32,8 @@ pub struct Range {
 /// A whole report.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// The profile in force.
+    pub profile: String,
     lanes: BTreeMap<String, Served>,
     reasons: BTreeMap<String, u64>,
     frees: BTreeMap<String, u64>,
@@ -101,11 +103,15 @@ fn complete<T>(table: &BTreeMap<String, T>, wanted: &[&str]) -> Result<(), Strin
 /// Reads exactly one report from the standard error of a process.
 pub fn parse(stderr: &str) -> Result<Report, String> {
     let (mut lanes, mut reasons, mut frees) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    let mut proof = None;
+    let (mut proof, mut profile) = (None, None);
     for line in stderr.lines().filter_map(|line| line.strip_prefix("spandrel: diag: ")) {
         if let Some(rest) = line.strip_prefix("free ") {
             let values = pairs(rest, &["lane", "calls"])?;
             insert(&mut frees, values[0], number(values[1])?)?;
+        } else if line.starts_with("profile=") {
+            if profile.replace(pairs(line, &["profile"])?[0].to_owned()).is_some() {
+                return Err("two profile lines".to_owned());
+            }
         } else if line.starts_with("lane=") {
             let values = pairs(line, &["lane", "calls", "bytes"])?;
             insert(&mut lanes, values[0], Served { calls: number(values[1])?, bytes: number(values[2])? })?;
@@ -126,7 +132,8 @@ pub fn parse(stderr: &str) -> Result<Report, String> {
     if range.proved != (range.calls > 0 && range.libc == 0) {
         return Err(format!("verdict does not follow from the numbers: {range:?}"));
     }
-    Ok(Report { lanes, reasons, frees, range })
+    let profile = profile.ok_or("no profile line")?;
+    Ok(Report { profile, lanes, reasons, frees, range })
 }
 
 #[cfg(test)]
@@ -134,7 +141,7 @@ mod tests {
     use super::parse;
 
     fn sample() -> String {
-        let mut text = String::from("noise\n");
+        let mut text = String::from("noise\nspandrel: diag: profile=hosted-small\n");
         for lane in super::LANES {
             text.push_str(&format!("spandrel: diag: lane={lane} calls=3 bytes=70\n"));
             text.push_str(&format!("spandrel: diag: free lane={lane} calls=2\n"));
@@ -160,5 +167,6 @@ mod tests {
         assert!(parse(&sample().replace("proved=yes", "proved=no")).is_err());
         assert!(parse(&sample().replace("reason=exiting calls=1\n", "reason=other calls=1\n")).is_err());
         assert!(parse(&(sample() + "spandrel: diag: hello\n")).is_err());
+        assert!(parse(&(sample() + "spandrel: diag: profile=other\n")).is_err());
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::repo;
 use anyhow::{Context, Result};
-use spandrel::config::{OPTIONS, OptionInfo};
+use spandrel::config::{OPTIONS, OptionInfo, PROFILES, Profile};
 use spandrel::diag::{CODES, CodeInfo};
 use std::fmt::Write;
 use std::fs;
@@ -20,7 +20,7 @@ const MAN_END: &str = ".\\\" options end\n";
 /// # Errors
 /// When a page is stale or cannot be written.
 pub fn run(root: &Path, check: bool) -> Result<()> {
-    repo::write_or_check(&root.join("docs/options.md"), &options(OPTIONS), check, REMEDY)?;
+    repo::write_or_check(&root.join("docs/options.md"), &(options(OPTIONS) + &profiles(&PROFILES)), check, REMEDY)?;
     repo::write_or_check(&root.join("docs/diagnostics.md"), &diagnostics(CODES), check, REMEDY)?;
     let page = root.join(MAN_PAGE);
     let text = fs::read_to_string(&page).with_context(|| format!("cannot read {MAN_PAGE}"))?;
@@ -68,6 +68,21 @@ fn options(options: &[OptionInfo]) -> String {
     text
 }
 
+fn profiles(profiles: &[Profile]) -> String {
+    let mut text = String::from(
+        "\n## Profiles\n\n\
+         `SPANDREL_PROFILE` names a set of defaults; what the environment sets itself comes on top. A process that names none runs in the\n\
+         first. To build a library with another default: `SPANDREL_DEFAULT_PROFILE=NAME cargo build --release`.\n\n\
+         | Profile | Promise | Sets |\n|---|---|---|\n",
+    );
+    for profile in profiles {
+        let set: Vec<String> = profile.settings.iter().map(|(name, value)| format!("`{name}={value}`")).collect();
+        let set = if set.is_empty() { "nothing".to_owned() } else { set.join(", ") };
+        let _ = writeln!(text, "| `{}` | {} | {} |", profile.name, cell(profile.promise), cell(&set));
+    }
+    text
+}
+
 fn diagnostics(codes: &[CodeInfo]) -> String {
     let mut text = String::from(
         "# Diagnostics\n\n\
@@ -102,6 +117,14 @@ mod tests {
         let expected = ".TP\n.B SPANDREL_X\nx is done.\nAccepted: 0\\-1. Default: 0.\n";
         assert_eq!(man_page(&page, &[option]).unwrap(), format!("before\n{MAN_BEGIN}{expected}{MAN_END}after\n"));
         assert!(man_page("no marks", &[]).is_err());
+    }
+
+    #[test]
+    fn profiles_become_rows() {
+        let bare = Profile { name: "a", promise: "is bare.", hooks: false, settings: &[] };
+        let full = Profile { name: "b", promise: "sets.", hooks: true, settings: &[("SPANDREL_X", "1"), ("SPANDREL_Y", "2")] };
+        let page = profiles(&[bare, full]);
+        assert!(page.ends_with("| `a` | is bare. | nothing |\n| `b` | sets. | `SPANDREL_X=1`, `SPANDREL_Y=2` |\n"), "{page}");
     }
 
     #[test]

@@ -1,0 +1,90 @@
+//! The table of profiles: for each a name, what it promises, and the options it sets.
+//!
+//! A profile is nothing but settings of other options, written as an operator would write them; what the environment sets itself
+//! comes after and wins. Must not know what an option does.
+
+/// A row of the table.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Profile {
+    /// Its name, the value of `SPANDREL_PROFILE`.
+    pub name: &'static str,
+    /// What it promises.
+    pub promise: &'static str,
+    /// Whether huge pages may be switched on in it.
+    pub hooks: bool,
+    /// The options it sets: variable and value.
+    pub settings: &'static [(&'static str, &'static str)],
+}
+
+/// All profiles; the first is the default.
+pub static PROFILES: [Profile; 3] = [
+    Profile {
+        name: "hosted-small",
+        promise: "Small bins and outboxes, quick purge, no huge pages: programs among others on a machine.",
+        hooks: false,
+        settings: &[],
+    },
+    Profile {
+        name: "hosted-server",
+        promise: "Larger bins, slower purge; the only profile in which huge pages may be switched on.",
+        hooks: true,
+        settings: &[("SPANDREL_BIN_BYTES", "512K"), ("SPANDREL_PURGE_DELAY", "5000")],
+    },
+    Profile {
+        name: "compiler-internal",
+        promise: "For processes that end soon: nothing is purged, nothing is torn down at exit, bins are larger.",
+        hooks: false,
+        settings: &[("SPANDREL_BIN_BYTES", "512K"), ("SPANDREL_PURGE_DELAY", "never")],
+    },
+];
+
+/// The form of a profile's name, for complaints and documentation.
+pub(super) const NAMES: &str = "hosted-small, hosted-server or compiler-internal";
+
+/// The profile of that name.
+pub(super) fn named(name: &[u8]) -> Option<&'static Profile> {
+    PROFILES.iter().find(|profile| profile.name.as_bytes() == name)
+}
+
+/// The profile of a process that names none: that of `SPANDREL_DEFAULT_PROFILE` when the library was built, else the first.
+pub(super) const fn default() -> &'static Profile {
+    let wanted = match option_env!("SPANDREL_DEFAULT_PROFILE") {
+        Some(name) => name.as_bytes(),
+        None => return &PROFILES[0],
+    };
+    let mut index = 0;
+    while index < PROFILES.len() && !is_same(PROFILES[index].name.as_bytes(), wanted) {
+        index += 1;
+    }
+    assert!(index < PROFILES.len(), "SPANDREL_DEFAULT_PROFILE names no profile; see docs/options.md");
+    &PROFILES[index]
+}
+
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < one.len() {
+        if one[at] != other[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_profile_is_found_by_its_name_and_named_in_the_form() {
+        for profile in &PROFILES {
+            assert_eq!(named(profile.name.as_bytes()), Some(profile));
+            assert!(NAMES.contains(profile.name));
+        }
+        assert_eq!(named(b"hosted"), None);
+        assert!(!is_same(b"hosted", b"hostex") && !is_same(b"a", b"ab") && is_same(b"ab", b"ab"));
+    }
+}

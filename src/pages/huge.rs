@@ -1,0 +1,106 @@
+#![expect(unsafe_code, reason = "advises the kernel")]
+//! Huge pages: from where on the data area asks for them, and what of a free run may be purged without splitting one.
+//!
+//! # Invariants
+//! - The part that asks is `[from, advised)`, both multiples of a huge page but for the end of the area; it only grows, so it is one
+//!   mapping more.
+//! - A purge never leaves a huge page half there: the kernel would fill it up again, unasked, with memory that nobody uses.
+
+use super::area::Area;
+use super::runs::Run;
+use crate::base::units::{MIB, REGION_BYTES, Region};
+use crate::sys::atomic::{AtomicUsize, Ordering};
+use crate::sys::memory;
+
+/// Bytes of a huge page.
+pub(crate) const HUGE_BYTES: usize = 2 * MIB;
+const HUGE_REGIONS: u32 = (HUGE_BYTES / REGION_BYTES) as u32;
+
+/// See the module.
+pub(crate) struct Huge {
+    /// Where huge pages begin, in bytes from the start of the data area; `None` for nowhere.
+    from: Option<usize>,
+    /// Where the part that was advised ends. Written under the lock of the runs; read by nobody else.
+    advised: AtomicUsize,
+}
+
+impl Huge {
+    /// No huge pages.
+    pub(crate) const fn off() -> Self {
+        Self { from: None, advised: AtomicUsize::new(0) }
+    }
+
+    /// Huge pages for whatever lies `bytes` or more behind the start of the data area.
+    pub(crate) const fn from(bytes: usize) -> Self {
+        let from = bytes & !(HUGE_BYTES - 1);
+        Self { from: Some(from), advised: AtomicUsize::new(from) }
+    }
+
+    /// Whether there are any.
+    pub(crate) const fn is_on(&self) -> bool {
+        self.from.is_some()
+    }
+
+    /// Advises what of `data` was committed since the last time. The caller holds the lock of the runs. Commits grow with the heap,
+    /// and so do these steps.
+    pub(super) fn follow(&self, data: &Area) {
+        // Relaxed: see the field.
+        let (start, end) = (self.advised.load(Ordering::Relaxed), data.committed());
+        if !self.is_on() || end <= start {
+            return;
+        }
+        // SAFETY: the range is committed.
+        let advised = unsafe { memory::advise_huge(data.base() + start, end - start) };
+        if advised.is_ok() {
+            // Relaxed: see the field.
+            self.advised.store(end, Ordering::Relaxed);
+        }
+    }
+
+    /// Asks for huge pages in a mapping that is not part of the data area.
+    pub(crate) fn advise_mapping(&self, address: usize, bytes: usize) {
+        if self.is_on() {
+            // SAFETY: callers pass a mapping of ours. Refused, it has ordinary pages.
+            let _ = unsafe { memory::advise_huge(address, bytes) };
+        }
+    }
+
+    /// The part of `run` whose purge splits no huge page; `None` if there is none.
+    pub(super) fn purgeable(&self, run: Run) -> Option<Run> {
+        let Some(from) = self.from.map(|from| (from / REGION_BYTES) as u32) else { return Some(run) };
+        let (mut start, mut end) = (run.region.0, run.region.0 + run.count);
+        if start > from {
+            start = start.next_multiple_of(HUGE_REGIONS);
+        }
+        if end > from {
+            end -= end % HUGE_REGIONS;
+        }
+        (start < end).then(|| Run { region: Region(start), count: end - start, ..run })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn purgeable(huge: &Huge, start: u32, count: u32) -> Option<(u32, u32)> {
+        huge.purgeable(Run { region: Region(start), count, dirty: true }).map(|run| (run.region.0, run.count))
+    }
+
+    #[test]
+    fn without_huge_pages_everything_can_be_purged() {
+        assert_eq!(purgeable(&Huge::off(), 33, 5), Some((33, 5)));
+    }
+
+    #[test]
+    fn with_them_whole_ones_are_and_what_lies_below() {
+        let huge = Huge::from(4 * MIB + 1);
+        assert_eq!(purgeable(&huge, 1, 5), Some((1, 5)), "below");
+        assert_eq!(purgeable(&huge, 60, 10), Some((60, 4)), "across the start");
+        assert_eq!(purgeable(&huge, 60, 40), Some((60, 36)), "across the start and a whole one");
+        assert_eq!(purgeable(&huge, 64, 32), Some((64, 32)), "a whole one");
+        assert_eq!(purgeable(&huge, 65, 94), Some((96, 32)), "one whole within");
+        assert_eq!(purgeable(&huge, 65, 62), None, "parts of two");
+        assert_eq!(purgeable(&huge, 70, 3), None, "part of one");
+    }
+}

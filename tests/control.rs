@@ -1,0 +1,188 @@
+//! Memory control: profiles, huge pages, limits. What was asked for is seen from outside, and what was refused is said in one line.
+
+use std::fs;
+use std::process::ExitCode;
+
+use harness::diag;
+use harness::programs::{Program, number};
+use harness::run::Outcome;
+use harness::suite::{case, case_if, main as run_cases};
+
+const THP: &str = "/sys/kernel/mm/transparent_hugepage";
+const PROFILES: [&str; 3] = ["hosted-small", "hosted-server", "compiler-internal"];
+const HOOKED: &str = "hosted-server";
+
+/// Ends well, with one line of `code` that names `what`.
+fn one_line(outcome: &Outcome, code: &str, what: &str) -> Result<(), String> {
+    let lines = outcome.diagnostics();
+    match lines.as_slice() {
+        [line] if line.code == code && line.text.contains(what) => {}
+        _ => return Err(format!("expected one {code} about {what}\n{outcome}")),
+    }
+    if outcome.end == harness::expect::End::Exit(0) { Ok(()) } else { Err(format!("did not end well\n{outcome}")) }
+}
+
+fn program<'a>(file: &'a str, arguments: &'a [&'a str], environment: &'a [(&'a str, &'a str)]) -> Program<'a> {
+    Program { file, arguments, environment, timeout: 60 }
+}
+
+/// The profile that the report of a process names.
+fn profile_in_force(environment: &[(&str, &str)]) -> Result<(Outcome, String), String> {
+    let environment = [environment, &[("SPANDREL_DIAG", "1")]].concat();
+    let outcome = program("workload.c", &["1", "2"], &environment).run()?;
+    let profile = diag::parse(&outcome.stderr)?.profile;
+    Ok((outcome, profile))
+}
+
+fn every_profile_is_reported() -> Result<(), String> {
+    for name in PROFILES {
+        let (outcome, profile) = profile_in_force(&[("SPANDREL_PROFILE", name)])?;
+        outcome.clean()?;
+        if profile != name {
+            return Err(format!("{name} runs as {profile}"));
+        }
+    }
+    Ok(())
+}
+
+fn an_unknown_profile_is_said_once() -> Result<(), String> {
+    let (outcome, profile) = profile_in_force(&[("SPANDREL_PROFILE", "hosted-huge")])?;
+    if profile != "hosted-small" {
+        return Err(format!("fell back to {profile}"));
+    }
+    one_line(&outcome, "ALLOCATOR_BAD_OPTION", "SPANDREL_PROFILE=hosted-huge")
+}
+
+fn thp_setting() -> String {
+    fs::read_to_string(format!("{THP}/enabled")).unwrap_or_default()
+}
+
+/// Why the kernel gives no huge pages by advice here.
+fn thp_obstacle() -> Option<String> {
+    let setting = thp_setting();
+    let on = setting.contains("[madvise]") || setting.contains("[always]");
+    (!on).then(|| format!("{THP}/enabled is `{}`", setting.trim()))
+}
+
+/// Why it cannot be seen here that nothing asks for huge pages.
+fn always_obstacle() -> Option<String> {
+    thp_setting().contains("[always]").then(|| format!("{THP}/enabled is always: every program has huge pages"))
+}
+
+fn huge(policy: &str, profile: &str, mebibytes: &str) -> Result<Outcome, String> {
+    let environment = [("SPANDREL_PROFILE", profile), ("SPANDREL_HUGEPAGES", policy)];
+    program("huge.c", &[mebibytes, "none", "500"], &environment).run()
+}
+
+fn huge_kib(outcome: &Outcome) -> Result<i64, String> {
+    outcome.clean()?;
+    number(outcome, "full_huge")
+}
+
+fn large_heaps_get_huge_pages() -> Result<(), String> {
+    let outcome = huge("madvise", HOOKED, "160")?;
+    // All but the first 24 MiB, but for a margin.
+    let wanted = (160 - 24) * 1024 * 9 / 10;
+    if huge_kib(&outcome)? >= wanted { Ok(()) } else { Err(format!("less than {wanted} KiB of huge pages\n{outcome}")) }
+}
+
+fn small_heaps_get_none_by_madvise_and_some_by_thp() -> Result<(), String> {
+    let small = huge("madvise", HOOKED, "12")?;
+    if huge_kib(&small)? != 0 {
+        return Err(format!("a small heap has huge pages\n{small}"));
+    }
+    let early = huge("thp", HOOKED, "12")?;
+    if huge_kib(&early)? >= 8 * 1024 { Ok(()) } else { Err(format!("no huge pages from the start\n{early}")) }
+}
+
+fn nothing_asks_unless_told() -> Result<(), String> {
+    let outcome = huge("off", HOOKED, "160")?;
+    if huge_kib(&outcome)? == 0 { Ok(()) } else { Err(format!("huge pages unasked\n{outcome}")) }
+}
+
+fn other_profiles_refuse() -> Result<(), String> {
+    for profile in PROFILES.into_iter().filter(|&profile| profile != HOOKED) {
+        for policy in ["madvise", "thp"] {
+            let outcome = huge(policy, profile, "60")?;
+            one_line(&outcome, "ALLOCATOR_HUGEPAGE_POLICY", &format!("SPANDREL_HUGEPAGES={policy}"))?;
+            if number(&outcome, "full_huge")? != 0 {
+                return Err(format!("refused, and yet there are huge pages\n{outcome}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A setting of the kernel's, put back when this goes.
+struct Setting {
+    path: String,
+    before: String,
+}
+
+impl Setting {
+    fn set(path: &str, value: &str) -> Result<Self, String> {
+        let before = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+        fs::write(path, value).map_err(|error| format!("{path}: {error}"))?;
+        Ok(Self { path: path.to_owned(), before })
+    }
+}
+
+impl Drop for Setting {
+    fn drop(&mut self) {
+        if let Err(error) = fs::write(&self.path, self.before.trim()) {
+            eprintln!("{} could not be put back to {}: {error}", self.path, self.before.trim());
+        }
+    }
+}
+
+/// Makes the kernel's collector of huge pages hurry; dropped, it is as before.
+fn hurried_collector() -> Result<[Setting; 2], String> {
+    Ok([
+        Setting::set(&format!("{THP}/khugepaged/scan_sleep_millisecs"), "50")?,
+        Setting::set(&format!("{THP}/khugepaged/pages_to_scan"), "100000")?,
+    ])
+}
+
+/// Why the collector cannot be hurried.
+fn collector_obstacle() -> Option<String> {
+    thp_obstacle().or_else(|| hurried_collector().err())
+}
+
+/// What was given back stays given back, however eager the kernel is to fill up huge pages.
+fn purged_pages_stay_away() -> Result<(), String> {
+    let _hurried = hurried_collector()?;
+    let environment = [("SPANDREL_PROFILE", HOOKED), ("SPANDREL_HUGEPAGES", "madvise")];
+    for freed in ["all", "most"] {
+        for size in ["500", "100000"] {
+            let outcome = program("huge.c", &["200", freed, size], &environment).run_clean()?;
+            let [trimmed, late] = [number(&outcome, "trimmed_rss")?, number(&outcome, "late_rss")?];
+            if late > trimmed + 4 * 1024 {
+                return Err(format!("the kernel filled up {} KiB that were given back\n{outcome}", late - trimmed));
+            }
+            if freed == "all" && trimmed > 40 * 1024 {
+                return Err(format!("{trimmed} KiB stay of an empty heap\n{outcome}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let thp = thp_obstacle();
+    run_cases(
+        vec![
+            case("every_profile_is_reported", every_profile_is_reported),
+            case("an_unknown_profile_is_said_once", an_unknown_profile_is_said_once),
+            case_if(thp.clone(), "large_heaps_get_huge_pages", large_heaps_get_huge_pages),
+            case_if(
+                thp.clone(),
+                "small_heaps_get_none_by_madvise_and_some_by_thp",
+                small_heaps_get_none_by_madvise_and_some_by_thp,
+            ),
+            case_if(always_obstacle(), "nothing_asks_unless_told", nothing_asks_unless_told),
+            case_if(always_obstacle(), "other_profiles_refuse", other_profiles_refuse),
+            case_if(collector_obstacle(), "purged_pages_stay_away", purged_pages_stay_away),
+        ],
+        true,
+    )
+}
