@@ -3,7 +3,7 @@
 //! Knows: what scripts/peers leaves behind, the probe's answers, Spandrel's server options. Must not know: workloads.
 //! Invariants: an allocator whose proof fails is absent, with the reason; it is never timed under its name.
 
-use crate::results::Allocator;
+use crate::results::{Allocator, Role};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -73,7 +73,7 @@ pub fn columns(choice: &Choice<'_>) -> Result<Vec<Column>> {
     for extra in choice.also {
         let (name, path) = extra.split_once('=').with_context(|| format!("{extra}: --also takes NAME=PATH"))?;
         let path = Path::new(path).canonicalize().with_context(|| format!("{path} is not there"))?;
-        columns.push(proven(blank(name, &format!("file {}", path.display())), Some(path), "", &probe));
+        columns.push(proven(blank(name, Role::Own, &format!("file {}", path.display())), Some(path), "", &probe));
     }
     columns.extend(PEERS.iter().filter(|name| wanted(name)).map(|name| peer(name, choice.peers_dir, &probe)));
     if wanted(GLIBC) {
@@ -82,9 +82,10 @@ pub fn columns(choice: &Choice<'_>) -> Result<Vec<Column>> {
     Ok(columns)
 }
 
-fn blank(name: &str, origin: &str) -> Allocator {
+fn blank(name: &str, role: Role, origin: &str) -> Allocator {
     Allocator {
         name: name.to_owned(),
+        role,
         origin: origin.to_owned(),
         version: String::new(),
         sha256: String::new(),
@@ -94,13 +95,13 @@ fn blank(name: &str, origin: &str) -> Allocator {
 }
 
 fn spandrel(name: &str, library: &Path, options: &[(&str, &str)], probe: &Path) -> Column {
-    let mut allocator = blank(name, "this repository");
+    let mut allocator = blank(name, Role::Own, "this repository");
     allocator.environment = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     proven(allocator, Some(library.to_path_buf()), "has spandrel_is_active", probe)
 }
 
 fn glibc(probe: &Path) -> Column {
-    let mut column = Column { allocator: blank(GLIBC, "the C library of the system"), preload: None };
+    let mut column = Column { allocator: blank(GLIBC, Role::System, "the C library of the system"), preload: None };
     match ask(probe, &column) {
         Ok(answers) if answers.get("served_by_libc").is_some_and(|answer| answer == "yes") => {}
         Ok(_) => column.allocator.absent = Some("something else serves malloc without a preload".to_owned()),
@@ -115,7 +116,7 @@ fn peer(name: &str, dir: &Path, probe: &Path) -> Column {
     let info = fs::read_to_string(dir.join(format!("{name}.info"))).unwrap_or_default();
     let info = keys(&info);
     let line = |key: &str| info.get(key).cloned().unwrap_or_default();
-    let mut allocator = blank(name, &line("origin"));
+    let mut allocator = blank(name, Role::Peer, &line("origin"));
     allocator.environment =
         line("environment").split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
     if !library.is_file() {
@@ -201,7 +202,7 @@ mod tests {
     fn a_library_that_does_not_serve_malloc_is_absent() {
         let dir = tempfile::tempdir().unwrap();
         let probe = fake_probe(dir.path(), "echo malloc=/other.so; echo served_by_libc=no");
-        let column = proven(blank("x", ""), Some(PathBuf::from("/x.so")), "", &probe);
+        let column = proven(blank("x", Role::Peer, ""), Some(PathBuf::from("/x.so")), "", &probe);
         assert!(column.allocator.absent.unwrap().contains("/other.so"));
     }
 
@@ -209,7 +210,7 @@ mod tests {
     fn a_library_that_refuses_its_options_is_absent() {
         let dir = tempfile::tempdir().unwrap();
         let probe = fake_probe(dir.path(), "echo 'spandrel: ALLOCATOR_BAD_OPTION: x' >&2");
-        let column = proven(blank("x", ""), None, "", &probe);
+        let column = proven(blank("x", Role::Peer, ""), None, "", &probe);
         assert!(column.allocator.absent.unwrap().contains("ALLOCATOR_BAD_OPTION"));
     }
 
@@ -218,9 +219,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let calls = "for call in malloc free realloc aligned_alloc; do echo $call=/x.so; done";
         let probe = fake_probe(dir.path(), &format!("{calls}; echo served_by_libc=no; echo own_version=mi_version 30302"));
-        let column = proven(blank("x", ""), Some(PathBuf::from("/x.so")), "mi_version 3", &probe);
+        let column = proven(blank("x", Role::Peer, ""), Some(PathBuf::from("/x.so")), "mi_version 3", &probe);
         assert_eq!((column.allocator.absent, column.allocator.version.as_str()), (None, "mi_version 30302"));
-        let column = proven(blank("x", ""), Some(PathBuf::from("/x.so")), "mi_version 2", &probe);
+        let column = proven(blank("x", Role::Peer, ""), Some(PathBuf::from("/x.so")), "mi_version 2", &probe);
         assert!(column.allocator.absent.is_some());
     }
 }

@@ -4,10 +4,11 @@
 
 use crate::allocators::{self, Choice, Column};
 use crate::bench::{self, Repetition};
+use crate::causes::Causes;
 use crate::results::{Made, Results, SCHEMA};
 use crate::table::{self, Measure};
 use crate::work::{self, Bench, Work};
-use crate::{machine, programs};
+use crate::{machine, programs, report};
 use anyhow::{Context, Result, bail};
 use spandrel_tools::repo;
 use spandrel_tools::run::Launcher;
@@ -22,6 +23,7 @@ const FULL: (usize, usize, f64) = (5, 3, 1.0);
 const QUICK: (usize, usize, f64) = (3, 1, 0.2);
 const QUICK_PEERS: &[&str] = &["mimalloc3", "jemalloc", "snmalloc", "tcmalloc", "rpmalloc", "glibc"];
 const QUICK_PROGRAMS: &[&str] = &["python3", "lua", "sqlite3"];
+const PICTURES: &str = "pictures";
 const DEFAULT_SEED: u64 = 20_260_000;
 
 /// What to run.
@@ -122,6 +124,37 @@ pub fn run(request: &Run) -> Result<()> {
     results.write(&path)?;
     println!("{}\n{}", table::text(&results, Measure::Cpu), table::text(&results, Measure::Peak));
     println!("results: {}", path.display());
+    write_report(&results, &root, &out)
+}
+
+/// What to make a report of.
+#[derive(Debug, clap::Args)]
+pub struct Report {
+    /// results.json of a run
+    results: PathBuf,
+    /// Where the report goes (default: beside the results)
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// Writes the report of results that are there already.
+///
+/// # Errors
+/// When they cannot be read or the report cannot be written.
+pub fn report(request: &Report) -> Result<()> {
+    let results = Results::read(&request.results)?;
+    let beside = request.results.parent().unwrap_or(Path::new("."));
+    let out = request.out.as_deref().unwrap_or(beside);
+    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    write_report(&results, &repo::root()?, out)
+}
+
+fn write_report(results: &Results, root: &Path, out: &Path) -> Result<()> {
+    let causes = Causes::read(&root.join("benches/causes.toml"))?;
+    let path = out.join("report.md");
+    let text = report::render(results, &causes, &[], PICTURES);
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("report:  {}", path.display());
     Ok(())
 }
 

@@ -5,11 +5,16 @@
 
 pub mod allocators;
 pub mod bench;
+pub mod causes;
 pub mod command;
 pub mod figures;
+pub mod latency;
+pub mod losses;
 pub mod machine;
 pub mod order;
 pub mod programs;
+pub mod report;
 pub mod results;
 pub mod table;
+pub mod targets;
 pub mod work;

@@ -18,6 +18,8 @@ struct Arguments {
 enum Command {
     /// Run workloads and programs under all allocators and write the results
     Run(command::Run),
+    /// Write the report and the pictures of results that are there already
+    Report(command::Report),
     /// Print the names of all workloads and programs
     List,
 }
@@ -25,6 +27,7 @@ enum Command {
 fn run() -> Result<()> {
     match Arguments::parse().command {
         Command::Run(request) => command::run(&request),
+        Command::Report(request) => command::report(&request),
         Command::List => command::list(),
     }
 }

@@ -78,6 +78,8 @@ pub struct Machine {
 pub struct Allocator {
     /// Short name, as in `--peers`.
     pub name: String,
+    /// On which side it stands.
+    pub role: Role,
     /// Where it comes from.
     pub origin: String,
     /// What it says of itself when it is loaded.
@@ -88,6 +90,18 @@ pub struct Allocator {
     pub environment: Vec<(String, String)>,
     /// Why it did not run; none if it did.
     pub absent: Option<String>,
+}
+
+/// On which side an allocator stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Spandrel in one of its forms, or a library named on the command line.
+    Own,
+    /// Another allocator.
+    Peer,
+    /// What the system has without a preload. A peer, but no measure of frugality: it trades time for memory.
+    System,
 }
 
 /// One piece of work.
@@ -103,6 +117,14 @@ pub struct Workload {
     pub threads: usize,
     /// What it is for.
     pub kind: Kind,
+}
+
+impl Workload {
+    /// True for one written here, false for a real program.
+    #[must_use]
+    pub fn synthetic(&self) -> bool {
+        self.kind != Kind::Program
+    }
 }
 
 /// What a workload is for.
@@ -236,6 +258,17 @@ impl Results {
     /// Allocators that ran, in order.
     pub fn present(&self) -> impl Iterator<Item = &Allocator> {
         self.allocators.iter().filter(|allocator| allocator.absent.is_none())
+    }
+
+    /// Names of the peers that ran, the system's own allocator among them.
+    pub fn peers(&self) -> impl Iterator<Item = &str> {
+        self.present().filter(|allocator| allocator.role != Role::Own).map(|allocator| allocator.name.as_str())
+    }
+
+    /// True if this allocator is the system's own.
+    #[must_use]
+    pub fn is_system(&self, name: &str) -> bool {
+        self.allocators.iter().any(|allocator| allocator.name == name && allocator.role == Role::System)
     }
 
     /// Counted runs of one pair that went well.

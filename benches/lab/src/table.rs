@@ -4,7 +4,7 @@
 
 use crate::allocators::BASE;
 use crate::figures::{Figure, geometric_mean};
-use crate::results::{Results, Run};
+use crate::results::{Kind, Results, Run, Workload};
 use std::fmt::Write;
 
 const NAME_WIDTH: usize = 20;
@@ -32,6 +32,16 @@ impl Measure {
             Self::Wall => run.wall,
             Self::Peak => run.peak_kib,
             Self::Faults => run.minor_faults + run.major_faults,
+        }
+    }
+
+    /// True for a workload that says something about this. Some take a set time, or do work beside the allocator's, so that
+    /// their times say nothing; one that times single calls keeps records of its own, so that its peak does not either.
+    #[must_use]
+    pub fn counts(self, workload: &Workload) -> bool {
+        match self {
+            Self::Peak => workload.kind != Kind::Latency,
+            Self::Cpu | Self::Wall | Self::Faults => matches!(workload.kind, Kind::Time | Kind::Program),
         }
     }
 }
@@ -64,11 +74,17 @@ pub fn ratio(results: &Results, workload: &str, allocator: &str, base: &str, mea
     (base > 0.0).then_some(own / base)
 }
 
-/// The geometric mean of the ratios over all workloads that both completed.
+/// The geometric mean of the ratios over the workloads of a kind that both completed.
 #[must_use]
-pub fn mean_ratio(results: &Results, allocator: &str, base: &str, measure: Measure) -> Option<f64> {
-    let ratios: Vec<f64> =
-        results.workloads.iter().filter_map(|workload| ratio(results, &workload.name, allocator, base, measure)).collect();
+pub fn mean_ratio(
+    results: &Results,
+    allocator: &str,
+    base: &str,
+    measure: Measure,
+    among: impl Fn(&Workload) -> bool,
+) -> Option<f64> {
+    let among = results.workloads.iter().filter(|workload| among(workload));
+    let ratios: Vec<f64> = among.filter_map(|workload| ratio(results, &workload.name, allocator, base, measure)).collect();
     geometric_mean(&ratios)
 }
 
@@ -105,7 +121,8 @@ pub fn text(results: &Results, measure: Measure) -> String {
     }
     let _ = write!(text, "{:NAME_WIDTH$}", "geometric mean");
     for name in &names {
-        let mean = mean_ratio(results, name, base, measure).map_or_else(|| "-".to_owned(), |mean| format!("{mean:.3}"));
+        let mean = mean_ratio(results, name, base, measure, |workload| measure.counts(workload))
+            .map_or_else(|| "-".to_owned(), |mean| format!("{mean:.3}"));
         let _ = write!(text, "{mean:>CELL_WIDTH$}");
     }
     text.push('\n');

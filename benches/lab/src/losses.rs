@@ -1,0 +1,154 @@
+//! Wins and losses: Spandrel against the best peer of each workload, in time and in peak memory.
+//!
+//! Knows: what counts as noise, as fast, as a loss. Must not know: how it is told.
+//! Invariants: every workload that Spandrel and a peer completed gets a verdict; one that Spandrel failed is a loss.
+
+use crate::allocators::SPANDREL;
+use crate::figures::{Figure, geometric_mean};
+use crate::results::{Results, Workload};
+use crate::table::{Measure, base, failure, figure};
+
+/// A peer is fast on a workload when it takes at most this many times the time of the fastest.
+pub const FAST: f64 = 1.25;
+/// Peak memory may be this many times that of the most frugal fast peer.
+pub const FRUGAL: f64 = 1.10;
+/// No two times are told apart below this difference.
+const NOISE_FLOOR: f64 = 0.01;
+/// The same where too few runs were made to see the spread.
+const NOISE_FLOOR_OF_FEW: f64 = 0.05;
+const FEW: usize = 3;
+
+/// One comparison of Spandrel with a peer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// On which workload.
+    pub workload: String,
+    /// In what.
+    pub measure: Measure,
+    /// With whom.
+    pub peer: String,
+    /// Spandrel's median.
+    pub own: f64,
+    /// The peer's.
+    pub theirs: f64,
+    /// What the ratio of the two may be off by without meaning anything.
+    pub noise: f64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a comparison ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Ahead beyond the noise.
+    Win,
+    /// Too close to say, or within what is allowed.
+    Draw,
+    /// Behind beyond the noise, or beyond what is allowed.
+    Loss,
+}
+
+impl Verdict {
+    /// Spandrel's median over the peer's.
+    #[must_use]
+    pub fn ratio(&self) -> f64 {
+        self.own / self.theirs
+    }
+}
+
+/// The peer with the smallest median among those that `allow` lets in.
+fn least<'a>(results: &'a Results, workload: &str, measure: Measure, allow: impl Fn(&str) -> bool) -> Option<(&'a str, Figure)> {
+    results
+        .peers()
+        .filter(|peer| allow(peer))
+        .filter_map(|peer| Some((peer, figure(results, workload, peer, measure)?)))
+        .min_by(|left, right| left.1.median.total_cmp(&right.1.median))
+}
+
+/// The fastest peer of a workload.
+#[must_use]
+pub fn fastest<'a>(results: &'a Results, workload: &str) -> Option<(&'a str, Figure)> {
+    least(results, workload, Measure::Cpu, |_| true)
+}
+
+/// The peer that needs the least memory among the fast ones, the system's own aside.
+#[must_use]
+pub fn most_frugal<'a>(results: &'a Results, workload: &str) -> Option<(&'a str, Figure)> {
+    let (_, best) = least(results, workload, Measure::Cpu, |peer| !results.is_system(peer))?;
+    least(results, workload, Measure::Peak, |peer| {
+        !results.is_system(peer)
+            && figure(results, workload, peer, Measure::Cpu).is_some_and(|time| time.median <= FAST * best.median)
+    })
+}
+
+/// What the ratio of two figures may be off by without meaning anything: their spreads together, and never nothing.
+#[must_use]
+pub fn noise(left: &Figure, right: &Figure) -> f64 {
+    let floor = if left.count.min(right.count) < FEW { NOISE_FLOOR_OF_FEW } else { NOISE_FLOOR };
+    left.spread.hypot(right.spread).max(floor)
+}
+
+/// All comparisons of time, in the order of the workloads.
+#[must_use]
+pub fn in_time(results: &Results) -> Vec<Verdict> {
+    let verdict = |workload: &Workload| {
+        let own = figure(results, &workload.name, SPANDREL, Measure::Cpu)?;
+        let (peer, theirs) = fastest(results, &workload.name)?;
+        let noise = noise(&own, &theirs);
+        let ratio = own.median / theirs.median;
+        let outcome = match ratio {
+            _ if ratio > 1.0 + noise => Outcome::Loss,
+            _ if ratio < 1.0 - noise => Outcome::Win,
+            _ => Outcome::Draw,
+        };
+        Some(told(workload, Measure::Cpu, peer, &own, &theirs, noise, outcome))
+    };
+    results.workloads.iter().filter(|workload| Measure::Cpu.counts(workload)).filter_map(verdict).collect()
+}
+
+/// All comparisons of peak memory, in the order of the workloads.
+#[must_use]
+pub fn in_memory(results: &Results) -> Vec<Verdict> {
+    let verdict = |workload: &Workload| {
+        let own = figure(results, &workload.name, SPANDREL, Measure::Peak)?;
+        let (peer, theirs) = most_frugal(results, &workload.name)?;
+        let ratio = own.median / theirs.median;
+        let outcome = match ratio {
+            _ if ratio > FRUGAL => Outcome::Loss,
+            _ if ratio < 1.0 => Outcome::Win,
+            _ => Outcome::Draw,
+        };
+        Some(told(workload, Measure::Peak, peer, &own, &theirs, noise(&own, &theirs), outcome))
+    };
+    results.workloads.iter().filter(|workload| Measure::Peak.counts(workload)).filter_map(verdict).collect()
+}
+
+fn told(
+    workload: &Workload,
+    measure: Measure,
+    peer: &str,
+    own: &Figure,
+    theirs: &Figure,
+    noise: f64,
+    outcome: Outcome,
+) -> Verdict {
+    let (own, theirs) = (own.median, theirs.median);
+    Verdict { workload: workload.name.clone(), measure, peer: peer.to_owned(), own, theirs, noise, outcome }
+}
+
+/// Workloads that Spandrel failed, with the reason.
+pub fn failed(results: &Results) -> impl Iterator<Item = (&str, &str)> {
+    results.workloads.iter().filter_map(|workload| Some((workload.name.as_str(), failure(results, &workload.name, SPANDREL)?)))
+}
+
+/// The geometric mean over all workloads of the best peer of each against the base.
+#[must_use]
+pub fn best_together(results: &Results, measure: Measure, among: impl Fn(&Workload) -> bool) -> Option<f64> {
+    let base = base(results);
+    let ratio = |workload: &Workload| {
+        let (_, best) = least(results, &workload.name, measure, |_| true)?;
+        let base = figure(results, &workload.name, base, measure)?;
+        (base.median > 0.0).then_some(best.median / base.median)
+    };
+    geometric_mean(&results.workloads.iter().filter(|workload| among(workload)).filter_map(ratio).collect::<Vec<_>>())
+}

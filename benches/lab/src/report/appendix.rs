@@ -1,0 +1,175 @@
+//! The tables of all figures, workload by workload, and what was compared.
+//!
+//! Knows: every figure. Must not know: wins and losses.
+
+use super::markdown::{Table, ratio};
+use crate::allocators::SPANDREL;
+use crate::latency::{CALLS, PERCENTILES};
+use crate::losses::fastest;
+use crate::results::{Kind, Results, Workload};
+use crate::table::{self, Measure, base, failure, figure, mean_ratio};
+use crate::targets;
+use spandrel_tools::stats;
+
+const KIB_PER_MIB: f64 = 1024.0;
+const PERCENT: f64 = 100.0;
+const SHORT_SUM: usize = 16;
+
+/// Ratios against the base, one row per workload; the smallest of a row stands out.
+pub(super) fn ratios(results: &Results, measure: Measure) -> String {
+    let base = base(results);
+    let title = match measure {
+        Measure::Cpu => "CPU time (user + system)",
+        Measure::Wall => "Wall time",
+        Measure::Peak => "Peak resident memory",
+        Measure::Faults => "Page faults",
+    };
+    let names: Vec<&str> = results.present().map(|allocator| allocator.name.as_str()).collect();
+    let mut headings = vec!["workload"];
+    headings.extend(&names);
+    headings.extend((measure == Measure::Cpu).then_some("best peer"));
+    let mut table = Table::new(headings, 1);
+    for workload in results.workloads.iter().filter(|workload| measure.counts(workload)) {
+        let ratios: Vec<Option<f64>> =
+            names.iter().map(|name| table::ratio(results, &workload.name, name, base, measure)).collect();
+        let least = stats::minimum(&ratios.iter().copied().flatten().collect::<Vec<_>>());
+        let mut cells = vec![workload.name.clone()];
+        cells.extend(names.iter().zip(&ratios).map(|(name, value)| match value {
+            None if failure(results, &workload.name, name).is_some() => "failed".to_owned(),
+            Some(value) if *value == least => format!("**{value:.2}**"),
+            value => ratio(*value),
+        }));
+        if measure == Measure::Cpu {
+            cells.push(against_best(results, workload));
+        }
+        table.row(cells);
+    }
+    if table.is_empty() {
+        return String::new();
+    }
+    let mut cells = vec!["geometric mean".to_owned()];
+    let mean = |name: &&str| ratio(mean_ratio(results, name, base, measure, |workload| measure.counts(workload)));
+    cells.extend(names.iter().map(mean));
+    cells.extend((measure == Measure::Cpu).then(String::new));
+    table.row(cells);
+    format!("## {title}\n\nMedians against {base}; the smallest of a row in bold.\n\n{}", table.text())
+}
+
+/// The fastest peer of a workload and Spandrel against it.
+fn against_best(results: &Results, workload: &Workload) -> String {
+    let Some((peer, best)) = fastest(results, &workload.name) else { return "–".to_owned() };
+    let own = figure(results, &workload.name, SPANDREL, Measure::Cpu);
+    format!("{peer}; Spandrel {}", ratio(own.map(|own| own.median / best.median)))
+}
+
+/// Resident memory after a peak and a pause.
+pub(super) fn idle(results: &Results) -> String {
+    let mut text = String::new();
+    for workload in results.workloads.iter().filter(|workload| workload.kind == Kind::Idle) {
+        let mut table = Table::new(["allocator", "resident after", "limit", ""], 1);
+        for allocator in results.present() {
+            let Some((after, limit)) = targets::idle(results, &workload.name, &allocator.name) else { continue };
+            let mark = if after <= limit { "within" } else { "above" };
+            table.row([
+                allocator.name.clone(),
+                format!("{:.1} MiB", after / KIB_PER_MIB),
+                format!("{:.1} MiB", limit / KIB_PER_MIB),
+                mark.to_owned(),
+            ]);
+        }
+        text.push_str(&format!("### {}\n\n{}.\n\n{}", workload.name, workload.summary, table.text()));
+    }
+    if text.is_empty() {
+        text
+    } else {
+        format!("## Memory after a peak\n\nThe limit is 1.2 times the live bytes + 2 MiB.\n\n{text}")
+    }
+}
+
+/// How long single calls take.
+pub(super) fn latency(results: &Results) -> String {
+    let mut text = String::new();
+    for workload in results.workloads.iter().filter(|workload| workload.kind == Kind::Latency) {
+        let mut headings = vec!["allocator".to_owned()];
+        headings.extend(
+            CALLS.iter().flat_map(|call| PERCENTILES.iter().map(move |percentile| format!("{call} {}", percentile.name))),
+        );
+        let mut table = Table::new(headings, 1);
+        for allocator in results.present() {
+            let mut cells = vec![allocator.name.clone()];
+            cells.extend(CALLS.iter().flat_map(|call| {
+                PERCENTILES.iter().map(|percentile| {
+                    let value = percentile.median(results, &workload.name, &allocator.name, call);
+                    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.0}"))
+                })
+            }));
+            table.row(cells);
+        }
+        text.push_str(&format!("### {}\n\n{}.\n\n{}", workload.name, workload.summary, table.text()));
+    }
+    if text.is_empty() {
+        return text;
+    }
+    format!(
+        "## Duration of single calls\n\nNanoseconds, medians over the runs. The largest of all calls is as much the machine's doing \
+         as the allocator's.\n\n{text}"
+    )
+}
+
+/// Median, minimum and spread of every pair.
+pub(super) fn measured(results: &Results) -> String {
+    let mut table = Table::new(["workload", "allocator", "CPU s", "least", "spread", "wall s", "peak MiB", "spread"], 2);
+    for workload in &results.workloads {
+        for allocator in results.present() {
+            let of = |measure| figure(results, &workload.name, &allocator.name, measure);
+            let (Some(cpu), Some(wall), Some(peak)) = (of(Measure::Cpu), of(Measure::Wall), of(Measure::Peak)) else { continue };
+            table.row([
+                workload.name.clone(),
+                allocator.name.clone(),
+                format!("{:.3}", cpu.median),
+                format!("{:.3}", cpu.minimum),
+                format!("{:.1} %", PERCENT * cpu.spread),
+                format!("{:.3}", wall.median),
+                format!("{:.1}", peak.median / KIB_PER_MIB),
+                format!("{:.1} %", PERCENT * peak.spread),
+            ]);
+        }
+    }
+    format!(
+        "## All figures and their noise\n\nMedian and minimum; the spread is the distance between the quartiles as a share of the \
+         median.\n\n<details><summary>show</summary>\n\n{}</details>\n\n",
+        table.text()
+    )
+}
+
+/// What each workload does and after whom.
+pub(super) fn workloads(results: &Results) -> String {
+    let mut table = Table::new(["workload", "what it does", "threads", "after"], 4);
+    for workload in &results.workloads {
+        let threads = if workload.threads == 0 { "its own".to_owned() } else { workload.threads.to_string() };
+        let after = if workload.synthetic() { workload.field.as_str() } else { "a real program" };
+        table.row([workload.name.as_str(), workload.summary.as_str(), &threads, after]);
+    }
+    let mut text = format!("## Workloads\n\n{}", table.text());
+    for (name, reason) in &results.made.left_out {
+        text.push_str(&format!("- {name} was left out: {reason}\n"));
+    }
+    text + "\n"
+}
+
+/// What each allocator is, and why those that are absent are.
+pub(super) fn allocators(results: &Results) -> String {
+    let mut table = Table::new(["allocator", "origin", "says of itself", "environment", "SHA-256 begins"], 5);
+    for allocator in results.present() {
+        let environment: Vec<String> = allocator.environment.iter().map(|(name, value)| format!("`{name}={value}`")).collect();
+        let sum: String = allocator.sha256.chars().take(SHORT_SUM).collect();
+        table.row([allocator.name.clone(), allocator.origin.clone(), allocator.version.clone(), environment.join(" "), sum]);
+    }
+    let mut text = format!("## Allocators\n\nEach was shown to serve `malloc` before it was timed.\n\n{}", table.text());
+    for allocator in &results.allocators {
+        if let Some(reason) = &allocator.absent {
+            text.push_str(&format!("- **{}** is absent: {reason}\n", allocator.name));
+        }
+    }
+    text
+}

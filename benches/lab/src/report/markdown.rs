@@ -1,0 +1,63 @@
+//! Tables in Markdown.
+//!
+//! Knows: columns of text. Must not know: what is in them.
+
+use std::fmt::Write;
+
+/// A table under construction.
+#[derive(Debug)]
+pub(super) struct Table {
+    rows: Vec<Vec<String>>,
+    /// Columns from this one on are numbers.
+    numbers_from: usize,
+}
+
+impl Table {
+    /// A table with these headings; those from `numbers_from` on stand to the right.
+    pub(super) fn new<T: Into<String>>(headings: impl IntoIterator<Item = T>, numbers_from: usize) -> Self {
+        Self { rows: vec![headings.into_iter().map(Into::into).collect()], numbers_from }
+    }
+
+    /// One more row.
+    pub(super) fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
+        self.rows.push(cells.into_iter().map(Into::into).collect());
+    }
+
+    /// True until a row is added.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.len() == 1
+    }
+
+    /// The table and an empty line.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        for (number, row) in self.rows.iter().enumerate() {
+            let cells: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect();
+            let _ = writeln!(text, "| {} |", cells.join(" | "));
+            if number == 0 {
+                let rule = (0..row.len()).map(|column| if column < self.numbers_from { "---" } else { "---:" });
+                let _ = writeln!(text, "|{}|", rule.collect::<Vec<_>>().join("|"));
+            }
+        }
+        text.push('\n');
+        text
+    }
+}
+
+/// A ratio, or a dash.
+pub(super) fn ratio(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_cannot_break_the_table() {
+        let mut table = Table::new(["a", "b"], 1);
+        assert!(table.is_empty());
+        table.row(["x|y\nz", "1"]);
+        assert_eq!(table.text(), "| a | b |\n|---|---:|\n| x\\|y z | 1 |\n\n");
+    }
+}

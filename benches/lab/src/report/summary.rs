@@ -1,0 +1,92 @@
+//! The first page: circumstances, targets, where the field stands.
+//!
+//! Knows: headlines. Must not know: single workloads.
+
+use super::markdown::{Table, ratio};
+use crate::allocators::SPANDREL;
+use crate::losses::best_together;
+use crate::results::{Results, Workload};
+use crate::table::{Measure, base, mean_ratio};
+use crate::targets;
+use std::fmt::Write;
+
+const SECONDS_PER_MINUTE: f64 = 60.0;
+
+/// When, where and how it was measured.
+pub(super) fn circumstances(results: &Results) -> String {
+    let (made, machine) = (&results.made, &results.machine);
+    let mut text = String::new();
+    let _ = write!(
+        text,
+        "Measured on {} at commit `{}` in {:.0} minutes by `spandrel-lab {}`: {} counted runs of each workload ({} of each \
+         real program) after a warm-up, at {} times the full amount of work, allocators in an order drawn anew for each round \
+         (seed {}).\n\n",
+        made.date,
+        made.commit,
+        (made.seconds / SECONDS_PER_MINUTE).ceil(),
+        made.command,
+        made.runs,
+        made.program_runs,
+        made.scale,
+        made.seed
+    );
+    let _ = write!(
+        text,
+        "Machine: {}, {} cores, {} MiB, {}, Linux {}, {}, transparent huge pages `{}`, load {} before the first run.\n\n",
+        machine.cpu,
+        machine.cores,
+        machine.memory_mib,
+        machine.system,
+        machine.kernel,
+        machine.glibc,
+        machine.huge_pages,
+        machine.load_before
+    );
+    text.push_str("Figures are medians. Lower is better everywhere.\n\n");
+    text
+}
+
+/// Each target with reached or missed.
+pub(super) fn targets(results: &Results) -> String {
+    let mut table = Table::new(["target", "found", ""], 1);
+    for target in targets::judge(results) {
+        let mark = match target.reached {
+            Some(true) => "reached",
+            Some(false) => "**missed**",
+            None => "not measured",
+        };
+        table.row([target.text, target.found, mark.to_owned()]);
+    }
+    format!("## Targets\n\n{}", table.text())
+}
+
+/// Geometric means of every allocator.
+pub(super) fn field(results: &Results) -> String {
+    let base = base(results);
+    let headings = ["allocator", "time", "time, workloads", "time, programs", "memory", "memory, workloads", "memory, programs"];
+    let mut table = Table::new(headings, 1);
+    let kinds: [fn(&Workload) -> bool; 3] = [|_| true, Workload::synthetic, |workload| !workload.synthetic()];
+    let columns: Vec<_> =
+        [Measure::Cpu, Measure::Peak].into_iter().flat_map(|measure| kinds.map(|kind| (measure, kind))).collect();
+    for allocator in results.present() {
+        let bold = if allocator.name == SPANDREL { "**" } else { "" };
+        let mean = |(measure, kind): &(Measure, fn(&Workload) -> bool)| {
+            let among = |workload: &Workload| measure.counts(workload) && kind(workload);
+            format!("{bold}{}{bold}", ratio(mean_ratio(results, &allocator.name, base, *measure, among)))
+        };
+        let mut cells = vec![format!("{bold}{}{bold}", allocator.name)];
+        cells.extend(columns.iter().map(mean));
+        table.row(cells);
+    }
+    let mut cells = vec!["best peer of each workload".to_owned()];
+    cells.extend(
+        columns.iter().map(|(measure, kind)| {
+            ratio(best_together(results, *measure, |workload| measure.counts(workload) && kind(workload)))
+        }),
+    );
+    table.row(cells);
+    format!(
+        "## Where the field stands\n\nGeometric means of CPU time and of peak resident memory against {base}.\n\n{}",
+        table.text()
+    )
+}
