@@ -102,7 +102,7 @@ fn nothing_asks_unless_told() -> Result<(), String> {
 
 fn other_profiles_refuse() -> Result<(), String> {
     for profile in PROFILES.into_iter().filter(|&profile| profile != HOOKED) {
-        for policy in ["madvise", "thp"] {
+        for policy in ["madvise", "thp", "hugetlb", "hugetlb-1g"] {
             let outcome = huge(policy, profile, "60")?;
             one_line(&outcome, "ALLOCATOR_HUGEPAGE_POLICY", &format!("SPANDREL_HUGEPAGES={policy}"))?;
             if number(&outcome, "full_huge")? != 0 {
@@ -167,7 +167,56 @@ fn purged_pages_stay_away() -> Result<(), String> {
     Ok(())
 }
 
+const HUGETLB: &str = "/sys/kernel/mm/hugepages";
+const TWO_MIB: &str = "hugepages-2048kB";
+const ONE_GIB: &str = "hugepages-1048576kB";
+
+/// Has the kernel set `count` explicit huge pages aside; an error if it has fewer.
+fn explicit_pages(kind: &str, count: u64) -> Result<Setting, String> {
+    let path = format!("{HUGETLB}/{kind}/nr_hugepages");
+    let setting = Setting::set(&path, &count.to_string())?;
+    let got = fs::read_to_string(&path).unwrap_or_default();
+    if got.trim() == count.to_string() { Ok(setting) } else { Err(format!("the kernel sets {} {kind} aside", got.trim())) }
+}
+
+fn explicit_pages_are_used() -> Result<(), String> {
+    let _pages = explicit_pages(TWO_MIB, 64)?;
+    let outcome = huge("hugetlb", HOOKED, "60")?;
+    if huge_kib(&outcome)? < 60 * 1024 {
+        return Err(format!("less than 60 MiB of explicit huge pages\n{outcome}"));
+    }
+    // None of it is given back, and all of it can be used again.
+    let environment = [("SPANDREL_PROFILE", HOOKED), ("SPANDREL_HUGEPAGES", "hugetlb"), ("SPANDREL_PURGE_DELAY", "0")];
+    let outcome = program("huge.c", &["60", "all", "100000"], &environment).run_clean()?;
+    if number(&outcome, "late_huge")? == number(&outcome, "full_huge")? {
+        Ok(())
+    } else {
+        Err(format!("huge pages were given back\n{outcome}"))
+    }
+}
+
+fn giant_pages_are_used() -> Result<(), String> {
+    let _pages = explicit_pages(ONE_GIB, 1)?;
+    let outcome = huge("hugetlb-1g", HOOKED, "60")?;
+    if huge_kib(&outcome)? == 1024 * 1024 { Ok(()) } else { Err(format!("no huge page of 1 GiB\n{outcome}")) }
+}
+
+/// With too few, or none, ordinary pages follow, and one line says so.
+fn too_few_explicit_pages_fall_back() -> Result<(), String> {
+    for (policy, count) in [("hugetlb", 8), ("hugetlb", 0), ("hugetlb-1g", 0)] {
+        let _pages = explicit_pages(TWO_MIB, count)?;
+        let outcome = huge(policy, HOOKED, "60")?;
+        one_line(&outcome, "ALLOCATOR_HUGEPAGE_POLICY", "no huge page left")?;
+        let (wanted, got) = (if policy == "hugetlb" { count as i64 * 2048 } else { 0 }, number(&outcome, "full_huge")?);
+        if got != wanted || number(&outcome, "full_rss")? < 60 * 1024 - wanted {
+            return Err(format!("expected {wanted} KiB of huge pages\n{outcome}"));
+        }
+    }
+    Ok(())
+}
+
 fn main() -> ExitCode {
+    let explicit = |kind, count| explicit_pages(kind, count).err();
     let thp = thp_obstacle();
     run_cases(
         vec![
@@ -182,6 +231,9 @@ fn main() -> ExitCode {
             case_if(always_obstacle(), "nothing_asks_unless_told", nothing_asks_unless_told),
             case_if(always_obstacle(), "other_profiles_refuse", other_profiles_refuse),
             case_if(collector_obstacle(), "purged_pages_stay_away", purged_pages_stay_away),
+            case_if(explicit(TWO_MIB, 64), "explicit_pages_are_used", explicit_pages_are_used),
+            case_if(explicit(ONE_GIB, 1), "giant_pages_are_used", giant_pages_are_used),
+            case_if(explicit(TWO_MIB, 8), "too_few_explicit_pages_fall_back", too_few_explicit_pages_fall_back),
         ],
         true,
     )

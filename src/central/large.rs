@@ -6,7 +6,7 @@ use super::direct::{self, DirectBlock};
 use super::span::{Span, header};
 use super::store::Central;
 use crate::base::units::{LARGE_MAX, MIB, Region, regions_for, round_up};
-use crate::pages::{Entry, HUGE_BYTES};
+use crate::pages::Entry;
 use crate::sys::atomic::Ordering;
 
 /// A recycled run of more than this is given back to the kernel rather than filled with zeroes: pages that the program never
@@ -127,7 +127,7 @@ impl Central {
             return;
         }
         // A huge page that is half another's is not to be split; what of it is this block's is filled.
-        let unit = if self.pages.space().huge().is_on() { HUGE_BYTES } else { self.pages.space().page_bytes() };
+        let unit = self.pages.space().purge_unit();
         let start = fresh.address.next_multiple_of(unit);
         let end = (fresh.address + fresh.bytes) & !(unit - 1);
         if bytes <= ZERO_BY_HAND_MAX || start >= end || !self.purge_block(start, end - start) {

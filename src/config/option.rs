@@ -38,6 +38,10 @@ pub(crate) enum HugePages {
     Madvise,
     /// By advice, from the start.
     Thp,
+    /// Explicit ones of 2 MiB.
+    Table,
+    /// Explicit ones of 1 GiB.
+    GiantTable,
 }
 
 /// What is wrong with an entry of the environment.
@@ -54,7 +58,7 @@ const FLAG: &str = "0 or 1";
 const SIZE: &str = "bytes, with K, M, G or T";
 const RANGE: &str = "LO-HI in bytes";
 const POLICY: &str = "abort, report or ignore";
-const HUGE_PAGES: &str = "off, madvise or thp";
+const HUGE_PAGES: &str = "off, madvise, thp, hugetlb or hugetlb-1g";
 const DELAY: &str = "milliseconds, or `never`";
 
 fn on_error(value: &[u8]) -> Option<OnError> {
@@ -71,6 +75,8 @@ fn huge_pages(value: &[u8]) -> Option<HugePages> {
         b"off" => Some(HugePages::Off),
         b"madvise" => Some(HugePages::Madvise),
         b"thp" => Some(HugePages::Thp),
+        b"hugetlb" => Some(HugePages::Table),
+        b"hugetlb-1g" => Some(HugePages::GiantTable),
         _ => None,
     }
 }
@@ -142,7 +148,7 @@ options! {
     stats: bool = false, "SPANDREL_STATS", FLAG, "0", parse::flag,
         "Prints `malloc_stats` on fd 2 at exit.";
     huge_pages: HugePages = HugePages::Off, "SPANDREL_HUGEPAGES", HUGE_PAGES, "off", huge_pages,
-        "In profile `hosted-server` alone: huge pages by `madvise` once the heap is large, or (`thp`) from the start.";
+        "In profile `hosted-server` alone: huge pages by `madvise` once the heap is large, or (`thp`) from the start; or explicit ones (`hugetlb`).";
     huge_from: usize = 24 << 20, "SPANDREL_HUGEPAGES_FROM", SIZE, "24M", parse::size,
         "With `SPANDREL_HUGEPAGES=madvise`: how large the heap is before the kernel is asked for huge pages.";
 }

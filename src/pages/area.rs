@@ -5,6 +5,7 @@
 //! - Bytes below `committed` are readable and writable; the rest is address space only.
 //! - The border only moves up, so an area is at most two mappings however much it grows.
 
+use super::explicit::Explicit;
 use crate::base::units::{KIB, MIB, round_up};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::memory;
@@ -21,6 +22,8 @@ pub(crate) struct Area {
     page: usize,
     /// What is committed beyond need ends at a multiple of this.
     granule: usize,
+    /// Huge pages of which it is made, while there are any.
+    explicit: Option<Explicit>,
     /// Written by whoever holds the lock of the area's owner; read by anyone for statistics.
     committed: AtomicUsize,
 }
@@ -28,12 +31,22 @@ pub(crate) struct Area {
 impl Area {
     /// An area of `len` bytes at `base`, both multiples of `page`, in a reservation of ours.
     pub(crate) const fn new(base: usize, len: usize, page: usize) -> Self {
-        Self { base, len, page, granule: page, committed: AtomicUsize::new(0) }
+        Self { base, len, page, granule: page, explicit: None, committed: AtomicUsize::new(0) }
     }
 
     /// The area with commits that end at multiples of `granule`, itself a multiple of a page.
     pub(crate) fn in_granules(self, granule: usize) -> Self {
         Self { granule, ..self }
+    }
+
+    /// The area made of explicit huge pages of `bytes`, as far as there are any.
+    pub(crate) fn of_huge_pages(self, bytes: usize) -> Self {
+        Self { explicit: Some(Explicit::new(bytes)), ..self }
+    }
+
+    /// The huge pages of which the area is made.
+    pub(super) const fn explicit(&self) -> Option<&Explicit> {
+        self.explicit.as_ref()
     }
 
     /// Where it starts.
@@ -65,6 +78,16 @@ impl Area {
         };
         let ahead = (committed / STEP_SHARE).clamp(STEP_MIN, STEP_MAX);
         let generous = round_up(end.max(committed + ahead), self.granule).unwrap_or(end).min(self.len);
+        if let Some(explicit) = &self.explicit {
+            if let Some(end) = explicit.extend(self.base, committed, [generous, end], self.len) {
+                // Relaxed: see `committed`.
+                self.committed.store(end, Ordering::Relaxed);
+                return true;
+            }
+            if explicit.is_closed() {
+                return false;
+            }
+        }
         for target in [generous, end] {
             // SAFETY: the range lies in this area, which is part of a reservation of ours.
             if unsafe { memory::commit(self.base + committed, target - committed) }.is_ok() {

@@ -3,6 +3,7 @@
 //! Knows regions and runs; must not know what a run is used for.
 
 mod area;
+mod explicit;
 mod huge;
 pub(crate) mod map;
 mod metadata;

@@ -9,6 +9,7 @@ use super::area::Area;
 use super::huge::{HUGE_BYTES, Huge};
 use super::map::{ENTRY_BYTES, Entry, WHOLE_ENTRIES, Window};
 use super::record::{Node, RECORD_BYTES};
+use super::runs::Run;
 use super::tree::Nodes;
 use crate::base::units::{GIB, KIB, MIB, REGION_BYTES, REGION_SHIFT, Region};
 use crate::sys::atomic::{AtomicU32, Ordering};
@@ -44,24 +45,29 @@ pub(crate) struct Space {
 impl Space {
     /// Reserves up to `wanted` bytes, halving until the kernel agrees; `None` if it never does.
     pub(crate) fn reserve(wanted: usize, page: usize) -> Option<Self> {
+        Self::reserve_aligned(wanted, page, ALIGN)
+    }
+
+    /// As [`Space::reserve`], with the data area at a multiple of `align`, itself a multiple of a huge page.
+    fn reserve_aligned(wanted: usize, page: usize, align: usize) -> Option<Self> {
         let limit = call::limit(libc::RLIMIT_AS).map(|limit| limit as usize / LIMITED_SHARE);
-        let mut len = limit.map_or(wanted, |limit| wanted.min(limit)).min(DATA_MAX) & !(ALIGN - 1);
+        let mut len = limit.map_or(wanted, |limit| wanted.min(limit)).min(DATA_MAX) & !(align - 1);
         // A limited process has no room for a map of everything: then every free takes the checked path.
         let whole_map = match limit {
             Some(limit) if limit < 64 * GIB => None,
             _ => memory::reserve(WHOLE_ENTRIES * ENTRY_BYTES, memory::Access::Read).ok(),
         };
         while len >= RESERVE_MIN {
-            if let Ok(address) = memory::reserve(len + ALIGN, memory::Access::None) {
-                let base = (address + ALIGN - 1) & !(ALIGN - 1);
-                return Some(Self::divide(base, len, whole_map, page));
+            if let Ok(address) = memory::reserve(len + align, memory::Access::None) {
+                let base = (address + align - 1) & !(align - 1);
+                return Some(Self::divide(base, len, whole_map, page, align));
             }
-            len = (len / 2) & !(ALIGN - 1);
+            len = (len / 2) & !(align - 1);
         }
         None
     }
 
-    fn divide(base: usize, len: usize, whole_map: Option<usize>, page: usize) -> Self {
+    fn divide(base: usize, len: usize, whole_map: Option<usize>, page: usize, align: usize) -> Self {
         let unit = (64 * KIB).max(page);
         let whole_units = |bytes: usize| (bytes / unit + 1) * unit;
         let regions = len / REGION_BYTES;
@@ -69,7 +75,7 @@ impl Space {
         let records = whole_units(regions * RECORD_BYTES);
         let metadata = (len / METADATA_SHARE) & !(unit - 1);
         // The data area starts at a multiple of the alignment too.
-        let head = (words + records + metadata + ALIGN - 1) & !(ALIGN - 1);
+        let head = (words + records + metadata + align - 1) & !(align - 1);
         let data = base + head;
         let data_len = len.saturating_sub(head) & !(REGION_BYTES - 1);
         let own_words = Area::new(base, words, page);
@@ -105,6 +111,34 @@ impl Space {
     pub(crate) fn with_huge(self, huge: Huge) -> Self {
         let data = if huge.is_on() { self.data.in_granules(HUGE_BYTES) } else { self.data };
         Self { huge, data, ..self }
+    }
+
+    /// As [`Space::reserve`], for a data area made of explicit huge pages of `bytes`.
+    pub(crate) fn reserve_explicit(wanted: usize, page: usize, bytes: usize) -> Option<Self> {
+        let space = Self::reserve_aligned(wanted, page, bytes)?;
+        Some(Self { data: space.data.in_granules(bytes).of_huge_pages(bytes), ..space })
+    }
+
+    /// Bytes within which a purge must not begin or end; those of a page where it may anywhere.
+    pub(crate) fn purge_unit(&self) -> usize {
+        match self.data.explicit() {
+            Some(explicit) => explicit.bytes(),
+            None if self.huge.is_on() => HUGE_BYTES,
+            None => self.page,
+        }
+    }
+
+    /// The part of a free run that may be given back to the kernel; `None` if there is none.
+    pub(super) fn purgeable(&self, run: Run) -> Option<Run> {
+        let Some(explicit) = self.data.explicit() else { return self.huge.purgeable(run) };
+        let end = run.region.0 + run.count;
+        let ordinary = u32::try_from(explicit.end() / REGION_BYTES).map_or(end, |first| first.clamp(run.region.0, end));
+        (ordinary < end).then(|| Run { region: Region(ordinary), count: end - ordinary, ..run })
+    }
+
+    /// Whether the kernel has refused explicit huge pages since the last time this was asked.
+    pub(super) fn take_refusal(&self) -> bool {
+        self.data.explicit().is_some_and(|explicit| explicit.take_refusal())
     }
 
     /// What is known of huge pages.

@@ -8,6 +8,7 @@ use super::metadata::Metadata;
 use super::runs::{Run, Runs};
 use super::space::Space;
 use crate::base::units::{REGION_BYTES, Region};
+use crate::diag::{self, Code};
 use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::sys::cell::SetOnce;
 use crate::sys::lock::{Lock, Rank};
@@ -99,6 +100,8 @@ impl Pages {
         let mut runs = self.runs.lock();
         let run = runs.acquire(self.space(), count, align);
         self.note(&runs);
+        drop(runs);
+        self.tell_refusal();
         run
     }
 
@@ -107,7 +110,17 @@ impl Pages {
         let mut runs = self.runs.lock();
         let run = runs.acquire_behind(self.space(), end, extra);
         self.note(&runs);
+        drop(runs);
+        self.tell_refusal();
         run
+    }
+
+    /// Says, outside of the lock, that the kernel has no explicit huge pages left.
+    fn tell_refusal(&self) {
+        if self.space().take_refusal() {
+            let what = b"the kernel has no huge page left to reserve; ordinary pages are used from here on";
+            diag::line(Code::HugePagePolicy, &[what]);
+        }
     }
 
     /// Takes back a run whose pages may hold something; then purges what is due.
@@ -218,7 +231,7 @@ impl Pages {
     fn purge_run(&self, run: Run) -> Purged {
         let space = self.space();
         let now = call::milliseconds() as u32;
-        let Some(part) = space.huge().purgeable(run) else {
+        let Some(part) = space.purgeable(run) else {
             self.put(run, now);
             return Purged::Kept;
         };

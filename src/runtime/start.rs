@@ -6,9 +6,10 @@
 
 use super::process::{PROCESS, Process};
 use super::{exit, fork, thread};
+use crate::base::units::GIB;
 use crate::config::{self, Complaint, HugePages, OnError, Options};
 use crate::diag::{self, Code, Policy};
-use crate::pages::{Huge, Space};
+use crate::pages::{HUGE_BYTES, Huge, Space};
 use crate::sys::atomic::{Ordering, spin};
 use crate::sys::memory;
 use crate::sys::startup::Startup;
@@ -43,28 +44,30 @@ pub(super) fn start(process: &Process) -> bool {
         return false;
     }
     let page = startup.map_or(PAGE_BYTES_USUAL, Startup::page_bytes);
-    let Some(space) = Space::reserve(options.reserve, page) else {
+    let Some(space) = reserve(&options, page) else {
         diag::exhausted("no address space to start with; libc serves everything");
         return false;
     };
-    let space = space.with_huge(huge(&options));
     // SAFETY: as for the options.
     unsafe { process.central.pages.open(space, options.purge_delay) };
     true
 }
 
-/// The huge pages that were asked for, unless the kernel has none.
-fn huge(options: &Options) -> Huge {
+/// Address space, with the huge pages that were asked for.
+fn reserve(options: &Options, page: usize) -> Option<Space> {
     let from = match options.huge_pages {
-        HugePages::Off => return Huge::off(),
+        HugePages::Off => return Space::reserve(options.reserve, page),
         HugePages::Madvise => options.huge_from,
         HugePages::Thp => 0,
+        HugePages::Table => return Space::reserve_explicit(options.reserve, page, HUGE_BYTES),
+        HugePages::GiantTable => return Space::reserve_explicit(options.reserve, page, GIB),
     };
+    let space = Space::reserve(options.reserve, page)?;
     if memory::has_huge_pages() {
-        return Huge::from(from);
+        return Some(space.with_huge(Huge::from(from)));
     }
     diag::line(Code::HugePagePolicy, &[b"the kernel's setting is never; ordinary pages are used"]);
-    Huge::off()
+    Some(space)
 }
 
 /// Whether the environment has any option of ours.

@@ -79,6 +79,40 @@ pub(crate) fn has_huge_pages() -> bool {
 
 const NEVER: &[u8] = b"[never]";
 
+/// What became of an attempt to commit explicit huge pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(crate) enum HugeCommit {
+    /// The range is usable.
+    Done,
+    /// The kernel has too few; the range is as it was.
+    Refused,
+    /// The kernel took the range away and did not fill it.
+    Lost,
+}
+
+/// Makes reserved pages usable as huge pages of `page` bytes, a power of two. They are mapped elsewhere first and then moved: mapped
+/// over the reservation they would, if refused, leave a hole in it for anyone to fill.
+///
+/// # Safety
+/// - `[address, address + len)` is aligned to `page`, belongs to a reservation of ours, and nobody uses it.
+pub(crate) unsafe fn commit_huge(address: usize, len: usize, page: usize) -> HugeCommit {
+    let kind = (page.trailing_zeros() << libc::MAP_HUGE_SHIFT) as usize;
+    let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB) as usize | kind;
+    // SAFETY: a new anonymous mapping touches nothing that exists.
+    let Ok(made) = (unsafe { raw(libc::SYS_mmap, [0, len, WRITABLE, flags, usize::MAX, 0]) }) else {
+        return HugeCommit::Refused;
+    };
+    let flags = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as usize;
+    // SAFETY: the new mapping is ours, and the caller vouches for where it goes.
+    if unsafe { raw(libc::SYS_mremap, [made, len, len, flags, address, 0]) }.is_ok() {
+        return HugeCommit::Done;
+    }
+    // SAFETY: the new mapping was handed to nobody.
+    let _ = unsafe { unmap(made, len) };
+    HugeCommit::Lost
+}
+
 /// Ends a mapping.
 ///
 /// # Safety

@@ -16,7 +16,9 @@ static long rollup(const char *name) {
 }
 
 static void say(const char *when) {
-    printf("%s_rss=%ld %s_huge=%ld\n", when, rollup("Rss:"), when, rollup("AnonHugePages:") + rollup("Private_Hugetlb:"));
+    // The kernel counts private pages of 1 GiB as shared.
+    long explicit = rollup("Private_Hugetlb:") + rollup("Shared_Hugetlb:");
+    printf("%s_rss=%ld %s_huge=%ld\n", when, rollup("Rss:"), when, rollup("AnonHugePages:") + explicit);
 }
 
 static void nap(long milliseconds) {
