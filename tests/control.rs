@@ -215,6 +215,29 @@ fn too_few_explicit_pages_fall_back() -> Result<(), String> {
     Ok(())
 }
 
+fn faults(prefault: &str, arguments: &[&str]) -> Result<i64, String> {
+    let environment = [("SPANDREL_PREFAULT", prefault)];
+    number(&program("faults.c", arguments, &environment).run_clean()?, "faults")
+}
+
+/// 64 MiB of fresh blocks fault page by page, or not at all.
+fn prefault_spares_faults() -> Result<(), String> {
+    const PAGES: i64 = 64 * 256;
+    for size in ["500", "100000", "40000000"] {
+        let without = faults("off", &[size])?;
+        if size != "500" && without < PAGES / 4 {
+            return Err(format!("only {without} faults for fresh blocks of {size} bytes: nothing to spare"));
+        }
+        for (way, arguments) in [("touch", vec![size]), ("populate", vec![size]), ("populate", vec![size, "old"])] {
+            let with = faults(way, &arguments)?;
+            if with > 100 {
+                return Err(format!("{with} faults in blocks of {size} bytes, {way} {arguments:?}; {without} without"));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn main() -> ExitCode {
     let explicit = |kind, count| explicit_pages(kind, count).err();
     let thp = thp_obstacle();
@@ -231,6 +254,7 @@ fn main() -> ExitCode {
             case_if(always_obstacle(), "nothing_asks_unless_told", nothing_asks_unless_told),
             case_if(always_obstacle(), "other_profiles_refuse", other_profiles_refuse),
             case_if(collector_obstacle(), "purged_pages_stay_away", purged_pages_stay_away),
+            case("prefault_spares_faults", prefault_spares_faults),
             case_if(explicit(TWO_MIB, 64), "explicit_pages_are_used", explicit_pages_are_used),
             case_if(explicit(ONE_GIB, 1), "giant_pages_are_used", giant_pages_are_used),
             case_if(explicit(TWO_MIB, 8), "too_few_explicit_pages_fall_back", too_few_explicit_pages_fall_back),

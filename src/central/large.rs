@@ -53,6 +53,7 @@ impl Central {
             return None;
         }
         self.pages.space().huge().advise_mapping(block.address, block.bytes);
+        self.pages.make_mapping_present(block.address, block.bytes);
         Some(Fresh { address: block.address, bytes: block.bytes, dirty: false, direct: true })
     }
 

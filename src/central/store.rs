@@ -168,7 +168,7 @@ impl Central {
     /// Gives the pages of a block back to the kernel; false if the kernel refuses.
     pub(super) fn purge_block(&self, address: usize, bytes: usize) -> bool {
         // SAFETY: callers pass a whole large block that its owner does not have yet.
-        unsafe { memory::purge(address, bytes) }.is_ok()
+        unsafe { self.pages.discard(address, bytes) }
     }
 
     /// Empties the transfer caches into `take`.

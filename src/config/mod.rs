@@ -5,6 +5,6 @@ mod option;
 mod parse;
 mod profile;
 
-pub(crate) use option::{Complaint, HugePages, OnError, Options, any, read};
+pub(crate) use option::{Complaint, HugePages, OnError, Options, Prefault, any, read};
 pub use option::{OPTIONS, OptionInfo};
 pub use profile::{PROFILES, Profile};

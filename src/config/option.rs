@@ -44,6 +44,18 @@ pub(crate) enum HugePages {
     GiantTable,
 }
 
+/// How pages are made present before the program touches them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub(crate) enum Prefault {
+    /// Not at all.
+    Off = 0,
+    /// By writing to each.
+    Touch = 1,
+    /// By one system call.
+    Populate = 2,
+}
+
 /// What is wrong with an entry of the environment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Complaint {
@@ -59,6 +71,7 @@ const SIZE: &str = "bytes, with K, M, G or T";
 const RANGE: &str = "LO-HI in bytes";
 const POLICY: &str = "abort, report or ignore";
 const HUGE_PAGES: &str = "off, madvise, thp, hugetlb or hugetlb-1g";
+const PREFAULT: &str = "off, touch or populate";
 const DELAY: &str = "milliseconds, or `never`";
 
 fn on_error(value: &[u8]) -> Option<OnError> {
@@ -77,6 +90,15 @@ fn huge_pages(value: &[u8]) -> Option<HugePages> {
         b"thp" => Some(HugePages::Thp),
         b"hugetlb" => Some(HugePages::Table),
         b"hugetlb-1g" => Some(HugePages::GiantTable),
+        _ => None,
+    }
+}
+
+fn prefault(value: &[u8]) -> Option<Prefault> {
+    match value {
+        b"off" => Some(Prefault::Off),
+        b"touch" => Some(Prefault::Touch),
+        b"populate" => Some(Prefault::Populate),
         _ => None,
     }
 }
@@ -151,6 +173,8 @@ options! {
         "In profile `hosted-server` alone: huge pages by `madvise` once the heap is large, or (`thp`) from the start; or explicit ones (`hugetlb`).";
     huge_from: usize = 24 << 20, "SPANDREL_HUGEPAGES_FROM", SIZE, "24M", parse::size,
         "With `SPANDREL_HUGEPAGES=madvise`: how large the heap is before the kernel is asked for huge pages.";
+    prefault: Prefault = Prefault::Off, "SPANDREL_PREFAULT", PREFAULT, "off", prefault,
+        "Makes all pages of fresh spans and large blocks present at once, by writing to each or by one system call. Fewer faults, more memory.";
 }
 
 /// Whether there is any option among `environment`.

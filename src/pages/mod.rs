@@ -7,6 +7,7 @@ mod explicit;
 mod huge;
 pub(crate) mod map;
 mod metadata;
+mod prefault;
 mod record;
 mod runs;
 mod space;

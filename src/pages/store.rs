@@ -5,9 +5,11 @@
 //! - No system call but a commit is made under a lock.
 
 use super::metadata::Metadata;
+use super::prefault::Way;
 use super::runs::{Run, Runs};
 use super::space::Space;
 use crate::base::units::{REGION_BYTES, Region};
+use crate::config::Prefault;
 use crate::diag::{self, Code};
 use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::sys::cell::SetOnce;
@@ -19,6 +21,11 @@ const PURGE_RUNS: usize = 16;
 /// The delay that means "never".
 const NEVER: u32 = u32::MAX;
 
+/// What is known of whether a purge zeroes.
+const UNKNOWN: u32 = 0;
+const ZEROES: u32 = 1;
+const DOES_NOTHING: u32 = 2;
+
 /// See the module.
 pub(crate) struct Pages {
     space: SetOnce<Space>,
@@ -26,6 +33,9 @@ pub(crate) struct Pages {
     metadata: Lock<Metadata>,
     /// Milliseconds before a dirty run is purged. Written at start; read by any thread.
     delay: AtomicU32,
+    prefault: Way,
+    /// Whether purged pages read as zero, once that is known. Any thread finds out, all find the same.
+    zeroing: AtomicU32,
     /// Regions in dirty runs: written under the lock of the runs, read by anyone as a hint.
     dirty_hint: AtomicU32,
     /// Purges made and bytes given back; any thread adds.
@@ -58,7 +68,7 @@ pub(crate) enum Purged {
     Nothing,
     /// A run went, or the part of it that could.
     Some,
-    /// A run had its turn, but all of it lies in huge pages that hold something.
+    /// A run had its turn, but keeps its pages: the kernel refuses, or all of it lies in huge pages that hold something.
     Kept,
 }
 
@@ -70,6 +80,8 @@ impl Pages {
             runs: Lock::new(Rank::Runs, Runs::new()),
             metadata: Lock::new(Rank::Metadata, Metadata::new()),
             delay: AtomicU32::new(NEVER),
+            prefault: Way::off(),
+            zeroing: AtomicU32::new(UNKNOWN),
             dirty_hint: AtomicU32::new(0),
             purges: AtomicUsize::new(0),
             purged_bytes: AtomicUsize::new(0),
@@ -88,6 +100,11 @@ impl Pages {
         self.delay.store(delay, Ordering::Relaxed);
     }
 
+    /// Sets how pages are made present. Comes after `open`.
+    pub(crate) fn set_prefault(&self, way: Prefault) {
+        self.prefault.set(way);
+    }
+
     /// The reservation.
     #[inline]
     pub(crate) fn space(&self) -> &Space {
@@ -102,7 +119,7 @@ impl Pages {
         self.note(&runs);
         drop(runs);
         self.tell_refusal();
-        run
+        self.make_present(run)
     }
 
     /// `extra` more regions behind a run that ends before `end`.
@@ -112,6 +129,24 @@ impl Pages {
         self.note(&runs);
         drop(runs);
         self.tell_refusal();
+        self.make_present(run)
+    }
+
+    /// Makes the pages of a fresh mapping present, where that was asked for.
+    pub(crate) fn make_mapping_present(&self, address: usize, bytes: usize) {
+        // SAFETY: callers pass a fresh mapping of ours that nobody else has.
+        unsafe { self.prefault.make_present(address, bytes, self.space().page_bytes()) };
+    }
+
+    fn make_present(&self, run: Option<Run>) -> Option<Run> {
+        if let Some(run) = run
+            && !run.dirty
+        {
+            let space = self.space();
+            let bytes = run.count as usize * REGION_BYTES;
+            // SAFETY: the run was just acquired, reads as zero, and nobody else has it.
+            unsafe { self.prefault.make_present(space.address(run.region), bytes, space.page_bytes()) };
+        }
         run
     }
 
@@ -237,8 +272,7 @@ impl Pages {
         };
         let bytes = part.count as usize * REGION_BYTES;
         // SAFETY: the run was taken out, so nobody needs its contents.
-        let purged = unsafe { memory::purge(space.address(part.region), bytes) };
-        let dirty = purged.is_err();
+        let dirty = !unsafe { self.discard(space.address(part.region), bytes) };
         if !dirty {
             // Relaxed: counters.
             self.purges.fetch_add(1, Ordering::Relaxed);
@@ -251,7 +285,26 @@ impl Pages {
                 self.put(Run { region: start, count: end.0 - start.0, dirty: true }, now);
             }
         }
-        Purged::Some
+        if dirty { Purged::Kept } else { Purged::Some }
+    }
+
+    /// Gives pages back to the kernel; true if they read as zero now. The first time, that is seen and not believed.
+    ///
+    /// # Safety
+    /// - `[address, address + bytes)` is page-aligned, ours, and nobody uses it or needs its contents.
+    pub(crate) unsafe fn discard(&self, address: usize, bytes: usize) -> bool {
+        // Relaxed: all threads find the same.
+        match self.zeroing.load(Ordering::Relaxed) {
+            // SAFETY: the caller vouches for the range.
+            ZEROES => unsafe { memory::purge(address, bytes) }.is_ok(),
+            DOES_NOTHING => false,
+            _ => {
+                // SAFETY: the caller vouches for the range.
+                let Ok(zeroes) = (unsafe { memory::purge_and_see(address, bytes) }) else { return false };
+                self.zeroing.store(if zeroes { ZEROES } else { DOES_NOTHING }, Ordering::Relaxed);
+                zeroes
+            }
+        }
     }
 
     fn put(&self, run: Run, now: u32) {

@@ -50,6 +50,7 @@ pub(super) fn start(process: &Process) -> bool {
     };
     // SAFETY: as for the options.
     unsafe { process.central.pages.open(space, options.purge_delay) };
+    process.central.pages.set_prefault(options.prefault);
     true
 }
 

@@ -58,6 +58,29 @@ pub(crate) unsafe fn purge(address: usize, len: usize) -> Result<(), Errno> {
     unsafe { raw(libc::SYS_madvise, [address, len, libc::MADV_DONTNEED as usize, 0, 0, 0]) }.map(drop)
 }
 
+/// Makes the pages present and writable. Linux 5.14; EINVAL before.
+///
+/// # Safety
+/// - `[address, address + len)` is page-aligned, writable and ours.
+pub(crate) unsafe fn populate(address: usize, len: usize) -> Result<(), Errno> {
+    // SAFETY: the contents stay as they are.
+    unsafe { raw(libc::SYS_madvise, [address, len, libc::MADV_POPULATE_WRITE as usize, 0, 0, 0]) }.map(drop)
+}
+
+/// Purges as [`purge`] does, and says whether the first byte reads as zero afterwards, as it must. Some emulators do nothing.
+///
+/// # Safety
+/// - As for [`purge`], and nobody else uses the range.
+pub(crate) unsafe fn purge_and_see(address: usize, len: usize) -> Result<bool, Errno> {
+    let first = core::ptr::with_exposed_provenance_mut::<u8>(address);
+    // SAFETY: the caller vouches for the range. Volatile, so that the read below is not guessed.
+    unsafe { first.write_volatile(1) };
+    // SAFETY: as above.
+    unsafe { purge(address, len) }?;
+    // SAFETY: as above.
+    Ok(unsafe { first.read_volatile() } == 0)
+}
+
 /// Asks for huge pages when the range is touched next. They are the kernel's to give.
 ///
 /// # Safety

@@ -1,0 +1,50 @@
+// Counts the faults taken while fresh blocks are written to, and what is resident before they are.
+// Argument: size of the blocks. With a second, `old`, the kernel does not know MADV_POPULATE_WRITE.
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include "check.h"
+
+#define TOTAL (64 * MIB)
+#define POPULATE_WRITE 23
+
+static long faults(void) {
+    struct rusage usage;
+    CHECK(getrusage(RUSAGE_SELF, &usage) == 0);
+    return usage.ru_minflt;
+}
+
+static void forget_populate(void) {
+    struct sock_filter rules[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, POPULATE_WRITE, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof rules / sizeof rules[0], rules};
+    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+int main(int argc, char **argv) {
+    CHECK(argc >= 2);
+    if (argc == 3) forget_populate();
+    size_t size = strtoull(argv[1], NULL, 10), count = TOTAL / size;
+    char **blocks = malloc(count * sizeof *blocks);
+    CHECK(blocks != NULL);
+    for (size_t i = 0; i < count; i++) {
+        blocks[i] = opaque(calloc(1, size));
+        CHECK(blocks[i] != NULL);
+    }
+    long before = faults();
+    for (size_t i = 0; i < count; i++) {
+        CHECK(all_zero(blocks[i], size));
+        fill(blocks[i], size, 1);
+    }
+    printf("faults=%ld\n", faults() - before);
+    return 0;
+}
