@@ -8,13 +8,7 @@ use crate::harness::form::Form;
 use crate::harness::rng::Rng;
 use crate::harness::table::Table;
 use crate::outcome::Outcome;
-use std::sync::atomic::{
-    AtomicUsize,
-    Ordering::{Acquire, Release},
-};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
+use std::sync::{Barrier, Mutex, PoisonError};
 
 use super::mixed::{clear, replace};
 
@@ -31,9 +25,8 @@ const CROSS_EVERY: u64 = 2;
 /// Steps over the table that have no common factor with its length.
 const FREE_STEP: usize = 7;
 const ALLOC_STEP: usize = 3;
-/// Batches in a mailbox before the sender waits: without a limit the live set would be up to the scheduler.
-const MOST_WAITING: usize = 4;
-const POLL: Duration = Duration::from_millis(1);
+/// Loops between two meetings of all threads: without them the live set would be up to the scheduler.
+const MEET_EVERY: u64 = 16;
 
 /// Batches that wait for one thread. Their own memory comes from the allocator under test, as in the original.
 type Mailbox = Mutex<Vec<Vec<Block>>>;
@@ -52,7 +45,7 @@ struct Worker<'a> {
 pub(crate) fn run(form: &Form) -> Outcome {
     let tally = Tally::default();
     let mailboxes = Table::new(THREADS, |_| Mailbox::default());
-    let ended = AtomicUsize::new(0);
+    let meet = Barrier::new(THREADS);
     crew::join(THREADS, &tally, |index, account| {
         let mut worker = Worker {
             index,
@@ -65,12 +58,11 @@ pub(crate) fn run(form: &Form) -> Outcome {
         };
         for round in 0..form.count(LOOPS) {
             worker.work(round, account);
+            if round.is_multiple_of(MEET_EVERY) {
+                meet.wait();
+            }
         }
-        ended.fetch_add(1, Release);
-        while ended.load(Acquire) < THREADS {
-            worker.receive(account);
-            thread::sleep(POLL);
-        }
+        meet.wait();
         worker.receive(account);
         worker.table.iter_mut().for_each(|slot| clear(slot, account));
     });
@@ -111,22 +103,8 @@ impl Worker<'_> {
             batch.push(block);
         }
         self.sent = self.sent % (THREADS - 1) + 1;
-        let to = (self.index + self.sent) % THREADS;
-        while let Some(refused) = self.put(to, batch) {
-            batch = refused;
-            self.receive(account);
-            thread::yield_now();
-        }
-    }
-
-    /// Puts `batch` into a mailbox, or gives it back when that is full.
-    fn put(&self, to: usize, batch: Vec<Block>) -> Option<Vec<Block>> {
-        let mut waiting = self.mailboxes[to].lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() >= MOST_WAITING {
-            return Some(batch);
-        }
-        waiting.push(batch);
-        None
+        let to = &self.mailboxes[(self.index + self.sent) % THREADS];
+        to.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
     }
 
     fn receive(&mut self, account: &mut Account) {

@@ -12,8 +12,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 pub(crate) const PAIRS: usize = 2;
 const BATCH: usize = 4096;
 const SIZE: u32 = 64;
-/// Batches that may wait.
-const QUEUE: usize = 100;
+/// Batches that may wait; fewer than the original's 100, so that the queue is full now and then in every run and peaks compare.
+const QUEUE: usize = 16;
 const BATCHES: u64 = 1600;
 
 /// A batch's own memory comes from the allocator under test, as in the original.
