@@ -47,6 +47,15 @@ instructions: build ## Count the instructions of the hit path (needs valgrind)
 peers: ## Build the allocators to compare with into target/peers
 	@scripts/peers
 
+STUDIES = study-lookup study-faults study-bins
+.PHONY: study $(STUDIES)
+study: $(STUDIES) ## Measure the alternatives of the design again and rewrite docs/studies (ten minutes)
+
+$(STUDIES): study-%:
+	$(CARGO) build --quiet --release --package spandrel-studies --package spandrel-workloads
+	$(CARGO) build --quiet --release --package spandrel-tools --bin spandrel-measure
+	@$(TARGET)/release/spandrel-study $*
+
 header: ## Generate include/spandrel.h
 	@$(DEV) header
 

@@ -1,0 +1,68 @@
+//! Measures alternatives of a design decision against each other, and writes what came out as a page and as JSON.
+//!
+//! Knows: the command line. Must not know: what is studied.
+
+mod bins;
+mod faults;
+mod lookup;
+mod mapping;
+mod page;
+mod rng;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(name = "spandrel-study", about = "Alternatives of Spandrel's design, measured against each other")]
+struct Arguments {
+    #[command(subcommand)]
+    study: Study,
+    /// Directory for the pages
+    #[arg(long, global = true, default_value = "docs/studies")]
+    out: PathBuf,
+    /// Repetitions of each measurement; the median counts
+    #[arg(long, global = true, default_value_t = 7)]
+    runs: usize,
+}
+
+#[derive(Debug, Subcommand)]
+enum Study {
+    /// How free learns a block's class
+    Lookup,
+    /// How fresh pages become resident
+    Faults,
+    /// How much bins hold, and how often they are looked over
+    Bins,
+    /// All of them
+    All,
+    /// One pass of a way of lookup, for counting instructions
+    #[command(hide = true)]
+    Kernel { scheme: String, passes: usize },
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let Arguments { study, out, runs } = arguments;
+    match study {
+        Study::Lookup => lookup::study(*runs)?.write(out),
+        Study::Faults => faults::study(*runs)?.write(out),
+        Study::Bins => bins::study(*runs)?.write(out),
+        Study::All => {
+            lookup::study(*runs)?.write(out)?;
+            faults::study(*runs)?.write(out)?;
+            bins::study(*runs)?.write(out)
+        }
+        Study::Kernel { scheme, passes } => lookup::kernel(scheme, *passes),
+    }
+}
