@@ -89,13 +89,13 @@ impl Heap {
         }
     }
 
-    /// What `block` is. A span that nobody owns becomes this heap's: whoever frees one of its blocks is likely to free the others, and
-    /// from then on they take the hit path.
+    /// What `block` is. A span that nobody owns becomes this heap's if blocks of that class go in and out of it just now: whoever
+    /// frees one block of the span is likely to free the others, and from then on they take the hit path.
     pub(super) fn resolve_own<'a>(&self, shared: Shared<'a>, block: *mut u8) -> Place<'a> {
         loop {
             let place = shared.central.resolve(block.addr());
             let Place::Small { span, class, entry, .. } = place else { return place };
-            if !entry.is_depot() {
+            if !entry.is_depot() || self.bin(class).events.get() == 0 {
                 return place;
             }
             let region = span.first();

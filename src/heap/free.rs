@@ -38,8 +38,10 @@ pub(crate) fn report_from(call: &'static str, refused: Refused, block: *mut u8, 
 }
 
 impl Heap {
-    /// Frees `block`, whatever it is.
+    /// Frees `block`, whatever it is. On the way a batch of blocks that others freed is taken home, for a thread that only frees
+    /// comes to no refill.
     pub(crate) fn free(&self, shared: Shared<'_>, block: *mut u8) -> Freed {
+        self.drain(shared, 1);
         match self.resolve_own(shared, block) {
             Place::Small { span, class, entry, offset } => self.free_small(shared, block, (span, class, entry, offset)),
             place => free_unowned(shared.central, &place, block),

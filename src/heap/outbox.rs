@@ -81,11 +81,14 @@ impl Heap {
         batch.push(block, geometry)
     }
 
-    /// Sends `block` to the heap that `entry` names: in a batch, or by itself where there is no metadata for one. A block that was
-    /// sent just before is reported.
+    /// Sends `block` to the heap that `entry` names: in a batch, or by itself where there is no metadata for one, or no heap. A block
+    /// that was sent just before is reported.
     pub(super) fn send(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
-        let Some(batch) = self.collecting(shared, entry.owner()) else {
-            let _ = settle_block(shared, block);
+        let batch = if entry.is_depot() { None } else { self.collecting(shared, entry.owner()) };
+        let Some(batch) = batch else {
+            if let Err(refused) = settle_block(shared, block) {
+                super::free::report(refused, block, class.size());
+            }
             return;
         };
         if batch.last() == block {
