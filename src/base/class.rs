@@ -28,8 +28,8 @@ const SPAN_BLOCKS_MIN: usize = 8;
 const SPAN_TAIL_PERCENT: usize = 6;
 /// Most bytes of blocks that travel together.
 const BATCH_BYTES_MAX: usize = 64 * KIB;
-/// Most blocks that travel together: what fits one KiB with a head of three words.
-pub(crate) const BATCH_BLOCKS_MAX: usize = 125;
+/// Most blocks that travel together: what fits one KiB with a head of four words.
+pub(crate) const BATCH_BLOCKS_MAX: usize = 124;
 
 /// A size class, always below [`COUNT`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,9 +1,11 @@
+#![expect(unsafe_code, reason = "shows cells as a slice")]
 //! A batch: block pointers that travel together, in a piece of metadata.
 
 use core::cell::Cell;
 
 use crate::base::class::{BATCH_BLOCKS_MAX, Geometry};
 use crate::base::units::KIB;
+use crate::pages::Entry;
 
 /// Bytes of a batch.
 pub(crate) const BATCH_BYTES: usize = KIB;
@@ -17,6 +19,8 @@ pub(crate) struct Batch {
     pub(crate) next: Cell<*mut Batch>,
     /// Where it goes: an owner's address, or the entry of a class of the depot.
     pub(crate) key: Cell<usize>,
+    /// The map entry that all its blocks share, if they do.
+    common: Cell<Entry>,
     len: Cell<usize>,
     blocks: [Cell<*mut u8>; BLOCKS],
 }
@@ -29,6 +33,7 @@ impl Batch {
         Self {
             next: Cell::new(core::ptr::null_mut()),
             key: Cell::new(key),
+            common: Cell::new(Entry::NONE),
             len: Cell::new(0),
             blocks: [const { Cell::new(core::ptr::null_mut()) }; BLOCKS],
         }
@@ -37,6 +42,7 @@ impl Batch {
     /// Forgets the blocks, and goes to `key` from now on.
     pub(crate) fn clear(&self, key: usize) {
         self.key.set(key);
+        self.common.set(Entry::NONE);
         self.len.set(0);
     }
 
@@ -45,26 +51,36 @@ impl Batch {
         self.len.get().min(BLOCKS)
     }
 
-    /// Adds a block; whether there is room for another one of that kind.
+    /// Adds a block from a region with the map entry `entry`; whether there is room for another one of that kind.
     #[inline(always)]
     #[must_use]
-    pub(crate) fn push(&self, block: *mut u8, geometry: &Geometry) -> bool {
-        let len = self.len();
+    pub(crate) fn push(&self, block: *mut u8, entry: Entry, geometry: &Geometry) -> bool {
+        let len = self.len.get();
         if let Some(slot) = self.blocks.get(len) {
             slot.set(block);
             self.len.set(len + 1);
         }
+        if self.common.get() != entry {
+            self.common.set(if len == 0 { entry } else { Entry::NONE });
+        }
         len + 1 < geometry.batch as usize
     }
 
+    /// The map entry that all its blocks share; [`Entry::NONE`] where they differ.
+    pub(crate) fn common(&self) -> Entry {
+        self.common.get()
+    }
+
     /// The block added last; null if there is none.
+    #[inline(always)]
     pub(crate) fn last(&self) -> *mut u8 {
-        let before = self.len().checked_sub(1);
-        before.and_then(|index| self.blocks.get(index)).map_or(core::ptr::null_mut(), Cell::get)
+        let before = self.len.get().wrapping_sub(1);
+        self.blocks.get(before).map_or(core::ptr::null_mut(), Cell::get)
     }
 
     /// The blocks.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = *mut u8> {
-        self.blocks.iter().take(self.len()).map(Cell::get)
+    pub(crate) fn blocks(&self) -> &[*mut u8] {
+        // SAFETY: a cell has the layout of what it holds, and nobody adds blocks while they are looked at.
+        unsafe { core::slice::from_raw_parts(self.blocks.as_ptr().cast(), self.len()) }
     }
 }

@@ -18,6 +18,8 @@ use crate::sys::atomic::{AtomicU32, Ordering};
 
 const INLINE_WORDS: usize = 7;
 const WORD_BITS: u32 = u64::BITS;
+/// Fewer blocks in a row are given back one by one.
+const ROW_MIN: u32 = 4;
 /// In `Span::used`: every block is out. As the sign it makes one comparison tell the two counts that matter.
 const FULL: u32 = 1 << 31;
 
@@ -233,11 +235,65 @@ impl Span {
         self.used.store(self.used() + (count - rest) as u32, Ordering::Relaxed);
     }
 
-    /// Where to note that blocks of this span, which is one region, are no longer out. `block` is one of them, `divisor` that of its
-    /// class.
+    /// Notes that `block` of this span, which is one region, is no longer out; false if it was not. `divisor` is that of the class, a
+    /// copy that a loop keeps in a register. `count_down` has to follow.
     #[inline(always)]
-    pub(crate) fn returns(&self, divisor: Divisor, block: *mut u8) -> Returns {
-        Returns { bitmap: self.bitmap.get(), divisor, start: block.addr() & !(REGION_BYTES - 1) }
+    pub(crate) fn clear_block(&self, divisor: Divisor, block: *mut u8) -> bool {
+        let (index, exact) = divisor.locate(block.addr() % REGION_BYTES);
+        // SAFETY: `make` gave the bitmap a bit for every block that could start in the span.
+        let word = unsafe { self.bitmap.get().add((index / WORD_BITS) as usize) };
+        // SAFETY: as above; the bitmap stays while the span is in use.
+        let word = unsafe { &*word };
+        let bits = word.get();
+        let cleared = bits & !(1 << (index % WORD_BITS));
+        if !exact || cleared == bits {
+            return false;
+        }
+        word.set(cleared);
+        true
+    }
+
+    /// As `clear_block`, for as many of `blocks` as lie upwards or downwards without a gap: memory that was filled in order is often
+    /// freed in order, and then whole words of the bitmap change at once. How many; none where fewer than [`ROW_MIN`] do or one of
+    /// them was not out.
+    pub(crate) fn clear_row(&self, geometry: &Geometry, blocks: &[*mut u8]) -> u32 {
+        let [first, second, ..] = blocks else { return 0 };
+        let (step, size) = (second.addr().wrapping_sub(first.addr()), geometry.size as usize);
+        let (index, exact) = geometry.locate(first.addr() % REGION_BYTES);
+        let room = if step == size {
+            geometry.capacity.saturating_sub(index)
+        } else if step == size.wrapping_neg() {
+            index + 1
+        } else {
+            0
+        };
+        let mut expected = first.addr();
+        let follows = |block: &&*mut u8| {
+            let follows = block.addr() == expected;
+            expected = expected.wrapping_add(step);
+            follows
+        };
+        let row = blocks.iter().take(room as usize).take_while(follows).count() as u32;
+        let low = if step == size { index } else { index.saturating_sub(row.saturating_sub(1)) };
+        if exact && row >= ROW_MIN && self.clear_range(geometry, low, row) { row } else { 0 }
+    }
+
+    /// Clears `count` bits from bit `low`; false, and nothing is changed, if one of them is not set.
+    fn clear_range(&self, geometry: &Geometry, low: u32, count: u32) -> bool {
+        let end = low + count;
+        let words = || {
+            (low / WORD_BITS..end.div_ceil(WORD_BITS)).map(|place| {
+                let base = place * WORD_BITS;
+                let first = low.max(base) - base;
+                let bits = (end - base).min(WORD_BITS) - first;
+                (self.word(geometry, base), (u64::MAX >> (WORD_BITS - bits)) << first)
+            })
+        };
+        let all_out = words().all(|(word, mask)| word.get() & mask == mask);
+        if all_out {
+            words().for_each(|(word, mask)| word.set(word.get() & !mask));
+        }
+        all_out
     }
 
     /// Takes back the block at `offset` from the start of the span.
@@ -308,37 +364,5 @@ impl Span {
         let words = geometry.bitmap_words();
         // SAFETY: `make` gave the bitmap that many words, aligned; they stay while the span is in use.
         unsafe { core::slice::from_raw_parts(self.bitmap.get(), words) }
-    }
-}
-
-/// Blocks on their way back into a span of one region. A copy of what that takes, so that a loop keeps it in registers;
-/// `Span::count_down` has to follow.
-#[derive(Clone, Copy)]
-pub(crate) struct Returns {
-    bitmap: *const Cell<u64>,
-    divisor: Divisor,
-    start: usize,
-}
-
-impl Returns {
-    /// Notes that `block` is no longer out; false if it was not, or is not of this span.
-    #[inline(always)]
-    pub(crate) fn clear(self, block: *mut u8) -> bool {
-        let offset = block.addr().wrapping_sub(self.start);
-        if offset >= REGION_BYTES {
-            return false;
-        }
-        let (index, exact) = self.divisor.locate(offset);
-        // SAFETY: `make` gave the bitmap a bit for every block that could start in the span.
-        let word = unsafe { self.bitmap.add((index / WORD_BITS) as usize) };
-        // SAFETY: as above; the bitmap stays while the span is in use.
-        let word = unsafe { &*word };
-        let bits = word.get();
-        let cleared = bits & !(1 << (index % WORD_BITS));
-        if !exact || cleared == bits {
-            return false;
-        }
-        word.set(cleared);
-        true
     }
 }

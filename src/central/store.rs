@@ -136,10 +136,42 @@ impl Central {
     pub(crate) fn give_back(&self, class: Class, region: Region, address: usize) -> Returned {
         let returned = self.with_shelf(class, |shelf| shelf.give_back(self.pages.space(), class, region, address));
         if let Returned::Emptied(region) = returned {
-            self.span(region).unmake(&self.pages, class);
-            self.pages.release(region, class.geometry().regions);
+            self.release_from_depot(class, region);
         }
         returned
+    }
+
+    /// Brings blocks to spans of `class` that the depot owns. `other` is given those that have to go elsewhere by now, or cannot be
+    /// taken.
+    pub(crate) fn give_back_all(&self, class: Class, blocks: &[*mut u8], mut other: impl FnMut(*mut u8)) {
+        let mut rest = blocks.iter();
+        while !rest.as_slice().is_empty() {
+            // One lock for as many as need nothing that has to wait until it is released.
+            let stopped = self.with_shelf(class, |shelf| {
+                rest.find_map(|&block| match self.give_back_to(shelf, class, block) {
+                    Returned::Taken => None,
+                    stop => Some((block, stop)),
+                })
+            });
+            match stopped {
+                Some((_, Returned::Emptied(region))) => self.release_from_depot(class, region),
+                Some((block, _)) => other(block),
+                None => {}
+            }
+        }
+    }
+
+    fn give_back_to(&self, shelf: &mut Shelf, class: Class, block: *mut u8) -> Returned {
+        let space = self.pages.space();
+        match space.region_of(block.addr()) {
+            Some(region) => shelf.give_back(space, class, self.span(region).first(), block.addr()),
+            None => Returned::Moved,
+        }
+    }
+
+    fn release_from_depot(&self, class: Class, region: Region) {
+        self.span(region).unmake(&self.pages, class);
+        self.pages.release(region, class.geometry().regions);
     }
 
     /// An empty batch.

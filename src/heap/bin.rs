@@ -151,6 +151,18 @@ impl Bin {
         (self.end.get().addr() - self.base.load(Ordering::Relaxed).addr()) / SLOT_BYTES
     }
 
+    /// Adds the first of `blocks` until half of the room is used; how many.
+    pub(super) fn take_in(&self, blocks: &[*mut u8]) -> usize {
+        let len = self.len();
+        let count = self.capacity().div_ceil(2).saturating_sub(len).min(blocks.len());
+        // SAFETY: the slot behind the last block exists, if only as the end of the array.
+        let free = unsafe { self.slots().0.add(len + 1) };
+        // SAFETY: there is room for `count` blocks, and the array is this thread's.
+        unsafe { free.copy_from_nonoverlapping(blocks.as_ptr(), count) };
+        self.set_len(len + count);
+        count
+    }
+
     /// Whether it holds less than half of what it has room for.
     #[inline(always)]
     pub(super) fn has_half(&self) -> bool {

@@ -5,7 +5,10 @@ use super::inbox;
 use super::layout::{Heap, count};
 use super::outbox::Shared;
 use crate::base::class::Class;
-use crate::central::{Next, Place, Refused, Span, State, found};
+use crate::central::{Batch, Next, Place, Refused, Span, State, found};
+
+/// Blocks given back one by one until it is asked again whether they lie in a row.
+const SCATTERED: usize = 32;
 
 impl Heap {
     /// Makes room in the full `bin`: it grows, or its bottom half goes back.
@@ -28,30 +31,44 @@ impl Heap {
         bin.drop_lowest(amount);
     }
 
-    /// Gives blocks of a class whose spans are one region back to their spans, run by run of blocks of the same span.
-    #[inline(never)]
+    /// Gives blocks of a class whose spans are one region back to their spans: at once where they lie in a row, else one by one.
     fn return_runs(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) {
+        let mut rest = blocks;
+        while !rest.is_empty() {
+            let mut done = self.return_row(shared, class, rest);
+            if done == 0 {
+                let (scattered, _) = rest.split_at_checked(SCATTERED).unwrap_or((rest, &[]));
+                self.return_scattered(shared, class, scattered);
+                done = scattered.len();
+            }
+            rest = rest.get(done..).unwrap_or(&[]);
+        }
+    }
+
+    /// Gives back as many of `blocks` as lie in one row of this heap's, upwards or downwards without a gap; how many.
+    fn return_row(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) -> usize {
+        let Some(first) = blocks.first() else { return 0 };
+        let finder = shared.central.pages.space().finder();
+        if finder.entry(first.addr()) != self.entry(class) {
+            return 0;
+        }
+        let span = found(finder, *first);
+        let row = span.clear_row(class.geometry(), blocks);
+        if row > 0 && span.count_down(row) {
+            self.follow(shared, class, span);
+        }
+        row as usize
+    }
+
+    // Apart, and with slow calls that are calls, so that what the loop needs stays in registers.
+    #[inline(never)]
+    fn return_scattered(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) {
         let (finder, divisor, entry) = (shared.central.pages.space().finder(), class.geometry().divisor(), self.entry(class));
-        let mut rest = blocks.iter();
-        while let Some(&block) = rest.next() {
-            if finder.entry(block.addr()) != entry {
-                self.take_home(shared, block);
-                continue;
-            }
+        for &block in blocks {
             let span = found(finder, block);
-            let returns = span.returns(divisor, block);
-            if !returns.clear(block) {
+            if finder.entry(block.addr()) != entry || !span.clear_block(divisor, block) {
                 self.take_home(shared, block);
-                continue;
-            }
-            let mut run = 1;
-            while let Some(&next) = rest.as_slice().first()
-                && returns.clear(next)
-            {
-                run += 1;
-                rest.next();
-            }
-            if span.count_down(run) {
+            } else if span.count_down(1) {
                 self.follow(shared, class, span);
             }
         }
@@ -75,6 +92,7 @@ impl Heap {
     }
 
     /// Takes a block home, wherever that is.
+    #[inline(never)]
     pub(super) fn take_home(&self, shared: Shared<'_>, block: *mut u8) {
         match self.resolve_own(shared, block) {
             Place::Small { span, class, entry, offset } if entry.owner() == self.address() => {
@@ -116,13 +134,26 @@ impl Heap {
             let Some(batch) = inbox::pop(&self.pending) else { return };
             done += batch.len();
             count(&self.received);
-            batch.iter().for_each(|block| self.welcome(shared, block));
+            self.take_in(shared, batch);
             self.keep_batch(shared, batch);
         }
     }
 
-    /// Takes in a block that another thread freed: into its bin while that is less than half full, for it will be wanted soon, else
-    /// into its span.
+    /// Takes in a batch of blocks that other threads freed. They go to their bins while these are less than half full, for they will be
+    /// wanted soon; the others to their spans.
+    fn take_in(&self, shared: Shared<'_>, batch: &Batch) {
+        let common = batch.common();
+        match common.class().filter(|class| class.geometry().regions == 1 && common.owner() == self.address()) {
+            Some(class) => {
+                let blocks = batch.blocks();
+                let taken = self.bin(class).take_in(blocks);
+                self.return_runs(shared, class, blocks.get(taken..).unwrap_or(&[]));
+            }
+            None => batch.blocks().iter().for_each(|&block| self.welcome(shared, block)),
+        }
+    }
+
+    /// Takes in one block as [`Heap::take_in`] does.
     #[inline]
     fn welcome(&self, shared: Shared<'_>, block: *mut u8) {
         match self.bin_of_block(block) {

@@ -54,7 +54,7 @@ pub(super) fn adopt(shared: Shared<'_>, orphans: Each<'_>) {
 }
 
 fn rescue_batch(shared: Shared<'_>, batch: &Batch, is_orphan: &dyn Fn(usize) -> bool) {
-    batch.iter().for_each(|block| rescue(shared, block, is_orphan));
+    batch.blocks().iter().for_each(|&block| rescue(shared, block, is_orphan));
 }
 
 fn rescue_bin(shared: Shared<'_>, heap: &Heap, class: Class, is_orphan: &dyn Fn(usize) -> bool) {

@@ -1,8 +1,9 @@
 #![expect(unsafe_code, reason = "finds heaps and batches by address")]
 //! The outbox: blocks of others that this thread freed, collected into batches by the heap they go to.
 //!
-//! Each owner has one place, found by its address. A batch leaves for its owner's inbox when it is full, when another owner needs
-//! the place, or when the outbox is emptied. A refused batch is settled block by block. Must not know why a block is here.
+//! Each owner has one place, found by its address; of the depot, each class. A batch leaves when it is full, when another owner
+//! needs the place, or when the outbox is emptied: for its owner's inbox, or into the depot's spans. A refused batch is settled
+//! block by block. Must not know why a block is here.
 
 use core::cell::Cell;
 
@@ -13,7 +14,7 @@ use crate::base::class::Class;
 use crate::base::units::REGION_BYTES;
 use crate::central::{Batch, Central, Place, Refused, Returned};
 use crate::pages::Entry;
-use crate::pages::map::HEAP_ALIGN;
+use crate::pages::map::{BIN_BYTES, HEAP_ALIGN};
 
 /// Owners for whom batches are collected at a time.
 const PLACES: usize = 16;
@@ -50,20 +51,26 @@ impl Outbox {
         self.batches.iter().filter_map(|place| unsafe { place.get().as_ref() })
     }
 
-    /// The place of `owner`.
+    /// The place of the batches with `key`.
     #[inline(always)]
-    fn place(&self, owner: usize) -> &Cell<*const Batch> {
+    fn place(&self, key: usize) -> &Cell<*const Batch> {
         // SAFETY: the remainder is below the number of places.
-        unsafe { self.batches.get_unchecked(owner / HEAP_ALIGN % PLACES) }
+        unsafe { self.batches.get_unchecked(((key / HEAP_ALIGN) ^ (key / BIN_BYTES)) % PLACES) }
     }
 
-    /// The batch in the place of `owner`, if it is for that owner.
+    /// The batch with `key`, if one is being collected.
     #[inline(always)]
-    fn batch_for(&self, owner: usize) -> Option<&Batch> {
+    fn batch_for(&self, key: usize) -> Option<&Batch> {
         // SAFETY: a place holds null or a valid batch of this thread's.
-        let batch = unsafe { self.place(owner).get().as_ref() }?;
-        (batch.key.get() == owner).then_some(batch)
+        let batch = unsafe { self.place(key).get().as_ref() }?;
+        (batch.key.get() == key).then_some(batch)
     }
+}
+
+/// What the batches for `entry` are found by: the owner's address, or the entry itself where the depot owns the spans.
+#[inline(always)]
+fn key_of(entry: Entry) -> usize {
+    if entry.is_depot() { entry.bits() } else { entry.owner() }
 }
 
 impl Heap {
@@ -71,31 +78,28 @@ impl Heap {
     /// or if there is anything else to look into. For the hit path: changes nothing where it fails.
     #[inline(always)]
     pub(super) fn send_hit(&self, entry: Entry, block: *mut u8) -> bool {
+        let Some(batch) = self.outbox.batch_for(key_of(entry)) else { return false };
         let Some(class) = entry.class() else { return false };
-        let Some(batch) = self.outbox.batch_for(entry.owner()) else { return false };
         let geometry = class.geometry();
         let starts = geometry.regions == 1 && geometry.locate(block.addr() % REGION_BYTES).1;
         if !starts || batch.last() == block || batch.len() + 1 >= geometry.batch as usize {
             return false;
         }
-        batch.push(block, geometry)
+        batch.push(block, entry, geometry)
     }
 
-    /// Sends `block` to the heap that `entry` names: in a batch, or by itself where there is no metadata for one, or no heap. A block
-    /// that was sent just before is reported.
+    /// Sends `block` to the owner that `entry` names: in a batch, or by itself where there is no metadata for one. A block that was
+    /// sent just before is reported.
     pub(super) fn send(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
-        let batch = if entry.is_depot() { None } else { self.collecting(shared, entry.owner()) };
-        let Some(batch) = batch else {
-            if let Err(refused) = settle_block(shared, block) {
-                super::free::report(refused, block, class.size());
-            }
+        let Some(batch) = self.collecting(shared, key_of(entry)) else {
+            let _ = settle_block(shared, block);
             return;
         };
         if batch.last() == block {
             return super::free::report(Refused::Double, block, class.size());
         }
-        if !batch.push(block, class.geometry()) {
-            self.outbox.place(entry.owner()).set(core::ptr::null());
+        if !batch.push(block, entry, class.geometry()) {
+            self.outbox.place(key_of(entry)).set(core::ptr::null());
             self.deliver(shared, batch);
         }
     }
@@ -110,27 +114,27 @@ impl Heap {
         }
     }
 
-    /// The batch that collects for `owner`. Whoever was in its place is served first.
-    fn collecting<'a>(&'a self, shared: Shared<'a>, owner: usize) -> Option<&'a Batch> {
-        if let Some(batch) = self.outbox.batch_for(owner) {
+    /// The batch that collects for `key`. Whoever was in its place is served first.
+    fn collecting<'a>(&'a self, shared: Shared<'a>, key: usize) -> Option<&'a Batch> {
+        if let Some(batch) = self.outbox.batch_for(key) {
             return Some(batch);
         }
-        let place = self.outbox.place(owner);
+        let place = self.outbox.place(key);
         // SAFETY: a place holds null or a valid batch of this thread's.
         if let Some(batch) = unsafe { place.replace(core::ptr::null()).as_ref() } {
             self.deliver(shared, batch);
         }
-        let batch = self.take_spare(owner).or_else(|| shared.central.acquire_batch(owner))?;
+        let batch = self.take_spare(key).or_else(|| shared.central.acquire_batch(key))?;
         place.set(core::ptr::from_ref(batch));
         Some(batch)
     }
 
-    fn take_spare(&self, owner: usize) -> Option<&Batch> {
+    fn take_spare(&self, key: usize) -> Option<&Batch> {
         // SAFETY: spares are null or valid batches of this thread's.
         let batch = unsafe { self.outbox.spares.get().as_ref() }?;
         self.outbox.spares.set(batch.next.get());
         self.outbox.spare_count.set(self.outbox.spare_count.get() - 1);
-        batch.clear(owner);
+        batch.clear(key);
         Some(batch)
     }
 
@@ -153,8 +157,13 @@ impl Heap {
 
     fn deliver(&self, shared: Shared<'_>, batch: &Batch) {
         count(&self.sent);
-        // SAFETY: the key of a batch in the outbox is the address of a heap.
-        let owner = unsafe { Heap::at(batch.key.get()) };
+        let key = Entry::from_bits(batch.key.get());
+        if let Some(class) = key.class().filter(|_| key.is_depot()) {
+            shared.central.give_back_all(class, batch.blocks(), |block| settle_or_report(shared, block));
+            return self.keep_batch(shared, batch);
+        }
+        // SAFETY: a key that is not the depot's is the address of a heap.
+        let owner = unsafe { Heap::at(key.owner()) };
         if owner.inbox.push(batch) == Pushed::Closed {
             settle(shared, batch);
         }
@@ -163,12 +172,14 @@ impl Heap {
 
 /// Brings each block of a batch home by itself and keeps the batch's piece.
 pub(crate) fn settle(shared: Shared<'_>, batch: &Batch) {
-    for block in batch.iter() {
-        if let Err(refused) = settle_block(shared, block) {
-            super::free::report(refused, block, 0);
-        }
-    }
+    batch.blocks().iter().for_each(|&block| settle_or_report(shared, block));
     shared.central.release_batch(batch);
+}
+
+fn settle_or_report(shared: Shared<'_>, block: *mut u8) {
+    if let Err(refused) = settle_block(shared, block) {
+        super::free::report(refused, block, 0);
+    }
 }
 
 /// Brings one block to its span or into its owner's inbox, whoever that is by now.
@@ -191,7 +202,7 @@ pub(crate) fn settle_block(shared: Shared<'_>, block: *mut u8) -> Result<(), Ref
             // Without a batch the block cannot travel. It stays out: lost to reuse, harmless to everyone.
             return Ok(());
         };
-        let _ = batch.push(block, class.geometry());
+        let _ = batch.push(block, entry, class.geometry());
         if owner.inbox.push(batch) == Pushed::Delivered {
             return Ok(());
         }

@@ -109,7 +109,7 @@ impl Heap {
         };
         let room = bin.capacity();
         let mut len = 0;
-        for block in batch.iter() {
+        for &block in batch.blocks() {
             if len < room {
                 len += 1;
                 bin.set_block(len, block);

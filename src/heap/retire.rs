@@ -38,9 +38,10 @@ impl Heap {
         let (bin, geometry) = (self.bin(class), class.geometry());
         let whole = geometry.batch as usize;
         while bin.len() >= whole {
-            let Some(batch) = shared.central.acquire_batch(Entry::depot(class).bits()) else { return };
+            let entry = Entry::depot(class);
+            let Some(batch) = shared.central.acquire_batch(entry.bits()) else { return };
             for index in 1..=whole {
-                let _ = batch.push(bin.block(index), geometry);
+                let _ = batch.push(bin.block(index), entry, geometry);
             }
             if !shared.central.put_batch(class, batch) {
                 shared.central.release_batch(batch);
