@@ -8,7 +8,7 @@ use crate::causes::Causes;
 use crate::results::{Made, Results, SCHEMA};
 use crate::table::{self, Measure};
 use crate::work::{self, Bench, Work};
-use crate::{machine, programs, report};
+use crate::{machine, plot, programs, report};
 use anyhow::{Context, Result, bail};
 use spandrel_tools::repo;
 use spandrel_tools::run::Launcher;
@@ -123,7 +123,7 @@ pub fn run(request: &Run) -> Result<()> {
     let path = out.join("results.json");
     results.write(&path)?;
     println!("{}\n{}", table::text(&results, Measure::Cpu), table::text(&results, Measure::Peak));
-    println!("results: {}", path.display());
+    println!("results:  {}", path.display());
     write_report(&results, &root, &out)
 }
 
@@ -151,10 +151,12 @@ pub fn report(request: &Report) -> Result<()> {
 
 fn write_report(results: &Results, root: &Path, out: &Path) -> Result<()> {
     let causes = Causes::read(&root.join("benches/causes.toml"))?;
+    let pictures = plot::draw(results, &out.join(PICTURES))?;
     let path = out.join("report.md");
-    let text = report::render(results, &causes, &[], PICTURES);
+    let text = report::render(results, &causes, &pictures, PICTURES);
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("report:  {}", path.display());
+    println!("report:   {}", path.display());
+    println!("pictures: {}", out.join(PICTURES).display());
     Ok(())
 }
 

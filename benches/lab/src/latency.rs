@@ -2,11 +2,20 @@
 //!
 //! Knows: which calls and percentiles are told. Must not know: how.
 
-use crate::results::{Latency, Results};
+use crate::results::{Calls, Latency, Results};
 use spandrel_tools::stats;
 
+/// One of the calls that are timed.
+#[derive(Debug)]
+pub struct Call {
+    /// As it is written.
+    pub name: &'static str,
+    pick: fn(&Calls) -> &Latency,
+}
+
 /// The calls that are timed.
-pub const CALLS: &[&str] = &["malloc", "free"];
+pub const CALLS: &[Call] =
+    &[Call { name: "malloc", pick: |calls| &calls.malloc }, Call { name: "free", pick: |calls| &calls.free }];
 
 /// One percentile.
 #[derive(Debug)]
@@ -28,10 +37,10 @@ pub const PERCENTILES: &[Percentile] = &[
 impl Percentile {
     /// Its median over the runs of a pair, in nanoseconds.
     #[must_use]
-    pub fn median(&self, results: &Results, workload: &str, allocator: &str, call: &str) -> Option<f64> {
-        let value = |latency: &Latency| (self.pick)(latency);
+    pub fn median(&self, results: &Results, workload: &str, allocator: &str, call: &Call) -> Option<f64> {
+        let value = |calls: &Calls| (self.pick)((call.pick)(calls));
         let values: Vec<f64> =
-            results.good(workload, allocator).filter_map(|run| run.said.as_ref()?.latency.get(call).map(value)).collect();
+            results.good(workload, allocator).filter_map(|run| run.said.as_ref()?.latency.as_ref().map(value)).collect();
         (!values.is_empty()).then(|| stats::median(&values))
     }
 }

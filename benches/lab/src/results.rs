@@ -191,9 +191,9 @@ pub struct Said {
     /// Milliseconds, resident KiB, live KiB; kept for the first counted run only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub series: Vec<[f64; 3]>,
-    /// Durations of single calls, by call.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub latency: BTreeMap<String, Latency>,
+    /// Durations of single calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Calls>,
 }
 
 /// Memory after a peak.
@@ -207,6 +207,18 @@ pub struct Idle {
     pub rss_kib_after: f64,
     /// Length of the wait.
     pub seconds: f64,
+}
+
+/// Durations of single calls, by call.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Calls {
+    /// The smallest difference that the clock can tell.
+    #[serde(default)]
+    pub resolution_ns: f64,
+    /// Of `malloc`.
+    pub malloc: Latency,
+    /// Of `free`.
+    pub free: Latency,
 }
 
 /// How long single calls took, in nanoseconds.

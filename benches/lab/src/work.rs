@@ -204,11 +204,13 @@ mod tests {
     fn the_line_of_a_workload_is_read() {
         let said: Said = serde_json::from_str(
             r#"{"workload":"x","ops":5,"checksum":18446744073709551615,"malloc_peak_live_bytes":9,
-                "latency":{"malloc":{"p50":1,"p90":2,"p99":3,"p99_9":4,"p99_99":5,"max":6.5,"count":7}}}"#,
+                "latency":{"resolution_ns":10.5,"malloc":{"p50":1,"p90":2,"p99":3,"p99_9":4,"p99_99":5,"max":6.5,"count":7},
+                           "free":{"p50":1,"p99":3,"p99_99":5,"max":8}}}"#,
         )
         .unwrap();
         assert_eq!((said.ops, said.checksum, said.malloc_peak_live_bytes), (5, u64::MAX, 9));
-        assert_eq!(said.latency["malloc"].max, 6.5);
+        let calls = said.latency.unwrap();
+        assert_eq!((calls.malloc.max, calls.free.max), (6.5, 8.0));
     }
 
     #[test]

@@ -27,10 +27,16 @@ impl Numbers {
     }
 }
 
-/// A large C++ source: many headers, class templates, recursion at compile time, containers and algorithms of many types.
+/// A large C++ source, as [`cpp_source_of`] makes it.
 #[must_use]
 pub fn cpp_source() -> String {
     const UNITS: usize = 12;
+    cpp_source_of(UNITS)
+}
+
+/// A C++ source of some units: many headers, class templates, recursion at compile time, containers and algorithms of many types.
+#[must_use]
+pub fn cpp_source_of(units: usize) -> String {
     let headers = [
         "algorithm",
         "array",
@@ -65,7 +71,7 @@ pub fn cpp_source() -> String {
          template <> struct Chain<0> { int sum() const { return 0; } };\n\
          template <class... T> auto total(T... values) { return (values + ... + 0); }\n",
     );
-    for unit in 0..UNITS {
+    for unit in 0..units {
         let size = 20 + unit;
         let _ = write!(
             text,
@@ -89,7 +95,7 @@ pub fn cpp_source() -> String {
         );
     }
     text.push_str("int main() {\n  int sum = 0;\n");
-    for unit in 0..UNITS {
+    for unit in 0..units {
         let _ = writeln!(text, "  sum += unit{unit}::run({});", unit + 3);
     }
     text.push_str("  std::cout << sum << '\\n';\n}\n");

@@ -16,6 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(120);
+const CLIENT_SECONDS: &str = "100";
 const READY_LIMIT: Duration = Duration::from_secs(20);
 const READY_POLL: Duration = Duration::from_millis(10);
 
@@ -154,7 +155,8 @@ impl Session<'_> {
             Client::Run(command) | Client::Load(command) | Client::Stop(command) => (command, None),
         };
         let (name, arguments) = filled(command, port)?;
-        let mut process = Command::new(repo::program(&name).with_context(|| format!("{name} is not installed"))?);
+        let mut process = Command::new("timeout");
+        process.arg(CLIENT_SECONDS).arg(repo::program(&name).with_context(|| format!("{name} is not installed"))?);
         process.args(arguments).current_dir(self.dir).env_remove("LD_PRELOAD").env("LC_ALL", "C.UTF-8");
         process.stdin(match input {
             Some(input) => Stdio::from(File::open(self.dir.join(input))?),

@@ -92,7 +92,7 @@ pub(super) fn latency(results: &Results) -> String {
     for workload in results.workloads.iter().filter(|workload| workload.kind == Kind::Latency) {
         let mut headings = vec!["allocator".to_owned()];
         headings.extend(
-            CALLS.iter().flat_map(|call| PERCENTILES.iter().map(move |percentile| format!("{call} {}", percentile.name))),
+            CALLS.iter().flat_map(|call| PERCENTILES.iter().map(move |percentile| format!("{} {}", call.name, percentile.name))),
         );
         let mut table = Table::new(headings, 1);
         for allocator in results.present() {
