@@ -1,5 +1,8 @@
 // pthread_key destructors that set their key again run after everything else of the thread; they malloc and free (4).
 // expect: exit 0
+// run: usual
+// run: pool
+// env: SPANDREL_PROFILE=freestanding
 // variants: preload linked static glibc
 #include "threads.h"
 

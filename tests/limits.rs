@@ -1,30 +1,17 @@
 //! Real programs and loads under address-space, data and commit limits; one after another, since one case changes a kernel setting.
 
 use std::fs;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use harness::build::{self, Source};
 use harness::header::Variant;
 use harness::programs::{Program, number};
+use harness::sandbox::{Resource, limit};
 use harness::suite::{case, case_if, main as run_cases};
 use harness::{paths, run};
 
 const MIB: u64 = 1 << 20;
 const OVERCOMMIT: &str = "/proc/sys/vm/overcommit_memory";
-
-type Resource = libc::__rlimit_resource_t;
-
-fn limit(command: &mut Command, resource: Resource, bytes: u64) {
-    let wanted = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-    let set = move || {
-        // SAFETY: `wanted` is a live rlimit; setrlimit is async-signal-safe.
-        let status = unsafe { libc::setrlimit(resource, &raw const wanted) };
-        if status == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
-    };
-    // SAFETY: the closure only calls setrlimit, which is allowed between fork and exec.
-    unsafe { command.pre_exec(set) };
-}
 
 const COMMANDS: [&[&str]; 5] = [
     &["sh", "-c", "for i in 1 2 3; do echo $i | cat; done"],

@@ -63,6 +63,8 @@ pub(crate) enum Complaint {
     Form(&'static str),
     /// The profile has no huge pages.
     HugePages,
+    /// It contradicts the profile; what that means, and what is done.
+    Clash(&'static str),
 }
 
 const PREFIX: &[u8] = b"SPANDREL_";
@@ -71,6 +73,7 @@ const SIZE: &str = "bytes, with K, M, G or T";
 const RANGE: &str = "LO-HI in bytes";
 const POLICY: &str = "abort, report or ignore";
 const HUGE_PAGES: &str = "off, madvise, thp, hugetlb or hugetlb-1g";
+const POOL: &str = "bytes, with K, M, G or T, 4M or more; or `none`";
 const PREFAULT: &str = "off, touch or populate";
 const DELAY: &str = "milliseconds, or `never`";
 
@@ -115,10 +118,19 @@ fn reserve(value: &[u8]) -> Option<usize> {
     parse::size(value).filter(|&size| (RESERVE_MIN..=RESERVE_MAX).contains(&size))
 }
 
+/// `None` within `Some`: no pool.
+fn pool(value: &[u8]) -> Option<Option<usize>> {
+    if value == b"none" {
+        return Some(None);
+    }
+    parse::size(value).filter(|&size| (POOL_MIN..=RESERVE_MAX).contains(&size)).map(Some)
+}
+
 fn bin_bytes(value: &[u8]) -> Option<usize> {
     parse::size(value).filter(|&size| size >= 1)
 }
 
+const POOL_MIN: usize = 4 << 20;
 const RESERVE_MIN: usize = 8 << 20;
 const RESERVE_MAX: usize = 16 << 40;
 
@@ -175,6 +187,10 @@ options! {
         "With `SPANDREL_HUGEPAGES=madvise`: how large the heap is before the kernel is asked for huge pages.";
     prefault: Prefault = Prefault::Off, "SPANDREL_PREFAULT", PREFAULT, "off", prefault,
         "Makes all pages of fresh spans and large blocks present at once, by writing to each or by one system call. Fewer faults, more memory.";
+    pool: Option<usize> = None, "SPANDREL_POOL", POOL, "none", pool,
+        "In profiles `freestanding` and `realtime` alone: all the memory there is, taken from the kernel at the first call; a sixteenth is the allocator's own.";
+    lock: bool = false, "SPANDREL_LOCK", FLAG, "0", parse::flag,
+        "In the same profiles: locks the pool in memory.";
 }
 
 /// Whether there is any option among `environment`.
@@ -200,12 +216,37 @@ pub(crate) fn read<'a>(
         if let Err(form) = options.set(name, value) {
             complain(entry, Complaint::Form(form));
         }
-        if !profile.hooks && options.huge_pages != HugePages::Off {
-            options.huge_pages = HugePages::Off;
-            complain(entry, Complaint::HugePages);
+        if let Err(complaint) = options.agree(name) {
+            complain(entry, complaint);
         }
     }
     options
+}
+
+/// Options that have no meaning where there is a pool.
+const WITHOUT_POOL: [&[u8]; 3] = [b"SPANDREL_RESERVE", b"SPANDREL_PURGE_DELAY", b"SPANDREL_FORCE_LIBC"];
+
+impl Options {
+    /// Puts right what the option `name`, just set, has that the profile rules out.
+    fn agree(&mut self, name: &[u8]) -> Result<(), Complaint> {
+        let profile = self.profile;
+        let standard = of_profile(profile);
+        if !profile.hooks && self.huge_pages != HugePages::Off {
+            self.huge_pages = HugePages::Off;
+            Err(Complaint::HugePages)
+        } else if profile.has_pool() && self.pool.is_none() {
+            self.pool = standard.pool;
+            Err(Complaint::Clash("the profile is nothing without a pool; its own stays"))
+        } else if !profile.has_pool() && (self.pool.is_some() || self.lock) {
+            (self.pool, self.lock) = (None, false);
+            Err(Complaint::Clash("needs SPANDREL_PROFILE=freestanding or realtime; ignored"))
+        } else if profile.has_pool() && WITHOUT_POOL.contains(&name) {
+            (self.reserve, self.purge_delay, self.force_libc) = (standard.reserve, standard.purge_delay, standard.force_libc);
+            Err(Complaint::Clash("a pool is all there is, from start to end; ignored"))
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// The options as `profile` sets them.

@@ -16,8 +16,15 @@ pub struct Profile {
     pub settings: &'static [(&'static str, &'static str)],
 }
 
+impl Profile {
+    /// Whether its memory is a pool of fixed size.
+    pub(super) fn has_pool(&self) -> bool {
+        self.settings.iter().any(|(name, _)| *name == "SPANDREL_POOL")
+    }
+}
+
 /// All profiles; the first is the default.
-pub static PROFILES: [Profile; 3] = [
+pub static PROFILES: [Profile; 5] = [
     Profile {
         name: "hosted-small",
         promise: "Small bins and outboxes, quick purge, no huge pages: programs among others on a machine.",
@@ -31,6 +38,23 @@ pub static PROFILES: [Profile; 3] = [
         settings: &[("SPANDREL_BIN_BYTES", "512K"), ("SPANDREL_PURGE_DELAY", "5000")],
     },
     Profile {
+        name: "freestanding",
+        promise: "One pool of fixed size, taken at start; no system calls for memory afterwards; what does not fit is refused.",
+        hooks: false,
+        settings: &[("SPANDREL_POOL", "64M"), ("SPANDREL_PURGE_DELAY", "never")],
+    },
+    Profile {
+        name: "realtime",
+        promise: "As `freestanding`, with the pool present and locked from the start; malloc and free make no system call.",
+        hooks: false,
+        settings: &[
+            ("SPANDREL_POOL", "64M"),
+            ("SPANDREL_PURGE_DELAY", "never"),
+            ("SPANDREL_PREFAULT", "populate"),
+            ("SPANDREL_LOCK", "1"),
+        ],
+    },
+    Profile {
         name: "compiler-internal",
         promise: "For processes that end soon: nothing is purged, nothing is torn down at exit, bins are larger.",
         hooks: false,
@@ -39,7 +63,7 @@ pub static PROFILES: [Profile; 3] = [
 ];
 
 /// The form of a profile's name, for complaints and documentation.
-pub(super) const NAMES: &str = "hosted-small, hosted-server or compiler-internal";
+pub(super) const NAMES: &str = "hosted-small, hosted-server, freestanding, realtime or compiler-internal";
 
 /// The profile of that name.
 pub(super) fn named(name: &[u8]) -> Option<&'static Profile> {

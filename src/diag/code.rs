@@ -50,6 +50,9 @@ codes! {
     HugePagePolicy "ALLOCATOR_HUGEPAGE_POLICY":
         "Huge pages were asked for in a profile that has none, or the kernel gives none."
         => "Ordinary pages are used.";
+    PoolPolicy "ALLOCATOR_POOL_POLICY":
+        "The pool of profile `realtime` cannot be locked in memory."
+        => "It is used unlocked; its pages are present, but may be swapped out.";
     Exhaustion "ALLOCATOR_EXHAUSTION":
         "Address space or memory of Spandrel's own ran out; said once."
         => "Small and large requests go to libc's allocator while Spandrel has none; if that fails too, the call fails with ENOMEM.";

@@ -71,6 +71,11 @@ impl Area {
         end <= committed || self.grow(committed, end)
     }
 
+    /// Makes all of it usable. False if the kernel refuses.
+    pub(crate) fn ensure_all(&self) -> bool {
+        self.ensure(self.len)
+    }
+
     #[cold]
     fn grow(&self, committed: usize, end: usize) -> bool {
         let Some(end) = round_up(end, self.page).filter(|&end| end <= self.len) else {

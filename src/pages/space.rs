@@ -36,6 +36,8 @@ pub(crate) struct Space {
     hit_map: usize,
     hit_mask: usize,
     page: usize,
+    /// Whether all of it was taken at start, and no system call for memory may follow.
+    fixed: bool,
     huge: Huge,
     /// Regions below it are committed with entry and record. Written under the lock of the runs; read by anyone: whoever has a
     /// block's address got it after its region was committed.
@@ -102,6 +104,7 @@ impl Space {
             hit_map,
             hit_mask,
             page,
+            fixed: false,
             huge: Huge::off(),
             usable: AtomicU32::new(0),
         }
@@ -119,6 +122,34 @@ impl Space {
         Some(Self { data: space.data.in_granules(bytes).of_huge_pages(bytes), ..space })
     }
 
+    /// A pool: `bytes` of memory, committed at once and for good; `None` if the kernel refuses.
+    pub(crate) fn reserve_pool(bytes: usize, page: usize) -> Option<Self> {
+        let whole_map = memory::reserve(WHOLE_ENTRIES * ENTRY_BYTES, memory::Access::Read).ok();
+        let address = memory::reserve(bytes + ALIGN, memory::Access::None).ok()?;
+        let base = (address + ALIGN - 1) & !(ALIGN - 1);
+        let space = Self { fixed: true, ..Self::divide(base, bytes & !(ALIGN - 1), whole_map, page, ALIGN) };
+        let committed = space.areas().into_iter().all(Area::ensure_all);
+        // Relaxed: published with everything else by the start barrier.
+        space.usable.store(space.regions(), Ordering::Relaxed);
+        committed.then_some(space)
+    }
+
+    /// Whether all memory was taken at start.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.fixed
+    }
+
+    /// All parts of the reservation, and of the map.
+    pub(super) fn areas(&self) -> [&Area; 4] {
+        [&self.window_words, &self.records, &self.metadata, &self.data]
+    }
+
+    /// Locks in memory what is committed; false if the kernel refuses.
+    pub(crate) fn lock(&self) -> bool {
+        // SAFETY: committed parts of an area are ours.
+        self.areas().into_iter().all(|area| unsafe { memory::lock(area.base(), area.committed()) }.is_ok())
+    }
+
     /// Bytes within which a purge must not begin or end; those of a page where it may anywhere.
     pub(crate) fn purge_unit(&self) -> usize {
         match self.data.explicit() {
@@ -130,6 +161,9 @@ impl Space {
 
     /// The part of a free run that may be given back to the kernel; `None` if there is none.
     pub(super) fn purgeable(&self, run: Run) -> Option<Run> {
+        if self.fixed {
+            return None;
+        }
         let Some(explicit) = self.data.explicit() else { return self.huge.purgeable(run) };
         let end = run.region.0 + run.count;
         let ordinary = u32::try_from(explicit.end() / REGION_BYTES).map_or(end, |first| first.clamp(run.region.0, end));

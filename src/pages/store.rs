@@ -132,6 +132,16 @@ impl Pages {
         self.make_present(run)
     }
 
+    /// Makes the pages of the whole pool present, the allocator's own included.
+    pub(crate) fn make_pool_present(&self, way: Prefault) {
+        let once = Way::off();
+        once.set(way);
+        for area in self.space().areas() {
+            // SAFETY: nothing of the pool has been used yet, and only the caller knows of it.
+            unsafe { once.make_present(area.base(), area.committed(), self.space().page_bytes()) };
+        }
+    }
+
     /// Makes the pages of a fresh mapping present, where that was asked for.
     pub(crate) fn make_mapping_present(&self, address: usize, bytes: usize) {
         // SAFETY: callers pass a fresh mapping of ours that nobody else has.
@@ -164,6 +174,7 @@ impl Pages {
         // Relaxed: see `open`.
         match self.delay.load(Ordering::Relaxed) {
             0 => drop(self.purge_run(run)),
+            NEVER => self.put(run, 0),
             delay => {
                 let now = call::milliseconds() as u32;
                 self.put(run, now);
@@ -190,6 +201,9 @@ impl Pages {
 
     /// Purges the run that was freed longest ago, however fresh it is.
     pub(crate) fn purge_oldest(&self) -> Purged {
+        if self.space().is_fixed() {
+            return Purged::Nothing;
+        }
         let oldest = self.runs.lock().expire(self.space(), call::milliseconds() as u32, 0);
         match oldest {
             Some(run) => self.purge_run(run),
@@ -293,6 +307,9 @@ impl Pages {
     /// # Safety
     /// - `[address, address + bytes)` is page-aligned, ours, and nobody uses it or needs its contents.
     pub(crate) unsafe fn discard(&self, address: usize, bytes: usize) -> bool {
+        if self.space().is_fixed() {
+            return false;
+        }
         // Relaxed: all threads find the same.
         match self.zeroing.load(Ordering::Relaxed) {
             // SAFETY: the caller vouches for the range.

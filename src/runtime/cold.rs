@@ -1,6 +1,7 @@
 #![expect(unsafe_code, reason = "hands blocks to libc")]
 //! Calls that the hit path would not serve, in every state of process and thread.
 
+use super::closed;
 use super::process::PROCESS;
 use super::thread::{self, Standing};
 use crate::base::class::Class;
@@ -43,7 +44,7 @@ pub(crate) fn alloc(request: Request) -> *mut u8 {
     }
 }
 
-fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
+pub(super) fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
     let (block, lane) = match class_of(request) {
         Some(class) => {
             let block = heap.alloc(PROCESS.shared(), class)?;
@@ -79,6 +80,9 @@ fn class_of(request: Request) -> Option<Class> {
 /// Spandrel's own memory is used up: small requests may still fit libc's heap; for others libc would ask the kernel the same.
 #[cold]
 fn fall_back(request: Request) -> *mut u8 {
+    if PROCESS.is_closed() {
+        return closed::squeeze(request);
+    }
     if Lane::of_size(request.size) == Lane::Direct || request.align > LARGE_MAX {
         return core::ptr::null_mut();
     }
@@ -93,6 +97,9 @@ pub(super) fn note_forced(size: usize) {
 
 /// Has libc serve `request`.
 fn divert(reason: Reason, request: Request) -> *mut u8 {
+    if PROCESS.is_closed() {
+        return closed::serve_alone(reason, request);
+    }
     PROCESS.tally.divert(reason, request.size);
     if request.align > NATURAL_ALIGN {
         let block = libc::memalign(request.align, request.size);

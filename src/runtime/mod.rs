@@ -2,6 +2,7 @@
 //! through which every call comes. Must not know the C contracts.
 
 mod barrier;
+mod closed;
 mod cold;
 mod exit;
 mod fork;

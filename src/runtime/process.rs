@@ -6,7 +6,7 @@ use crate::central::{Central, Late};
 use crate::config::Options;
 use crate::heap::{Registry, Shared};
 use crate::modes::tally::Tally;
-use crate::sys::atomic::{AtomicBool, AtomicU32};
+use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sys::cell::SetOnce;
 use crate::sys::stream::Stream;
 
@@ -20,6 +20,8 @@ pub(super) struct Process {
     pub(super) options: SetOnce<Options>,
     /// Where reports at exit go.
     pub(super) reports: Stream,
+    /// Whether libc is never asked for memory: set by start, read by any thread.
+    pub(super) closed: AtomicBool,
     /// Whether the fork handlers are registered.
     pub(super) fork_hooked: AtomicBool,
     /// The key whose destructor ends a thread's heap, or why there is none; see `start`.
@@ -35,6 +37,7 @@ pub(super) static PROCESS: Process = Process {
     tally: Tally::new(),
     options: SetOnce::new(),
     reports: Stream::new(),
+    closed: AtomicBool::new(false),
     fork_hooked: AtomicBool::new(false),
     exit_key: AtomicU32::new(0),
 };
@@ -48,6 +51,12 @@ impl Process {
     /// Whether the allocator serves calls.
     pub(super) fn is_ready(&self) -> bool {
         self.barrier.phase() == Phase::Ready
+    }
+
+    /// Whether libc is never asked for memory.
+    pub(super) fn is_closed(&self) -> bool {
+        // Relaxed: a thread that comes before the end of the start is served by libc as ever.
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// The options, once the barrier has let the caller through.

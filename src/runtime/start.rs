@@ -44,18 +44,41 @@ pub(super) fn start(process: &Process) -> bool {
         return false;
     }
     let page = startup.map_or(PAGE_BYTES_USUAL, Startup::page_bytes);
+    let close = || process.closed.store(options.pool.is_some(), Ordering::Relaxed);
     let Some(space) = reserve(&options, page) else {
-        diag::exhausted("no address space to start with; libc serves everything");
+        close();
+        diag::exhausted(match options.pool {
+            Some(_) => "no memory for the pool; every call fails",
+            None => "no address space to start with; libc serves everything",
+        });
         return false;
     };
     // SAFETY: as for the options.
     unsafe { process.central.pages.open(space, options.purge_delay) };
-    process.central.pages.set_prefault(options.prefault);
+    if options.pool.is_some() {
+        prepare_pool(process, &options);
+    } else {
+        process.central.pages.set_prefault(options.prefault);
+    }
+    // Relaxed: see `is_closed`. Not before the end of the start, so that threads that come meanwhile are served.
+    close();
     true
+}
+
+/// Makes the pages of the pool present and locks them, where that was asked for.
+fn prepare_pool(process: &Process, options: &Options) {
+    let pages = &process.central.pages;
+    pages.make_pool_present(options.prefault);
+    if options.lock && !pages.space().lock() {
+        diag::line(Code::PoolPolicy, &[b"SPANDREL_LOCK=1: the kernel refuses (see ulimit -l); the pool is not locked"]);
+    }
 }
 
 /// Address space, with the huge pages that were asked for.
 fn reserve(options: &Options, page: usize) -> Option<Space> {
+    if let Some(bytes) = options.pool {
+        return Space::reserve_pool(bytes, page);
+    }
     let from = match options.huge_pages {
         HugePages::Off => return Space::reserve(options.reserve, page),
         HugePages::Madvise => options.huge_from,
@@ -81,6 +104,7 @@ fn read_options(startup: Startup) -> Options {
         Complaint::Form(form) => {
             diag::line(Code::BadOption, &[entry, b": takes ", form.as_bytes(), b"; the default stays"]);
         }
+        Complaint::Clash(what) => diag::line(Code::BadOption, &[entry, b": ", what.as_bytes()]),
         Complaint::HugePages => {
             diag::line(Code::HugePagePolicy, &[entry, b": needs SPANDREL_PROFILE=hosted-server; ordinary pages are used"]);
         }

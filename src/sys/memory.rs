@@ -81,6 +81,15 @@ pub(crate) unsafe fn purge_and_see(address: usize, len: usize) -> Result<bool, E
     Ok(unsafe { first.read_volatile() } == 0)
 }
 
+/// Makes the pages present and keeps them so.
+///
+/// # Safety
+/// - `[address, address + len)` is page-aligned and ours.
+pub(crate) unsafe fn lock(address: usize, len: usize) -> Result<(), Errno> {
+    // SAFETY: the contents stay as they are.
+    unsafe { raw(libc::SYS_mlock, [address, len, 0, 0, 0, 0]) }.map(drop)
+}
+
 /// Asks for huge pages when the range is touched next. They are the kernel's to give.
 ///
 /// # Safety

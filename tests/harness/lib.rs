@@ -9,4 +9,5 @@ pub mod header;
 pub mod paths;
 pub mod programs;
 pub mod run;
+pub mod sandbox;
 pub mod suite;

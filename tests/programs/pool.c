@@ -1,0 +1,136 @@
+// Works on a fixed pool while the kernel kills whoever asks it for memory, then uses the pool up, and goes on.
+// First argument: what the kernel allows (no_memory: all but calls for memory; nothing: writing and ending alone).
+// Second: threads beside the main one.
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stdatomic.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include "threads.h"
+#include "spandrel_weak.h"
+
+enum { SLOTS = 512, EXCHANGE = 64 };
+
+static _Atomic(void *) exchange[EXCHANGE];
+static atomic_int go, done;
+
+// Every kind of call, on sizes of all kinds; some blocks are freed by whoever finds them.
+static void work(uint64_t seed, int rounds) {
+    static _Thread_local struct { char *at; size_t size; } slots[SLOTS];
+    for (int round = 0; round < rounds; round++) {
+        uint64_t dice = next_random(&seed);
+        size_t slot = dice % SLOTS, size = (dice >> 12) % 3000;
+        if (dice % 97 == 0) size = 40000 + (dice >> 12) % 200000;
+        if (slots[slot].at != NULL) {
+            CHECK(holds(slots[slot].at, slots[slot].size > 16 ? 16 : slots[slot].size, slot));
+            if (dice >> 40 & 1) {
+                free(atomic_exchange(&exchange[(dice >> 41) % EXCHANGE], slots[slot].at));
+                slots[slot].at = NULL;
+                continue;
+            }
+        }
+        char *block = NULL;
+        switch (dice >> 50 & 3) {
+        case 0:
+            block = opaque(realloc(slots[slot].at, size + 1));
+            break;
+        case 1:
+            free(slots[slot].at);
+            block = opaque(calloc(1, size + 1));
+            CHECK(block == NULL || all_zero(block, size + 1));
+            break;
+        case 2:
+            free(slots[slot].at);
+            block = opaque(memalign(256, size + 1));
+            CHECK(aligned_to(block, 256));
+            break;
+        default:
+            free(slots[slot].at);
+            block = opaque(malloc(size + 1));
+        }
+        CHECK_WITH(block != NULL, size);
+        fill(block, size > 15 ? 16 : size + 1, slot);
+        slots[slot].at = block;
+        slots[slot].size = size + 1;
+    }
+    for (size_t slot = 0; slot < SLOTS; slot++) {
+        free(slots[slot].at);
+        slots[slot].at = NULL;
+    }
+}
+
+static void *helper(void *seed) {
+    free(opaque(malloc(100)));
+    atomic_fetch_add(&done, 1);
+    while (!atomic_load(&go)) {}
+    work((uintptr_t)seed, 100000);
+    atomic_fetch_add(&done, 1);
+    for (;;) {}
+}
+
+#define DIE(number) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)
+#define LIVE(number) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+static void enforce(const char *what) {
+    struct sock_filter no_memory[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        DIE(SYS_mmap), DIE(SYS_munmap), DIE(SYS_mremap), DIE(SYS_madvise), DIE(SYS_mprotect), DIE(SYS_brk), DIE(SYS_mlock),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_filter nothing[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        LIVE(SYS_write), LIVE(SYS_exit_group),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+    };
+    bool all = strcmp(what, "nothing") == 0;
+    struct sock_fprog program = {all ? sizeof nothing / sizeof *nothing : sizeof no_memory / sizeof *no_memory, all ? nothing : no_memory};
+    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) == 0);
+}
+
+// Takes all there is in blocks of `size`, linked through their first word, then gives it back; how many there were.
+static size_t use_up(size_t size) {
+    void *chain = NULL, *block;
+    size_t count = 0;
+    errno = 0;
+    while ((block = opaque(malloc(size))) != NULL) {
+        CHECK(spandrel_lane_of_pointer(block) != SPANDREL_LANE_LIBC);
+        *(void **)block = chain;
+        chain = block;
+        count++;
+    }
+    CHECK(errno == ENOMEM);
+    CHECK(malloc(size) == NULL && calloc(1, size) == NULL && memalign(16, size) == NULL && errno == ENOMEM);
+    CHECK(realloc(chain, 64 * MIB) == NULL && errno == ENOMEM);
+    while (chain != NULL) {
+        block = *(void **)chain;
+        free(chain);
+        chain = block;
+    }
+    return count;
+}
+
+int main(int argc, char **argv) {
+    CHECK(argc == 3);
+    int helpers = atoi(argv[2]);
+    free(opaque(malloc(100)));
+    for (uintptr_t i = 0; i < (uintptr_t)helpers; i++) start(helper, (void *)(i + 2));
+    while (atomic_load(&done) < helpers) {}
+    enforce(argv[1]);
+    atomic_store(&go, 1);
+    work(1, 100000);
+    while (atomic_load(&done) < 2 * helpers) {}
+    for (int i = 0; i < EXCHANGE; i++) free(atomic_exchange(&exchange[i], NULL));
+    static const size_t sizes[] = {64, 1000, 20000, 100000, 3 * MIB, 40 * MIB};
+    for (int round = 0; round < 2; round++)
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            size_t count = use_up(sizes[i]);
+            // Nothing but a part of a span of each class stays behind.
+            CHECK_WITH(count * sizes[i] > (helpers ? 20 : 40) * MIB || sizes[i] > MIB, count * sizes[i]);
+        }
+    malloc_trim(0);
+    work(3, 10000);
+    static const char well[] = "served\n";
+    CHECK(write(1, well, sizeof well - 1) > 0);
+    _exit(0);
+}
