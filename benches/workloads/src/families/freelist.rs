@@ -13,7 +13,7 @@ const BLOCKS: usize = 100_000;
 const SIZE: u32 = 64;
 /// Rounds in an order the memory is friendly to, and in random order.
 const ROUNDS: u64 = 750;
-const RANDOM_ROUNDS: u64 = 280;
+const RANDOM_ROUNDS: u64 = 220;
 
 /// In which order blocks are freed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

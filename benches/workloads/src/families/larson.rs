@@ -75,8 +75,8 @@ fn start(chain: Chain) {
 fn live(mut chain: Chain) {
     let mut account = Account::shared();
     for _ in 0..chain.steps {
-        let place = chain.rng.index(SLOTS);
-        replace(&mut chain.slots[place], &mut account, chain.rng.between(LEAST, MOST));
+        let (place, above) = chain.rng.two(SLOTS as u32, MOST - LEAST + 1);
+        replace(&mut chain.slots[place as usize], &mut account, LEAST + above);
     }
     account.close(&chain.tally);
     chain.generations -= 1;

@@ -28,7 +28,8 @@ pub(crate) fn run(form: &Form, threads: usize) -> Outcome {
         start.wait();
         for _ in 0..bursts {
             for _ in 0..BURST {
-                replace(&mut table[rng.index(SLOTS)], account, rng.between(LEAST, MOST));
+                let (place, above) = rng.two(SLOTS as u32, MOST - LEAST + 1);
+                replace(&mut table[place as usize], account, LEAST + above);
             }
             thread::yield_now();
         }

@@ -17,8 +17,8 @@ pub(crate) fn run(form: &Form, slots: usize) -> Outcome {
     let mut rng = Rng::new(form.seed, 0);
     let mut table = Table::new(slots, |_| None);
     for _ in 0..form.count(STEPS) {
-        let place = rng.index(slots);
-        replace(&mut table[place], &mut account, rng.between(LEAST, MOST));
+        let (place, above) = rng.two(slots as u32, MOST - LEAST + 1);
+        replace(&mut table[place as usize], &mut account, LEAST + above);
     }
     for slot in table.iter_mut() {
         clear(slot, &mut account);

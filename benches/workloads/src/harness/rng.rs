@@ -31,6 +31,14 @@ impl Rng {
         (((self.next() >> 32) * u64::from(limit)) >> 32) as u32
     }
 
+    /// Two numbers below two limits, for one step of the generator.
+    #[inline]
+    pub(crate) fn two(&mut self, first: u32, second: u32) -> (u32, u32) {
+        let drawn = self.next();
+        let scaled = |half: u64, limit: u32| ((half * u64::from(limit)) >> 32) as u32;
+        (scaled(drawn >> 32, first), scaled(drawn & u64::from(u32::MAX), second))
+    }
+
     /// A number from `least` to `most`, both included.
     #[inline]
     pub(crate) fn between(&mut self, least: u32, most: u32) -> u32 {
@@ -74,6 +82,14 @@ mod tests {
         let drawn: Vec<u32> = (0..1000).map(|_| rng.between(3, 6)).collect();
         assert!(drawn.iter().all(|number| (3..=6).contains(number)));
         assert!((3..=6).all(|number| drawn.contains(&number)));
+    }
+
+    #[test]
+    fn two_numbers_stay_within_their_bounds() {
+        let mut rng = Rng::new(1, 3);
+        let drawn: Vec<(u32, u32)> = (0..1000).map(|_| rng.two(3, 5)).collect();
+        assert!((0..3).all(|first| (0..5).all(|second| drawn.contains(&(first, second)))));
+        assert!(drawn.iter().all(|(first, second)| *first < 3 && *second < 5));
     }
 
     #[test]
