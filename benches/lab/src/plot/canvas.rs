@@ -12,7 +12,7 @@ use plotters::style::{Color, FontFamily, FontStyle, IntoFont, IntoTextStyle, Sha
 /// DejaVu Sans is what the PNG is drawn with; where a viewer of the SVG lacks it, the others are no wider.
 const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
 /// Width of a letter of that family as a share of its size, for keeping labels apart.
-const LETTER: f64 = 0.62;
+const LETTER: f64 = 0.575;
 
 /// A place in pixels from the upper left corner.
 pub(super) type Place = (f64, f64);

@@ -96,11 +96,11 @@ fn axis(canvas: &Canvas<'_>, scale: &Scale, top: f64, bottom: f64) -> Result<()>
     for tick in scale.ticks() {
         let x = scale.pixel(tick);
         for y in [top - 18.0, bottom + 20.0] {
-            canvas.text(&number(tick), (x, y), Lettering::new(LETTERS, PALE_INK, Side::Middle))?;
+            canvas.text(&tick.to_string(), (x, y), Lettering::new(LETTERS, PALE_INK, Side::Middle))?;
         }
     }
     let centre = (NAMES + WIDTH - RIGHT) / 2.0;
-    canvas.text("ratio; lower is better  ◂", (centre, bottom + 48.0), Lettering::new(LETTERS, PALE_INK, Side::Middle))
+    canvas.text("◂ lower is better   ratio", (centre, bottom + 48.0), Lettering::new(LETTERS, PALE_INK, Side::Middle))
 }
 
 fn lines(canvas: &Canvas<'_>, scale: &Scale, top: f64, bottom: f64) -> Result<()> {
@@ -130,12 +130,8 @@ fn draw_row(canvas: &Canvas<'_>, scale: &Scale, row: &Row<'_>, y: f64) -> Result
     }
     let farthest = row.ratios.iter().map(|(_, ratio)| *ratio).fold(0.0, f64::max);
     if scale.beyond(farthest) {
-        let text = format!("{}▸", number((farthest * 10.0).round() / 10.0));
+        let text = format!("{farthest:.1}▸");
         canvas.text(&text, (WIDTH - RIGHT + 10.0, y), Lettering::new(LETTERS * 0.85, PALE_INK, Side::Right))?;
     }
     Ok(())
-}
-
-fn number(value: f64) -> String {
-    format!("{}", (value * 1000.0).round() / 1000.0)
 }

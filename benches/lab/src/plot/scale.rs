@@ -44,15 +44,30 @@ impl Scale {
     pub(super) fn ticks(&self) -> Vec<f64> {
         let all: Vec<f64> = if self.logarithmic {
             let decades = self.low.log10().floor() as i32..=self.high.log10().ceil() as i32;
-            let digits: &[f64] = if self.high / self.low > 1e3 { &[1.0] } else { &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0] };
+            let digits = digits(self.high / self.low);
             decades.flat_map(|decade| digits.iter().map(move |digit| digit * 10f64.powi(decade))).collect()
         } else {
             let step = step(self.high);
             (0..=(self.high / step).round() as u32).map(|number| f64::from(number) * step).collect()
         };
         let slack = 1e-9 * self.high;
-        all.into_iter().filter(|tick| *tick >= self.low - slack && *tick <= self.high + slack).collect()
+        all.into_iter().filter(|tick| *tick >= self.low - slack && *tick <= self.high + slack).map(rounded).collect()
     }
+}
+
+/// Which numbers of each decade get a tick, by how far the axis reaches.
+fn digits(reach: f64) -> &'static [f64] {
+    match reach {
+        _ if reach > 1e3 => &[1.0],
+        _ if reach > 8.0 => &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
+        _ => &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
+    }
+}
+
+/// Without the last bits that a sum or a product leaves.
+fn rounded(tick: f64) -> f64 {
+    const PLACES: f64 = 1e6;
+    (tick * PLACES).round() / PLACES
 }
 
 /// A round step that divides the way to `high` into four to eight.
@@ -79,6 +94,6 @@ mod tests {
     #[test]
     fn ticks_are_round_and_lie_within() {
         assert_eq!(Scale::from_zero(93.0, 0.0, 1.0).ticks(), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
-        assert_eq!(Scale::logarithmic(0.5, 2.0, 0.0, 1.0).ticks(), [0.5, 0.7, 1.0, 1.5, 2.0]);
+        assert_eq!(Scale::logarithmic(0.5, 2.0, 0.0, 1.0).ticks(), [0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0]);
     }
 }

@@ -5,7 +5,7 @@
 use super::canvas::{Canvas, Lettering, Place, Side};
 use super::legend::Heading;
 use super::scale::Scale;
-use super::style::{BASE_LINE, GRID, INK, PALE_INK, Style, label};
+use super::style::{BASE_LINE, GRID, INK, PALE_INK, PAPER, Style, label};
 use crate::figures::quantile;
 use crate::results::Results;
 use crate::table::{Measure, base, mean_ratio};
@@ -46,7 +46,7 @@ pub(super) fn draw(results: &Results) -> Result<Option<String>> {
     let title = format!("Time against memory, all workloads, against {}", label(base));
     let subtitle = "Geometric means of CPU time and of peak resident memory; further down and left is better.";
     let heading = Heading { title: &title, subtitle, names: &[], area: None, width: WIDTH, margin: MARGIN };
-    let (top, bottom) = (heading.bottom() + 20.0, HEIGHT - BELOW);
+    let (top, bottom) = (heading.bottom() + 56.0, HEIGHT - BELOW);
     let mut svg = String::new();
     let canvas = Canvas::new(&mut svg, WIDTH, HEIGHT)?;
     heading.draw(&canvas)?;
@@ -84,8 +84,8 @@ fn axes(canvas: &Canvas<'_>, across: &Scale, up: &Scale, top: f64, bottom: f64) 
         canvas.line((LEFT, up.pixel(tick)), (WIDTH - RIGHT, up.pixel(tick)), colour, width)?;
         canvas.text(&format!("{tick}"), (LEFT - 12.0, up.pixel(tick)), pale(Side::Left))?;
     }
-    canvas.text("CPU time (ratio)  ◂ lower is better", ((LEFT + WIDTH - RIGHT) / 2.0, bottom + 58.0), pale(Side::Middle))?;
-    canvas.text("peak memory (ratio)  ▾ lower is better", (MARGIN, top - 22.0), pale(Side::Right))
+    canvas.text("◂ lower is better   CPU time, ratio", ((LEFT + WIDTH - RIGHT) / 2.0, bottom + 58.0), pale(Side::Middle))?;
+    canvas.text("▾ lower is better   peak memory, ratio", (MARGIN, top - 26.0), pale(Side::Right))
 }
 
 /// Names beside their marks, each on the first side where it meets neither a mark nor another name.
@@ -98,18 +98,19 @@ fn labels(canvas: &Canvas<'_>, points: &[Point<'_>], area: Frame) -> Result<()> 
         let lettering = if style.ours { lettering.bold() } else { lettering };
         let text = label(point.name);
         let width = lettering.width(text);
-        let candidates = candidates(point.at, width);
+        let candidates = candidates(point.at, MARK * style.weight(), width);
         let free = |frame: &Frame| within(frame, &area) && taken.iter().all(|other| !meet(frame, other));
         let Some(frame) = candidates.iter().copied().find(free).or(candidates.first().copied()) else { continue };
+        canvas.bar((frame.0 - 3.0, frame.1 + 2.0), (frame.2, frame.3 - 2.0), PAPER)?;
         canvas.text(text, (frame.0, f64::midpoint(frame.1, frame.3)), Lettering { colour: style.colour, ..lettering })?;
         taken.push(frame);
     }
     Ok(())
 }
 
-/// Frames for a label of some width around a mark, the best first.
-fn candidates((x, y): Place, width: f64) -> Vec<Frame> {
-    let (gap, half) = (MARK * 1.7, LETTERS * 0.62);
+/// Frames for a label of some width around a mark of some radius, the best first.
+fn candidates((x, y): Place, radius: f64, width: f64) -> Vec<Frame> {
+    let (gap, half) = (radius + 0.7 * MARK, LETTERS * 0.62);
     let mut frames = Vec::new();
     for shift in [0.0, -0.9, 0.9, -1.8, 1.8, -2.7, 2.7] {
         let middle = y + shift * LETTERS;
@@ -150,6 +151,6 @@ mod tests {
     #[test]
     fn no_candidate_covers_its_mark() {
         let at = (100.0, 100.0);
-        assert!(candidates(at, 80.0).iter().all(|frame| !meet(frame, &around(at, MARK))));
+        assert!(candidates(at, MARK, 80.0).iter().all(|frame| !meet(frame, &around(at, MARK))));
     }
 }

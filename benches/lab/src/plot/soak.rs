@@ -39,7 +39,7 @@ pub(super) fn draw(results: &Results, workload: &Workload) -> Result<Option<Stri
     let Some(live) = all.first().map(|(_, series)| *series) else { return Ok(None) };
     let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
     let title = format!("Resident memory over time: {}", workload.name);
-    let subtitle = format!("{}. MiB over seconds; lower is better, no line can go below the live bytes.", workload.summary);
+    let subtitle = format!("{}. Lower is better; what lies above the grey area is overhead.", workload.summary);
     let area = Some(("live bytes (requested)", LIVE));
     let heading = Heading { title: &title, subtitle: &subtitle, names: &names, area, width: WIDTH, margin: MARGIN };
     let (top, bottom) = (heading.bottom() + 44.0, HEIGHT - BELOW);
@@ -61,7 +61,7 @@ pub(super) fn draw(results: &Results, workload: &Workload) -> Result<Option<Stri
     for (number, (name, series)) in ours_last(false).chain(ours_last(true)).enumerate() {
         let style = Style::of(name);
         let line: Vec<Place> = series.iter().map(|point| place(point, point[1])).collect();
-        canvas.path(&line, style.ink(), if style.ours { 5 } else { 2 })?;
+        canvas.path(&line, style.line(), if style.ours { 5 } else { 2 })?;
         let mut next = LEFT + MARK_GAP * (0.3 + number as f64 / all.len() as f64);
         for at in &line {
             if at.0 >= next {

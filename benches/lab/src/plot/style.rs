@@ -8,6 +8,7 @@ use crate::allocators::{GLIBC, SPANDREL, SPANDREL_SERVER};
 use plotters::prelude::{RGBAColor, RGBColor};
 use plotters::style::Color;
 
+pub(super) const PAPER: RGBColor = RGBColor(255, 255, 255);
 pub(super) const INK: RGBColor = RGBColor(34, 34, 34);
 pub(super) const PALE_INK: RGBColor = RGBColor(110, 110, 110);
 pub(super) const GRID: RGBColor = RGBColor(225, 225, 225);
@@ -24,6 +25,7 @@ const GREY: RGBColor = RGBColor(128, 128, 128);
 const BLACK: RGBColor = RGBColor(0, 0, 0);
 
 const PEER_OPACITY: f64 = 0.85;
+const RELATIVE_OPACITY: f64 = 0.5;
 
 /// How one allocator looks.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +61,11 @@ impl Style {
     /// The colour of marks, peers a little transparent so that those below can be seen.
     pub(super) fn ink(&self) -> RGBAColor {
         self.colour.mix(if self.ours { 1.0 } else { PEER_OPACITY })
+    }
+
+    /// The colour of lines, those of the older relatives paler still.
+    pub(super) fn line(&self) -> RGBAColor {
+        if matches!(self.shape, Shape::Ring | Shape::Square) { self.colour.mix(RELATIVE_OPACITY) } else { self.ink() }
     }
 
     /// Size of marks against that of a peer.
