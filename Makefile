@@ -9,7 +9,7 @@ DEV = $(CARGO) run --quiet --package spandrel-tools --bin spandrel-dev --
 LIMITS = 30,30,32,32
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test check install uninstall startup instructions peers header docs self-host format clean help
+.PHONY: build demo test check install uninstall startup instructions peers bench bench-quick bench-publish header docs self-host format clean help
 
 build: ## Build libspandrel.so and libspandrel.a
 	$(CARGO) build --release
@@ -55,6 +55,15 @@ $(STUDIES): study-%:
 	$(CARGO) build --quiet --release --package spandrel-studies --package spandrel-workloads
 	$(CARGO) build --quiet --release --package spandrel-tools --bin spandrel-measure
 	@$(TARGET)/release/spandrel-study $*
+
+bench: build ## Compare with other allocators, in full: under an hour, best on a quiet machine
+	@scripts/bench --minutes 48
+
+bench-quick: build ## Compare with fewer allocators, programs and runs: under five minutes once the peers are built
+	@scripts/bench --quick --minutes 4
+
+bench-publish: ## Put report and pictures of the last full run into docs/benchmarks
+	@$(CARGO) run --quiet --release --package spandrel-lab -- publish
 
 header: ## Generate include/spandrel.h
 	@$(DEV) header

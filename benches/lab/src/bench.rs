@@ -1,15 +1,19 @@
 //! The runs: warm-up, rounds in drawn orders, and which of them count as failed.
 //!
 //! Knows: repetition, progress, checksums. Must not know: what a workload or an allocator is.
-//! Invariants: a failed run is recorded, never dropped; after a failure the pair is not run again.
+//! Invariants: a failed run is recorded, never dropped; after a failure the pair is not run again. The first round is always
+//! completed; a further one is begun only if it can be expected to end in time.
 
 use crate::allocators::Column;
 use crate::order::Order;
 use crate::results::{Kind, Run};
 use crate::work::{Bench, Measured, Work};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
 
+/// A pair whose counted runs have taken so long together is not run again.
+const PAIR_LIMIT: f64 = 20.0;
 const BAR: &str = "{elapsed_precise} [{bar:32}] {pos}/{len}, {eta} left  {wide_msg}";
 
 /// How often.
@@ -17,68 +21,114 @@ const BAR: &str = "{elapsed_precise} [{bar:32}] {pos}/{len}, {eta} left  {wide_m
 pub struct Repetition {
     /// Counted runs of a workload.
     pub runs: usize,
-    /// Counted runs of a real program.
-    pub program_runs: usize,
+    /// Counted runs of work that takes seconds: real programs, and workloads that wait.
+    pub slow_runs: usize,
     /// Draws the orders.
     pub seed: u64,
+    /// How long all of it may take.
+    pub budget: Duration,
 }
 
 impl Repetition {
     fn of(&self, work: &Work) -> usize {
-        if work.workload.kind == Kind::Program { self.program_runs } else { self.runs }
+        if matches!(work.workload.kind, Kind::Program | Kind::Idle) { self.slow_runs } else { self.runs }
     }
 }
 
-/// Runs every work under every column that is present.
+/// What is under way.
+struct Session<'a> {
+    bench: &'a Bench<'a>,
+    works: &'a [Work],
+    columns: Vec<&'a Column>,
+    order: Order,
+    bar: ProgressBar,
+    runs: Vec<Run>,
+    /// Pairs that failed.
+    failed: HashSet<(usize, usize)>,
+    /// Seconds that the counted runs of a pair took.
+    spent: HashMap<(usize, usize), f64>,
+}
+
+/// Runs every work under every column that is present; the runs and the rounds that were made.
 #[must_use]
-pub fn run(bench: &Bench<'_>, works: &[Work], columns: &[Column], repetition: Repetition) -> Vec<Run> {
+pub fn run(bench: &Bench<'_>, works: &[Work], columns: &[Column], repetition: Repetition) -> (Vec<Run>, usize) {
     let columns: Vec<&Column> = columns.iter().filter(|column| column.allocator.absent.is_none()).collect();
     let rounds = works.iter().map(|work| repetition.of(work)).max().unwrap_or(0);
     let total: usize = works.iter().map(|work| (repetition.of(work) + 1) * columns.len()).sum();
-    let bar =
-        ProgressBar::new(total as u64).with_style(ProgressStyle::with_template(BAR).unwrap_or(ProgressStyle::default_bar()));
-    let mut order = Order::new(repetition.seed);
-    let mut failed = HashSet::new();
-    let mut runs = Vec::new();
-    for (row, work) in works.iter().enumerate() {
-        for place in order.draw(columns.len()) {
-            bar.set_message(format!("warm-up: {} under {}", work.workload.name, columns[place].allocator.name));
-            if let Err(error) = work.warm_up(bench, columns[place]) {
-                runs.push(failure(work, columns[place], 0, format!("{error:#}")));
-                failed.insert((row, place));
-            }
-            bar.inc(1);
+    let style = ProgressStyle::with_template(BAR).unwrap_or(ProgressStyle::default_bar());
+    let mut session = Session {
+        bench,
+        works,
+        columns,
+        order: Order::new(repetition.seed),
+        bar: ProgressBar::new(total as u64).with_style(style),
+        runs: Vec::new(),
+        failed: HashSet::new(),
+        spent: HashMap::new(),
+    };
+    let started = Instant::now();
+    session.warm_up();
+    let mut made = 0;
+    let mut last = Duration::ZERO;
+    while made < rounds && (made == 0 || started.elapsed() + last <= repetition.budget) {
+        let begun = Instant::now();
+        session.round(made, |work| made < repetition.of(work));
+        last = begun.elapsed();
+        made += 1;
+        if session.bar.is_hidden() {
+            eprintln!("round {made} of {rounds} done after {:.0} s", started.elapsed().as_secs_f64());
         }
     }
-    for round in 0..rounds {
-        for row in order.draw(works.len()) {
-            let work = &works[row];
-            if round >= repetition.of(work) {
+    session.bar.finish_and_clear();
+    judge(&mut session.runs);
+    (session.runs, made)
+}
+
+impl Session<'_> {
+    fn warm_up(&mut self) {
+        for (row, work) in self.works.iter().enumerate() {
+            for place in self.order.draw(self.columns.len()) {
+                let column = self.columns[place];
+                self.bar.set_message(format!("warm-up: {} under {}", work.workload.name, column.allocator.name));
+                if work.warms_up()
+                    && let Err(error) = work.warm_up(self.bench, column)
+                {
+                    self.fail(row, place, 0, format!("{error:#}"));
+                }
+                self.bar.inc(1);
+            }
+        }
+    }
+
+    fn round(&mut self, round: usize, wanted: impl Fn(&Work) -> bool) {
+        for row in self.order.draw(self.works.len()) {
+            let work = &self.works[row];
+            if !wanted(work) {
                 continue;
             }
-            for place in order.draw(columns.len()) {
-                let column = columns[place];
-                bar.set_message(format!("round {}: {} under {}", round + 1, work.workload.name, column.allocator.name));
-                bar.inc(1);
-                if failed.contains(&(row, place)) {
+            for place in self.order.draw(self.columns.len()) {
+                let column = self.columns[place];
+                self.bar.set_message(format!("round {}: {} under {}", round + 1, work.workload.name, column.allocator.name));
+                self.bar.inc(1);
+                let spent = self.spent.get(&(row, place)).copied().unwrap_or(0.0);
+                if self.failed.contains(&(row, place)) || spent >= PAIR_LIMIT {
                     continue;
                 }
-                match work.run(bench, column) {
-                    Ok(measured) => runs.push(record(work, column, round, measured)),
-                    Err(error) => {
-                        runs.push(failure(work, column, round, format!("{error:#}")));
-                        failed.insert((row, place));
+                match work.run(self.bench, column) {
+                    Ok(measured) => {
+                        self.spent.insert((row, place), spent + measured.usage.wall);
+                        self.runs.push(record(work, column, round, measured));
                     }
+                    Err(error) => self.fail(row, place, round, format!("{error:#}")),
                 }
             }
         }
-        if bar.is_hidden() {
-            eprintln!("round {} of {rounds} done after {:.0} s", round + 1, bar.elapsed().as_secs_f64());
-        }
     }
-    bar.finish_and_clear();
-    judge(&mut runs);
-    runs
+
+    fn fail(&mut self, row: usize, place: usize, round: usize, text: String) {
+        self.runs.push(failure(&self.works[row], self.columns[place], round, text));
+        self.failed.insert((row, place));
+    }
 }
 
 fn failure(work: &Work, column: &Column, round: usize, text: String) -> Run {

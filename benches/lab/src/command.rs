@@ -5,10 +5,11 @@
 use crate::allocators::{self, Choice, Column};
 use crate::bench::{self, Repetition};
 use crate::causes::Causes;
+use crate::plot::{self, Forms};
 use crate::results::{Made, Results, SCHEMA};
 use crate::table::{self, Measure};
 use crate::work::{self, Bench, Work};
-use crate::{machine, plot, programs, report};
+use crate::{machine, programs, report};
 use anyhow::{Context, Result, bail};
 use spandrel_tools::repo;
 use spandrel_tools::run::Launcher;
@@ -24,6 +25,7 @@ const QUICK: (usize, usize, f64) = (3, 1, 0.2);
 const QUICK_PEERS: &[&str] = &["mimalloc3", "jemalloc", "snmalloc", "tcmalloc", "rpmalloc", "glibc"];
 const QUICK_PROGRAMS: &[&str] = &["python3", "lua", "sqlite3"];
 const PICTURES: &str = "pictures";
+const SECONDS_PER_MINUTE: u64 = 60;
 const DEFAULT_SEED: u64 = 20_260_000;
 
 /// What to run.
@@ -44,9 +46,12 @@ pub struct Run {
     /// Counted runs per workload and allocator
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     runs: Option<u16>,
-    /// Counted runs per real program and allocator
+    /// Counted runs per allocator of real programs and of workloads that wait
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    program_runs: Option<u16>,
+    slow_runs: Option<u16>,
+    /// Begin no further round that would end later than this
+    #[arg(long, default_value_t = 600)]
+    minutes: u64,
     /// Amount of work; 1 is the full form
     #[arg(long)]
     scale: Option<f64>,
@@ -82,11 +87,12 @@ pub fn run(request: &Run) -> Result<()> {
     let out = out.canonicalize()?;
     build(&root)?;
     let release = target.join("release");
-    let (runs, program_runs, scale) = if request.quick { QUICK } else { FULL };
+    let (runs, slow_runs, scale) = if request.quick { QUICK } else { FULL };
     let repetition = Repetition {
         runs: request.runs.map_or(runs, usize::from),
-        program_runs: request.program_runs.or(request.runs).map_or(program_runs, usize::from),
+        slow_runs: request.slow_runs.or(request.runs).map_or(slow_runs, usize::from),
         seed: request.seed,
+        budget: Duration::from_secs(request.minutes * SECONDS_PER_MINUTE),
     };
     let scale = request.scale.unwrap_or(scale);
     let binary = release.join("spandrel-workload");
@@ -100,7 +106,7 @@ pub fn run(request: &Run) -> Result<()> {
     let bench = Bench { launcher: &launcher, binary: &binary, scratch: &scratch, libc: &work::libc()?, scale, limit };
     let machine = machine::describe();
     let started = Instant::now();
-    let runs = bench::run(&bench, &works, &columns, repetition);
+    let (runs, rounds) = bench::run(&bench, &works, &columns, repetition);
     let results = Results {
         schema: SCHEMA,
         made: Made {
@@ -108,8 +114,8 @@ pub fn run(request: &Run) -> Result<()> {
             commit: machine::commit(&root),
             command: env::args().skip(1).collect::<Vec<_>>().join(" "),
             seed: repetition.seed,
-            runs: repetition.runs,
-            program_runs: repetition.program_runs,
+            runs: repetition.runs.min(rounds),
+            slow_runs: repetition.slow_runs.min(rounds),
             scale,
             seconds: started.elapsed().as_secs_f64(),
             left_out,
@@ -124,7 +130,7 @@ pub fn run(request: &Run) -> Result<()> {
     results.write(&path)?;
     println!("{}\n{}", table::text(&results, Measure::Cpu), table::text(&results, Measure::Peak));
     println!("results:  {}", path.display());
-    write_report(&results, &root, &out)
+    write_report(&results, &root, &out, Forms::Both)
 }
 
 /// What to make a report of.
@@ -145,13 +151,37 @@ pub fn report(request: &Report) -> Result<()> {
     let results = Results::read(&request.results)?;
     let beside = request.results.parent().unwrap_or(Path::new("."));
     let out = request.out.as_deref().unwrap_or(beside);
-    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-    write_report(&results, &repo::root()?, out)
+    write_report(&results, &repo::root()?, out, Forms::Both)
 }
 
-fn write_report(results: &Results, root: &Path, out: &Path) -> Result<()> {
+/// Which results to publish.
+#[derive(Debug, clap::Args)]
+pub struct Publish {
+    /// results.json of a full run (default: the last one)
+    results: Option<PathBuf>,
+}
+
+/// Puts report and pictures where README.md and docs/benchmarks.md show them.
+///
+/// # Errors
+/// As [`report`].
+pub fn publish(request: &Publish) -> Result<()> {
+    let root = repo::root()?;
+    let last = repo::target(&root).join("bench/results.json");
+    let results = Results::read(request.results.as_deref().unwrap_or(&last))?;
+    write_report(&results, &root, &root.join("docs/benchmarks"), Forms::SvgOnly)
+}
+
+/// Prints the Debian packages of programs that are not installed.
+pub fn packages() {
+    for program in programs::all().iter().filter(|program| !program.missing().is_empty()) {
+        println!("{}", program.packages.join(" "));
+    }
+}
+
+fn write_report(results: &Results, root: &Path, out: &Path, forms: Forms) -> Result<()> {
     let causes = Causes::read(&root.join("benches/causes.toml"))?;
-    let pictures = plot::draw(results, &out.join(PICTURES))?;
+    let pictures = plot::draw(results, &out.join(PICTURES), forms)?;
     let path = out.join("report.md");
     let text = report::render(results, &causes, &pictures, PICTURES);
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
@@ -215,6 +245,7 @@ fn works(request: &Run, binary: &Path) -> Result<(Vec<Work>, BTreeMap<String, St
 }
 
 fn columns(request: &Run, target: &Path) -> Result<Vec<Column>> {
+    // Without the server's column: --quick has to end in five minutes.
     let quick: Vec<String> = QUICK_PEERS.iter().map(|name| (*name).to_owned()).collect();
     let peers = if request.peers.is_empty() && request.quick { &quick } else { &request.peers };
     allocators::columns(&Choice {

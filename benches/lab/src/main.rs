@@ -20,6 +20,10 @@ enum Command {
     Run(command::Run),
     /// Write the report and the pictures of results that are there already
     Report(command::Report),
+    /// Put report and pictures of a full run into docs/benchmarks
+    Publish(command::Publish),
+    /// Print the Debian packages of programs that are not installed
+    Packages,
     /// Print the names of all workloads and programs
     List,
 }
@@ -28,6 +32,11 @@ fn run() -> Result<()> {
     match Arguments::parse().command {
         Command::Run(request) => command::run(&request),
         Command::Report(request) => command::report(&request),
+        Command::Publish(request) => command::publish(&request),
+        Command::Packages => {
+            command::packages();
+            Ok(())
+        }
         Command::List => command::list(),
     }
 }

@@ -42,8 +42,8 @@ pub struct Made {
     pub seed: u64,
     /// Counted runs per workload and allocator.
     pub runs: usize,
-    /// Counted runs per real program and allocator.
-    pub program_runs: usize,
+    /// Counted runs per allocator of work that takes seconds.
+    pub slow_runs: usize,
     /// Amount of work, 1 for the full form.
     pub scale: f64,
     /// How long all of it took, in seconds.

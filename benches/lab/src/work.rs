@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-const QUICK_SCALE: f64 = 0.2;
+const WARM_UP_SCALE: f64 = 0.05;
 const LAST_WORDS: usize = 300;
 
 /// One row.
@@ -84,13 +84,19 @@ impl Work {
         }
     }
 
-    /// An uncounted run: the quick form where there is one.
+    /// False where a warm-up would take as long as a run and a cold start is no matter.
+    #[must_use]
+    pub fn warms_up(&self) -> bool {
+        self.workload.kind != Kind::Idle
+    }
+
+    /// An uncounted run, with little work where the amount can be chosen.
     ///
     /// # Errors
     /// As [`Work::run`].
     pub fn warm_up(&self, bench: &Bench<'_>, column: &Column) -> Result<Measured> {
         match self.body {
-            Body::Synthetic => synthetic(&self.workload.name, bench.scale.min(QUICK_SCALE), bench, column),
+            Body::Synthetic => synthetic(&self.workload.name, bench.scale.min(WARM_UP_SCALE), bench, column),
             Body::Program(program) => real(program, bench, column),
         }
     }

@@ -10,6 +10,7 @@ use crate::figures::quantile;
 use crate::latency::{CALLS, Call, PERCENTILES};
 use crate::results::{Results, Workload};
 use anyhow::Result;
+use plotters::style::Color;
 
 const WIDTH: f64 = 1500.0;
 const HEIGHT: f64 = 880.0;
@@ -21,6 +22,7 @@ const LETTERS: f64 = 20.0;
 const MARK: f64 = 8.0;
 /// How far the marks of one percentile stand apart.
 const SHARE: f64 = 0.76;
+const STEM_OPACITY: f64 = 0.4;
 
 /// The picture of one workload, or none if it timed nothing.
 pub(super) fn draw(results: &Results, workload: &Workload) -> Result<Option<String>> {
@@ -39,7 +41,10 @@ pub(super) fn draw(results: &Results, workload: &Workload) -> Result<Option<Stri
         .collect();
     let (Some(low), Some(high)) = (quantile(&all, 0.0), quantile(&all, 1.0)) else { return Ok(None) };
     let title = format!("Duration of single calls: {}", workload.name);
-    let subtitle = format!("{}. Nanoseconds on a logarithmic axis; lower is better.", workload.summary);
+    let clock = results.runs.iter().filter(|run| run.workload == workload.name);
+    let clock = clock.filter_map(|run| Some(run.said.as_ref()?.latency.as_ref()?.resolution_ns)).next().unwrap_or(0.0);
+    let summary = &workload.summary;
+    let subtitle = format!("{summary}. Logarithmic axis, lower is better; the clock's own steps are {clock:.0} ns.");
     let heading = Heading { title: &title, subtitle: &subtitle, names: &names, area: None, width: WIDTH, margin: MARGIN };
     let (top, bottom) = (heading.bottom() + 60.0, HEIGHT - BELOW);
     let mut svg = String::new();
@@ -58,7 +63,7 @@ pub(super) fn draw(results: &Results, workload: &Workload) -> Result<Option<Stri
                 values.iter().enumerate().map(|(step, ns)| (left + step as f64 * column + offset, up.pixel(*ns))).collect();
             let style = Style::of(name);
             for at in line {
-                canvas.line((at.0, bottom), at, style.ink(), if style.ours { 4 } else { 2 })?;
+                canvas.line((at.0, bottom), at, style.colour.mix(STEM_OPACITY), 2)?;
                 canvas.mark(style.shape, at, MARK * style.weight(), style.ink())?;
             }
         }

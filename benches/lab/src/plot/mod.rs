@@ -19,19 +19,30 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
 
+/// In which forms pictures are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forms {
+    /// For documents.
+    SvgOnly,
+    /// SVG and PNG.
+    Both,
+}
+
 /// Writes all pictures into a directory; says which there are.
 ///
 /// # Errors
 /// When a picture cannot be drawn or written, or there is no font.
-pub fn draw(results: &Results, dir: &Path) -> Result<Vec<Picture>> {
+pub fn draw(results: &Results, dir: &Path, forms: Forms) -> Result<Vec<Picture>> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let fonts = png::Fonts::find()?;
+    let fonts = if forms == Forms::Both { Some(png::Fonts::find()?) } else { None };
     let mut pictures = Vec::new();
     for (name, title, svg) in drawn(results)? {
         let Some(svg) = svg else { continue };
         let path = dir.join(format!("{name}.svg"));
         fs::write(&path, &svg).with_context(|| format!("cannot write {}", path.display()))?;
-        fonts.write(&svg, &path.with_extension("png"))?;
+        if let Some(fonts) = &fonts {
+            fonts.write(&svg, &path.with_extension("png"))?;
+        }
         pictures.push(Picture { name, title });
     }
     Ok(pictures)

@@ -100,7 +100,7 @@ fn axis(canvas: &Canvas<'_>, scale: &Scale, top: f64, bottom: f64) -> Result<()>
         }
     }
     let centre = (NAMES + WIDTH - RIGHT) / 2.0;
-    canvas.text("◂ lower is better   ratio", (centre, bottom + 48.0), Lettering::new(LETTERS, PALE_INK, Side::Middle))
+    canvas.text("ratio (◂ lower is better)", (centre, bottom + 48.0), Lettering::new(LETTERS, PALE_INK, Side::Middle))
 }
 
 fn lines(canvas: &Canvas<'_>, scale: &Scale, top: f64, bottom: f64) -> Result<()> {

@@ -67,7 +67,7 @@ pub(super) fn draw(results: &Results) -> Result<Option<String>> {
 fn scale(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Scale {
     let values: Vec<f64> = values.collect();
     let (low, high) = (quantile(&values, 0.0).unwrap_or(1.0), quantile(&values, 1.0).unwrap_or(1.0));
-    let room = (high / low).powf(0.1).max(1.06);
+    let room = (high / low).powf(0.16).max(1.06);
     Scale::logarithmic(low.min(1.0) / room, high.max(1.0) * room, from, to)
 }
 
@@ -84,8 +84,8 @@ fn axes(canvas: &Canvas<'_>, across: &Scale, up: &Scale, top: f64, bottom: f64) 
         canvas.line((LEFT, up.pixel(tick)), (WIDTH - RIGHT, up.pixel(tick)), colour, width)?;
         canvas.text(&format!("{tick}"), (LEFT - 12.0, up.pixel(tick)), pale(Side::Left))?;
     }
-    canvas.text("◂ lower is better   CPU time, ratio", ((LEFT + WIDTH - RIGHT) / 2.0, bottom + 58.0), pale(Side::Middle))?;
-    canvas.text("▾ lower is better   peak memory, ratio", (MARGIN, top - 26.0), pale(Side::Right))
+    canvas.text("CPU time, ratio (◂ lower is better)", ((LEFT + WIDTH - RIGHT) / 2.0, bottom + 58.0), pale(Side::Middle))?;
+    canvas.text("peak memory, ratio (▾ lower is better)", (MARGIN, top - 26.0), pale(Side::Right))
 }
 
 /// Names beside their marks, each on the first side where it meets neither a mark nor another name.

@@ -6,6 +6,7 @@ use super::canvas::{Canvas, Lettering, Place, Side};
 use super::legend::Heading;
 use super::scale::Scale;
 use super::style::{GRID, PALE_INK, Style};
+use crate::allocators::SPANDREL;
 use crate::results::{Results, Workload};
 use anyhow::Result;
 use plotters::prelude::RGBColor;
@@ -61,7 +62,7 @@ pub(super) fn draw(results: &Results, workload: &Workload) -> Result<Option<Stri
     for (number, (name, series)) in ours_last(false).chain(ours_last(true)).enumerate() {
         let style = Style::of(name);
         let line: Vec<Place> = series.iter().map(|point| place(point, point[1])).collect();
-        canvas.path(&line, style.line(), if style.ours { 5 } else { 2 })?;
+        canvas.path(&line, style.line(), if *name == SPANDREL { 5 } else { 2 })?;
         let mut next = LEFT + MARK_GAP * (0.3 + number as f64 / all.len() as f64);
         for at in &line {
             if at.0 >= next {

@@ -18,15 +18,15 @@ pub(super) fn circumstances(results: &Results) -> String {
     let mut text = String::new();
     let _ = write!(
         text,
-        "Measured on {} at commit `{}` in {:.0} minutes by `spandrel-lab {}`: {} counted runs of each workload ({} of each \
-         real program) after a warm-up, at {} times the full amount of work, allocators in an order drawn anew for each round \
+        "Measured on {} at commit `{}` in {:.0} minutes by `spandrel-lab {}`: {} counted runs of each workload ({} of real \
+         programs and of workloads that wait) after a warm-up, at {} times the full amount of work, allocators in an order drawn anew for each round \
          (seed {}).\n\n",
         made.date,
         made.commit,
         (made.seconds / SECONDS_PER_MINUTE).ceil(),
         made.command,
         made.runs,
-        made.program_runs,
+        made.slow_runs,
         made.scale,
         made.seed
     );
