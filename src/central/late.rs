@@ -1,5 +1,6 @@
 #![expect(unsafe_code, reason = "links blocks through their first word")]
-//! Late frees: blocks freed where no heap may be touched and no lock taken (a signal handler that interrupted the allocator).
+//! Late frees: blocks freed where no heap may be touched and no lock taken (a signal handler that interrupted the allocator), or
+//! while there was no memory for the batch in which they would have gone home.
 //!
 //! They wait in a stack, linked through their own first word: the one place where a freed block is written to. Any thread takes
 //! the whole stack at its next slow event (Treiber's stack without single pops, so without ABA).

@@ -12,7 +12,6 @@ mod span;
 mod store;
 
 pub(crate) use batch::Batch;
-pub(crate) use late::Late;
 pub(crate) use list::SpanList;
 pub(crate) use resolve::Place;
 pub(crate) use shelf::Returned;

@@ -3,6 +3,7 @@
 
 use super::batch::{BATCH_BYTES, Batch};
 use super::direct::DirectList;
+use super::late::Late;
 use super::shelf::{Returned, Shelf};
 use super::span::{Span, header};
 use crate::base::class::{self, Class};
@@ -21,6 +22,8 @@ pub(crate) struct Central {
     /// block one holds.
     pub(super) direct_count: AtomicUsize,
     batches: Lock<Stack>,
+    /// Blocks freed where they could not go home: inside the allocator, or without memory for a batch.
+    pub(crate) late: Late,
 }
 
 struct Shared {
@@ -64,6 +67,7 @@ impl Central {
             direct: Lock::new(Rank::Direct, DirectList::new()),
             direct_count: AtomicUsize::new(0),
             batches: Lock::new(Rank::Batches, Stack(core::ptr::null_mut())),
+            late: Late::new(),
         }
     }
 

@@ -199,7 +199,9 @@ pub(crate) fn settle_block(shared: Shared<'_>, block: *mut u8) -> Result<(), Ref
         // SAFETY: an entry that is not the depot's names a heap.
         let owner = unsafe { Heap::at(entry.owner()) };
         let Some(batch) = shared.central.acquire_batch(entry.owner()) else {
-            // Without a batch the block cannot travel. It stays out: lost to reuse, harmless to everyone.
+            // Without a batch the block cannot travel; whoever comes next tries again.
+            // SAFETY: a block of a class, which its last holder gave up.
+            unsafe { shared.central.late.push(block) };
             return Ok(());
         };
         let _ = batch.push(block, entry, class.geometry());

@@ -35,7 +35,7 @@ pub(crate) fn alloc(request: Request) -> *mut u8 {
     }
     match thread::standing() {
         Standing::Own(heap) => {
-            PROCESS.late.take(|block| free_late(&heap, block));
+            PROCESS.central.late.take(|block| free_late(&heap, block));
             let served = serve(&heap, request);
             drop(heap);
             served.unwrap_or_else(|| fall_back(request))
@@ -121,7 +121,7 @@ pub(crate) fn free(block: *mut u8) {
     }
     let freed = match thread::standing() {
         Standing::Own(heap) => {
-            PROCESS.late.take(|late| free_late(&heap, late));
+            PROCESS.central.late.take(|late| free_late(&heap, late));
             heap.free(PROCESS.shared(), block)
         }
         Standing::Libc(_) if !PROCESS.is_ready() => {
@@ -176,7 +176,7 @@ fn free_reentrant(block: *mut u8) -> Freed {
         return Freed::Foreign;
     }
     // SAFETY: the program gives up a block, which is at least eight bytes long, aligned to that, and readable as blocks are.
-    unsafe { PROCESS.late.push(block) };
+    unsafe { PROCESS.central.late.push(block) };
     Freed::Small
 }
 

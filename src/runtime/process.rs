@@ -2,7 +2,7 @@
 //! The only static state.
 
 use super::barrier::{Barrier, Phase};
-use crate::central::{Central, Late};
+use crate::central::Central;
 use crate::config::Options;
 use crate::heap::{Registry, Shared};
 use crate::modes::tally::Tally;
@@ -15,7 +15,6 @@ pub(super) struct Process {
     pub(super) barrier: Barrier,
     pub(super) central: Central,
     pub(super) registry: Registry,
-    pub(super) late: Late,
     pub(super) tally: Tally,
     pub(super) options: SetOnce<Options>,
     /// Where reports at exit go.
@@ -33,7 +32,6 @@ pub(super) static PROCESS: Process = Process {
     barrier: Barrier::new(),
     central: Central::new(),
     registry: Registry::new(),
-    late: Late::new(),
     tally: Tally::new(),
     options: SetOnce::new(),
     reports: Stream::new(),

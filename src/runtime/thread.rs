@@ -184,7 +184,7 @@ pub(super) unsafe extern "C" fn on_exit(value: *mut c_void) {
         return watch_exit(value.addr());
     }
     let busy = Busy::new(heap);
-    PROCESS.late.take(|block| super::cold::free_late(&busy, block));
+    PROCESS.central.late.take(|block| super::cold::free_late(&busy, block));
     busy.retire(PROCESS.shared());
     // The word `hot` stays on the inert heap.
     core::mem::forget(busy);
