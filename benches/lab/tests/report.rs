@@ -1,0 +1,224 @@
+//! A made-up result in which Spandrel loses: the report has to name each loss, each failure and each target.
+
+use spandrel_lab::causes::{Causes, UNKNOWN};
+use spandrel_lab::losses::{self, Outcome};
+use spandrel_lab::plot::{self, Forms};
+use spandrel_lab::report;
+use spandrel_lab::results::{Allocator, Calls, Idle, Kind, Latency, Machine, Made, Results, Role, Run, SCHEMA, Said, Workload};
+use spandrel_lab::targets;
+use std::collections::BTreeMap;
+
+const RUNS: usize = 5;
+
+fn allocator(name: &str, role: Role) -> Allocator {
+    Allocator {
+        name: name.to_owned(),
+        role,
+        origin: "made up".to_owned(),
+        version: "1".to_owned(),
+        sha256: "0123456789abcdef0123".to_owned(),
+        environment: Vec::new(),
+        absent: None,
+    }
+}
+
+fn workload(name: &str, kind: Kind) -> Workload {
+    Workload { name: name.to_owned(), summary: "works".to_owned(), field: "nobody".to_owned(), threads: 1, kind }
+}
+
+/// Runs whose times lie one per cent apart around `cpu`.
+fn runs(workload: &str, allocator: &str, cpu: f64, peak_kib: f64, said: &Said) -> Vec<Run> {
+    let run = |round: usize| Run {
+        workload: workload.to_owned(),
+        allocator: allocator.to_owned(),
+        round,
+        failure: None,
+        cpu: cpu * (1.0 + 0.01 * (round as f64 - 2.0)),
+        system: 0.0,
+        wall: cpu,
+        peak_kib,
+        minor_faults: 100.0,
+        major_faults: 0.0,
+        switches: 1.0,
+        said: Some(said.clone()),
+    };
+    (0..RUNS).map(run).collect()
+}
+
+fn empty() -> Results {
+    Results {
+        schema: SCHEMA,
+        made: Made {
+            date: "2026-01-01".to_owned(),
+            commit: "abc".to_owned(),
+            command: "run".to_owned(),
+            seed: 1,
+            runs: RUNS,
+            slow_runs: RUNS,
+            scale: 1.0,
+            seconds: 60.0,
+            left_out: BTreeMap::from([("ghostscript".to_owned(), "not installed: gs".to_owned())]),
+        },
+        machine: Machine {
+            cpu: "CPU".to_owned(),
+            cores: 2,
+            memory_mib: 1,
+            kernel: "6".to_owned(),
+            glibc: "2.36".to_owned(),
+            system: "Debian".to_owned(),
+            huge_pages: "madvise".to_owned(),
+            load_before: 0.0,
+        },
+        allocators: Vec::new(),
+        workloads: Vec::new(),
+        runs: Vec::new(),
+    }
+}
+
+/// Spandrel wins `won`, loses `lost` in time and `fat` in memory, and fails `broken`.
+fn made_up() -> Results {
+    let mut results = empty();
+    let names = [
+        ("spandrel", Role::Own),
+        ("mimalloc3", Role::Peer),
+        ("snmalloc", Role::Peer),
+        ("slow", Role::Peer),
+        ("glibc", Role::System),
+    ];
+    results.allocators = names.iter().map(|(name, role)| allocator(name, *role)).collect();
+    results.allocators.push(Allocator { absent: Some("no network".to_owned()), ..allocator("rpmalloc", Role::Peer) });
+    for (name, cpu, peaks) in [
+        ("won", [0.5, 1.0, 1.2, 3.0, 2.0], [500.0, 1000.0, 900.0, 100.0, 100.0]),
+        ("lost", [1.3, 1.0, 1.2, 3.0, 2.0], [900.0, 1000.0, 950.0, 100.0, 100.0]),
+        ("fat", [0.9, 1.0, 1.2, 3.0, 2.0], [1200.0, 1000.0, 900.0, 100.0, 100.0]),
+        ("broken", [1.0, 1.0, 1.2, 3.0, 2.0], [900.0, 1000.0, 900.0, 900.0, 900.0]),
+    ] {
+        results.workloads.push(workload(name, Kind::Time));
+        for (((allocator, _), cpu), peak) in names.iter().zip(cpu).zip(peaks) {
+            results.runs.extend(runs(name, allocator, cpu, peak, &Said::default()));
+        }
+    }
+    let broken = results.runs.iter_mut().find(|run| run.workload == "broken" && run.allocator == "spandrel").unwrap();
+    broken.failure = Some("killed by signal 11".to_owned());
+    add_special(&mut results, &names);
+    results
+}
+
+/// One workload of each kind that is drawn or judged in a way of its own.
+fn add_special(results: &mut Results, names: &[(&str, Role)]) {
+    let idle = |after| Said {
+        idle: Some(Idle { live_bytes: 4 << 20, rss_kib_at_peak: 1e5, rss_kib_after: after, seconds: 2.0 }),
+        ..Said::default()
+    };
+    let series = Said { series: vec![[0.0, 10.0, 5.0], [500.0, 30.0, 20.0], [1000.0, 12.0, 2.0]], ..Said::default() };
+    let latency = Latency { p50: 20.0, p90: 25.0, p99: 40.0, p99_9: 90.0, p99_99: 900.0, max: 1e6, count: 10 };
+    let calls = Said { latency: Some(Calls { resolution_ns: 10.0, malloc: latency, free: latency }), ..Said::default() };
+    for (name, kind) in [("idle", Kind::Idle), ("soak", Kind::Soak), ("latency", Kind::Latency)] {
+        results.workloads.push(workload(name, kind));
+        for (number, (allocator, _)) in names.iter().enumerate() {
+            let said = match kind {
+                Kind::Idle => &idle(6000.0 + 2000.0 * number as f64),
+                Kind::Soak => &series,
+                _ => &calls,
+            };
+            results.runs.extend(runs(name, allocator, 1.0, 1000.0, said));
+        }
+    }
+}
+
+/// The part of a report below one heading.
+fn part<'a>(report: &'a str, heading: &str) -> &'a str {
+    let start = report.find(heading).unwrap_or_else(|| panic!("no {heading}"));
+    let rest = &report[start + heading.len()..];
+    &rest[..rest.find("\n#").unwrap_or(rest.len())]
+}
+
+#[test]
+fn losses_in_time_are_found_against_the_fastest_peer() {
+    let verdicts = losses::in_time(&made_up());
+    let of = |name: &str| verdicts.iter().find(|verdict| verdict.workload == name).unwrap();
+    assert_eq!(of("won").outcome, Outcome::Win);
+    assert_eq!((of("lost").outcome, of("lost").peer.as_str()), (Outcome::Loss, "mimalloc3"));
+    assert!((of("lost").ratio() - 1.3).abs() < 1e-9);
+    assert!(verdicts.iter().all(|verdict| verdict.workload != "broken" && verdict.workload != "soak"));
+}
+
+#[test]
+fn a_difference_within_the_noise_is_a_draw() {
+    let mut results = made_up();
+    for run in results.runs.iter_mut().filter(|run| run.workload == "lost" && run.allocator == "spandrel") {
+        run.cpu = run.cpu / 1.3 * 1.02;
+    }
+    let verdicts = losses::in_time(&results);
+    assert_eq!(verdicts.iter().find(|verdict| verdict.workload == "lost").unwrap().outcome, Outcome::Draw);
+}
+
+#[test]
+fn losses_in_memory_leave_slow_peers_and_glibc_aside() {
+    let verdicts = losses::in_memory(&made_up());
+    let of = |name: &str| verdicts.iter().find(|verdict| verdict.workload == name).unwrap();
+    assert_eq!((of("fat").outcome, of("fat").peer.as_str()), (Outcome::Loss, "snmalloc"));
+    assert_eq!(of("won").outcome, Outcome::Win);
+    assert_eq!(of("lost").outcome, Outcome::Win);
+}
+
+#[test]
+fn the_report_names_every_loss_with_its_cause() {
+    let causes = Causes::parse("[lost]\ntime = \"a lock is taken twice\"\n").unwrap();
+    let report = report::render(&made_up(), &causes, &[], "pictures");
+    let lost = part(&report, "## Where Spandrel loses");
+    assert!(lost.contains("**broken**: spandrel fails: killed by signal 11"), "{lost}");
+    let time = part(&report, "### In time");
+    assert!(time.contains("| lost | 1.300 s | mimalloc3 | 1.000 s | 1.30 |"), "{time}");
+    assert!(time.contains("a lock is taken twice"), "{time}");
+    assert!(!time.contains("won"), "{time}");
+    let memory = part(&report, "### In peak memory");
+    assert!(memory.contains("| fat |") && memory.contains(UNKNOWN), "{memory}");
+}
+
+#[test]
+fn the_report_names_failures_absent_peers_and_what_was_left_out() {
+    let report = report::render(&made_up(), &Causes::default(), &[], "pictures");
+    assert!(part(&report, "## Failures").contains("| broken | spandrel | killed by signal 11 |"));
+    assert!(part(&report, "## Allocators").contains("**rpmalloc** is absent: no network"));
+    assert!(part(&report, "## Workloads").contains("ghostscript was left out: not installed: gs"));
+}
+
+#[test]
+fn targets_are_reached_or_missed() {
+    let targets = targets::judge(&made_up());
+    let of = |text: &str| targets.iter().find(|target| target.text.contains(text)).unwrap().reached;
+    assert_eq!(of("CPU time, workloads alone"), Some(true));
+    assert_eq!(of("Peak memory, workloads alone"), Some(false));
+    assert_eq!(of("slower than its fastest peer"), Some(false));
+    assert_eq!(of("idle: at most"), Some(true));
+    assert_eq!(targets::judge(&empty()).iter().find(|target| target.reached.is_some()), None);
+}
+
+#[test]
+fn every_picture_is_drawn_and_named_in_the_report() {
+    let dir = tempfile::tempdir().unwrap();
+    let results = made_up();
+    let pictures = plot::draw(&results, dir.path(), Forms::SvgOnly).unwrap();
+    let names: Vec<&str> = pictures.iter().map(|picture| picture.name.as_str()).collect();
+    assert_eq!(names, ["time-and-memory", "time", "memory", "over-time-soak", "calls-latency"]);
+    let report = report::render(&results, &Causes::default(), &pictures, "pictures");
+    for name in names {
+        let svg = std::fs::read_to_string(dir.path().join(format!("{name}.svg"))).unwrap();
+        assert!(svg.contains("Spandrel"), "{name}");
+        assert!(report.contains(&format!("(pictures/{name}.svg)")), "{name}");
+    }
+}
+
+#[test]
+fn results_are_read_as_they_were_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("results.json");
+    let results = made_up();
+    results.write(&path).unwrap();
+    let read = Results::read(&path).unwrap();
+    assert_eq!(read.runs.len(), results.runs.len());
+    assert_eq!(read.runs[0].said, results.runs[0].said);
+    std::fs::write(&path, "{\"schema\": 999}").unwrap();
+    assert!(Results::read(&path).unwrap_err().to_string().contains("999"));
+}
