@@ -2,6 +2,7 @@
 // Usage: LD_PRELOAD=PEER probe. Prints `key=value` lines; ends 0.
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <gnu/libc-version.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -74,6 +75,7 @@ int main(void) {
     size_t grown = figures != NULL ? figures().uordblks - before : 0;
     printf("served_by_libc=%s\n", grown >= (size_t)BLOCKS * BYTES ? "yes" : "no");
     printf("usable_of_%d=%zu\n", BYTES, malloc_usable_size(blocks[0][0]));
+    printf("libc=glibc %s\n", gnu_get_libc_version());
     version();
     for (int i = 0; i < BLOCKS; i++) {
         free(blocks[0][i]);

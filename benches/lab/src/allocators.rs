@@ -103,7 +103,9 @@ fn spandrel(name: &str, library: &Path, options: &[(&str, &str)], probe: &Path) 
 fn glibc(probe: &Path) -> Column {
     let mut column = Column { allocator: blank(GLIBC, Role::System, "the C library of the system"), preload: None };
     match ask(probe, &column) {
-        Ok(answers) if answers.get("served_by_libc").is_some_and(|answer| answer == "yes") => {}
+        Ok(answers) if answers.get("served_by_libc").is_some_and(|answer| answer == "yes") => {
+            column.allocator.version = answers.get("libc").cloned().unwrap_or_default();
+        }
         Ok(_) => column.allocator.absent = Some("something else serves malloc without a preload".to_owned()),
         Err(error) => column.allocator.absent = Some(format!("{error:#}")),
     }

@@ -81,11 +81,11 @@ pub struct Run {
 /// When something needed is missing or a name is unknown.
 pub fn run(request: &Run) -> Result<()> {
     let root = repo::root()?;
-    let target = repo::target(&root);
+    build(&root)?;
+    let target = repo::target(&root).canonicalize().context("the build left no directory")?;
     let out = request.out.clone().unwrap_or_else(|| target.join("bench"));
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     let out = out.canonicalize()?;
-    build(&root)?;
     let release = target.join("release");
     let (runs, slow_runs, scale) = if request.quick { QUICK } else { FULL };
     let repetition = Repetition {
@@ -96,7 +96,7 @@ pub fn run(request: &Run) -> Result<()> {
     };
     let scale = request.scale.unwrap_or(scale);
     let binary = release.join("spandrel-workload");
-    let (works, left_out) = works(request, &binary)?;
+    let (works, mut left_out) = works(request, &binary)?;
     let columns = columns(request, &target)?;
     announce(&works, &columns, &left_out);
 
@@ -107,6 +107,11 @@ pub fn run(request: &Run) -> Result<()> {
     let machine = machine::describe();
     let started = Instant::now();
     let (runs, rounds) = bench::run(&bench, &works, &columns, repetition);
+    let wanted = repetition.runs.max(repetition.slow_runs);
+    if rounds < wanted {
+        let reason = format!("it would have ended after the {} minutes that were given", request.minutes);
+        left_out.insert(format!("what was to follow on round {rounds} of {wanted}"), reason);
+    }
     let results = Results {
         schema: SCHEMA,
         made: Made {
@@ -252,7 +257,7 @@ fn columns(request: &Run, target: &Path) -> Result<Vec<Column>> {
         peers,
         also: &request.also,
         library: &repo::library(request.library.as_deref())?,
-        peers_dir: &target.canonicalize()?.join("peers"),
+        peers_dir: &target.join("peers"),
     })
 }
 

@@ -28,7 +28,7 @@ pub(super) fn ratios(results: &Results, measure: Measure) -> String {
     let mut headings = vec!["workload"];
     headings.extend(&names);
     headings.extend((measure == Measure::Cpu).then_some("best peer"));
-    let mut table = Table::new(headings, 1);
+    let mut table = Table::new(headings, 1..usize::MAX);
     for workload in results.workloads.iter().filter(|workload| measure.counts(workload)) {
         let ratios: Vec<Option<f64>> =
             names.iter().map(|name| table::ratio(results, &workload.name, name, base, measure)).collect();
@@ -66,7 +66,7 @@ fn against_best(results: &Results, workload: &Workload) -> String {
 pub(super) fn idle(results: &Results) -> String {
     let mut text = String::new();
     for workload in results.workloads.iter().filter(|workload| workload.kind == Kind::Idle) {
-        let mut table = Table::new(["allocator", "resident after", "limit", ""], 1);
+        let mut table = Table::new(["allocator", "resident after", "limit", ""], 1..3);
         for allocator in results.present() {
             let Some((after, limit)) = targets::idle(results, &workload.name, &allocator.name) else { continue };
             let mark = if after <= limit { "within" } else { "above" };
@@ -94,7 +94,7 @@ pub(super) fn latency(results: &Results) -> String {
         headings.extend(
             CALLS.iter().flat_map(|call| PERCENTILES.iter().map(move |percentile| format!("{} {}", call.name, percentile.name))),
         );
-        let mut table = Table::new(headings, 1);
+        let mut table = Table::new(headings, 1..usize::MAX);
         for allocator in results.present() {
             let mut cells = vec![allocator.name.clone()];
             cells.extend(CALLS.iter().flat_map(|call| {
@@ -118,7 +118,8 @@ pub(super) fn latency(results: &Results) -> String {
 
 /// Median, minimum and spread of every pair.
 pub(super) fn measured(results: &Results) -> String {
-    let mut table = Table::new(["workload", "allocator", "CPU s", "least", "spread", "wall s", "peak MiB", "spread"], 2);
+    let mut table =
+        Table::new(["workload", "allocator", "CPU s", "least", "spread", "wall s", "peak MiB", "spread"], 2..usize::MAX);
     for workload in &results.workloads {
         for allocator in results.present() {
             let of = |measure| figure(results, &workload.name, &allocator.name, measure);
@@ -144,7 +145,7 @@ pub(super) fn measured(results: &Results) -> String {
 
 /// What each workload does and after whom.
 pub(super) fn workloads(results: &Results) -> String {
-    let mut table = Table::new(["workload", "what it does", "threads", "after"], 4);
+    let mut table = Table::new(["workload", "what it does", "threads", "after"], 2..3);
     for workload in &results.workloads {
         let threads = if workload.threads == 0 { "its own".to_owned() } else { workload.threads.to_string() };
         let after = if workload.synthetic() { workload.field.as_str() } else { "a real program" };
@@ -159,7 +160,7 @@ pub(super) fn workloads(results: &Results) -> String {
 
 /// What each allocator is, and why those that are absent are.
 pub(super) fn allocators(results: &Results) -> String {
-    let mut table = Table::new(["allocator", "origin", "says of itself", "environment", "SHA-256 begins"], 5);
+    let mut table = Table::new(["allocator", "origin", "says of itself", "environment", "SHA-256 begins"], 0..0);
     for allocator in results.present() {
         let environment: Vec<String> = allocator.environment.iter().map(|(name, value)| format!("`{name}={value}`")).collect();
         let sum: String = allocator.sha256.chars().take(SHORT_SUM).collect();

@@ -3,19 +3,20 @@
 //! Knows: columns of text. Must not know: what is in them.
 
 use std::fmt::Write;
+use std::ops::Range;
 
 /// A table under construction.
 #[derive(Debug)]
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
-    /// Columns from this one on are numbers.
-    numbers_from: usize,
+    /// Columns of numbers, which stand to the right.
+    numbers: Range<usize>,
 }
 
 impl Table {
-    /// A table with these headings; those from `numbers_from` on stand to the right.
-    pub(super) fn new<T: Into<String>>(headings: impl IntoIterator<Item = T>, numbers_from: usize) -> Self {
-        Self { rows: vec![headings.into_iter().map(Into::into).collect()], numbers_from }
+    /// A table with these headings.
+    pub(super) fn new<T: Into<String>>(headings: impl IntoIterator<Item = T>, numbers: Range<usize>) -> Self {
+        Self { rows: vec![headings.into_iter().map(Into::into).collect()], numbers }
     }
 
     /// One more row.
@@ -35,7 +36,7 @@ impl Table {
             let cells: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect();
             let _ = writeln!(text, "| {} |", cells.join(" | "));
             if number == 0 {
-                let rule = (0..row.len()).map(|column| if column < self.numbers_from { "---" } else { "---:" });
+                let rule = (0..row.len()).map(|column| if self.numbers.contains(&column) { "---:" } else { "---" });
                 let _ = writeln!(text, "|{}|", rule.collect::<Vec<_>>().join("|"));
             }
         }
@@ -55,7 +56,7 @@ mod tests {
 
     #[test]
     fn cells_cannot_break_the_table() {
-        let mut table = Table::new(["a", "b"], 1);
+        let mut table = Table::new(["a", "b"], 1..2);
         assert!(table.is_empty());
         table.row(["x|y\nz", "1"]);
         assert_eq!(table.text(), "| a | b |\n|---|---:|\n| x\\|y z | 1 |\n\n");

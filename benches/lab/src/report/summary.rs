@@ -18,8 +18,8 @@ pub(super) fn circumstances(results: &Results) -> String {
     let mut text = String::new();
     let _ = write!(
         text,
-        "Measured on {} at commit `{}` in {:.0} minutes by `spandrel-lab {}`: {} counted runs of each workload ({} of real \
-         programs and of workloads that wait) after a warm-up, at {} times the full amount of work, allocators in an order drawn anew for each round \
+        "Measured on {} at commit `{}` in {:.0} minutes by `spandrel-lab {}`. Counted runs: {} of each workload, {} of real \
+         programs and of workloads that wait, after a warm-up, at {} times the full amount of work, allocators in an order drawn anew for each round \
          (seed {}).\n\n",
         made.date,
         made.commit,
@@ -48,7 +48,7 @@ pub(super) fn circumstances(results: &Results) -> String {
 
 /// Each target with reached or missed.
 pub(super) fn targets(results: &Results) -> String {
-    let mut table = Table::new(["target", "found", ""], 1);
+    let mut table = Table::new(["target", "found", ""], 0..0);
     for target in targets::judge(results) {
         let mark = match target.reached {
             Some(true) => "reached",
@@ -64,7 +64,7 @@ pub(super) fn targets(results: &Results) -> String {
 pub(super) fn field(results: &Results) -> String {
     let base = base(results);
     let headings = ["allocator", "time", "time, workloads", "time, programs", "memory", "memory, workloads", "memory, programs"];
-    let mut table = Table::new(headings, 1);
+    let mut table = Table::new(headings, 1..usize::MAX);
     let kinds: [fn(&Workload) -> bool; 3] = [|_| true, Workload::synthetic, |workload| !workload.synthetic()];
     let columns: Vec<_> =
         [Measure::Cpu, Measure::Peak].into_iter().flat_map(|measure| kinds.map(|kind| (measure, kind))).collect();

@@ -14,7 +14,7 @@ const PERCENT: f64 = 100.0;
 
 /// Every allocator that failed a workload.
 pub(super) fn failures(results: &Results) -> String {
-    let mut table = Table::new(["workload", "allocator", "what went wrong"], 3);
+    let mut table = Table::new(["workload", "allocator", "what went wrong"], 0..0);
     for workload in &results.workloads {
         for allocator in results.present() {
             if let Some(reason) = failure(results, &workload.name, &allocator.name) {
@@ -68,7 +68,7 @@ fn table(verdicts: &[Verdict], causes: Option<&Causes>) -> String {
     }
     let mut headings = vec!["workload", "Spandrel", "best peer", "its figure", "ratio", "noise"];
     headings.extend(causes.map(|_| "cause"));
-    let mut table = Table::new(headings, 1);
+    let mut table = Table::new(headings, 1..6);
     for verdict in verdicts {
         let mut cells = vec![
             verdict.workload.clone(),
