@@ -1,7 +1,7 @@
 //! Spandrel: a malloc replacement for Linux.
 //!
 //! # Glossary
-//! *block*: what malloc returns. *class*: a block size. *region*: 64 KiB of address space. *span*: one or more regions that hold
+//! *block*: what malloc returns. *class*: a block size. *region*: 32 KiB of address space. *span*: one or more regions that hold
 //! blocks of one class, or one large block. *region map*: address -> class and owner. *bin*: a heap's array of free block
 //! pointers of one class. *heap*: one thread's bins and spans. *batch*: pointers that travel together. *inbox*, *outbox*: remote
 //! frees received, collected. *transfer cache*: bounded store of batches between heaps. *depot*: one class's spans that no heap

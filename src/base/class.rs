@@ -15,7 +15,7 @@ pub(crate) const SMALL_MAX: usize = HIT_MAX << DOUBLINGS;
 /// Bytes of the smallest block.
 pub(crate) const TINY: usize = 8;
 /// Most regions that one span of a class has.
-pub(crate) const SPAN_REGIONS_MAX: u32 = 8;
+pub(crate) const SPAN_REGIONS_MAX: u32 = 16;
 /// Most blocks that one span can have.
 pub(crate) const SPAN_BLOCKS_MAX: usize = REGION_BYTES / TINY;
 

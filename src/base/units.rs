@@ -3,7 +3,7 @@
 //! Knows how large a region is and how to round; must not know where memory comes from.
 
 /// log2 of the bytes of a region.
-pub(crate) const REGION_SHIFT: u32 = 16;
+pub(crate) const REGION_SHIFT: u32 = 15;
 /// Bytes of a region, the unit in which spans and the region map think.
 pub(crate) const REGION_BYTES: usize = 1 << REGION_SHIFT;
 /// Bits of a user-space address that the kernel hands out unasked.

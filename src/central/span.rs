@@ -235,11 +235,11 @@ impl Span {
         self.used.store(self.used() + (count - rest) as u32, Ordering::Relaxed);
     }
 
-    /// Notes that `block` of this span, which is one region, is no longer out; false if it was not. `divisor` is that of the class, a
-    /// copy that a loop keeps in a register. `count_down` has to follow.
+    /// Notes that the block at `offset` is no longer out; false if it was not. `divisor` is that of the class, a copy that a loop keeps
+    /// in a register. `count_down` has to follow.
     #[inline(always)]
-    pub(crate) fn clear_block(&self, divisor: Divisor, block: *mut u8) -> bool {
-        let (index, exact) = divisor.locate(block.addr() % REGION_BYTES);
+    pub(crate) fn clear_block(&self, divisor: Divisor, offset: usize) -> bool {
+        let (index, exact) = divisor.locate(offset);
         // SAFETY: `make` gave the bitmap a bit for every block that could start in the span.
         let word = unsafe { self.bitmap.get().add((index / WORD_BITS) as usize) };
         // SAFETY: as above; the bitmap stays while the span is in use.
@@ -253,7 +253,7 @@ impl Span {
         true
     }
 
-    /// As `clear_block`, for as many of `blocks` as lie upwards or downwards without a gap: memory that was filled in order is often
+    /// As `clear_block` in a span of one region, for as many of `blocks` as lie upwards or downwards without a gap: memory that was filled in order is often
     /// freed in order, and then whole words of the bitmap change at once. How many; none where fewer than [`ROW_MIN`] do or one of
     /// them was not out.
     pub(crate) fn clear_row(&self, geometry: &Geometry, blocks: &[*mut u8]) -> u32 {

@@ -177,7 +177,7 @@ options! {
         "How long freed runs keep their pages for reuse before the kernel gets them back.";
     reserve: usize = 1 << 40, "SPANDREL_RESERVE", SIZE, "1T", reserve,
         "Address space to reserve, 8M to 16T; halved until the kernel agrees. Costs no memory.";
-    bin_bytes: usize = 128 << 10, "SPANDREL_BIN_BYTES", SIZE, "128K", bin_bytes,
+    bin_bytes: usize = 64 << 10, "SPANDREL_BIN_BYTES", SIZE, "64K", bin_bytes,
         "Most bytes of free blocks that one bin of one thread may hold (but at least 3 blocks).";
     stats: bool = false, "SPANDREL_STATS", FLAG, "0", parse::flag,
         "Prints `malloc_stats` on fd 2 at exit.";

@@ -5,6 +5,7 @@ use super::inbox;
 use super::layout::{Heap, count};
 use super::outbox::Shared;
 use crate::base::class::Class;
+use crate::base::units::REGION_BYTES;
 use crate::central::{Batch, Next, Place, Refused, Span, State, found};
 
 /// Blocks given back one by one until it is asked again whether they lie in a row.
@@ -22,23 +23,21 @@ impl Heap {
     /// Gives the `amount` lowest blocks of `bin` back to their spans, or to whoever owns those by now.
     pub(super) fn flush(&self, shared: Shared<'_>, class: Class, bin: &Bin, amount: usize) {
         count(&self.flushes);
-        let blocks = bin.lowest(amount);
-        if class.geometry().regions == 1 {
-            self.return_runs(shared, class, blocks);
-        } else {
-            blocks.iter().for_each(|&block| self.take_home(shared, block));
-        }
+        self.return_all(shared, class, bin.lowest(amount));
         bin.drop_lowest(amount);
     }
 
-    /// Gives blocks of a class whose spans are one region back to their spans: at once where they lie in a row, else one by one.
-    fn return_runs(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) {
+    /// Gives blocks of `class` back to their spans: at once where they lie in a row, else one by one.
+    fn return_all(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) {
+        if class.geometry().regions > 1 {
+            return self.return_scattered::<false>(shared, class, blocks);
+        }
         let mut rest = blocks;
         while !rest.is_empty() {
             let mut done = self.return_row(shared, class, rest);
             if done == 0 {
                 let (scattered, _) = rest.split_at_checked(SCATTERED).unwrap_or((rest, &[]));
-                self.return_scattered(shared, class, scattered);
+                self.return_scattered::<true>(shared, class, scattered);
                 done = scattered.len();
             }
             rest = rest.get(done..).unwrap_or(&[]);
@@ -60,13 +59,22 @@ impl Heap {
         row as usize
     }
 
+    /// Gives blocks back one by one. `SINGLE`: spans of the class are one region.
     // Apart, and with slow calls that are calls, so that what the loop needs stays in registers.
     #[inline(never)]
-    fn return_scattered(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) {
-        let (finder, divisor, entry) = (shared.central.pages.space().finder(), class.geometry().divisor(), self.entry(class));
+    fn return_scattered<const SINGLE: bool>(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) {
+        let space = shared.central.pages.space();
+        let (finder, divisor, entry) = (space.finder(), class.geometry().divisor(), self.entry(class));
         for &block in blocks {
-            let span = found(finder, block);
-            if finder.entry(block.addr()) != entry || !span.clear_block(divisor, block) {
+            let mut span = found(finder, block);
+            let mut offset = block.addr() % REGION_BYTES;
+            let own = finder.entry(block.addr()) == entry;
+            if !SINGLE && own {
+                let first = span.first();
+                span = shared.central.span(first);
+                offset = block.addr().wrapping_sub(space.address(first));
+            }
+            if !own || !span.clear_block(divisor, offset) {
                 self.take_home(shared, block);
             } else if span.count_down(1) {
                 self.follow(shared, class, span);
@@ -147,17 +155,17 @@ impl Heap {
             Some(class) => {
                 let blocks = batch.blocks();
                 let taken = self.bin(class).take_in(blocks);
-                self.return_runs(shared, class, blocks.get(taken..).unwrap_or(&[]));
+                self.return_all(shared, class, blocks.get(taken..).unwrap_or(&[]));
             }
             None => batch.blocks().iter().for_each(|&block| self.welcome(shared, block)),
         }
     }
 
-    /// Takes in one block as [`Heap::take_in`] does.
+    /// Takes in one block as [`Heap::take_in`] does. Of spans of one region the sender saw that a block starts there.
     #[inline]
     fn welcome(&self, shared: Shared<'_>, block: *mut u8) {
         match self.bin_of_block(block) {
-            Some(bin) if bin.has_half() && bin.push(block) => {}
+            Some(bin) if bin.has_half() && self.is_single(bin) && bin.push(block) => {}
             _ => self.take_home(shared, block),
         }
     }

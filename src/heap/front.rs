@@ -146,6 +146,12 @@ impl Front {
         (core::ptr::from_ref(bin).addr() - self.address() == usize::from(offset)).then_some(bin)
     }
 
+    /// Whether spans of the class of `bin`, one of this heap's, are one region.
+    pub(super) fn is_single(&self, bin: &Bin) -> bool {
+        let index = (core::ptr::from_ref(bin).addr() - self.address()) / BIN_BYTES;
+        Class::from_index(index).is_some_and(|class| class.geometry().regions == 1)
+    }
+
     /// The bin that takes `block` back; `None` unless the map says that the block is in a span of this heap. This is the hit
     /// path's whole test: remote, large, foreign and null pointers all fail it.
     #[inline(always)]

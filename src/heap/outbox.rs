@@ -81,7 +81,8 @@ impl Heap {
         let Some(batch) = self.outbox.batch_for(key_of(entry)) else { return false };
         let Some(class) = entry.class() else { return false };
         let geometry = class.geometry();
-        let starts = geometry.regions == 1 && geometry.locate(block.addr() % REGION_BYTES).1;
+        // Of a larger span the owner finds out whether a block starts there.
+        let starts = geometry.regions > 1 || geometry.locate(block.addr() % REGION_BYTES).1;
         if !starts || batch.last() == block || batch.len() + 1 >= geometry.batch as usize {
             return false;
         }

@@ -95,12 +95,17 @@ mod tests {
     #[test]
     fn with_them_whole_ones_are_and_what_lies_below() {
         let huge = Huge::from(4 * MIB + 1);
+        let whole = (HUGE_BYTES / REGION_BYTES) as u32;
         assert_eq!(purgeable(&huge, 1, 5), Some((1, 5)), "below");
-        assert_eq!(purgeable(&huge, 60, 10), Some((60, 4)), "across the start");
-        assert_eq!(purgeable(&huge, 60, 40), Some((60, 36)), "across the start and a whole one");
-        assert_eq!(purgeable(&huge, 64, 32), Some((64, 32)), "a whole one");
-        assert_eq!(purgeable(&huge, 65, 94), Some((96, 32)), "one whole within");
-        assert_eq!(purgeable(&huge, 65, 62), None, "parts of two");
-        assert_eq!(purgeable(&huge, 70, 3), None, "part of one");
+        assert_eq!(purgeable(&huge, 2 * whole - 4, 10), Some((2 * whole - 4, 4)), "across the start");
+        assert_eq!(
+            purgeable(&huge, 2 * whole - 4, whole + 8),
+            Some((2 * whole - 4, whole + 4)),
+            "across the start and a whole one"
+        );
+        assert_eq!(purgeable(&huge, 2 * whole, whole), Some((2 * whole, whole)), "a whole one");
+        assert_eq!(purgeable(&huge, 2 * whole + 1, 3 * whole - 2), Some((3 * whole, whole)), "one whole within");
+        assert_eq!(purgeable(&huge, 2 * whole + 1, 2 * whole - 2), None, "parts of two");
+        assert_eq!(purgeable(&huge, 2 * whole + 6, 3), None, "part of one");
     }
 }

@@ -12,7 +12,7 @@
 use super::record::Node;
 use super::space::Space;
 use super::tree::{Nodes, Tree};
-use crate::base::units::{REGION_BYTES, Region};
+use crate::base::units::{LARGE_MAX, REGION_BYTES, Region, regions_for};
 
 /// A stretch of regions that the caller of `acquire` now has to itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +39,8 @@ pub(crate) struct Runs {
 }
 
 const NONE: u32 = 0;
+/// Regions that may be dirty in any case: those of one block of the largest kind that comes from runs.
+const DIRTY_MIN: u32 = regions_for(LARGE_MAX) as u32;
 
 impl Runs {
     /// No run at all; region 0 stays unused, so that 0 can mean "none".
@@ -117,7 +119,8 @@ impl Runs {
         self.put(space, Run { region: Region(start), count: len, dirty: run.dirty }, stamp, behind);
     }
 
-    /// Takes out the dirty run freed longest ago, if that was at least `delay` milliseconds before `now`.
+    /// Takes out the dirty run freed longest ago, if that was at least `delay` milliseconds before `now`, or if more is dirty than
+    /// the process is likely to want again soon.
     pub(crate) fn expire(&mut self, space: &Space, now: u32, delay: u32) -> Option<Run> {
         let start = self.oldest;
         if start == NONE {
@@ -125,10 +128,17 @@ impl Runs {
         }
         // Another thread may have stamped the run after the caller read the clock: then no time has passed.
         let waited = now.wrapping_sub(space.node(start).stamp.get()) as i32;
-        if (waited.max(0) as u32) < delay {
+        if (waited.max(0) as u32) < delay && !self.is_excessive() {
             return None;
         }
         Some(self.take_out(space, start))
+    }
+
+    /// Whether more is dirty than the larger of [`DIRTY_MIN`] and half of what is in use. A process that has freed most of its memory
+    /// may do nothing afterwards that would notice the time.
+    const fn is_excessive(&self) -> bool {
+        let used = self.border.0 - 1 - self.dirty_regions - self.clean_regions;
+        self.dirty_regions > DIRTY_MIN && self.dirty_regions > used / 2
     }
 
     fn is_free(&self, space: &Space, start: u32, dirty: bool) -> bool {
@@ -283,7 +293,7 @@ mod tests {
         fn regions_are_in_one_place_each(steps in prop::collection::vec((0_u8..4, 1_u32..40, 0_u32..6), 1..200)) {
             let space = Space::reserve(64 * MIB, 4096).expect("64 MiB of address space");
             let mut runs = Runs::new();
-            let mut taken = vec![false; REGIONS * 3];
+            let mut taken = vec![false; 64 * MIB / REGION_BYTES];
             let mut live: Vec<Run> = Vec::new();
             for (now, (step, count, choice)) in (0_u32..).zip(steps) {
                 let align = REGION_BYTES << choice;
