@@ -13,5 +13,7 @@
 #pragma weak spandrel_collect
 #pragma weak spandrel_resident_bytes
 #pragma weak spandrel_stats
+#pragma weak spandrel_set_limits
+#pragma weak spandrel_set_limit_callback
 
 #endif

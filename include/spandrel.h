@@ -33,6 +33,22 @@
 #define SPANDREL_LANE_REFUSED 4
 
 /**
+ * More than the soft limit is in use. Said again only when an eighth of it was free meanwhile.
+ */
+#define SPANDREL_LIMIT_SOFT 1
+
+/**
+ * The hard limit is about to refuse a request; it is tried again after the callback.
+ */
+#define SPANDREL_LIMIT_HARD 2
+
+/**
+ * Called on the thread that met a limit, from inside its call: which limit (SPANDREL_LIMIT_...), the bytes in use, the limit in bytes.
+ * May allocate and free; it is not called again meanwhile. Must not throw.
+ */
+typedef void (*spandrel_limit_callback)(int limit, size_t held, size_t bytes);
+
+/**
  * Figures of the allocator at one moment. Sizes are in bytes. Other threads go on while they are taken; in a quiet process they
  * are exact.
  */
@@ -126,6 +142,18 @@ void spandrel_collect(bool everything);
  * Bytes of free runs whose pages the kernel has not got back yet.
  */
 size_t spandrel_resident_bytes(void);
+
+/**
+ * Has `callback` called when a limit is met; NULL for nothing.
+ */
+void spandrel_set_limit_callback(spandrel_limit_callback callback);
+
+/**
+ * Sets the soft and the hard limit in bytes, 0 for none, as SPANDREL_SOFT_LIMIT and SPANDREL_HARD_LIMIT do. False, and errno EINVAL,
+ * if the soft limit is not below the hard one, in a profile with a pool, and where libc serves the process.
+ */
+bool spandrel_set_limits(size_t soft,
+                         size_t hard);
 
 /**
  * Fills the first `struct_size` bytes of `*stats`; false, and errno EINVAL, if `stats` is NULL or `struct_size` is larger than

@@ -10,21 +10,11 @@ use harness::header::Variant;
 use harness::programs::{Program, number};
 use harness::run::Outcome;
 use harness::suite::{case, case_if, main as run_cases};
-use harness::{paths, run, sandbox};
+use harness::{paths, run};
 
 const THP: &str = "/sys/kernel/mm/transparent_hugepage";
 const PROFILES: [&str; 5] = ["hosted-small", "hosted-server", "freestanding", "realtime", "compiler-internal"];
 const HOOKED: &str = "hosted-server";
-
-/// Ends well, with one line of `code` that names `what`.
-fn one_line(outcome: &Outcome, code: &str, what: &str) -> Result<(), String> {
-    let lines = outcome.diagnostics();
-    match lines.as_slice() {
-        [line] if line.code == code && line.text.contains(what) => {}
-        _ => return Err(format!("expected one {code} about {what}\n{outcome}")),
-    }
-    if outcome.end == End::Exit(0) { Ok(()) } else { Err(format!("did not end well\n{outcome}")) }
-}
 
 fn program<'a>(file: &'a str, arguments: &'a [&'a str], environment: &'a [(&'a str, &'a str)]) -> Program<'a> {
     Program { file, arguments, environment, timeout: 60 }
@@ -54,7 +44,7 @@ fn an_unknown_profile_is_said_once() -> Result<(), String> {
     if profile != "hosted-small" {
         return Err(format!("fell back to {profile}"));
     }
-    one_line(&outcome, "ALLOCATOR_BAD_OPTION", "SPANDREL_PROFILE=hosted-huge")
+    outcome.one_line("ALLOCATOR_BAD_OPTION", "SPANDREL_PROFILE=hosted-huge")
 }
 
 fn thp_setting() -> String {
@@ -108,7 +98,7 @@ fn other_profiles_refuse() -> Result<(), String> {
     for profile in PROFILES.into_iter().filter(|&profile| profile != HOOKED) {
         for policy in ["madvise", "thp", "hugetlb", "hugetlb-1g"] {
             let outcome = huge(policy, profile, "40")?;
-            one_line(&outcome, "ALLOCATOR_HUGEPAGE_POLICY", &format!("SPANDREL_HUGEPAGES={policy}"))?;
+            outcome.one_line("ALLOCATOR_HUGEPAGE_POLICY", &format!("SPANDREL_HUGEPAGES={policy}"))?;
             if number(&outcome, "full_huge")? != 0 {
                 return Err(format!("refused, and yet there are huge pages\n{outcome}"));
             }
@@ -210,7 +200,7 @@ fn too_few_explicit_pages_fall_back() -> Result<(), String> {
     for (policy, count) in [("hugetlb", 8), ("hugetlb", 0), ("hugetlb-1g", 0)] {
         let _pages = explicit_pages(TWO_MIB, count)?;
         let outcome = huge(policy, HOOKED, "60")?;
-        one_line(&outcome, "ALLOCATOR_HUGEPAGE_POLICY", "no huge page left")?;
+        outcome.one_line("ALLOCATOR_HUGEPAGE_POLICY", "no huge page left")?;
         let (wanted, got) = (if policy == "hugetlb" { count as i64 * 2048 } else { 0 }, number(&outcome, "full_huge")?);
         if got != wanted || number(&outcome, "full_rss")? < 60 * 1024 - wanted {
             return Err(format!("expected {wanted} KiB of huge pages\n{outcome}"));
@@ -242,88 +232,54 @@ fn prefault_spares_faults() -> Result<(), String> {
     Ok(())
 }
 
-/// Under a filter that kills whoever asks for memory, and for `realtime` under one that kills for any system call.
-fn pools_serve_without_the_kernel() -> Result<(), String> {
-    let runs = [("freestanding", ["no_memory", "0"]), ("freestanding", ["no_memory", "2"]), ("realtime", ["nothing", "0"])];
-    for (profile, arguments) in runs.into_iter().chain([("realtime", ["no_memory", "2"])]) {
-        let outcome = program("pool.c", &arguments, &[("SPANDREL_PROFILE", profile)]).run()?;
-        one_line(&outcome, "ALLOCATOR_EXHAUSTION", "the pool is used up")?;
-        if outcome.stdout != "served\n" {
-            return Err(format!("did not come to its end\n{outcome}"));
+/// A control group of memory (version 1) with a limit, removed when this goes.
+struct Group(String);
+
+impl Group {
+    fn new(bytes: u64) -> Result<Self, String> {
+        let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
+        let own = own.lines().find_map(|line| line.split_once(":memory:")).ok_or("no memory controller of version 1")?.1;
+        let path = format!("/sys/fs/cgroup/memory{own}/spandrel-{}", std::process::id());
+        fs::create_dir(&path).map_err(|error| format!("{path}: {error}"))?;
+        let group = Self(path);
+        fs::write(format!("{}/memory.limit_in_bytes", group.0), bytes.to_string()).map_err(|error| error.to_string())?;
+        Ok(group)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir(&self.0) {
+            eprintln!("{} stays: {error}", self.0);
+        }
+    }
+}
+
+/// In a group of 64 MiB the program gets ENOMEM and lives, where without the limit the kernel kills it.
+fn containers_limit() -> Result<(), String> {
+    let group = Group::new(64 << 20)?;
+    let program = build::program(&Source::new(paths::program_source("greedy.c")), Variant::Preload)?;
+    for limit in ["none", "container"] {
+        let mut command = run::preloaded("sh")?;
+        let script = format!("echo $$ > {}/cgroup.procs && exec \"$0\"", group.0);
+        command.args(["-c", &script]).arg(&program).env("SPANDREL_HARD_LIMIT", limit);
+        let outcome = run::run(&mut command, 30)?;
+        if limit == "none" && outcome.end != End::Signal(libc::SIGKILL) {
+            return Err(format!("nobody limits the program\n{outcome}"));
+        }
+        if limit == "container" {
+            outcome.one_line("ALLOCATOR_PAGE_EXHAUSTION", "hard limit")?;
+            let got = number(&outcome, "mebibytes")?;
+            if !(48..=60).contains(&got) {
+                return Err(format!("{got} MiB of 64\n{outcome}"));
+            }
         }
     }
     Ok(())
 }
 
-/// Why 32 MiB cannot be locked here.
-fn lock_obstacle() -> Option<String> {
-    let bytes = vec![1_u8; 34 << 20];
-    // SAFETY: the range is that of a live vector.
-    let locked = unsafe { libc::mlock(bytes.as_ptr().cast(), bytes.len()) };
-    (locked != 0).then(|| format!("mlock of 34 MiB: {}", std::io::Error::last_os_error()))
-}
-
-/// A pool that is too small, or in the wrong profile, and options that contradict it.
-fn bad_pools_are_said() -> Result<(), String> {
-    let bad = [
-        ("freestanding", "SPANDREL_POOL", "1M"),
-        ("freestanding", "SPANDREL_POOL", "none"),
-        ("hosted-small", "SPANDREL_POOL", "32M"),
-        ("hosted-server", "SPANDREL_LOCK", "1"),
-        ("realtime", "SPANDREL_RESERVE", "1G"),
-        ("realtime", "SPANDREL_PURGE_DELAY", "5"),
-        ("freestanding", "SPANDREL_FORCE_LIBC", "1"),
-    ];
-    for (profile, name, value) in bad {
-        let outcome = program("workload.c", &["1", "2"], &[("SPANDREL_PROFILE", profile), (name, value)]).run()?;
-        one_line(&outcome, "ALLOCATOR_BAD_OPTION", &format!("{name}={value}"))?;
-    }
-    Ok(())
-}
-
-/// A pool that the kernel does not give leaves nothing: neither libc nor a smaller one steps in.
-fn a_pool_refused_is_no_pool() -> Result<(), String> {
-    let program = build::program(&Source::new(paths::program_source("pool.c")), Variant::Preload)?;
-    let mut command = run::preloaded(program)?;
-    command.args(["no_memory", "0"]).env("SPANDREL_PROFILE", "freestanding").env("SPANDREL_POOL", "64M");
-    sandbox::limit(&mut command, libc::RLIMIT_DATA, 32 << 20);
-    let outcome = run::run(&mut command, 20)?;
-    match outcome.diagnostics().as_slice() {
-        [line] if line.text.contains("every call fails") && outcome.end != End::Exit(0) => Ok(()),
-        _ => Err(format!("expected a process without memory\n{outcome}")),
-    }
-}
-
-fn resident_and_locked(outcome: &Outcome) -> Result<[i64; 2], String> {
-    Ok([number(outcome, "resident")?, number(outcome, "locked")?])
-}
-
-/// `realtime` has its pool present and locked before the program asks for anything; `freestanding` has neither.
-fn realtime_pools_are_locked() -> Result<(), String> {
-    let look = |profile| program("resident.c", &[], &[("SPANDREL_PROFILE", profile), ("SPANDREL_POOL", "32M")]).run_clean();
-    let [resident, locked] = resident_and_locked(&look("realtime")?)?;
-    let [lazy, unlocked] = resident_and_locked(&look("freestanding")?)?;
-    let pool = 30 * 1024;
-    let right = resident >= pool && locked >= pool && lazy < pool / 4 && unlocked == 0;
-    if right {
-        Ok(())
-    } else {
-        Err(format!("realtime: {resident} KiB, {locked} locked; freestanding: {lazy} KiB, {unlocked} locked"))
-    }
-}
-
-fn a_refused_lock_is_said_and_the_pool_is_present() -> Result<(), String> {
-    let program = build::program(&Source::new(paths::program_source("resident.c")), Variant::Preload)?;
-    let mut command = run::preloaded(program)?;
-    command.env("SPANDREL_PROFILE", "realtime").env("SPANDREL_POOL", "32M");
-    sandbox::refuse(&mut command, libc::SYS_mlock, libc::EPERM);
-    let outcome = run::run(&mut command, 20)?;
-    one_line(&outcome, "ALLOCATOR_POOL_POLICY", "not locked")?;
-    let [resident, locked] = resident_and_locked(&outcome)?;
-    if resident >= 30 * 1024 && locked == 0 { Ok(()) } else { Err(format!("not as the line says\n{outcome}")) }
-}
-
 fn main() -> ExitCode {
+    let group = Group::new(64 << 20).err();
     let explicit = |kind, count| explicit_pages(kind, count).err();
     let thp = thp_obstacle();
     run_cases(
@@ -340,14 +296,10 @@ fn main() -> ExitCode {
             case_if(always_obstacle(), "other_profiles_refuse", other_profiles_refuse),
             case_if(collector_obstacle(), "purged_pages_stay_away", purged_pages_stay_away),
             case("prefault_spares_faults", prefault_spares_faults),
-            case("pools_serve_without_the_kernel", pools_serve_without_the_kernel),
-            case("bad_pools_are_said", bad_pools_are_said),
-            case("a_pool_refused_is_no_pool", a_pool_refused_is_no_pool),
-            case_if(lock_obstacle(), "realtime_pools_are_locked", realtime_pools_are_locked),
-            case("a_refused_lock_is_said_and_the_pool_is_present", a_refused_lock_is_said_and_the_pool_is_present),
             case_if(explicit(TWO_MIB, 64), "explicit_pages_are_used", explicit_pages_are_used),
             case_if(explicit(ONE_GIB, 1), "giant_pages_are_used", giant_pages_are_used),
             case_if(explicit(TWO_MIB, 8), "too_few_explicit_pages_fall_back", too_few_explicit_pages_fall_back),
+            case_if(group, "containers_limit", containers_limit),
         ],
         true,
     )

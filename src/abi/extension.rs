@@ -112,6 +112,33 @@ pub extern "C" fn spandrel_resident_bytes() -> usize {
     runtime::retained_bytes()
 }
 
+/// More than the soft limit is in use. Said again only when an eighth of it was free meanwhile.
+pub const SPANDREL_LIMIT_SOFT: c_int = 1;
+/// The hard limit is about to refuse a request; it is tried again after the callback.
+pub const SPANDREL_LIMIT_HARD: c_int = 2;
+
+/// Called on the thread that met a limit, from inside its call: which limit (SPANDREL_LIMIT_...), the bytes in use, the limit in bytes.
+/// May allocate and free; it is not called again meanwhile. Must not throw.
+#[expect(non_camel_case_types, reason = "a name of C")]
+pub type spandrel_limit_callback = Option<unsafe extern "C" fn(limit: c_int, held: usize, bytes: usize)>;
+
+/// Has `callback` called when a limit is met; NULL for nothing.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_set_limit_callback(callback: spandrel_limit_callback) {
+    runtime::set_limit_callback(callback);
+}
+
+/// Sets the soft and the hard limit in bytes, 0 for none, as SPANDREL_SOFT_LIMIT and SPANDREL_HARD_LIMIT do. False, and errno EINVAL,
+/// if the soft limit is not below the hard one, in a profile with a pool, and where libc serves the process.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_set_limits(soft: usize, hard: usize) -> bool {
+    let set = runtime::set_limits(soft, hard);
+    if !set {
+        errno::fail::<c_void>(libc::EINVAL);
+    }
+    set
+}
+
 /// Fills the first `struct_size` bytes of `*stats`; false, and errno EINVAL, if `stats` is NULL or `struct_size` is larger than
 /// this version's structure.
 ///

@@ -49,11 +49,20 @@ impl Central {
     }
 
     fn alloc_direct(&self, bytes: usize, align: usize) -> Option<Fresh> {
-        let block = direct::map(self.pages.space().page_bytes(), bytes, align)?;
-        if !self.list_direct(block) {
-            direct::unmap(block);
+        let page = self.pages.space().page_bytes();
+        let wanted = round_up(bytes, page)?;
+        if !self.pages.admit_mapping(wanted) {
             return None;
         }
+        let mapped = direct::map(page, bytes, align);
+        let listed = mapped.filter(|&block| self.list_direct(block));
+        let Some(block) = listed else {
+            if let Some(block) = mapped {
+                direct::unmap(block);
+            }
+            self.pages.dismiss_mapping(wanted);
+            return None;
+        };
         self.pages.space().huge().advise_mapping(block.address, block.bytes);
         self.pages.make_mapping_present(block.address, block.bytes);
         Some(Fresh { address: block.address, bytes: block.bytes, dirty: false, direct: true })
@@ -80,7 +89,10 @@ impl Central {
             self.direct_count.store(list.totals().0, Ordering::Relaxed);
             removed
         };
-        removed.map(direct::unmap).is_some()
+        let Some(block) = removed else { return false };
+        direct::unmap(block);
+        self.pages.dismiss_mapping(block.bytes);
+        true
     }
 
     /// Resizes the large block at `region` where it is; false if it has to move.
@@ -104,7 +116,16 @@ impl Central {
     /// Resizes a direct block, which may move; `None` leaves it as it was, for the caller to copy.
     pub(crate) fn resize_direct(&self, block: DirectBlock, bytes: usize) -> Option<usize> {
         // The one system call under a lock: between the move and the note of it the old address may become another block's.
-        self.direct.lock().resize(self.pages.space().page_bytes(), block.address, bytes)
+        let page = self.pages.space().page_bytes();
+        let (old, new) = (block.bytes, round_up(bytes, page)?);
+        if new > old && !self.pages.admit_mapping(new - old) {
+            return None;
+        }
+        let moved = self.direct.lock().resize(page, block.address, bytes);
+        if new != old && moved.is_some() == (new < old) {
+            self.pages.dismiss_mapping(new.abs_diff(old));
+        }
+        moved
     }
 
     /// The direct block that `address` lies in.

@@ -14,10 +14,8 @@ use crate::base::class::Class;
 use crate::base::units::Region;
 use crate::pages::{Entry, Space};
 
-/// Most bytes of blocks that the transfer cache of a class keeps, but at least one batch.
-const CACHE_BYTES: usize = 256 << 10;
-/// Most batches that it keeps.
-const CACHE_BATCHES: usize = 16;
+/// The transfer cache of a class keeps at most one batch for so many bytes that it may hold.
+const BYTES_PER_BATCH: usize = 16 << 10;
 
 /// What became of a block that was brought to the depot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,10 +55,10 @@ impl Shelf {
         self.batches.is_null() && self.partial.first().is_none()
     }
 
-    /// Keeps a batch of blocks of `class`; false if the cache is full.
-    pub(crate) fn put_batch(&mut self, class: Class, batch: &Batch) -> bool {
+    /// Keeps a batch of blocks of `class`, within `bytes` in all but at least one; false if the cache is full.
+    pub(crate) fn put_batch(&mut self, class: Class, batch: &Batch, bytes: usize) -> bool {
         let full = class.geometry().batch as usize;
-        let room = (CACHE_BYTES / (full * class.size())).clamp(1, CACHE_BATCHES);
+        let room = (bytes / (full * class.size())).min(bytes / BYTES_PER_BATCH).max(1);
         // Short batches would take the places of full ones.
         if self.count >= room || batch.len() * 2 < full {
             return false;

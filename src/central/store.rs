@@ -22,6 +22,8 @@ pub(crate) struct Central {
     /// block one holds.
     pub(super) direct_count: AtomicUsize,
     batches: Lock<Stack>,
+    /// Most bytes that a transfer cache keeps. Written at start, read by any thread.
+    cache_bytes: AtomicUsize,
     /// Blocks freed where they could not go home: inside the allocator, or without memory for a batch.
     pub(crate) late: Late,
 }
@@ -31,6 +33,9 @@ struct Shared {
     /// Whether the shelf may have something: written under its lock, read by anyone as a hint.
     stocked: AtomicBool,
 }
+
+/// Until the options say otherwise.
+const CACHE_BYTES: usize = 256 << 10;
 
 /// Empty batches.
 struct Stack(*mut Batch);
@@ -67,8 +72,15 @@ impl Central {
             direct: Lock::new(Rank::Direct, DirectList::new()),
             direct_count: AtomicUsize::new(0),
             batches: Lock::new(Rank::Batches, Stack(core::ptr::null_mut())),
+            cache_bytes: AtomicUsize::new(CACHE_BYTES),
             late: Late::new(),
         }
+    }
+
+    /// Sets how many bytes of blocks the transfer cache of each class may keep.
+    pub(crate) fn set_cache_bytes(&self, bytes: usize) {
+        // Relaxed: any value is valid at any time.
+        self.cache_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// The header of a region of a span.
@@ -133,7 +145,7 @@ impl Central {
 
     /// Puts a batch into the transfer cache of `class`; false if that is full.
     pub(crate) fn put_batch(&self, class: Class, batch: &Batch) -> bool {
-        self.with_shelf(class, |shelf| shelf.put_batch(class, batch))
+        self.with_shelf(class, |shelf| shelf.put_batch(class, batch, self.cache_bytes.load(Ordering::Relaxed)))
     }
 
     /// Brings a block to a span that the depot owns.

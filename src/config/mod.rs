@@ -1,10 +1,15 @@
 //! Layer 2: options. One table holds name, kind, default and help, a second one the profiles; parsing allocates nothing. Must not know
 //! who reads an option.
 
+mod container;
 mod option;
 mod parse;
 mod profile;
+mod value;
 
-pub(crate) use option::{Complaint, HugePages, OnError, Options, Prefault, any, read};
+pub(crate) use container::{memory_limit, processors};
+pub(crate) use option::{Complaint, Options, any, read};
 pub use option::{OPTIONS, OptionInfo};
+pub(crate) use parse::number;
 pub use profile::{PROFILES, Profile};
+pub(crate) use value::{CacheBytes, HugePages, Limit, OnError, Prefault};

@@ -5,6 +5,7 @@
 
 use super::parse;
 use super::profile::{self, Profile};
+use super::value::{self, CacheBytes, HugePages, Limit, OnError, Prefault};
 
 /// A row of the table, for documentation.
 pub struct OptionInfo {
@@ -18,44 +19,6 @@ pub struct OptionInfo {
     pub help: &'static str,
 }
 
-/// What a misuse leads to; the runtime turns it into its own policy.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum OnError {
-    /// Print and abort.
-    Abort,
-    /// Print and go on.
-    Report,
-    /// Go on.
-    Ignore,
-}
-
-/// How the kernel is asked for huge pages.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum HugePages {
-    /// Not at all.
-    Off,
-    /// By advice, once the heap is large.
-    Madvise,
-    /// By advice, from the start.
-    Thp,
-    /// Explicit ones of 2 MiB.
-    Table,
-    /// Explicit ones of 1 GiB.
-    GiantTable,
-}
-
-/// How pages are made present before the program touches them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u32)]
-pub(crate) enum Prefault {
-    /// Not at all.
-    Off = 0,
-    /// By writing to each.
-    Touch = 1,
-    /// By one system call.
-    Populate = 2,
-}
-
 /// What is wrong with an entry of the environment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Complaint {
@@ -63,76 +26,11 @@ pub(crate) enum Complaint {
     Form(&'static str),
     /// The profile has no huge pages.
     HugePages,
-    /// It contradicts the profile; what that means, and what is done.
+    /// It contradicts the profile or another option; how, and what is done.
     Clash(&'static str),
 }
 
 const PREFIX: &[u8] = b"SPANDREL_";
-const FLAG: &str = "0 or 1";
-const SIZE: &str = "bytes, with K, M, G or T";
-const RANGE: &str = "LO-HI in bytes";
-const POLICY: &str = "abort, report or ignore";
-const HUGE_PAGES: &str = "off, madvise, thp, hugetlb or hugetlb-1g";
-const POOL: &str = "bytes, with K, M, G or T, 4M or more; or `none`";
-const PREFAULT: &str = "off, touch or populate";
-const DELAY: &str = "milliseconds, or `never`";
-
-fn on_error(value: &[u8]) -> Option<OnError> {
-    match value {
-        b"abort" => Some(OnError::Abort),
-        b"report" => Some(OnError::Report),
-        b"ignore" => Some(OnError::Ignore),
-        _ => None,
-    }
-}
-
-fn huge_pages(value: &[u8]) -> Option<HugePages> {
-    match value {
-        b"off" => Some(HugePages::Off),
-        b"madvise" => Some(HugePages::Madvise),
-        b"thp" => Some(HugePages::Thp),
-        b"hugetlb" => Some(HugePages::Table),
-        b"hugetlb-1g" => Some(HugePages::GiantTable),
-        _ => None,
-    }
-}
-
-fn prefault(value: &[u8]) -> Option<Prefault> {
-    match value {
-        b"off" => Some(Prefault::Off),
-        b"touch" => Some(Prefault::Touch),
-        b"populate" => Some(Prefault::Populate),
-        _ => None,
-    }
-}
-
-/// `None` within `Some`: never.
-fn delay(value: &[u8]) -> Option<Option<u64>> {
-    if value == b"never" {
-        return Some(None);
-    }
-    parse::number(value).map(|number| Some(number as u64))
-}
-
-fn reserve(value: &[u8]) -> Option<usize> {
-    parse::size(value).filter(|&size| (RESERVE_MIN..=RESERVE_MAX).contains(&size))
-}
-
-/// `None` within `Some`: no pool.
-fn pool(value: &[u8]) -> Option<Option<usize>> {
-    if value == b"none" {
-        return Some(None);
-    }
-    parse::size(value).filter(|&size| (POOL_MIN..=RESERVE_MAX).contains(&size)).map(Some)
-}
-
-fn bin_bytes(value: &[u8]) -> Option<usize> {
-    parse::size(value).filter(|&size| size >= 1)
-}
-
-const POOL_MIN: usize = 4 << 20;
-const RESERVE_MIN: usize = 8 << 20;
-const RESERVE_MAX: usize = 16 << 40;
 
 macro_rules! options {
     ($($field:ident: $type:ty = $default:expr, $name:literal, $kind:expr, $written:literal, $parse:path, $help:literal;)+) => {
@@ -165,32 +63,38 @@ macro_rules! options {
 options! {
     profile: &'static Profile = profile::default(), "SPANDREL_PROFILE", profile::NAMES, "hosted-small", profile::named,
         "A set of defaults for the other options: see below. What the environment sets itself wins.";
-    force_libc: bool = false, "SPANDREL_FORCE_LIBC", FLAG, "0", parse::flag,
+    force_libc: bool = false, "SPANDREL_FORCE_LIBC", value::FLAG, "0", parse::flag,
         "Sends every call to libc's own allocator.";
-    diag: bool = false, "SPANDREL_DIAG", FLAG, "0", parse::flag,
+    diag: bool = false, "SPANDREL_DIAG", value::FLAG, "0", parse::flag,
         "Counts every call and prints at exit, on fd 2, which calls were served where and why. Costs speed: every call takes the slow gate.";
-    diag_range: (usize, usize) = (256, 1040), "SPANDREL_DIAG_RANGE", RANGE, "256-1040", parse::range,
+    diag_range: (usize, usize) = (256, 1040), "SPANDREL_DIAG_RANGE", value::RANGE, "256-1040", parse::range,
         "The request sizes for which `SPANDREL_DIAG` proves that no call fell through to libc.";
-    on_error: OnError = OnError::Abort, "SPANDREL_ON_ERROR", POLICY, "abort", on_error,
+    on_error: OnError = OnError::Abort, "SPANDREL_ON_ERROR", value::POLICY, "abort", value::on_error,
         "What follows an invalid free, a double free or a mismatched size: a line and abort, a line, or nothing.";
-    purge_delay: Option<u64> = Some(500), "SPANDREL_PURGE_DELAY", DELAY, "500", delay,
+    purge_delay: Option<u64> = Some(500), "SPANDREL_PURGE_DELAY", value::DELAY, "500", value::delay,
         "How long freed runs keep their pages for reuse before the kernel gets them back.";
-    reserve: usize = 1 << 40, "SPANDREL_RESERVE", SIZE, "1T", reserve,
+    reserve: usize = 1 << 40, "SPANDREL_RESERVE", value::SIZE, "1T", value::reserve,
         "Address space to reserve, 8M to 16T; halved until the kernel agrees. Costs no memory.";
-    bin_bytes: usize = 64 << 10, "SPANDREL_BIN_BYTES", SIZE, "64K", bin_bytes,
+    bin_bytes: usize = 64 << 10, "SPANDREL_BIN_BYTES", value::SIZE, "64K", value::bin_bytes,
         "Most bytes of free blocks that one bin of one thread may hold (but at least 3 blocks).";
-    stats: bool = false, "SPANDREL_STATS", FLAG, "0", parse::flag,
+    cache_bytes: CacheBytes = CacheBytes::Bytes(256 << 10), "SPANDREL_CACHE_BYTES", value::CACHE, "256K", value::cache_bytes,
+        "Most bytes of free blocks of one class that wait between threads (but at least one batch). `cpus`: 256K for each processor that affinity mask and container (cgroup) allow.";
+    stats: bool = false, "SPANDREL_STATS", value::FLAG, "0", parse::flag,
         "Prints `malloc_stats` on fd 2 at exit.";
-    huge_pages: HugePages = HugePages::Off, "SPANDREL_HUGEPAGES", HUGE_PAGES, "off", huge_pages,
+    huge_pages: HugePages = HugePages::Off, "SPANDREL_HUGEPAGES", value::HUGE_PAGES, "off", value::huge_pages,
         "In profile `hosted-server` alone: huge pages by `madvise` once the heap is large, or (`thp`) from the start; or explicit ones (`hugetlb`).";
-    huge_from: usize = 24 << 20, "SPANDREL_HUGEPAGES_FROM", SIZE, "24M", parse::size,
+    huge_from: usize = 24 << 20, "SPANDREL_HUGEPAGES_FROM", value::SIZE, "24M", parse::size,
         "With `SPANDREL_HUGEPAGES=madvise`: how large the heap is before the kernel is asked for huge pages.";
-    prefault: Prefault = Prefault::Off, "SPANDREL_PREFAULT", PREFAULT, "off", prefault,
+    prefault: Prefault = Prefault::Off, "SPANDREL_PREFAULT", value::PREFAULT, "off", value::prefault,
         "Makes all pages of fresh spans and large blocks present at once, by writing to each or by one system call. Fewer faults, more memory.";
-    pool: Option<usize> = None, "SPANDREL_POOL", POOL, "none", pool,
+    pool: Option<usize> = None, "SPANDREL_POOL", value::POOL, "none", value::pool,
         "In profiles `freestanding` and `realtime` alone: all the memory there is, taken from the kernel at the first call; a sixteenth is the allocator's own.";
-    lock: bool = false, "SPANDREL_LOCK", FLAG, "0", parse::flag,
+    lock: bool = false, "SPANDREL_LOCK", value::FLAG, "0", parse::flag,
         "In the same profiles: locks the pool in memory.";
+    soft_limit: Limit = Limit::None, "SPANDREL_SOFT_LIMIT", value::LIMIT, "none", value::limit,
+        "Above so much memory in use, freed pages go back at once. `container`: seven eighths of what the container (cgroup) allows.";
+    hard_limit: Limit = Limit::None, "SPANDREL_HARD_LIMIT", value::LIMIT, "none", value::limit,
+        "Above so much memory in use, calls fail. `container`: fifteen sixteenths of what the container (cgroup) allows.";
 }
 
 /// Whether there is any option among `environment`.
@@ -213,10 +117,14 @@ pub(crate) fn read<'a>(
     let profile = named.filter_map(|(_, _, value)| profile::named(value)).last().unwrap_or(profile::default());
     let mut options = of_profile(profile);
     for (entry, name, value) in entries {
-        if let Err(form) = options.set(name, value) {
-            complain(entry, Complaint::Form(form));
-        }
-        if let Err(complaint) = options.agree(name) {
+        let before = options;
+        let complaint = match options.set(name, value) {
+            Err(form) => Some(Complaint::Form(form)),
+            Ok(()) if options == before => None,
+            Ok(()) => options.clash(name),
+        };
+        if let Some(complaint) = complaint {
+            options = before;
             complain(entry, complaint);
         }
     }
@@ -224,28 +132,28 @@ pub(crate) fn read<'a>(
 }
 
 /// Options that have no meaning where there is a pool.
-const WITHOUT_POOL: [&[u8]; 3] = [b"SPANDREL_RESERVE", b"SPANDREL_PURGE_DELAY", b"SPANDREL_FORCE_LIBC"];
+const WITHOUT_POOL: [&[u8]; 5] =
+    [b"SPANDREL_RESERVE", b"SPANDREL_PURGE_DELAY", b"SPANDREL_FORCE_LIBC", b"SPANDREL_SOFT_LIMIT", b"SPANDREL_HARD_LIMIT"];
 
 impl Options {
-    /// Puts right what the option `name`, just set, has that the profile rules out.
-    fn agree(&mut self, name: &[u8]) -> Result<(), Complaint> {
+    /// What these options, of which `name` was just set, have that cannot be.
+    fn clash(&self, name: &[u8]) -> Option<Complaint> {
         let profile = self.profile;
-        let standard = of_profile(profile);
         if !profile.hooks && self.huge_pages != HugePages::Off {
-            self.huge_pages = HugePages::Off;
-            Err(Complaint::HugePages)
-        } else if profile.has_pool() && self.pool.is_none() {
-            self.pool = standard.pool;
-            Err(Complaint::Clash("the profile is nothing without a pool; its own stays"))
-        } else if !profile.has_pool() && (self.pool.is_some() || self.lock) {
-            (self.pool, self.lock) = (None, false);
-            Err(Complaint::Clash("needs SPANDREL_PROFILE=freestanding or realtime; ignored"))
-        } else if profile.has_pool() && WITHOUT_POOL.contains(&name) {
-            (self.reserve, self.purge_delay, self.force_libc) = (standard.reserve, standard.purge_delay, standard.force_libc);
-            Err(Complaint::Clash("a pool is all there is, from start to end; ignored"))
-        } else {
-            Ok(())
+            return Some(Complaint::HugePages);
         }
+        let what = if profile.has_pool() && self.pool.is_none() {
+            "the profile is nothing without a pool; ignored"
+        } else if !profile.has_pool() && (self.pool.is_some() || self.lock) {
+            "needs SPANDREL_PROFILE=freestanding or realtime; ignored"
+        } else if profile.has_pool() && WITHOUT_POOL.contains(&name) {
+            "a pool is all there is, from start to end; ignored"
+        } else if matches!((self.soft_limit, self.hard_limit), (Limit::Bytes(soft), Limit::Bytes(hard)) if soft >= hard) {
+            "the soft limit must be below the hard one; ignored"
+        } else {
+            return None;
+        };
+        Some(Complaint::Clash(what))
     }
 }
 

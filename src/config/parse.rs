@@ -14,7 +14,7 @@ pub(super) fn flag(value: &[u8]) -> Option<bool> {
 }
 
 /// A decimal number.
-pub(super) fn number(value: &[u8]) -> Option<usize> {
+pub(crate) fn number(value: &[u8]) -> Option<usize> {
     if value.is_empty() {
         return None;
     }

@@ -33,9 +33,14 @@ pub static PROFILES: [Profile; 5] = [
     },
     Profile {
         name: "hosted-server",
-        promise: "Larger bins, slower purge; the only profile in which huge pages may be switched on.",
+        promise: "Larger bins and caches, slower purge, an eye on the container's limits; the only profile in which huge pages may be switched on.",
         hooks: true,
-        settings: &[("SPANDREL_BIN_BYTES", "512K"), ("SPANDREL_PURGE_DELAY", "5000")],
+        settings: &[
+            ("SPANDREL_BIN_BYTES", "512K"),
+            ("SPANDREL_CACHE_BYTES", "cpus"),
+            ("SPANDREL_PURGE_DELAY", "5000"),
+            ("SPANDREL_SOFT_LIMIT", "container"),
+        ],
     },
     Profile {
         name: "freestanding",

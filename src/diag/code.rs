@@ -50,6 +50,9 @@ codes! {
     HugePagePolicy "ALLOCATOR_HUGEPAGE_POLICY":
         "Huge pages were asked for in a profile that has none, or the kernel gives none."
         => "Ordinary pages are used.";
+    PageExhaustion "ALLOCATOR_PAGE_EXHAUSTION":
+        "Pages ran out for a reason that can be named: a pool or a hard limit is used up, or `vm.max_map_count` is reached; said once."
+        => "With a pool or a hard limit the call fails with ENOMEM, and libc is not asked. Otherwise as for `ALLOCATOR_EXHAUSTION`.";
     PoolPolicy "ALLOCATOR_POOL_POLICY":
         "The pool of profile `realtime` cannot be locked in memory."
         => "It is used unlocked; its pages are present, but may be swapped out.";

@@ -28,6 +28,8 @@ static POLICY: AtomicU32 = AtomicU32::new(Policy::Abort as u32);
 static ABORTING: AtomicBool = AtomicBool::new(false);
 /// Whether exhaustion has been said; any thread sets it once.
 static SAID_EXHAUSTED: AtomicBool = AtomicBool::new(false);
+/// Whether a reason for exhaustion has been said; any thread sets it once.
+static SAID_PAGES: AtomicBool = AtomicBool::new(false);
 
 /// Sets the policy for misuse.
 pub(crate) fn set_policy(policy: Policy) {
@@ -87,6 +89,21 @@ pub(crate) fn exhausted(what: &str) {
     if !SAID_EXHAUSTED.swap(true, Ordering::Relaxed) {
         line(Code::Exhaustion, &[what.as_bytes()]);
     }
+}
+
+/// Says once why pages ran out.
+#[cold]
+pub(crate) fn pages_exhausted(parts: &[&[u8]]) {
+    // Relaxed: only who comes first matters.
+    if !SAID_PAGES.swap(true, Ordering::Relaxed) {
+        line(Code::PageExhaustion, parts);
+    }
+}
+
+/// Whether [`pages_exhausted`] has had its say.
+pub(crate) fn has_named_exhaustion() -> bool {
+    // Relaxed: a hint.
+    SAID_PAGES.load(Ordering::Relaxed)
 }
 
 /// Reports that the allocator cannot go on, and aborts.

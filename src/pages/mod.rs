@@ -5,8 +5,10 @@
 mod area;
 mod explicit;
 mod huge;
+pub(crate) mod limits;
 pub(crate) mod map;
 mod metadata;
+mod obtain;
 mod prefault;
 mod record;
 mod runs;

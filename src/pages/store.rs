@@ -4,13 +4,13 @@
 //! # Invariants
 //! - No system call but a commit is made under a lock.
 
+use super::limits::Limits;
 use super::metadata::Metadata;
 use super::prefault::Way;
 use super::runs::{Run, Runs};
 use super::space::Space;
 use crate::base::units::{REGION_BYTES, Region};
 use crate::config::Prefault;
-use crate::diag::{self, Code};
 use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::sys::cell::SetOnce;
 use crate::sys::lock::{Lock, Rank};
@@ -29,11 +29,13 @@ const DOES_NOTHING: u32 = 2;
 /// See the module.
 pub(crate) struct Pages {
     space: SetOnce<Space>,
-    runs: Lock<Runs>,
+    pub(super) runs: Lock<Runs>,
     metadata: Lock<Metadata>,
     /// Milliseconds before a dirty run is purged. Written at start; read by any thread.
     delay: AtomicU32,
-    prefault: Way,
+    pub(super) prefault: Way,
+    /// What may be held.
+    pub(crate) limits: Limits,
     /// Whether purged pages read as zero, once that is known. Any thread finds out, all find the same.
     zeroing: AtomicU32,
     /// Regions in dirty runs: written under the lock of the runs, read by anyone as a hint.
@@ -81,6 +83,7 @@ impl Pages {
             metadata: Lock::new(Rank::Metadata, Metadata::new()),
             delay: AtomicU32::new(NEVER),
             prefault: Way::off(),
+            limits: Limits::new(),
             zeroing: AtomicU32::new(UNKNOWN),
             dirty_hint: AtomicU32::new(0),
             purges: AtomicUsize::new(0),
@@ -112,62 +115,6 @@ impl Pages {
         unsafe { self.space.get() }
     }
 
-    /// A run of `count` regions at a multiple of `align` bytes; `None` where space or memory is used up.
-    pub(crate) fn acquire(&self, count: u32, align: usize) -> Option<Run> {
-        let mut runs = self.runs.lock();
-        let run = runs.acquire(self.space(), count, align);
-        self.note(&runs);
-        drop(runs);
-        self.tell_refusal();
-        self.make_present(run)
-    }
-
-    /// `extra` more regions behind a run that ends before `end`.
-    pub(crate) fn acquire_behind(&self, end: Region, extra: u32) -> Option<Run> {
-        let mut runs = self.runs.lock();
-        let run = runs.acquire_behind(self.space(), end, extra);
-        self.note(&runs);
-        drop(runs);
-        self.tell_refusal();
-        self.make_present(run)
-    }
-
-    /// Makes the pages of the whole pool present, the allocator's own included.
-    pub(crate) fn make_pool_present(&self, way: Prefault) {
-        let once = Way::off();
-        once.set(way);
-        for area in self.space().areas() {
-            // SAFETY: nothing of the pool has been used yet, and only the caller knows of it.
-            unsafe { once.make_present(area.base(), area.committed(), self.space().page_bytes()) };
-        }
-    }
-
-    /// Makes the pages of a fresh mapping present, where that was asked for.
-    pub(crate) fn make_mapping_present(&self, address: usize, bytes: usize) {
-        // SAFETY: callers pass a fresh mapping of ours that nobody else has.
-        unsafe { self.prefault.make_present(address, bytes, self.space().page_bytes()) };
-    }
-
-    fn make_present(&self, run: Option<Run>) -> Option<Run> {
-        if let Some(run) = run
-            && !run.dirty
-        {
-            let space = self.space();
-            let bytes = run.count as usize * REGION_BYTES;
-            // SAFETY: the run was just acquired, reads as zero, and nobody else has it.
-            unsafe { self.prefault.make_present(space.address(run.region), bytes, space.page_bytes()) };
-        }
-        run
-    }
-
-    /// Says, outside of the lock, that the kernel has no explicit huge pages left.
-    fn tell_refusal(&self) {
-        if self.space().take_refusal() {
-            let what = b"the kernel has no huge page left to reserve; ordinary pages are used from here on";
-            diag::line(Code::HugePagePolicy, &[what]);
-        }
-    }
-
     /// Takes back a run whose pages may hold something; then purges what is due.
     pub(crate) fn release(&self, region: Region, count: u32) {
         let run = Run { region, count, dirty: true };
@@ -181,6 +128,7 @@ impl Pages {
                 self.purge_due(now, delay);
             }
         }
+        self.relieve();
     }
 
     /// Whether there is anything that time could purge. A hint.
@@ -271,7 +219,10 @@ impl Pages {
             // The guard goes before the purge: no system call under the lock.
             let expired = self.runs.lock().expire(self.space(), now, delay);
             let Some(run) = expired else { return };
-            let _ = self.purge_run(run);
+            // A run that keeps its pages has had its turn; so would most others now.
+            if self.purge_run(run) == Purged::Kept {
+                return;
+            }
         }
     }
 
@@ -330,7 +281,7 @@ impl Pages {
         self.note(&runs);
     }
 
-    fn note(&self, runs: &Runs) {
+    pub(super) fn note(&self, runs: &Runs) {
         // Relaxed: a hint.
         self.dirty_hint.store(runs.dirty_regions(), Ordering::Relaxed);
     }

@@ -1,12 +1,19 @@
-//! Calls that cannot be served in the usual way in a process whose memory is a fixed pool: libc, which would ask the kernel, is no way
-//! out.
+#![expect(unsafe_code, reason = "calls a function of the program's")]
+//! Memory that is bounded by a pool or by limits: what a call gets when it is used up, and who is told.
+
+use core::ffi::{c_int, c_void};
 
 use super::cold::{self, Request};
+use super::introspect;
 use super::process::PROCESS;
 use super::thread::{self, Standing};
-use crate::diag;
+use crate::config;
+use crate::diag::{self, Code};
 use crate::heap;
 use crate::modes::tally::Reason;
+use crate::pages::limits::{HARD, UNLIMITED};
+use crate::sys::atomic::Ordering;
+use crate::sys::file;
 
 /// Has what heap and caches of the calling thread hold without need go back, and tries again; null if that was of no use.
 #[cold]
@@ -19,8 +26,78 @@ pub(super) fn squeeze(request: Request) -> *mut u8 {
             return block;
         }
     }
-    diag::exhausted("the memory of the pool is used up");
+    diag::pages_exhausted(&[if PROCESS.has_pool() {
+        b"the memory of the pool is used up"
+    } else {
+        b"the hard limit is reached"
+    }]);
     core::ptr::null_mut()
+}
+
+/// Says if the kernel refuses memory for the number of the process's mappings, which is not what ENOMEM makes one think of.
+#[cold]
+pub(super) fn explain() {
+    /// Mappings that come and go meanwhile.
+    const MARGIN: usize = 16;
+    // Relaxed: a counter. A process that goes on without memory asks ever more rarely.
+    if !(PROCESS.refusals.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two() || diag::has_named_exhaustion() {
+        return;
+    }
+    let mut text = [0; 24];
+    let most = file::read(c"/proc/sys/vm/max_map_count", &mut text).unwrap_or(&[]);
+    let Some(most) = config::number(most.trim_ascii()) else { return };
+    if file::count_lines(c"/proc/self/maps").is_some_and(|lines| lines + MARGIN >= most) {
+        diag::pages_exhausted(&[b"the process has as many mappings as vm.max_map_count allows"]);
+    }
+}
+
+/// A function of the program's: which limit was met, the bytes held, the limit.
+pub(crate) type LimitCallback = unsafe extern "C" fn(limit: c_int, held: usize, bytes: usize);
+
+/// Sets what is called when a limit is met.
+pub(crate) fn set_limit_callback(callback: Option<LimitCallback>) {
+    let address = callback.map_or(core::ptr::null_mut(), |callback| callback as *mut c_void);
+    // Relaxed: the pointer is to code.
+    PROCESS.limit_callback.store(address, Ordering::Relaxed);
+}
+
+/// Tells the program that `limit` was met; not from within that.
+#[cold]
+pub(super) fn call_back(limit: u32) {
+    // Relaxed: see `set_limit_callback`.
+    let callback = PROCESS.limit_callback.load(Ordering::Relaxed);
+    if callback.is_null() || PROCESS.calling_back.swap(true, Ordering::Acquire) {
+        return;
+    }
+    let pages = &PROCESS.central.pages;
+    let (soft, hard) = pages.limits.get();
+    // SAFETY: the pointer was stored by `set_limit_callback`, and is not null.
+    let callback = unsafe { core::mem::transmute::<*mut c_void, LimitCallback>(callback) };
+    // SAFETY: the program's promise; this thread's heap is free, and no lock is held.
+    unsafe { callback(limit as c_int, pages.held_bytes(), if limit == HARD { hard } else { soft }) };
+    // What the callback itself met is no news.
+    let _ = pages.limits.take_news();
+    // Release pairs with the Acquire above: two threads do not call back at once.
+    PROCESS.calling_back.store(false, Ordering::Release);
+}
+
+/// Sets both limits, 0 for none; false where that cannot be: with a pool, or a soft limit that is not below the hard one.
+pub(crate) fn set_limits(soft: usize, hard: usize) -> bool {
+    let contradict = soft != 0 && hard != 0 && soft >= hard;
+    if !introspect::is_active() || PROCESS.has_pool() || contradict {
+        return false;
+    }
+    let pages = &PROCESS.central.pages;
+    let or_none = |bytes: usize| if bytes == 0 { UNLIMITED } else { bytes };
+    pages.limits.set(or_none(soft), or_none(hard));
+    // Relaxed: see `is_closed`.
+    PROCESS.closed.store(hard != 0, Ordering::Relaxed);
+    let held = pages.held_bytes();
+    if held > or_none(hard) {
+        let what = b"spandrel_set_limits: the hard limit is below what is in use; nothing more is handed out until that is freed";
+        diag::line(Code::BadOption, &[what]);
+    }
+    true
 }
 
 /// A block for a thread that has no heap, or may not touch it now; null where there cannot be one.

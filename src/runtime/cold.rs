@@ -38,6 +38,9 @@ pub(crate) fn alloc(request: Request) -> *mut u8 {
             PROCESS.central.late.take(|block| free_late(&heap, block));
             let served = serve(&heap, request);
             drop(heap);
+            if let Some(limit) = PROCESS.central.pages.limits.take_news() {
+                closed::call_back(limit);
+            }
             served.unwrap_or_else(|| fall_back(request))
         }
         Standing::Libc(reason) => divert(reason, request),
@@ -83,6 +86,7 @@ fn fall_back(request: Request) -> *mut u8 {
     if PROCESS.is_closed() {
         return closed::squeeze(request);
     }
+    closed::explain();
     if Lane::of_size(request.size) == Lane::Direct || request.align > LARGE_MAX {
         return core::ptr::null_mut();
     }
@@ -97,7 +101,7 @@ pub(super) fn note_forced(size: usize) {
 
 /// Has libc serve `request`.
 fn divert(reason: Reason, request: Request) -> *mut u8 {
-    if PROCESS.is_closed() {
+    if PROCESS.has_pool() {
         return closed::serve_alone(reason, request);
     }
     PROCESS.tally.divert(reason, request.size);

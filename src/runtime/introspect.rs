@@ -8,9 +8,11 @@ use crate::central::Place;
 use crate::heap;
 use crate::observe::Snapshot;
 use crate::pages::Purged;
+use crate::sys::call;
 
-/// Runs given back in one trim: bounds the time it takes.
+/// Runs given back in one trim, and the time after which it starts on no further one.
 const TRIM_RUNS: usize = 1024;
+const TRIM_MILLISECONDS: u64 = 100;
 
 /// Whether Spandrel serves this process.
 pub(crate) fn is_active() -> bool {
@@ -59,8 +61,12 @@ pub(crate) fn trim(keep: usize) -> bool {
 /// Gives runs back, the oldest first, until at most `keep` bytes of them are left; whether any went.
 fn purge(keep: usize) -> bool {
     let mut gone = false;
+    if PROCESS.has_pool() {
+        return gone;
+    }
+    let end = call::milliseconds() + TRIM_MILLISECONDS;
     for _ in 0..TRIM_RUNS {
-        if retained_bytes() <= keep {
+        if retained_bytes() <= keep || call::milliseconds() >= end {
             break;
         }
         match PROCESS.central.pages.purge_oldest() {

@@ -13,6 +13,7 @@ mod resize;
 mod start;
 mod thread;
 
+pub(crate) use closed::{set_limit_callback, set_limits};
 pub(crate) use cold::{Request, alloc, free};
 pub(crate) use introspect::{collect, is_active, lane_of_pointer, page_bytes, retained_bytes, snapshot, trim};
 pub(crate) use resize::{FreeSize, Resized, fits_in_place, free_sized, realloc, usable_size};

@@ -1,12 +1,14 @@
 #![expect(unsafe_code, reason = "reads options set at start")]
 //! The only static state.
 
+use core::ffi::c_void;
+
 use super::barrier::{Barrier, Phase};
 use crate::central::Central;
 use crate::config::Options;
 use crate::heap::{Registry, Shared};
 use crate::modes::tally::Tally;
-use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sys::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::sys::cell::SetOnce;
 use crate::sys::stream::Stream;
 
@@ -19,8 +21,16 @@ pub(super) struct Process {
     pub(super) options: SetOnce<Options>,
     /// Where reports at exit go.
     pub(super) reports: Stream,
-    /// Whether libc is never asked for memory: set by start, read by any thread.
+    /// Whether all memory is a pool: set by start, read by any thread.
+    pub(super) pool: AtomicBool,
+    /// Whether libc must not help out when memory is used up: with a pool, or a hard limit. As above.
     pub(super) closed: AtomicBool,
+    /// What the program wants called when a limit is met; null for nothing. Written and read by any thread.
+    pub(super) limit_callback: AtomicPtr<c_void>,
+    /// Whether that is being called.
+    pub(super) calling_back: AtomicBool,
+    /// Requests that found no memory; any thread adds.
+    pub(super) refusals: AtomicU32,
     /// Whether the fork handlers are registered.
     pub(super) fork_hooked: AtomicBool,
     /// The key whose destructor ends a thread's heap, or why there is none; see `start`.
@@ -35,7 +45,11 @@ pub(super) static PROCESS: Process = Process {
     tally: Tally::new(),
     options: SetOnce::new(),
     reports: Stream::new(),
+    pool: AtomicBool::new(false),
     closed: AtomicBool::new(false),
+    limit_callback: AtomicPtr::new(core::ptr::null_mut()),
+    calling_back: AtomicBool::new(false),
+    refusals: AtomicU32::new(0),
     fork_hooked: AtomicBool::new(false),
     exit_key: AtomicU32::new(0),
 };
@@ -51,9 +65,15 @@ impl Process {
         self.barrier.phase() == Phase::Ready
     }
 
-    /// Whether libc is never asked for memory.
-    pub(super) fn is_closed(&self) -> bool {
+    /// Whether all memory is a pool.
+    pub(super) fn has_pool(&self) -> bool {
         // Relaxed: a thread that comes before the end of the start is served by libc as ever.
+        self.pool.load(Ordering::Relaxed)
+    }
+
+    /// Whether libc must not help out when memory is used up.
+    pub(super) fn is_closed(&self) -> bool {
+        // Relaxed: as for `has_pool`.
         self.closed.load(Ordering::Relaxed)
     }
 

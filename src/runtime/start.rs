@@ -5,10 +5,11 @@
 //! constructor, whichever comes first, and the key for thread exit by the first heap. The C library's tables for both are static.
 
 use super::process::{PROCESS, Process};
-use super::{exit, fork, thread};
+use super::{closed, exit, fork, thread};
 use crate::base::units::GIB;
-use crate::config::{self, Complaint, HugePages, OnError, Options};
+use crate::config::{self, CacheBytes, Complaint, HugePages, Limit, OnError, Options};
 use crate::diag::{self, Code, Policy};
+use crate::pages::limits::UNLIMITED;
 use crate::pages::{HUGE_BYTES, Huge, Space};
 use crate::sys::atomic::{Ordering, spin};
 use crate::sys::memory;
@@ -20,6 +21,11 @@ const KEY_MAKING: u32 = 1;
 const KEY_REFUSED: u32 = 2;
 const KEY_FIRST: u32 = 3;
 
+const CACHE_BYTES_PER_PROCESSOR: usize = 256 << 10;
+/// Of what a container allows, one part in this many is left free before free pages go back, and before calls fail: the program's
+/// code, its stacks and libc need some as well.
+const SPARE_SOFT: usize = 8;
+const SPARE_HARD: usize = 16;
 const PAGE_BYTES_USUAL: usize = 4096;
 
 /// Makes the process ready; false if libc is to serve everything.
@@ -44,9 +50,13 @@ pub(super) fn start(process: &Process) -> bool {
         return false;
     }
     let page = startup.map_or(PAGE_BYTES_USUAL, Startup::page_bytes);
-    let close = || process.closed.store(options.pool.is_some(), Ordering::Relaxed);
+    let close = || {
+        process.pool.store(options.pool.is_some(), Ordering::Relaxed);
+        process.closed.store(options.pool.is_some() || options.hard_limit != Limit::None, Ordering::Relaxed);
+    };
     let Some(space) = reserve(&options, page) else {
         close();
+        closed::explain();
         diag::exhausted(match options.pool {
             Some(_) => "no memory for the pool; every call fails",
             None => "no address space to start with; libc serves everything",
@@ -59,10 +69,29 @@ pub(super) fn start(process: &Process) -> bool {
         prepare_pool(process, &options);
     } else {
         process.central.pages.set_prefault(options.prefault);
+        limit(process, &options);
     }
+    process.central.set_cache_bytes(match options.cache_bytes {
+        CacheBytes::Bytes(bytes) => bytes,
+        CacheBytes::PerProcessor => CACHE_BYTES_PER_PROCESSOR * config::processors(),
+    });
     // Relaxed: see `is_closed`. Not before the end of the start, so that threads that come meanwhile are served.
     close();
     true
+}
+
+/// Puts the limits into force.
+fn limit(process: &Process, options: &Options) {
+    if (options.soft_limit, options.hard_limit) == (Limit::None, Limit::None) {
+        return;
+    }
+    let container = config::memory_limit();
+    let bytes = |limit, spare| match limit {
+        Limit::None => UNLIMITED,
+        Limit::Container => container.map_or(UNLIMITED, |whole| whole - whole / spare),
+        Limit::Bytes(bytes) => bytes,
+    };
+    process.central.pages.limits.set(bytes(options.soft_limit, SPARE_SOFT), bytes(options.hard_limit, SPARE_HARD));
 }
 
 /// Makes the pages of the pool present and locks them, where that was asked for.

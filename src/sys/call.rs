@@ -74,6 +74,17 @@ pub(crate) fn blocked_signals() -> u64 {
     blocked
 }
 
+/// How many processors the calling thread may run on; 1 if the kernel will not say.
+pub(crate) fn processors() -> usize {
+    let mut mask = [0_u64; 64];
+    // SAFETY: the kernel writes no more than the mask has.
+    let done = unsafe { raw(libc::SYS_sched_getaffinity, [0, size_of_val(&mask), mask.as_mut_ptr().addr(), 0, 0, 0]) };
+    if done.is_err() {
+        return 1;
+    }
+    mask.iter().map(|word| word.count_ones() as usize).sum::<usize>().max(1)
+}
+
 /// Waits until `*word` is no longer `expected`, or a wake, or for no reason.
 pub(crate) fn futex_wait(word: *const u32, expected: u32) {
     let operation = (libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG) as usize;

@@ -60,6 +60,16 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// The run ended with status 0 and with one diagnostic, of `code`, that names `what`.
+    pub fn one_line(&self, code: &str, what: &str) -> Result<(), String> {
+        match self.diagnostics().as_slice() {
+            [line] if line.code == code && line.text.contains(what) && self.end == End::Exit(0) => Ok(()),
+            _ => Err(format!("expected status 0 and one {code} about {what}\n{self}")),
+        }
+    }
+}
+
 fn tail(text: &str) -> String {
     const SHOWN: usize = 4000;
     let skip = text.char_indices().rev().nth(SHOWN).map_or(0, |(at, _)| at);

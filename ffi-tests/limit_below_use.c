@@ -1,0 +1,15 @@
+// A hard limit below what is in use is said; nothing more is handed out until enough was freed.
+// expect: exit 0 stderr ALLOCATOR_BAD_OPTION|ALLOCATOR_PAGE_EXHAUSTION x2
+#include "check.h"
+#include "spandrel_weak.h"
+
+int main(void) {
+    void *direct = opaque(malloc(50 * MIB));
+    CHECK(direct != NULL && spandrel_set_limits(0, 20 * MIB));
+    CHECK(malloc(5 * MIB) == NULL && errno == ENOMEM);
+    free(direct);
+    void *large = opaque(malloc(5 * MIB));
+    CHECK(large != NULL);
+    free(large);
+    return 0;
+}

@@ -1,0 +1,145 @@
+//! The values that options take beyond flags and numbers, the forms they are written in, and how they are read.
+
+use super::parse;
+
+/// What a misuse leads to; the runtime turns it into its own policy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum OnError {
+    /// Print and abort.
+    Abort,
+    /// Print and go on.
+    Report,
+    /// Go on.
+    Ignore,
+}
+
+/// How the kernel is asked for huge pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum HugePages {
+    /// Not at all.
+    Off,
+    /// By advice, once the heap is large.
+    Madvise,
+    /// By advice, from the start.
+    Thp,
+    /// Explicit ones of 2 MiB.
+    Table,
+    /// Explicit ones of 1 GiB.
+    GiantTable,
+}
+
+/// How pages are made present before the program touches them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub(crate) enum Prefault {
+    /// Not at all.
+    Off = 0,
+    /// By writing to each.
+    Touch = 1,
+    /// By one system call.
+    Populate = 2,
+}
+
+/// How much a transfer cache may hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum CacheBytes {
+    /// So much for each processor that the process may use.
+    PerProcessor,
+    /// So many bytes.
+    Bytes(usize),
+}
+
+/// How much memory there may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Limit {
+    /// As much as there is.
+    None,
+    /// What the container allows.
+    Container,
+    /// So many bytes.
+    Bytes(usize),
+}
+
+pub(super) const FLAG: &str = "0 or 1";
+pub(super) const SIZE: &str = "bytes, with K, M, G or T";
+pub(super) const RANGE: &str = "LO-HI in bytes";
+pub(super) const POLICY: &str = "abort, report or ignore";
+pub(super) const HUGE_PAGES: &str = "off, madvise, thp, hugetlb or hugetlb-1g";
+pub(super) const POOL: &str = "bytes, with K, M, G or T, 4M or more; or `none`";
+pub(super) const PREFAULT: &str = "off, touch or populate";
+pub(super) const LIMIT: &str = "bytes, with K, M, G or T, 1M or more; `container`, or `none`";
+pub(super) const CACHE: &str = "bytes, with K, M, G or T; or `cpus`";
+pub(super) const DELAY: &str = "milliseconds, or `never`";
+
+pub(super) fn on_error(value: &[u8]) -> Option<OnError> {
+    match value {
+        b"abort" => Some(OnError::Abort),
+        b"report" => Some(OnError::Report),
+        b"ignore" => Some(OnError::Ignore),
+        _ => None,
+    }
+}
+
+pub(super) fn huge_pages(value: &[u8]) -> Option<HugePages> {
+    match value {
+        b"off" => Some(HugePages::Off),
+        b"madvise" => Some(HugePages::Madvise),
+        b"thp" => Some(HugePages::Thp),
+        b"hugetlb" => Some(HugePages::Table),
+        b"hugetlb-1g" => Some(HugePages::GiantTable),
+        _ => None,
+    }
+}
+
+pub(super) fn prefault(value: &[u8]) -> Option<Prefault> {
+    match value {
+        b"off" => Some(Prefault::Off),
+        b"touch" => Some(Prefault::Touch),
+        b"populate" => Some(Prefault::Populate),
+        _ => None,
+    }
+}
+
+/// `None` within `Some`: never.
+pub(super) fn delay(value: &[u8]) -> Option<Option<u64>> {
+    if value == b"never" {
+        return Some(None);
+    }
+    parse::number(value).map(|number| Some(number as u64))
+}
+
+pub(super) fn reserve(value: &[u8]) -> Option<usize> {
+    parse::size(value).filter(|&size| (RESERVE_MIN..=RESERVE_MAX).contains(&size))
+}
+
+/// `None` within `Some`: no pool.
+pub(super) fn pool(value: &[u8]) -> Option<Option<usize>> {
+    if value == b"none" {
+        return Some(None);
+    }
+    parse::size(value).filter(|&size| (POOL_MIN..=RESERVE_MAX).contains(&size)).map(Some)
+}
+
+pub(super) fn bin_bytes(value: &[u8]) -> Option<usize> {
+    parse::size(value).filter(|&size| size >= 1)
+}
+
+const POOL_MIN: usize = 4 << 20;
+const RESERVE_MIN: usize = 8 << 20;
+const RESERVE_MAX: usize = 16 << 40;
+const LIMIT_MIN: usize = 1 << 20;
+
+pub(super) fn limit(value: &[u8]) -> Option<Limit> {
+    match value {
+        b"none" => Some(Limit::None),
+        b"container" => Some(Limit::Container),
+        _ => parse::size(value).filter(|&size| size >= LIMIT_MIN).map(Limit::Bytes),
+    }
+}
+
+pub(super) fn cache_bytes(value: &[u8]) -> Option<CacheBytes> {
+    match value {
+        b"cpus" => Some(CacheBytes::PerProcessor),
+        _ => parse::size(value).map(CacheBytes::Bytes),
+    }
+}
