@@ -45,8 +45,15 @@ struct Session<'a> {
     runs: Vec<Run>,
     /// Pairs that failed.
     failed: HashSet<(usize, usize)>,
-    /// Seconds that the counted runs of a pair took.
-    spent: HashMap<(usize, usize), f64>,
+    /// What the counted runs of a pair took.
+    spent: HashMap<(usize, usize), Spent>,
+}
+
+/// Seconds that counted runs took.
+#[derive(Debug, Clone, Copy, Default)]
+struct Spent {
+    all: f64,
+    last: f64,
 }
 
 /// Runs every work under every column that is present; the runs and the rounds that were made.
@@ -69,11 +76,12 @@ pub fn run(bench: &Bench<'_>, works: &[Work], columns: &[Column], repetition: Re
     let started = Instant::now();
     session.warm_up();
     let mut made = 0;
-    let mut last = Duration::ZERO;
-    while made < rounds && (made == 0 || started.elapsed() + last <= repetition.budget) {
-        let begun = Instant::now();
-        session.round(made, |work| made < repetition.of(work));
-        last = begun.elapsed();
+    while made < rounds {
+        let wanted = |work: &Work| made < repetition.of(work);
+        if made > 0 && started.elapsed() + session.expected(wanted) > repetition.budget {
+            break;
+        }
+        session.round(made, wanted);
         made += 1;
         if session.bar.is_hidden() {
             eprintln!("round {made} of {rounds} done after {:.0} s", started.elapsed().as_secs_f64());
@@ -110,19 +118,34 @@ impl Session<'_> {
                 let column = self.columns[place];
                 self.bar.set_message(format!("round {}: {} under {}", round + 1, work.workload.name, column.allocator.name));
                 self.bar.inc(1);
-                let spent = self.spent.get(&(row, place)).copied().unwrap_or(0.0);
-                if self.failed.contains(&(row, place)) || spent >= PAIR_LIMIT {
+                if !self.goes_on(row, place) {
                     continue;
                 }
                 match work.run(self.bench, column) {
                     Ok(measured) => {
-                        self.spent.insert((row, place), spent + measured.usage.wall);
+                        let spent = self.spent.entry((row, place)).or_default();
+                        spent.last = measured.usage.wall;
+                        spent.all += spent.last;
                         self.runs.push(record(work, column, round, measured));
                     }
                     Err(error) => self.fail(row, place, round, format!("{error:#}")),
                 }
             }
         }
+    }
+
+    /// True for a pair that neither failed nor has had its time.
+    fn goes_on(&self, row: usize, place: usize) -> bool {
+        let spent = self.spent.get(&(row, place)).map_or(0.0, |spent| spent.all);
+        !self.failed.contains(&(row, place)) && spent < PAIR_LIMIT
+    }
+
+    /// How long the next round will take if every pair takes as long as it last did.
+    fn expected(&self, wanted: impl Fn(&Work) -> bool) -> Duration {
+        let rows = (0..self.works.len()).filter(|row| wanted(&self.works[*row]));
+        let pairs = rows.flat_map(|row| (0..self.columns.len()).map(move |place| (row, place)));
+        let going_on = pairs.filter(|(row, place)| self.goes_on(*row, *place));
+        Duration::from_secs_f64(going_on.filter_map(|pair| self.spent.get(&pair)).map(|spent| spent.last).sum())
     }
 
     fn fail(&mut self, row: usize, place: usize, round: usize, text: String) {
