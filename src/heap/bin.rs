@@ -151,6 +151,11 @@ impl Bin {
         (self.end.get().addr() - self.base.load(Ordering::Relaxed).addr()) / SLOT_BYTES
     }
 
+    /// Whether it has not grown beyond the size that bins of `class` start with.
+    pub(super) fn is_first(&self, class: Class) -> bool {
+        self.capacity() < first_slots(class)
+    }
+
     /// Adds the first of `blocks` until half of the room is used; how many.
     pub(super) fn take_in(&self, blocks: &[*mut u8]) -> usize {
         let len = self.len();

@@ -121,7 +121,7 @@ impl Heap {
         loop {
             let place = shared.central.resolve(block.addr());
             let Place::Small { span, class, entry, .. } = place else { return place };
-            if !entry.is_depot() || self.bin(class).events.get() == 0 {
+            if !entry.is_depot() || self.crowded.get() || self.bin(class).events.get() == 0 {
                 return place;
             }
             let region = span.first();

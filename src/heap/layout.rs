@@ -41,6 +41,8 @@ pub(crate) struct Heap {
     pub(super) pending: Cell<*mut Batch>,
     /// The signals that the thread blocked when it got the heap.
     pub(crate) blocked: Cell<u64>,
+    /// Whether there are so many heaps that small ones share spans.
+    pub(super) crowded: Cell<bool>,
     /// Slow events since the bins were last looked over.
     pub(super) events: Cell<u32>,
     /// Refills, flushes and batches received and sent so far; read by statistics from other threads.

@@ -78,9 +78,14 @@ impl Heap {
     /// or if there is anything else to look into. For the hit path: changes nothing where it fails.
     #[inline(always)]
     pub(super) fn send_hit(&self, entry: Entry, block: *mut u8) -> bool {
-        let Some(batch) = self.outbox.batch_for(key_of(entry)) else { return false };
         let Some(class) = entry.class() else { return false };
         let geometry = class.geometry();
+        if entry.is_depot() && self.crowded.get() {
+            let starts = geometry.regions == 1 && geometry.locate(block.addr() % REGION_BYTES).1;
+            let bin = self.bin(class);
+            return starts && bin.len() < geometry.shared as usize && bin.push(block);
+        }
+        let Some(batch) = self.outbox.batch_for(key_of(entry)) else { return false };
         // Of a larger span the owner finds out whether a block starts there.
         let starts = geometry.regions > 1 || geometry.locate(block.addr() % REGION_BYTES).1;
         if !starts || batch.last() == block || batch.len() + 1 >= geometry.batch as usize {
