@@ -5,7 +5,7 @@ use core::ffi::{c_int, c_void};
 
 use super::errno;
 use super::family::malloc;
-use crate::runtime::{self, Request};
+use crate::runtime::{self, Request, gate};
 
 /// Alignments above this overflow when rounded up.
 const ALIGN_MAX: usize = 1 << (usize::BITS - 1);
@@ -13,6 +13,13 @@ const POINTER: usize = size_of::<*mut c_void>();
 
 /// A block at a multiple of `align`, a power of two; null without errno.
 pub(super) fn aligned(align: usize, size: usize) -> *mut c_void {
+    let block = gate::malloc_aligned(align, size);
+    if block.is_null() { aligned_slow(align, size) } else { block.cast() }
+}
+
+#[cold]
+#[inline(never)]
+fn aligned_slow(align: usize, size: usize) -> *mut c_void {
     runtime::alloc(Request { size, align, zero: false }).cast()
 }
 
@@ -27,12 +34,15 @@ unsafe extern "C" fn posix_memalign(place: *mut *mut c_void, align: usize, size:
     if !align.is_power_of_two() || !align.is_multiple_of(POINTER) {
         return libc::EINVAL;
     }
-    let before = errno::get();
-    let block = aligned(align, size);
-    // libc, where it had to help out, may have set errno.
-    errno::set(before);
+    let mut block: *mut c_void = gate::malloc_aligned(align, size).cast();
     if block.is_null() {
-        return libc::ENOMEM;
+        let before = errno::get();
+        block = aligned_slow(align, size);
+        // libc, where it had to help out, may have set errno.
+        errno::set(before);
+        if block.is_null() {
+            return libc::ENOMEM;
+        }
     }
     // SAFETY: the C contract says that `place` is writable.
     unsafe { place.write(block) };

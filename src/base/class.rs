@@ -123,11 +123,21 @@ impl Class {
 
     /// The smallest class for `size` bytes whose blocks all start at multiples of `align`, a power of two not above a region.
     pub(crate) fn aligned(size: usize, align: usize) -> Option<Self> {
-        let mut class = Self::of_size(size.max(align))?;
-        while class.size() & (align - 1) != 0 {
-            class = Self::from_index(class.index() + 1)?;
+        Self::of_size(Self::rounded(size, align)?)
+    }
+
+    /// The request whose class serves `size` bytes at multiples of `align`, a power of two; `None` where no class does.
+    ///
+    /// That is `size` rounded up to a multiple of `align`. Its class is that size itself, or a multiple of a step that `align` divides;
+    /// and spans start at multiples of a region.
+    #[inline(always)]
+    pub(crate) const fn rounded(size: usize, align: usize) -> Option<usize> {
+        if size > SMALL_MAX || align > REGION_BYTES {
+            return None;
         }
-        Some(class)
+        let least = if size == 0 { 1 } else { size };
+        let rounded = (least + align - 1) & !(align - 1);
+        if rounded > SMALL_MAX { None } else { Some(rounded) }
     }
 
     /// The number of this class, below [`COUNT`].

@@ -66,7 +66,27 @@ impl Batch {
         len + 1 < geometry.batch as usize
     }
 
+    /// As `push`, for a block from a region with the entry that all blocks here share; false, and nothing is added, if it would be the
+    /// last one, or is the one added last.
+    #[inline(always)]
+    pub(crate) fn push_common(&self, block: *mut u8, geometry: &Geometry) -> bool {
+        let len = self.len.get();
+        if len + 1 >= geometry.batch as usize {
+            return false;
+        }
+        // SAFETY: blocks that share an entry are there, so there is one before `len`, which is less than `batch`, at most `BLOCKS`.
+        let last = unsafe { self.blocks.get_unchecked(len - 1) }.get();
+        if last == block {
+            return false;
+        }
+        // SAFETY: as above.
+        unsafe { self.blocks.get_unchecked(len) }.set(block);
+        self.len.set(len + 1);
+        true
+    }
+
     /// The map entry that all its blocks share; [`Entry::NONE`] where they differ.
+    #[inline(always)]
     pub(crate) fn common(&self) -> Entry {
         self.common.get()
     }

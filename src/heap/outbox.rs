@@ -80,6 +80,13 @@ impl Heap {
     pub(super) fn send_hit(&self, entry: Entry, block: *mut u8) -> bool {
         let Some(class) = entry.class() else { return false };
         let geometry = class.geometry();
+        // SAFETY: a place holds null or a valid batch of this thread's.
+        if let Some(batch) = unsafe { self.outbox.place(entry.owner()).get().as_ref() }
+            && batch.common() == entry
+            && geometry.regions == 1
+        {
+            return geometry.locate(block.addr() % REGION_BYTES).1 && batch.push_common(block, geometry);
+        }
         if entry.is_depot() && self.crowded.get() {
             let starts = geometry.regions == 1 && geometry.locate(block.addr() % REGION_BYTES).1;
             let bin = self.bin(class);

@@ -43,6 +43,15 @@ fn malloc_medium(size: usize, slow: impl Fn(usize) -> *mut u8) -> *mut u8 {
     }
 }
 
+/// As [`malloc`], for a block at a multiple of `align`, a power of two; null where the hit path cannot serve it.
+#[inline(always)]
+pub(crate) fn malloc_aligned(align: usize, size: usize) -> *mut u8 {
+    match Class::rounded(size, align) {
+        Some(rounded) => malloc(rounded, |_| core::ptr::null_mut()),
+        None => core::ptr::null_mut(),
+    }
+}
+
 /// Usable bytes of `block`, where the hit path can tell.
 #[inline(always)]
 pub(crate) fn bytes_of(block: *mut u8) -> Option<usize> {

@@ -38,14 +38,17 @@ pub(crate) fn write(descriptor: i32, mut bytes: &[u8]) {
     }
 }
 
-/// Milliseconds of a clock that never goes back; coarse (some 4 ms) and cheap: the C library reads it without entering the kernel.
+/// Milliseconds of a clock that never goes back; coarse (some 4 ms) and cheap.
 pub(crate) fn milliseconds() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` can be written. The call takes no lock and allocates nothing.
-    if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) } != 0 {
+    let mut time = [0_u64; 2];
+    let clock = libc::CLOCK_MONOTONIC_COARSE as usize;
+    // SAFETY: `time` has the size of a timespec.
+    let done = unsafe { raw(libc::SYS_clock_gettime, [clock, time.as_mut_ptr().addr(), 0, 0, 0, 0]) };
+    if done.is_err() {
         return 0;
     }
-    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+    let [seconds, nanoseconds] = time;
+    seconds * 1000 + nanoseconds / 1_000_000
 }
 
 /// The soft limit of `resource`; `None` for no limit, or where the kernel will not say.
