@@ -54,6 +54,9 @@ mod modes;
 mod observe;
 #[cfg(not(loom))]
 mod pages;
+#[cfg(loom)]
+#[path = "pages/modelled.rs"]
+mod pages;
 #[cfg(not(loom))]
 mod runtime;
 #[cfg(loom)]
