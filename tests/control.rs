@@ -13,7 +13,7 @@ use harness::suite::{case, case_if, main as run_cases};
 use harness::{paths, run};
 
 const THP: &str = "/sys/kernel/mm/transparent_hugepage";
-const PROFILES: [&str; 5] = ["hosted-small", "hosted-server", "freestanding", "realtime", "compiler-internal"];
+const PROFILES: [&str; 6] = ["hosted-small", "hosted-server", "freestanding", "realtime", "compiler-internal", "test-fixture"];
 const HOOKED: &str = "hosted-server";
 
 fn program<'a>(file: &'a str, arguments: &'a [&'a str], environment: &'a [(&'a str, &'a str)]) -> Program<'a> {
@@ -47,6 +47,17 @@ fn an_unknown_profile_is_said_once() -> Result<(), String> {
     outcome.one_line("ALLOCATOR_BAD_OPTION", "SPANDREL_PROFILE=hosted-huge")
 }
 
+/// `test-fixture` hands out the same addresses in each run; without it they differ, so the program can tell.
+fn fixtures_have_the_same_addresses_in_each_run() -> Result<(), String> {
+    let sum = |profile| number(&program("addresses.c", &[], &[("SPANDREL_PROFILE", profile)]).run_clean()?, "sum");
+    let [one, two, three] = [sum("test-fixture")?, sum("test-fixture")?, sum("test-fixture")?];
+    let elsewhere = [sum("hosted-small")?, sum("hosted-small")?];
+    if one != two || two != three {
+        return Err("addresses differ from run to run".to_owned());
+    }
+    if elsewhere[0] == elsewhere[1] { Err("addresses are the same in any profile: nothing is shown".to_owned()) } else { Ok(()) }
+}
+
 fn thp_setting() -> String {
     fs::read_to_string(format!("{THP}/enabled")).unwrap_or_default()
 }
@@ -64,7 +75,8 @@ fn always_obstacle() -> Option<String> {
 }
 
 fn huge(policy: &str, profile: &str, mebibytes: &str) -> Result<Outcome, String> {
-    let environment = [("SPANDREL_PROFILE", profile), ("SPANDREL_HUGEPAGES", policy)];
+    // The program ends without a free.
+    let environment = [("SPANDREL_PROFILE", profile), ("SPANDREL_HUGEPAGES", policy), ("SPANDREL_LEAKS", "0")];
     program("huge.c", &[mebibytes, "none", "500"], &environment).run()
 }
 
@@ -286,6 +298,7 @@ fn main() -> ExitCode {
         vec![
             case("every_profile_is_reported", every_profile_is_reported),
             case("an_unknown_profile_is_said_once", an_unknown_profile_is_said_once),
+            case("fixtures_have_the_same_addresses_in_each_run", fixtures_have_the_same_addresses_in_each_run),
             case_if(thp.clone(), "large_heaps_get_huge_pages", large_heaps_get_huge_pages),
             case_if(
                 thp.clone(),

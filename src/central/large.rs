@@ -29,7 +29,7 @@ pub(crate) struct Fresh {
 impl Central {
     /// A block of at least `bytes`, at most `REQUEST_MAX`, at a multiple of `align`, a power of two.
     pub(crate) fn alloc_large(&self, bytes: usize, align: usize) -> Option<Fresh> {
-        if self.pages.space().is_fixed() {
+        if self.pages.space().is_self_contained() {
             self.alloc_run(bytes, align)
         } else if bytes <= LARGE_MAX && align <= LARGE_MAX {
             self.alloc_run(bytes, align).or_else(|| self.alloc_direct(bytes, align))

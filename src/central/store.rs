@@ -230,6 +230,12 @@ impl Central {
         unsafe { memory::zero(core::ptr::with_exposed_provenance_mut(address), bytes) };
     }
 
+    /// Fills the first `bytes` at `address` with `value`.
+    pub(crate) fn fill(&self, address: usize, bytes: usize, value: u8) {
+        // SAFETY: callers pass a block of ours that its owner does not have yet, or gives up.
+        unsafe { memory::fill(core::ptr::with_exposed_provenance_mut(address), bytes, value) };
+    }
+
     /// Gives the pages of a block back to the kernel; false if the kernel refuses.
     pub(super) fn purge_block(&self, address: usize, bytes: usize) -> bool {
         // SAFETY: callers pass a whole large block that its owner does not have yet.

@@ -91,6 +91,12 @@ options! {
         "In profiles `freestanding` and `realtime` alone: all the memory there is, taken from the kernel at the first call; a sixteenth is the allocator's own.";
     lock: bool = false, "SPANDREL_LOCK", value::FLAG, "0", parse::flag,
         "In the same profiles: locks the pool in memory.";
+    fixed_address: bool = false, "SPANDREL_FIXED_ADDRESS", value::FLAG, "0", parse::flag,
+        "Puts all memory at one fixed address: a program with one thread gets the same addresses in each run.";
+    junk: bool = false, "SPANDREL_JUNK", value::FLAG, "0", parse::flag,
+        "Fills fresh blocks with the byte 0xA5 and freed ones with 0x5A. Costs speed: every call takes the slow gate.";
+    leaks: bool = false, "SPANDREL_LEAKS", value::FLAG, "0", parse::flag,
+        "Reports the blocks that are live at exit; with any, status 0 becomes 23.";
     soft_limit: Limit = Limit::None, "SPANDREL_SOFT_LIMIT", value::LIMIT, "none", value::limit,
         "Above so much memory in use, freed pages go back at once. `container`: seven eighths of what the container (cgroup) allows.";
     hard_limit: Limit = Limit::None, "SPANDREL_HARD_LIMIT", value::LIMIT, "none", value::limit,

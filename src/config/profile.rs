@@ -24,7 +24,7 @@ impl Profile {
 }
 
 /// All profiles; the first is the default.
-pub static PROFILES: [Profile; 5] = [
+pub static PROFILES: [Profile; 6] = [
     Profile {
         name: "hosted-small",
         promise: "Small bins and outboxes, quick purge, no huge pages: programs among others on a machine.",
@@ -65,10 +65,21 @@ pub static PROFILES: [Profile; 5] = [
         hooks: false,
         settings: &[("SPANDREL_BIN_BYTES", "512K"), ("SPANDREL_PURGE_DELAY", "never")],
     },
+    Profile {
+        name: "test-fixture",
+        promise: "For tests: the same addresses in each run, junk in fresh and freed blocks, leaks reported at exit and told by its status.",
+        hooks: false,
+        settings: &[
+            ("SPANDREL_FIXED_ADDRESS", "1"),
+            ("SPANDREL_JUNK", "1"),
+            ("SPANDREL_LEAKS", "1"),
+            ("SPANDREL_PURGE_DELAY", "never"),
+        ],
+    },
 ];
 
 /// The form of a profile's name, for complaints and documentation.
-pub(super) const NAMES: &str = "hosted-small, hosted-server, freestanding, realtime or compiler-internal";
+pub(super) const NAMES: &str = "hosted-small, hosted-server, freestanding, realtime, compiler-internal or test-fixture";
 
 /// The profile of that name.
 pub(super) fn named(name: &[u8]) -> Option<&'static Profile> {

@@ -53,6 +53,9 @@ codes! {
     PageExhaustion "ALLOCATOR_PAGE_EXHAUSTION":
         "Pages ran out for a reason that can be named: a pool or a hard limit is used up, or `vm.max_map_count` is reached; said once."
         => "With a pool or a hard limit the call fails with ENOMEM, and libc is not asked. Otherwise as for `ALLOCATOR_EXHAUSTION`.";
+    ShutdownLeak "ALLOCATOR_SHUTDOWN_LEAK":
+        "Blocks were live when the process ended, with `SPANDREL_LEAKS=1`: how many, and of which sizes."
+        => "A process that would have ended with status 0 ends with 23.";
     PoolPolicy "ALLOCATOR_POOL_POLICY":
         "The pool of profile `realtime` cannot be locked in memory."
         => "It is used unlocked; its pages are present, but may be swapped out.";

@@ -82,6 +82,13 @@ pub(crate) fn line(code: Code, parts: &[&[u8]]) {
     call::write(STANDARD_ERROR, text.finish());
 }
 
+/// Hands `print` a line of the form `spandrel: CODE: ` and what `describe` adds.
+pub(crate) fn described(code: Code, describe: impl FnOnce(&mut Line), print: impl FnOnce(&[u8])) {
+    let mut text = start(code);
+    describe(&mut text);
+    print(text.finish());
+}
+
 /// Says once that Spandrel's own memory ran out.
 #[cold]
 pub(crate) fn exhausted(what: &str) {

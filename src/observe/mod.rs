@@ -1,6 +1,7 @@
 //! Layer 7: statistics and their writers. One snapshot feeds them all. Must not know the static state.
 
 pub(crate) mod lanes;
+pub(crate) mod leaks;
 mod snapshot;
 pub(crate) mod text;
 pub(crate) mod xml;

@@ -23,6 +23,9 @@ const LIMITED_SHARE: usize = 2;
 const ALIGN: usize = HUGE_BYTES;
 /// Of a reservation, one part in this many holds metadata.
 const METADATA_SHARE: usize = 16;
+/// Far from where the kernel puts programs, libraries, heaps and stacks by itself.
+const FIXED_ADDRESS: usize = 0x2000_0000_0000;
+const FIXED_BYTES: usize = 0x1000_0000_0000;
 /// Beyond this many bytes a region number no longer fits its type.
 const DATA_MAX: usize = (u32::MAX as usize) << (REGION_SHIFT - 1);
 
@@ -38,6 +41,8 @@ pub(crate) struct Space {
     page: usize,
     /// Whether all of it was taken at start, and no system call for memory may follow.
     fixed: bool,
+    /// Whether blocks of any size come from the reservation, and none has a mapping of its own.
+    self_contained: bool,
     huge: Huge,
     /// Regions below it are committed with entry and record. Written under the lock of the runs; read by anyone: whoever has a
     /// block's address got it after its region was committed.
@@ -48,6 +53,14 @@ impl Space {
     /// Reserves up to `wanted` bytes, halving until the kernel agrees; `None` if it never does.
     pub(crate) fn reserve(wanted: usize, page: usize) -> Option<Self> {
         Self::reserve_aligned(wanted, page, ALIGN)
+    }
+
+    /// As [`Space::reserve`], but always at the same address, and at most as much as fits there; `None` if anything else is there.
+    pub(crate) fn reserve_fixed_address(wanted: usize, page: usize) -> Option<Self> {
+        let len = wanted.min(FIXED_BYTES) & !(ALIGN - 1);
+        let whole_map = memory::reserve(WHOLE_ENTRIES * ENTRY_BYTES, memory::Access::Read).ok();
+        let base = memory::reserve_at(FIXED_ADDRESS, len, memory::Access::None).ok()?;
+        Some(Self { self_contained: true, ..Self::divide(base, len, whole_map, page, ALIGN) })
     }
 
     /// As [`Space::reserve`], with the data area at a multiple of `align`, itself a multiple of a huge page.
@@ -105,6 +118,7 @@ impl Space {
             hit_mask,
             page,
             fixed: false,
+            self_contained: false,
             huge: Huge::off(),
             usable: AtomicU32::new(0),
         }
@@ -127,7 +141,8 @@ impl Space {
         let whole_map = memory::reserve(WHOLE_ENTRIES * ENTRY_BYTES, memory::Access::Read).ok();
         let address = memory::reserve(bytes + ALIGN, memory::Access::None).ok()?;
         let base = (address + ALIGN - 1) & !(ALIGN - 1);
-        let space = Self { fixed: true, ..Self::divide(base, bytes & !(ALIGN - 1), whole_map, page, ALIGN) };
+        let space =
+            Self { fixed: true, self_contained: true, ..Self::divide(base, bytes & !(ALIGN - 1), whole_map, page, ALIGN) };
         let committed = space.areas().into_iter().all(Area::ensure_all);
         // Relaxed: published with everything else by the start barrier.
         space.usable.store(space.regions(), Ordering::Relaxed);
@@ -137,6 +152,11 @@ impl Space {
     /// Whether all memory was taken at start.
     pub(crate) fn is_fixed(&self) -> bool {
         self.fixed
+    }
+
+    /// Whether blocks of any size come from the reservation.
+    pub(crate) fn is_self_contained(&self) -> bool {
+        self.self_contained
     }
 
     /// All parts of the reservation, and of the map.

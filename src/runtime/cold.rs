@@ -2,6 +2,7 @@
 //! Calls that the hit path would not serve, in every state of process and thread.
 
 use super::closed;
+use super::fixture;
 use super::process::PROCESS;
 use super::thread::{self, Standing};
 use crate::base::class::Class;
@@ -53,6 +54,8 @@ pub(super) fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
             let block = heap.alloc(PROCESS.shared(), class)?;
             if request.zero {
                 PROCESS.central.fill_zero(block.addr(), request.size);
+            } else if PROCESS.options().junk {
+                fixture::fill_fresh(block.addr(), class.size());
             }
             (block, Lane::Small)
         }
@@ -61,6 +64,8 @@ pub(super) fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
             let fresh = PROCESS.central.alloc_large(request.size, request.align)?;
             if request.zero {
                 PROCESS.central.zero_large(fresh, request.size);
+            } else if PROCESS.options().junk {
+                fixture::fill_fresh(fresh.address, fresh.bytes);
             }
             let lane = if fresh.direct { Lane::Direct } else { Lane::Large };
             (core::ptr::with_exposed_provenance_mut(fresh.address), lane)
@@ -126,6 +131,9 @@ pub(crate) fn free(block: *mut u8) {
     let freed = match thread::standing() {
         Standing::Own(heap) => {
             PROCESS.central.late.take(|late| free_late(&heap, late));
+            if PROCESS.options().junk {
+                fixture::fill_freed(&heap, block);
+            }
             heap.free(PROCESS.shared(), block)
         }
         Standing::Libc(_) if !PROCESS.is_ready() => {

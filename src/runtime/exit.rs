@@ -3,7 +3,7 @@
 
 use super::barrier::Phase;
 use super::process::PROCESS;
-use super::{start, thread};
+use super::{fixture, start, thread};
 use crate::observe;
 
 #[used]
@@ -30,5 +30,8 @@ extern "C" fn at_exit() {
     }
     if options.stats && PROCESS.is_ready() {
         observe::text::report(&super::snapshot(), &mut print);
+    }
+    if options.leaks && PROCESS.is_ready() {
+        fixture::end_with_leaks();
     }
 }

@@ -5,6 +5,7 @@ mod barrier;
 mod closed;
 mod cold;
 mod exit;
+mod fixture;
 mod fork;
 pub(crate) mod gate;
 mod introspect;

@@ -29,6 +29,8 @@ pub(super) struct Process {
     pub(super) limit_callback: AtomicPtr<c_void>,
     /// Whether that is being called.
     pub(super) calling_back: AtomicBool,
+    /// The status with which the process ends, where it is watched.
+    pub(super) exit_status: AtomicU32,
     /// Requests that found no memory; any thread adds.
     pub(super) refusals: AtomicU32,
     /// Whether the fork handlers are registered.
@@ -49,6 +51,7 @@ pub(super) static PROCESS: Process = Process {
     closed: AtomicBool::new(false),
     limit_callback: AtomicPtr::new(core::ptr::null_mut()),
     calling_back: AtomicBool::new(false),
+    exit_status: AtomicU32::new(0),
     refusals: AtomicU32::new(0),
     fork_hooked: AtomicBool::new(false),
     exit_key: AtomicU32::new(0),

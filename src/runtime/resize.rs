@@ -101,7 +101,10 @@ pub(crate) fn realloc(block: *mut u8, size: usize) -> Resized {
     if fits_in_place(old, size) {
         return Resized::At(block);
     }
-    if let Some(resized) = resize_in_lane(block, size) {
+    // With junk every block moves, so that what is new in it is filled and what points to the old one is found out.
+    if !PROCESS.options().junk
+        && let Some(resized) = resize_in_lane(block, size)
+    {
         return resized;
     }
     relocate(block, old, size)

@@ -5,7 +5,7 @@
 //! constructor, whichever comes first, and the key for thread exit by the first heap. The C library's tables for both are static.
 
 use super::process::{PROCESS, Process};
-use super::{closed, exit, fork, thread};
+use super::{closed, exit, fixture, fork, thread};
 use crate::base::units::GIB;
 use crate::config::{self, CacheBytes, Complaint, HugePages, Limit, OnError, Options};
 use crate::diag::{self, Code, Policy};
@@ -41,8 +41,11 @@ pub(super) fn start(process: &Process) -> bool {
         OnError::Ignore => Policy::Ignore,
     });
     process.tally.set_range(options.diag_range);
-    if options.diag || options.stats {
+    if options.diag || options.stats || options.leaks {
         process.reports.open();
+    }
+    if options.leaks {
+        fixture::watch_status();
     }
     // SAFETY: the barrier lets one thread come here, once.
     unsafe { process.options.set(options) };
@@ -107,6 +110,12 @@ fn prepare_pool(process: &Process, options: &Options) {
 fn reserve(options: &Options, page: usize) -> Option<Space> {
     if let Some(bytes) = options.pool {
         return Space::reserve_pool(bytes, page);
+    }
+    if options.fixed_address {
+        if let Some(space) = Space::reserve_fixed_address(options.reserve, page) {
+            return Some(space);
+        }
+        diag::line(Code::BadOption, &[b"SPANDREL_FIXED_ADDRESS=1: the address is taken; memory is somewhere else"]);
     }
     let from = match options.huge_pages {
         HugePages::Off => return Space::reserve(options.reserve, page),

@@ -106,8 +106,8 @@ fn begin() -> Standing {
 fn make_heap() -> Result<&'static Heap, Reason> {
     let options = PROCESS.options();
     let heap = PROCESS.registry.acquire(&PROCESS.central.pages, options.bin_bytes).ok_or(Reason::Exhausted)?;
-    // Under SPANDREL_DIAG the hit path never sees the heap, so that every call can be counted.
-    heap.hot.set(if options.diag { Front::inert_address() } else { heap.address() });
+    // Where every call is to be counted or filled, the hit path never sees the heap.
+    heap.hot.set(if options.diag || options.junk { Front::inert_address() } else { heap.address() });
     heap.exit_rounds.set(0);
     heap.blocked.set(call::blocked_signals());
     start::hook_fork(&PROCESS);

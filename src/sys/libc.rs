@@ -33,6 +33,9 @@ global_asm!(
     ".weak __libc_memalign",
     ".weak __libc_free",
     ".weak _dl_find_object",
+    ".weak __libc_freeres",
+    ".weak on_exit",
+    ".weak _IO_flush_all",
     ".weak _IO_list_lock",
     ".weak _IO_list_unlock",
     ".weak _IO_list_resetlock",
@@ -140,6 +143,27 @@ pub(crate) fn is_in_object(address: usize) -> bool {
     let mut found = [0_usize; 16];
     // SAFETY: the function takes any address, locks nothing and fills the structure.
     unsafe { find(address, found.as_mut_ptr().cast()) == 0 }
+}
+
+/// Writes out all streams and has libc free what it keeps for itself. Nothing of libc may be used afterwards.
+pub(crate) fn free_everything() {
+    if let Some(flush) = weak!("_IO_flush_all" as unsafe extern "C" fn() -> c_int) {
+        // SAFETY: takes no argument.
+        unsafe { flush() };
+    }
+    if let Some(free) = weak!("__libc_freeres" as unsafe extern "C" fn()) {
+        // SAFETY: the process is about to end, as the caller's caller vouches.
+        unsafe { free() };
+    }
+}
+
+/// Has `handler` called with the status of the process when it ends; where the C library has no such call, nothing happens.
+pub(crate) fn on_exit(handler: extern "C" fn(c_int, *mut c_void)) {
+    type OnExit = unsafe extern "C" fn(extern "C" fn(c_int, *mut c_void), *mut c_void) -> c_int;
+    if let Some(on_exit) = weak!("on_exit" as OnExit) {
+        // SAFETY: the handler is a function that stays.
+        unsafe { on_exit(handler, core::ptr::null_mut()) };
+    }
 }
 
 /// Takes the lock of libc's list of streams. Threads that hold it, or a stream's, allocate: whoever needs both comes here first.

@@ -33,6 +33,20 @@ pub(crate) fn reserve(len: usize, access: Access) -> Result<usize, Errno> {
     unsafe { raw(libc::SYS_mmap, [0, len, access.bits(), flags, usize::MAX, 0]) }
 }
 
+/// As [`reserve`], at `address`, where nothing may be mapped yet; an error if something is.
+pub(crate) fn reserve_at(address: usize, len: usize, access: Access) -> Result<usize, Errno> {
+    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+    // SAFETY: a new mapping that replaces nothing touches nothing that exists.
+    let made = unsafe { raw(libc::SYS_mmap, [address, len, access.bits(), kind as usize, usize::MAX, 0]) }?;
+    if made == address {
+        return Ok(made);
+    }
+    // Kernels before 4.17 take the address for a wish.
+    // SAFETY: just made, and nobody else's.
+    let _ = unsafe { unmap(made, len) };
+    Err(Errno(libc::EEXIST))
+}
+
 /// Memory of `len` bytes anywhere, counted as committed where the kernel counts.
 pub(crate) fn map(len: usize) -> Result<usize, Errno> {
     let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as usize;
@@ -171,6 +185,15 @@ pub(crate) unsafe fn remap(address: usize, old: usize, new: usize) -> Result<usi
 pub(crate) unsafe fn zero(address: *mut u8, len: usize) {
     // SAFETY: the caller vouches for the range.
     unsafe { address.write_bytes(0, len) };
+}
+
+/// Fills memory with `value`.
+///
+/// # Safety
+/// - As for [`zero`].
+pub(crate) unsafe fn fill(address: *mut u8, len: usize, value: u8) {
+    // SAFETY: the caller vouches for the range.
+    unsafe { address.write_bytes(value, len) };
 }
 
 /// Copies `len` bytes between blocks that do not overlap.
