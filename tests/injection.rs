@@ -32,7 +32,9 @@ fn inject(first: i64, count: i64, environment: Environment) -> Result<Outcome, S
 
 fn judge(outcome: &Outcome) -> Result<(), String> {
     let lines = outcome.diagnostics();
-    let said = lines.len() <= 1 && lines.iter().all(|line| line.code == "ALLOCATOR_EXHAUSTION");
+    let codes = ["ALLOCATOR_EXHAUSTION", "ALLOCATOR_REMOTE_FREE_OVERFLOW"];
+    let said = codes.map(|code| lines.iter().filter(|line| line.code == code).count());
+    let said = said.iter().all(|count| *count <= 1) && said.iter().sum::<usize>() == lines.len();
     let whole = outcome.end == End::Exit(0) && number(outcome, "live_after")? <= LIVE_MAX;
     if said && whole && number(outcome, "mappings")? <= MAPPINGS_MAX { Ok(()) } else { Err(format!("not whole\n{outcome}")) }
 }

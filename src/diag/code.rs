@@ -62,6 +62,9 @@ codes! {
     Exhaustion "ALLOCATOR_EXHAUSTION":
         "Address space or memory of Spandrel's own ran out; said once."
         => "Small and large requests go to libc's allocator while Spandrel has none; if that fails too, the call fails with ENOMEM.";
+    RemoteFreeOverflow "ALLOCATOR_REMOTE_FREE_OVERFLOW":
+        "There was no memory for the batch in which a block goes home that another thread freed than the one it belongs to; said once."
+        => "The block waits, and the next slow call of any thread tries again.";
     NoBadAlloc "ALLOCATOR_NO_BAD_ALLOC":
         "`operator new` failed in a program without a C++ runtime that could throw."
         => "The process is aborted.";

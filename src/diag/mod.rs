@@ -5,4 +5,4 @@ mod report;
 
 pub use code::{CODES, Code, CodeInfo};
 pub use report::Policy;
-pub(crate) use report::{Misuse, described, exhausted, fatal, has_named_exhaustion, line, misuse, pages_exhausted, set_policy};
+pub(crate) use report::{Misuse, described, fatal, line, misuse, once, set_policy, was_said};

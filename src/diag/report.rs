@@ -6,7 +6,7 @@ use crate::base::text::Line;
 use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sys::call;
 
-use super::code::Code;
+use super::code::{CODES, Code};
 
 const STANDARD_ERROR: i32 = 2;
 
@@ -26,10 +26,8 @@ pub enum Policy {
 static POLICY: AtomicU32 = AtomicU32::new(Policy::Abort as u32);
 /// Set by the first report that is about to abort; a second one, from inside it, traps.
 static ABORTING: AtomicBool = AtomicBool::new(false);
-/// Whether exhaustion has been said; any thread sets it once.
-static SAID_EXHAUSTED: AtomicBool = AtomicBool::new(false);
-/// Whether a reason for exhaustion has been said; any thread sets it once.
-static SAID_PAGES: AtomicBool = AtomicBool::new(false);
+/// What has been said that is said only once, by code; any thread sets it.
+static SAID: [AtomicBool; CODES.len()] = [const { AtomicBool::new(false) }; CODES.len()];
 
 /// Sets the policy for misuse.
 pub(crate) fn set_policy(policy: Policy) {
@@ -89,28 +87,19 @@ pub(crate) fn described(code: Code, describe: impl FnOnce(&mut Line), print: imp
     print(text.finish());
 }
 
-/// Says once that Spandrel's own memory ran out.
+/// As [`line`], but only the first time for each code.
 #[cold]
-pub(crate) fn exhausted(what: &str) {
+pub(crate) fn once(code: Code, what: &str) {
     // Relaxed: only who comes first matters.
-    if !SAID_EXHAUSTED.swap(true, Ordering::Relaxed) {
-        line(Code::Exhaustion, &[what.as_bytes()]);
+    if SAID.get(code as usize).is_some_and(|said| !said.swap(true, Ordering::Relaxed)) {
+        line(code, &[what.as_bytes()]);
     }
 }
 
-/// Says once why pages ran out.
-#[cold]
-pub(crate) fn pages_exhausted(parts: &[&[u8]]) {
-    // Relaxed: only who comes first matters.
-    if !SAID_PAGES.swap(true, Ordering::Relaxed) {
-        line(Code::PageExhaustion, parts);
-    }
-}
-
-/// Whether [`pages_exhausted`] has had its say.
-pub(crate) fn has_named_exhaustion() -> bool {
+/// Whether [`once`] has said it.
+pub(crate) fn was_said(code: Code) -> bool {
     // Relaxed: a hint.
-    SAID_PAGES.load(Ordering::Relaxed)
+    SAID.get(code as usize).is_some_and(|said| said.load(Ordering::Relaxed))
 }
 
 /// Reports that the allocator cannot go on, and aborts.

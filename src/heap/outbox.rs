@@ -13,6 +13,7 @@ use super::registry::Registry;
 use crate::base::class::Class;
 use crate::base::units::REGION_BYTES;
 use crate::central::{Batch, Central, Place, Refused, Returned};
+use crate::diag::{self, Code};
 use crate::pages::Entry;
 use crate::pages::map::{BIN_BYTES, HEAP_ALIGN};
 
@@ -215,6 +216,7 @@ pub(crate) fn settle_block(shared: Shared<'_>, block: *mut u8) -> Result<(), Ref
             // Without a batch the block cannot travel; whoever comes next tries again.
             // SAFETY: a block of a class, which its last holder gave up.
             unsafe { shared.central.late.push(block) };
+            diag::once(Code::RemoteFreeOverflow, "no memory for a batch of blocks on their way home; they wait");
             return Ok(());
         };
         let _ = batch.push(block, entry, class.geometry());

@@ -26,11 +26,8 @@ pub(super) fn squeeze(request: Request) -> *mut u8 {
             return block;
         }
     }
-    diag::pages_exhausted(&[if PROCESS.has_pool() {
-        b"the memory of the pool is used up"
-    } else {
-        b"the hard limit is reached"
-    }]);
+    let what = if PROCESS.has_pool() { "the memory of the pool is used up" } else { "the hard limit is reached" };
+    diag::once(Code::PageExhaustion, what);
     core::ptr::null_mut()
 }
 
@@ -40,14 +37,14 @@ pub(super) fn explain() {
     /// Mappings that come and go meanwhile.
     const MARGIN: usize = 16;
     // Relaxed: a counter. A process that goes on without memory asks ever more rarely.
-    if !(PROCESS.refusals.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two() || diag::has_named_exhaustion() {
+    if !(PROCESS.refusals.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two() || diag::was_said(Code::PageExhaustion) {
         return;
     }
     let mut text = [0; 24];
     let most = file::read(c"/proc/sys/vm/max_map_count", &mut text).unwrap_or(&[]);
     let Some(most) = config::number(most.trim_ascii()) else { return };
     if file::count_lines(c"/proc/self/maps").is_some_and(|lines| lines + MARGIN >= most) {
-        diag::pages_exhausted(&[b"the process has as many mappings as vm.max_map_count allows"]);
+        diag::once(Code::PageExhaustion, "the process has as many mappings as vm.max_map_count allows");
     }
 }
 
@@ -103,6 +100,9 @@ pub(crate) fn set_limits(soft: usize, hard: usize) -> bool {
 /// A block for a thread that has no heap, or may not touch it now; null where there cannot be one.
 #[cold]
 pub(super) fn serve_alone(reason: Reason, request: Request) -> *mut u8 {
+    if reason == Reason::Exhausted {
+        diag::once(Code::PageExhaustion, "the pool has no room for the heap of another thread");
+    }
     // A thread that gave its heap up can take the locks; one that was interrupted inside may hold them.
     if reason != Reason::Exiting {
         return core::ptr::null_mut();

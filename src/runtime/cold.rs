@@ -95,7 +95,7 @@ fn fall_back(request: Request) -> *mut u8 {
     if Lane::of_size(request.size) == Lane::Direct || request.align > LARGE_MAX {
         return core::ptr::null_mut();
     }
-    diag::exhausted("out of memory or address space");
+    diag::once(Code::Exhaustion, "out of memory or address space");
     divert(Reason::Exhausted, request)
 }
 

@@ -60,10 +60,13 @@ pub(super) fn start(process: &Process) -> bool {
     let Some(space) = reserve(&options, page) else {
         close();
         closed::explain();
-        diag::exhausted(match options.pool {
-            Some(_) => "no memory for the pool; every call fails",
-            None => "no address space to start with; libc serves everything",
-        });
+        diag::once(
+            Code::Exhaustion,
+            match options.pool {
+                Some(_) => "no memory for the pool; every call fails",
+                None => "no address space to start with; libc serves everything",
+            },
+        );
         return false;
     };
     // SAFETY: as for the options.
