@@ -63,6 +63,8 @@ impl Central {
             self.pages.dismiss_mapping(wanted);
             return None;
         };
+        // Refused, it is where the process's own policy says.
+        let _ = self.pages.space().placement().apply(block.address, block.bytes);
         self.pages.space().huge().advise_mapping(block.address, block.bytes);
         self.pages.make_mapping_present(block.address, block.bytes);
         Some(Fresh { address: block.address, bytes: block.bytes, dirty: false, direct: true })

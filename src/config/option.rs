@@ -5,7 +5,7 @@
 
 use super::parse;
 use super::profile::{self, Profile};
-use super::value::{self, CacheBytes, HugePages, Limit, OnError, Prefault};
+use super::value::{self, CacheBytes, HugePages, Limit, Numa, OnError, Prefault};
 
 /// A row of the table, for documentation.
 pub struct OptionInfo {
@@ -26,6 +26,8 @@ pub(crate) enum Complaint {
     Form(&'static str),
     /// The profile has no huge pages.
     HugePages,
+    /// The profile has no placement of pages.
+    Numa,
     /// It contradicts the profile or another option; how, and what is done.
     Clash(&'static str),
 }
@@ -85,6 +87,8 @@ options! {
         "In profile `hosted-server` alone: huge pages by `madvise` once the heap is large, or (`thp`) from the start; or explicit ones (`hugetlb`).";
     huge_from: usize = 24 << 20, "SPANDREL_HUGEPAGES_FROM", value::SIZE, "24M", parse::size,
         "With `SPANDREL_HUGEPAGES=madvise`: how large the heap is before the kernel is asked for huge pages.";
+    numa: Numa = Numa::Off, "SPANDREL_NUMA", value::NUMA, "off", value::numa,
+        "In profile `hosted-server` alone: on which NUMA nodes pages are placed.";
     prefault: Prefault = Prefault::Off, "SPANDREL_PREFAULT", value::PREFAULT, "off", value::prefault,
         "Makes all pages of fresh spans and large blocks present at once, by writing to each or by one system call. Fewer faults, more memory.";
     pool: Option<usize> = None, "SPANDREL_POOL", value::POOL, "none", value::pool,
@@ -147,6 +151,9 @@ impl Options {
         let profile = self.profile;
         if !profile.hooks && self.huge_pages != HugePages::Off {
             return Some(Complaint::HugePages);
+        }
+        if !profile.hooks && self.numa != Numa::Off {
+            return Some(Complaint::Numa);
         }
         let what = if profile.has_pool() && self.pool.is_none() {
             "the profile is nothing without a pool; ignored"

@@ -10,7 +10,7 @@ pub struct Profile {
     pub name: &'static str,
     /// What it promises.
     pub promise: &'static str,
-    /// Whether huge pages may be switched on in it.
+    /// Whether huge pages and placement on NUMA nodes may be switched on in it.
     pub hooks: bool,
     /// The options it sets: variable and value.
     pub settings: &'static [(&'static str, &'static str)],
@@ -33,7 +33,7 @@ pub static PROFILES: [Profile; 6] = [
     },
     Profile {
         name: "hosted-server",
-        promise: "Larger bins and caches, slower purge, an eye on the container's limits; the only profile in which huge pages may be switched on.",
+        promise: "Larger bins and caches, slower purge, an eye on the container's limits; the only profile in which huge pages and NUMA placement may be switched on.",
         hooks: true,
         settings: &[
             ("SPANDREL_BIN_BYTES", "512K"),

@@ -49,6 +49,19 @@ pub(crate) enum CacheBytes {
     Bytes(usize),
 }
 
+/// On which NUMA nodes pages are placed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Numa {
+    /// Wherever the process's own policy says.
+    Off,
+    /// On the node of the thread that touches them first.
+    Local,
+    /// On all nodes in turn.
+    Interleave,
+    /// On this node.
+    Bind(usize),
+}
+
 /// How much memory there may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Limit {
@@ -69,6 +82,7 @@ pub(super) const POOL: &str = "bytes, with K, M, G or T, 4M or more; or `none`";
 pub(super) const PREFAULT: &str = "off, touch or populate";
 pub(super) const LIMIT: &str = "bytes, with K, M, G or T, 1M or more; `container`, or `none`";
 pub(super) const CACHE: &str = "bytes, with K, M, G or T; or `cpus`";
+pub(super) const NUMA: &str = "off, local, interleave or bind:NODE";
 pub(super) const DELAY: &str = "milliseconds, or `never`";
 
 pub(super) fn on_error(value: &[u8]) -> Option<OnError> {
@@ -141,5 +155,14 @@ pub(super) fn cache_bytes(value: &[u8]) -> Option<CacheBytes> {
     match value {
         b"cpus" => Some(CacheBytes::PerProcessor),
         _ => parse::size(value).map(CacheBytes::Bytes),
+    }
+}
+
+pub(super) fn numa(value: &[u8]) -> Option<Numa> {
+    match value {
+        b"off" => Some(Numa::Off),
+        b"local" => Some(Numa::Local),
+        b"interleave" => Some(Numa::Interleave),
+        _ => value.strip_prefix(b"bind:").and_then(parse::number).map(Numa::Bind),
     }
 }

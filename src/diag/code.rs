@@ -56,6 +56,9 @@ codes! {
     ShutdownLeak "ALLOCATOR_SHUTDOWN_LEAK":
         "Blocks were live when the process ended, with `SPANDREL_LEAKS=1`: how many, and of which sizes."
         => "A process that would have ended with status 0 ends with 23.";
+    NumaPolicy "ALLOCATOR_NUMA_POLICY":
+        "A placement on NUMA nodes was asked for in a profile that has none, or on a node that does not exist, or the kernel refuses it."
+        => "Pages are placed by the process's own policy.";
     PoolPolicy "ALLOCATOR_POOL_POLICY":
         "The pool of profile `realtime` cannot be locked in memory."
         => "It is used unlocked; its pages are present, but may be swapped out.";

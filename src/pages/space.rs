@@ -8,6 +8,7 @@
 use super::area::Area;
 use super::huge::{HUGE_BYTES, Huge};
 use super::map::{ENTRY_BYTES, Entry, WHOLE_ENTRIES, Window};
+use super::node::Placement;
 use super::record::{Node, RECORD_BYTES};
 use super::runs::Run;
 use super::tree::Nodes;
@@ -44,6 +45,7 @@ pub(crate) struct Space {
     /// Whether blocks of any size come from the reservation, and none has a mapping of its own.
     self_contained: bool,
     huge: Huge,
+    placement: Placement,
     /// Regions below it are committed with entry and record. Written under the lock of the runs; read by anyone: whoever has a
     /// block's address got it after its region was committed.
     usable: AtomicU32,
@@ -120,6 +122,7 @@ impl Space {
             fixed: false,
             self_contained: false,
             huge: Huge::off(),
+            placement: Placement::UNSAID,
             usable: AtomicU32::new(0),
         }
     }
@@ -193,6 +196,20 @@ impl Space {
     /// Whether the kernel has refused explicit huge pages since the last time this was asked.
     pub(super) fn take_refusal(&self) -> bool {
         self.data.explicit().is_some_and(|explicit| explicit.take_refusal())
+    }
+
+    /// Has the data placed as `placement` says; false, and nothing changed, if the kernel refuses.
+    pub(crate) fn place(&mut self, placement: Placement) -> bool {
+        let placed = placement.apply(self.data.base(), self.data.len());
+        if placed {
+            self.placement = placement;
+        }
+        placed
+    }
+
+    /// Where pages are placed.
+    pub(crate) fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// What is known of huge pages.

@@ -7,10 +7,10 @@
 use super::process::{PROCESS, Process};
 use super::{closed, exit, fixture, fork, thread};
 use crate::base::units::GIB;
-use crate::config::{self, CacheBytes, Complaint, HugePages, Limit, OnError, Options};
+use crate::config::{self, CacheBytes, Complaint, HugePages, Limit, Numa, OnError, Options};
 use crate::diag::{self, Code, Policy};
 use crate::pages::limits::UNLIMITED;
-use crate::pages::{HUGE_BYTES, Huge, Space};
+use crate::pages::{HUGE_BYTES, Huge, Placement, Space};
 use crate::sys::atomic::{Ordering, spin};
 use crate::sys::memory;
 use crate::sys::startup::Startup;
@@ -57,7 +57,7 @@ pub(super) fn start(process: &Process) -> bool {
         process.pool.store(options.pool.is_some(), Ordering::Relaxed);
         process.closed.store(options.pool.is_some() || options.hard_limit != Limit::None, Ordering::Relaxed);
     };
-    let Some(space) = reserve(&options, page) else {
+    let Some(mut space) = reserve(&options, page) else {
         close();
         closed::explain();
         diag::once(
@@ -69,6 +69,7 @@ pub(super) fn start(process: &Process) -> bool {
         );
         return false;
     };
+    place(&mut space, options.numa);
     // SAFETY: as for the options.
     unsafe { process.central.pages.open(space, options.purge_delay) };
     if options.pool.is_some() {
@@ -84,6 +85,16 @@ pub(super) fn start(process: &Process) -> bool {
     // Relaxed: see `is_closed`. Not before the end of the start, so that threads that come meanwhile are served.
     close();
     true
+}
+
+/// Has the pages placed on nodes, where that was asked for.
+fn place(space: &mut Space, numa: Numa) {
+    if numa != Numa::Off && !Placement::of(numa).is_some_and(|placement| space.place(placement)) {
+        diag::line(
+            Code::NumaPolicy,
+            &[b"SPANDREL_NUMA: no such node, or the kernel refuses; pages go where the process's policy says"],
+        );
+    }
 }
 
 /// Puts the limits into force.
@@ -146,6 +157,9 @@ fn read_options(startup: Startup) -> Options {
             diag::line(Code::BadOption, &[entry, b": takes ", form.as_bytes(), b"; the default stays"]);
         }
         Complaint::Clash(what) => diag::line(Code::BadOption, &[entry, b": ", what.as_bytes()]),
+        Complaint::Numa => {
+            diag::line(Code::NumaPolicy, &[entry, b": needs SPANDREL_PROFILE=hosted-server; ignored"]);
+        }
         Complaint::HugePages => {
             diag::line(Code::HugePagePolicy, &[entry, b": needs SPANDREL_PROFILE=hosted-server; ordinary pages are used"]);
         }

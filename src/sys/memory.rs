@@ -159,6 +159,31 @@ pub(crate) unsafe fn commit_huge(address: usize, len: usize, page: usize) -> Hug
     HugeCommit::Lost
 }
 
+/// Words of a mask of NUMA nodes.
+pub(crate) const NODE_WORDS: usize = 16;
+/// The kernel counts one bit more than it reads.
+const NODE_BITS: usize = NODE_WORDS * u64::BITS as usize + 1;
+
+/// The nodes that the process may have memory on; `None` if the kernel does not know of nodes.
+pub(crate) fn allowed_nodes() -> Option<[u64; NODE_WORDS]> {
+    const MEMS_ALLOWED: usize = 4;
+    let mut nodes = [0; NODE_WORDS];
+    // SAFETY: the kernel writes no more than the mask has; it takes no address for this question.
+    unsafe { raw(libc::SYS_get_mempolicy, [0, nodes.as_mut_ptr().addr(), NODE_BITS, 0, MEMS_ALLOWED, 0]) }.ok()?;
+    Some(nodes)
+}
+
+/// Has the kernel place pages by policy `mode` on `nodes` when they are touched next.
+///
+/// # Safety
+/// - `[address, address + len)` is page-aligned and ours.
+pub(crate) unsafe fn place(address: usize, len: usize, mode: u32, nodes: &[u64; NODE_WORDS]) -> Result<(), Errno> {
+    let mask = if nodes.iter().all(|&word| word == 0) { 0 } else { nodes.as_ptr().addr() };
+    let bits = if mask == 0 { 0 } else { NODE_BITS };
+    // SAFETY: the kernel only reads the mask; the policy changes no contents.
+    unsafe { raw(libc::SYS_mbind, [address, len, mode as usize, mask, bits, 0]) }.map(drop)
+}
+
 /// Ends a mapping.
 ///
 /// # Safety
