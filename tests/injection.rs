@@ -58,6 +58,19 @@ fn sweep(count: i64, environment: Environment) -> Result<(), String> {
     }
 }
 
+/// The system calls that `malloc_stats` counts are those that the kernel sees.
+fn statistics_count_every_call() -> Result<(), String> {
+    let outcome = inject(0, 0, &[("SPANDREL_STATS", "1")])?;
+    let mut counted = 0;
+    for kind in KINDS {
+        let line = format!("spandrel: stats: {kind} calls ");
+        let value = outcome.stderr.lines().find_map(|text| text.strip_prefix(&line)).ok_or(format!("no `{line}`\n{outcome}"))?;
+        counted += value.parse::<i64>().map_err(|_| format!("`{value}` is not a number"))?;
+    }
+    let seen = number(&outcome, "calls")?;
+    if counted == seen { Ok(()) } else { Err(format!("counts {counted} calls of {seen}\n{outcome}")) }
+}
+
 /// Why the kernel cannot be asked to refuse by number.
 fn obstacle() -> Option<String> {
     match inject(0, 0, &[]) {
@@ -73,6 +86,7 @@ fn main() -> ExitCode {
         vec![
             case_if(obstacle.clone(), "each_call_alone", || sweep(1, &[])),
             case_if(obstacle.clone(), "each_call_and_fifteen_more", || sweep(16, &[])),
+            case_if(obstacle.clone(), "statistics_count_every_call", statistics_count_every_call),
             case_if(obstacle, "each_call_of_a_server_with_huge_pages", || sweep(1, SERVER)),
         ],
         false,

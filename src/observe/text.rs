@@ -2,6 +2,7 @@
 
 use super::snapshot::Snapshot;
 use crate::base::text::Line;
+use crate::sys::memory;
 
 /// Hands the lines of the report to `print`.
 pub(crate) fn report(snapshot: &Snapshot, print: &mut dyn FnMut(&[u8])) {
@@ -26,7 +27,10 @@ pub(crate) fn report(snapshot: &Snapshot, print: &mut dyn FnMut(&[u8])) {
         ("flushes", snapshot.flushes),
     ];
     print(Line::new().text("spandrel: stats: profile ").text(snapshot.profile).finish());
+    let mut row =
+        |name: &str, value: u64| print(Line::new().text("spandrel: stats: ").text(name).text(" ").number(value).finish());
     for (name, value) in rows {
-        print(Line::new().text("spandrel: stats: ").text(name).text(" ").number(value).finish());
+        row(name, value);
     }
+    memory::calls().for_each(|(name, count)| row(name, count));
 }

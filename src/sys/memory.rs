@@ -3,6 +3,7 @@
 //!
 //! Must not know what the memory is for.
 
+use super::atomic::{AtomicUsize, Ordering};
 use super::call::{Errno, raw};
 use super::file;
 
@@ -24,20 +25,58 @@ impl Access {
     }
 }
 
+/// The system calls for memory that are counted.
+#[derive(Clone, Copy)]
+enum Kind {
+    Map = 0,
+    Unmap = 1,
+    Protect = 2,
+    Advise = 3,
+    Remap = 4,
+}
+
+const KINDS: [(libc::c_long, &str); 5] = [
+    (libc::SYS_mmap, "mmap calls"),
+    (libc::SYS_munmap, "munmap calls"),
+    (libc::SYS_mprotect, "mprotect calls"),
+    (libc::SYS_madvise, "madvise calls"),
+    (libc::SYS_mremap, "mremap calls"),
+];
+
+/// How often each was made, whether or not it was refused; any thread adds.
+static CALLS: [AtomicUsize; KINDS.len()] = [const { AtomicUsize::new(0) }; KINDS.len()];
+
+/// Calls the kernel and counts it.
+///
+/// # Safety
+/// - As for [`raw`].
+unsafe fn counted(kind: Kind, arguments: [usize; 6]) -> Result<usize, Errno> {
+    // Relaxed: a figure.
+    CALLS[kind as usize].fetch_add(1, Ordering::Relaxed);
+    // SAFETY: the caller vouches for the call.
+    unsafe { raw(KINDS[kind as usize].0, arguments) }
+}
+
+/// The system calls for memory so far, by name.
+pub(crate) fn calls() -> impl Iterator<Item = (&'static str, u64)> {
+    // Relaxed: figures.
+    KINDS.iter().zip(&CALLS).map(|((_, name), count)| (*name, count.load(Ordering::Relaxed) as u64))
+}
+
 const WRITABLE: usize = (libc::PROT_READ | libc::PROT_WRITE) as usize;
 
 /// Address space of `len` bytes anywhere, without memory behind it yet.
 pub(crate) fn reserve(len: usize, access: Access) -> Result<usize, Errno> {
     let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE) as usize;
     // SAFETY: a new anonymous mapping touches nothing that exists.
-    unsafe { raw(libc::SYS_mmap, [0, len, access.bits(), flags, usize::MAX, 0]) }
+    unsafe { counted(Kind::Map, [0, len, access.bits(), flags, usize::MAX, 0]) }
 }
 
 /// As [`reserve`], at `address`, where nothing may be mapped yet; an error if something is.
 pub(crate) fn reserve_at(address: usize, len: usize, access: Access) -> Result<usize, Errno> {
     let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
     // SAFETY: a new mapping that replaces nothing touches nothing that exists.
-    let made = unsafe { raw(libc::SYS_mmap, [address, len, access.bits(), kind as usize, usize::MAX, 0]) }?;
+    let made = unsafe { counted(Kind::Map, [address, len, access.bits(), kind as usize, usize::MAX, 0]) }?;
     if made == address {
         return Ok(made);
     }
@@ -51,7 +90,7 @@ pub(crate) fn reserve_at(address: usize, len: usize, access: Access) -> Result<u
 pub(crate) fn map(len: usize) -> Result<usize, Errno> {
     let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as usize;
     // SAFETY: a new anonymous mapping touches nothing that exists.
-    unsafe { raw(libc::SYS_mmap, [0, len, WRITABLE, flags, usize::MAX, 0]) }
+    unsafe { counted(Kind::Map, [0, len, WRITABLE, flags, usize::MAX, 0]) }
 }
 
 /// Makes reserved pages usable.
@@ -60,7 +99,7 @@ pub(crate) fn map(len: usize) -> Result<usize, Errno> {
 /// - `[address, address + len)` is page-aligned and belongs to a reservation of ours.
 pub(crate) unsafe fn commit(address: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: the caller vouches that the range is ours; widening its access breaks nobody.
-    unsafe { raw(libc::SYS_mprotect, [address, len, WRITABLE, 0, 0, 0]) }.map(drop)
+    unsafe { counted(Kind::Protect, [address, len, WRITABLE, 0, 0, 0]) }.map(drop)
 }
 
 /// Gives the pages back; they read as zeroes when touched again. DONTNEED and not FREE, so that the drop shows in RSS.
@@ -69,7 +108,7 @@ pub(crate) unsafe fn commit(address: usize, len: usize) -> Result<(), Errno> {
 /// - `[address, address + len)` is page-aligned, ours, and nobody needs its contents.
 pub(crate) unsafe fn purge(address: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: the caller vouches that the contents are not needed.
-    unsafe { raw(libc::SYS_madvise, [address, len, libc::MADV_DONTNEED as usize, 0, 0, 0]) }.map(drop)
+    unsafe { counted(Kind::Advise, [address, len, libc::MADV_DONTNEED as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// Makes the pages present and writable. Linux 5.14; EINVAL before.
@@ -78,7 +117,7 @@ pub(crate) unsafe fn purge(address: usize, len: usize) -> Result<(), Errno> {
 /// - `[address, address + len)` is page-aligned, writable and ours.
 pub(crate) unsafe fn populate(address: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: the contents stay as they are.
-    unsafe { raw(libc::SYS_madvise, [address, len, libc::MADV_POPULATE_WRITE as usize, 0, 0, 0]) }.map(drop)
+    unsafe { counted(Kind::Advise, [address, len, libc::MADV_POPULATE_WRITE as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// Purges as [`purge`] does, and says whether the first byte reads as zero afterwards, as it must. Some emulators do nothing.
@@ -110,7 +149,7 @@ pub(crate) unsafe fn lock(address: usize, len: usize) -> Result<(), Errno> {
 /// - `[address, address + len)` is page-aligned and ours.
 pub(crate) unsafe fn advise_huge(address: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: advice changes no contents.
-    unsafe { raw(libc::SYS_madvise, [address, len, libc::MADV_HUGEPAGE as usize, 0, 0, 0]) }.map(drop)
+    unsafe { counted(Kind::Advise, [address, len, libc::MADV_HUGEPAGE as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// Whether [`advise_huge`] has any effect: the kernel's setting is not `never`, and the process is not exempt.
@@ -146,12 +185,12 @@ pub(crate) unsafe fn commit_huge(address: usize, len: usize, page: usize) -> Hug
     let kind = (page.trailing_zeros() << libc::MAP_HUGE_SHIFT) as usize;
     let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB) as usize | kind;
     // SAFETY: a new anonymous mapping touches nothing that exists.
-    let Ok(made) = (unsafe { raw(libc::SYS_mmap, [0, len, WRITABLE, flags, usize::MAX, 0]) }) else {
+    let Ok(made) = (unsafe { counted(Kind::Map, [0, len, WRITABLE, flags, usize::MAX, 0]) }) else {
         return HugeCommit::Refused;
     };
     let flags = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as usize;
     // SAFETY: the new mapping is ours, and the caller vouches for where it goes.
-    if unsafe { raw(libc::SYS_mremap, [made, len, len, flags, address, 0]) }.is_ok() {
+    if unsafe { counted(Kind::Remap, [made, len, len, flags, address, 0]) }.is_ok() {
         return HugeCommit::Done;
     }
     // SAFETY: the new mapping was handed to nobody.
@@ -190,7 +229,7 @@ pub(crate) unsafe fn place(address: usize, len: usize, mode: u32, nodes: &[u64; 
 /// - `[address, address + len)` is page-aligned, ours, and nobody uses it.
 pub(crate) unsafe fn unmap(address: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: the caller vouches that nobody uses it.
-    unsafe { raw(libc::SYS_munmap, [address, len, 0, 0, 0, 0]) }.map(drop)
+    unsafe { counted(Kind::Unmap, [address, len, 0, 0, 0, 0]) }.map(drop)
 }
 
 /// Grows or shrinks a mapping, which may move; where it is then.
@@ -200,7 +239,7 @@ pub(crate) unsafe fn unmap(address: usize, len: usize) -> Result<(), Errno> {
 pub(crate) unsafe fn remap(address: usize, old: usize, new: usize) -> Result<usize, Errno> {
     let flags = libc::MREMAP_MAYMOVE as usize;
     // SAFETY: the caller vouches for the range.
-    unsafe { raw(libc::SYS_mremap, [address, old, new, flags, 0, 0]) }
+    unsafe { counted(Kind::Remap, [address, old, new, flags, 0, 0]) }
 }
 
 /// Fills memory with zeroes.
