@@ -7,7 +7,7 @@
 //!
 //! # Invariants
 //! - `used` is the number of set bits; a bit that belongs to no block is never set.
-//! - A span is changed by its owner's thread alone, or under its shelf's lock while the depot owns it.
+//! - A span is changed by who holds the spans of the heap that owns it, or under its shelf's lock while the depot owns it.
 
 use core::cell::Cell;
 

@@ -104,11 +104,7 @@ impl Heap {
     pub(super) fn take_home(&self, shared: Shared<'_>, block: *mut u8) {
         match self.resolve_own(shared, block) {
             Place::Small { span, class, entry, offset } if entry.owner() == self.address() => {
-                match span.give_back(class.geometry(), offset) {
-                    Ok(Next::Stay) => {}
-                    Ok(_) => self.follow(shared, class, span),
-                    Err(refused) => super::free::report(refused, block, class.size()),
-                }
+                self.return_to(shared, span, class, offset, block);
             }
             Place::Small { class, entry, .. } => self.send(shared, entry, class, block),
             _ => super::free::report(Refused::Double, block, 0),
@@ -158,6 +154,37 @@ impl Heap {
                 self.return_all(shared, class, blocks.get(taken..).unwrap_or(&[]));
             }
             None => batch.blocks().iter().for_each(|&block| self.welcome(shared, block)),
+        }
+    }
+
+    /// Gives a batch back to the spans of this heap, whose thread may be on its hit path: all that this path uses is left alone. The
+    /// caller holds the spans.
+    pub(super) fn return_for(&self, shared: Shared<'_>, batch: &Batch) {
+        let single = batch.common().class().filter(|class| class.geometry().regions == 1);
+        let mut rest = batch.blocks();
+        while let [first, others @ ..] = rest {
+            let row = single.map_or(0, |class| self.return_row(shared, class, rest));
+            if row == 0 {
+                self.return_one(shared, *first);
+            }
+            rest = rest.get(row..).filter(|_| row > 0).unwrap_or(others);
+        }
+    }
+
+    fn return_one(&self, shared: Shared<'_>, block: *mut u8) {
+        match shared.central.resolve(block.addr()) {
+            Place::Small { span, class, entry, offset } if entry.owner() == self.address() => {
+                self.return_to(shared, span, class, offset, block);
+            }
+            _ => super::outbox::settle_or_report(shared, block),
+        }
+    }
+
+    fn return_to(&self, shared: Shared<'_>, span: &Span, class: Class, offset: usize, block: *mut u8) {
+        match span.give_back(class.geometry(), offset) {
+            Ok(Next::Stay) => {}
+            Ok(_) => self.follow(shared, class, span),
+            Err(refused) => super::free::report(refused, block, class.size()),
         }
     }
 

@@ -1,20 +1,22 @@
 #![expect(unsafe_code, reason = "follows batch pointers")]
 //! The inbox: batches of blocks that other threads freed, on their way home.
 //!
-//! A stack that anyone may push to and only the owner empties, whole (Treiber, "Coping with parallelism"): because nothing is
+//! A stack that anyone may push to and that is emptied as a whole (Treiber, "Coping with parallelism"): because nothing is
 //! ever popped singly there is no ABA. A closed inbox refuses, and the sender asks the region map again: by then the blocks have
 //! another owner. Must not know blocks.
 
 use core::cell::Cell;
 
 use crate::central::Batch;
-use crate::sys::atomic::{AtomicPtr, Ordering};
+use crate::sys::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 /// See the module. All-zero bytes are an inbox that accepts.
 #[repr(align(128))]
 pub(crate) struct Inbox {
     /// The batch pushed last; null when empty, [`closed`] when closed. Senders push, the owner empties, opens and closes.
     head: AtomicPtr<Batch>,
+    /// Batches pushed since they were last taken, roughly: a hint. Senders count up, whoever takes sets it to 0.
+    waiting: AtomicU32,
 }
 
 /// What became of a batch that was pushed.
@@ -35,7 +37,7 @@ impl Inbox {
     /// An inbox that accepts.
     #[cfg(loom)]
     pub(crate) const fn new() -> Self {
-        Self { head: AtomicPtr::new(core::ptr::null_mut()) }
+        Self { head: AtomicPtr::new(core::ptr::null_mut()), waiting: AtomicU32::new(0) }
     }
 
     /// Hands `batch` to the owner.
@@ -56,6 +58,12 @@ impl Inbox {
         }
     }
 
+    /// Counts a batch that was delivered; how many wait by now, roughly.
+    pub(crate) fn count(&self) -> u32 {
+        // Relaxed: a hint.
+        self.waiting.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// Whether there may be something to take. A hint.
     pub(crate) fn is_empty(&self) -> bool {
         // Relaxed: a late answer only drains later.
@@ -63,11 +71,13 @@ impl Inbox {
         head.is_null() || head == closed()
     }
 
-    /// Takes all batches, newest first; null if there are none. For the owner.
+    /// Takes all batches, newest first; null if there are none. For the owner, and for who holds the heap's spans.
     pub(crate) fn take(&self) -> *mut Batch {
         if self.is_empty() {
             return core::ptr::null_mut();
         }
+        // Relaxed: a hint.
+        self.waiting.store(0, Ordering::Relaxed);
         // Acquire pairs with the Release in `push`.
         self.head.swap(core::ptr::null_mut(), Ordering::Acquire)
     }

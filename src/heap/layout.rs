@@ -8,6 +8,8 @@
 use core::cell::Cell;
 use core::ops::Deref;
 
+use lock_api::{GuardSend, RawMutex};
+
 use super::front::Front;
 use super::inbox::Inbox;
 use super::outbox::Outbox;
@@ -16,6 +18,7 @@ use crate::central::{Batch, SpanList};
 use crate::pages::map::HEAP_ALIGN;
 use crate::pages::{Entry, Space};
 use crate::sys::atomic::{AtomicU32, Ordering};
+use crate::sys::lock::Futex;
 use crate::sys::memory;
 
 /// See the module.
@@ -50,6 +53,9 @@ pub(crate) struct Heap {
     pub(super) flushes: AtomicU32,
     pub(super) sent: AtomicU32,
     pub(super) received: AtomicU32,
+    /// Held by whoever works on the heap's spans: its thread while the heap is busy, or another one that takes home what waits in the
+    /// inbox of a thread that does not. The hit path needs no spans.
+    spans: Futex,
     /// The next heap of the registry, and whether a thread has this one. Guarded by the registry's lock.
     pub(super) next: Cell<*const Heap>,
     pub(super) taken: Cell<bool>,
@@ -127,6 +133,25 @@ impl Heap {
         self.events.set(0);
         self.busy.set(false);
         self.forking.set(false);
+        self.free_spans();
+    }
+
+    /// Takes the spans, waiting for another thread that works on them.
+    #[inline]
+    pub(crate) fn hold_spans(&self) {
+        core::mem::forget(self.spans.lock());
+    }
+
+    /// As [`Heap::hold_spans`], but gives up rather than wait.
+    pub(super) fn try_hold_spans(&self) -> bool {
+        self.spans.try_lock().is_some()
+    }
+
+    /// Ends [`Heap::hold_spans`].
+    #[inline]
+    pub(crate) fn free_spans(&self) {
+        // SAFETY: callers hold the spans, or nobody can work on them, and the next one may.
+        unsafe { self.spans.unlock(GuardSend::new()) };
     }
 
     /// Blocks of `class` in the bin, for statistics; a moment old when asked from another thread.

@@ -7,7 +7,7 @@
 
 use core::cell::Cell;
 
-use super::inbox::Pushed;
+use super::inbox::{self, Pushed};
 use super::layout::{Heap, count};
 use super::registry::Registry;
 use crate::base::class::Class;
@@ -21,6 +21,8 @@ use crate::pages::map::{BIN_BYTES, HEAP_ALIGN};
 const PLACES: usize = 16;
 /// Empty batches kept for the next owners.
 const SPARES_MAX: u32 = 4;
+/// With so many batches in an inbox the sender takes them home itself.
+const BACKLOG: u32 = 16;
 /// Tries to bring a block home while it changes hands.
 const ROUNDS_MAX: usize = 64;
 
@@ -178,9 +180,26 @@ impl Heap {
         }
         // SAFETY: a key that is not the depot's is the address of a heap.
         let owner = unsafe { Heap::at(key.owner()) };
-        if owner.inbox.push(batch) == Pushed::Closed {
-            settle(shared, batch);
+        match owner.inbox.push(batch) {
+            Pushed::Closed => settle(shared, batch),
+            Pushed::Delivered if owner.inbox.count() >= BACKLOG => self.relieve(shared, owner),
+            Pushed::Delivered => {}
         }
+    }
+
+    /// Takes home what waits in the inbox of another heap, whose thread may be asleep: into its spans, not its bins, which its hit path
+    /// uses. Does nothing if that thread, or another one, is at work there.
+    #[cold]
+    fn relieve(&self, shared: Shared<'_>, owner: &Heap) {
+        if !owner.try_hold_spans() {
+            return;
+        }
+        let late = Cell::new(owner.inbox.take());
+        while let Some(batch) = inbox::pop(&late) {
+            owner.return_for(shared, batch);
+            self.keep_batch(shared, batch);
+        }
+        owner.free_spans();
     }
 }
 
@@ -190,7 +209,7 @@ pub(crate) fn settle(shared: Shared<'_>, batch: &Batch) {
     shared.central.release_batch(batch);
 }
 
-fn settle_or_report(shared: Shared<'_>, block: *mut u8) {
+pub(super) fn settle_or_report(shared: Shared<'_>, block: *mut u8) {
     if let Err(refused) = settle_block(shared, block) {
         super::free::report(refused, block, 0);
     }

@@ -83,7 +83,14 @@ impl Registry {
     pub(crate) fn orphan_all_but(&self, own: Option<&Heap>) {
         let list = self.list.lock();
         let own = own.map_or(0, |heap| heap.address());
-        for heap in list.heaps().filter(|heap| heap.taken.get() && heap.address() != own) {
+        for heap in list.heaps().filter(|heap| heap.address() != own) {
+            // A thread that is gone may have held them.
+            heap.free_spans();
+            if !heap.taken.get() {
+                continue;
+            }
+            // Until it is adopted.
+            heap.hold_spans();
             heap.orphan.set(true);
             // Relaxed: the child has one thread; threads it starts later see everything from before.
             self.orphans.store(true, Ordering::Relaxed);

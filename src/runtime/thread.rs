@@ -43,6 +43,7 @@ impl Busy {
         heap.busy.set(true);
         settle_stores();
         tls::set_hot(Front::inert_address());
+        heap.hold_spans();
         Self(heap)
     }
 }
@@ -56,6 +57,7 @@ impl Deref for Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
+        self.0.free_spans();
         // A child of a fork believes the bins of a lost thread whose heap was not busy.
         settle_stores();
         self.0.busy.set(false);
@@ -189,6 +191,7 @@ pub(super) unsafe extern "C" fn on_exit(value: *mut c_void) {
     // The word `hot` stays on the inert heap.
     core::mem::forget(busy);
     tls::set_home(EXITED);
+    heap.free_spans();
     heap.busy.set(false);
     PROCESS.registry.release(heap);
 }
