@@ -47,6 +47,37 @@ fn an_unknown_profile_is_said_once() -> Result<(), String> {
     outcome.one_line("ALLOCATOR_BAD_OPTION", "SPANDREL_PROFILE=hosted-huge")
 }
 
+const REAL: [&[&str]; 3] = [
+    &["sh", "-c", "seq 1 3000 | sort -r | head -5; ls / | wc -l"],
+    &[
+        "perl",
+        "-e",
+        "my %h; for my $i (1..30000) { $h{$i % 977} .= 'ab' x ($i % 13); } print length join('', map { $h{$_} } sort keys %h)",
+    ],
+    &[
+        "python3",
+        "-c",
+        "import threading; x = [bytes(n) for n in range(5000)]; t = threading.Thread(target=x.clear); t.start(); t.join(); print(len(x))",
+    ],
+];
+
+/// Real programs say the same in every profile as without the library, and nothing else. Programs do leak; that is not asked here.
+fn every_profile_runs_real_programs() -> Result<(), String> {
+    for words in REAL.iter().filter(|words| paths::find_program(words[0]).is_some()) {
+        let plain = run::run(run::command(words[0]).args(&words[1..]), 30)?;
+        for profile in PROFILES {
+            let mut command = run::preloaded(words[0])?;
+            command.args(&words[1..]).env("SPANDREL_PROFILE", profile).env("SPANDREL_LEAKS", "0");
+            let ours = run::run(&mut command, 30)?;
+            ours.clean()?;
+            if ours.stdout != plain.stdout {
+                return Err(format!("{profile} differs\n{ours}\n--- without the library\n{plain}"));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// `test-fixture` hands out the same addresses in each run; without it they differ, so the program can tell.
 fn fixtures_have_the_same_addresses_in_each_run() -> Result<(), String> {
     let sum = |profile| number(&program("addresses.c", &[], &[("SPANDREL_PROFILE", profile)]).run_clean()?, "sum");
@@ -333,6 +364,7 @@ fn main() -> ExitCode {
     run_cases(
         vec![
             case("every_profile_is_reported", every_profile_is_reported),
+            case("every_profile_runs_real_programs", every_profile_runs_real_programs),
             case("an_unknown_profile_is_said_once", an_unknown_profile_is_said_once),
             case("fixtures_have_the_same_addresses_in_each_run", fixtures_have_the_same_addresses_in_each_run),
             case_if(thp.clone(), "large_heaps_get_huge_pages", large_heaps_get_huge_pages),
