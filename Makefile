@@ -5,8 +5,9 @@ LIBDIR ?= $(PREFIX)/lib
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 LIBRARY = $(TARGET)/release/libspandrel.so
 DEV = $(CARGO) run --quiet --package spandrel-tools --bin spandrel-dev --
-# Instructions per malloc + free: 16 bytes, 500 bytes, mix in 256 slots, mix in 8192 slots
-LIMITS = 30,30,32,32
+# Instructions per malloc + free (16 bytes, 500 bytes, mix in 256 slots, mix in 8192 slots), and per block: malloc in a row, free in
+# order and in random order (20 and 35 beyond the 17 of the hit path)
+LIMITS = 30,30,32,32,20,37,52
 
 .DEFAULT_GOAL := build
 .PHONY: build demo test check install uninstall startup instructions peers bench bench-quick bench-publish header docs self-host format clean help

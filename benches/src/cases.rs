@@ -26,7 +26,7 @@ const ROUNDS: u32 = 4;
 /// As `BULK` in the driver.
 const BULK: f64 = 50_000.0;
 
-/// The hit path: a malloc and a free together, with a limit each.
+/// The hit path: a malloc and a free together.
 pub(crate) const PAIRED: [Case; 4] = [
     Case { name: "pair-16", text: "malloc(16) + free", count: PAIRS, units: 1.0, inside: None },
     Case { name: "pair-500", text: "malloc(500) + free", count: PAIRS, units: 1.0, inside: None },
@@ -34,7 +34,7 @@ pub(crate) const PAIRED: [Case; 4] = [
     Case { name: "mix-8192", text: "16..1040 bytes in 8192 slots", count: PAIRS, units: 1.0, inside: None },
 ];
 
-/// Many blocks taken and then given back: without a limit.
+/// Many blocks taken and then given back. Each includes the hit path: 12 instructions of malloc, 17 of free.
 pub(crate) const BULKED: [Case; 3] = [
     Case { name: "bulk-order", text: "malloc, 50000 in a row", count: ROUNDS, units: BULK, inside: Some("bulk_alloc") },
     Case { name: "bulk-order", text: "free, in order", count: ROUNDS, units: BULK, inside: Some("bulk_free") },

@@ -18,7 +18,8 @@ struct Arguments {
     /// Library to look into (default: the release build)
     #[arg(long)]
     library: Option<PathBuf>,
-    /// Most instructions per pair: 16 bytes, 500 bytes, mix in 256 slots, mix in 8192 slots
+    /// Most instructions per pair (16 bytes, 500 bytes, mix in 256 slots, mix in 8192 slots) and per block (malloc in a row, free in
+    /// order, free in random order)
     #[arg(long, value_delimiter = ',', num_args = 1)]
     limits: Vec<f64>,
 }
@@ -38,26 +39,24 @@ fn run(arguments: &Arguments) -> Result<()> {
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let library = arguments.library.clone().unwrap_or_else(|| target.join("release/libspandrel.so"));
     let library = library.canonicalize().with_context(|| format!("{} is not there: run `make build`", library.display()))?;
-    if !arguments.limits.is_empty() && arguments.limits.len() != cases::PAIRED.len() {
-        bail!("--limits takes {} numbers", cases::PAIRED.len());
+    let cases = || cases::PAIRED.iter().map(|case| (case, "pair")).chain(cases::BULKED.iter().map(|case| (case, "block")));
+    if !arguments.limits.is_empty() && arguments.limits.len() != cases().count() {
+        bail!("--limits takes {} numbers", cases().count());
     }
     let scratch = target.join("instructions");
     let driver = compile(root, &scratch)?;
     println!("Instructions inside {} (callgrind)", library.display());
     let mut over = Vec::new();
-    for (at, case) in cases::PAIRED.iter().enumerate() {
+    for (at, (case, unit)) in cases().enumerate() {
         let cost = cases::cost(case, &driver, &library, &scratch)?;
         let limit = arguments.limits.get(at);
         let is_over = limit.is_some_and(|limit| cost > *limit);
         let verdict =
             limit.map_or_else(String::new, |limit| format!("limit {limit:>5.1}  {}", if is_over { "OVER" } else { "ok" }));
-        println!("  {:<32} {cost:>7.2} per pair   {verdict}", case.text);
+        println!("  {:<32} {cost:>7.2} per {unit:<5}   {verdict}", case.text);
         if is_over {
-            over.push(case.name);
+            over.push(case.text);
         }
-    }
-    for case in &cases::BULKED {
-        println!("  {:<32} {:>7.2} per block", case.text, cases::cost(case, &driver, &library, &scratch)?);
     }
     if !over.is_empty() {
         bail!("over the limit: {}", over.join(", "));

@@ -9,7 +9,7 @@ use crate::base::units::REGION_BYTES;
 use crate::central::{Batch, Next, Place, Refused, Span, State, found};
 
 /// Blocks given back one by one until it is asked again whether they lie in a row.
-const SCATTERED: usize = 32;
+const SCATTERED: usize = 128;
 
 impl Heap {
     /// Makes room in the full `bin`: it grows, or its bottom half goes back.
