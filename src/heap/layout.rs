@@ -139,7 +139,8 @@ impl Heap {
     /// Takes the spans, waiting for another thread that works on them.
     #[inline]
     pub(crate) fn hold_spans(&self) {
-        core::mem::forget(self.spans.lock());
+        // The marker has no destructor: the spans stay held until `free_spans`.
+        let _marker = self.spans.lock();
     }
 
     /// As [`Heap::hold_spans`], but gives up rather than wait.
