@@ -48,7 +48,7 @@ instructions: build ## Count the instructions of the hit path (needs valgrind)
 peers: ## Build the allocators to compare with into target/peers
 	@scripts/peers
 
-STUDIES = study-lookup study-faults study-bins
+STUDIES = study-lookup study-faults study-exchanges study-bins
 .PHONY: study $(STUDIES)
 study: $(STUDIES) ## Measure the alternatives of the design again and rewrite docs/studies (ten minutes)
 

@@ -17,6 +17,9 @@ int main(void) {
         CHECK(first != NULL && holds(first, 100, 1) && holds(second, 300000, 2));
         free(first);
         free(second);
+        char *empty = opaque(memalign(alignment, 0));
+        CHECK_WITH(empty != NULL && aligned_to(empty, alignment), alignment / MIB);
+        free(empty);
     }
     struct rusage usage;
     CHECK(getrusage(RUSAGE_SELF, &usage) == 0);

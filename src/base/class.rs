@@ -28,8 +28,6 @@ const SPAN_BLOCKS_MIN: usize = 8;
 const SPAN_TAIL_PERCENT: usize = 6;
 /// Most bytes of blocks that travel together.
 const BATCH_BYTES_MAX: usize = 64 * KIB;
-/// Most bytes of blocks of shared spans that a heap keeps at hand, but at least one block.
-const SHARED_BYTES_MAX: usize = 2048;
 /// Most blocks that travel together: what fits one KiB with a head of four words.
 pub(crate) const BATCH_BLOCKS_MAX: usize = 124;
 
@@ -49,8 +47,6 @@ pub(crate) struct Geometry {
     /// Most blocks that travel together.
     pub(crate) batch: u16,
     bitmap_words: u16,
-    /// Most blocks of shared spans that a heap keeps at hand.
-    pub(crate) shared: u16,
     divisor: Divisor,
 }
 
@@ -220,7 +216,6 @@ const fn geometry(index: usize) -> Geometry {
         capacity: (regions * REGION_BYTES / size) as u32,
         batch: batch_of(size) as u16,
         bitmap_words: ((regions * REGION_BYTES - 1) / size / u64::BITS as usize + 1) as u16,
-        shared: if size < SHARED_BYTES_MAX { (SHARED_BYTES_MAX / size) as u16 } else { 1 },
         divisor: Divisor { reciprocal: (1u128 << u64::BITS).div_ceil(size as u128) as u64 },
     }
 }

@@ -29,6 +29,7 @@ pub(crate) struct Fresh {
 impl Central {
     /// A block of at least `bytes`, at most `REQUEST_MAX`, at a multiple of `align`, a power of two.
     pub(crate) fn alloc_large(&self, bytes: usize, align: usize) -> Option<Fresh> {
+        let bytes = bytes.max(1);
         if self.pages.space().is_self_contained() {
             self.alloc_run(bytes, align)
         } else if bytes <= LARGE_MAX && align <= LARGE_MAX {
@@ -41,7 +42,7 @@ impl Central {
 
     fn alloc_run(&self, bytes: usize, align: usize) -> Option<Fresh> {
         let space = self.pages.space();
-        let bytes = round_up(bytes.max(1), space.page_bytes())?;
+        let bytes = round_up(bytes, space.page_bytes())?;
         let run = self.pages.acquire(u32::try_from(regions_for(bytes)).ok()?, align)?;
         Span::make_large(space, run.region, bytes);
         space.set_entries(run.region, 1, Entry::LARGE);

@@ -87,7 +87,7 @@ impl Central {
 
 impl Place<'_> {
     /// Usable bytes of the live block that starts at `address`; why there is none otherwise. `None` within `Ok` for foreign
-    /// addresses. The bitmap is asked only if the span's owner is `asker`: others change theirs meanwhile.
+    /// addresses. The bitmap is asked only if the span's owner is `asker`, who holds its spans: others change theirs meanwhile.
     pub(crate) fn usable(&self, address: usize, asker: usize) -> Result<Option<usize>, Refused> {
         match self {
             Place::Small { span, class, offset, entry } => {

@@ -122,24 +122,6 @@ impl Shelf {
         true
     }
 
-    /// Takes up to `count` blocks out of the first partial span; how many.
-    ///
-    /// # Safety
-    /// - As for `Span::take`.
-    pub(crate) unsafe fn take(&mut self, space: &Space, class: Class, count: usize, slot: *mut *mut u8) -> usize {
-        let Some(region) = self.partial.first() else { return 0 };
-        let (span, geometry) = (header(space, region), class.geometry());
-        let count = count.min(span.available(geometry) as usize);
-        // SAFETY: the caller vouches for the slots.
-        unsafe { span.take(geometry, space.address(region), count, slot) };
-        if span.available(geometry) == 0 {
-            self.partial.remove(space, region);
-            span.set_state(State::Full);
-            self.full.push(space, region);
-        }
-        count
-    }
-
     /// Takes back a block of `class` at `address`, whose span starts at `region`.
     pub(crate) fn give_back(&mut self, space: &Space, class: Class, region: Region, address: usize) -> Returned {
         if space.entry(region) != Entry::depot(class) {

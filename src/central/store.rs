@@ -114,23 +114,6 @@ impl Central {
         self.with_shelf(class, |shelf| shelf.adopt(self.pages.space(), class, entry))
     }
 
-    /// Takes up to `count` blocks of `class` out of a span that stays the depot's; how many. As for `Span::take`, the first goes to
-    /// `slot`, each further one to the slot below.
-    ///
-    /// # Safety
-    /// - As for `Span::take`.
-    pub(crate) unsafe fn take_from_depot(&self, class: Class, count: usize, slot: *mut *mut u8) -> usize {
-        // SAFETY: the caller vouches for the slots.
-        let take = || self.with_shelf(class, |shelf| unsafe { shelf.take(self.pages.space(), class, count, slot) });
-        let taken = take();
-        if taken > 0 {
-            return taken;
-        }
-        let Some(region) = self.new_span(class, Entry::depot(class)) else { return 0 };
-        self.with_shelf(class, |shelf| shelf.accept(self.pages.space(), class, region));
-        take()
-    }
-
     /// Hands the span at `region` to the owner whose map entry is `entry`; false if the depot does not own it. The span is in no list
     /// then.
     pub(crate) fn claim_span(&self, class: Class, region: Region, entry: Entry) -> bool {

@@ -17,7 +17,7 @@ use crate::sys::atomic::{AtomicPtr, Ordering};
 use crate::sys::cell::Slots;
 use crate::sys::tls;
 
-/// Two words that nobody writes: an empty bin's slot, and the region map of the inert heap.
+/// A word that nobody writes: an empty bin's slot, and the region map of the inert heap.
 pub(super) struct Nothing([usize; 1]);
 
 /// See [`Nothing`].
@@ -149,11 +149,6 @@ impl Bin {
     pub(super) fn capacity(&self) -> usize {
         // Relaxed: only this thread writes.
         (self.end.get().addr() - self.base.load(Ordering::Relaxed).addr()) / SLOT_BYTES
-    }
-
-    /// Whether it has not grown beyond the size that bins of `class` start with.
-    pub(super) fn is_first(&self, class: Class) -> bool {
-        self.capacity() < first_slots(class)
     }
 
     /// Adds the first of `blocks` until half of the room is used; how many.

@@ -117,7 +117,7 @@ impl Heap {
         loop {
             let place = shared.central.resolve(block.addr());
             let Place::Small { span, class, entry, .. } = place else { return place };
-            if !entry.is_depot() || self.crowded.get() || self.bin(class).events.get() == 0 {
+            if !entry.is_depot() || self.bin(class).events.get() == 0 {
                 return place;
             }
             let region = span.first();
@@ -163,11 +163,13 @@ impl Heap {
         let single = batch.common().class().filter(|class| class.geometry().regions == 1);
         let mut rest = batch.blocks();
         while let [first, others @ ..] = rest {
-            let row = single.map_or(0, |class| self.return_row(shared, class, rest));
-            if row == 0 {
-                self.return_one(shared, *first);
+            match single.map_or(0, |class| self.return_row(shared, class, rest)) {
+                0 => {
+                    self.return_one(shared, *first);
+                    rest = others;
+                }
+                row => rest = rest.get(row..).unwrap_or(&[]),
             }
-            rest = rest.get(row..).filter(|_| row > 0).unwrap_or(others);
         }
     }
 

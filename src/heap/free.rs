@@ -67,9 +67,7 @@ impl Heap {
             report(refused, block, class.size());
             return Freed::Misused;
         }
-        if entry.owner() == self.address()
-            || entry.is_depot() && self.shares(class, bin) && bin.len() < class.geometry().shared as usize
-        {
+        if entry.owner() == self.address() {
             if !bin.push(block) {
                 self.make_room(shared, class, bin);
                 if !bin.push(block) {

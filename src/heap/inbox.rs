@@ -91,6 +91,8 @@ impl Inbox {
 
     /// Accepts again. For the new owner of a used heap.
     pub(crate) fn open(&self) {
+        // Relaxed: a hint.
+        self.waiting.store(0, Ordering::Relaxed);
         // Release: batches of the new owner's time follow. Pairs with the Acquire in `take`.
         self.head.store(core::ptr::null_mut(), Ordering::Release);
     }

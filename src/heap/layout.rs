@@ -3,7 +3,8 @@
 //!
 //! # Invariants
 //! - Heaps are never unmapped: an address that was a heap once can be dereferenced for ever.
-//! - All but the inbox belongs to the heap's thread, except for fields that say otherwise.
+//! - All but the inbox belongs to the heap's thread, except for fields that say otherwise. Its spans and their lists belong to who
+//!   holds them.
 
 use core::cell::Cell;
 use core::ops::Deref;
@@ -44,8 +45,6 @@ pub(crate) struct Heap {
     pub(super) pending: Cell<*mut Batch>,
     /// The signals that the thread blocked when it got the heap.
     pub(crate) blocked: Cell<u64>,
-    /// Whether there are so many heaps that small ones share spans.
-    pub(super) crowded: Cell<bool>,
     /// Slow events since the bins were last looked over.
     pub(super) events: Cell<u32>,
     /// Refills, flushes and batches received and sent so far; read by statistics from other threads.

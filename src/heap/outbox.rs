@@ -90,11 +90,6 @@ impl Heap {
         {
             return geometry.locate(block.addr() % REGION_BYTES).1 && batch.push_common(block, geometry);
         }
-        if entry.is_depot() && self.crowded.get() {
-            let starts = geometry.regions == 1 && geometry.locate(block.addr() % REGION_BYTES).1;
-            let bin = self.bin(class);
-            return starts && bin.len() < geometry.shared as usize && bin.push(block);
-        }
         let Some(batch) = self.outbox.batch_for(key_of(entry)) else { return false };
         // Of a larger span the owner finds out whether a block starts there.
         let starts = geometry.regions > 1 || geometry.locate(block.addr() % REGION_BYTES).1;
@@ -108,8 +103,7 @@ impl Heap {
     /// sent just before is reported.
     pub(super) fn send(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
         let Some(batch) = self.collecting(shared, key_of(entry)) else {
-            let _ = settle_block(shared, block);
-            return;
+            return settle_or_report(shared, block);
         };
         if batch.last() == block {
             return super::free::report(Refused::Double, block, class.size());
@@ -240,6 +234,7 @@ pub(crate) fn settle_block(shared: Shared<'_>, block: *mut u8) -> Result<(), Ref
         };
         let _ = batch.push(block, entry, class.geometry());
         if owner.inbox.push(batch) == Pushed::Delivered {
+            let _ = owner.inbox.count();
             return Ok(());
         }
         shared.central.release_batch(batch);

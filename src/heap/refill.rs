@@ -17,8 +17,6 @@ const FETCH_MAX: usize = 256;
 const LOOKED_AT: usize = 4;
 /// Slow events of a class before its bin grows.
 const GROWTH_EVENTS: u32 = 3;
-/// As `GROWTH_EVENTS`, for bins of blocks from shared spans.
-const GROWTH_EVENTS_SHARED: u32 = 16;
 
 impl Heap {
     /// A block of `class`; `None` where memory is used up.
@@ -38,11 +36,7 @@ impl Heap {
         if !sent_home.is_null() {
             return Some(sent_home);
         }
-        let fetched = if self.shares(class, bin) {
-            self.fetch_shared(shared, class, bin, wanted)
-        } else {
-            self.fetch(shared, class, bin, wanted)
-        };
+        let fetched = self.fetch(shared, class, bin, wanted);
         if fetched == 0 {
             // Not even an array, or memory used up: one block without the bin, if there is one.
             return self.take_one(shared, class);
@@ -59,8 +53,7 @@ impl Heap {
     /// Notes a refill or flush of `bin`, which grows after several.
     pub(super) fn count_event(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> bool {
         bin.events.set(bin.events.get() + 1);
-        let least = if self.shares(class, bin) { GROWTH_EVENTS_SHARED } else { GROWTH_EVENTS };
-        let crowded = bin.events.get() >= least;
+        let crowded = bin.events.get() >= GROWTH_EVENTS;
         if bin.capacity() > 0 && !crowded {
             return false;
         }
@@ -69,26 +62,6 @@ impl Heap {
             bin.events.set(0);
         }
         grown
-    }
-
-    /// Whether this heap takes blocks of `class` from spans that it shares with others. A span of its own costs at least a page: for
-    /// a few blocks of each class that is most of what a program with hundreds of threads would use. A bin that grows gets spans of
-    /// its own.
-    pub(super) fn shares(&self, class: Class, bin: &Bin) -> bool {
-        self.crowded.get() && bin.is_first(class)
-    }
-
-    /// Fills the empty `bin` with a few blocks of the depot's spans; how many it got.
-    fn fetch_shared(&self, shared: Shared<'_>, class: Class, bin: &Bin, wanted: usize) -> usize {
-        let count = wanted.min((class.geometry().shared as usize).div_ceil(2));
-        if count == 0 {
-            return 0;
-        }
-        // SAFETY: `count` is at most the capacity, so all slots from there down are above slot 0.
-        let got = unsafe { shared.central.take_from_depot(class, count, bin.slot(count)) };
-        bin.set_len(count);
-        bin.drop_lowest(count - got);
-        got
     }
 
     /// Fills the empty `bin` with up to `wanted` blocks, the lowest address on top; how many it got.

@@ -7,8 +7,6 @@ use crate::sys::call;
 
 /// Slow events between two looks.
 const EVENTS: u32 = 128;
-/// With more heaps than this, those that use few blocks of a class share spans of it.
-const CROWD: u32 = 128;
 /// Blocks taken home on a large allocation.
 const DRAINED_PER_ATTENTION: usize = 250;
 /// Slow events between two looks at what time could purge.
@@ -17,7 +15,6 @@ const POLL_EVENTS: u32 = 8;
 impl Heap {
     /// Notes that the hit path was left; now and then this looks over the bins and lets time purge.
     pub(super) fn slow_event(&self, shared: Shared<'_>) {
-        self.crowded.set(shared.registry.live() > CROWD);
         let events = self.events.get() + 1;
         self.events.set(events);
         if events.is_multiple_of(POLL_EVENTS) {
@@ -48,8 +45,7 @@ impl Heap {
         for class in Class::all() {
             let bin = self.bin(class);
             let len = bin.len();
-            // A bin of blocks from shared spans holds too little to be worth the way back.
-            let idle = bin.events.get() == 0 && bin.mark.get() as usize == len && !self.shares(class, bin);
+            let idle = bin.events.get() == 0 && bin.mark.get() as usize == len;
             if idle && (bin.capacity() > 0 || self.partial(class).first().is_some()) {
                 self.give_up_bin(shared, class);
             }

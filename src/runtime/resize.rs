@@ -4,6 +4,7 @@
 use super::cold::{self, Request};
 use super::introspect;
 use super::process::PROCESS;
+use super::thread::{self, Standing};
 use crate::base::class::{Class, SMALL_MAX};
 use crate::base::lane::Lane;
 use crate::base::units::{LARGE_MAX, REQUEST_MAX};
@@ -45,12 +46,15 @@ pub(crate) struct FreeSize {
     pub(crate) align: usize,
 }
 
+/// Owner of no span.
+const NOBODY: usize = 0;
+
 fn identify(call: &'static str, block: *mut u8) -> Known {
     if !introspect::is_active() {
         return Known::Libc;
     }
     let place = PROCESS.central.resolve(block.addr());
-    let usable = if was_just_freed(&place, block) { Err(Refused::Double) } else { place.usable(block.addr(), tls::home()) };
+    let usable = if was_just_freed(&place, block) { Err(Refused::Double) } else { usable(block) };
     match usable {
         Ok(Some(bytes)) => Known::Ours(bytes),
         Ok(None) => match judge(block.addr()) {
@@ -65,6 +69,18 @@ fn identify(call: &'static str, block: *mut u8) -> Known {
             Known::Nobody
         }
     }
+}
+
+/// Usable bytes of `block`, as [`Place::usable`] tells. A thread with a heap holds its spans meanwhile, for others may return blocks to
+/// them.
+fn usable(block: *mut u8) -> Result<Option<usize>, Refused> {
+    let ask = |asker| PROCESS.central.resolve(block.addr()).usable(block.addr(), asker);
+    if tls::home() > thread::LAST_MARK
+        && let Standing::Own(heap) = thread::standing()
+    {
+        return ask(heap.address());
+    }
+    ask(NOBODY)
 }
 
 /// Whether this thread's last free was of `block`.
@@ -160,7 +176,7 @@ fn relocate(block: *mut u8, old: usize, size: usize) -> Resized {
 /// Frees `block` after a look at whether it can have been asked for with that size.
 pub(crate) fn free_sized(block: *mut u8, named: FreeSize) {
     if introspect::is_active()
-        && let Ok(Some(usable)) = PROCESS.central.resolve(block.addr()).usable(block.addr(), tls::home())
+        && let Ok(Some(usable)) = usable(block)
         && !can_be(usable, named)
     {
         let what = "the size named cannot be that of the block";

@@ -3,6 +3,7 @@
 //! Knows: the command line. Must not know: what is studied.
 
 mod bins;
+mod exchanges;
 mod faults;
 mod lookup;
 mod mapping;
@@ -35,6 +36,8 @@ enum Study {
     Faults,
     /// How much bins hold, and how often they are looked over
     Bins,
+    /// How many atomic exchanges a call costs, by number of threads
+    Exchanges,
     /// All of them
     All,
     /// One pass of a way of lookup, for counting instructions
@@ -58,9 +61,11 @@ fn run(arguments: &Arguments) -> Result<()> {
         Study::Lookup => lookup::study(*runs)?.write(out),
         Study::Faults => faults::study(*runs)?.write(out),
         Study::Bins => bins::study(*runs)?.write(out),
+        Study::Exchanges => exchanges::study()?.write(out),
         Study::All => {
             lookup::study(*runs)?.write(out)?;
             faults::study(*runs)?.write(out)?;
+            exchanges::study()?.write(out)?;
             bins::study(*runs)?.write(out)
         }
         Study::Kernel { scheme, passes } => lookup::kernel(scheme, *passes),
