@@ -6,7 +6,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 LIBRARY = $(TARGET)/release/libspandrel.so
 DEV = $(CARGO) run --quiet --package spandrel-tools --bin spandrel-dev --
 # Instructions per malloc + free (16 bytes, 500 bytes, mix in 256 slots, mix in 8192 slots), and per block: malloc in a row, free in
-# order and in random order (20 and 35 beyond the 17 of the hit path)
+# order and in random order (19 and 34 beyond the 18 of the hit path)
 LIMITS = 30,30,32,32,20,37,52
 
 .DEFAULT_GOAL := build
@@ -45,6 +45,13 @@ startup: build ## Compare /bin/true with and without the preload over 200 interl
 instructions: build ## Count the instructions of the hit path (needs valgrind)
 	@$(CARGO) run --quiet --package spandrel-benches --bin instructions -- --limits $(LIMITS)
 
+.PHONY: allocator-fast-path-check evidence
+allocator-fast-path-check: build ## Measure the flows anew, compare with docs/evidence, look for calls and locks on the hit path
+	@$(CARGO) run --quiet --package spandrel-benches --bin fast-path-check
+
+evidence: build ## Measure and rewrite the figures in docs/evidence
+	@$(CARGO) run --quiet --package spandrel-benches --bin fast-path-check -- --record
+
 peers: ## Build the allocators to compare with into target/peers
 	@scripts/peers
 
@@ -82,4 +89,4 @@ clean: ## Remove everything that was built
 	$(CARGO) clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

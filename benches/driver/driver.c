@@ -1,11 +1,12 @@
 /* The work whose instructions are counted: driver CASE COUNT. Set-up and warm-up do not depend on COUNT, so the difference of two
  * counts is the work alone. */
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { WARM_PAIRS = 100000, WARM_STEPS = 1500000, MOST_SLOTS = 8192, MIX_LEAST = 16, MIX_SPREAD = 1025, BULK = 50000, BULK_SIZE = 64, WARM_ROUNDS = 3 };
+enum { WARM_PAIRS = 100000, WARM_STEPS = 1500000, MOST_SLOTS = 8192, MIX_LEAST = 16, MIX_SPREAD = 1025, BULK = 50000, BULK_SIZE = 64, WARM_ROUNDS = 3, FEW = 8, PART = 256, PARTS = 200 };
 
 static uint64_t state = 88172645463325252ull;
 
@@ -59,6 +60,61 @@ static void bulk(int shuffled, long count) {
     }
 }
 
+/* So few that the bin holds them all: the hit path and nothing else. */
+__attribute__((noinline, noclone)) static void few_alloc(size_t size) {
+    for (int i = 0; i < FEW; i++) blocks[i] = kept(malloc(size));
+}
+
+__attribute__((noinline, noclone)) static void few_free(void) {
+    for (int i = 0; i < FEW; i++) free(blocks[i]);
+}
+
+static void few(size_t size, long count) {
+    for (long i = 0; i < WARM_PAIRS + count; i++) {
+        few_alloc(size);
+        few_free();
+    }
+}
+
+/* So few that the thread they belong to takes them home itself when it allocates the next. */
+__attribute__((noinline)) static void part_alloc(void) {
+    for (int i = 0; i < PART; i++) blocks[i] = kept(malloc(BULK_SIZE));
+}
+
+__attribute__((noinline)) static void part_free(void) {
+    for (int i = 0; i < PART; i++) free(blocks[i]);
+}
+
+/* One thread allocates, another frees; they take turns. */
+struct turns {
+    pthread_barrier_t barrier;
+    void (*work)(void);
+    long count;
+};
+
+static void *freeing(void *given) {
+    struct turns *turns = given;
+    for (long i = 0; i < turns->count; i++) {
+        pthread_barrier_wait(&turns->barrier);
+        turns->work();
+        pthread_barrier_wait(&turns->barrier);
+    }
+    return NULL;
+}
+
+static void remote(void (*alloc)(void), void (*work)(void), long count) {
+    struct turns turns = {.work = work, .count = count};
+    pthread_t thread;
+    pthread_barrier_init(&turns.barrier, NULL, 2);
+    if (pthread_create(&thread, NULL, freeing, &turns)) exit(1);
+    for (long i = 0; i < count; i++) {
+        alloc();
+        pthread_barrier_wait(&turns.barrier);
+        pthread_barrier_wait(&turns.barrier);
+    }
+    pthread_join(thread, NULL);
+}
+
 int main(int argc, char **argv) {
     if (argc != 3) return 2;
     long count = atol(argv[2]);
@@ -68,6 +124,11 @@ int main(int argc, char **argv) {
     else if (!strcmp(argv[1], "mix-8192")) mix(8192, count);
     else if (!strcmp(argv[1], "bulk-order")) bulk(0, count);
     else if (!strcmp(argv[1], "bulk-random")) bulk(1, count);
+    else if (!strcmp(argv[1], "few-16")) few(16, count);
+    else if (!strcmp(argv[1], "few-500")) few(500, count);
+    else if (!strcmp(argv[1], "few-2000")) few(2000, count);
+    else if (!strcmp(argv[1], "remote-all")) remote(bulk_alloc, bulk_free, WARM_ROUNDS + count);
+    else if (!strcmp(argv[1], "remote-part")) remote(part_alloc, part_free, PARTS * (WARM_ROUNDS + count));
     else return 2;
     return 0;
 }

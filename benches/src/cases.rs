@@ -2,17 +2,17 @@
 //!
 //! Knows: how many runs cancel the set-up. Must not know: how instructions are counted.
 
-use crate::callgrind::Run;
+use crate::callgrind::{Counts, Run};
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
 /// A case of the driver.
 #[derive(Debug)]
-pub(crate) struct Case {
+pub struct Case {
     /// Its name on the driver's command line.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// For the table.
-    pub(crate) text: &'static str,
+    pub text: &'static str,
     /// The shorter run; the longer is twice that.
     count: u32,
     /// Units of work in one count.
@@ -27,28 +27,70 @@ const ROUNDS: u32 = 4;
 const BULK: f64 = 50_000.0;
 
 /// The hit path: a malloc and a free together.
-pub(crate) const PAIRED: [Case; 4] = [
+pub const PAIRED: [Case; 4] = [
     Case { name: "pair-16", text: "malloc(16) + free", count: PAIRS, units: 1.0, inside: None },
     Case { name: "pair-500", text: "malloc(500) + free", count: PAIRS, units: 1.0, inside: None },
     Case { name: "mix-256", text: "16..1040 bytes in 256 slots", count: PAIRS, units: 1.0, inside: None },
     Case { name: "mix-8192", text: "16..1040 bytes in 8192 slots", count: PAIRS, units: 1.0, inside: None },
 ];
 
-/// Many blocks taken and then given back. Each includes the hit path: 12 instructions of malloc, 17 of free.
-pub(crate) const BULKED: [Case; 3] = [
+/// Many blocks taken and then given back. Each includes the hit path: 11 instructions of malloc, 18 of free.
+pub const BULKED: [Case; 3] = [
     Case { name: "bulk-order", text: "malloc, 50000 in a row", count: ROUNDS, units: BULK, inside: Some("bulk_alloc") },
     Case { name: "bulk-order", text: "free, in order", count: ROUNDS, units: BULK, inside: Some("bulk_free") },
     Case { name: "bulk-random", text: "free, in random order", count: ROUNDS, units: BULK, inside: Some("bulk_free") },
 ];
 
-/// Instructions of the library per unit of a case: the difference of a run and one of twice the length.
-pub(crate) fn cost(case: &Case, driver: &Path, library: &Path, scratch: &Path) -> Result<f64> {
+/// Calls of the hit path in one count of the case `few`: as `FEW` in the driver.
+const FEW: f64 = 8.0;
+/// Blocks in one count of the case `remote-part`: `PART` times `PARTS` in the driver.
+const PARTS: f64 = 256.0 * 200.0;
+const FEWS: u32 = 50_000;
+
+/// A flow by itself, with the name it has in the evidence.
+const fn flow(name: &'static str, text: &'static str, count: u32, units: f64, inside: &'static str) -> Case {
+    Case { name, text, count, units, inside: Some(inside) }
+}
+
+/// What the evidence records: its key there, and the case. Per block; what is in a row includes the hit path.
+pub const FLOWS: [(&str, Case); 13] = [
+    ("malloc-16", flow("few-16", "malloc(16), hit path", FEWS, FEW, "few_alloc")),
+    ("malloc-500", flow("few-500", "malloc(500), hit path", FEWS, FEW, "few_alloc")),
+    ("malloc-2000", flow("few-2000", "malloc(2000), hit path", FEWS, FEW, "few_alloc")),
+    ("free-16", flow("few-16", "free of 16 bytes, hit path", FEWS, FEW, "few_free")),
+    ("free-500", flow("few-500", "free of 500 bytes, hit path", FEWS, FEW, "few_free")),
+    ("free-2000", flow("few-2000", "free of 2000 bytes, hit path", FEWS, FEW, "few_free")),
+    ("refill", flow("bulk-order", "malloc, 50000 in a row", ROUNDS, BULK, "bulk_alloc")),
+    ("flush-in-order", flow("bulk-order", "free, 50000 in order", ROUNDS, BULK, "bulk_free")),
+    ("flush-at-random", flow("bulk-random", "free, 50000 in random order", ROUNDS, BULK, "bulk_free")),
+    ("remote-free", flow("remote-part", "free in another thread, 256", ROUNDS, PARTS, "part_free")),
+    ("drain", flow("remote-part", "malloc of what came back, 256", ROUNDS, PARTS, "part_alloc")),
+    ("remote-free-asleep", flow("remote-all", "the same, 50000, owner asleep", ROUNDS, BULK, "bulk_free")),
+    ("drain-asleep", flow("remote-all", "malloc, once it is awake", ROUNDS, BULK, "bulk_alloc")),
+];
+
+/// What one unit of a case costs inside the library.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    /// Instructions.
+    pub instructions: f64,
+    /// Branches that are conditional or indirect.
+    pub branches: f64,
+}
+
+/// What the library spends per unit of a case: the difference of a run and one of twice the length.
+///
+/// # Errors
+/// When the driver cannot be run under callgrind, or nothing of the library was counted.
+pub fn cost(case: &Case, driver: &Path, library: &Path, scratch: &Path) -> Result<Cost> {
     let output: PathBuf = scratch.join("callgrind.out");
     let run = Run { program: driver, library, output, inside: case.inside };
-    let short = run.instructions(&[case.name, &case.count.to_string()])?;
-    let long = run.instructions(&[case.name, &(2 * case.count).to_string()])?;
-    if short == 0 || long < short {
-        bail!("{}: no instructions of {} were counted ({short}, {long})", case.name, library.display());
+    let short = run.counts(&[case.name, &case.count.to_string()])?;
+    let long = run.counts(&[case.name, &(2 * case.count).to_string()])?;
+    let units = f64::from(case.count) * case.units;
+    let per_unit = |of: fn(&Counts) -> u64| of(&long).checked_sub(of(&short)).map(|spent| spent as f64 / units);
+    match (per_unit(|counts| counts.instructions), per_unit(|counts| counts.branches)) {
+        (Some(instructions), Some(branches)) if instructions > 0.0 => Ok(Cost { instructions, branches }),
+        _ => bail!("{}: no instructions of {} were counted ({short:?}, {long:?})", case.name, library.display()),
     }
-    Ok((long - short) as f64 / (f64::from(case.count) * case.units))
 }

@@ -2,15 +2,12 @@
 //!
 //! Knows: the command line and the table. Must not know: callgrind.
 
-mod callgrind;
-mod cases;
-
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Parser;
-use std::env;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use spandrel_benches::bench::Bench;
+use spandrel_benches::cases;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 #[derive(Debug, Parser)]
 #[command(about = "Instructions of libspandrel.so per malloc and free, slow paths included")]
@@ -35,20 +32,15 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no workspace")?;
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let library = arguments.library.clone().unwrap_or_else(|| target.join("release/libspandrel.so"));
-    let library = library.canonicalize().with_context(|| format!("{} is not there: run `make build`", library.display()))?;
+    let bench = Bench::prepare(arguments.library.as_deref())?;
     let cases = || cases::PAIRED.iter().map(|case| (case, "pair")).chain(cases::BULKED.iter().map(|case| (case, "block")));
     if !arguments.limits.is_empty() && arguments.limits.len() != cases().count() {
         bail!("--limits takes {} numbers", cases().count());
     }
-    let scratch = target.join("instructions");
-    let driver = compile(root, &scratch)?;
-    println!("Instructions inside {} (callgrind)", library.display());
+    println!("Instructions inside {} (callgrind)", bench.library.display());
     let mut over = Vec::new();
     for (at, (case, unit)) in cases().enumerate() {
-        let cost = cases::cost(case, &driver, &library, &scratch)?;
+        let cost = bench.cost(case)?.instructions;
         let limit = arguments.limits.get(at);
         let is_over = limit.is_some_and(|limit| cost > *limit);
         let verdict =
@@ -62,21 +54,4 @@ fn run(arguments: &Arguments) -> Result<()> {
         bail!("over the limit: {}", over.join(", "));
     }
     Ok(())
-}
-
-/// Compiles the driver with the C compiler.
-fn compile(root: &Path, scratch: &Path) -> Result<PathBuf> {
-    fs::create_dir_all(scratch)?;
-    let driver = scratch.join("driver");
-    let compiler = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
-    let status = Command::new(&compiler)
-        .args(["-O2", "-g", "-fno-builtin-malloc", "-o"])
-        .arg(&driver)
-        .arg(root.join("benches/driver/driver.c"))
-        .status()
-        .with_context(|| format!("cannot run {compiler}"))?;
-    if !status.success() {
-        bail!("{compiler} ended with {status}");
-    }
-    Ok(driver)
 }

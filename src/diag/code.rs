@@ -74,6 +74,9 @@ codes! {
     Corruption "ALLOCATOR_CORRUPTION":
         "A structure of the allocator contradicts itself: something wrote where it must not."
         => "The process is aborted.";
+    FastPathBudget "ALLOCATOR_FAST_PATH_BUDGET":
+        "Printed by `make allocator-fast-path-check` alone, never in a process: a flow takes more instructions or branches than its budget in `docs/evidence/fast-path.toml`, or the hit path has a call, a lock prefix or a system call."
+        => "The check ends with 1.";
 }
 
 #[cfg(test)]
