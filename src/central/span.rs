@@ -298,17 +298,9 @@ impl Span {
 
     /// Takes back the block at `offset` from the start of the span.
     pub(crate) fn give_back(&self, geometry: &Geometry, offset: usize) -> Result<Next, Refused> {
-        self.clear(geometry, offset)?;
-        Ok(if self.count_down(1) { self.wish() } else { Next::Stay })
-    }
-
-    /// Notes that the block at `offset` is no longer out; an error if it was not.
-    fn clear(&self, geometry: &Geometry, offset: usize) -> Result<(), Refused> {
         self.is_out(geometry, offset)?;
-        let (index, _) = geometry.locate(offset);
-        let word = self.word(geometry, index);
-        word.set(word.get() & !(1 << (index % WORD_BITS)));
-        Ok(())
+        self.clear_block(geometry.divisor(), offset);
+        Ok(if self.count_down(1) { self.wish() } else { Next::Stay })
     }
 
     /// Counts blocks that came back, at least one; true if the owner has to ask what the span wants now.

@@ -128,8 +128,7 @@ impl Front {
     #[inline(always)]
     pub(crate) fn bytes_of_block(&self, block: *mut u8) -> Option<usize> {
         let bin = self.bin_of_block(block)?;
-        let offset = core::ptr::from_ref(bin).addr() - self.address();
-        let geometry = Class::from_index(offset / BIN_BYTES)?.geometry();
+        let geometry = self.class_of(bin)?.geometry();
         let (_, exact) = geometry.locate(block.addr() % REGION_BYTES);
         (geometry.regions == 1 && exact && bin.last() != block).then_some(geometry.size as usize)
     }
@@ -148,8 +147,13 @@ impl Front {
 
     /// Whether spans of the class of `bin`, one of this heap's, are one region.
     pub(super) fn is_single(&self, bin: &Bin) -> bool {
-        let index = (core::ptr::from_ref(bin).addr() - self.address()) / BIN_BYTES;
-        Class::from_index(index).is_some_and(|class| class.geometry().regions == 1)
+        self.class_of(bin).is_some_and(|class| class.geometry().regions == 1)
+    }
+
+    /// The class of `bin`, one of this heap's.
+    #[inline(always)]
+    fn class_of(&self, bin: &Bin) -> Option<Class> {
+        Class::from_index((core::ptr::from_ref(bin).addr() - self.address()) / BIN_BYTES)
     }
 
     /// The bin that takes `block` back; `None` unless the map says that the block is in a span of this heap. This is the hit

@@ -1,7 +1,7 @@
 // A long chain: every process, with threads, forks the next and only the last ends first. Prints the last one's peak memory.
 // Heaps of threads which a fork left behind must not pile up. Argument: length of the chain.
-#include <fcntl.h>
 #include <sys/wait.h>
+#include "proc.h"
 #include "threads.h"
 
 static volatile int stop;
@@ -11,15 +11,7 @@ static void *work(void *seed) {
     return NULL;
 }
 
-static long anonymous_kib(void) {
-    char text[8192] = {0};
-    int file = open("/proc/self/status", O_RDONLY);
-    CHECK(read(file, text, sizeof text - 1) > 0);
-    close(file);
-    const char *line = strstr(text, "RssAnon:");
-    CHECK(line != NULL);
-    return strtol(line + 8, NULL, 10);
-}
+static long anonymous_kib(void) { return proc_number("/proc/self/status", "RssAnon:"); }
 
 int main(int argc, char **argv) {
     CHECK(argc == 2);

@@ -1,19 +1,10 @@
 // Fills a heap and says what of it lies in huge pages; then frees part of it, waits, and says what the kernel did.
 // Arguments: MiB to fill; what is freed (none, all, most: all but every 64th block); size of the blocks.
 #include <time.h>
-#include "check.h"
+#include "proc.h"
 
 // The sum of a line of /proc/self/smaps_rollup, in KiB.
-static long rollup(const char *name) {
-    char text[4096];
-    FILE *file = fopen("/proc/self/smaps_rollup", "r");
-    CHECK(file != NULL);
-    text[fread(text, 1, sizeof text - 1, file)] = 0;
-    fclose(file);
-    const char *line = strstr(text, name);
-    CHECK(line != NULL);
-    return strtol(line + strlen(name), NULL, 10);
-}
+static long rollup(const char *name) { return proc_number("/proc/self/smaps_rollup", name); }
 
 static void say(const char *when) {
     // The kernel counts private pages of 1 GiB as shared.

@@ -4,24 +4,16 @@
 //   relay N:    each of N threads frees what its forerunner left and leaves blocks to its successor (larson)
 //   funnel N:   N threads allocate for one that only frees
 //   idle N:     N threads allocate, free and then sleep: prints resident memory per thread
-#include <fcntl.h>
 #include <semaphore.h>
 #include <sys/resource.h>
+#include "proc.h"
 #include "threads.h"
 
 static sem_t room;
 static int remaining;
 static pthread_barrier_t gate;
 
-static long anonymous_kib(void) {
-    char text[8192] = {0};
-    int file = open("/proc/self/status", O_RDONLY);
-    CHECK(read(file, text, sizeof text - 1) > 0);
-    close(file);
-    const char *line = strstr(text, "RssAnon:");
-    CHECK(line != NULL);
-    return strtol(line + 8, NULL, 10);
-}
+static long anonymous_kib(void) { return proc_number("/proc/self/status", "RssAnon:"); }
 
 static void *detached_body(void *seed) {
     churn((uintptr_t)seed, 100, 32, 2000);
