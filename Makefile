@@ -12,8 +12,9 @@ LIMITS = 30,30,32,32,20,37,52
 .DEFAULT_GOAL := build
 .PHONY: build demo test check install uninstall startup instructions peers bench bench-quick bench-publish header docs self-host format clean help
 
-build: ## Build libspandrel.so and libspandrel.a
+build: ## Build libspandrel.so, libspandrel.a and the command spandrel
 	$(CARGO) build --release
+	$(CARGO) build --release --package spandrel-cli
 	@scripts/listing $(LIBRARY) $(TARGET)/listing.txt
 
 demo: build ## Run real programs with and without the preload and compare
@@ -32,7 +33,7 @@ check: build ## Check format, lints, layers, symbols, header and docs
 	$(DEV) docs --check
 	@echo "check: everything is in order"
 
-install: build ## Install library, header, man page, pkg-config and CMake files (PREFIX, LIBDIR, DESTDIR)
+install: build ## Install library, command, header, man page, pkg-config and CMake files (PREFIX, LIBDIR, DESTDIR)
 	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' scripts/install install $(TARGET)/release
 
 uninstall: ## Remove what install put there (same PREFIX, LIBDIR, DESTDIR)

@@ -67,6 +67,8 @@ mod runtime;
 pub use abi::Spandrel;
 #[cfg(all(feature = "export", not(loom)))]
 pub use abi::extension;
+#[cfg(not(loom))]
+pub use observe::table;
 
 /// Without `std` there is nobody else to say what a panic does: the process is aborted.
 #[cfg(all(feature = "export", not(test), not(loom)))]

@@ -3,6 +3,7 @@
 pub(crate) mod lanes;
 pub(crate) mod leaks;
 mod snapshot;
+pub mod table;
 pub(crate) mod text;
 pub(crate) mod xml;
 

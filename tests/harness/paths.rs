@@ -30,6 +30,12 @@ pub fn static_library() -> Result<PathBuf, String> {
     product("SPANDREL_A", "libspandrel.a")
 }
 
+/// The command `spandrel`, built next to the library.
+pub fn tool() -> Result<PathBuf, String> {
+    let path = shared_library()?.with_file_name("spandrel");
+    if path.is_file() { Ok(path) } else { Err(format!("{} is missing; run `make build` first", path.display())) }
+}
+
 /// The folder for compiled test programs and their captured output.
 pub fn output() -> PathBuf {
     let base = env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);

@@ -1,0 +1,101 @@
+//! `spandrel explain`: how a request of some size is served, from the library's own table of classes.
+
+use crate::quantity;
+use anyhow::{Result, bail};
+use clap::Args;
+use spandrel::table::{self, ClassInfo, NATURAL_ALIGN, REGION_BYTES, Served};
+
+const PAGE_BYTES: usize = 4096;
+
+/// What is to be explained.
+#[derive(Debug, Args)]
+pub(crate) struct Request {
+    /// Bytes asked for: 100, 64K, 2M
+    #[arg(value_parser = quantity::parse)]
+    size: usize,
+    /// What the block's address is to be a multiple of
+    #[arg(value_parser = quantity::parse, default_value_t = NATURAL_ALIGN)]
+    align: usize,
+}
+
+/// Prints the explanation.
+///
+/// # Errors
+/// For an alignment that is none.
+pub(crate) fn execute(request: &Request) -> Result<()> {
+    if !request.align.is_power_of_two() {
+        bail!("an alignment is a power of two, and {} is none", request.align);
+    }
+    for (name, text) in explain(request.size, request.align) {
+        println!("{name:<10}{text}");
+    }
+    Ok(())
+}
+
+fn explain(size: usize, align: usize) -> Vec<(&'static str, String)> {
+    let mut lines = vec![("request", format!("{size} bytes ({}) at a multiple of {align}", quantity::show(size as u64)))];
+    let served = table::served(size, align, PAGE_BYTES);
+    let lane = |what: &str| ("lane", format!("{}: {what}", served.lane()));
+    match served {
+        Served::Small(class) => {
+            lines.push(lane("a block of a class"));
+            lines.extend(explain_class(size, &class));
+        }
+        Served::Large { regions } => {
+            lines.push(lane("a run of regions"));
+            let bytes = size.max(1).next_multiple_of(PAGE_BYTES);
+            lines.push(("block", format!("{bytes} bytes, {} unused", share(bytes - size, bytes))));
+            lines.push(("run", format!("{regions} x {} KiB of address space", REGION_BYTES >> 10)));
+        }
+        Served::Direct => {
+            lines.push(lane("a mapping of its own"));
+            let bytes = size.max(1).next_multiple_of(PAGE_BYTES);
+            lines.push(("block", format!("{bytes} bytes, {} unused", share(bytes - size, bytes))));
+        }
+        Served::Refused => lines.push(lane("no object can be that large; NULL and ENOMEM")),
+    }
+    lines
+}
+
+fn explain_class(size: usize, class: &ClassInfo) -> [(&'static str, String); 4] {
+    let (block, span) = (class.block_bytes, class.span_bytes());
+    [
+        ("class", format!("{} of {}", class.index, table::CLASSES)),
+        ("block", format!("{block} bytes, {} unused", share(block - size, block))),
+        (
+            "span",
+            format!(
+                "{} x {} KiB hold {} blocks, {} left over",
+                class.regions,
+                REGION_BYTES >> 10,
+                class.blocks,
+                share(class.tail_bytes(), span)
+            ),
+        ),
+        ("batch", format!("at most {} blocks travel between threads together", class.batch)),
+    ]
+}
+
+fn share(part: usize, whole: usize) -> String {
+    format!("{part} ({:.1} %)", 100.0 * part as f64 / whole as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(size: usize, align: usize) -> String {
+        explain(size, align).into_iter().map(|(name, text)| format!("{name} {text}\n")).collect()
+    }
+
+    #[test]
+    fn each_lane_is_explained() {
+        let small = text(100, NATURAL_ALIGN);
+        assert!(small.contains("lane small") && small.contains("block 112 bytes, 12 (10.7 %) unused"), "{small}");
+        assert!(text(100, 64).contains("block 128 bytes"));
+        assert!(text(40_000, 16).contains("block 40960 bytes, 960 (2.3 %) unused\nrun 2 x 32 KiB"));
+        assert!(text(64 << 20, 16).contains("lane direct"));
+        assert!(text(usize::MAX, 16).contains("lane refused"));
+        assert!(text(0, 16).contains("block 8 bytes, 8 (100.0 %) unused"));
+    }
+}

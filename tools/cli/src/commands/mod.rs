@@ -1,0 +1,29 @@
+//! The subcommands, one file each. Knows: their names. Must not know: what they share beyond that.
+
+mod explain;
+mod run;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// What can be asked for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a program under Spandrel
+    Run(run::Request),
+    /// Say how a request of some size is served
+    Explain(explain::Request),
+}
+
+impl Command {
+    /// Does it.
+    ///
+    /// # Errors
+    /// Where it cannot be done; the message says what and why.
+    pub(crate) fn execute(&self) -> Result<()> {
+        match self {
+            Self::Run(request) => run::execute(request),
+            Self::Explain(request) => explain::execute(request),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `spandrel run`: becomes the program it was told to start, with the library preloaded and the options set.
+//!
+//! Because it becomes the program (`execve`), status, signals and the process's place among its kin are the program's own.
+
+use crate::library;
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use spandrel::config::OPTIONS;
+use std::env;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const PREFIX: &str = "SPANDREL_";
+const PRELOAD: &str = "LD_PRELOAD";
+
+/// What is to be run, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Request {
+    /// Mode (`SPANDREL_MODE`)
+    #[arg(long)]
+    mode: Option<String>,
+    /// Profile (`SPANDREL_PROFILE`)
+    #[arg(long)]
+    profile: Option<String>,
+    /// An option of docs/options.md, such as `stats=1` for `SPANDREL_STATS=1`; may be given several times
+    #[arg(long = "option", short = 'o', value_name = "NAME=VALUE", value_parser = setting)]
+    options: Vec<(String, String)>,
+    /// The library to preload
+    #[arg(long)]
+    library: Option<PathBuf>,
+    /// The program and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+/// Becomes the program.
+///
+/// # Errors
+/// Where there is no library, no such option, or no such program.
+pub(crate) fn execute(request: &Request) -> Result<()> {
+    let (program, arguments) = request.command.split_first().context("no program is named")?;
+    let library = library::find(request.library.as_deref())?;
+    let mut command = Command::new(program);
+    command.args(arguments).env(PRELOAD, preload(&library)).envs(settings(request)?);
+    // Comes back only where it fails.
+    let error = command.exec();
+    bail!("{}: {error}", Path::new(program).display())
+}
+
+/// The library before whatever is preloaded already.
+fn preload(library: &Path) -> OsString {
+    let mut list = library.as_os_str().to_owned();
+    if let Some(others) = env::var_os(PRELOAD).filter(|others| !others.is_empty()) {
+        list.push(":");
+        list.push(others);
+    }
+    list
+}
+
+fn settings(request: &Request) -> Result<Vec<(String, String)>> {
+    let named = |name: &str, value: &Option<String>| value.clone().map(|value| (format!("{PREFIX}{name}"), value));
+    let special = [named("MODE", &request.mode), named("PROFILE", &request.profile)];
+    let settings: Vec<_> = special.into_iter().flatten().chain(request.options.iter().cloned()).collect();
+    for (name, _) in &settings {
+        if !OPTIONS.iter().any(|option| option.name == name) {
+            let known: Vec<_> = OPTIONS.iter().filter_map(|option| option.name.strip_prefix(PREFIX)).collect();
+            bail!("there is no option {name}; there are {}", known.join(", ").to_lowercase());
+        }
+    }
+    Ok(settings)
+}
+
+/// `NAME=VALUE` with the variable's full name.
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("takes NAME=VALUE")?;
+    let name = name.to_ascii_uppercase().replace('-', "_");
+    let full = if name.starts_with(PREFIX) { name } else { format!("{PREFIX}{name}") };
+    Ok((full, value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_may_be_named_short_or_in_full() {
+        let expected = ("SPANDREL_PURGE_DELAY".to_owned(), "7".to_owned());
+        for text in ["purge_delay=7", "purge-delay=7", "SPANDREL_PURGE_DELAY=7"] {
+            assert_eq!(setting(text).unwrap(), expected);
+        }
+        assert!(setting("stats").is_err());
+    }
+
+    #[test]
+    fn unknown_options_are_refused_and_the_known_ones_named() {
+        let request = |option: &str| Request {
+            mode: None,
+            profile: Some("realtime".to_owned()),
+            options: vec![setting(option).unwrap()],
+            library: None,
+            command: Vec::new(),
+        };
+        assert_eq!(settings(&request("stats=1")).unwrap().len(), 2);
+        let refusal = settings(&request("statz=1")).unwrap_err().to_string();
+        assert!(refusal.contains("SPANDREL_STATZ") && refusal.contains("stats,"), "{refusal}");
+    }
+}

@@ -1,0 +1,28 @@
+//! `spandrel`: starts programs under Spandrel and shows what their memory does.
+//!
+//! Knows: the command line. Must not know: how any command does its work; each has a file of its own in `commands`.
+
+mod commands;
+mod library;
+mod quantity;
+
+use clap::Parser;
+use commands::Command;
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(name = "spandrel", about = "Starts programs under Spandrel and shows what their memory does", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command.execute() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("spandrel: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
