@@ -15,5 +15,6 @@
 #pragma weak spandrel_stats
 #pragma weak spandrel_set_limits
 #pragma weak spandrel_set_limit_callback
+#pragma weak spandrel_call_stack
 
 #endif

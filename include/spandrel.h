@@ -139,6 +139,17 @@ void *spandrel_alloc_at_least(size_t size, size_t *usable);
 void spandrel_collect(bool everything);
 
 /**
+ * Stores the return addresses of the calling thread's stack in `frames`, the innermost first, at most `count`; how many there are. Allocates
+ * nothing and takes no lock, so it may be called in a signal handler; the frames that the signal interrupted follow those of the
+ * handler.
+ *
+ * The caller has to see to it that:
+ * - `frames` is writable for `count` addresses.
+ */
+size_t spandrel_call_stack(size_t *frames,
+                           size_t count);
+
+/**
  * Bytes of free runs whose pages the kernel has not got back yet.
  */
 size_t spandrel_resident_bytes(void);

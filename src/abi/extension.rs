@@ -9,6 +9,7 @@ use crate::base::class::Class;
 use crate::base::lane::Lane;
 use crate::base::units::round_up;
 use crate::runtime::{self, gate};
+use crate::sys::stack;
 
 /// Served by a block of a size class (0 to 32 KiB).
 pub const SPANDREL_LANE_SMALL: c_int = 0;
@@ -104,6 +105,21 @@ pub unsafe extern "C" fn spandrel_alloc_at_least(size: usize, usable: *mut usize
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_collect(everything: bool) {
     runtime::collect(everything);
+}
+
+/// Stores the return addresses of the calling thread's stack in `frames`, the innermost first, at most `count`; how many there are. Allocates
+/// nothing and takes no lock, so it may be called in a signal handler; the frames that the signal interrupted follow those of the
+/// handler.
+///
+/// # Safety
+/// - `frames` is writable for `count` addresses.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spandrel_call_stack(frames: *mut usize, count: usize) -> usize {
+    if frames.is_null() || count == 0 {
+        return 0;
+    }
+    // SAFETY: the caller vouches for the array.
+    stack::capture(0, unsafe { core::slice::from_raw_parts_mut(frames, count) })
 }
 
 /// Bytes of free runs whose pages the kernel has not got back yet.

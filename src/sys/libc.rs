@@ -26,6 +26,8 @@ macro_rules! weak {
     }};
 }
 
+pub(super) use weak;
+
 global_asm!(
     ".weak __libc_malloc",
     ".weak __libc_calloc",

@@ -93,6 +93,11 @@ impl Startup {
         self.auxiliary(libc::AT_PAGESZ as usize).unwrap_or(PAGE_BYTES_USUAL)
     }
 
+    /// Where the program's own header says its segments are.
+    pub(crate) fn program_segments(self) -> Option<usize> {
+        self.auxiliary(libc::AT_PHDR as usize)
+    }
+
     fn auxiliary(self, wanted: usize) -> Option<usize> {
         let mut next = self.auxiliary;
         loop {

@@ -1,0 +1,24 @@
+//! Call stacks: who called, as addresses of code. No allocation, no lock, nothing of the loader's that waits; safe in signal handlers.
+//!
+//! ```text
+//! pc, rsp, rbp -> cache: pc -> rule     some 40 instructions a frame
+//!                 '- miss: object of pc (glibc's _dl_find_object) -> table of .eh_frame_hdr -> FDE -> rows -> rule
+//!                          '- none: frame pointers
+//! ```
+//! What is read from a stack is read within its bounds, or after the kernel was asked; a damaged stack ends the walk. Must not know
+//! what a stack is wanted for.
+
+mod bounds;
+mod cache;
+mod expression;
+mod frame;
+mod object;
+mod reader;
+mod row;
+mod rule;
+mod table;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub(crate) use walk::capture;

@@ -1,0 +1,120 @@
+#![expect(unsafe_code, reason = "asks the C library and the linker for loaded objects")]
+//! The loaded object that an address of code lies in, and where its table of frames is. glibc 2.35 answers without a lock; a program
+//! linked statically has one object, whose header the linker names. Must not know what the table says.
+
+use core::arch::{asm, global_asm};
+use core::ffi::{c_int, c_void};
+
+use crate::sys::atomic::{AtomicU32, Ordering};
+use crate::sys::libc::weak;
+use crate::sys::startup::Startup;
+
+global_asm!(".weak _dl_find_object", ".weak __ehdr_start", ".hidden __ehdr_start", ".weak _end", ".hidden _end");
+
+/// A loaded object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Object {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// Where its `.eh_frame_hdr` lies; 0 if it has none.
+    pub(super) table: usize,
+}
+
+/// glibc's `struct dl_find_object` of x86-64, with what it keeps for later.
+#[repr(C)]
+struct Found {
+    flags: u64,
+    start: usize,
+    end: usize,
+    link_map: usize,
+    table: usize,
+    reserved: [u64; 7],
+}
+
+type Find = unsafe extern "C" fn(*mut c_void, *mut Found) -> c_int;
+
+/// The object that `address` lies in.
+pub(super) fn find(address: usize) -> Option<Object> {
+    let Some(find) = weak!("_dl_find_object" as Find) else {
+        return own().filter(|object| (object.start..object.end).contains(&address));
+    };
+    let mut found = Found { flags: 0, start: 0, end: 0, link_map: 0, table: 0, reserved: [0; 7] };
+    // SAFETY: takes any address, waits for nothing, fills the structure where it returns 0.
+    let known = unsafe { find(core::ptr::without_provenance_mut(address), &raw mut found) } == 0;
+    known.then_some(Object { start: found.start, end: found.end, table: found.table })
+}
+
+/// Where the linker put the header and the end of the object that this code is in; 0 for what it does not name.
+fn extent() -> (usize, usize) {
+    let (start, end);
+    // SAFETY: loads the addresses of weak symbols.
+    unsafe {
+        asm!("mov {}, qword ptr [rip + __ehdr_start@GOTPCREL]", "mov {}, qword ptr [rip + _end@GOTPCREL]", out(reg) start,
+            out(reg) end, options(pure, readonly, nostack));
+    }
+    (start, end)
+}
+
+/// The segments of the object whose header is at `start`.
+fn segments(start: usize) -> &'static [libc::Elf64_Phdr] {
+    if start == 0 {
+        return &[];
+    }
+    // SAFETY: the linker names the header of the object, which is mapped.
+    let header = unsafe { &*core::ptr::with_exposed_provenance::<libc::Elf64_Ehdr>(start) };
+    let first = core::ptr::with_exposed_provenance::<libc::Elf64_Phdr>(start.wrapping_add(header.e_phoff as usize));
+    // SAFETY: the program headers follow in the same mapping.
+    unsafe { core::slice::from_raw_parts(first, usize::from(header.e_phnum)) }
+}
+
+/// The object that this code is in.
+fn own() -> Option<Object> {
+    let (start, end) = extent();
+    let segments = segments(start);
+    let first = segments.iter().find(|segment| segment.p_type == libc::PT_LOAD)?;
+    let table = segments.iter().find(|segment| segment.p_type == libc::PT_GNU_EH_FRAME);
+    let bias = start.wrapping_sub(first.p_vaddr as usize);
+    Some(Object { start, end, table: table.map_or(0, |segment| bias.wrapping_add(segment.p_vaddr as usize)) })
+}
+
+const UNKNOWN: u32 = 0;
+const LIBRARY: u32 = 1;
+const PROGRAM: u32 = 2;
+
+/// What this code is part of, once that was asked. Any thread asks, all find the same.
+static KIND: AtomicU32 = AtomicU32::new(UNKNOWN);
+
+/// Whether `address` lies in this library; never if this code is linked into the program.
+pub(super) fn is_of_library(address: usize) -> bool {
+    let (start, end) = extent();
+    if address < start || address >= end {
+        return false;
+    }
+    // Relaxed: a word that is right by itself.
+    let known = KIND.load(Ordering::Relaxed);
+    let kind = if known == UNKNOWN { find_kind(start) } else { known };
+    kind == LIBRARY
+}
+
+#[cold]
+fn find_kind(start: usize) -> u32 {
+    let program = Startup::find().and_then(Startup::program_segments);
+    let kind = if program == Some(segments(start).as_ptr().addr()) { PROGRAM } else { LIBRARY };
+    // Relaxed: see `KIND`.
+    KIND.store(kind, Ordering::Relaxed);
+    kind
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_find_this_code() {
+        let here = both_ways_find_this_code as fn() as usize;
+        let found = find(here).unwrap();
+        assert_eq!(found.table, own().unwrap().table);
+        assert!((found.start..found.end).contains(&here));
+        assert_eq!(find(8), None);
+    }
+}
