@@ -16,5 +16,8 @@
 #pragma weak spandrel_set_limits
 #pragma weak spandrel_set_limit_callback
 #pragma weak spandrel_call_stack
+#pragma weak spandrel_mode
+#pragma weak spandrel_set_mode
+#pragma weak spandrel_outstanding
 
 #endif

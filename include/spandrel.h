@@ -167,6 +167,32 @@ bool spandrel_set_limits(size_t soft,
                          size_t hard);
 
 /**
+ * The mode in force, as SPANDREL_MODE names it.
+ */
+const char *spandrel_mode(void);
+
+/**
+ * Puts the mode of that name into force. "counting" can be switched on in a process in mode "fast", and off again ("fast"); it then counts
+ * from 0, and threads that have allocated before are seen from their next call on which the hit path does not serve. All other modes
+ * must know every block from the first one on. False, and errno EINVAL for a name that is none, ENOTSUP for a mode that cannot be
+ * switched to or from; the mode that is in force already is true.
+ *
+ * The caller has to see to it that:
+ * - `name` is a C string.
+ */
+bool spandrel_set_mode(const char *name);
+
+/**
+ * In mode "counting": stores how many blocks, and how many usable bytes of them, were allocated and not freed since counting began. Below
+ * zero where blocks from before were freed. Either pointer may be NULL. False, and errno ENOTSUP, in other modes.
+ *
+ * The caller has to see to it that:
+ * - `blocks` and `bytes` are NULL or writable.
+ */
+bool spandrel_outstanding(int64_t *blocks,
+                          int64_t *bytes);
+
+/**
  * Fills the first `struct_size` bytes of `*stats`; false, and errno EINVAL, if `stats` is NULL or `struct_size` is larger than
  * this version's structure.
  *

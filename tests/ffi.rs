@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use harness::build::{self, Source};
+use harness::expect::says;
 use harness::header::{self, Header, RunSpec, Variant};
 use harness::suite::case;
 use harness::{paths, run};
@@ -42,7 +43,9 @@ fn execute(source: &Source, variant: Variant, spec: &RunSpec, timeout: u64, help
     };
     command.env("FFI_OUT", paths::output()).env("FFI_LIBRARY", paths::shared_library().unwrap_or_default());
     command.args(&spec.args).envs(spec.env.iter().map(|(name, value)| (name, value)));
-    spec.expect.judge(&run::run(&mut command, timeout)?)
+    let outcome = run::run(&mut command, timeout)?;
+    spec.expect.judge(&outcome)?;
+    spec.says.iter().try_for_each(|text| says(&outcome, text))
 }
 
 fn cases_of(path: &Path, helpers: &[PathBuf]) -> Result<Vec<Trial>, String> {

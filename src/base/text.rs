@@ -34,6 +34,14 @@ impl Line {
         self.digits(value, 10)
     }
 
+    /// Adds a decimal number that may be negative.
+    pub(crate) fn signed(&mut self, value: i64) -> &mut Self {
+        if value < 0 {
+            self.push(b'-');
+        }
+        self.number(value.unsigned_abs())
+    }
+
     /// Adds an address as `0x…`.
     pub(crate) fn address(&mut self, value: usize) -> &mut Self {
         self.text("0x").digits(value as u64, 16)
@@ -75,7 +83,8 @@ mod tests {
     fn numbers_and_text_read_back() {
         let mut line = Line::new();
         line.text("a=").number(0).text(" b=").number(u64::MAX).text(" c=").address(0xdead_beef);
-        assert_eq!(line.finish(), b"a=0 b=18446744073709551615 c=0xdeadbeef\n");
+        line.text(" d=").signed(-7).text(" e=").signed(8);
+        assert_eq!(line.finish(), b"a=0 b=18446744073709551615 c=0xdeadbeef d=-7 e=8\n");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::parse;
 use super::profile::{self, Profile};
-use super::value::{self, CacheBytes, HugePages, Limit, Numa, OnError, Prefault};
+use super::value::{self, CacheBytes, HugePages, Limit, Mode, Numa, OnError, Prefault};
 
 /// A row of the table, for documentation.
 pub struct OptionInfo {
@@ -65,8 +65,12 @@ macro_rules! options {
 options! {
     profile: &'static Profile = profile::default(), "SPANDREL_PROFILE", profile::NAMES, "hosted-small", profile::named,
         "A set of defaults for the other options: see below. What the environment sets itself wins.";
+    mode: Mode = Mode::Fast, "SPANDREL_MODE", value::MODE, "fast", Mode::named,
+        "Who serves the calls, and what is found out meanwhile: see docs/modes.md.";
+    plugin: bool = false, "SPANDREL_PLUGIN", value::PATH, "", value::path,
+        "A shared object whose functions serve the calls: mode `custom`.";
     force_libc: bool = false, "SPANDREL_FORCE_LIBC", value::FLAG, "0", parse::flag,
-        "Sends every call to libc's own allocator.";
+        "Sends every call to libc's own allocator: the same as `SPANDREL_MODE=libc`.";
     diag: bool = false, "SPANDREL_DIAG", value::FLAG, "0", parse::flag,
         "Counts every call and prints at exit, on fd 2, which calls were served where and why. Costs speed: every call takes the slow gate.";
     diag_range: (usize, usize) = (256, 1040), "SPANDREL_DIAG_RANGE", value::RANGE, "256-1040", parse::range,
@@ -146,6 +150,15 @@ const WITHOUT_POOL: [&[u8]; 5] =
     [b"SPANDREL_RESERVE", b"SPANDREL_PURGE_DELAY", b"SPANDREL_FORCE_LIBC", b"SPANDREL_SOFT_LIMIT", b"SPANDREL_HARD_LIMIT"];
 
 impl Options {
+    /// The mode that is asked for, by whichever option.
+    pub(crate) fn mode(&self) -> Mode {
+        match self.mode {
+            _ if self.force_libc => Mode::Libc,
+            Mode::Fast if self.plugin => Mode::Custom,
+            mode => mode,
+        }
+    }
+
     /// What these options, of which `name` was just set, have that cannot be.
     fn clash(&self, name: &[u8]) -> Option<Complaint> {
         let profile = self.profile;
@@ -159,6 +172,10 @@ impl Options {
             "the profile is nothing without a pool; ignored"
         } else if !profile.has_pool() && (self.pool.is_some() || self.lock) {
             "needs SPANDREL_PROFILE=freestanding or realtime; ignored"
+        } else if profile.has_pool() && (self.mode != Mode::Fast || self.plugin) {
+            "modes are for profiles without a pool; ignored"
+        } else if self.plugin && !matches!(self.mode, Mode::Fast | Mode::Custom) {
+            "a plugin is for mode custom; ignored"
         } else if profile.has_pool() && WITHOUT_POOL.contains(&name) {
             "a pool is all there is, from start to end; ignored"
         } else if matches!((self.soft_limit, self.hard_limit), (Limit::Bytes(soft), Limit::Bytes(hard)) if soft >= hard) {

@@ -13,6 +13,19 @@ pub(crate) enum OnError {
     Ignore,
 }
 
+/// Who serves the calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mode {
+    /// Spandrel, at full speed.
+    Fast,
+    /// libc.
+    Libc,
+    /// Spandrel, counting what is outstanding.
+    Counting,
+    /// Functions of the program's or of a plugin.
+    Custom,
+}
+
 /// How the kernel is asked for huge pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum HugePages {
@@ -77,6 +90,8 @@ pub(super) const FLAG: &str = "0 or 1";
 pub(super) const SIZE: &str = "bytes, with K, M, G or T";
 pub(super) const RANGE: &str = "LO-HI in bytes";
 pub(super) const POLICY: &str = "abort, report or ignore";
+pub(super) const MODE: &str = "fast, libc, counting or custom";
+pub(super) const PATH: &str = "a path with a slash, or nothing";
 pub(super) const HUGE_PAGES: &str = "off, madvise, thp, hugetlb or hugetlb-1g";
 pub(super) const POOL: &str = "bytes, with K, M, G or T, 4M or more; or `none`";
 pub(super) const PREFAULT: &str = "off, touch or populate";
@@ -92,6 +107,24 @@ pub(super) fn on_error(value: &[u8]) -> Option<OnError> {
         b"ignore" => Some(OnError::Ignore),
         _ => None,
     }
+}
+
+impl Mode {
+    /// The mode of that name.
+    pub(crate) fn named(name: &[u8]) -> Option<Self> {
+        match name {
+            b"fast" => Some(Self::Fast),
+            b"libc" => Some(Self::Libc),
+            b"counting" => Some(Self::Counting),
+            b"custom" => Some(Self::Custom),
+            _ => None,
+        }
+    }
+}
+
+/// Whether there is a path. It is read again where it is needed: options keep no text.
+pub(super) fn path(value: &[u8]) -> Option<bool> {
+    if value.is_empty() { Some(false) } else { value.contains(&b'/').then_some(true) }
 }
 
 pub(super) fn huge_pages(value: &[u8]) -> Option<HugePages> {

@@ -18,7 +18,7 @@ use crate::base::class::{self, Class};
 use crate::central::{Batch, SpanList};
 use crate::pages::map::HEAP_ALIGN;
 use crate::pages::{Entry, Space};
-use crate::sys::atomic::{AtomicU32, Ordering};
+use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::sys::lock::Futex;
 use crate::sys::memory;
 
@@ -30,8 +30,9 @@ pub(crate) struct Heap {
     pub(crate) busy: Cell<bool>,
     /// Whether the thread is forking and holds every lock.
     pub(crate) forking: Cell<bool>,
-    /// What `tls::hot` is set to while the heap is not busy: the heap, or the inert one where every call is to be seen.
-    pub(crate) hot: Cell<usize>,
+    /// What `tls::hot` is set to while the heap is not busy: the heap, or the inert one where every call is to be seen. Any
+    /// thread may change it; the heap's thread follows when it is busy next.
+    pub(crate) hot: AtomicUsize,
     /// Rounds of the C library's thread exit that have passed.
     pub(crate) exit_rounds: Cell<u8>,
     /// Most bytes of blocks in a bin.

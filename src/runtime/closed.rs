@@ -3,8 +3,9 @@
 
 use core::ffi::{c_int, c_void};
 
-use super::cold::{self, Request};
+use super::cold::Request;
 use super::introspect;
+use super::manner::Manner;
 use super::process::PROCESS;
 use super::thread::{self, Standing};
 use crate::config;
@@ -17,12 +18,12 @@ use crate::sys::file;
 
 /// Has what heap and caches of the calling thread hold without need go back, and tries again; null if that was of no use.
 #[cold]
-pub(super) fn squeeze(request: Request) -> *mut u8 {
+pub(super) fn squeeze<M: Manner>(request: Request) -> *mut u8 {
     if let Standing::Own(heap) = thread::standing() {
         let shared = PROCESS.shared();
         PROCESS.central.empty_caches(|batch| heap::settle(shared, batch));
         heap.collect(shared);
-        if let Some(block) = cold::serve(&heap, request) {
+        if let Some(block) = M::serve(&heap, request) {
             return block;
         }
     }

@@ -3,6 +3,7 @@
 
 use super::closed;
 use super::fixture;
+use super::manner::Manner;
 use super::process::PROCESS;
 use super::thread::{self, Standing};
 use crate::base::class::Class;
@@ -29,25 +30,26 @@ pub(crate) struct Request {
     pub(crate) zero: bool,
 }
 
-/// A block that meets `request`; null where that cannot be.
-pub(crate) fn alloc(request: Request) -> *mut u8 {
+/// A block that meets `request`, in the manner of `M`; null where that cannot be.
+pub(super) fn alloc<M: Manner>(request: Request) -> *mut u8 {
     if request.size > REQUEST_MAX {
         return core::ptr::null_mut();
     }
     match thread::standing() {
         Standing::Own(heap) => {
-            PROCESS.central.late.take(|block| free_late(&heap, block));
-            let served = serve(&heap, request);
+            PROCESS.central.late.take(|block| free_late::<M>(&heap, block));
+            let served = M::serve(&heap, request);
             drop(heap);
             if let Some(limit) = PROCESS.central.pages.limits.take_news() {
                 closed::call_back(limit);
             }
-            served.unwrap_or_else(|| fall_back(request))
+            served.unwrap_or_else(|| fall_back::<M>(request))
         }
         Standing::Libc(reason) => divert(reason, request),
     }
 }
 
+/// A block from `heap`, which is this thread's and held, or from the large lanes.
 pub(super) fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
     let (block, lane) = match class_of(request) {
         Some(class) => {
@@ -87,9 +89,9 @@ fn class_of(request: Request) -> Option<Class> {
 
 /// Spandrel's own memory is used up: small requests may still fit libc's heap; for others libc would ask the kernel the same.
 #[cold]
-fn fall_back(request: Request) -> *mut u8 {
+fn fall_back<M: Manner>(request: Request) -> *mut u8 {
     if PROCESS.is_closed() {
-        return closed::squeeze(request);
+        return closed::squeeze::<M>(request);
     }
     closed::explain();
     if Lane::of_size(request.size) == Lane::Direct || request.align > LARGE_MAX {
@@ -105,7 +107,7 @@ pub(super) fn note_forced(size: usize) {
 }
 
 /// Has libc serve `request`.
-fn divert(reason: Reason, request: Request) -> *mut u8 {
+pub(super) fn divert(reason: Reason, request: Request) -> *mut u8 {
     if PROCESS.has_pool() {
         return closed::serve_alone(reason, request);
     }
@@ -123,18 +125,15 @@ fn divert(reason: Reason, request: Request) -> *mut u8 {
     }
 }
 
-/// Frees `block`, wherever it is from.
-pub(crate) fn free(block: *mut u8) {
+/// Frees `block`, wherever it is from, in the manner of `M`.
+pub(super) fn free<M: Manner>(block: *mut u8) {
     if block.is_null() {
         return;
     }
     let freed = match thread::standing() {
         Standing::Own(heap) => {
-            PROCESS.central.late.take(|late| free_late(&heap, late));
-            if PROCESS.options().junk {
-                fixture::fill_freed(&heap, block);
-            }
-            heap.free(PROCESS.shared(), block)
+            PROCESS.central.late.take(|late| free_late::<M>(&heap, late));
+            M::free(&heap, block)
         }
         Standing::Libc(_) if !PROCESS.is_ready() => {
             // Nothing is ours yet, or ever.
@@ -142,7 +141,8 @@ pub(crate) fn free(block: *mut u8) {
             // SAFETY: the program got the block from libc, the only allocator so far.
             return unsafe { libc::free(block) };
         }
-        Standing::Libc(reason) => free_without_heap(reason, block),
+        Standing::Libc(Reason::Recursion) => free_reentrant(block),
+        Standing::Libc(_) => M::free_alone(block),
     };
     let lane = match freed {
         Freed::Small => Lane::Small,
@@ -157,17 +157,22 @@ pub(crate) fn free(block: *mut u8) {
 }
 
 /// Frees a block that waited because nobody could free it when it was freed.
-pub(super) fn free_late(heap: &Heap, block: *mut u8) {
-    if heap.free(PROCESS.shared(), block) == Freed::Foreign {
+pub(super) fn free_late<M: Manner>(heap: &Heap, block: *mut u8) {
+    if M::free(heap, block) == Freed::Foreign {
         free_foreign(block);
     }
 }
 
-/// Frees a block on a thread that has no heap or is just working on it.
-fn free_without_heap(reason: Reason, block: *mut u8) -> Freed {
-    if reason == Reason::Recursion {
-        return free_reentrant(block);
+/// Frees `block` on its heap or another one, or in the large lanes; `heap` is this thread's and held.
+pub(super) fn free_on(heap: &Heap, block: *mut u8) -> Freed {
+    if PROCESS.options().junk {
+        fixture::fill_freed(heap, block);
     }
+    heap.free(PROCESS.shared(), block)
+}
+
+/// Frees a block on a thread that has no heap.
+pub(super) fn free_alone(block: *mut u8) -> Freed {
     match PROCESS.central.resolve(block.addr()) {
         Place::Small { class, .. } => match heap::settle_block(PROCESS.shared(), block) {
             Ok(()) => Freed::Small,
@@ -192,7 +197,8 @@ fn free_reentrant(block: *mut u8) -> Freed {
     Freed::Small
 }
 
-fn free_foreign(block: *mut u8) {
+/// Frees a block that is none of ours.
+pub(super) fn free_foreign(block: *mut u8) {
     match judge(block.addr()) {
         Foreign::Libc => {
             PROCESS.tally.free(Lane::Libc);

@@ -31,6 +31,9 @@ extern "C" fn at_exit() {
     if options.stats && PROCESS.is_ready() {
         observe::text::report(&super::snapshot(), &mut print);
     }
+    if let Some(mode) = PROCESS.mode.get() {
+        (mode.report)(&mut print);
+    }
     if options.leaks && PROCESS.is_ready() {
         fixture::end_with_leaks();
     }

@@ -20,6 +20,9 @@ pub(super) extern "C" fn prepare() {
     libc::lock_streams();
     PROCESS.registry.lock_for_fork();
     PROCESS.central.lock_for_fork();
+    if let Some(mode) = PROCESS.mode.get() {
+        (mode.lock_for_fork)();
+    }
 }
 
 /// Runs in the parent after a fork.
@@ -43,6 +46,9 @@ pub(super) extern "C" fn child() {
 fn unlock() -> bool {
     if !thread::is_suspended() {
         return false;
+    }
+    if let Some(mode) = PROCESS.mode.get() {
+        (mode.unlock_after_fork)();
     }
     // SAFETY: `prepare` took the locks.
     unsafe { PROCESS.central.unlock_after_fork() };

@@ -4,6 +4,7 @@
 use core::ffi::c_void;
 
 use super::barrier::{Barrier, Phase};
+use super::manner::ModeWord;
 use crate::central::Central;
 use crate::config::Options;
 use crate::heap::{Registry, Shared};
@@ -15,6 +16,7 @@ use crate::sys::stream::Stream;
 /// Everything that outlives a call.
 pub(super) struct Process {
     pub(super) barrier: Barrier,
+    pub(super) mode: ModeWord,
     pub(super) central: Central,
     pub(super) registry: Registry,
     pub(super) tally: Tally,
@@ -42,6 +44,7 @@ pub(super) struct Process {
 /// See [`Process`].
 pub(super) static PROCESS: Process = Process {
     barrier: Barrier::new(),
+    mode: ModeWord::new(),
     central: Central::new(),
     registry: Registry::new(),
     tally: Tally::new(),
@@ -78,6 +81,12 @@ impl Process {
     pub(super) fn is_closed(&self) -> bool {
         // Relaxed: as for `has_pool`.
         self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Whether every call is to be seen, so that the hit path must serve none.
+    pub(super) fn sees_all(&self) -> bool {
+        let options = self.options();
+        options.diag || options.junk || self.mode.get().is_some_and(|mode| !mode.hot)
     }
 
     /// The options, once the barrier has let the caller through.

@@ -3,6 +3,7 @@
 
 use super::cold::{self, Request};
 use super::introspect;
+use super::manner::Manner;
 use super::process::PROCESS;
 use super::thread::{self, Standing};
 use crate::base::class::{Class, SMALL_MAX};
@@ -49,13 +50,11 @@ pub(crate) struct FreeSize {
 /// Owner of no span.
 const NOBODY: usize = 0;
 
-fn identify(call: &'static str, block: *mut u8) -> Known {
+fn identify<M: Manner>(call: &'static str, block: *mut u8) -> Known {
     if !introspect::is_active() {
         return Known::Libc;
     }
-    let place = PROCESS.central.resolve(block.addr());
-    let usable = if was_just_freed(&place, block) { Err(Refused::Double) } else { usable(block) };
-    match usable {
+    match M::usable(block) {
         Ok(Some(bytes)) => Known::Ours(bytes),
         Ok(None) => match judge(block.addr()) {
             Foreign::Libc => Known::Libc,
@@ -71,9 +70,14 @@ fn identify(call: &'static str, block: *mut u8) -> Known {
     }
 }
 
-/// Usable bytes of `block`, as [`Place::usable`] tells. A thread with a heap holds its spans meanwhile, for others may return blocks to
-/// them.
-fn usable(block: *mut u8) -> Result<Option<usize>, Refused> {
+/// Usable bytes of `block`, as [`Place::usable`] tells; refused also where this thread has just freed it.
+pub(super) fn usable(block: *mut u8) -> Result<Option<usize>, Refused> {
+    let place = PROCESS.central.resolve(block.addr());
+    if was_just_freed(&place, block) { Err(Refused::Double) } else { bytes_of(block) }
+}
+
+/// Usable bytes of `block`. A thread with a heap holds its spans meanwhile, for others may return blocks to them.
+fn bytes_of(block: *mut u8) -> Result<Option<usize>, Refused> {
     let ask = |asker| PROCESS.central.resolve(block.addr()).usable(block.addr(), asker);
     if tls::home() > thread::LAST_MARK
         && let Standing::Own(heap) = thread::standing()
@@ -95,8 +99,8 @@ fn was_just_freed(place: &Place<'_>, block: *mut u8) -> bool {
 }
 
 /// Usable bytes of `block`, which is not null; 0 for a misused pointer.
-pub(crate) fn usable_size(block: *mut u8) -> usize {
-    match identify("malloc_usable_size", block) {
+pub(super) fn usable_size<M: Manner>(block: *mut u8) -> usize {
+    match identify::<M>("malloc_usable_size", block) {
         Known::Ours(bytes) => bytes,
         // SAFETY: as far as can be told, libc made it.
         Known::Libc => unsafe { libc::usable_size(block) },
@@ -105,34 +109,34 @@ pub(crate) fn usable_size(block: *mut u8) -> usize {
 }
 
 /// Makes `block`, which is not null, hold `size` bytes, which is not 0.
-pub(crate) fn realloc(block: *mut u8, size: usize) -> Resized {
-    let old = match identify("realloc", block) {
+pub(super) fn realloc<M: Manner>(block: *mut u8, size: usize) -> Resized {
+    let old = match identify::<M>("realloc", block) {
         Known::Ours(bytes) => bytes,
         Known::Nobody => return Resized::Misused,
-        Known::Libc => return realloc_foreign(block, size),
+        Known::Libc => return realloc_foreign::<M>(block, size),
     };
     if size > REQUEST_MAX {
         return Resized::OutOfMemory;
     }
+    M::resize(block, old, size).unwrap_or_else(|| relocate::<M>(block, old, size))
+}
+
+/// Resizes `block`, of `old` usable bytes, without copying; `None` if it has to be copied.
+pub(super) fn resize(block: *mut u8, old: usize, size: usize) -> Option<Resized> {
     if fits_in_place(old, size) {
-        return Resized::At(block);
+        return Some(Resized::At(block));
     }
     // With junk every block moves, so that what is new in it is filled and what points to the old one is found out.
-    if !PROCESS.options().junk
-        && let Some(resized) = resize_in_lane(block, size)
-    {
-        return resized;
-    }
-    relocate(block, old, size)
+    if PROCESS.options().junk { None } else { resize_in_lane(block, size) }
 }
 
 /// A block of libc's comes home: it is copied to one of ours, so that the proof of `SPANDREL_DIAG` holds for it too. Where libc serves
 /// everything, or does not say how large the block is, it stays libc's.
-fn realloc_foreign(block: *mut u8, size: usize) -> Resized {
+fn realloc_foreign<M: Manner>(block: *mut u8, size: usize) -> Resized {
     // SAFETY: as far as can be told, libc made it.
     let bytes = if introspect::is_active() { unsafe { libc::usable_size(block) } } else { 0 };
     if bytes > 0 {
-        return relocate(block, bytes, size);
+        return relocate::<M>(block, bytes, size);
     }
     // SAFETY: as above.
     let moved = unsafe { libc::realloc(block, size) };
@@ -162,33 +166,33 @@ fn resize_in_lane(block: *mut u8, size: usize) -> Option<Resized> {
     }
 }
 
-fn relocate(block: *mut u8, old: usize, size: usize) -> Resized {
-    let moved = cold::alloc(Request { size, align: 1, zero: false });
+fn relocate<M: Manner>(block: *mut u8, old: usize, size: usize) -> Resized {
+    let moved = cold::alloc::<M>(Request { size, align: 1, zero: false });
     if moved.is_null() {
         return Resized::OutOfMemory;
     }
     // SAFETY: both blocks hold that many bytes and are different blocks.
     unsafe { memory::copy(block, moved, old.min(size)) };
-    cold::free(block);
+    cold::free::<M>(block);
     Resized::At(moved)
 }
 
 /// Frees `block` after a look at whether it can have been asked for with that size.
-pub(crate) fn free_sized(block: *mut u8, named: FreeSize) {
+pub(super) fn free_sized<M: Manner>(block: *mut u8, named: FreeSize) {
     if introspect::is_active()
-        && let Ok(Some(usable)) = usable(block)
-        && !can_be(usable, named)
+        && let Ok(Some(usable)) = M::usable(block)
+        && !M::can_be(usable, named)
     {
         let what = "the size named cannot be that of the block";
         let call = if named.align > 1 { "free_aligned_sized" } else { "free_sized" };
         let code = Code::SizeMismatch;
         return diag::misuse(&Misuse { code, call, pointer: block.addr(), what, block_bytes: usable });
     }
-    cold::free(block);
+    cold::free::<M>(block);
 }
 
 /// Whether a block of `usable` bytes can have come from a request of that size: directly, or by a realloc that left it in place.
-fn can_be(usable: usize, named: FreeSize) -> bool {
+pub(super) fn can_be(usable: usize, named: FreeSize) -> bool {
     let wanted = named.size.max(named.align);
     if named.size > usable {
         return false;

@@ -4,8 +4,9 @@
 //! ld.so may call malloc before it runs any constructor, so the fork handlers are registered by the first heap or by the
 //! constructor, whichever comes first, and the key for thread exit by the first heap. The C library's tables for both are static.
 
+use super::manner::LIBC;
 use super::process::{PROCESS, Process};
-use super::{closed, exit, fixture, fork, thread};
+use super::{closed, exit, fixture, fork, switch, thread};
 use crate::base::units::GIB;
 use crate::config::{self, CacheBytes, Complaint, HugePages, Limit, Numa, OnError, Options};
 use crate::diag::{self, Code, Policy};
@@ -41,7 +42,8 @@ pub(super) fn start(process: &Process) -> bool {
         OnError::Ignore => Policy::Ignore,
     });
     process.tally.set_range(options.diag_range);
-    if options.diag || options.stats || options.leaks {
+    let mode = switch::chosen(&options);
+    if options.diag || options.stats || options.leaks || mode.is_some() {
         process.reports.open();
     }
     if options.leaks {
@@ -49,7 +51,8 @@ pub(super) fn start(process: &Process) -> bool {
     }
     // SAFETY: the barrier lets one thread come here, once.
     unsafe { process.options.set(options) };
-    if options.force_libc {
+    if options.mode() == config::Mode::Libc {
+        process.mode.set(mode);
         return false;
     }
     let page = startup.map_or(PAGE_BYTES_USUAL, Startup::page_bytes);
@@ -59,14 +62,8 @@ pub(super) fn start(process: &Process) -> bool {
     };
     let Some(mut space) = reserve(&options, page) else {
         close();
-        closed::explain();
-        diag::once(
-            Code::Exhaustion,
-            match options.pool {
-                Some(_) => "no memory for the pool; every call fails",
-                None => "no address space to start with; libc serves everything",
-            },
-        );
+        tell_refusal(&options);
+        process.mode.set(Some(&LIBC));
         return false;
     };
     place(&mut space, options.numa);
@@ -84,7 +81,19 @@ pub(super) fn start(process: &Process) -> bool {
     });
     // Relaxed: see `is_closed`. Not before the end of the start, so that threads that come meanwhile are served.
     close();
+    process.mode.set(mode);
     true
+}
+
+/// Says that the kernel gives no address space.
+#[cold]
+fn tell_refusal(options: &Options) {
+    closed::explain();
+    let what = match options.pool {
+        Some(_) => "no memory for the pool; every call fails",
+        None => "no address space to start with; libc serves everything",
+    };
+    diag::once(Code::Exhaustion, what);
 }
 
 /// Has the pages placed on nodes, where that was asked for.

@@ -13,7 +13,7 @@ use super::process::PROCESS;
 use super::start;
 use crate::heap::{Front, Heap};
 use crate::modes::tally::Reason;
-use crate::sys::atomic::settle_stores;
+use crate::sys::atomic::{Ordering, settle_stores};
 use crate::sys::{call, tls};
 
 const NEW: usize = 0;
@@ -61,7 +61,8 @@ impl Drop for Busy {
         // A child of a fork believes the bins of a lost thread whose heap was not busy.
         settle_stores();
         self.0.busy.set(false);
-        tls::set_hot(self.0.hot.get());
+        // Relaxed: an address of what never goes away.
+        tls::set_hot(self.0.hot.load(Ordering::Relaxed));
     }
 }
 
@@ -108,14 +109,31 @@ fn begin() -> Standing {
 fn make_heap() -> Result<&'static Heap, Reason> {
     let options = PROCESS.options();
     let heap = PROCESS.registry.acquire(&PROCESS.central.pages, options.bin_bytes).ok_or(Reason::Exhausted)?;
-    // Where every call is to be counted or filled, the hit path never sees the heap.
-    heap.hot.set(if options.diag || options.junk { Front::inert_address() } else { heap.address() });
+    choose_front(heap);
     heap.exit_rounds.set(0);
     heap.blocked.set(call::blocked_signals());
     start::hook_fork(&PROCESS);
     watch_exit(heap.address());
     tls::set_home(heap.address());
     Ok(heap)
+}
+
+/// Where every call is to be seen, the hit path never sees the heap.
+fn choose_front(heap: &Heap) {
+    loop {
+        let sees_all = PROCESS.sees_all();
+        // Relaxed: see `Busy`. Another look, for the mode may be switched meanwhile.
+        heap.hot.store(if sees_all { Front::inert_address() } else { heap.address() }, Ordering::Relaxed);
+        if PROCESS.sees_all() == sees_all {
+            return;
+        }
+    }
+}
+
+/// Has all threads stand on the front that the mode in force wants: the calling one at once, others after their next slow call.
+pub(super) fn follow_mode() {
+    let _held = standing();
+    PROCESS.registry.each(choose_front);
 }
 
 /// Keeps this thread off the locks that it is about to hold through a fork: until [`resume`] its calls count as recursion. False
@@ -186,7 +204,7 @@ pub(super) unsafe extern "C" fn on_exit(value: *mut c_void) {
         return watch_exit(value.addr());
     }
     let busy = Busy::new(heap);
-    PROCESS.central.late.take(|block| super::cold::free_late(&busy, block));
+    PROCESS.central.late.take(|block| super::manner::free_late(&busy, block));
     busy.retire(PROCESS.shared());
     // The word `hot` stays on the inert heap.
     core::mem::forget(busy);

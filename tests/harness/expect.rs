@@ -93,13 +93,27 @@ impl Expectation {
     }
 }
 
+/// Whether some line of standard error has all pieces of `text`, in order; ` … ` stands between pieces.
+pub fn says(outcome: &Outcome, text: &str) -> Result<(), String> {
+    let has =
+        |line: &str| text.split(" … ").try_fold(line, |rest, piece| rest.split_once(piece).map(|(_, after)| after)).is_some();
+    if outcome.stderr.lines().any(has) { Ok(()) } else { Err(format!("no line on stderr says `{text}`\n{outcome}")) }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{End, Expectation};
+    use super::{End, Expectation, says};
     use crate::run::Outcome;
 
     fn outcome(end: End, stderr: &str) -> Outcome {
         Outcome { end, stdout: "one\ntwo words\n".to_owned(), stderr: stderr.to_owned(), command: String::new() }
+    }
+
+    #[test]
+    fn pieces_are_found_in_order_on_one_line() {
+        let outcome = outcome(End::Exit(0), "alpha beta gamma\ndelta\n");
+        assert!(says(&outcome, "alpha … gamma").is_ok());
+        assert!(says(&outcome, "gamma … alpha").is_err() && says(&outcome, "alpha … delta").is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The comment header of a test program: what it is built with, how it is run and what must come out.
 //!
 //! Directives are `// key: value` lines before the first line of code. Keys: `expect`, `env`, `args`, `flags`, `variants`, `only`,
-//! `timeout`, `run`. Lines before the first `run` hold for every run; each `run: NAME` opens a further run of the same program.
+//! `timeout`, `run`, `says`. Lines before the first `run` hold for every run; each `run: NAME` opens a further run of the same program.
 //! Other comment lines are prose.
 
 use crate::expect::Expectation;
@@ -49,6 +49,8 @@ pub struct RunSpec {
     pub args: Vec<String>,
     /// What must come out.
     pub expect: Expectation,
+    /// What lines of standard error must say; see [`crate::expect::says`].
+    pub says: Vec<String>,
 }
 
 /// A parsed header.
@@ -70,12 +72,13 @@ struct Draft {
     env: Vec<(String, String)>,
     args: Vec<String>,
     expect: Option<Expectation>,
+    says: Vec<String>,
 }
 
 impl Draft {
     fn finish(self) -> Result<RunSpec, String> {
         let expect = self.expect.ok_or_else(|| format!("run `{}` has no `// expect:` line", self.name))?;
-        Ok(RunSpec { name: self.name, env: self.env, args: self.args, expect })
+        Ok(RunSpec { name: self.name, env: self.env, args: self.args, expect, says: self.says })
     }
 }
 
@@ -99,6 +102,7 @@ pub fn parse(source: &str) -> Result<Header, String> {
                 let pair = value.split_once('=').ok_or_else(|| format!("`env: {value}` wants NAME=VALUE"))?;
                 draft.env.push((pair.0.to_owned(), pair.1.to_owned()));
             }
+            "says" => draft.says.push(value.to_owned()),
             "args" => draft.args = words(value),
             "flags" => header.flags = words(value),
             "variants" | "only" => {

@@ -40,15 +40,18 @@ pub struct Diagnostic<'a> {
 }
 
 impl Outcome {
-    /// All diagnostic lines, reports of `SPANDREL_DIAG` excluded.
+    /// All diagnostic lines; reports, of `SPANDREL_DIAG` or of a mode, excluded.
     pub fn diagnostics(&self) -> Vec<Diagnostic<'_>> {
         let ours = self.stderr.lines().filter_map(|line| line.strip_prefix("spandrel: "));
-        ours.filter(|rest| !rest.starts_with("diag: "))
-            .map(|rest| match rest.split_once(": ") {
-                Some((code, text)) if !text.is_empty() => Diagnostic { code, text },
-                _ => Diagnostic { code: "malformed", text: rest },
-            })
-            .collect()
+        // The names of reports are in small letters.
+        ours.filter(|rest| {
+            rest.split_once(": ").is_none_or(|(name, _)| name.contains(|letter: char| !letter.is_ascii_lowercase()))
+        })
+        .map(|rest| match rest.split_once(": ") {
+            Some((code, text)) if !text.is_empty() => Diagnostic { code, text },
+            _ => Diagnostic { code: "malformed", text: rest },
+        })
+        .collect()
     }
 
     /// The run ended with status 0 and without a diagnostic.

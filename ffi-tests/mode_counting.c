@@ -1,0 +1,84 @@
+// Mode counting knows at any moment how many blocks and bytes are outstanding, whoever allocates and frees; it can be switched on and
+// off in the default mode, and no other mode can.
+// run: from_start
+// args: counting
+// env: SPANDREL_MODE=counting
+// expect: exit 0
+// says: spandrel: counting: outstanding blocks
+// run: switched
+// args: fast
+// expect: exit 0
+// says: spandrel: counting: outstanding blocks 8 bytes 768
+// run: of_libc
+// args: libc
+// env: SPANDREL_MODE=libc
+// expect: exit 0
+// variants: preload linked static
+#include "threads.h"
+#include "spandrel_weak.h"
+
+enum { BLOCKS = 1000 };
+static void *blocks[BLOCKS];
+
+static int64_t count(int64_t *bytes) {
+    int64_t blocks_now;
+    CHECK(spandrel_outstanding(&blocks_now, bytes));
+    return blocks_now;
+}
+
+static void *release(void *unused) {
+    for (int i = 0; i < BLOCKS; i++) free(blocks[i]);
+    return unused;
+}
+
+// Every way to make a block, and another thread that frees them.
+static void counts_all(void) {
+    int64_t before, bytes;
+    join(start(release, NULL));
+    int64_t from = count(&before);
+    for (int i = 0; i < BLOCKS; i++) blocks[i] = opaque(malloc(100));
+    int64_t size = (int64_t)malloc_usable_size(blocks[0]);
+    CHECK_WITH(count(&bytes) == from + BLOCKS, count(NULL) - from);
+    CHECK(bytes == before + BLOCKS * size);
+    for (int i = 0; i < BLOCKS; i++) blocks[i] = opaque(realloc(blocks[i], 4000));
+    CHECK(count(&bytes) == from + BLOCKS && bytes == before + BLOCKS * (int64_t)malloc_usable_size(blocks[0]));
+    join(start(release, NULL));
+    memset(blocks, 0, sizeof blocks);
+    // The library keeps some of what a thread needs.
+    CHECK_WITH(count(&bytes) <= from + 4, count(NULL) - from);
+    from = count(&before);
+    void *odd[] = {calloc(3, 5), aligned_alloc(64, 64), malloc(40 * MIB), calloc(1, 100 * KIB), opaque(realloc(malloc(50 * KIB), 90 * KIB))};
+    CHECK(count(NULL) == from + 5);
+    for (size_t i = 0; i < 5; i++) free(odd[i]);
+    CHECK(count(&bytes) == from && bytes == before);
+}
+
+int main(int argc, char **argv) {
+    CHECK(argc == 2 && strcmp(spandrel_mode(), argv[1]) == 0);
+    errno = 0;
+    CHECK(!spandrel_set_mode("no such") && errno == EINVAL);
+    errno = 0;
+    CHECK(!spandrel_set_mode("libc") == (strcmp(argv[1], "libc") != 0));
+    if (strcmp(argv[1], "libc") == 0) {
+        CHECK(!spandrel_set_mode("counting") && errno == ENOTSUP);
+        CHECK(!spandrel_outstanding(NULL, NULL) && errno == ENOTSUP);
+        return 0;
+    }
+    if (strcmp(argv[1], "fast") == 0) {
+        CHECK(!spandrel_outstanding(NULL, NULL) && errno == ENOTSUP);
+        void *early = opaque(malloc(100));
+        CHECK(spandrel_set_mode("counting") && strcmp(spandrel_mode(), "counting") == 0);
+        CHECK(count(NULL) == 0);
+        free(early);
+        CHECK(count(NULL) == -1);
+        counts_all();
+        CHECK(spandrel_set_mode("fast"));
+        free(opaque(malloc(100)));
+        // It begins anew, and what is made now is told at exit.
+        CHECK(spandrel_set_mode("counting") && count(NULL) == 0);
+        for (int i = 0; i < 8; i++) CHECK(opaque(malloc(90)) != NULL);
+        return 0;
+    }
+    counts_all();
+    return 0;
+}

@@ -1,0 +1,4 @@
+//! The modes as manners of serving: each file joins what `modes/` knows to the heaps, and has the mode's static state. Must not know
+//! the C contracts.
+
+pub(super) mod counting;

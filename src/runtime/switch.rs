@@ -1,0 +1,48 @@
+//! Which mode is in force: chosen by the options at start, and switched where that is safe.
+
+use core::ffi::CStr;
+
+use super::introspect;
+use super::manner::{LIBC, Mode};
+use super::mode::counting::{self, COUNTING};
+use super::process::PROCESS;
+use crate::config::{self, Options};
+
+/// Why a mode is not switched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// There is no such mode.
+    Unknown,
+    /// Blocks made before would not be known to it, or the process is in a mode that cannot be left.
+    Unsafe,
+}
+
+/// The table of the mode that `options` ask for; none for the default mode.
+pub(super) fn chosen(options: &Options) -> Option<&'static Mode> {
+    match options.mode() {
+        config::Mode::Fast | config::Mode::Custom => None,
+        config::Mode::Libc => Some(&LIBC),
+        config::Mode::Counting => Some(&COUNTING),
+    }
+}
+
+/// The name of the mode in force.
+pub(crate) fn mode_name() -> &'static CStr {
+    introspect::is_active();
+    PROCESS.mode.get().map_or(c"fast", |mode| mode.name)
+}
+
+/// Puts the mode of that name into force. Only `fast` and `counting` can be switched, into each other: neither knows anything of a
+/// block that the other does not.
+pub(crate) fn set_mode(name: &[u8]) -> Result<(), Refusal> {
+    let wanted = config::Mode::named(name).ok_or(Refusal::Unknown)?;
+    if mode_name().to_bytes() == name {
+        return Ok(());
+    }
+    match (wanted, PROCESS.mode.get()) {
+        (config::Mode::Counting, None) => counting::switch(true),
+        (config::Mode::Fast, Some(mode)) if core::ptr::eq(mode, &COUNTING) => counting::switch(false),
+        _ => return Err(Refusal::Unsafe),
+    }
+    Ok(())
+}
