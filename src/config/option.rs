@@ -5,7 +5,7 @@
 
 use super::parse;
 use super::profile::{self, Profile};
-use super::value::{self, CacheBytes, HugePages, Limit, Mode, Numa, OnError, Prefault};
+use super::value::{self, CacheBytes, HugePages, Limit, Mode, Numa, OnError, Path, Prefault};
 
 /// A row of the table, for documentation.
 pub struct OptionInfo {
@@ -87,6 +87,12 @@ options! {
         "Most bytes of free blocks of one class that wait between threads (but at least one batch). `cpus`: 256K for each processor that affinity mask and container (cgroup) allow.";
     stats: bool = false, "SPANDREL_STATS", value::FLAG, "0", parse::flag,
         "Prints `malloc_stats` on fd 2 at exit.";
+    stats_file: Option<Path> = None, "SPANDREL_STATS_FILE", value::FILE, "none", value::file,
+        "Where statistics go instead of fd 2; the file is replaced each time. `%p` is the process, `%n` a number that counts up. A name that ends with `.json`, `.prom` or `.xml` has that format. By itself it asks for them at exit.";
+    stats_every: usize = 0, "SPANDREL_STATS_EVERY", value::SECONDS, "0", parse::number,
+        "Writes statistics every so many seconds, 0 for never. There is no thread for it: slow calls look at the clock, so a process that does nothing writes nothing.";
+    stats_signal: Option<i32> = None, "SPANDREL_STATS_SIGNAL", value::SIGNAL, "none", value::signal,
+        "Writes statistics when this signal comes, unless the program has a handler of its own for it.";
     huge_pages: HugePages = HugePages::Off, "SPANDREL_HUGEPAGES", value::HUGE_PAGES, "off", value::huge_pages,
         "In profile `hosted-server` alone: huge pages by `madvise` once the heap is large, or (`thp`) from the start; or explicit ones (`hugetlb`).";
     huge_from: usize = 24 << 20, "SPANDREL_HUGEPAGES_FROM", value::SIZE, "24M", parse::size,

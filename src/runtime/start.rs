@@ -43,7 +43,8 @@ pub(super) fn start(process: &Process) -> bool {
     });
     process.tally.set_range(options.diag_range);
     let mode = switch::chosen(&options);
-    if options.diag || options.stats || options.leaks || mode.is_some() {
+    let reports = options.stats || options.stats_every > 0 || options.stats_signal.is_some();
+    if options.diag || reports || options.leaks || mode.is_some() {
         process.reports.open();
     }
     if options.leaks {
@@ -79,6 +80,7 @@ pub(super) fn start(process: &Process) -> bool {
         CacheBytes::Bytes(bytes) => bytes,
         CacheBytes::PerProcessor => CACHE_BYTES_PER_PROCESSOR * config::processors(),
     });
+    process.reporter.arm(&options);
     // Relaxed: see `is_closed`. Not before the end of the start, so that threads that come meanwhile are served.
     close();
     process.mode.set(mode);
