@@ -98,7 +98,8 @@ impl Pages {
         }
     }
 
-    fn purge_all(&self) {
+    /// Gives all free runs back, the oldest first, as far as their number allows.
+    pub(crate) fn purge_all(&self) {
         for _ in 0..RELIEF_RUNS {
             if self.purge_oldest() == Purged::Nothing {
                 return;

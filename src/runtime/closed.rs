@@ -16,20 +16,26 @@ use crate::pages::limits::{HARD, UNLIMITED};
 use crate::sys::atomic::Ordering;
 use crate::sys::file;
 
-/// Has what heap and caches of the calling thread hold without need go back, and tries again; null if that was of no use.
+/// As [`gather`] where memory is bounded; null, and a line, if that was of no use.
 #[cold]
 pub(super) fn squeeze<M: Manner>(request: Request) -> *mut u8 {
-    if let Standing::Own(heap) = thread::standing() {
-        let shared = PROCESS.shared();
-        PROCESS.central.empty_caches(|batch| heap::settle(shared, batch));
-        heap.collect(shared);
-        if let Some(block) = M::serve(&heap, request) {
-            return block;
-        }
+    if let Some(block) = gather::<M>(request) {
+        return block;
     }
     let what = if PROCESS.has_pool() { "the memory of the pool is used up" } else { "the hard limit is reached" };
     diag::once(Code::PageExhaustion, what);
     core::ptr::null_mut()
+}
+
+/// Has what heap and caches of the calling thread hold without need go back, and free runs be purged so that they merge, and tries again.
+#[cold]
+pub(super) fn gather<M: Manner>(request: Request) -> Option<*mut u8> {
+    let Standing::Own(heap) = thread::standing() else { return None };
+    let shared = PROCESS.shared();
+    PROCESS.central.empty_caches(|batch| heap::settle(shared, batch));
+    heap.collect(shared);
+    PROCESS.central.pages.purge_all();
+    M::serve(&heap, request)
 }
 
 /// Says if the kernel refuses memory for the number of the process's mappings, which is not what ENOMEM makes one think of.

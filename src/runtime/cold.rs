@@ -88,7 +88,8 @@ fn class_of(request: Request) -> Option<Class> {
     }
 }
 
-/// Spandrel's own memory is used up: small requests may still fit libc's heap; for others libc would ask the kernel the same.
+/// Spandrel's own memory is used up: small requests may still fit libc's heap; for others libc would ask the kernel the same. What is
+/// about to be refused gets whatever free memory can be brought together.
 #[cold]
 fn fall_back<M: Manner>(request: Request) -> *mut u8 {
     if PROCESS.is_closed() {
@@ -96,10 +97,11 @@ fn fall_back<M: Manner>(request: Request) -> *mut u8 {
     }
     closed::explain();
     if Lane::of_size(request.size) == Lane::Direct || request.align > LARGE_MAX {
-        return core::ptr::null_mut();
+        return closed::gather::<M>(request).unwrap_or(core::ptr::null_mut());
     }
     diag::once(Code::Exhaustion, "out of memory or address space");
-    divert(Reason::Exhausted, request)
+    let block = divert(Reason::Exhausted, request);
+    if block.is_null() { closed::gather::<M>(request).unwrap_or(core::ptr::null_mut()) } else { block }
 }
 
 /// Counts a realloc that libc served because the block was its own.
