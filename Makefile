@@ -52,6 +52,19 @@ allocator-fast-path-check: build ## Measure the flows anew, compare with docs/ev
 
 evidence: build ## Measure and rewrite the figures in docs/evidence
 	@$(CARGO) run --quiet --package spandrel-benches --bin fast-path-check -- --record
+	@$(STRESS) check --record
+
+STRESS = $(CARGO) run --quiet --release --package spandrel-stress --
+SOAK_MINUTES ?= 60
+.PHONY: stress stress-check soak
+stress: build ## Run every stress scenario in every profile for a second (a minute in all)
+	@$(STRESS) run
+
+stress-check: build ## Run what docs/evidence/stress.toml records again, and compare
+	@$(STRESS) check
+
+soak: build ## Run the stress scenarios for SOAK_MINUTES (60) in all, and draw memory over time
+	@$(STRESS) soak --minutes $(SOAK_MINUTES)
 
 peers: ## Build the allocators to compare with into target/peers
 	@scripts/peers

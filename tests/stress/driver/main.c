@@ -1,0 +1,41 @@
+// stress SCENARIO SECONDS SEED STATUS-FILE: runs one scenario and ends with 0, or with one line `stress: KIND: ...` and status 90.
+#include "stress.h"
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} SCENARIOS[] = {
+    {"churn", churn},
+    {"churn-large", churn_large},
+    {"remote-free", remote_free},
+    {"producer-consumer", producer_consumer},
+    {"thread-churn", thread_churn},
+    {"transfer-cache", transfer_cache},
+    {"exhaustion", exhaustion},
+    {"fork-storm", fork_storm},
+    {"shutdown", shutdown_storm},
+};
+
+int main(int argc, char **argv) {
+    if (argc == 2 && strcmp(argv[1], "exec-child") == 0) {
+        status_leave();
+        watch_start();
+        return fork_child_of_exec();
+    }
+    if (argc == 3 && strcmp(argv[1], "shutdown-child") == 0) return shutdown_child(argv[2]);
+    if (argc != 5) {
+        fprintf(stderr, "usage: stress SCENARIO SECONDS SEED STATUS-FILE\n");
+        return 2;
+    }
+    for (size_t i = 0; i < sizeof SCENARIOS / sizeof *SCENARIOS; i++) {
+        if (strcmp(argv[1], SCENARIOS[i].name) != 0) continue;
+        status_open(argv[4]);
+        watch_start();
+        account_open(strtoull(argv[3], NULL, 10), strtod(argv[2], NULL));
+        SCENARIOS[i].run();
+        account_close();
+        return 0;
+    }
+    fprintf(stderr, "stress: no scenario is called %s\n", argv[1]);
+    return 2;
+}

@@ -1,0 +1,186 @@
+//! The command line: runs scenarios for a moment or for an hour, and compares them with the evidence.
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+use harness::paths;
+use spandrel_stress::evidence::{Evidence, Origin};
+use spandrel_stress::run::{Done, Order, Outcome};
+use spandrel_stress::scenario::{self, PROFILES, Profile, SCENARIOS, Scenario};
+use spandrel_stress::{plot, program, report};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const EVIDENCE: &str = "docs/evidence/stress.toml";
+const SECONDS_PER_MINUTE: f64 = 60.0;
+
+#[derive(Debug, Parser)]
+#[command(about = "Stress for libspandrel: every block stamped and watched, memory seen from outside")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Mode,
+}
+
+#[derive(Debug, Subcommand)]
+enum Mode {
+    /// Run scenarios for a moment each
+    Run {
+        #[command(flatten)]
+        choice: Choice,
+        /// How long each of them runs
+        #[arg(long, default_value_t = 1.0)]
+        seconds: f64,
+    },
+    /// Run scenarios for long, which shows what grows
+    Soak {
+        #[command(flatten)]
+        choice: Choice,
+        /// How long all of them run together
+        #[arg(long, default_value_t = 60.0)]
+        minutes: f64,
+    },
+    /// Run what docs/evidence/stress.toml has, and compare
+    Check {
+        /// Write what was seen into the file instead; its tolerance stays
+        #[arg(long)]
+        record: bool,
+        /// File to compare with (default: docs/evidence/stress.toml)
+        #[arg(long)]
+        evidence: Option<PathBuf>,
+    },
+    /// List scenarios and their profiles
+    List,
+}
+
+#[derive(Debug, Args)]
+struct Choice {
+    /// Only this one (may be given several times; default: all)
+    #[arg(long = "scenario", value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(SCENARIOS.iter().map(|scenario| scenario.name)))]
+    scenarios: Vec<String>,
+    /// Only in this profile (may be given several times; default: all that the scenario is run in)
+    #[arg(long = "profile", value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(PROFILES.iter().map(|profile| profile.name())))]
+    profiles: Vec<String>,
+    /// Seed of all random numbers (default: the clock)
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+fn main() -> ExitCode {
+    match go(&Arguments::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// False if something failed; that has been said.
+fn go(mode: &Mode) -> Result<bool> {
+    match mode {
+        Mode::Run { choice, seconds } => publish(&run_all(&choice.orders(*seconds)?)?, "run"),
+        Mode::Soak { choice, minutes } => {
+            let count = choice.orders(1.0)?.iter().filter(|order| order.scenario.obstacle().is_none()).count().max(1);
+            publish(&run_all(&choice.orders(minutes * SECONDS_PER_MINUTE / count as f64)?)?, "soak")
+        }
+        Mode::Check { record, evidence } => check(*record, evidence.as_deref()),
+        Mode::List => {
+            for scenario in &SCENARIOS {
+                let profiles: Vec<&str> = scenario.profiles.iter().map(|profile| profile.name()).collect();
+                println!("{:<26} {}", scenario.name, profiles.join(" "));
+            }
+            Ok(true)
+        }
+    }
+}
+
+impl Choice {
+    fn orders(&self, seconds: f64) -> Result<Vec<Order>> {
+        if !(seconds.is_finite() && seconds > 0.0) {
+            bail!("a scenario cannot run for {seconds} seconds");
+        }
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64 % 1_000_000_007;
+        let seed = self.seed.unwrap_or(clock);
+        let chosen = |names: &[String], name: &str| names.is_empty() || names.iter().any(|chosen| chosen == name);
+        let orders: Vec<Order> = scenario::cases()
+            .filter(|(scenario, profile)| chosen(&self.scenarios, scenario.name) && chosen(&self.profiles, profile.name()))
+            .map(|(scenario, profile)| Order { scenario, profile, seconds, seed, before: None })
+            .collect();
+        match orders.is_empty() {
+            true => bail!("none of these scenarios is run in that profile; `list` shows where they are run"),
+            false => Ok(orders),
+        }
+    }
+}
+
+/// Runs them one after another, and prints a line for each.
+fn run_all(orders: &[Order]) -> Result<Vec<Done>> {
+    if let Some(first) = orders.first() {
+        println!("{} runs of {:.1} seconds, seed {}", orders.len(), first.seconds, first.seed);
+    }
+    println!("{}", report::heading());
+    let mut all = Vec::new();
+    for order in orders {
+        let done = order.run()?;
+        println!("{}", report::line(&done));
+        all.push(done);
+    }
+    Ok(all)
+}
+
+/// Leaves samples and picture in the build output; false if a run failed.
+fn publish(all: &[Done], name: &str) -> Result<bool> {
+    let folder = program::folder()?;
+    let (table, picture) = (folder.join(format!("{name}.csv")), folder.join(format!("{name}.svg")));
+    report::write_samples(all, &table)?;
+    plot::write(all, &picture)?;
+    println!("samples: {}\npicture: {}", table.display(), picture.display());
+    Ok(summary(all))
+}
+
+fn summary(all: &[Done]) -> bool {
+    let count = |wanted: fn(&Outcome) -> bool| all.iter().filter(|done| wanted(&done.outcome)).count();
+    let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));
+    let (passed, skipped) =
+        (count(|outcome| *outcome == Outcome::Passed), count(|outcome| matches!(outcome, Outcome::Skipped(_))));
+    println!("stress: {passed} passed, {failed} failed, {skipped} skipped");
+    failed == 0
+}
+
+fn recorded_orders(evidence: &Evidence) -> Result<Vec<Order>> {
+    let orders = evidence.runs.iter().map(|(name, run)| {
+        let (scenario, profile) = name.split_once('.').context("a name without a profile")?;
+        let scenario = Scenario::named(scenario).with_context(|| format!("no scenario {scenario}"))?;
+        let profile = Profile::named(profile).with_context(|| format!("no profile {profile}"))?;
+        Ok(Order { scenario, profile, seconds: evidence.seconds, seed: run.seed, before: None })
+    });
+    orders.collect()
+}
+
+fn check(record: bool, file: Option<&Path>) -> Result<bool> {
+    let root = paths::workspace();
+    let file = file.map_or_else(|| root.join(EVIDENCE), Path::to_owned);
+    let cases: Vec<String> = scenario::cases().map(|(scenario, profile)| scenario::case_name(scenario, profile)).collect();
+    let read = fs::read_to_string(&file).map_err(anyhow::Error::from);
+    if record {
+        // What is there may lack a scenario that is new, or have one that is gone; duration and tolerance are all that is kept.
+        let kept: Evidence = toml::from_str(&read.with_context(|| file.display().to_string())?)?;
+        let choice = Choice { scenarios: Vec::new(), profiles: Vec::new(), seed: None };
+        let all = run_all(&choice.orders(kept.seconds)?)?;
+        if summary(&all) {
+            fs::write(&file, kept.renewed(&Origin::now(&root)?, &all).text()?)?;
+            println!("written: {}", file.display());
+            return Ok(true);
+        }
+        return Ok(false);
+    }
+    let evidence = read.and_then(|text| Evidence::parse(&text, &cases)).with_context(|| file.display().to_string())?;
+    let all = run_all(&recorded_orders(&evidence)?)?;
+    let worse = evidence.compare(&all);
+    for line in &worse {
+        eprintln!("error: {line}");
+    }
+    Ok(summary(&all) && worse.is_empty())
+}

@@ -1,0 +1,45 @@
+//! What people see of runs: a line for each, the command that repeats a failure, and a table of all samples.
+//!
+//! Knows: layout. Must not know: how runs are made.
+
+use crate::run::{Done, Outcome};
+use anyhow::{Context, Result};
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+/// The heading of the lines.
+pub fn heading() -> String {
+    format!("{:<42} {:>11} {:>9} {:>9} {:>6}  {}", "scenario.profile", "operations", "live MiB", "RSS MiB", "ratio", "outcome")
+}
+
+/// One line, and for a failure those that help.
+pub fn line(done: &Done) -> String {
+    let peaks = done.peaks();
+    let outcome = match &done.outcome {
+        Outcome::Passed => "passed".to_owned(),
+        Outcome::Skipped(reason) => format!("skipped: {reason}"),
+        Outcome::Failed(failure) => {
+            let order = &done.order;
+            format!("FAILED\n  {failure}\n  {}, seed {}; to repeat it:\n  {}", order.name(), order.seed, order.again())
+        }
+    };
+    let (name, operations) = (done.order.name(), done.operations());
+    format!("{name:<42} {operations:>11} {:>9.1} {:>9.1} {:>6.2}  {outcome}", peaks.live, peaks.resident, peaks.ratio())
+}
+
+/// Writes all samples as a table of comma-separated values.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_samples(all: &[Done], path: &Path) -> Result<()> {
+    let mut text = String::from("scenario,profile,seed,seconds,live_bytes,rss_bytes,rss_anon_bytes,checker_bytes,operations\n");
+    for done in all {
+        let (scenario, profile, seed) = (done.order.scenario.name, done.order.profile.name(), done.order.seed);
+        for sample in &done.samples {
+            let crate::sample::Sample { seconds, live, resident, anonymous, own, operations } = sample;
+            let _ = writeln!(text, "{scenario},{profile},{seed},{seconds:.3},{live},{resident},{anonymous},{own},{operations}");
+        }
+    }
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
