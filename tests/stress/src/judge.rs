@@ -6,11 +6,13 @@ use crate::sample::Sample;
 use std::fmt;
 
 /// Resident memory of the last third may be so much above that of the first and what more is live: a quarter, and a few megabytes,
-/// because the first third has the start in it and blocks come in all sizes.
+/// because blocks come in all sizes.
 const GROWTH: f64 = 1.25;
 const GROWTH_BYTES: f64 = 16.0 * 1024.0 * 1024.0;
 /// Below this there are no thirds to compare.
 const FEWEST_SAMPLES: usize = 9;
+/// A scenario has filled up when so much of what is usually live is live.
+const FILLED: f64 = 0.9;
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,14 +55,18 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// Says if resident memory is rising beyond what is live: the medians of the last third against those of the first.
+/// Says if resident memory is rising beyond what is live: the medians of the last third against those of the first, once the scenario
+/// has filled up.
 pub fn growth(samples: &[Sample]) -> Option<Failure> {
+    let of = |part: &[Sample], value: fn(&Sample) -> u64| median(part.iter().map(|sample| value(sample) as f64).collect());
+    let usual = of(samples, |sample| sample.live);
+    let filled = samples.iter().position(|sample| sample.live as f64 >= usual * FILLED).unwrap_or(0);
+    let samples = &samples[filled..];
     if samples.len() < FEWEST_SAMPLES {
         return None;
     }
     let third = samples.len() / 3;
     let (first, last) = (&samples[..third], &samples[samples.len() - third..]);
-    let of = |part: &[Sample], value: fn(&Sample) -> u64| median(part.iter().map(|sample| value(sample) as f64).collect());
     let resident = (of(first, |sample| sample.resident), of(last, |sample| sample.resident));
     let live = (of(first, |sample| sample.live), of(last, |sample| sample.live));
     let allowed = (resident.0 + (live.1 - live.0).max(0.0)) * GROWTH + GROWTH_BYTES;
@@ -131,6 +137,19 @@ mod tests {
             sample.live = (40 + at as u64) << 20;
         }
         assert_eq!(growth(&samples), None);
+    }
+
+    #[test]
+    fn filling_up_slowly_is_no_growth_but_what_comes_after_is() {
+        let slow = |after: fn(usize) -> u64| {
+            let mut samples = series(|at| if at < 40 { at as u64 } else { after(at) });
+            for (at, sample) in samples.iter_mut().enumerate() {
+                sample.live = (at.min(40) as u64) << 20;
+            }
+            samples
+        };
+        assert_eq!(growth(&slow(|_| 100)), None);
+        assert!(growth(&slow(|at| 100 + at as u64 * 2)).is_some());
     }
 
     #[test]
