@@ -51,7 +51,7 @@ void *malloc(size_t size) {
 #endif
 #ifdef FAULT_GROW
     // Memory of its own that it never gives back.
-    if (now_and_then()) memset(mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, MIB);
+    if (now_and_then()) memset(mmap(NULL, 2 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, 2 * MIB);
 #endif
 #ifdef FAULT_REFUSE
     if (now_and_then()) {
