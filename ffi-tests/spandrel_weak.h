@@ -13,11 +13,12 @@
 #pragma weak spandrel_collect
 #pragma weak spandrel_resident_bytes
 #pragma weak spandrel_stats
-#pragma weak spandrel_class_stats
-#pragma weak spandrel_stats_write
 #pragma weak spandrel_set_limits
 #pragma weak spandrel_set_limit_callback
 #pragma weak spandrel_call_stack
+#pragma weak spandrel_profile_start
+#pragma weak spandrel_profile_stop
+#pragma weak spandrel_profile_dump
 #pragma weak spandrel_mode
 #pragma weak spandrel_set_mode
 #pragma weak spandrel_outstanding

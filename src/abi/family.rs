@@ -13,6 +13,12 @@ const CALLOC_HIT_MAX: usize = 32 << 10;
 #[cold]
 #[inline(never)]
 pub(super) fn malloc_slow(size: usize) -> *mut u8 {
+    let block = gate::malloc_counted(size);
+    if block.is_null() { malloc_slower(size) } else { block }
+}
+
+#[inline(never)]
+fn malloc_slower(size: usize) -> *mut u8 {
     errno::or_out_of_memory(runtime::alloc(Request { size, align: 1, zero: false }))
 }
 
@@ -147,7 +153,7 @@ pub(super) fn free_aligned(block: *mut c_void, named: FreeSize) {
 #[cold]
 #[inline(never)]
 pub(super) fn free_sized_slow(block: *mut u8, size: usize) {
-    if !gate::free_remote_sized(block, size) {
+    if !gate::free_sized_counted(block, size) && !gate::free_remote_sized(block, size) {
         free_aligned(block.cast(), FreeSize { size, align: 1 });
     }
 }

@@ -9,7 +9,7 @@ use core::arch::{global_asm, naked_asm};
 use core::ffi::c_void;
 
 use crate::diag::{self, Code};
-use crate::runtime::{self, Request};
+use crate::runtime::{self, Request, gate};
 
 /// A program's operator new. The alignment is passed to plain forms too, which do not look at it.
 pub(super) type New = unsafe extern "C" fn(usize, usize) -> *mut c_void;
@@ -198,14 +198,41 @@ extern "C" fn give_up() -> ! {
     diag::fatal(Code::NoBadAlloc, "operator new failed, and the program has no C++ runtime to throw std::bad_alloc")
 }
 
-/// Leaves for the assembly that throws, with malloc's alignment.
-#[unsafe(naked)]
-pub(super) extern "C" fn new_slow(size: usize) -> *mut u8 {
-    naked_asm!("mov esi, 1", "jmp spandrel_new_or_throw")
+/// What a heap whose requests are sampled has for this one; null for others.
+extern "C" fn new_counted(size: usize) -> *mut u8 {
+    gate::malloc_counted(size)
 }
 
-/// Leaves for the assembly that returns null, with malloc's alignment.
+/// Tries that, and leaves for the assembly named, with malloc's alignment.
+macro_rules! leave_for {
+    ($assembly:literal) => {
+        naked_asm!(
+            ".cfi_startproc",
+            "push rdi",
+            ".cfi_def_cfa_offset 16",
+            "call {new_counted}",
+            "pop rdi",
+            ".cfi_def_cfa_offset 8",
+            "test rax, rax",
+            "jz 2f",
+            "ret",
+            "2:",
+            "mov esi, 1",
+            concat!("jmp ", $assembly),
+            ".cfi_endproc",
+            new_counted = sym new_counted,
+        )
+    };
+}
+
+/// Leaves for the assembly that throws.
+#[unsafe(naked)]
+pub(super) extern "C" fn new_slow(size: usize) -> *mut u8 {
+    leave_for!("spandrel_new_or_throw")
+}
+
+/// Leaves for the assembly that returns null.
 #[unsafe(naked)]
 pub(super) extern "C" fn new_or_null_slow(size: usize) -> *mut u8 {
-    naked_asm!("mov esi, 1", "jmp spandrel_new_or_null")
+    leave_for!("spandrel_new_or_null")
 }

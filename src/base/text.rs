@@ -55,7 +55,15 @@ impl Line {
     }
 
     fn digits(&mut self, value: u64, base: u64) -> &mut Self {
-        each_digit(value, base, &mut |digit| self.push(digit));
+        let mut scale = 1;
+        while value / scale >= base {
+            scale *= base;
+        }
+        while scale > 0 {
+            let digit = (value / scale % base) as u8;
+            self.push(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
+            scale /= base;
+        }
         self
     }
 
@@ -64,19 +72,6 @@ impl Line {
             *slot = byte;
             self.len += 1;
         }
-    }
-}
-
-/// Calls `see` with the digits of `value`, the first one first.
-pub(crate) fn each_digit(value: u64, base: u64, see: &mut dyn FnMut(u8)) {
-    let mut scale = 1;
-    while value / scale >= base {
-        scale *= base;
-    }
-    while scale > 0 {
-        let digit = (value / scale % base) as u8;
-        see(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
-        scale /= base;
     }
 }
 

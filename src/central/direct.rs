@@ -15,6 +15,8 @@ pub(crate) struct DirectBlock {
     pub(crate) address: usize,
     /// Its usable bytes, which are its mapping.
     pub(crate) bytes: usize,
+    /// What a sampled block is known by; 0 for others.
+    pub(crate) ticket: u32,
 }
 
 struct Link {
@@ -37,14 +39,14 @@ pub(super) fn map(page: usize, bytes: usize, align: usize) -> Option<DirectBlock
     let bytes = round_up(bytes, page)?;
     if align <= page {
         let address = memory::map(bytes).ok()?;
-        return Some(DirectBlock { address, bytes });
+        return Some(DirectBlock { address, bytes, ticket: 0 });
     }
     let whole = bytes.checked_add(align)?;
     let start = memory::map(whole).ok()?;
     let address = round_up(start, align)?;
     trim(start, address);
     trim(address + bytes, start + whole);
-    Some(DirectBlock { address, bytes })
+    Some(DirectBlock { address, bytes, ticket: 0 })
 }
 
 /// Unmaps what lies between `start` and `end`. If the kernel refuses, address space is lost, and nothing else.
@@ -130,8 +132,21 @@ impl DirectList {
                 // SAFETY: the block's owner is resizing it and holds the only pointers into it.
                 let moved = unsafe { memory::remap(address, link.block.bytes, bytes) }.ok()?;
                 self.bytes = self.bytes - link.block.bytes + bytes;
-                link.block = DirectBlock { address: moved, bytes };
+                link.block = DirectBlock { address: moved, bytes, ..link.block };
                 return Some(moved);
+            }
+            next = link.next;
+        }
+    }
+
+    /// Sets the ticket of the block that starts at `address`.
+    pub(crate) fn set_ticket(&mut self, address: usize, ticket: u32) {
+        let mut next = self.first;
+        // SAFETY: links on the list are valid, and the lock is held.
+        while let Some(link) = unsafe { next.as_mut() } {
+            if link.block.address == address {
+                link.block.ticket = ticket;
+                return;
             }
             next = link.next;
         }

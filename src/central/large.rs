@@ -40,9 +40,17 @@ impl Central {
         }
     }
 
+    /// A large block in spite of its size: of `bytes` usable bytes, no more, as a block of a class has.
+    pub(crate) fn alloc_small_apart(&self, bytes: usize, align: usize) -> Option<Fresh> {
+        self.alloc_regions(bytes, align)
+    }
+
     fn alloc_run(&self, bytes: usize, align: usize) -> Option<Fresh> {
+        self.alloc_regions(round_up(bytes, self.pages.space().page_bytes())?, align)
+    }
+
+    fn alloc_regions(&self, bytes: usize, align: usize) -> Option<Fresh> {
         let space = self.pages.space();
-        let bytes = round_up(bytes, space.page_bytes())?;
         let run = self.pages.acquire(u32::try_from(regions_for(bytes)).ok()?, align)?;
         Span::make_large(space, run.region, bytes);
         space.set_entries(run.region, 1, Entry::LARGE);
@@ -71,31 +79,40 @@ impl Central {
         Some(Fresh { address: block.address, bytes: block.bytes, dirty: false, direct: true })
     }
 
-    /// Frees the large block at `region`; false if someone else just did.
-    pub(crate) fn free_large(&self, region: Region) -> bool {
+    /// Sets what the large or direct block at `address` is known by.
+    pub(crate) fn set_ticket(&self, address: usize, direct: bool, ticket: u32) {
+        if direct {
+            self.direct.lock().set_ticket(address, ticket);
+        } else if let Some(region) = self.pages.space().region_of(address) {
+            header(self.pages.space(), region).set_ticket(ticket);
+        }
+    }
+
+    /// Frees the large block at `region` and tells its ticket; `None` if someone else just did.
+    pub(crate) fn free_large(&self, region: Region) -> Option<u32> {
         let space = self.pages.space();
         let span = header(space, region);
-        let count = regions_for(span.large_bytes()) as u32;
+        let (count, ticket) = (regions_for(span.large_bytes()) as u32, span.ticket());
         if !space.clear_entry(region, Entry::LARGE) {
-            return false;
+            return None;
         }
         span.unmake_large();
         self.pages.release(region, count);
-        true
+        Some(ticket)
     }
 
-    /// Frees the direct block that starts at `address`; false if someone else just did.
-    pub(crate) fn free_direct(&self, address: usize) -> bool {
+    /// Frees the direct block that starts at `address` and tells its ticket; `None` if someone else just did.
+    pub(crate) fn free_direct(&self, address: usize) -> Option<u32> {
         let removed = {
             let mut list = self.direct.lock();
             let removed = list.remove(&self.pages, address);
             self.direct_count.store(list.totals().0, Ordering::Relaxed);
             removed
         };
-        let Some(block) = removed else { return false };
+        let block = removed?;
         direct::unmap(block);
         self.pages.dismiss_mapping(block.bytes);
-        true
+        Some(block.ticket)
     }
 
     /// Resizes the large block at `region` where it is; false if it has to move.

@@ -142,6 +142,7 @@ impl Span {
         let span = header(space, region);
         span.first.set(region.0);
         span.bytes.set(bytes);
+        span.set_ticket(0);
         span.state.set(State::Large as u8);
     }
 
@@ -158,6 +159,18 @@ impl Span {
     /// Sets the usable bytes of a large block that was resized in place.
     pub(super) fn set_large_bytes(&self, bytes: usize) {
         self.bytes.set(bytes);
+    }
+
+    /// What a sampled block is known by; 0 for others. Of large blocks alone, which have no bitmap.
+    pub(crate) fn ticket(&self) -> u32 {
+        self.inline.first().map_or(0, |word| word.get() as u32)
+    }
+
+    /// Sets the ticket.
+    pub(super) fn set_ticket(&self, ticket: u32) {
+        if let Some(word) = self.inline.first() {
+            word.set(u64::from(ticket));
+        }
     }
 
     /// The first region of the span.

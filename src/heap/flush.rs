@@ -2,7 +2,7 @@
 
 use super::bin::Bin;
 use super::inbox;
-use super::layout::Heap;
+use super::layout::{Heap, count};
 use super::outbox::Shared;
 use crate::base::class::Class;
 use crate::base::units::REGION_BYTES;
@@ -22,7 +22,7 @@ impl Heap {
 
     /// Gives the `amount` lowest blocks of `bin` back to their spans, or to whoever owns those by now.
     pub(super) fn flush(&self, shared: Shared<'_>, class: Class, bin: &Bin, amount: usize) {
-        self.counters.flushed(class);
+        count(&self.flushes);
         self.return_all(shared, class, bin.lowest(amount));
         bin.drop_lowest(amount);
     }
@@ -137,7 +137,7 @@ impl Heap {
             }
             let Some(batch) = inbox::pop(&self.pending) else { return };
             done += batch.len();
-            self.counters.received(batch.len());
+            count(&self.received);
             self.take_in(shared, batch);
             self.keep_batch(shared, batch);
         }

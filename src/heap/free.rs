@@ -17,6 +17,8 @@ pub(crate) enum Freed {
     Large,
     /// It was a direct mapping.
     Direct,
+    /// It was a sampled block, known by this ticket.
+    Sampled(u32),
     /// It is none of our addresses; libc may own it.
     Foreign,
     /// It was reported as a misuse, and the policy lets the process go on.
@@ -83,10 +85,11 @@ impl Heap {
 
 impl Heap {
     fn free_remote(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
-        let sent = self.counters.batches_sent();
+        let [.., sent, _] = self.counts();
         self.send(shared, entry, class, block);
         // A batch that left is a slow event; a block that joined one is not.
-        if self.counters.batches_sent() != sent {
+        let [.., sent_now, _] = self.counts();
+        if sent_now != sent {
             self.slow_event(shared);
         }
     }
@@ -94,18 +97,20 @@ impl Heap {
 
 /// Frees a block that no heap owns.
 pub(crate) fn free_unowned(central: &Central, place: &Place<'_>, block: *mut u8) -> Freed {
-    let (freed, kind) = match place {
+    let (ticket, kind) = match place {
         Place::Large { region, .. } => (central.free_large(*region), Freed::Large),
         Place::Direct(direct) if direct.address == block.addr() => (central.free_direct(direct.address), Freed::Direct),
         Place::Foreign => return Freed::Foreign,
-        Place::Direct(_) | Place::Small { .. } => (false, Freed::Misused),
+        Place::Direct(_) | Place::Small { .. } => (None, Freed::Misused),
         Place::Nowhere => {
             report(central.why_nowhere(block.addr()), block, 0);
             return Freed::Misused;
         }
     };
-    if freed {
-        return kind;
+    match ticket {
+        Some(0) => return kind,
+        Some(ticket) => return Freed::Sampled(ticket),
+        None => {}
     }
     let refused = if matches!(place, Place::Direct(_)) { Refused::Inside } else { Refused::Double };
     report(refused, block, 0);

@@ -25,12 +25,23 @@ pub(crate) struct Front {
     medium_max: Cell<usize>,
     /// For each request of up to `HIT_MAX` bytes where its bin is, in bytes from the start of the heap.
     offsets: [Cell<u16>; HIT_MAX + 1],
+    /// As the first word of an empty bin: what all sizes lead to while requests are sampled.
+    never: Cell<*mut *mut u8>,
+    /// How much may still be asked for before a request is sampled; 0 where none is. See `sampling`.
+    until: Cell<usize>,
+    /// What of a request's size counts.
+    counted: Cell<usize>,
 }
 
 // SAFETY: cells are touched by the heap's thread alone; the inert front is never written.
 unsafe impl Sync for Front {}
 
 const _: () = assert!(core::mem::offset_of!(Front, map) == BINS_BYTES);
+
+/// Where the bin that is empty for ever is, as an offset of the table.
+const NEVER: u16 = core::mem::offset_of!(Front, never) as u16;
+
+const _: () = assert!(core::mem::offset_of!(Front, never) <= u16::MAX as usize);
 
 /// The front of threads that have no heap.
 static INERT: Front = Front::inert();
@@ -58,6 +69,9 @@ impl Front {
             mask: Cell::new(0),
             medium_max: Cell::new(0),
             offsets: [const { Cell::new(0) }; HIT_MAX + 1],
+            never: Cell::new(NOTHING.slot()),
+            until: Cell::new(0),
+            counted: Cell::new(0),
         }
     }
 
@@ -80,9 +94,8 @@ impl Front {
     /// Readies a zeroed front for a thread.
     pub(super) fn ready(&self, space: &Space) {
         Class::all().for_each(|class| self.bin(class).forget());
-        for (offset, &index) in self.offsets.iter().zip(&HIT_CLASSES) {
-            offset.set(u16::from(index) * BIN_BYTES as u16);
-        }
+        self.never.set(NOTHING.slot());
+        self.set_sampled(0, 0);
         match space.hit_map() {
             Some((map, mask)) => {
                 self.map.set(core::ptr::with_exposed_provenance(map));
@@ -91,7 +104,72 @@ impl Front {
             // Every free takes the checked path.
             None => self.map.set(NOTHING.slot().cast_const().cast()),
         }
-        self.medium_max.set(class::SMALL_MAX);
+    }
+
+    /// Has requests sampled, the first one after `gap` units; 0 for no samples. `counted` is what of a size counts.
+    pub(super) fn set_sampled(&self, gap: usize, counted: usize) {
+        let sampled = gap != 0;
+        for (offset, &index) in self.offsets.iter().zip(&HIT_CLASSES) {
+            offset.set(if sampled { NEVER } else { u16::from(index) * BIN_BYTES as u16 });
+        }
+        self.medium_max.set(if sampled { 0 } else { class::SMALL_MAX });
+        self.counted.set(counted);
+        self.until.set(gap);
+    }
+
+    /// Begins another gap.
+    pub(super) fn set_gap(&self, gap: usize) {
+        self.until.set(gap);
+    }
+
+    /// Whether requests are sampled.
+    #[inline(always)]
+    pub(super) fn is_sampled(&self) -> bool {
+        self.until.get() != 0
+    }
+
+    /// Counts a request; false, and nothing is counted, if it reaches the end of the gap.
+    #[inline(always)]
+    pub(super) fn count(&self, size: usize) -> bool {
+        let cost = (size & self.counted.get()).wrapping_add(1);
+        let before = cost < self.until.get();
+        if before {
+            self.until.set(self.until.get() - cost);
+        }
+        before
+    }
+
+    /// What [`Front::pop_hit`] and [`Front::bin_of_medium`] would have found, had requests not been sampled; null if the bin is empty, if
+    /// this request is to be sampled, and where none is.
+    #[inline(always)]
+    pub(crate) fn pop_counted(&self, size: usize) -> *mut u8 {
+        let until = self.until.get();
+        if until == 0 {
+            return core::ptr::null_mut();
+        }
+        let cost = (size & self.counted.get()).wrapping_add(1);
+        let class = match HIT_CLASSES.get(size) {
+            _ if cost >= until => None,
+            Some(&index) => Class::from_index(usize::from(index)),
+            None if size <= class::SMALL_MAX => Some(Class::of_medium(size)),
+            None => None,
+        };
+        let block = class.map_or(core::ptr::null_mut(), |class| self.bin(class).pop());
+        if !block.is_null() {
+            self.until.set(until - cost);
+        }
+        block
+    }
+
+    /// As [`Front::bin_of_sized_block`], for heaps whose requests are sampled; `None` for others.
+    #[inline(always)]
+    pub(crate) fn bin_of_sized_block_counted(&self, block: *mut u8, size: usize) -> Option<&Bin> {
+        if !self.is_sampled() {
+            return None;
+        }
+        let bin = self.bin_of_block(block)?;
+        let class = Class::of_size(size)?;
+        core::ptr::eq(self.bin(class), bin).then_some(bin)
     }
 
     /// Where the heap lies: its name as an owner.

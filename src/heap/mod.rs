@@ -5,7 +5,6 @@
 //! free -> push a bin -> (full) `flush`: the bottom half to the bitmaps; blocks of others to the outbox.
 
 mod bin;
-mod counters;
 mod flush;
 mod free;
 mod front;
@@ -16,13 +15,14 @@ mod outbox;
 mod refill;
 mod registry;
 mod retire;
+mod sampling;
 mod scavenge;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use counters::Traffic;
 pub(crate) use free::{Freed, free_unowned, report, report_from};
 pub(crate) use front::Front;
 pub(crate) use layout::Heap;
 pub(crate) use outbox::{Shared, settle, settle_block};
 pub(crate) use registry::Registry;
+pub(crate) use sampling::Unit;

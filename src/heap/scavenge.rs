@@ -19,6 +19,7 @@ impl Heap {
         self.events.set(events);
         if events.is_multiple_of(POLL_EVENTS) {
             shared.central.pages.poll();
+            self.follow_sampling(&shared.registry.sampling);
         }
         if events >= EVENTS {
             self.events.set(0);
@@ -76,6 +77,7 @@ impl Heap {
     /// freed.
     pub(crate) fn attend(&self, shared: Shared<'_>) {
         shared.central.pages.poll();
+        self.follow_sampling(&shared.registry.sampling);
         self.drain(shared, DRAINED_PER_ATTENTION);
     }
 

@@ -20,7 +20,7 @@ const HUGE_REGIONS: u32 = (HUGE_BYTES / REGION_BYTES) as u32;
 pub(crate) struct Huge {
     /// Where huge pages begin, in bytes from the start of the data area; `None` for nowhere.
     from: Option<usize>,
-    /// Where the part that was advised ends. Written under the lock of the runs; read by statistics.
+    /// Where the part that was advised ends. Written under the lock of the runs; read by nobody else.
     advised: AtomicUsize,
 }
 
@@ -39,12 +39,6 @@ impl Huge {
     /// Whether there are any.
     pub(crate) const fn is_on(&self) -> bool {
         self.from.is_some()
-    }
-
-    /// Bytes for which huge pages were asked.
-    pub(super) fn advised(&self) -> usize {
-        // Relaxed: a figure.
-        self.from.map_or(0, |from| self.advised.load(Ordering::Relaxed) - from)
     }
 
     /// Advises what of `data` was committed since the last time. The caller holds the lock of the runs. Commits grow with the heap,

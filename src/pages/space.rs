@@ -152,19 +152,6 @@ impl Space {
         committed.then_some(space)
     }
 
-    /// Bytes of address space of its parts.
-    pub(crate) fn reserved(&self) -> usize {
-        self.areas().iter().map(|area| area.len()).sum()
-    }
-
-    /// Bytes of the data area for which huge pages were asked, or that are made of explicit ones.
-    pub(crate) fn huge_bytes(&self) -> usize {
-        match self.data.explicit() {
-            Some(explicit) => explicit.end().min(self.data.committed()),
-            None => self.huge.advised(),
-        }
-    }
-
     /// Whether all memory was taken at start.
     pub(crate) fn is_fixed(&self) -> bool {
         self.fixed

@@ -5,11 +5,12 @@ use super::closed;
 use super::fixture;
 use super::manner::Manner;
 use super::process::PROCESS;
+use super::profiling;
 use super::thread::{self, Standing};
 use crate::base::class::Class;
 use crate::base::lane::Lane;
 use crate::base::units::{LARGE_MAX, REQUEST_MAX};
-use crate::central::Place;
+use crate::central::{Fresh, Place};
 use crate::diag::{self, Code, Misuse};
 use crate::heap::{self, Freed, Heap};
 use crate::modes::libc::{Foreign, judge};
@@ -43,7 +44,6 @@ pub(super) fn alloc<M: Manner>(request: Request) -> *mut u8 {
             if let Some(limit) = PROCESS.central.pages.limits.take_news() {
                 closed::call_back(limit);
             }
-            PROCESS.reporter.poll();
             served.unwrap_or_else(|| fall_back::<M>(request))
         }
         Standing::Libc(reason) => divert(reason, request),
@@ -64,14 +64,7 @@ pub(super) fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
         }
         None => {
             heap.attend(PROCESS.shared());
-            let fresh = PROCESS.central.alloc_large(request.size, request.align)?;
-            if request.zero {
-                PROCESS.central.zero_large(fresh, request.size);
-            } else if PROCESS.options().junk {
-                fixture::fill_fresh(fresh.address, fresh.bytes);
-            }
-            let lane = if fresh.direct { Lane::Direct } else { Lane::Large };
-            (core::ptr::with_exposed_provenance_mut(fresh.address), lane)
+            return Some(hand_out(PROCESS.central.alloc_large(request.size, request.align)?, request));
         }
     };
     if PROCESS.options().diag {
@@ -80,7 +73,20 @@ pub(super) fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
     Some(block)
 }
 
-fn class_of(request: Request) -> Option<Class> {
+/// A block fresh from the large or direct lane, filled as `request` wants it.
+pub(super) fn hand_out(fresh: Fresh, request: Request) -> *mut u8 {
+    if request.zero {
+        PROCESS.central.zero_large(fresh, request.size);
+    } else if PROCESS.options().junk {
+        fixture::fill_fresh(fresh.address, fresh.bytes);
+    }
+    if PROCESS.options().diag {
+        PROCESS.tally.serve(if fresh.direct { Lane::Direct } else { Lane::Large }, request.size);
+    }
+    core::ptr::with_exposed_provenance_mut(fresh.address)
+}
+
+pub(super) fn class_of(request: Request) -> Option<Class> {
     match request.align {
         0..NATURAL_ALIGN => Class::of_size(request.size),
         NATURAL_ALIGN => Class::of_size(request.size.max(NATURAL_ALIGN)),
@@ -136,10 +142,7 @@ pub(super) fn free<M: Manner>(block: *mut u8) {
     let freed = match thread::standing() {
         Standing::Own(heap) => {
             PROCESS.central.late.take(|late| free_late::<M>(&heap, late));
-            let freed = M::free(&heap, block);
-            drop(heap);
-            PROCESS.reporter.poll();
-            freed
+            M::free(&heap, block)
         }
         Standing::Libc(_) if !PROCESS.is_ready() => {
             // Nothing is ours yet, or ever.
@@ -154,6 +157,7 @@ pub(super) fn free<M: Manner>(block: *mut u8) {
         Freed::Small => Lane::Small,
         Freed::Large => Lane::Large,
         Freed::Direct => Lane::Direct,
+        Freed::Sampled(ticket) => profiling::freed(ticket),
         Freed::Foreign => return free_foreign(block),
         Freed::Misused => return,
     };
@@ -164,8 +168,10 @@ pub(super) fn free<M: Manner>(block: *mut u8) {
 
 /// Frees a block that waited because nobody could free it when it was freed.
 pub(super) fn free_late<M: Manner>(heap: &Heap, block: *mut u8) {
-    if M::free(heap, block) == Freed::Foreign {
-        free_foreign(block);
+    match M::free(heap, block) {
+        Freed::Foreign => free_foreign(block),
+        Freed::Sampled(ticket) => drop(profiling::freed(ticket)),
+        Freed::Small | Freed::Large | Freed::Direct | Freed::Misused => {}
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::barrier::Phase;
 use super::process::PROCESS;
-use super::{fixture, start, thread};
+use super::{fixture, profiling, start, thread};
 use crate::observe;
 
 #[used]
@@ -28,11 +28,14 @@ extern "C" fn at_exit() {
     if options.diag {
         observe::lanes::report(options.profile.name, &PROCESS.tally, &mut print);
     }
-    if (options.stats || options.stats_file.is_some()) && PROCESS.is_ready() {
-        PROCESS.reporter.write();
+    if options.stats && PROCESS.is_ready() {
+        observe::text::report(&super::snapshot(), &mut print);
     }
     if let Some(mode) = PROCESS.mode.get() {
         (mode.report)(&mut print);
+    }
+    if PROCESS.is_ready() {
+        profiling::end(options);
     }
     if options.leaks && PROCESS.is_ready() {
         fixture::end_with_leaks();

@@ -9,7 +9,7 @@
 
 use super::process::PROCESS;
 use super::thread;
-use crate::sys::{call, libc};
+use crate::sys::libc;
 
 /// Runs in the parent before a fork.
 pub(super) extern "C" fn prepare() {
@@ -19,6 +19,7 @@ pub(super) extern "C" fn prepare() {
     // libc's fork takes this lock after our handler; threads that hold it or a stream's may be waiting for ours.
     libc::lock_streams();
     PROCESS.registry.lock_for_fork();
+    PROCESS.profiling.profile.lock_for_fork();
     PROCESS.central.lock_for_fork();
     if let Some(mode) = PROCESS.mode.get() {
         (mode.lock_for_fork)();
@@ -38,10 +39,6 @@ pub(super) extern "C" fn child() {
     if unlock() {
         libc::reset_streams();
         let own = thread::resume();
-        if let Some(heap) = own {
-            heap.thread.set(call::thread_id());
-        }
-        PROCESS.reporter.forget_writer();
         PROCESS.registry.orphan_all_but(own);
     }
 }
@@ -56,6 +53,8 @@ fn unlock() -> bool {
     }
     // SAFETY: `prepare` took the locks.
     unsafe { PROCESS.central.unlock_after_fork() };
+    // SAFETY: `prepare` took the lock.
+    unsafe { PROCESS.profiling.profile.unlock_after_fork() };
     // SAFETY: `prepare` took the lock.
     unsafe { PROCESS.registry.unlock_after_fork() };
     true

@@ -43,11 +43,24 @@ fn malloc_medium(size: usize, slow: impl Fn(usize) -> *mut u8) -> *mut u8 {
     }
 }
 
+/// A second try where [`malloc`] failed, for heaps whose requests are sampled: to be made first, without any other state being looked
+/// at. Null for all others, and where the request is the one to be sampled.
+#[inline(always)]
+pub(crate) fn malloc_counted(size: usize) -> *mut u8 {
+    front().pop_counted(size)
+}
+
+/// As [`malloc_counted`], where [`free_sized`] failed; true if the block was taken back.
+#[inline(always)]
+pub(crate) fn free_sized_counted(block: *mut u8, size: usize) -> bool {
+    front().bin_of_sized_block_counted(block, size).is_some_and(|bin| bin.push(block))
+}
+
 /// As [`malloc`], for a block at a multiple of `align`, a power of two; null where the hit path cannot serve it.
 #[inline(always)]
 pub(crate) fn malloc_aligned(align: usize, size: usize) -> *mut u8 {
     match Class::rounded(size, align) {
-        Some(rounded) => malloc(rounded, |_| core::ptr::null_mut()),
+        Some(rounded) => malloc(rounded, malloc_counted),
         None => core::ptr::null_mut(),
     }
 }

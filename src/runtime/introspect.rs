@@ -30,7 +30,8 @@ pub(crate) fn lane_of_pointer(address: usize) -> Lane {
     }
     match PROCESS.central.resolve(address) {
         Place::Small { .. } => Lane::Small,
-        Place::Large { .. } => Lane::Large,
+        // Sampled blocks are runs whatever their size.
+        Place::Large { span, .. } => Lane::of_size(span.large_bytes()),
         Place::Direct(_) => Lane::Direct,
         Place::Nowhere | Place::Foreign => Lane::Libc,
     }
@@ -92,7 +93,7 @@ pub(crate) fn retained_bytes() -> usize {
 /// The figures of this moment; zeroes where libc serves everything.
 pub(crate) fn snapshot() -> Snapshot {
     if !PROCESS.is_ready() {
-        return Snapshot::empty("none: libc serves this process");
+        return Snapshot::default();
     }
     // While the locks are taken this thread's heap is left alone.
     let _standing = thread::standing();

@@ -9,6 +9,7 @@ use core::ffi::CStr;
 
 use super::cold::{self, Request};
 use super::process::PROCESS;
+use super::profiling;
 use super::resize::{self, FreeSize, Resized};
 use super::thread::{self, Standing};
 use crate::central::Refused;
@@ -25,9 +26,12 @@ pub(super) trait Manner {
     /// Whether threads may stand on their own fronts, so that only slow calls are seen.
     const HOT: bool = false;
 
+    /// Whether requests may be sampled for the heap profile.
+    const PROFILED: bool = false;
+
     /// A block. `heap` is this thread's, and held.
     fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
-        cold::serve(heap, request)
+        profiling::serve(heap, request)
     }
 
     /// Frees a block. `heap` is this thread's, and held.
@@ -70,6 +74,8 @@ pub(super) struct Mode {
     pub(super) name: &'static CStr,
     /// See [`Manner::HOT`].
     pub(super) hot: bool,
+    /// See [`Manner::PROFILED`].
+    pub(super) profiled: bool,
     alloc: fn(Request) -> *mut u8,
     free: fn(*mut u8),
     realloc: fn(*mut u8, usize) -> Resized,
@@ -87,6 +93,7 @@ impl Mode {
         Self {
             name: M::NAME,
             hot: M::HOT,
+            profiled: M::PROFILED,
             alloc: cold::alloc::<M>,
             free: cold::free::<M>,
             realloc: resize::realloc::<M>,

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 
 use super::barrier::{Barrier, Phase};
 use super::manner::ModeWord;
-use super::report::Reporter;
+use super::profiling::Profiling;
 use crate::central::Central;
 use crate::config::Options;
 use crate::heap::{Registry, Shared};
@@ -21,10 +21,10 @@ pub(super) struct Process {
     pub(super) central: Central,
     pub(super) registry: Registry,
     pub(super) tally: Tally,
+    pub(super) profiling: Profiling,
     pub(super) options: SetOnce<Options>,
-    /// Where reports go that have no file.
+    /// Where reports at exit go.
     pub(super) reports: Stream,
-    pub(super) reporter: Reporter,
     /// Whether all memory is a pool: set by start, read by any thread.
     pub(super) pool: AtomicBool,
     /// Whether libc must not help out when memory is used up: with a pool, or a hard limit. As above.
@@ -50,9 +50,9 @@ pub(super) static PROCESS: Process = Process {
     central: Central::new(),
     registry: Registry::new(),
     tally: Tally::new(),
+    profiling: Profiling::new(),
     options: SetOnce::new(),
     reports: Stream::new(),
-    reporter: Reporter::new(),
     pool: AtomicBool::new(false),
     closed: AtomicBool::new(false),
     limit_callback: AtomicPtr::new(core::ptr::null_mut()),
@@ -90,6 +90,11 @@ impl Process {
     pub(super) fn sees_all(&self) -> bool {
         let options = self.options();
         options.diag || options.junk || self.mode.get().is_some_and(|mode| !mode.hot)
+    }
+
+    /// Whether the mode in force lets requests be sampled for the heap profile.
+    pub(super) fn can_sample(&self) -> bool {
+        self.mode.get().is_none_or(|mode| mode.profiled)
     }
 
     /// The options, once the barrier has let the caller through.

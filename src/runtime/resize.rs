@@ -5,6 +5,7 @@ use super::cold::{self, Request};
 use super::introspect;
 use super::manner::Manner;
 use super::process::PROCESS;
+use super::profiling;
 use super::thread::{self, Standing};
 use crate::base::class::{Class, SMALL_MAX};
 use crate::base::lane::Lane;
@@ -36,6 +37,20 @@ pub(crate) enum Resized {
     OutOfMemory,
     /// The pointer was no block; reported.
     Misused,
+}
+
+/// A large or direct block that was resized without copying.
+pub(super) struct Moved {
+    /// Where it is now.
+    pub(super) address: usize,
+    /// Whether it is a mapping of its own.
+    pub(super) direct: bool,
+    /// What it is known by, if it was sampled; else 0.
+    pub(super) ticket: u32,
+    /// Its bytes before.
+    pub(super) old: usize,
+    /// Its bytes as asked for now.
+    pub(super) size: usize,
 }
 
 /// The size a sized free names.
@@ -154,16 +169,25 @@ pub(crate) fn fits_in_place(old: usize, size: usize) -> bool {
 
 /// Resizes large and direct blocks without copying; `None` if the block has to move to another lane or place.
 fn resize_in_lane(block: *mut u8, size: usize) -> Option<Resized> {
-    match PROCESS.central.resolve(block.addr()) {
-        Place::Large { region, .. } if Lane::of_size(size) == Lane::Large => {
-            PROCESS.central.resize_large(region, size).then_some(Resized::At(block))
+    let moved = match PROCESS.central.resolve(block.addr()) {
+        Place::Large { region, span } if Lane::of_size(size) == Lane::Large => {
+            let (old, ticket) = (span.large_bytes(), span.ticket());
+            PROCESS.central.resize_large(region, size).then_some(Moved {
+                address: block.addr(),
+                direct: false,
+                ticket,
+                old,
+                size,
+            })
         }
         Place::Direct(direct) if size > LARGE_MAX => {
             let address = PROCESS.central.resize_direct(direct, size)?;
-            Some(Resized::At(core::ptr::with_exposed_provenance_mut(address)))
+            Some(Moved { address, direct: true, ticket: direct.ticket, old: direct.bytes, size })
         }
         _ => None,
-    }
+    }?;
+    profiling::resized(&moved);
+    Some(Resized::At(core::ptr::with_exposed_provenance_mut(moved.address)))
 }
 
 fn relocate<M: Manner>(block: *mut u8, old: usize, size: usize) -> Resized {

@@ -6,7 +6,7 @@
 
 use super::manner::LIBC;
 use super::process::{PROCESS, Process};
-use super::{closed, exit, fixture, fork, switch, thread};
+use super::{closed, exit, fixture, fork, profiling, switch, thread};
 use crate::base::units::GIB;
 use crate::config::{self, CacheBytes, Complaint, HugePages, Limit, Numa, OnError, Options};
 use crate::diag::{self, Code, Policy};
@@ -43,8 +43,7 @@ pub(super) fn start(process: &Process) -> bool {
     });
     process.tally.set_range(options.diag_range);
     let mode = switch::chosen(&options);
-    let reports = options.stats || options.stats_every > 0 || options.stats_signal.is_some();
-    if options.diag || reports || options.leaks || mode.is_some() {
+    if options.diag || options.stats || options.leaks || options.heap_profile || mode.is_some() {
         process.reports.open();
     }
     if options.leaks {
@@ -80,7 +79,7 @@ pub(super) fn start(process: &Process) -> bool {
         CacheBytes::Bytes(bytes) => bytes,
         CacheBytes::PerProcessor => CACHE_BYTES_PER_PROCESSOR * config::processors(),
     });
-    process.reporter.arm(&options);
+    profiling::prepare(&options, startup);
     // Relaxed: see `is_closed`. Not before the end of the start, so that threads that come meanwhile are served.
     close();
     process.mode.set(mode);

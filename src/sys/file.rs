@@ -3,9 +3,7 @@
 
 use core::ffi::CStr;
 
-use super::call::{self, raw};
-
-const READABLE_BY_ALL: usize = 0o644;
+use super::call::raw;
 
 /// What the file at `path` holds, as far as `buffer` has room; `None` if it cannot be read.
 pub(crate) fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
@@ -27,53 +25,58 @@ pub(crate) fn count_lines(path: &CStr) -> Option<usize> {
     Some(lines)
 }
 
-/// A file that is being written. What goes wrong is remembered, and nothing more is written then.
-pub(crate) struct Output {
+/// The lines of a file, one after the other, through a buffer of the caller's. What of a line does not fit into the buffer is left out.
+pub(crate) struct Lines<'a> {
     file: usize,
-    failed: bool,
+    buffer: &'a mut [u8],
+    /// What of the buffer was read and not yet handed out.
+    start: usize,
+    end: usize,
+    /// Whether the rest of a line that did not fit is to be passed over.
+    cut: bool,
 }
 
-impl Output {
-    /// Makes the file at `path`, or empties it; `None` if that cannot be.
-    pub(crate) fn create(path: &CStr) -> Option<Self> {
-        let flags = (libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_CLOEXEC | libc::O_NOCTTY) as usize;
-        let here = libc::AT_FDCWD as usize;
-        // SAFETY: the path is a C string.
-        let file = unsafe { raw(libc::SYS_openat, [here, path.as_ptr().addr(), flags, READABLE_BY_ALL, 0, 0]) }.ok()?;
-        Some(Self { file, failed: false })
+impl<'a> Lines<'a> {
+    /// The lines of the file at `path`; `None` if it cannot be read.
+    pub(crate) fn open(path: &CStr, buffer: &'a mut [u8]) -> Option<Self> {
+        Some(Self { file: open(path)?, buffer, start: 0, end: 0, cut: false })
     }
 
-    /// Writes all of `bytes`.
-    pub(crate) fn write(&mut self, bytes: &[u8]) {
-        self.failed = self.failed || !call::write_all(self.file as i32, bytes);
+    /// The next line, without its end.
+    pub(crate) fn next(&mut self) -> Option<&[u8]> {
+        loop {
+            let rest = self.buffer.get(self.start..self.end)?;
+            let (len, whole) = match rest.iter().position(|&byte| byte == b'\n') {
+                Some(len) => (len, true),
+                None if rest.len() < self.buffer.len() && self.read_more() => continue,
+                None => (self.end - self.start, false),
+            };
+            if len == 0 && !whole {
+                return None;
+            }
+            let line = self.start..self.start + len;
+            self.start = line.end + usize::from(whole);
+            if !core::mem::replace(&mut self.cut, !whole) {
+                return self.buffer.get(line);
+            }
+        }
     }
 
-    /// Ends the file; whether all was written.
-    pub(crate) fn finish(self) -> bool {
+    /// Reads behind what is left, which moves to the front; false at the end of the file.
+    fn read_more(&mut self) -> bool {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        let got = self.buffer.get_mut(self.end..).and_then(|room| fill(self.file, room)).unwrap_or(0);
+        self.end += got;
+        got > 0
+    }
+}
+
+impl Drop for Lines<'_> {
+    fn drop(&mut self) {
         close(self.file);
-        !self.failed
     }
-}
-
-/// Gives the file at `from` the name `to`, in place of any file of that name; false if that cannot be.
-pub(crate) fn rename(from: &CStr, to: &CStr) -> bool {
-    // SAFETY: both paths are C strings.
-    unsafe { raw(libc::SYS_rename, [from.as_ptr().addr(), to.as_ptr().addr(), 0, 0, 0, 0]) }.is_ok()
-}
-
-/// Removes the file at `path`, if there is one.
-pub(crate) fn remove(path: &CStr) {
-    // SAFETY: the path is a C string.
-    let _ = unsafe { raw(libc::SYS_unlink, [path.as_ptr().addr(), 0, 0, 0, 0, 0]) };
-}
-
-/// Whether something is at `path` that is not a regular file: a device, a pipe, a directory.
-pub(crate) fn is_special(path: &CStr) -> bool {
-    // SAFETY: all-zero bytes are a valid value of this C structure.
-    let mut status = unsafe { core::mem::zeroed::<libc::stat>() };
-    // SAFETY: the path is a C string, and the kernel fills the structure.
-    let found = unsafe { raw(libc::SYS_stat, [path.as_ptr().addr(), (&raw mut status).addr(), 0, 0, 0, 0]) };
-    found.is_ok() && status.st_mode & libc::S_IFMT != libc::S_IFREG
 }
 
 fn open(path: &CStr) -> Option<usize> {
@@ -96,6 +99,21 @@ fn close(file: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_come_whole_or_cut_but_never_joined() {
+        let place = std::env::temp_dir().join(format!("spandrel-lines-{}", std::process::id()));
+        std::fs::write(&place, "one\n\ntwo is too long\nthree").unwrap();
+        let name = std::ffi::CString::new(place.to_str().unwrap()).unwrap();
+        let mut buffer = [0; 8];
+        let mut lines = Lines::open(&name, &mut buffer).unwrap();
+        let mut found = Vec::new();
+        while let Some(line) = lines.next() {
+            found.push(String::from_utf8_lossy(line).into_owned());
+        }
+        std::fs::remove_file(place).unwrap();
+        assert_eq!(found, ["one", "", "two is t", "three"]);
+    }
 
     #[test]
     fn reads_what_is_there_and_says_when_nothing_is() {

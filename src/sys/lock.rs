@@ -17,6 +17,8 @@ use super::call;
 pub(crate) enum Rank {
     /// The registry of heaps.
     Registry,
+    /// The heap profile.
+    Profile,
     /// One class's depot and transfer cache.
     Shelf,
     /// The list of direct mappings.

@@ -8,6 +8,7 @@ pub(crate) mod file;
 pub(crate) mod libc;
 pub(crate) mod lock;
 pub(crate) mod memory;
+pub(crate) mod output;
 pub(crate) mod signal;
 pub(crate) mod stack;
 pub(crate) mod startup;

@@ -8,6 +8,7 @@ use core::ffi::CStr;
 use super::super::cold::{self, Request};
 use super::super::manner::{Manner, Mode, Print};
 use super::super::process::PROCESS;
+use super::super::profiling;
 use super::super::resize::{self, Resized};
 use super::super::thread;
 use crate::base::text::Line;
@@ -27,9 +28,10 @@ struct Counting;
 
 impl Manner for Counting {
     const NAME: &'static CStr = c"counting";
+    const PROFILED: bool = true;
 
     fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
-        let block = cold::serve(heap, request)?;
+        let block = profiling::serve(heap, request)?;
         COUNTER.add(heap.address(), 1, bytes_of(block));
         Some(block)
     }
@@ -61,7 +63,7 @@ impl Manner for Counting {
 }
 
 fn count_free(thread: usize, bytes: i64, freed: Freed) -> Freed {
-    if matches!(freed, Freed::Small | Freed::Large | Freed::Direct) {
+    if matches!(freed, Freed::Small | Freed::Large | Freed::Direct | Freed::Sampled(_)) {
         COUNTER.add(thread, -1, -bytes);
     }
     freed

@@ -1,0 +1,108 @@
+//! Sampling: now and then a request is not served like others, but shown to whoever registered for it.
+//!
+//! A heap whose requests are sampled leads all sizes to a bin that is empty for ever, so every hit of malloc fails. The first thing
+//! that the slow path then does is [`Front::pop_counted`]: it counts the request against the gap to the next sample, and pops from the
+//! bin that it belongs to. Frees stay on their hit path. A heap that is not sampled pays nothing on its hit paths.
+//!
+//! Gaps are exponential, so each byte (or each call) is as likely to be sampled as any other, whatever the pattern of the program. Must
+//! not know what is done with a sample.
+//!
+//! # Invariants
+//! - `until` is 0 exactly where the heap is not sampled.
+
+use super::layout::Heap;
+use crate::base::chance::Random;
+use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+/// What the gaps are counted in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unit {
+    /// Bytes asked for, and one for each call.
+    Bytes,
+    /// Calls.
+    #[allow(dead_code, reason = "for those who sample calls whatever their size")]
+    Calls,
+}
+
+impl Unit {
+    /// What of a request's size counts.
+    const fn mask(self) -> usize {
+        match self {
+            Self::Bytes => usize::MAX,
+            Self::Calls => 0,
+        }
+    }
+}
+
+/// What all heaps follow. Written by whoever switches; read by any thread at its next slow event, which may come late.
+pub(crate) struct Sampling {
+    /// The mean gap; 0 for no samples.
+    mean: AtomicUsize,
+    /// See [`Unit::mask`].
+    mask: AtomicUsize,
+    /// Changes with each switch.
+    epoch: AtomicU32,
+}
+
+impl Sampling {
+    /// No samples.
+    pub(crate) const fn new() -> Self {
+        Self { mean: AtomicUsize::new(0), mask: AtomicUsize::new(0), epoch: AtomicU32::new(0) }
+    }
+
+    /// Has a request sampled every `mean` units on average; never for 0. Heaps follow one after the other.
+    pub(crate) fn switch(&self, mean: usize, unit: Unit) {
+        // Relaxed: the epoch below publishes both.
+        self.mean.store(mean, Ordering::Relaxed);
+        self.mask.store(unit.mask(), Ordering::Relaxed);
+        // Release pairs with the Acquire in `follow_sampling`.
+        self.epoch.fetch_add(1, Ordering::Release);
+    }
+}
+
+impl Heap {
+    /// Does what was switched since this heap last looked. For its thread, while the heap is busy or new.
+    #[inline]
+    pub(crate) fn follow_sampling(&self, sampling: &Sampling) {
+        // Acquire pairs with the Release in `switch`.
+        let epoch = sampling.epoch.load(Ordering::Acquire);
+        if epoch != self.sampling_epoch.get() {
+            self.follow_slow(sampling, epoch);
+        }
+    }
+
+    #[cold]
+    fn follow_slow(&self, sampling: &Sampling, epoch: u32) {
+        self.sampling_epoch.set(epoch);
+        // Relaxed: the caller's Acquire; if both change meanwhile, so does the epoch.
+        let (mean, mask) = (sampling.mean.load(Ordering::Relaxed), sampling.mask.load(Ordering::Relaxed));
+        if self.random.get() == 0 {
+            self.random.set(Random::new(self.address() as u64).state());
+        }
+        self.sampling_mean.set(mean);
+        let gap = if mean == 0 { 0 } else { self.draw_gap() };
+        self.set_sampled(gap, mask);
+    }
+
+    /// Counts a request that comes this way instead of the hit path's; whether it is the one to be sampled. The next gap begins then.
+    #[inline]
+    pub(crate) fn is_sample(&self, size: usize) -> bool {
+        self.is_sampled() && self.is_sample_slow(size)
+    }
+
+    #[inline(never)]
+    fn is_sample_slow(&self, size: usize) -> bool {
+        if self.count(size) {
+            return false;
+        }
+        self.set_gap(self.draw_gap());
+        true
+    }
+
+    fn draw_gap(&self) -> usize {
+        let mut random = Random::resume(self.random.get());
+        let gap = random.gap(self.sampling_mean.get());
+        self.random.set(random.state());
+        gap
+    }
+}

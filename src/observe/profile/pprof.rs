@@ -1,0 +1,167 @@
+//! A dump in pprof's format (`profile.proto` of github.com/google/pprof): what `go tool pprof` and flame-graph tools read. Addresses are
+//! not turned into names here; that is for the reader, who has the files.
+
+use core::ffi::CStr;
+
+use super::gzip::Gzip;
+use super::maps::Maps;
+use super::message::Message;
+use super::scratch::{Addresses, Parts, Scratch};
+use super::stacks::Entry;
+use super::{DEPTH, Profile};
+use crate::sys::atomic::Ordering;
+use crate::sys::output::Output;
+
+/// What a dump tells besides the stacks.
+pub(crate) struct About {
+    /// The mean number of bytes between samples.
+    pub(crate) period: usize,
+    /// When the dump is made, in nanoseconds since 1970, and how long samples were taken.
+    pub(crate) time: u64,
+    pub(crate) duration: u64,
+}
+
+/// Texts, by number. The first has to be empty.
+const TEXTS: [&str; 10] =
+    ["", "alloc_objects", "count", "alloc_space", "bytes", "inuse_objects", "inuse_space", "peak_objects", "peak_space", "space"];
+const COUNT: u64 = 2;
+const BYTES: u64 = 4;
+const INUSE_SPACE: u64 = 6;
+const SPACE: u64 = 9;
+/// What is told of each stack: name and unit.
+const VALUES: [(u64, u64); 6] = [(1, COUNT), (3, BYTES), (5, COUNT), (INUSE_SPACE, BYTES), (7, COUNT), (8, BYTES)];
+
+/// Numbers of fields: of the profile, and of the messages in it.
+mod field {
+    pub(super) const SAMPLE_TYPE: u64 = 1;
+    pub(super) const SAMPLE: u64 = 2;
+    pub(super) const MAPPING: u64 = 3;
+    pub(super) const LOCATION: u64 = 4;
+    pub(super) const STRING: u64 = 6;
+    pub(super) const TIME: u64 = 9;
+    pub(super) const DURATION: u64 = 10;
+    pub(super) const PERIOD_TYPE: u64 = 11;
+    pub(super) const PERIOD: u64 = 12;
+    pub(super) const DEFAULT_TYPE: u64 = 14;
+    pub(super) const TYPE_NAME: u64 = 1;
+    pub(super) const TYPE_UNIT: u64 = 2;
+    pub(super) const SAMPLE_LOCATIONS: u64 = 1;
+    pub(super) const SAMPLE_VALUES: u64 = 2;
+    pub(super) const MAPPING_ID: u64 = 1;
+    pub(super) const MAPPING_START: u64 = 2;
+    pub(super) const MAPPING_LIMIT: u64 = 3;
+    pub(super) const MAPPING_OFFSET: u64 = 4;
+    pub(super) const MAPPING_FILE: u64 = 5;
+    pub(super) const LOCATION_ID: u64 = 1;
+    pub(super) const LOCATION_MAPPING: u64 = 2;
+    pub(super) const LOCATION_ADDRESS: u64 = 3;
+}
+
+// Addresses of ten bytes each, six values, and two headers fit into the messages of the scratch memory.
+const _: () = assert!(DEPTH * 10 + 64 <= size_of::<[u8; 4 << 10]>());
+
+/// Writes what `profile` has now to a file at `path`; the error number where that fails.
+pub(crate) fn write(profile: &Profile, path: &CStr, about: &About) -> Result<(), i32> {
+    let addresses = profile.entries().map(|entry| entry.frames().len()).sum();
+    let mut scratch = Scratch::map(addresses).ok_or(libc::ENOMEM)?;
+    let (parts, mut addresses) = scratch.parts();
+    let Parts { block, outer, inner, lines, maps, names } = parts;
+    let maps = Maps::read(maps, names, lines);
+    let file = Gzip::begin(Output::begin(path)?, block);
+    let mut writer = Writer { file, outer, inner };
+    writer.head(about);
+    writer.texts(&maps);
+    // Relaxed: a peak that is reached meanwhile is told by the next dump.
+    let epoch = profile.peak_epoch.load(Ordering::Relaxed);
+    for entry in profile.entries() {
+        writer.sample(entry, epoch);
+        writer.locations(entry, &maps, &mut addresses);
+    }
+    writer.file.end()
+}
+
+struct Writer<'a> {
+    file: Gzip<'a>,
+    outer: &'a mut [u8],
+    inner: &'a mut [u8],
+}
+
+impl Writer<'_> {
+    /// Writes a field of the profile that is itself a message.
+    fn nested(&mut self, field: u64, build: impl FnOnce(&mut Message<'_>)) {
+        let mut inner = Message::new(self.inner);
+        build(&mut inner);
+        self.file.write(Message::new(self.outer).field(field, inner.finish()).finish());
+    }
+
+    fn head(&mut self, about: &About) {
+        let kind = |(name, unit): (u64, u64)| {
+            move |message: &mut Message<'_>| {
+                message.number(field::TYPE_NAME, name).number(field::TYPE_UNIT, unit);
+            }
+        };
+        for value in VALUES {
+            self.nested(field::SAMPLE_TYPE, kind(value));
+        }
+        self.nested(field::PERIOD_TYPE, kind((SPACE, BYTES)));
+        let mut message = Message::new(self.outer);
+        message.number(field::PERIOD, about.period as u64).number(field::TIME, about.time);
+        message.number(field::DURATION, about.duration).number(field::DEFAULT_TYPE, INUSE_SPACE);
+        self.file.write(message.finish());
+    }
+
+    /// The texts, then the mappings, whose names follow the texts in number.
+    fn texts(&mut self, maps: &Maps<'_>) {
+        let names = maps.all().iter().map(|map| maps.name(map));
+        for text in TEXTS.iter().map(|text| text.as_bytes()).chain(names) {
+            self.file.write(Message::new(self.outer).field(field::STRING, text).finish());
+        }
+        for (index, map) in maps.all().iter().enumerate() {
+            self.nested(field::MAPPING, |message| {
+                message.number(field::MAPPING_ID, index as u64 + 1).number(field::MAPPING_START, map.start as u64);
+                message.number(field::MAPPING_LIMIT, map.end as u64).number(field::MAPPING_OFFSET, map.offset as u64);
+                message.number(field::MAPPING_FILE, (TEXTS.len() + index) as u64);
+            });
+        }
+    }
+
+    fn sample(&mut self, entry: &Entry, epoch: u64) {
+        let mut packed = Message::new(self.inner);
+        for frame in entry.frames() {
+            packed.varint(call_before(*frame) as u64);
+        }
+        let locations = packed.finish().len();
+        for value in entry.totals(epoch).as_flattened() {
+            packed.varint(*value);
+        }
+        let (locations, values) = packed.finish().split_at_checked(locations).unwrap_or((&[], &[]));
+        let len = header_len(locations.len()) + locations.len() + header_len(values.len()) + values.len();
+        let mut message = Message::new(self.outer);
+        message.begin(field::SAMPLE, len);
+        message.field(field::SAMPLE_LOCATIONS, locations).field(field::SAMPLE_VALUES, values);
+        self.file.write(message.finish());
+    }
+
+    /// The addresses of the stack that no stack before it had. An address is its own number.
+    fn locations(&mut self, entry: &Entry, maps: &Maps<'_>, seen: &mut Addresses<'_>) {
+        for address in entry.frames().iter().map(|&frame| call_before(frame)) {
+            if seen.insert(address) {
+                self.nested(field::LOCATION, |message| {
+                    message.number(field::LOCATION_ID, address as u64);
+                    message.number(field::LOCATION_MAPPING, maps.number(address) as u64);
+                    message.number(field::LOCATION_ADDRESS, address as u64);
+                });
+            }
+        }
+    }
+}
+
+/// An address within the call that comes back to `frame`.
+fn call_before(frame: usize) -> usize {
+    frame.saturating_sub(1).max(1)
+}
+
+/// Bytes before a field of `len` bytes whose number is below 16.
+fn header_len(len: usize) -> usize {
+    1 + (usize::BITS - len.leading_zeros()).div_ceil(7).max(1) as usize
+}

@@ -1,0 +1,298 @@
+//! The heap profile of this process: when requests are sampled, when dumps are written and where.
+
+use core::ffi::{CStr, c_int};
+
+use super::cold::{self, Request};
+use super::process::PROCESS;
+use super::resize::Moved;
+use super::thread::{self, Standing};
+use crate::base::lane::Lane;
+use crate::config::Options;
+use crate::diag::{self, Code};
+use crate::heap::{Heap, Unit};
+use crate::observe::profile::{self, About, DEPTH, Profile};
+use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sys::cell::SetOnce;
+use crate::sys::output::Path;
+use crate::sys::startup::Startup;
+use crate::sys::{call, libc, signal, stack};
+
+/// The option that names the file.
+const VARIABLE: &[u8] = b"SPANDREL_HEAP_PROFILE=";
+/// A peak is dumped when it is above the last one that was by one part in this many.
+const PEAK_STEP: u64 = 8;
+/// No dump is due.
+const NEVER: u64 = u64::MAX;
+
+/// See the module.
+pub(super) struct Profiling {
+    pub(super) profile: Profile,
+    /// Whether samples are taken. Written by whoever starts and stops; read by any thread, which may be late.
+    on: AtomicBool,
+    /// Bytes between samples, on average. As above.
+    mean: AtomicUsize,
+    /// When samples were first taken, in nanoseconds since 1970; 0 for never.
+    since: AtomicU64,
+    /// What the files are called. Set at start.
+    pattern: SetOnce<Path>,
+    /// Dumps so far, and whether one is being written. Any thread adds.
+    dumps: AtomicU32,
+    dumping: AtomicBool,
+    /// Bytes asked for, and live, at which the next dump is due.
+    next_asked: AtomicU64,
+    next_peak: AtomicU64,
+}
+
+impl Profiling {
+    pub(super) const fn new() -> Self {
+        Self {
+            profile: Profile::new(),
+            on: AtomicBool::new(false),
+            mean: AtomicUsize::new(0),
+            since: AtomicU64::new(0),
+            pattern: SetOnce::new(),
+            dumps: AtomicU32::new(0),
+            dumping: AtomicBool::new(false),
+            next_asked: AtomicU64::new(NEVER),
+            next_peak: AtomicU64::new(NEVER),
+        }
+    }
+
+    fn is_on(&self) -> bool {
+        // Relaxed: see the field.
+        self.on.load(Ordering::Relaxed)
+    }
+
+    fn mean(&self) -> usize {
+        // Relaxed: see the field.
+        self.mean.load(Ordering::Relaxed)
+    }
+}
+
+/// Why there is no profile.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NoProfile {
+    /// Requests cannot be sampled in this process: libc or a mode serves them.
+    Unsampled,
+    /// Another dump is being written, or samples were never taken.
+    Busy,
+    /// The file cannot be written: the error number.
+    File(i32),
+}
+
+/// Does what the options say, at start.
+#[expect(unsafe_code, reason = "sets what is set once")]
+pub(super) fn prepare(options: &Options, startup: Option<Startup>) {
+    let profiling = &PROCESS.profiling;
+    let mut entries = startup.into_iter().flat_map(Startup::environment);
+    let mut pattern = Path::new();
+    if options.heap_profile
+        && let Some(value) = entries.find_map(|entry| entry.strip_prefix(VARIABLE))
+    {
+        pattern.raw(value);
+    }
+    // SAFETY: the start barrier lets one thread come here, once, before anyone asks.
+    unsafe { profiling.pattern.set(pattern) };
+    // Relaxed: the start barrier publishes all of it.
+    profiling.mean.store(options.heap_profile_rate, Ordering::Relaxed);
+    if !options.heap_profile {
+        return;
+    }
+    if let Some(bytes) = options.heap_profile_every {
+        profiling.next_asked.store(bytes as u64, Ordering::Relaxed);
+    }
+    if options.heap_profile_peaks {
+        profiling.next_peak.store(options.heap_profile_rate as u64, Ordering::Relaxed);
+    }
+    if let Some(number) = options.heap_profile_signal {
+        signal::handle(number as c_int, on_signal);
+    }
+    if !options.heap_profile_wait {
+        switch_on(options.heap_profile_rate);
+    }
+}
+
+fn switch_on(mean: usize) {
+    let profiling = &PROCESS.profiling;
+    // Relaxed: see the fields.
+    profiling.mean.store(mean, Ordering::Relaxed);
+    profiling.on.store(true, Ordering::Relaxed);
+    let _ = profiling.since.compare_exchange(0, call::nanoseconds_of_day(), Ordering::Relaxed, Ordering::Relaxed);
+    PROCESS.registry.sampling.switch(mean, Unit::Bytes);
+}
+
+/// Starts to take samples, every `mean` bytes on average; 0 for what the options say.
+pub(crate) fn start(mean: usize) -> Result<(), NoProfile> {
+    if !super::is_active() || !PROCESS.can_sample() {
+        return Err(NoProfile::Unsampled);
+    }
+    switch_on(if mean == 0 { PROCESS.options().heap_profile_rate } else { mean });
+    follow();
+    Ok(())
+}
+
+/// Takes no more samples; what was sampled stays in the profile, and leaves it when it is freed.
+pub(crate) fn stop() {
+    if PROCESS.is_ready() && PROCESS.profiling.is_on() {
+        PROCESS.profiling.on.store(false, Ordering::Relaxed);
+        PROCESS.registry.sampling.switch(0, Unit::Bytes);
+        follow();
+    }
+}
+
+/// The calling thread does what was switched at once; others at their next slow event.
+fn follow() {
+    if let Standing::Own(heap) = thread::standing() {
+        heap.follow_sampling(&PROCESS.registry.sampling);
+    }
+}
+
+/// Writes a dump to `path`, or where the options say.
+pub(crate) fn dump(path: Option<&CStr>) -> Result<(), NoProfile> {
+    let profiling = &PROCESS.profiling;
+    // Acquire and Release: what a dump works in is the next one's afterwards.
+    if !PROCESS.is_ready() || profiling.since.load(Ordering::Relaxed) == 0 || profiling.dumping.swap(true, Ordering::Acquire) {
+        return Err(NoProfile::Busy);
+    }
+    // Relaxed: a number.
+    let number = profiling.dumps.fetch_add(1, Ordering::Relaxed);
+    let chosen = file_name(number as usize + 1);
+    let written = match path.or_else(|| chosen.finish()) {
+        Some(path) => profile::write(&profiling.profile, path, &about()),
+        None => Err(::libc::ENAMETOOLONG),
+    };
+    profiling.dumping.store(false, Ordering::Release);
+    written.map_err(NoProfile::File)
+}
+
+fn about() -> About {
+    let time = call::nanoseconds_of_day();
+    // Relaxed: see the field.
+    let since = PROCESS.profiling.since.load(Ordering::Relaxed);
+    About { period: PROCESS.profiling.mean(), time, duration: time.saturating_sub(since) }
+}
+
+/// The pattern with `%p` and `%n` filled in; one without either is what names begin with.
+#[expect(unsafe_code, reason = "reads what is set once")]
+fn file_name(number: usize) -> Path {
+    // SAFETY: the start, which is over, set it.
+    let pattern = unsafe { PROCESS.profiling.pattern.get() }.finish().map_or(&b""[..], CStr::to_bytes);
+    let mut name = Path::new();
+    if !pattern.contains(&b'%') {
+        name.raw(if pattern.is_empty() { b"spandrel-heap" } else { pattern });
+        name.raw(b".").number(call::process()).raw(b".").number(number).raw(b".pb.gz");
+        return name;
+    }
+    let mut rest = pattern.iter();
+    while let Some(&byte) = rest.next() {
+        match (byte, if byte == b'%' { rest.next() } else { None }) {
+            (b'%', Some(b'p')) => name.number(call::process()),
+            (b'%', Some(b'n')) => name.number(number),
+            (_, Some(&other)) => name.raw(&[other]),
+            (_, None) => name.raw(&[byte]),
+        };
+    }
+    name
+}
+
+/// Writes a dump that nobody waits for; one line if that fails.
+fn dump_unasked() {
+    if let Err(NoProfile::File(error)) = dump(None) {
+        let describe = |line: &mut crate::base::text::Line| {
+            line.text("heap profile: error ").number(error as u64);
+        };
+        diag::described(Code::FileUnwritten, describe, |bytes| PROCESS.reports.write(bytes));
+    }
+}
+
+/// The last dump, when the process ends.
+pub(super) fn end(options: &Options) {
+    if options.heap_profile && PROCESS.profiling.since.load(Ordering::Relaxed) != 0 {
+        dump_unasked();
+    }
+}
+
+/// Starts the profile if it waits, else writes a dump. Allocates nothing and takes no lock.
+extern "C" fn on_signal(_: c_int) {
+    let errno = libc::errno();
+    if PROCESS.is_ready() {
+        if PROCESS.profiling.is_on() { dump_unasked() } else { switch_on(PROCESS.profiling.mean()) }
+    }
+    libc::set_errno(errno);
+}
+
+/// A block from `heap`, which is this thread's and held: as others, or a sample.
+pub(super) fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
+    if heap.is_sample(request.size)
+        && let Some(block) = sample(heap, request)
+    {
+        return Some(block);
+    }
+    cold::serve(heap, request)
+}
+
+/// A sampled block: a run of its own whatever its size, so that its free is slow and says that it was sampled.
+#[cold]
+#[inline(never)]
+fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
+    if !PROCESS.profiling.is_on() {
+        return None;
+    }
+    heap.attend(PROCESS.shared());
+    let fresh = match cold::class_of(request) {
+        Some(class) => PROCESS.central.alloc_small_apart(class.size(), request.align),
+        None => PROCESS.central.alloc_large(request.size, request.align),
+    }?;
+    let ticket = note(request.size);
+    PROCESS.central.set_ticket(fresh.address, fresh.direct, ticket);
+    let block = cold::hand_out(fresh, request);
+    dump_if_due();
+    Some(block)
+}
+
+/// Adds a sample of `size` bytes to the profile.
+fn note(size: usize) -> u32 {
+    let mut frames = [0; DEPTH];
+    let len = stack::capture(0, &mut frames);
+    let frames = frames.get(..len).unwrap_or(&[]);
+    PROCESS.profiling.profile.add(&PROCESS.central.pages, frames, size, PROCESS.profiling.mean())
+}
+
+/// The block of `ticket` was freed.
+pub(super) fn freed(ticket: u32) -> Lane {
+    PROCESS.profiling.profile.remove(ticket);
+    Lane::Large
+}
+
+/// A block was resized where it is, or with its pages. What it grew by is as good as asked for anew.
+pub(super) fn resized(moved: &Moved) {
+    let profiling = &PROCESS.profiling;
+    if moved.ticket != 0 {
+        return profiling.profile.resize(moved.ticket, moved.size, profiling.mean());
+    }
+    if !profiling.is_on() || moved.size <= moved.old {
+        return;
+    }
+    if let Standing::Own(heap) = thread::standing()
+        && heap.is_sample(moved.size - moved.old)
+    {
+        PROCESS.central.set_ticket(moved.address, moved.direct, note(moved.size));
+    }
+}
+
+fn dump_if_due() {
+    let profiling = &PROCESS.profiling;
+    // Relaxed: figures; two threads that both find a dump due write one, for the other finds it being written.
+    let asked = profiling.profile.asked.load(Ordering::Relaxed);
+    let due = profiling.next_asked.load(Ordering::Relaxed);
+    let every = PROCESS.options().heap_profile_every.unwrap_or(0) as u64;
+    if asked >= due {
+        profiling.next_asked.store(asked + every, Ordering::Relaxed);
+        return dump_unasked();
+    }
+    let live = profiling.profile.live.load(Ordering::Relaxed);
+    if live >= profiling.next_peak.load(Ordering::Relaxed) {
+        profiling.next_peak.store(live + live / PEAK_STEP, Ordering::Relaxed);
+        dump_unasked();
+    }
+}
