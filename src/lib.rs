@@ -5,7 +5,8 @@
 //! blocks of one class, or one large block. *region map*: address -> class and owner. *bin*: a heap's array of free block
 //! pointers of one class. *heap*: one thread's bins and spans. *batch*: pointers that travel together. *inbox*, *outbox*: remote
 //! frees received, collected. *transfer cache*: bounded store of batches between heaps. *depot*: one class's spans that no heap
-//! owns; with its transfer cache it is a *shelf*. *page runs*: free regions. *purge*: giving pages back to the kernel.
+//! owns; with its transfer cache it is a *shelf*. *page runs*: free regions. *bank*: the part of the data area for one
+//! NUMA node; all of it without nodes. *purge*: giving pages back to the kernel.
 //!
 //! # Flows
 //! malloc = abi -> gate -> heap -> bin. free = abi -> gate -> map -> bin. Everything slower goes down one layer at a time and comes

@@ -6,7 +6,7 @@ use super::direct::{self, DirectBlock};
 use super::span::{Span, header};
 use super::store::Central;
 use crate::base::units::{LARGE_MAX, MIB, Region, regions_for, round_up};
-use crate::pages::Entry;
+use crate::pages::{Bank, Entry};
 use crate::sys::atomic::Ordering;
 
 /// A recycled run of more than this is given back to the kernel rather than filled with zeroes: pages that the program never
@@ -27,31 +27,31 @@ pub(crate) struct Fresh {
 }
 
 impl Central {
-    /// A block of at least `bytes`, at most `REQUEST_MAX`, at a multiple of `align`, a power of two.
-    pub(crate) fn alloc_large(&self, bytes: usize, align: usize) -> Option<Fresh> {
+    /// A block of at least `bytes`, at most `REQUEST_MAX`, at a multiple of `align`, a power of two; in `bank` if that has room.
+    pub(crate) fn alloc_large(&self, bytes: usize, align: usize, bank: Bank) -> Option<Fresh> {
         let bytes = bytes.max(1);
         if self.pages.space().is_self_contained() {
-            self.alloc_run(bytes, align)
+            self.alloc_run(bytes, align, bank)
         } else if bytes <= LARGE_MAX && align <= LARGE_MAX {
-            self.alloc_run(bytes, align).or_else(|| self.alloc_direct(bytes, align))
+            self.alloc_run(bytes, align, bank).or_else(|| self.alloc_direct(bytes, align))
         } else {
             // Under a limit, the process may have nothing left of it but the reservation.
-            self.alloc_direct(bytes, align).or_else(|| self.alloc_run(bytes, align))
+            self.alloc_direct(bytes, align).or_else(|| self.alloc_run(bytes, align, bank))
         }
     }
 
     /// A large block in spite of its size: of `bytes` usable bytes, no more, as a block of a class has.
-    pub(crate) fn alloc_small_apart(&self, bytes: usize, align: usize) -> Option<Fresh> {
-        self.alloc_regions(bytes, align)
+    pub(crate) fn alloc_small_apart(&self, bytes: usize, align: usize, bank: Bank) -> Option<Fresh> {
+        self.alloc_regions(bytes, align, bank)
     }
 
-    fn alloc_run(&self, bytes: usize, align: usize) -> Option<Fresh> {
-        self.alloc_regions(round_up(bytes, self.pages.space().page_bytes())?, align)
+    fn alloc_run(&self, bytes: usize, align: usize, bank: Bank) -> Option<Fresh> {
+        self.alloc_regions(round_up(bytes, self.pages.space().page_bytes())?, align, bank)
     }
 
-    fn alloc_regions(&self, bytes: usize, align: usize) -> Option<Fresh> {
+    fn alloc_regions(&self, bytes: usize, align: usize, bank: Bank) -> Option<Fresh> {
         let space = self.pages.space();
-        let run = self.pages.acquire(u32::try_from(regions_for(bytes)).ok()?, align)?;
+        let run = self.pages.acquire(bank, u32::try_from(regions_for(bytes)).ok()?, align)?;
         Span::make_large(space, run.region, bytes);
         space.set_entries(run.region, 1, Entry::LARGE);
         Some(Fresh { address: space.address(run.region), bytes, dirty: run.dirty, direct: false })

@@ -9,10 +9,10 @@
 
 use super::batch::Batch;
 use super::list::SpanList;
-use super::span::{Next, Refused, State, header};
+use super::span::{Next, Refused, Span, State, header};
 use crate::base::class::Class;
 use crate::base::units::Region;
-use crate::pages::{Entry, Space};
+use crate::pages::{Bank, Entry, Space};
 
 /// The transfer cache of a class keeps at most one batch for so many bytes that it may hold.
 const BYTES_PER_BATCH: usize = 16 << 10;
@@ -102,10 +102,11 @@ impl Shelf {
         }
     }
 
-    /// Hands the fullest of the first few partial spans to the owner whose map entry is `entry`.
-    pub(crate) fn adopt(&mut self, space: &Space, class: Class, entry: Entry) -> Option<Region> {
+    /// Hands the fullest of the first few partial spans to the owner whose map entry is `entry`: of those in `bank`, where one is named.
+    pub(crate) fn adopt(&mut self, space: &Space, class: Class, entry: Entry, bank: Option<Bank>) -> Option<Region> {
         const LOOKED_AT: usize = 8;
-        let (region, _) = self.partial.iter(space).take(LOOKED_AT).max_by_key(|(_, span)| span.used())?;
+        let fits = |&(region, _): &(Region, &Span)| bank.is_none_or(|bank| space.bank_of(region) == bank);
+        let (region, _) = self.partial.iter(space).filter(fits).take(LOOKED_AT).max_by_key(|(_, span)| span.used())?;
         self.partial.remove(space, region);
         space.set_entries(region, class.geometry().regions, entry);
         Some(region)

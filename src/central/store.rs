@@ -8,7 +8,7 @@ use super::shelf::{Returned, Shelf};
 use super::span::{Span, header};
 use crate::base::class::{self, Class};
 use crate::base::units::{REGION_BYTES, Region};
-use crate::pages::{Entry, Pages};
+use crate::pages::{Bank, Entry, Pages};
 use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::lock::{Lock, Rank};
 use crate::sys::memory;
@@ -88,10 +88,10 @@ impl Central {
         header(self.pages.space(), region)
     }
 
-    /// A new span of `class` for the owner whose map entry is `entry`.
-    pub(crate) fn new_span(&self, class: Class, entry: Entry) -> Option<Region> {
+    /// A new span of `class` for the owner whose map entry is `entry`, in `bank` if it has room.
+    pub(crate) fn new_span(&self, class: Class, entry: Entry, bank: Bank) -> Option<Region> {
         let regions = class.geometry().regions;
-        let run = self.pages.acquire(regions, REGION_BYTES)?;
+        let run = self.pages.acquire(bank, regions, REGION_BYTES)?;
         if !Span::make(&self.pages, run.region, class) {
             self.pages.release(run.region, regions);
             return None;
@@ -108,10 +108,10 @@ impl Central {
         self.pages.release(region, regions);
     }
 
-    /// A span with free blocks from the depot, for the owner whose map entry is `entry`.
-    pub(crate) fn adopt_span(&self, class: Class, entry: Entry) -> Option<Region> {
+    /// A span with free blocks from the depot, for the owner whose map entry is `entry`; one of `bank`, or where none is named of any.
+    pub(crate) fn adopt_span(&self, class: Class, entry: Entry, bank: Option<Bank>) -> Option<Region> {
         self.stocked(class)?;
-        self.with_shelf(class, |shelf| shelf.adopt(self.pages.space(), class, entry))
+        self.with_shelf(class, |shelf| shelf.adopt(self.pages.space(), class, entry, bank))
     }
 
     /// Hands the span at `region` to the owner whose map entry is `entry`; false if the depot does not own it. The span is in no list
@@ -143,8 +143,11 @@ impl Central {
         Some(unsafe { &*batch })
     }
 
-    /// Puts a batch into the transfer cache of `class`; false if that is full.
+    /// Puts a batch into the transfer cache of `class`; false if that is full, or memory is kept by node: a batch has none.
     pub(crate) fn put_batch(&self, class: Class, batch: &Batch) -> bool {
+        if self.pages.space().is_divided() {
+            return false;
+        }
         self.with_shelf(class, |shelf| shelf.put_batch(class, batch, self.cache_bytes.load(Ordering::Relaxed)))
     }
 
@@ -258,7 +261,7 @@ impl Central {
     /// Calls `see` with the header, entry and number of every region that has an entry.
     pub(crate) fn each_span(&self, mut see: impl FnMut(&Span, Entry, Region)) {
         let space = self.pages.space();
-        for region in (1..self.pages.border().0).map(Region) {
+        for region in self.pages.regions() {
             let entry = space.entry(region);
             if entry != Entry::NONE {
                 see(header(space, region), entry, region);

@@ -68,6 +68,8 @@ pub(crate) enum Numa {
     /// Wherever the process's own policy says.
     Off,
     /// On the node of the thread that touches them first.
+    FirstTouch,
+    /// On the node of the thread that they are for: memory is kept by node.
     Local,
     /// On all nodes in turn.
     Interleave,
@@ -97,7 +99,7 @@ pub(super) const POOL: &str = "bytes, with K, M, G or T, 4M or more; or `none`";
 pub(super) const PREFAULT: &str = "off, touch or populate";
 pub(super) const LIMIT: &str = "bytes, with K, M, G or T, 1M or more; `container`, or `none`";
 pub(super) const CACHE: &str = "bytes, with K, M, G or T; or `cpus`";
-pub(super) const NUMA: &str = "off, local, interleave or bind:NODE";
+pub(super) const NUMA: &str = "off, first-touch, local, interleave or bind:NODE";
 pub(super) const FILE: &str = "a path, or nothing";
 pub(super) const RATE: &str = "bytes, with K, M, G or T, 1K or more";
 pub(super) const EVERY: &str = "bytes, with K, M, G or T, 1M or more; or `none`";
@@ -229,6 +231,7 @@ pub(super) fn cache_bytes(value: &[u8]) -> Option<CacheBytes> {
 pub(super) fn numa(value: &[u8]) -> Option<Numa> {
     match value {
         b"off" => Some(Numa::Off),
+        b"first-touch" => Some(Numa::FirstTouch),
         b"local" => Some(Numa::Local),
         b"interleave" => Some(Numa::Interleave),
         _ => value.strip_prefix(b"bind:").and_then(parse::number).map(Numa::Bind),

@@ -111,8 +111,9 @@ impl Heap {
         }
     }
 
-    /// What `block` is. A span that nobody owns becomes this heap's if blocks of that class go in and out of it just now: whoever
-    /// frees one block of the span is likely to free the others, and from then on they take the hit path.
+    /// What `block` is. A span that nobody owns, and that is not far from the thread, becomes this heap's if blocks of that class go in
+    /// and out of it just now: whoever frees one block of the span is likely to free the others, and from then on they take the hit
+    /// path.
     pub(super) fn resolve_own<'a>(&self, shared: Shared<'a>, block: *mut u8) -> Place<'a> {
         loop {
             let place = shared.central.resolve(block.addr());
@@ -121,6 +122,9 @@ impl Heap {
                 return place;
             }
             let region = span.first();
+            if shared.central.pages.space().bank_of(region) != self.bank.get() {
+                return place;
+            }
             if shared.central.claim_span(class, region, self.entry(class)) {
                 let list = if span.state() == State::Full { self.full(class) } else { self.partial(class) };
                 list.push(shared.central.pages.space(), region);

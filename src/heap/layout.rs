@@ -17,7 +17,7 @@ use super::outbox::Outbox;
 use crate::base::class::{self, Class};
 use crate::central::{Batch, SpanList};
 use crate::pages::map::HEAP_ALIGN;
-use crate::pages::{Entry, Space};
+use crate::pages::{Bank, Entry, Space};
 use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::sys::lock::Futex;
 use crate::sys::memory;
@@ -37,6 +37,9 @@ pub(crate) struct Heap {
     pub(crate) exit_rounds: Cell<u8>,
     /// Most bytes of blocks in a bin.
     pub(super) bin_bytes: Cell<usize>,
+    /// The bank of the node on which the thread ran when that was last asked, and the one where the heap's own memory lies.
+    pub(super) bank: Cell<Bank>,
+    pub(super) home: Cell<Bank>,
     /// Spans with blocks to fetch, by class.
     partial: [SpanList; class::COUNT],
     /// Spans with every block out, by class.
@@ -98,6 +101,13 @@ impl Heap {
     pub(super) fn ready(&self, space: &Space, bin_bytes: usize) {
         self.front.ready(space);
         self.bin_bytes.set(bin_bytes);
+    }
+
+    /// The bank from which the thread is to have memory now. Asks the kernel where memory is kept by node.
+    pub(crate) fn locate(&self, space: &Space) -> Bank {
+        let bank = space.bank_here();
+        self.bank.set(bank);
+        bank
     }
 
     /// The heap at `address`.

@@ -122,16 +122,18 @@ impl Heap {
         len
     }
 
-    /// A span with free blocks for this heap: from the depot, else a new one.
+    /// A span with free blocks for this heap: from the depot, else a new one; near to where the thread runs as long as there is memory.
     fn obtain_span(&self, shared: Shared<'_>, class: Class) -> Option<Region> {
-        let entry = self.entry(class);
-        let central = shared.central;
-        let region = central.adopt_span(class, entry).or_else(|| {
+        let (central, entry) = (shared.central, self.entry(class));
+        let space = central.pages.space();
+        let bank = self.locate(space);
+        let region = central.adopt_span(class, entry, Some(bank)).or_else(|| {
             shared.registry.adopt_orphans(shared);
-            central.adopt_span(class, entry)
+            central.adopt_span(class, entry, Some(bank))
         });
-        let region = region.or_else(|| central.new_span(class, entry))?;
-        self.partial(class).push(central.pages.space(), region);
+        let region =
+            region.or_else(|| central.new_span(class, entry, bank)).or_else(|| central.adopt_span(class, entry, None))?;
+        self.partial(class).push(space, region);
         Some(region)
     }
 

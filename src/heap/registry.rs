@@ -6,7 +6,7 @@ use core::cell::Cell;
 use super::layout::Heap;
 use super::outbox::Shared;
 use super::sampling::Sampling;
-use crate::pages::Pages;
+use crate::pages::{Bank, Pages};
 use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sys::lock::{Lock, Rank};
 
@@ -39,24 +39,14 @@ impl Registry {
         }
     }
 
-    /// A heap for the calling thread; `None` if there is no metadata for one.
+    /// A heap for the calling thread, its memory near to where the thread runs; `None` if there is no metadata for one.
     pub(crate) fn acquire(&self, pages: &Pages, bin_bytes: usize) -> Option<&'static Heap> {
+        let bank = pages.space().bank_here();
         let list = self.list.lock();
-        let heap = match list.heaps().find(|heap| !heap.taken.get()) {
-            Some(heap) => {
-                heap.inbox.open();
-                heap
-            }
-            None => {
-                let piece = pages.acquire_metadata(size_of::<Heap>())?;
-                // SAFETY: the piece has the size of a heap and is aligned to it; metadata stays for ever.
-                let heap = unsafe { Heap::place(piece) };
-                heap.ready(pages.space(), bin_bytes);
-                heap.next.set(list.first.get());
-                list.first.set(heap);
-                heap
-            }
-        };
+        let near = list.idle().find(|heap| heap.home.get() == bank);
+        let heap = near.or_else(|| list.add(pages, bank, bin_bytes)).or_else(|| list.idle().next())?;
+        heap.inbox.open();
+        heap.bank.set(bank);
         heap.taken.set(true);
         heap.follow_sampling(&self.sampling);
         // Relaxed: a figure.
@@ -134,6 +124,22 @@ impl Registry {
 }
 
 impl List {
+    /// A new heap, whose memory the calling thread touches first.
+    fn add(&self, pages: &Pages, bank: Bank, bin_bytes: usize) -> Option<&'static Heap> {
+        let piece = pages.acquire_metadata(size_of::<Heap>())?;
+        // SAFETY: the piece has the size of a heap and is aligned to it; metadata stays for ever.
+        let heap = unsafe { Heap::place(piece) };
+        heap.ready(pages.space(), bin_bytes);
+        heap.home.set(bank);
+        heap.next.set(self.first.get());
+        self.first.set(heap);
+        Some(heap)
+    }
+
+    fn idle(&self) -> impl Iterator<Item = &'static Heap> + use<> {
+        self.heaps().filter(|heap| !heap.taken.get())
+    }
+
     fn heaps(&self) -> impl Iterator<Item = &'static Heap> + use<> {
         let mut next = self.first.get();
         core::iter::from_fn(move || {

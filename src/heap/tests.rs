@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Freed, Heap, Registry, Shared};
 use crate::base::class::Class;
-use crate::base::units::MIB;
+use crate::base::units::{MIB, Region};
 use crate::central::{Central, Place};
-use crate::pages::Space;
+use crate::pages::{Bank, Entry, Space};
 use proptest::prelude::*;
 
 const BIN_BYTES: usize = 4096;
@@ -20,8 +20,11 @@ struct World {
 
 impl World {
     fn new(bytes: usize) -> Self {
+        Self::within(Space::reserve(bytes, 4096).expect("address space"))
+    }
+
+    fn within(space: Space) -> Self {
         let world = Self { central: Central::new(), registry: Registry::new() };
-        let space = Space::reserve(bytes, 4096).expect("address space");
         #[expect(unsafe_code, reason = "opens the store")]
         // SAFETY: nobody else has the store yet.
         unsafe {
@@ -187,10 +190,64 @@ fn orphans_are_adopted_whatever_their_threads_were_doing() {
         assert_eq!(own.free(world.shared(), *block), Freed::Small);
     }
     // The next span comes from the depot, which has taken the orphan's over.
-    let used = world.central.pages.border();
+    let used = world.central.pages.figures().used;
     for _ in 0..2000 {
         own.alloc(world.shared(), class).expect("memory");
     }
-    assert_eq!(world.central.pages.border(), used, "no fresh memory while the orphan's can be had");
+    assert_eq!(world.central.pages.figures().used, used, "no fresh memory while the orphan's can be had");
     assert_eq!(world.registry.live(), 1);
+}
+
+/// Has the depot own a span of `bank` with one block out; where it is.
+fn leave_span(world: &World, class: Class, bank: Bank) -> Region {
+    let region = world.central.new_span(class, Entry::depot(class), bank).expect("memory");
+    let (span, mut block) = (world.central.span(region), core::ptr::null_mut());
+    #[expect(unsafe_code, reason = "takes a block")]
+    // SAFETY: one block for one place.
+    unsafe {
+        span.take(class.geometry(), world.central.pages.space().address(region), 1, &raw mut block);
+    }
+    world.central.surrender_span(class, region);
+    region
+}
+
+#[test]
+fn spans_of_the_own_bank_are_adopted_first() {
+    let world = World::within(Space::reserve_banks(2, 64 * MIB));
+    let class = Class::all().nth(20).expect("a class");
+    let banks: Vec<Bank> = world.central.pages.space().banks().collect();
+    let spans: Vec<Region> = [0, 1, 0].map(|bank| leave_span(&world, class, banks[bank])).to_vec();
+    let heap = world.heap();
+    let adopt = |bank| world.central.adopt_span(class, Entry::small(heap.address(), class), bank);
+    assert_eq!(adopt(Some(banks[1])), Some(spans[1]), "though it is neither the first nor the last one that was left");
+    assert_eq!(adopt(Some(banks[1])), None, "a new span is nearer than those that are left");
+    assert!(spans.contains(&adopt(None).expect("anything, where there is no memory")));
+}
+
+#[test]
+fn batches_are_not_kept_where_blocks_have_nodes() {
+    let class = Class::all().next().expect("a class");
+    for (space, kept) in
+        [(Space::reserve_banks(2, 64 * MIB), false), (Space::reserve(64 * MIB, 4096).expect("address space"), true)]
+    {
+        let world = World::within(space);
+        let batch = world.central.acquire_batch(0).expect("metadata");
+        for _ in 0..class.geometry().batch {
+            let _ = batch.push(core::ptr::without_provenance_mut(8), Entry::depot(class), class.geometry());
+        }
+        assert_eq!(world.central.put_batch(class, batch), kept);
+    }
+}
+
+#[test]
+fn a_heap_is_near_to_its_thread() {
+    // Nothing here knows of nodes, so every thread is near to the first bank.
+    let world = World::within(Space::reserve_banks(2, 64 * MIB));
+    let here = world.central.pages.space().bank_here();
+    let first = world.heap();
+    world.registry.release(first);
+    assert_eq!(world.heap().address(), first.address(), "it is near and has no thread");
+    world.registry.release(first);
+    first.home.set(world.central.pages.space().banks().find(|&bank| bank != here).expect("another bank"));
+    assert_ne!(world.heap().address(), first.address());
 }

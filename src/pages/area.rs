@@ -44,6 +44,11 @@ impl Area {
         Self { explicit: Some(Explicit::new(bytes)), ..self }
     }
 
+    /// The `len` bytes from `start` on, both multiples of a page, as an area of its own. Nothing is committed yet.
+    pub(super) const fn part(&self, start: usize, len: usize) -> Self {
+        Self { granule: self.granule, ..Self::new(self.base + start, len, self.page) }
+    }
+
     /// The huge pages of which the area is made.
     pub(super) const fn explicit(&self) -> Option<&Explicit> {
         self.explicit.as_ref()

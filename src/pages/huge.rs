@@ -2,14 +2,14 @@
 //! Huge pages: from where on the data area asks for them, and what of a free run may be purged without splitting one.
 //!
 //! # Invariants
-//! - The part that asks is `[from, advised)`, both multiples of a huge page but for the end of the area; it only grows, so it is one
+//! - In each bank the part that asks is `[from, advised)`, both multiples of a huge page but for the end of the bank; it only grows, so it is one
 //!   mapping more.
 //! - A purge never leaves a huge page half there: the kernel would fill it up again, unasked, with memory that nobody uses.
 
-use super::area::Area;
+use super::bank::Part;
 use super::runs::Run;
 use crate::base::units::{MIB, REGION_BYTES, Region};
-use crate::sys::atomic::{AtomicUsize, Ordering};
+use crate::sys::atomic::Ordering;
 use crate::sys::memory;
 
 /// Bytes of a huge page.
@@ -18,22 +18,19 @@ const HUGE_REGIONS: u32 = (HUGE_BYTES / REGION_BYTES) as u32;
 
 /// See the module.
 pub(crate) struct Huge {
-    /// Where huge pages begin, in bytes from the start of the data area; `None` for nowhere.
+    /// Where huge pages begin, in bytes from the start of a bank; `None` for nowhere.
     from: Option<usize>,
-    /// Where the part that was advised ends. Written under the lock of the runs; read by nobody else.
-    advised: AtomicUsize,
 }
 
 impl Huge {
     /// No huge pages.
     pub(crate) const fn off() -> Self {
-        Self { from: None, advised: AtomicUsize::new(0) }
+        Self { from: None }
     }
 
-    /// Huge pages for whatever lies `bytes` or more behind the start of the data area.
+    /// Huge pages for whatever lies `bytes` or more behind the start of a bank.
     pub(crate) const fn from(bytes: usize) -> Self {
-        let from = bytes & !(HUGE_BYTES - 1);
-        Self { from: Some(from), advised: AtomicUsize::new(from) }
+        Self { from: Some(bytes & !(HUGE_BYTES - 1)) }
     }
 
     /// Whether there are any.
@@ -41,19 +38,20 @@ impl Huge {
         self.from.is_some()
     }
 
-    /// Advises what of `data` was committed since the last time. The caller holds the lock of the runs. Commits grow with the heap,
-    /// and so do these steps.
-    pub(super) fn follow(&self, data: &Area) {
+    /// Advises what of the bank `part` was committed since the last time. The caller holds the lock of the runs. Commits grow with the
+    /// heap, and so do these steps.
+    pub(super) fn follow(&self, part: &Part) {
+        let Some(from) = self.from else { return };
         // Relaxed: see the field.
-        let (start, end) = (self.advised.load(Ordering::Relaxed), data.committed());
-        if !self.is_on() || end <= start {
+        let (start, end) = (part.advised.load(Ordering::Relaxed).max(from), part.data.committed());
+        if end <= start {
             return;
         }
         // SAFETY: the range is committed.
-        let advised = unsafe { memory::advise_huge(data.base() + start, end - start) };
+        let advised = unsafe { memory::advise_huge(part.data.base() + start, end - start) };
         if advised.is_ok() {
             // Relaxed: see the field.
-            self.advised.store(end, Ordering::Relaxed);
+            part.advised.store(end, Ordering::Relaxed);
         }
     }
 
@@ -65,9 +63,9 @@ impl Huge {
         }
     }
 
-    /// The part of `run` whose purge splits no huge page; `None` if there is none.
-    pub(super) fn purgeable(&self, run: Run) -> Option<Run> {
-        let Some(from) = self.from.map(|from| (from / REGION_BYTES) as u32) else { return Some(run) };
+    /// The part of `run`, in a bank that starts with region `first`, whose purge splits no huge page; `None` if there is none.
+    pub(super) fn purgeable(&self, run: Run, first: Region) -> Option<Run> {
+        let Some(from) = self.from.map(|from| first.0 + (from / REGION_BYTES) as u32) else { return Some(run) };
         let (mut start, mut end) = (run.region.0, run.region.0 + run.count);
         if start > from {
             start = start.next_multiple_of(HUGE_REGIONS);
@@ -84,7 +82,7 @@ mod tests {
     use super::*;
 
     fn purgeable(huge: &Huge, start: u32, count: u32) -> Option<(u32, u32)> {
-        huge.purgeable(Run { region: Region(start), count, dirty: true }).map(|run| (run.region.0, run.count))
+        huge.purgeable(Run { region: Region(start), count, dirty: true }, Region(0)).map(|run| (run.region.0, run.count))
     }
 
     #[test]

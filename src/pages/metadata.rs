@@ -4,6 +4,8 @@
 //! Pieces are powers of two, aligned to their size, cut off a border that moves up; freed pieces wait in a list of their size.
 //! A piece comes zeroed where it is new and with old contents where it is not. Nothing of the program's is ever stored here.
 
+use core::cell::Cell;
+
 use super::area::Area;
 use crate::base::units::round_up;
 
@@ -14,11 +16,11 @@ pub(crate) const METADATA_MAX: usize = METADATA_MIN << (SIZES - 1);
 
 const SIZES: usize = 11;
 
-/// Free pieces by size, and the border. Guarded by the lock of its owner.
+/// Free pieces by size, and the border, of one bank. Guarded by the lock of its owner.
 pub(crate) struct Metadata {
-    free: [*mut u8; SIZES],
-    border: usize,
-    live: usize,
+    free: [Cell<*mut u8>; SIZES],
+    border: Cell<usize>,
+    live: Cell<usize>,
 }
 
 // SAFETY: the pieces belong to no thread; the lock around this structure guards them.
@@ -32,33 +34,33 @@ const fn index_of(bytes: usize) -> usize {
 impl Metadata {
     /// Storage with nothing in it.
     pub(crate) const fn new() -> Self {
-        Self { free: [core::ptr::null_mut(); SIZES], border: 0, live: 0 }
+        Self { free: [const { Cell::new(core::ptr::null_mut()) }; SIZES], border: Cell::new(0), live: Cell::new(0) }
     }
 
     /// Bytes in use.
-    pub(crate) const fn live(&self) -> usize {
-        self.live
+    pub(crate) fn live(&self) -> usize {
+        self.live.get()
     }
 
     /// A piece of at least `bytes`; `None` if there is none or `bytes` is above [`METADATA_MAX`].
-    pub(crate) fn acquire(&mut self, area: &Area, bytes: usize) -> Option<*mut u8> {
+    pub(crate) fn acquire(&self, area: &Area, bytes: usize) -> Option<*mut u8> {
         let index = index_of(bytes);
-        let head = self.free.get_mut(index)?;
+        let free = self.free.get(index)?;
         let size = METADATA_MIN << index;
-        if !head.is_null() {
-            let piece = *head;
+        let piece = free.get();
+        if !piece.is_null() {
             // SAFETY: a free piece holds the next one's address in its first word.
-            *head = unsafe { piece.cast::<*mut u8>().read() };
-            self.live += size;
+            free.set(unsafe { piece.cast::<*mut u8>().read() });
+            self.live.set(self.live.get() + size);
             return Some(piece);
         }
-        let start = round_up(self.border, size)?;
+        let start = round_up(self.border.get(), size)?;
         if !area.ensure(start + size) {
             return None;
         }
         self.keep_gap(area, start);
-        self.border = start + size;
-        self.live += size;
+        self.border.set(start + size);
+        self.live.set(self.live.get() + size);
         Some(core::ptr::with_exposed_provenance_mut(area.base() + start))
     }
 
@@ -66,25 +68,25 @@ impl Metadata {
     ///
     /// # Safety
     /// - `piece` came from `acquire` with the same `bytes`, and nobody uses it.
-    pub(crate) unsafe fn release(&mut self, piece: *mut u8, bytes: usize) {
+    pub(crate) unsafe fn release(&self, piece: *mut u8, bytes: usize) {
         let index = index_of(bytes);
-        if let Some(head) = self.free.get_mut(index) {
+        if let Some(free) = self.free.get(index) {
             // SAFETY: the caller gives the piece up, so its first word is ours.
-            unsafe { piece.cast::<*mut u8>().write(*head) };
-            *head = piece;
-            self.live -= METADATA_MIN << index;
+            unsafe { piece.cast::<*mut u8>().write(free.get()) };
+            free.set(piece);
+            self.live.set(self.live.get() - (METADATA_MIN << index));
         }
     }
 
     /// Puts what alignment leaves out between border and `start` into the free lists.
-    fn keep_gap(&mut self, area: &Area, start: usize) {
-        while self.border < start {
-            let size = 1 << self.border.trailing_zeros();
-            let piece = core::ptr::with_exposed_provenance_mut(area.base() + self.border);
-            self.live += size;
+    fn keep_gap(&self, area: &Area, start: usize) {
+        while self.border.get() < start {
+            let size = 1 << self.border.get().trailing_zeros();
+            let piece = core::ptr::with_exposed_provenance_mut(area.base() + self.border.get());
+            self.live.set(self.live.get() + size);
             // SAFETY: nobody has this piece yet; it lies below a committed end and is aligned to its size.
             unsafe { self.release(piece, size) };
-            self.border += size;
+            self.border.set(self.border.get() + size);
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Knows regions and runs; must not know what a run is used for.
 
 mod area;
+mod bank;
+mod divide;
 mod explicit;
 mod huge;
 pub(crate) mod limits;
@@ -17,6 +19,7 @@ mod space;
 mod store;
 mod tree;
 
+pub(crate) use bank::Bank;
 pub(crate) use huge::{HUGE_BYTES, Huge};
 pub(crate) use map::Entry;
 pub(crate) use metadata::{METADATA_MAX, METADATA_MIN};

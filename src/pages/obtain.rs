@@ -4,6 +4,7 @@
 //! # Invariants
 //! - What is refused has changed nothing: a run taken past the hard limit is back before anyone sees it.
 
+use super::bank::Bank;
 use super::limits::UNLIMITED;
 use super::prefault::Way;
 use super::runs::{Run, Runs};
@@ -16,9 +17,9 @@ use crate::diag::{self, Code};
 const RELIEF_RUNS: usize = 1024;
 
 impl Pages {
-    /// A run of `count` regions at a multiple of `align` bytes; `None` where space, memory or the hard limit is used up.
-    pub(crate) fn acquire(&self, count: u32, align: usize) -> Option<Run> {
-        self.obtain(|runs| runs.acquire(self.space(), count, align))
+    /// A run of `count` regions at a multiple of `align` bytes, in `bank` if there are any; `None` where space, memory or the hard limit is used up.
+    pub(crate) fn acquire(&self, bank: Bank, count: u32, align: usize) -> Option<Run> {
+        self.obtain(|runs| runs.acquire(self.space(), bank, count, align))
     }
 
     /// `extra` more regions behind a run that ends before `end`.
@@ -87,7 +88,7 @@ impl Pages {
     }
 
     fn held(&self, runs: &Runs) -> usize {
-        let regions = runs.border().0 - 1 - runs.clean_regions();
+        let regions = runs.touched() - runs.clean_regions();
         regions as usize * REGION_BYTES + self.limits.mapped()
     }
 

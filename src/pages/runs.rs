@@ -1,17 +1,19 @@
-//! Page runs: free stretches of regions, coalesced, handed out best fit at the lowest address.
+//! Page runs: free stretches of regions, coalesced, handed out best fit at the lowest address of a bank.
 //!
 //! Dirty runs (pages may hold something) and clean runs (they read as zero) are kept in trees of their own and do not merge with
 //! each other: a dirty run is reused first, because its pages are there already, and purging one makes it clean. jemalloc keeps
-//! its extents apart in the same way. Must not know who uses a run, and makes no system call.
+//! its extents apart in the same way. Each bank has its own trees and border; age and amounts are those of all. Must not know who uses
+//! a run nor what a bank is, and makes no system call.
 //!
 //! # Invariants
-//! - Every region below the border is in a run that someone has acquired, or in exactly one free run.
+//! - Every region of a bank below its border, but the first, is in a run that someone has acquired, or in exactly one free run.
 //! - Two neighbouring free runs differ in dirtiness.
 //! - The list from oldest to newest holds the dirty runs, in the order in which they were freed.
 
+use super::bank::{Bank, Trees};
 use super::record::Node;
 use super::space::Space;
-use super::tree::{Nodes, Tree};
+use super::tree::Nodes;
 use crate::base::units::{LARGE_MAX, REGION_BYTES, Region, regions_for};
 
 /// A stretch of regions that the caller of `acquire` now has to itself.
@@ -28,10 +30,10 @@ pub(crate) struct Run {
 
 /// See the module. Guarded by a lock.
 pub(crate) struct Runs {
-    dirty: Tree,
-    clean: Tree,
-    /// The first region that was never part of any run.
-    border: Region,
+    /// Those of the first bank; others have theirs with them.
+    first: Trees,
+    /// Regions that were part of a run once.
+    touched: u32,
     oldest: u32,
     newest: u32,
     dirty_regions: u32,
@@ -45,20 +47,25 @@ const DIRTY_MIN: u32 = regions_for(LARGE_MAX) as u32;
 impl Runs {
     /// No run at all; region 0 stays unused, so that 0 can mean "none".
     pub(crate) const fn new() -> Self {
-        Self {
-            dirty: Tree::new(),
-            clean: Tree::new(),
-            border: Region(1),
-            oldest: NONE,
-            newest: NONE,
-            dirty_regions: 0,
-            clean_regions: 0,
-        }
+        Self { first: Trees::new(Region(0)), touched: 0, oldest: NONE, newest: NONE, dirty_regions: 0, clean_regions: 0 }
     }
 
-    /// The first region that was never used.
-    pub(crate) const fn border(&self) -> Region {
-        self.border
+    /// The first region of `bank` that was never used.
+    pub(crate) fn border(&self, space: &Space, bank: Bank) -> Region {
+        self.trees(space, bank).border.get()
+    }
+
+    /// Regions ever used, in all banks.
+    pub(crate) const fn touched(&self) -> u32 {
+        self.touched
+    }
+
+    fn trees<'a>(&'a self, space: &'a Space, bank: Bank) -> &'a Trees {
+        space.trees(bank).unwrap_or(&self.first)
+    }
+
+    fn trees_of<'a>(&'a self, space: &'a Space, region: u32) -> &'a Trees {
+        self.trees(space, space.bank_of(Region(region)))
     }
 
     /// Regions in dirty free runs.
@@ -71,28 +78,35 @@ impl Runs {
         self.clean_regions
     }
 
-    /// A run of `count` regions whose address is a multiple of `align` bytes; `None` where the space is used up.
-    pub(crate) fn acquire(&mut self, space: &Space, count: u32, align: usize) -> Option<Run> {
+    /// A run of `count` regions whose address is a multiple of `align` bytes, in `bank` if it has one; `None` where the space is used
+    /// up.
+    pub(crate) fn acquire(&mut self, space: &Space, bank: Bank, count: u32, align: usize) -> Option<Run> {
+        let near = self.acquire_in(space, bank, count, align);
+        near.or_else(|| space.other_banks(bank).find_map(|bank| self.acquire_in(space, bank, count, align)))
+    }
+
+    fn acquire_in(&mut self, space: &Space, bank: Bank, count: u32, align: usize) -> Option<Run> {
         let spare = (align / REGION_BYTES).saturating_sub(1);
         let wanted = count.checked_add(u32::try_from(spare).ok()?)?;
         for dirty in [true, false] {
-            let start = if dirty { self.dirty.best_fit(space, wanted) } else { self.clean.best_fit(space, wanted) };
+            let trees = self.trees(space, bank);
+            let start = if dirty { &trees.dirty } else { &trees.clean }.best_fit(space, wanted);
             if start != NONE {
                 return Some(self.carve(space, start, count, align));
             }
         }
-        self.extend_border(space, count, align)
+        self.extend_border(space, bank, count, align)
     }
 
     /// Takes `extra` regions directly behind the acquired run that ends before `end`; whether they may hold something. `None`
     /// where they are not free.
     pub(crate) fn acquire_behind(&mut self, space: &Space, end: Region, extra: u32) -> Option<Run> {
-        if end == self.border {
-            let next = end.0.checked_add(extra).filter(|&next| next <= space.regions())?;
-            if !space.commit(Region(next)) {
+        let bank = space.bank_of(Region(end.0 - 1));
+        if end == self.border(space, bank) {
+            let next = end.0.checked_add(extra).map(Region)?;
+            if !self.move_border(space, bank, next) {
                 return None;
             }
-            self.border = Region(next);
             return Some(Run { region: end, count: extra, dirty: false });
         }
         let node = space.node(end.0);
@@ -107,7 +121,8 @@ impl Runs {
         // The list stays in order of time: a merged run keeps the place of the larger part.
         let mut behind = self.newest;
         let next = start + len;
-        if next < self.border.0 && self.is_free(space, next, run.dirty) {
+        let border = self.border(space, space.bank_of(run.region));
+        if next < border.0 && self.is_free(space, next, run.dirty) {
             len += self.merge(space, next, run.count, &mut stamp, &mut behind);
         }
         let before = space.node(start - 1).back.get();
@@ -137,7 +152,7 @@ impl Runs {
     /// Whether more is dirty than the larger of [`DIRTY_MIN`] and half of what is in use. A process that has freed most of its memory
     /// may do nothing afterwards that would notice the time.
     const fn is_excessive(&self) -> bool {
-        let used = self.border.0 - 1 - self.dirty_regions - self.clean_regions;
+        let used = self.touched - self.dirty_regions - self.clean_regions;
         self.dirty_regions > DIRTY_MIN && self.dirty_regions > used / 2
     }
 
@@ -180,21 +195,30 @@ impl Runs {
         Run { region: first, count, dirty: whole.dirty }
     }
 
-    fn extend_border(&mut self, space: &Space, count: u32, align: usize) -> Option<Run> {
-        let address = space.address(self.border);
+    fn extend_border(&mut self, space: &Space, bank: Bank, count: u32, align: usize) -> Option<Run> {
+        let before = self.border(space, bank);
+        let address = space.address(before);
         let start = address.checked_next_multiple_of(align.max(REGION_BYTES))?;
         let gap = u32::try_from((start - address) / REGION_BYTES).ok()?;
-        let first = self.border.0.checked_add(gap)?;
-        let end = first.checked_add(count).filter(|&end| end <= space.regions())?;
-        if !space.commit(Region(end)) {
+        let first = before.0.checked_add(gap)?;
+        let end = first.checked_add(count).map(Region)?;
+        if !self.move_border(space, bank, end) {
             return None;
         }
-        let before = self.border;
-        self.border = Region(end);
         if gap > 0 {
             self.release(space, Run { region: before, count: gap, dirty: false }, 0);
         }
         Some(Run { region: Region(first), count, dirty: false })
+    }
+
+    /// Has all regions of `bank` below `end` committed; false if the bank ends before that, or the kernel refuses.
+    fn move_border(&mut self, space: &Space, bank: Bank, end: Region) -> bool {
+        let moved = end <= space.end_region(bank) && space.commit(bank, end);
+        if moved {
+            let before = self.trees(space, bank).border.replace(end);
+            self.touched += end.0 - before.0;
+        }
+        moved
     }
 
     /// Adds a free run whose neighbours cannot merge with it, behind `older` in the list if it is dirty.
@@ -207,11 +231,11 @@ impl Runs {
         space.node(start + run.count - 1).back.set(start);
         if run.dirty {
             self.dirty_regions += run.count;
-            self.dirty.insert(space, start);
+            self.trees_of(space, start).dirty.insert(space, start);
             self.link(space, start, older);
         } else {
             self.clean_regions += run.count;
-            self.clean.insert(space, start);
+            self.trees_of(space, start).clean.insert(space, start);
         }
     }
 
@@ -220,11 +244,11 @@ impl Runs {
         let run = Run { region: Region(start), count: node.len.get(), dirty: node.dirty.get() };
         if run.dirty {
             self.dirty_regions -= run.count;
-            self.dirty.remove(space, start);
+            self.trees_of(space, start).dirty.remove(space, start);
             self.unlink(space, node);
         } else {
             self.clean_regions -= run.count;
-            self.clean.remove(space, start);
+            self.trees_of(space, start).clean.remove(space, start);
         }
         node.len.set(0);
         space.node(start + run.count - 1).back.set(NONE);
@@ -261,45 +285,51 @@ mod tests {
     use crate::base::units::MIB;
     use proptest::prelude::*;
 
-    const REGIONS: usize = 512;
-
     /// What the runs should be: for each region whether it is taken, free and dirty, free and clean, or never used.
     fn check(runs: &Runs, space: &Space, taken: &[bool]) {
-        let mut at = 1;
-        let mut last = None;
         let (mut dirty, mut clean) = (0, 0);
-        while at < runs.border().0 {
-            if taken[at as usize] {
-                last = None;
-                at += 1;
-                continue;
+        for bank in space.banks() {
+            let mut at = space.first_region(bank).0 + 1;
+            let mut last = None;
+            while at < runs.border(space, bank).0 {
+                if taken[at as usize] {
+                    last = None;
+                    at += 1;
+                    continue;
+                }
+                let node = space.node(at);
+                let len = node.len.get();
+                assert!(len > 0, "region {at} is in no run");
+                assert_ne!(last, Some(node.dirty.get()), "neighbours at {at} should have merged");
+                last = Some(node.dirty.get());
+                *(if node.dirty.get() { &mut dirty } else { &mut clean }) += len;
+                assert!((at..at + len).all(|region| !taken[region as usize]));
+                assert_eq!(space.node(at + len - 1).back.get(), at);
+                at += len;
             }
-            let node = space.node(at);
-            let len = node.len.get();
-            assert!(len > 0, "region {at} is in no run");
-            assert_ne!(last, Some(node.dirty.get()), "neighbours at {at} should have merged");
-            last = Some(node.dirty.get());
-            *(if node.dirty.get() { &mut dirty } else { &mut clean }) += len;
-            assert!((at..at + len).all(|region| !taken[region as usize]));
-            assert_eq!(space.node(at + len - 1).back.get(), at);
-            at += len;
         }
         assert_eq!((dirty, clean), (runs.dirty_regions(), runs.clean_regions()));
+        let held = taken.iter().filter(|&&taken| taken).count() as u32;
+        assert_eq!(runs.touched(), dirty + clean + held);
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn regions_are_in_one_place_each(steps in prop::collection::vec((0_u8..4, 1_u32..40, 0_u32..6), 1..200)) {
-            let space = Space::reserve(64 * MIB, 4096).expect("64 MiB of address space");
+        fn regions_are_in_one_place_each(
+            banks in 1_u32..4,
+            steps in prop::collection::vec((0_u8..4, 1_u32..40, 0_u32..6), 1..200),
+        ) {
+            let space = if banks > 1 { Space::reserve_banks(banks, 64 * MIB) } else { Space::reserve(64 * MIB, 4096).expect("64 MiB") };
             let mut runs = Runs::new();
-            let mut taken = vec![false; 64 * MIB / REGION_BYTES];
+            let mut taken = vec![false; space.end_region(Bank(banks - 1)).0 as usize];
             let mut live: Vec<Run> = Vec::new();
             for (now, (step, count, choice)) in (0_u32..).zip(steps) {
                 let align = REGION_BYTES << choice;
+                let bank = Bank(now % banks);
                 match step {
                     0 | 1 => {
-                        let Some(run) = runs.acquire(&space, count, align) else { continue };
+                        let Some(run) = runs.acquire(&space, bank, count, align) else { continue };
                         prop_assert_eq!(space.address(run.region) % align, 0);
                         for region in run.region.0..run.region.0 + count {
                             prop_assert!(!std::mem::replace(&mut taken[region as usize], true));

@@ -2,10 +2,12 @@
 //! The one reservation and how it is divided: small map, records, metadata, data.
 //!
 //! # Invariants
-//! - Region `i` of the data area has entry `i` of the window and record `i`; all three are committed together, up to a border.
-//! - Nothing is ever unmapped or split: the number of mappings is a small constant.
+//! - Region `i` of the data area has entry `i` of the window and record `i`; all three are committed together, in each bank up to a
+//!   border.
+//! - Nothing is ever unmapped or split: the number of mappings is a small constant, for each bank.
 
 use super::area::Area;
+use super::bank::{Bank, Further, Part};
 use super::huge::{HUGE_BYTES, Huge};
 use super::map::{ENTRY_BYTES, Entry, WHOLE_ENTRIES, Window};
 use super::node::Placement;
@@ -13,7 +15,6 @@ use super::record::{Node, RECORD_BYTES};
 use super::runs::Run;
 use super::tree::Nodes;
 use crate::base::units::{GIB, KIB, MIB, REGION_BYTES, REGION_SHIFT, Region};
-use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::{call, memory};
 
 /// Below this there is no use in a reservation.
@@ -32,10 +33,11 @@ const DATA_MAX: usize = (u32::MAX as usize) << (REGION_SHIFT - 1);
 
 /// See the module.
 pub(crate) struct Space {
-    data: Area,
-    records: Area,
-    metadata: Area,
-    window_words: Area,
+    /// The first bank, which is all of the data area where there is no other.
+    pub(super) first: Part,
+    pub(super) further: &'static [Further],
+    /// Regions of each bank.
+    pub(super) stride: u32,
     window: Window,
     hit_map: usize,
     hit_mask: usize,
@@ -45,10 +47,7 @@ pub(crate) struct Space {
     /// Whether blocks of any size come from the reservation, and none has a mapping of its own.
     self_contained: bool,
     huge: Huge,
-    placement: Placement,
-    /// Regions below it are committed with entry and record. Written under the lock of the runs; read by anyone: whoever has a
-    /// block's address got it after its region was committed.
-    usable: AtomicU32,
+    pub(super) placement: Placement,
 }
 
 impl Space {
@@ -110,11 +109,17 @@ impl Space {
             Some(map) => map + (data >> REGION_SHIFT) * ENTRY_BYTES,
             None => base,
         };
-        Self {
-            data: Area::new(data, data_len, page),
-            records: Area::new(base + words, records, page),
-            metadata: Area::new(base + words + records, metadata, page),
+        let records_at = base + words;
+        let first = Part::new(
+            Area::new(data, data_len, page),
+            Area::new(records_at, records, page),
             window_words,
+            Area::new(records_at + records, metadata, page),
+        );
+        Self {
+            first,
+            further: &[],
+            stride: (data_len / REGION_BYTES) as u32,
             window: Window::new(first_word),
             hit_map,
             hit_mask,
@@ -123,20 +128,23 @@ impl Space {
             self_contained: false,
             huge: Huge::off(),
             placement: Placement::UNSAID,
-            usable: AtomicU32::new(0),
         }
     }
 
     /// The space with huge pages as `huge` says. Comes before any commit.
     pub(crate) fn with_huge(self, huge: Huge) -> Self {
-        let data = if huge.is_on() { self.data.in_granules(HUGE_BYTES) } else { self.data };
-        Self { huge, data, ..self }
+        let space = if huge.is_on() { self.with_data(|data| data.in_granules(HUGE_BYTES)) } else { self };
+        Self { huge, ..space }
     }
 
     /// As [`Space::reserve`], for a data area made of explicit huge pages of `bytes`.
     pub(crate) fn reserve_explicit(wanted: usize, page: usize, bytes: usize) -> Option<Self> {
         let space = Self::reserve_aligned(wanted, page, bytes)?;
-        Some(Self { data: space.data.in_granules(bytes).of_huge_pages(bytes), ..space })
+        Some(space.with_data(|data| data.in_granules(bytes).of_huge_pages(bytes)))
+    }
+
+    fn with_data(self, change: impl FnOnce(Area) -> Area) -> Self {
+        Self { first: self.first.with_data(change), ..self }
     }
 
     /// A pool: `bytes` of memory, committed at once and for good; `None` if the kernel refuses.
@@ -147,8 +155,7 @@ impl Space {
         let space =
             Self { fixed: true, self_contained: true, ..Self::divide(base, bytes & !(ALIGN - 1), whole_map, page, ALIGN) };
         let committed = space.areas().into_iter().all(Area::ensure_all);
-        // Relaxed: published with everything else by the start barrier.
-        space.usable.store(space.regions(), Ordering::Relaxed);
+        space.first.set_usable(space.stride);
         committed.then_some(space)
     }
 
@@ -162,9 +169,9 @@ impl Space {
         self.self_contained
     }
 
-    /// All parts of the reservation, and of the map.
+    /// All parts of a pool, and of the map.
     pub(super) fn areas(&self) -> [&Area; 4] {
-        [&self.window_words, &self.records, &self.metadata, &self.data]
+        [&self.first.words, &self.first.records, &self.first.metadata, &self.first.data]
     }
 
     /// Locks in memory what is committed; false if the kernel refuses.
@@ -175,7 +182,7 @@ impl Space {
 
     /// Bytes within which a purge must not begin or end; those of a page where it may anywhere.
     pub(crate) fn purge_unit(&self) -> usize {
-        match self.data.explicit() {
+        match self.first.data.explicit() {
             Some(explicit) => explicit.bytes(),
             None if self.huge.is_on() => HUGE_BYTES,
             None => self.page,
@@ -187,7 +194,9 @@ impl Space {
         if self.fixed {
             return None;
         }
-        let Some(explicit) = self.data.explicit() else { return self.huge.purgeable(run) };
+        let Some(explicit) = self.first.data.explicit() else {
+            return self.huge.purgeable(run, self.first_region(self.bank_of(run.region)));
+        };
         let end = run.region.0 + run.count;
         let ordinary = u32::try_from(explicit.end() / REGION_BYTES).map_or(end, |first| first.clamp(run.region.0, end));
         (ordinary < end).then(|| Run { region: Region(ordinary), count: end - ordinary, ..run })
@@ -195,16 +204,7 @@ impl Space {
 
     /// Whether the kernel has refused explicit huge pages since the last time this was asked.
     pub(super) fn take_refusal(&self) -> bool {
-        self.data.explicit().is_some_and(|explicit| explicit.take_refusal())
-    }
-
-    /// Has the data placed as `placement` says; false, and nothing changed, if the kernel refuses.
-    pub(crate) fn place(&mut self, placement: Placement) -> bool {
-        let placed = placement.apply(self.data.base(), self.data.len());
-        if placed {
-            self.placement = placement;
-        }
-        placed
+        self.first.data.explicit().is_some_and(|explicit| explicit.take_refusal())
     }
 
     /// Where pages are placed.
@@ -222,85 +222,73 @@ impl Space {
         (self.hit_map != 0).then_some((self.hit_map, self.hit_mask))
     }
 
+    /// Where the map's word of region 0 is.
+    pub(super) fn window_address(&self) -> usize {
+        self.window.address()
+    }
+
     /// Bytes of a page of the kernel's.
     pub(crate) fn page_bytes(&self) -> usize {
         self.page
     }
 
-    /// Regions of the data area.
-    pub(crate) fn regions(&self) -> u32 {
-        (self.data.len() / REGION_BYTES) as u32
-    }
-
-    /// Bytes of the data area that are committed.
-    pub(crate) fn committed(&self) -> usize {
-        self.data.committed()
-    }
-
-    /// The area of metadata.
-    pub(crate) fn metadata(&self) -> &Area {
-        &self.metadata
-    }
-
-    /// Makes the regions below `end` usable, with their entries and records. The caller holds the lock of the runs.
-    pub(crate) fn commit(&self, end: Region) -> bool {
-        let count = end.0 as usize;
-        let word_end = self.window_end(count);
-        let done = self.records.ensure(count * RECORD_BYTES)
-            && self.window_words.ensure(word_end)
-            && self.data.ensure(count * REGION_BYTES);
-        self.huge.follow(&self.data);
-        // Relaxed: see the field.
-        if done && end.0 > self.usable.load(Ordering::Relaxed) {
-            self.usable.store(end.0, Ordering::Relaxed);
+    /// Makes the regions of a bank below `end` usable, with their entries and records. The caller holds the lock of the runs.
+    pub(crate) fn commit(&self, bank: Bank, end: Region) -> bool {
+        let part = self.part(bank);
+        let count = (end.0 - self.first_region(bank).0) as usize;
+        let done = part.records.ensure(count * RECORD_BYTES)
+            && part.words.ensure(self.window_end(end) - part.words.base())
+            && part.data.ensure(count * REGION_BYTES);
+        self.huge.follow(part);
+        if done {
+            part.set_usable(end.0);
         }
         done
     }
 
-    fn window_end(&self, count: usize) -> usize {
-        self.window.address() + count * ENTRY_BYTES - self.window_words.base()
+    fn window_end(&self, end: Region) -> usize {
+        self.window.address() + end.0 as usize * ENTRY_BYTES
     }
 
     /// Where `region` starts.
     #[inline]
     pub(crate) fn address(&self, region: Region) -> usize {
-        self.data.base() + region.0 as usize * REGION_BYTES
+        self.first.data.base() + region.0 as usize * REGION_BYTES
     }
 
     /// The region of `address`; `None` outside of the usable part.
     #[inline]
     pub(crate) fn region_of(&self, address: usize) -> Option<Region> {
-        let index = address.wrapping_sub(self.data.base()) >> REGION_SHIFT;
-        // Relaxed: see the field.
-        (index < self.usable.load(Ordering::Relaxed) as usize).then_some(Region(index as u32))
+        let index = address.wrapping_sub(self.first.data.base()) >> REGION_SHIFT;
+        if index < self.first.usable() as usize { Some(Region(index as u32)) } else { self.region_further(index) }
     }
 
     /// See [`Finder`].
     #[inline(always)]
     pub(crate) fn finder(&self) -> Finder {
-        let first = self.data.base() >> REGION_SHIFT;
+        let first = self.first.data.base() >> REGION_SHIFT;
         Finder {
             entries: self.window.address().wrapping_sub(first * ENTRY_BYTES),
-            records: (self.records.base() + size_of::<Node>()).wrapping_sub(first * RECORD_BYTES),
+            records: (self.first.records.base() + size_of::<Node>()).wrapping_sub(first * RECORD_BYTES),
         }
     }
 
     /// Whether `address` lies in the reservation's data area, committed or not.
     pub(crate) fn reserves(&self, address: usize) -> bool {
-        address.wrapping_sub(self.data.base()) < self.data.len()
+        address.wrapping_sub(self.first.data.base()) < self.first.data.len() * (1 + self.further.len())
     }
 
     /// The map's entry of a committed region.
     #[inline]
     pub(crate) fn entry(&self, region: Region) -> Entry {
-        debug_assert!((region.0 as usize) * REGION_BYTES < self.committed());
+        debug_assert!(self.is_committed(region, 1));
         // SAFETY: regions come from `region_of` or the runs, which hand out committed ones.
         unsafe { self.window.get(region) }
     }
 
     /// Sets the entries of `count` committed regions. The caller decides whose they are.
     pub(crate) fn set_entries(&self, region: Region, count: u32, entry: Entry) {
-        debug_assert!((region.0 + count) as usize * REGION_BYTES <= self.committed());
+        debug_assert!(self.is_committed(region, count));
         // SAFETY: the regions are the caller's, so committed.
         unsafe { self.window.set(region, count, entry) };
     }
@@ -314,8 +302,8 @@ impl Space {
     /// The user's part of the record of a committed region.
     #[inline]
     pub(crate) fn record(&self, region: Region) -> *const u8 {
-        debug_assert!((region.0 as usize + 1) * RECORD_BYTES <= self.records.committed());
-        let start = self.records.base() + region.0 as usize * RECORD_BYTES;
+        debug_assert!(self.has_record(region));
+        let start = self.first.records.base() + region.0 as usize * RECORD_BYTES;
         core::ptr::with_exposed_provenance(start + size_of::<Node>())
     }
 }
@@ -347,8 +335,8 @@ impl Finder {
 impl Nodes for Space {
     #[inline]
     fn node(&self, index: u32) -> &Node {
-        debug_assert!((index as usize + 1) * RECORD_BYTES <= self.records.committed());
-        let start = self.records.base() + index as usize * RECORD_BYTES;
+        debug_assert!(self.has_record(Region(index)));
+        let start = self.first.records.base() + index as usize * RECORD_BYTES;
         // SAFETY: runs only name committed regions; their records are committed, zero-initialised (a valid node) and stay.
         unsafe { &*core::ptr::with_exposed_provenance::<Node>(start) }
     }

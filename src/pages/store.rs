@@ -4,6 +4,7 @@
 //! # Invariants
 //! - No system call but a commit is made under a lock.
 
+use super::bank::Bank;
 use super::limits::Limits;
 use super::metadata::Metadata;
 use super::prefault::Way;
@@ -30,6 +31,7 @@ const DOES_NOTHING: u32 = 2;
 pub(crate) struct Pages {
     space: SetOnce<Space>,
     pub(super) runs: Lock<Runs>,
+    /// That of the first bank; others have theirs with them, guarded by the same lock.
     metadata: Lock<Metadata>,
     /// Milliseconds before a dirty run is purged. Written at start; read by any thread.
     delay: AtomicU32,
@@ -159,9 +161,13 @@ impl Pages {
         }
     }
 
-    /// A piece of metadata of at least `bytes`; may hold old contents.
+    /// A piece of metadata of at least `bytes`, near to where the calling thread runs; may hold old contents.
     pub(crate) fn acquire_metadata(&self, bytes: usize) -> Option<*mut u8> {
-        self.metadata.lock().acquire(self.space().metadata(), bytes)
+        let space = self.space();
+        let near = space.bank_here();
+        let first = self.metadata.lock();
+        let acquire = |bank: Bank| space.metadata(bank).unwrap_or(&first).acquire(&space.part(bank).metadata, bytes);
+        acquire(near).or_else(|| space.other_banks(near).find_map(acquire))
     }
 
     /// Takes back a piece of metadata.
@@ -169,21 +175,32 @@ impl Pages {
     /// # Safety
     /// - `piece` came from `acquire_metadata` with the same `bytes`, and nobody uses it.
     pub(crate) unsafe fn release_metadata(&self, piece: *mut u8, bytes: usize) {
-        // SAFETY: the caller vouches for the piece.
-        unsafe { self.metadata.lock().release(piece, bytes) };
+        let space = self.space();
+        let first = self.metadata.lock();
+        let metadata = space.metadata(space.bank_of_metadata(piece.addr())).unwrap_or(&first);
+        // SAFETY: the caller vouches for the piece, and its address says whose it is.
+        unsafe { metadata.release(piece, bytes) };
     }
 
-    /// The first region that was never used.
-    pub(crate) fn border(&self) -> Region {
-        self.runs.lock().border()
+    /// All regions that were ever used, bank by bank.
+    pub(crate) fn regions(&self) -> impl Iterator<Item = Region> + '_ {
+        let space = self.space();
+        space.banks().flat_map(move |bank| {
+            let border = self.runs.lock().border(space, bank);
+            (space.first_region(bank).0 + 1..border.0).map(Region)
+        })
     }
 
     /// The figures of this moment.
     pub(crate) fn figures(&self) -> PageFigures {
-        let metadata = self.metadata.lock().live();
+        let space = self.space();
+        let metadata = {
+            let first = self.metadata.lock();
+            space.banks().map(|bank| space.metadata(bank).unwrap_or(&first).live()).sum()
+        };
         let runs = self.runs.lock();
         PageFigures {
-            used: (runs.border().0 as usize - 1) * REGION_BYTES,
+            used: runs.touched() as usize * REGION_BYTES,
             dirty: runs.dirty_regions() as usize * REGION_BYTES,
             clean: runs.clean_regions() as usize * REGION_BYTES,
             metadata,

@@ -114,7 +114,7 @@ pub(super) fn serve_alone(reason: Reason, request: Request) -> *mut u8 {
     if reason != Reason::Exiting {
         return core::ptr::null_mut();
     }
-    let Some(fresh) = PROCESS.central.alloc_large(request.size, request.align) else {
+    let Some(fresh) = PROCESS.central.alloc_large(request.size, request.align, PROCESS.central.pages.space().bank_here()) else {
         return core::ptr::null_mut();
     };
     if request.zero {

@@ -64,7 +64,8 @@ pub(super) fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
         }
         None => {
             heap.attend(PROCESS.shared());
-            return Some(hand_out(PROCESS.central.alloc_large(request.size, request.align)?, request));
+            let bank = heap.locate(PROCESS.central.pages.space());
+            return Some(hand_out(PROCESS.central.alloc_large(request.size, request.align, bank)?, request));
         }
     };
     if PROCESS.options().diag {

@@ -239,9 +239,10 @@ fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
         return None;
     }
     heap.attend(PROCESS.shared());
+    let bank = heap.locate(PROCESS.central.pages.space());
     let fresh = match cold::class_of(request) {
-        Some(class) => PROCESS.central.alloc_small_apart(class.size(), request.align),
-        None => PROCESS.central.alloc_large(request.size, request.align),
+        Some(class) => PROCESS.central.alloc_small_apart(class.size(), request.align, bank),
+        None => PROCESS.central.alloc_large(request.size, request.align, bank),
     }?;
     let ticket = note(request.size);
     PROCESS.central.set_ticket(fresh.address, fresh.direct, ticket);

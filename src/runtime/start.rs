@@ -99,11 +99,12 @@ fn tell_refusal(options: &Options) {
 
 /// Has the pages placed on nodes, where that was asked for.
 fn place(space: &mut Space, numa: Numa) {
-    if numa != Numa::Off && !Placement::of(numa).is_some_and(|placement| space.place(placement)) {
-        diag::line(
-            Code::NumaPolicy,
-            &[b"SPANDREL_NUMA: no such node, or the kernel refuses; pages go where the process's policy says"],
-        );
+    if numa == Numa::Off {
+        return;
+    }
+    let placement = Placement::of(numa).ok_or("no such node; pages go where the process's policy says");
+    if let Err(what) = placement.and_then(|placement| space.place(placement)) {
+        diag::line(Code::NumaPolicy, &[b"SPANDREL_NUMA: ", what.as_bytes()]);
     }
 }
 

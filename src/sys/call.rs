@@ -101,6 +101,15 @@ pub(crate) fn processors() -> usize {
     mask.iter().map(|word| word.count_ones() as usize).sum::<usize>().max(1)
 }
 
+/// The NUMA node of the processor on which the calling thread runs; `None` if the kernel will not say.
+pub(crate) fn node() -> Option<usize> {
+    let (mut processor, mut node) = (0_u32, 0_u32);
+    let places = [(&raw mut processor).addr(), (&raw mut node).addr()];
+    // SAFETY: the kernel writes both words and reads nothing.
+    unsafe { raw(libc::SYS_getcpu, [places[0], places[1], 0, 0, 0, 0]) }.ok()?;
+    Some(node as usize)
+}
+
 /// Waits until `*word` is no longer `expected`, or a wake, or for no reason.
 pub(crate) fn futex_wait(word: *const u32, expected: u32) {
     let operation = (libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG) as usize;
