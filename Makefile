@@ -53,6 +53,7 @@ allocator-fast-path-check: build ## Measure the flows anew, compare with docs/ev
 evidence: build ## Measure and rewrite the figures in docs/evidence
 	@$(CARGO) run --quiet --package spandrel-benches --bin fast-path-check -- --record
 	@$(STRESS) check --record
+	@$(CARGO) run --quiet --package spandrel-benches --bin numa-check -- --record
 
 STRESS = $(CARGO) run --quiet --release --package spandrel-stress --
 SOAK_MINUTES ?= 60
@@ -65,6 +66,10 @@ stress-check: build ## Run what docs/evidence/stress.toml records again, and com
 
 soak: build ## Run the stress scenarios for SOAK_MINUTES (60) in all, and draw memory over time
 	@$(STRESS) soak --minutes $(SOAK_MINUTES)
+
+.PHONY: numa-check
+numa-check: build ## Boot an emulated machine with two NUMA nodes and look where pages lie (installs qemu-system-x86)
+	@$(CARGO) run --quiet --package spandrel-benches --bin numa-check
 
 peers: ## Build the allocators to compare with into target/peers
 	@scripts/peers

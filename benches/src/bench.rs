@@ -2,6 +2,7 @@
 //!
 //! Knows: where things are in the workspace. Must not know: what is measured.
 
+use crate::ask;
 use crate::cases::{self, Case, Cost};
 use anyhow::{Context, Result, bail};
 use std::env;
@@ -27,11 +28,9 @@ impl Bench {
     /// # Errors
     /// When the library is not there, or the C compiler fails.
     pub fn prepare(library: Option<&Path>) -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no workspace")?.to_owned();
-        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        let library = library.map_or_else(|| target.join("release/libspandrel.so"), Path::to_owned);
-        let library = library.canonicalize().with_context(|| format!("{} is not there: run `make build`", library.display()))?;
-        let scratch = target.join("instructions");
+        let root = ask::root()?;
+        let library = ask::library(&root, library)?;
+        let scratch = ask::target(&root).join("instructions");
         let driver = compile(&root, &scratch)?;
         Ok(Self { root, library, scratch, driver })
     }

@@ -2,8 +2,9 @@
 //!
 //! Knows: the command line, the table, and what ends it with 1. Must not know: callgrind, TOML, x86.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Parser;
+use spandrel_benches::ask;
 use spandrel_benches::bench::Bench;
 use spandrel_benches::cases::FLOWS;
 use spandrel_benches::evidence::{Evidence, Measured, Origin, Verdict};
@@ -85,22 +86,11 @@ fn measure(bench: &Bench, evidence: &Evidence) -> Result<Vec<Measured>> {
 fn disassembled(bench: &Bench) -> Result<String> {
     let file = bench.scratch.join("listing.txt");
     let script = bench.root.join("scripts/listing");
-    output(Command::new(&script).arg(&bench.library).arg(&file))?;
+    ask::output(Command::new(&script).arg(&bench.library).arg(&file))?;
     fs::read_to_string(&file).with_context(|| format!("no file {}", file.display()))
 }
 
 fn origin(root: &Path) -> Result<Origin> {
-    let commit = output(Command::new("git").arg("-C").arg(root).args(["describe", "--always", "--dirty", "--exclude=*"]))?;
-    let compiler = output(Command::new("rustc").arg("--version").current_dir(root))?;
-    let date = output(Command::new("date").args(["--utc", "+%F"]))?;
-    Ok(Origin { command: "make evidence".to_owned(), date, commit, compiler })
-}
-
-/// What a command prints.
-fn output(command: &mut Command) -> Result<String> {
-    let done = command.output().with_context(|| format!("cannot run {command:?}"))?;
-    if !done.status.success() {
-        bail!("{command:?} ended with {}: {}", done.status, String::from_utf8_lossy(&done.stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
+    let command = "make evidence".to_owned();
+    Ok(Origin { command, date: ask::date()?, commit: ask::commit(root)?, compiler: ask::compiler(root)? })
 }
