@@ -5,7 +5,7 @@
 // variants: preload linked static
 // run: from the start
 // env: SPANDREL_HEAP_PROFILE=/dev/null/nowhere
-// expect: exit 0 stderr ALLOCATOR_FILE_UNWRITTEN
+// expect: exit 0 stderr ALLOCATOR_REPORT_OUTPUT
 // run: by call
 // args: start
 #include <pthread.h>

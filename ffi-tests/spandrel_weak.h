@@ -13,6 +13,8 @@
 #pragma weak spandrel_collect
 #pragma weak spandrel_resident_bytes
 #pragma weak spandrel_stats
+#pragma weak spandrel_class_stats
+#pragma weak spandrel_stats_write
 #pragma weak spandrel_set_limits
 #pragma weak spandrel_set_limit_callback
 #pragma weak spandrel_call_stack

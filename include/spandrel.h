@@ -33,6 +33,26 @@
 #define SPANDREL_LANE_REFUSED 4
 
 /**
+ * Lines of text, as malloc_stats prints them.
+ */
+#define SPANDREL_FORMAT_TEXT 0
+
+/**
+ * One JSON object in a line.
+ */
+#define SPANDREL_FORMAT_JSON 1
+
+/**
+ * glibc's XML, as malloc_info writes it.
+ */
+#define SPANDREL_FORMAT_XML 2
+
+/**
+ * Prometheus's text format.
+ */
+#define SPANDREL_FORMAT_PROMETHEUS 3
+
+/**
  * More than the soft limit is in use. Said again only when an eighth of it was free meanwhile.
  */
 #define SPANDREL_LIMIT_SOFT 1
@@ -93,6 +113,100 @@ struct spandrel_stats {
    * Bytes given back to the kernel so far.
    */
   size_t purged_bytes;
+  /**
+   * Blocks freed by another thread that are on their way home.
+   */
+  size_t in_flight_bytes;
+  /**
+   * Regions cut into blocks of a class.
+   */
+  size_t span_bytes;
+  /**
+   * Address space reserved, and what of it can be read and written.
+   */
+  size_t reserved_bytes;
+  /**
+   * See reserved_bytes.
+   */
+  size_t committed_bytes;
+  /**
+   * Bins refilled so far.
+   */
+  uint64_t refills;
+  /**
+   * Bins flushed so far.
+   */
+  uint64_t flushes;
+  /**
+   * Blocks of other threads freed so far, sent and received.
+   */
+  uint64_t sent_blocks;
+  /**
+   * See sent_blocks.
+   */
+  uint64_t received_blocks;
+};
+
+/**
+ * Figures of one class.
+ */
+struct spandrel_class_stats {
+  /**
+   * Bytes of a block.
+   */
+  size_t block_bytes;
+  /**
+   * Bytes of a span, and the blocks in it.
+   */
+  size_t span_bytes;
+  /**
+   * See span_bytes.
+   */
+  size_t span_blocks;
+  /**
+   * Blocks that the program holds.
+   */
+  size_t live_blocks;
+  /**
+   * Free blocks in threads' bins.
+   */
+  size_t binned_blocks;
+  /**
+   * Free blocks in the transfer cache.
+   */
+  size_t cached_blocks;
+  /**
+   * Blocks freed by another thread that are on their way home.
+   */
+  size_t in_flight_blocks;
+  /**
+   * Spans of which blocks can be fetched.
+   */
+  size_t partial_spans;
+  /**
+   * Spans with every block out.
+   */
+  size_t full_spans;
+  /**
+   * Bins refilled so far.
+   */
+  uint64_t refills;
+  /**
+   * Bins flushed so far.
+   */
+  uint64_t flushes;
+  /**
+   * Refills served by the transfer cache, by a span without an owner, and by a new span.
+   */
+  uint64_t cache_hits;
+  /**
+   * See cache_hits.
+   */
+  uint64_t adopted_spans;
+  /**
+   * See cache_hits.
+   */
+  uint64_t made_spans;
 };
 
 #ifdef __cplusplus
@@ -137,38 +251,6 @@ void *spandrel_alloc_at_least(size_t size, size_t *usable);
  * Gives back what the calling thread's heap holds without need; with `everything` also what threads share, down to the pages.
  */
 void spandrel_collect(bool everything);
-
-/**
- * Starts to sample requests for the heap profile, one every `rate` bytes on average; 0 for SPANDREL_HEAP_PROFILE_RATE. Other threads
- * follow when they next leave the hit path. False, and errno ENOTSUP, where libc or a mode other than `fast` and `counting` serves the
- * process.
- */
-bool spandrel_profile_start(size_t rate);
-
-/**
- * Samples no more requests. Blocks that were sampled stay in the profile until they are freed.
- */
-void spandrel_profile_stop(void);
-
-/**
- * Writes the heap profile to the file `path`, or, if that is NULL, to where SPANDREL_HEAP_PROFILE says. False, and errno, if it cannot be
- * written; EBUSY if another thread is writing it, or if no samples were ever taken. May be called in a signal handler.
- *
- * The caller has to see to it that:
- * - `path` is NULL or a C string.
- */
-bool spandrel_profile_dump(const char *path);
-
-/**
- * Stores the return addresses of the calling thread's stack in `frames`, the innermost first, at most `count`; how many there are. Allocates
- * nothing and takes no lock, so it may be called in a signal handler; the frames that the signal interrupted follow those of the
- * handler.
- *
- * The caller has to see to it that:
- * - `frames` is writable for `count` addresses.
- */
-size_t spandrel_call_stack(size_t *frames,
-                           size_t count);
 
 /**
  * Bytes of free runs whose pages the kernel has not got back yet.
@@ -222,6 +304,56 @@ bool spandrel_outstanding(int64_t *blocks,
  */
 bool spandrel_stats(struct spandrel_stats *stats,
                     size_t struct_size);
+
+/**
+ * Fills the first `struct_size` bytes of `*stats` with the figures of class `index`, counted from 0, the smallest blocks first; false,
+ * and errno EINVAL, if there is no such class, if `stats` is NULL, or if `struct_size` is larger than this version's structure.
+ *
+ * The caller has to see to it that:
+ * - `stats` is NULL or writable for `struct_size` bytes.
+ */
+bool spandrel_class_stats(size_t index,
+                          struct spandrel_class_stats *stats,
+                          size_t struct_size);
+
+/**
+ * Writes all figures to file descriptor `fd` in `format` (SPANDREL_FORMAT_...), without taking memory; false, and errno EINVAL or EIO,
+ * if there is no such format or not all was taken.
+ */
+bool spandrel_stats_write(int fd,
+                          int format);
+
+/**
+ * Starts to sample requests for the heap profile, one every `rate` bytes on average; 0 for SPANDREL_HEAP_PROFILE_RATE. Other threads
+ * follow when they next leave the hit path. False, and errno ENOTSUP, where libc or a mode other than `fast` and `counting` serves the
+ * process.
+ */
+bool spandrel_profile_start(size_t rate);
+
+/**
+ * Samples no more requests. Blocks that were sampled stay in the profile until they are freed.
+ */
+void spandrel_profile_stop(void);
+
+/**
+ * Writes the heap profile to the file `path`, or, if that is NULL, to where SPANDREL_HEAP_PROFILE says. False, and errno, if it cannot be
+ * written; EBUSY if another thread is writing it, or if no samples were ever taken. May be called in a signal handler.
+ *
+ * The caller has to see to it that:
+ * - `path` is NULL or a C string.
+ */
+bool spandrel_profile_dump(const char *path);
+
+/**
+ * Stores the return addresses of the calling thread's stack in `frames`, the innermost first, at most `count`; how many there are. Allocates
+ * nothing and takes no lock, so it may be called in a signal handler; the frames that the signal interrupted follow those of the
+ * handler.
+ *
+ * The caller has to see to it that:
+ * - `frames` is writable for `count` addresses.
+ */
+size_t spandrel_call_stack(size_t *frames,
+                           size_t count);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -67,7 +67,7 @@ mod runtime;
 #[cfg(not(loom))]
 pub use abi::Spandrel;
 #[cfg(all(feature = "export", not(loom)))]
-pub use abi::extension;
+pub use abi::{extension, profiling};
 #[cfg(not(loom))]
 pub use observe::table;
 

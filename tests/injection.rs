@@ -63,9 +63,9 @@ fn statistics_count_every_call() -> Result<(), String> {
     let outcome = inject(0, 0, &[("SPANDREL_STATS", "1")])?;
     let mut counted = 0;
     for kind in KINDS {
-        let line = format!("spandrel: stats: {kind} calls ");
+        let line = format!("spandrel: stats: {kind} calls");
         let value = outcome.stderr.lines().find_map(|text| text.strip_prefix(&line)).ok_or(format!("no `{line}`\n{outcome}"))?;
-        counted += value.parse::<i64>().map_err(|_| format!("`{value}` is not a number"))?;
+        counted += value.trim().parse::<i64>().map_err(|_| format!("`{value}` is not a number"))?;
     }
     let seen = number(&outcome, "calls")?;
     if counted == seen { Ok(()) } else { Err(format!("counts {counted} calls of {seen}\n{outcome}")) }

@@ -7,9 +7,9 @@ use super::errno;
 use super::family::malloc_slow;
 use crate::base::class::Class;
 use crate::base::lane::Lane;
-use crate::base::units::round_up;
-use crate::runtime::{self, NoProfile, Refusal, gate};
-use crate::sys::stack;
+use crate::base::units::{REGION_BYTES, round_up};
+use crate::observe::Format;
+use crate::runtime::{self, Refusal, gate};
 
 /// Served by a block of a size class (0 to 32 KiB).
 pub const SPANDREL_LANE_SMALL: c_int = 0;
@@ -47,7 +47,66 @@ pub struct spandrel_stats {
     pub heaps: usize,
     /// Bytes given back to the kernel so far.
     pub purged_bytes: usize,
+    /// Blocks freed by another thread that are on their way home.
+    pub in_flight_bytes: usize,
+    /// Regions cut into blocks of a class.
+    pub span_bytes: usize,
+    /// Address space reserved, and what of it can be read and written.
+    pub reserved_bytes: usize,
+    /// See reserved_bytes.
+    pub committed_bytes: usize,
+    /// Bins refilled so far.
+    pub refills: u64,
+    /// Bins flushed so far.
+    pub flushes: u64,
+    /// Blocks of other threads freed so far, sent and received.
+    pub sent_blocks: u64,
+    /// See sent_blocks.
+    pub received_blocks: u64,
 }
+
+/// Figures of one class.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct spandrel_class_stats {
+    /// Bytes of a block.
+    pub block_bytes: usize,
+    /// Bytes of a span, and the blocks in it.
+    pub span_bytes: usize,
+    /// See span_bytes.
+    pub span_blocks: usize,
+    /// Blocks that the program holds.
+    pub live_blocks: usize,
+    /// Free blocks in threads' bins.
+    pub binned_blocks: usize,
+    /// Free blocks in the transfer cache.
+    pub cached_blocks: usize,
+    /// Blocks freed by another thread that are on their way home.
+    pub in_flight_blocks: usize,
+    /// Spans of which blocks can be fetched.
+    pub partial_spans: usize,
+    /// Spans with every block out.
+    pub full_spans: usize,
+    /// Bins refilled so far.
+    pub refills: u64,
+    /// Bins flushed so far.
+    pub flushes: u64,
+    /// Refills served by the transfer cache, by a span without an owner, and by a new span.
+    pub cache_hits: u64,
+    /// See cache_hits.
+    pub adopted_spans: u64,
+    /// See cache_hits.
+    pub made_spans: u64,
+}
+
+/// Lines of text, as malloc_stats prints them.
+pub const SPANDREL_FORMAT_TEXT: c_int = 0;
+/// One JSON object in a line.
+pub const SPANDREL_FORMAT_JSON: c_int = 1;
+/// glibc's XML, as malloc_info writes it.
+pub const SPANDREL_FORMAT_XML: c_int = 2;
+/// Prometheus's text format.
+pub const SPANDREL_FORMAT_PROMETHEUS: c_int = 3;
 
 /// True if this process's malloc is served by Spandrel: preloaded or linked, and not sent to libc by SPANDREL_FORCE_LIBC.
 #[unsafe(no_mangle)]
@@ -105,59 +164,6 @@ pub unsafe extern "C" fn spandrel_alloc_at_least(size: usize, usable: *mut usize
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_collect(everything: bool) {
     runtime::collect(everything);
-}
-
-/// Starts to sample requests for the heap profile, one every `rate` bytes on average; 0 for SPANDREL_HEAP_PROFILE_RATE. Other threads
-/// follow when they next leave the hit path. False, and errno ENOTSUP, where libc or a mode other than `fast` and `counting` serves the
-/// process.
-#[unsafe(no_mangle)]
-pub extern "C" fn spandrel_profile_start(rate: usize) -> bool {
-    told(runtime::start_profile(rate))
-}
-
-/// Samples no more requests. Blocks that were sampled stay in the profile until they are freed.
-#[unsafe(no_mangle)]
-pub extern "C" fn spandrel_profile_stop() {
-    runtime::stop_profile();
-}
-
-/// Writes the heap profile to the file `path`, or, if that is NULL, to where SPANDREL_HEAP_PROFILE says. False, and errno, if it cannot be
-/// written; EBUSY if another thread is writing it, or if no samples were ever taken. May be called in a signal handler.
-///
-/// # Safety
-/// - `path` is NULL or a C string.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn spandrel_profile_dump(path: *const c_char) -> bool {
-    // SAFETY: the caller passes NULL or a C string.
-    let path = (!path.is_null()).then(|| unsafe { CStr::from_ptr(path) });
-    told(runtime::dump_profile(path))
-}
-
-/// Sets errno where there is no profile.
-fn told(done: Result<(), NoProfile>) -> bool {
-    if let Err(why) = done {
-        errno::fail::<c_void>(match why {
-            NoProfile::Unsampled => libc::ENOTSUP,
-            NoProfile::Busy => libc::EBUSY,
-            NoProfile::File(error) => error,
-        });
-    }
-    done.is_ok()
-}
-
-/// Stores the return addresses of the calling thread's stack in `frames`, the innermost first, at most `count`; how many there are. Allocates
-/// nothing and takes no lock, so it may be called in a signal handler; the frames that the signal interrupted follow those of the
-/// handler.
-///
-/// # Safety
-/// - `frames` is writable for `count` addresses.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn spandrel_call_stack(frames: *mut usize, count: usize) -> usize {
-    if frames.is_null() || count == 0 {
-        return 0;
-    }
-    // SAFETY: the caller vouches for the array.
-    stack::capture(0, unsafe { core::slice::from_raw_parts_mut(frames, count) })
 }
 
 /// Bytes of free runs whose pages the kernel has not got back yet.
@@ -252,24 +258,97 @@ pub unsafe extern "C" fn spandrel_outstanding(blocks: *mut i64, bytes: *mut i64)
 /// - `stats` is NULL or writable for `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_stats(stats: *mut spandrel_stats, struct_size: usize) -> bool {
-    if stats.is_null() || struct_size > size_of::<spandrel_stats>() {
-        errno::fail::<c_void>(libc::EINVAL);
-        return false;
-    }
     let snapshot = runtime::snapshot();
+    let [refills, flushes] = snapshot.events();
     let filled = spandrel_stats {
         live_bytes: snapshot.live(),
         obtained_bytes: snapshot.obtained(),
-        binned_bytes: snapshot.binned,
-        cached_bytes: snapshot.central.cached,
+        binned_bytes: snapshot.binned(),
+        cached_bytes: snapshot.cached(),
         dirty_bytes: snapshot.pages.dirty,
         metadata_bytes: snapshot.pages.metadata,
-        large_blocks: snapshot.central.large_blocks,
-        direct_blocks: snapshot.central.direct_blocks,
+        large_blocks: snapshot.large.large_blocks,
+        direct_blocks: snapshot.large.direct_blocks,
         heaps: snapshot.heaps,
         purged_bytes: snapshot.pages.purged,
+        in_flight_bytes: snapshot.in_flight(),
+        span_bytes: snapshot.spans(),
+        reserved_bytes: snapshot.pages.reserved,
+        committed_bytes: snapshot.pages.committed,
+        refills,
+        flushes,
+        sent_blocks: snapshot.traffic.sent_blocks,
+        received_blocks: snapshot.traffic.received_blocks,
     };
+    // SAFETY: the caller vouches for the place.
+    unsafe { hand_out(&filled, stats, struct_size) }
+}
+
+/// Fills the first `struct_size` bytes of `*stats` with the figures of class `index`, counted from 0, the smallest blocks first; false,
+/// and errno EINVAL, if there is no such class, if `stats` is NULL, or if `struct_size` is larger than this version's structure.
+///
+/// # Safety
+/// - `stats` is NULL or writable for `struct_size` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spandrel_class_stats(index: usize, stats: *mut spandrel_class_stats, struct_size: usize) -> bool {
+    let Some(class) = Class::from_index(index) else {
+        errno::fail::<c_void>(libc::EINVAL);
+        return false;
+    };
+    let snapshot = runtime::snapshot();
+    let figures = snapshot.of_class(class);
+    let geometry = class.geometry();
+    let filled = spandrel_class_stats {
+        block_bytes: class.size(),
+        span_bytes: geometry.regions as usize * REGION_BYTES,
+        span_blocks: geometry.capacity as usize,
+        live_blocks: figures.live() as usize,
+        binned_blocks: figures.binned as usize,
+        cached_blocks: figures.cached as usize,
+        in_flight_blocks: figures.in_flight as usize,
+        partial_spans: figures.partial as usize,
+        full_spans: figures.full as usize,
+        refills: figures.refills,
+        flushes: figures.flushes,
+        cache_hits: figures.shelf.cache_hits,
+        adopted_spans: figures.shelf.adopted,
+        made_spans: figures.shelf.made,
+    };
+    // SAFETY: the caller vouches for the place.
+    unsafe { hand_out(&filled, stats, struct_size) }
+}
+
+/// Copies the first `struct_size` bytes of `filled` to `place`; false, and errno EINVAL, if that cannot be.
+///
+/// # Safety
+/// - `place` is null or writable for `struct_size` bytes.
+unsafe fn hand_out<T>(filled: &T, place: *mut T, struct_size: usize) -> bool {
+    if place.is_null() || struct_size > size_of::<T>() {
+        errno::fail::<c_void>(libc::EINVAL);
+        return false;
+    }
     // SAFETY: the caller says that `struct_size` bytes are writable there.
-    unsafe { (&raw const filled).cast::<u8>().copy_to_nonoverlapping(stats.cast(), struct_size) };
+    unsafe { core::ptr::from_ref(filled).cast::<u8>().copy_to_nonoverlapping(place.cast(), struct_size) };
     true
+}
+
+/// Writes all figures to file descriptor `fd` in `format` (SPANDREL_FORMAT_...), without taking memory; false, and errno EINVAL or EIO,
+/// if there is no such format or not all was taken.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_stats_write(fd: c_int, format: c_int) -> bool {
+    let format = match format {
+        SPANDREL_FORMAT_TEXT => Format::Text,
+        SPANDREL_FORMAT_JSON => Format::Json,
+        SPANDREL_FORMAT_XML => Format::Xml,
+        SPANDREL_FORMAT_PROMETHEUS => Format::Prometheus,
+        _ => {
+            errno::fail::<c_void>(libc::EINVAL);
+            return false;
+        }
+    };
+    let written = runtime::write_stats(fd, format);
+    if !written {
+        errno::fail::<c_void>(libc::EIO);
+    }
+    written
 }

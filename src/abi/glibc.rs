@@ -4,7 +4,7 @@
 use core::ffi::{c_int, c_void};
 
 use super::errno;
-use crate::observe::{self, Snapshot};
+use crate::observe::{Format, Snapshot};
 use crate::runtime;
 use crate::sys::call;
 
@@ -34,14 +34,15 @@ struct MallInfo {
 
 impl MallInfo2 {
     fn of(snapshot: &Snapshot) -> Self {
-        let (direct, direct_bytes) = (snapshot.central.direct_blocks, snapshot.central.direct_bytes);
+        let (direct, direct_bytes) = (snapshot.large.direct_blocks, snapshot.large.direct_bytes);
         let arena = snapshot.obtained() - direct_bytes;
         let live = snapshot.live().saturating_sub(direct_bytes);
         Self {
             arena,
             hblks: direct,
             hblkhd: direct_bytes,
-            fsmblks: snapshot.binned,
+            smblks: snapshot.classes.iter().map(|figures| figures.binned as usize).sum(),
+            fsmblks: snapshot.binned(),
             uordblks: live,
             fordblks: arena.saturating_sub(live),
             keepcost: snapshot.pages.dirty,
@@ -105,7 +106,7 @@ extern "C" fn mallopt(parameter: c_int, _: c_int) -> c_int {
 /// Prints the figures on fd 2.
 #[unsafe(no_mangle)]
 extern "C" fn malloc_stats() {
-    observe::text::report(&runtime::snapshot(), &mut |line| call::write(STANDARD_ERROR, line));
+    Format::Text.write(&runtime::snapshot(), &mut |text| call::write(STANDARD_ERROR, text));
 }
 
 /// Writes the figures as XML to `stream`. EINVAL unless `options` is 0; -1 and errno where the stream refuses.
@@ -116,9 +117,9 @@ unsafe extern "C" fn malloc_info(options: c_int, stream: *mut libc::FILE) -> c_i
         return if options != 0 { libc::EINVAL } else { -1 };
     }
     let mut written = true;
-    observe::xml::report(&runtime::snapshot(), &mut |line| {
-        // SAFETY: the C contract says that the stream is open; the line is readable.
-        written &= unsafe { libc::fwrite(line.as_ptr().cast(), 1, line.len(), stream) } == line.len();
+    Format::Xml.write(&runtime::snapshot(), &mut |text| {
+        // SAFETY: the C contract says that the stream is open; the text is readable.
+        written &= unsafe { libc::fwrite(text.as_ptr().cast(), 1, text.len(), stream) } == text.len();
     });
     if written { 0 } else { -1 }
 }

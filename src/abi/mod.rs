@@ -13,6 +13,8 @@ pub mod extension;
 mod family;
 #[cfg(feature = "export")]
 mod glibc;
+#[cfg(feature = "export")]
+pub mod profiling;
 mod rust;
 #[cfg(feature = "export")]
 mod throwing;

@@ -3,5 +3,6 @@
 pub(crate) mod chance;
 pub(crate) mod class;
 pub(crate) mod lane;
+pub(crate) mod page;
 pub(crate) mod text;
 pub(crate) mod units;

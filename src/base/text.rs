@@ -55,15 +55,7 @@ impl Line {
     }
 
     fn digits(&mut self, value: u64, base: u64) -> &mut Self {
-        let mut scale = 1;
-        while value / scale >= base {
-            scale *= base;
-        }
-        while scale > 0 {
-            let digit = (value / scale % base) as u8;
-            self.push(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
-            scale /= base;
-        }
+        each_digit(value, base, &mut |digit| self.push(digit));
         self
     }
 
@@ -72,6 +64,19 @@ impl Line {
             *slot = byte;
             self.len += 1;
         }
+    }
+}
+
+/// Calls `see` with the digits of `value`, the first one first.
+pub(crate) fn each_digit(value: u64, base: u64, see: &mut dyn FnMut(u8)) {
+    let mut scale = 1;
+    while value / scale >= base {
+        scale *= base;
+    }
+    while scale > 0 {
+        let digit = (value / scale % base) as u8;
+        see(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
+        scale /= base;
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod batch;
 mod direct;
+mod figures;
 mod large;
 mod late;
 mod list;
@@ -12,9 +13,10 @@ mod span;
 mod store;
 
 pub(crate) use batch::Batch;
+pub(crate) use figures::{LargeFigures, ShelfFigures};
 pub(crate) use large::Fresh;
 pub(crate) use list::SpanList;
 pub(crate) use resolve::Place;
 pub(crate) use shelf::Returned;
 pub(crate) use span::{Next, Refused, Span, State, found};
-pub(crate) use store::{Central, CentralFigures};
+pub(crate) use store::Central;

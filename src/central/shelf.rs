@@ -39,6 +39,9 @@ pub(crate) struct Shelf {
     /// Batches, and blocks in them.
     count: usize,
     blocks: usize,
+    /// Batches and spans that heaps found here when they asked.
+    taken: usize,
+    adopted: usize,
 }
 
 // SAFETY: spans and batches on the shelf belong to no thread; the lock around this structure guards them.
@@ -47,7 +50,15 @@ unsafe impl Send for Shelf {}
 impl Shelf {
     /// An empty shelf.
     pub(crate) const fn new() -> Self {
-        Self { partial: SpanList::new(), full: SpanList::new(), batches: core::ptr::null_mut(), count: 0, blocks: 0 }
+        Self {
+            partial: SpanList::new(),
+            full: SpanList::new(),
+            batches: core::ptr::null_mut(),
+            count: 0,
+            blocks: 0,
+            taken: 0,
+            adopted: 0,
+        }
     }
 
     /// Whether there is nothing that a heap could use.
@@ -84,9 +95,26 @@ impl Shelf {
         Some(batch)
     }
 
-    /// Blocks in the batches kept.
-    pub(crate) const fn cached(&self) -> usize {
-        self.blocks
+    /// As [`Shelf::take_batch`], for a heap that needs blocks.
+    pub(crate) fn serve_batch(&mut self) -> Option<*mut Batch> {
+        let batch = self.take_batch()?;
+        self.taken += 1;
+        Some(batch)
+    }
+
+    /// Batches, and spans of the depot, that heaps have been given so far.
+    pub(crate) const fn given(&self) -> [usize; 2] {
+        [self.taken, self.adopted]
+    }
+
+    /// Calls `see` with each block in the batches kept.
+    pub(crate) fn each_cached(&self, mut see: impl FnMut(*mut u8)) {
+        let mut next = self.batches;
+        // SAFETY: batches on the shelf are valid and the shelf's alone.
+        while let Some(batch) = unsafe { next.as_ref() } {
+            batch.blocks().iter().for_each(|&block| see(block));
+            next = batch.next.get();
+        }
     }
 
     /// Takes over a span that its owner gives up. The span is in no list.
@@ -109,6 +137,7 @@ impl Shelf {
         let (region, _) = self.partial.iter(space).filter(fits).take(LOOKED_AT).max_by_key(|(_, span)| span.used())?;
         self.partial.remove(space, region);
         space.set_entries(region, class.geometry().regions, entry);
+        self.adopted += 1;
         Some(region)
     }
 

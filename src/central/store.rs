@@ -32,6 +32,14 @@ struct Shared {
     shelf: Lock<Shelf>,
     /// Whether the shelf may have something: written under its lock, read by anyone as a hint.
     stocked: AtomicBool,
+    /// Spans made for want of anything on the shelf; any thread adds.
+    made: AtomicUsize,
+}
+
+impl Shared {
+    const fn new() -> Self {
+        Self { shelf: Lock::new(Rank::Shelf, Shelf::new()), stocked: AtomicBool::new(false), made: AtomicUsize::new(0) }
+    }
 }
 
 /// Until the options say otherwise.
@@ -43,32 +51,12 @@ struct Stack(*mut Batch);
 // SAFETY: batches on the stack belong to no thread; the lock around it guards them.
 unsafe impl Send for Stack {}
 
-/// What the central store holds, in bytes.
-#[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct CentralFigures {
-    /// Blocks of batches in the transfer caches.
-    pub(crate) cached: usize,
-    /// Live direct blocks and their bytes.
-    pub(crate) direct_blocks: usize,
-    /// See `direct_blocks`.
-    pub(crate) direct_bytes: usize,
-    /// Live large blocks.
-    pub(crate) large_blocks: usize,
-    /// Their bytes.
-    pub(crate) large_bytes: usize,
-    /// Blocks of spans that are out: live, or in bins and batches.
-    pub(crate) small_out: usize,
-    /// Bytes of spans.
-    pub(crate) span_bytes: usize,
-}
-
 impl Central {
     /// A store with nothing in it; `pages.open` comes before any use.
     pub(crate) const fn new() -> Self {
         Self {
             pages: Pages::new(),
-            shelves: [const { Shared { shelf: Lock::new(Rank::Shelf, Shelf::new()), stocked: AtomicBool::new(false) } };
-                class::COUNT],
+            shelves: [const { Shared::new() }; class::COUNT],
             direct: Lock::new(Rank::Direct, DirectList::new()),
             direct_count: AtomicUsize::new(0),
             batches: Lock::new(Rank::Batches, Stack(core::ptr::null_mut())),
@@ -97,6 +85,10 @@ impl Central {
             return None;
         }
         self.pages.space().set_entries(run.region, regions, entry);
+        if let Some(shared) = self.shared(class) {
+            // Relaxed: a counter.
+            shared.made.fetch_add(1, Ordering::Relaxed);
+        }
         Some(run.region)
     }
 
@@ -135,10 +127,14 @@ impl Central {
         self.surrender_span(class, region);
     }
 
-    /// A batch of blocks of `class` from the transfer cache.
-    pub(crate) fn take_batch(&self, class: Class) -> Option<&Batch> {
+    /// A batch of blocks of `class` from the transfer cache, for a heap that needs them.
+    pub(crate) fn serve_batch(&self, class: Class) -> Option<&Batch> {
+        self.batch_by(class, Shelf::serve_batch)
+    }
+
+    fn batch_by(&self, class: Class, take: impl FnOnce(&mut Shelf) -> Option<*mut Batch>) -> Option<&Batch> {
         self.stocked(class)?;
-        let batch = self.with_shelf(class, Shelf::take_batch)?;
+        let batch = self.with_shelf(class, take)?;
         // SAFETY: a batch taken off a shelf is valid and the caller's alone.
         Some(unsafe { &*batch })
     }
@@ -231,31 +227,10 @@ impl Central {
     /// Empties the transfer caches into `take`.
     pub(crate) fn empty_caches(&self, mut take: impl FnMut(&Batch)) {
         for class in Class::all() {
-            while let Some(batch) = self.take_batch(class) {
+            while let Some(batch) = self.batch_by(class, Shelf::take_batch) {
                 take(batch);
             }
         }
-    }
-
-    /// The figures of this moment. Walks all regions; other threads go on meanwhile, so their spans may be counted a moment old.
-    pub(crate) fn figures(&self) -> CentralFigures {
-        let mut figures = CentralFigures::default();
-        (figures.direct_blocks, figures.direct_bytes) = self.direct.lock().totals();
-        for class in Class::all() {
-            figures.cached += self.with_shelf(class, |shelf| shelf.cached()) * class.size();
-        }
-        self.each_span(|span, entry, region| match entry.class() {
-            Some(class) if span.first() == region => {
-                figures.small_out += span.used() as usize * class.size();
-                figures.span_bytes += class.geometry().regions as usize * REGION_BYTES;
-            }
-            Some(_) => {}
-            None => {
-                figures.large_blocks += 1;
-                figures.large_bytes += span.large_bytes();
-            }
-        });
-        figures
     }
 
     /// Calls `see` with the header, entry and number of every region that has an entry.
@@ -297,6 +272,12 @@ impl Central {
         }
     }
 
+    /// Spans of `class` made so far.
+    pub(super) fn made(&self, class: Class) -> usize {
+        // Relaxed: a counter.
+        self.shared(class).map_or(0, |shared| shared.made.load(Ordering::Relaxed))
+    }
+
     fn shared(&self, class: Class) -> Option<&Shared> {
         self.shelves.get(class.index())
     }
@@ -306,7 +287,7 @@ impl Central {
         self.shared(class)?.stocked.load(Ordering::Relaxed).then_some(())
     }
 
-    fn with_shelf<R>(&self, class: Class, work: impl FnOnce(&mut Shelf) -> R) -> R {
+    pub(super) fn with_shelf<R>(&self, class: Class, work: impl FnOnce(&mut Shelf) -> R) -> R {
         // Classes are below the number of shelves; the mask-free index keeps panics out.
         let shared = self.shared(class).unwrap_or(&self.shelves[0]);
         let mut shelf = shared.shelf.lock();

@@ -5,7 +5,7 @@
 
 use super::parse;
 use super::profile::{self, Profile};
-use super::value::{self, CacheBytes, HugePages, Limit, Mode, Numa, OnError, Prefault};
+use super::value::{self, CacheBytes, HugePages, Limit, Mode, Numa, OnError, Path, Prefault};
 
 /// A row of the table, for documentation.
 pub struct OptionInfo {
@@ -87,6 +87,12 @@ options! {
         "Most bytes of free blocks of one class that wait between threads (but at least one batch). `cpus`: 256K for each processor that affinity mask and container (cgroup) allow.";
     stats: bool = false, "SPANDREL_STATS", value::FLAG, "0", parse::flag,
         "Prints `malloc_stats` on fd 2 at exit.";
+    stats_file: Option<Path> = None, "SPANDREL_STATS_FILE", value::FILE, "none", value::file,
+        "Where statistics go instead of fd 2; the file is replaced each time. `%p` is the process, `%n` a number that counts up. A name that ends with `.json`, `.prom` or `.xml` has that format. By itself it asks for them at exit.";
+    stats_every: usize = 0, "SPANDREL_STATS_EVERY", value::SECONDS, "0", parse::number,
+        "Writes statistics every so many seconds, 0 for never. There is no thread for it: slow calls look at the clock, so a process that does nothing writes nothing.";
+    stats_signal: Option<i32> = None, "SPANDREL_STATS_SIGNAL", value::SIGNAL, "none", value::signal,
+        "Writes statistics when this signal comes, unless the program has a handler of its own for it.";
     huge_pages: HugePages = HugePages::Off, "SPANDREL_HUGEPAGES", value::HUGE_PAGES, "off", value::huge_pages,
         "In profile `hosted-server` alone: huge pages by `madvise` once the heap is large, or (`thp`) from the start; or explicit ones (`hugetlb`).";
     huge_from: usize = 24 << 20, "SPANDREL_HUGEPAGES_FROM", value::SIZE, "24M", parse::size,
@@ -105,7 +111,7 @@ options! {
         "Fills fresh blocks with the byte 0xA5 and freed ones with 0x5A. Costs speed: every call takes the slow gate.";
     leaks: bool = false, "SPANDREL_LEAKS", value::FLAG, "0", parse::flag,
         "Reports the blocks that are live at exit; with any, status 0 becomes 23.";
-    heap_profile: bool = false, "SPANDREL_HEAP_PROFILE", value::FILE, "", value::file,
+    heap_profile: Option<Path> = None, "SPANDREL_HEAP_PROFILE", value::FILE, "none", value::file,
         "Samples requests for the heap profile and writes it at exit, in pprof's format, to this file: `%p` is the process, `%n` counts the dumps; without either `.PID.N.pb.gz` is added. See docs/profiling.md.";
     heap_profile_rate: usize = 512 << 10, "SPANDREL_HEAP_PROFILE_RATE", value::RATE, "512K", value::rate,
         "Bytes between two samples, on average.";
@@ -113,8 +119,8 @@ options! {
         "Also writes a dump whenever so many bytes were asked for.";
     heap_profile_peaks: bool = false, "SPANDREL_HEAP_PROFILE_PEAKS", value::FLAG, "0", parse::flag,
         "Also writes a dump whenever an eighth more is live than at the last such dump.";
-    heap_profile_signal: Option<usize> = None, "SPANDREL_HEAP_PROFILE_SIGNAL", value::SIGNAL, "none", value::signal,
-        "Also writes a dump when this signal comes; one that comes while the profile waits starts it.";
+    heap_profile_signal: Option<i32> = None, "SPANDREL_HEAP_PROFILE_SIGNAL", value::SIGNAL, "none", value::signal,
+        "Also writes a dump when this signal comes, unless the program has a handler of its own for it; one that comes while the profile waits starts it.";
     heap_profile_wait: bool = false, "SPANDREL_HEAP_PROFILE_WAIT", value::FLAG, "0", parse::flag,
         "Takes no samples until the signal comes or the program calls `spandrel_profile_start`.";
     soft_limit: Limit = Limit::None, "SPANDREL_SOFT_LIMIT", value::LIMIT, "none", value::limit,

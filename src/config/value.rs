@@ -88,6 +88,32 @@ pub(crate) enum Limit {
     Bytes(usize),
 }
 
+/// Most bytes of a path.
+const PATH_MAX: usize = 255;
+
+/// The path of a file that a report goes to, with places to fill in. A copy, because programs overwrite their environment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Path {
+    bytes: [u8; PATH_MAX],
+    len: u8,
+}
+
+impl Path {
+    /// As it was written.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or(&[])
+    }
+}
+
+impl core::fmt::Debug for Path {
+    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Debug::fmt(self.bytes(), out)
+    }
+}
+
+pub(super) const FILE: &str = "a path of at most 255 bytes, with %p, %n or %% in it; or `none`";
+pub(super) const SECONDS: &str = "seconds";
+pub(super) const SIGNAL: &str = "HUP, USR1, USR2, PROF, WINCH, URG, a number from 1 to 64 that may be caught, or `none`";
 pub(super) const FLAG: &str = "0 or 1";
 pub(super) const SIZE: &str = "bytes, with K, M, G or T";
 pub(super) const RANGE: &str = "LO-HI in bytes";
@@ -100,10 +126,8 @@ pub(super) const PREFAULT: &str = "off, touch or populate";
 pub(super) const LIMIT: &str = "bytes, with K, M, G or T, 1M or more; `container`, or `none`";
 pub(super) const CACHE: &str = "bytes, with K, M, G or T; or `cpus`";
 pub(super) const NUMA: &str = "off, first-touch, local, interleave or bind:NODE";
-pub(super) const FILE: &str = "a path, or nothing";
 pub(super) const RATE: &str = "bytes, with K, M, G or T, 1K or more";
 pub(super) const EVERY: &str = "bytes, with K, M, G or T, 1M or more; or `none`";
-pub(super) const SIGNAL: &str = "a number from 1 to 64, or `none`";
 pub(super) const DELAY: &str = "milliseconds, or `never`";
 
 pub(super) fn on_error(value: &[u8]) -> Option<OnError> {
@@ -128,17 +152,6 @@ impl Mode {
     }
 }
 
-/// Whether there is a path; read again as below. No name begins or ends with a percent sign alone.
-pub(super) fn file(value: &[u8]) -> Option<bool> {
-    let mut rest = value.iter();
-    while let Some(&byte) = rest.next() {
-        if byte == b'%' && !matches!(rest.next(), Some(b'p' | b'n' | b'%')) {
-            return None;
-        }
-    }
-    Some(!value.is_empty())
-}
-
 pub(super) fn rate(value: &[u8]) -> Option<usize> {
     parse::size(value).filter(|&size| size >= 1 << 10)
 }
@@ -148,14 +161,6 @@ pub(super) fn every(value: &[u8]) -> Option<Option<usize>> {
     match value {
         b"none" => Some(None),
         _ => parse::size(value).filter(|&size| size >= 1 << 20).map(Some),
-    }
-}
-
-/// `None` within `Some`: no signal.
-pub(super) fn signal(value: &[u8]) -> Option<Option<usize>> {
-    match value {
-        b"none" => Some(None),
-        _ => parse::number(value).filter(|number| (1..=64).contains(number)).map(Some),
     }
 }
 
@@ -236,4 +241,40 @@ pub(super) fn numa(value: &[u8]) -> Option<Numa> {
         b"interleave" => Some(Numa::Interleave),
         _ => value.strip_prefix(b"bind:").and_then(parse::number).map(Numa::Bind),
     }
+}
+
+/// `None` within `Some`: no file.
+pub(super) fn file(value: &[u8]) -> Option<Option<Path>> {
+    if value == b"none" {
+        return Some(None);
+    }
+    let mut signs = value.iter();
+    while let Some(sign) = signs.next() {
+        if *sign == b'%' && !matches!(signs.next(), Some(b'p' | b'n' | b'%')) {
+            return None;
+        }
+    }
+    let mut path = Path { bytes: [0; PATH_MAX], len: u8::try_from(value.len()).ok().filter(|&len| len > 0)? };
+    path.bytes.get_mut(..value.len())?.copy_from_slice(value);
+    Some(Some(path))
+}
+
+/// Signals that the kernel raises for faults, or that cannot be caught.
+const NOT_FOR_REPORTS: [i32; 8] =
+    [libc::SIGKILL, libc::SIGSTOP, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT];
+const SIGNALS: usize = 64;
+
+/// `None` within `Some`: no signal.
+pub(super) fn signal(value: &[u8]) -> Option<Option<i32>> {
+    let signal = match value {
+        b"none" => return Some(None),
+        b"HUP" => libc::SIGHUP,
+        b"USR1" => libc::SIGUSR1,
+        b"USR2" => libc::SIGUSR2,
+        b"PROF" => libc::SIGPROF,
+        b"WINCH" => libc::SIGWINCH,
+        b"URG" => libc::SIGURG,
+        _ => parse::number(value).filter(|number| (1..=SIGNALS).contains(number))? as i32,
+    };
+    (!NOT_FOR_REPORTS.contains(&signal)).then_some(Some(signal))
 }

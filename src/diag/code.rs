@@ -68,12 +68,12 @@ codes! {
     RemoteFreeOverflow "ALLOCATOR_REMOTE_FREE_OVERFLOW":
         "There was no memory for the batch in which a block goes home that another thread freed than the one it belongs to; said once."
         => "The block waits, and the next slow call of any thread tries again.";
+    ReportOutput "ALLOCATOR_REPORT_OUTPUT":
+        "A report that was asked for cannot be written: the file cannot be made, the disk is full, or the signal that asks for it has a handler of the program's; said once."
+        => "The process goes on without that report; the next one is tried again.";
     NoBadAlloc "ALLOCATOR_NO_BAD_ALLOC":
         "`operator new` failed in a program without a C++ runtime that could throw."
         => "The process is aborted.";
-    FileUnwritten "ALLOCATOR_FILE_UNWRITTEN":
-        "A file that was asked for cannot be written: no such folder, no right, a full disk. The error number is the kernel's."
-        => "There is no file, nor half of one; the process goes on.";
     Corruption "ALLOCATOR_CORRUPTION":
         "A structure of the allocator contradicts itself: something wrote where it must not."
         => "The process is aborted.";

@@ -2,7 +2,7 @@
 
 use super::bin::Bin;
 use super::inbox;
-use super::layout::{Heap, count};
+use super::layout::Heap;
 use super::outbox::Shared;
 use crate::base::class::Class;
 use crate::base::units::REGION_BYTES;
@@ -22,7 +22,7 @@ impl Heap {
 
     /// Gives the `amount` lowest blocks of `bin` back to their spans, or to whoever owns those by now.
     pub(super) fn flush(&self, shared: Shared<'_>, class: Class, bin: &Bin, amount: usize) {
-        count(&self.flushes);
+        self.counters.flushed(class);
         self.return_all(shared, class, bin.lowest(amount));
         bin.drop_lowest(amount);
     }
@@ -141,7 +141,7 @@ impl Heap {
             }
             let Some(batch) = inbox::pop(&self.pending) else { return };
             done += batch.len();
-            count(&self.received);
+            self.counters.received(batch.len());
             self.take_in(shared, batch);
             self.keep_batch(shared, batch);
         }

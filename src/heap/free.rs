@@ -85,11 +85,10 @@ impl Heap {
 
 impl Heap {
     fn free_remote(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
-        let [.., sent, _] = self.counts();
+        let sent = self.counters.batches_sent();
         self.send(shared, entry, class, block);
         // A batch that left is a slow event; a block that joined one is not.
-        let [.., sent_now, _] = self.counts();
-        if sent_now != sent {
+        if self.counters.batches_sent() != sent {
             self.slow_event(shared);
         }
     }

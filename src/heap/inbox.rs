@@ -71,6 +71,13 @@ impl Inbox {
         head.is_null() || head == closed()
     }
 
+    /// The batch pushed last, which stays; null if there is none. What follows it stays as long as the caller holds the heap's spans.
+    pub(super) fn peek(&self) -> *mut Batch {
+        // Acquire pairs with the Release in `push`.
+        let head = self.head.load(Ordering::Acquire);
+        if head == closed() { core::ptr::null_mut() } else { head }
+    }
+
     /// Takes all batches, newest first; null if there are none. For the owner, and for who holds the heap's spans.
     pub(crate) fn take(&self) -> *mut Batch {
         if self.is_empty() {

@@ -11,6 +11,7 @@ use core::ops::Deref;
 
 use lock_api::{GuardSend, RawMutex};
 
+use super::counters::Counters;
 use super::front::Front;
 use super::inbox::Inbox;
 use super::outbox::Outbox;
@@ -18,7 +19,7 @@ use crate::base::class::{self, Class};
 use crate::central::{Batch, SpanList};
 use crate::pages::map::HEAP_ALIGN;
 use crate::pages::{Bank, Entry, Space};
-use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
+use crate::sys::atomic::AtomicUsize;
 use crate::sys::lock::Futex;
 use crate::sys::memory;
 
@@ -51,15 +52,13 @@ pub(crate) struct Heap {
     pub(crate) blocked: Cell<u64>,
     /// Slow events since the bins were last looked over.
     pub(super) events: Cell<u32>,
+    pub(super) counters: Counters,
+    /// The thread that has this heap, by the kernel's number.
+    pub(crate) thread: Cell<u32>,
     /// The switch of the sampling that the heap followed last, the mean gap it asked for, and where the random numbers stand.
     pub(super) sampling_epoch: Cell<u32>,
     pub(super) sampling_mean: Cell<usize>,
     pub(super) random: Cell<u64>,
-    /// Refills, flushes and batches received and sent so far; read by statistics from other threads.
-    pub(super) refills: AtomicU32,
-    pub(super) flushes: AtomicU32,
-    pub(super) sent: AtomicU32,
-    pub(super) received: AtomicU32,
     /// Held by whoever works on the heap's spans: its thread while the heap is busy, or another one that takes home what waits in the
     /// inbox of a thread that does not. The hit path needs no spans.
     spans: Futex,
@@ -120,6 +119,12 @@ impl Heap {
         unsafe { &*core::ptr::with_exposed_provenance::<Self>(address) }
     }
 
+    /// The heap that owns spans with `entry`, which has a class and is not the depot's.
+    pub(crate) fn of_entry(entry: Entry) -> &'static Self {
+        // SAFETY: such an entry names a heap, and heaps are never unmapped.
+        unsafe { Self::at(entry.owner()) }
+    }
+
     /// The map entry of this heap's spans of `class`.
     pub(super) fn entry(&self, class: Class) -> Entry {
         Entry::small(self.address(), class)
@@ -168,21 +173,4 @@ impl Heap {
         // SAFETY: callers hold the spans, or nobody can work on them, and the next one may.
         unsafe { self.spans.unlock(GuardSend::new()) };
     }
-
-    /// Blocks of `class` in the bin, for statistics; a moment old when asked from another thread.
-    pub(crate) fn binned(&self, class: Class) -> usize {
-        self.bin(class).len()
-    }
-
-    /// Refills, flushes, batches sent and received so far.
-    pub(crate) fn counts(&self) -> [u64; 4] {
-        // Relaxed: counters.
-        [&self.refills, &self.flushes, &self.sent, &self.received].map(|count| u64::from(count.load(Ordering::Relaxed)))
-    }
-}
-
-/// Adds one to a counter that only this thread writes.
-pub(super) fn count(counter: &AtomicU32) {
-    // Relaxed: one writer; readers only count.
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }

@@ -5,6 +5,7 @@
 //! free -> push a bin -> (full) `flush`: the bottom half to the bitmaps; blocks of others to the outbox.
 
 mod bin;
+mod counters;
 mod flush;
 mod free;
 mod front;
@@ -20,6 +21,7 @@ mod scavenge;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use counters::Traffic;
 pub(crate) use free::{Freed, free_unowned, report, report_from};
 pub(crate) use front::Front;
 pub(crate) use layout::Heap;

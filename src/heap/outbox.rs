@@ -8,7 +8,7 @@
 use core::cell::Cell;
 
 use super::inbox::{self, Pushed};
-use super::layout::{Heap, count};
+use super::layout::Heap;
 use super::registry::Registry;
 use crate::base::class::Class;
 use crate::base::units::REGION_BYTES;
@@ -166,7 +166,7 @@ impl Heap {
     }
 
     fn deliver(&self, shared: Shared<'_>, batch: &Batch) {
-        count(&self.sent);
+        self.counters.sent(batch.len());
         let key = Entry::from_bits(batch.key.get());
         if let Some(class) = key.class().filter(|_| key.is_depot()) {
             shared.central.give_back_all(class, batch.blocks(), |block| settle_or_report(shared, block));

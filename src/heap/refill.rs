@@ -3,7 +3,7 @@
 //! span.
 
 use super::bin::{self, Bin};
-use super::layout::{Heap, count};
+use super::layout::Heap;
 use super::outbox::Shared;
 use crate::base::class::Class;
 use crate::base::units::Region;
@@ -28,7 +28,7 @@ impl Heap {
 
     #[inline(never)]
     fn refill(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> Option<*mut u8> {
-        count(&self.refills);
+        self.counters.refilled(class);
         self.slow_event(shared);
         let wanted = self.room_to_fetch(shared, class, bin);
         self.drain(shared, DRAINED_PER_REFILL);
@@ -104,7 +104,7 @@ impl Heap {
 
     /// Moves a batch of the transfer cache into the bin, as far as it fits; the rest goes back by way of the outbox.
     fn fetch_cached(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> usize {
-        let Some(batch) = shared.central.take_batch(class) else {
+        let Some(batch) = shared.central.serve_batch(class) else {
             return 0;
         };
         let room = bin.capacity();

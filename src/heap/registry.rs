@@ -7,14 +7,12 @@ use super::layout::Heap;
 use super::outbox::Shared;
 use super::sampling::Sampling;
 use crate::pages::{Bank, Pages};
-use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::sys::lock::{Lock, Rank};
 
 /// See the module.
 pub(crate) struct Registry {
     list: Lock<List>,
-    /// Heaps that have a thread: written under the lock, read by anyone for statistics.
-    live: AtomicU32,
     /// Whether a fork left heaps without their threads. Set by the child, cleared when they are adopted.
     orphans: AtomicBool,
     /// What heaps follow at their next slow event.
@@ -33,7 +31,6 @@ impl Registry {
     pub(crate) const fn new() -> Self {
         Self {
             list: Lock::new(Rank::Registry, List { first: Cell::new(core::ptr::null()) }),
-            live: AtomicU32::new(0),
             orphans: AtomicBool::new(false),
             sampling: Sampling::new(),
         }
@@ -49,8 +46,6 @@ impl Registry {
         heap.bank.set(bank);
         heap.taken.set(true);
         heap.follow_sampling(&self.sampling);
-        // Relaxed: a figure.
-        self.live.fetch_add(1, Ordering::Relaxed);
         Some(heap)
     }
 
@@ -58,19 +53,16 @@ impl Registry {
     pub(crate) fn release(&self, heap: &Heap) {
         let _list = self.list.lock();
         heap.taken.set(false);
-        // Relaxed: a figure.
-        self.live.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Heaps that have a thread.
-    pub(crate) fn live(&self) -> u32 {
-        // Relaxed: a figure.
-        self.live.load(Ordering::Relaxed)
     }
 
     /// Calls `see` with each heap that has a thread.
     pub(crate) fn each(&self, see: impl FnMut(&'static Heap)) {
         self.list.lock().heaps().filter(|heap| heap.taken.get()).for_each(see);
+    }
+
+    /// Calls `see` with each heap there ever was.
+    pub(crate) fn each_ever(&self, see: impl FnMut(&'static Heap)) {
+        self.list.lock().heaps().for_each(see);
     }
 
     /// In the child of a fork: every heap but `own` has lost its thread. Their inboxes close; the rest is done when memory is
@@ -103,8 +95,6 @@ impl Registry {
         for heap in list.heaps().filter(|heap| heap.orphan.get()) {
             heap.orphan.set(false);
             heap.taken.set(false);
-            // Relaxed: a figure.
-            self.live.fetch_sub(1, Ordering::Relaxed);
         }
     }
 

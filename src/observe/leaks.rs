@@ -1,8 +1,8 @@
 //! Leaks: the blocks that are live when nothing should be, counted by size. Must not know the static state.
 
+use super::snapshot::Snapshot;
 use crate::base::class::{self, Class};
 use crate::base::text::Line;
-use crate::heap::Shared;
 
 /// Blocks that are live.
 pub(crate) struct Leaks {
@@ -12,27 +12,14 @@ pub(crate) struct Leaks {
 }
 
 impl Leaks {
-    /// Counts them, in a process at rest whose transfer caches are empty.
-    pub(crate) fn find(shared: Shared<'_>) -> Self {
-        let figures = shared.central.figures();
-        let mut leaks = Self {
-            small: [0; class::COUNT],
-            large: figures.large_blocks + figures.direct_blocks,
-            large_bytes: figures.large_bytes + figures.direct_bytes,
-        };
-        shared.central.each_span(|span, entry, region| {
-            if span.first() == region
-                && let Some(count) = entry.class().and_then(|class| leaks.small.get_mut(class.index()))
-            {
-                *count += span.used() as usize;
-            }
-        });
-        shared.registry.each(|heap| {
-            for (class, count) in Class::all().zip(&mut leaks.small) {
-                *count = count.saturating_sub(heap.binned(class));
-            }
-        });
-        leaks
+    /// Counts them, in a process at rest.
+    pub(crate) fn of(snapshot: &Snapshot) -> Self {
+        let large = &snapshot.large;
+        Self {
+            small: snapshot.classes.map(|figures| figures.live() as usize),
+            large: large.large_blocks + large.direct_blocks,
+            large_bytes: large.large_bytes + large.direct_bytes,
+        }
     }
 
     /// How many there are.

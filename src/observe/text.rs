@@ -1,36 +1,74 @@
-//! `malloc_stats`: the snapshot as lines of text.
+//! `malloc_stats`: the snapshot as lines of text, in columns.
 
-use super::snapshot::Snapshot;
-use crate::base::text::Line;
+use super::figures::{CLASS, Figure, HEAP, PROCESS};
+use super::snapshot::{HEAPS, Snapshot};
+use crate::base::class::Class;
+use crate::base::page::Page;
 use crate::sys::memory;
 
-/// Hands the lines of the report to `print`.
-pub(crate) fn report(snapshot: &Snapshot, print: &mut dyn FnMut(&[u8])) {
-    let (pages, central) = (&snapshot.pages, &snapshot.central);
-    let rows: [(&str, u64); 17] = [
-        ("live bytes", snapshot.live() as u64),
-        ("obtained bytes", snapshot.obtained() as u64),
-        ("free in bins bytes", snapshot.binned as u64),
-        ("free in transfer caches bytes", central.cached as u64),
-        ("spans bytes", central.span_bytes as u64),
-        ("large blocks", central.large_blocks as u64),
-        ("large bytes", central.large_bytes as u64),
-        ("direct blocks", central.direct_blocks as u64),
-        ("direct bytes", central.direct_bytes as u64),
-        ("dirty runs bytes", pages.dirty as u64),
-        ("clean runs bytes", pages.clean as u64),
-        ("metadata bytes", pages.metadata as u64),
-        ("purges", pages.purges as u64),
-        ("purged bytes", pages.purged as u64),
-        ("heaps", snapshot.heaps as u64),
-        ("refills", snapshot.refills),
-        ("flushes", snapshot.flushes),
-    ];
-    print(Line::new().text("spandrel: stats: profile ").text(snapshot.profile).finish());
-    let mut row =
-        |name: &str, value: u64| print(Line::new().text("spandrel: stats: ").text(name).text(" ").number(value).finish());
-    for (name, value) in rows {
-        row(name, value);
+const PREFIX: &str = "spandrel: stats: ";
+const NAME_WIDTH: usize = 18;
+const VALUE_WIDTH: usize = 16;
+const COLUMN_WIDTH: usize = 11;
+
+/// Writes the report.
+pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
+    page.text(PREFIX).text("profile ").text(snapshot.profile).text("\n");
+    for figure in &PROCESS {
+        row(page, figure.name, (figure.value)(snapshot));
     }
-    memory::calls().for_each(|(name, count)| row(name, count));
+    memory::calls().for_each(|(name, count)| row(page, name, count));
+    fragmentation(snapshot, page);
+    classes(snapshot, page);
+    heaps(snapshot, page);
+}
+
+fn row(page: &mut Page<'_>, name: &str, value: u64) {
+    page.text(PREFIX).words(name, NAME_WIDTH).right(value, VALUE_WIDTH).text("\n");
+}
+
+fn fragmentation(snapshot: &Snapshot, page: &mut Page<'_>) {
+    let (spans, in_use) = (snapshot.spans() as u64, snapshot.in_use() as u64);
+    let live = (snapshot.live() - snapshot.large.direct_bytes) as u64;
+    page.text(PREFIX).words("free_in_spans", NAME_WIDTH).text(" ");
+    page.percent(spans.saturating_sub(snapshot.small_live() as u64), spans).text(" % of their bytes\n");
+    page.text(PREFIX).words("free_in_use", NAME_WIDTH).text(" ");
+    page.percent(in_use.saturating_sub(live), in_use).text(" % of the bytes of regions in use\n");
+}
+
+fn header<T>(page: &mut Page<'_>, first: &str, figures: &[Figure<T>]) {
+    page.text(PREFIX).words(first, COLUMN_WIDTH);
+    for figure in figures {
+        page.blanks(2 + COLUMN_WIDTH.saturating_sub(figure.name.len())).words(figure.name, 0);
+    }
+}
+
+fn classes(snapshot: &Snapshot, page: &mut Page<'_>) {
+    header(page, "class", &CLASS);
+    page.text("  hit %\n");
+    for (class, figures) in snapshot.used_classes() {
+        page.text(PREFIX).right(Class::size(class) as u64, COLUMN_WIDTH);
+        for column in &CLASS {
+            let width = 2 + COLUMN_WIDTH.max(column.name.len());
+            page.right((column.value)(&(class, *figures)), width);
+        }
+        // Of the refills that found no span of the heap's own, those that the transfer cache served.
+        let shelf = &figures.shelf;
+        page.text("  ").percent(shelf.cache_hits, shelf.cache_hits + shelf.adopted + shelf.made).text("\n");
+    }
+}
+
+fn heaps(snapshot: &Snapshot, page: &mut Page<'_>) {
+    header(page, "thread", &HEAP);
+    page.text("\n");
+    for heap in snapshot.each_heap() {
+        page.text(PREFIX).right(u64::from(heap.thread), COLUMN_WIDTH);
+        for column in &HEAP {
+            page.right((column.value)(heap), 2 + COLUMN_WIDTH.max(column.name.len()));
+        }
+        page.text("\n");
+    }
+    if snapshot.heaps > HEAPS {
+        page.text(PREFIX).text("and ").number((snapshot.heaps - HEAPS) as u64).text(" more threads\n");
+    }
 }

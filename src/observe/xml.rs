@@ -1,33 +1,60 @@
-//! `malloc_info`: the snapshot in the shape of glibc's XML.
+//! `malloc_info`: the snapshot in the shape of glibc's XML, and behind its elements one of our own with all figures.
+//!
+//! Every heap of ours is a heap there: free blocks in bins are its "fast" ones. Heap 0 is what heaps share.
 
+use super::figures::{CLASS, PROCESS};
 use super::snapshot::Snapshot;
-use crate::base::text::Line;
+use crate::base::page::Page;
 
-/// Hands the lines of the document to `print`.
-pub(crate) fn report(snapshot: &Snapshot, print: &mut dyn FnMut(&[u8])) {
-    let (pages, central) = (&snapshot.pages, &snapshot.central);
-    let (obtained, binned, free) = (snapshot.obtained(), snapshot.binned, snapshot.free());
-    print(b"<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n</sizes>\n");
-    total(print, "fast", 0, binned);
-    total(print, "rest", 0, free.saturating_sub(binned));
-    current(print, obtained);
-    print(b"</heap>\n");
-    total(print, "fast", 0, binned);
-    total(print, "rest", 0, free.saturating_sub(binned));
-    total(print, "mmap", central.direct_blocks, central.direct_bytes);
-    current(print, obtained);
-    print(Line::new().text("<live size=\"").number(snapshot.live() as u64).text("\"/>").finish());
-    print(Line::new().text("<purged size=\"").number(pages.purged as u64).text("\"/>").finish());
-    print(b"</malloc>\n");
+/// Writes the document.
+pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
+    let obtained = snapshot.pages.used as u64;
+    let binned = snapshot.binned() as u64;
+    let binned_blocks = snapshot.classes.iter().map(|figures| u64::from(figures.binned)).sum();
+    let rest = (snapshot.free() as u64).saturating_sub(binned);
+    page.text("<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n");
+    for (class, figures) in snapshot.used_classes() {
+        let (size, count) = (class.size() as u64, u64::from(figures.binned));
+        if count > 0 {
+            page.text("<size from=\"").number(size).text("\" to=\"").number(size).text("\" total=\"").number(size * count);
+            page.text("\" count=\"").number(count).text("\"/>\n");
+        }
+    }
+    page.text("</sizes>\n");
+    total(page, "fast", binned_blocks, binned);
+    total(page, "rest", 0, rest);
+    system(page, obtained);
+    page.text("</heap>\n");
+    total(page, "fast", binned_blocks, binned);
+    total(page, "rest", 0, rest);
+    total(page, "mmap", snapshot.large.direct_blocks as u64, snapshot.large.direct_bytes as u64);
+    system(page, obtained);
+    page.text("<spandrel profile=\"").text(snapshot.profile).text("\"");
+    for figure in &PROCESS {
+        attribute(page, figure.name, (figure.value)(snapshot));
+    }
+    page.text(">\n");
+    for (class, figures) in snapshot.used_classes() {
+        page.text("<class block_bytes=\"").number(class.size() as u64).text("\"");
+        for figure in &CLASS {
+            attribute(page, figure.name, (figure.value)(&(class, *figures)));
+        }
+        page.text("/>\n");
+    }
+    page.text("</spandrel>\n</malloc>\n");
 }
 
-fn total(print: &mut dyn FnMut(&[u8]), kind: &str, count: usize, bytes: usize) {
-    let mut line = Line::new();
-    line.text("<total type=\"").text(kind).text("\" count=\"").number(count as u64);
-    print(line.text("\" size=\"").number(bytes as u64).text("\"/>").finish());
+fn attribute(page: &mut Page<'_>, name: &str, value: u64) {
+    page.text(" ").text(name).text("=\"").number(value).text("\"");
 }
 
-fn current(print: &mut dyn FnMut(&[u8]), bytes: usize) {
-    print(Line::new().text("<system type=\"current\" size=\"").number(bytes as u64).text("\"/>").finish());
-    print(Line::new().text("<aspace type=\"total\" size=\"").number(bytes as u64).text("\"/>").finish());
+fn total(page: &mut Page<'_>, kind: &str, count: u64, bytes: u64) {
+    page.text("<total type=\"").text(kind).text("\" count=\"").number(count);
+    page.text("\" size=\"").number(bytes).text("\"/>\n");
+}
+
+fn system(page: &mut Page<'_>, bytes: u64) {
+    for (element, kind) in [("system", "current"), ("system", "max"), ("aspace", "total"), ("aspace", "mprotect")] {
+        page.text("<").text(element).text(" type=\"").text(kind).text("\" size=\"").number(bytes).text("\"/>\n");
+    }
 }

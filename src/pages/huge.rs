@@ -38,6 +38,12 @@ impl Huge {
         self.from.is_some()
     }
 
+    /// Bytes of the bank `part` for which huge pages were asked.
+    pub(super) fn advised(&self, part: &Part) -> usize {
+        // Relaxed: a figure.
+        self.from.map_or(0, |from| part.advised.load(Ordering::Relaxed).saturating_sub(from))
+    }
+
     /// Advises what of the bank `part` was committed since the last time. The caller holds the lock of the runs. Commits grow with the
     /// heap, and so do these steps.
     pub(super) fn follow(&self, part: &Part) {

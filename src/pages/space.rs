@@ -159,6 +159,19 @@ impl Space {
         committed.then_some(space)
     }
 
+    /// Bytes of address space of its parts.
+    pub(crate) fn reserved(&self) -> usize {
+        self.areas().iter().map(|area| area.len()).sum()
+    }
+
+    /// Bytes of the data area for which huge pages were asked, or that are made of explicit ones.
+    pub(crate) fn huge_bytes(&self) -> usize {
+        match self.first.data.explicit() {
+            Some(explicit) => explicit.end().min(self.first.data.committed()),
+            None => self.banks().map(|bank| self.huge.advised(self.part(bank))).sum(),
+        }
+    }
+
     /// Whether all memory was taken at start.
     pub(crate) fn is_fixed(&self) -> bool {
         self.fixed

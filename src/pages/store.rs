@@ -58,6 +58,12 @@ pub(crate) struct PageFigures {
     pub(crate) clean: usize,
     /// Metadata in use.
     pub(crate) metadata: usize,
+    /// Address space of the reservation.
+    pub(crate) reserved: usize,
+    /// Of it readable and writable: all of its parts.
+    pub(crate) committed: usize,
+    /// Where huge pages were asked for or set aside.
+    pub(crate) huge: usize,
     /// Purges made.
     pub(crate) purges: usize,
     /// Bytes purged in all.
@@ -204,6 +210,9 @@ impl Pages {
             dirty: runs.dirty_regions() as usize * REGION_BYTES,
             clean: runs.clean_regions() as usize * REGION_BYTES,
             metadata,
+            reserved: self.space().reserved(),
+            committed: self.space().areas().iter().map(|area| area.committed()).sum(),
+            huge: self.space().huge_bytes(),
             // Relaxed: counters.
             purges: self.purges.load(Ordering::Relaxed),
             purged: self.purged_bytes.load(Ordering::Relaxed),

@@ -44,6 +44,7 @@ pub(super) fn alloc<M: Manner>(request: Request) -> *mut u8 {
             if let Some(limit) = PROCESS.central.pages.limits.take_news() {
                 closed::call_back(limit);
             }
+            PROCESS.reporter.poll();
             served.unwrap_or_else(|| fall_back::<M>(request))
         }
         Standing::Libc(reason) => divert(reason, request),
@@ -143,7 +144,10 @@ pub(super) fn free<M: Manner>(block: *mut u8) {
     let freed = match thread::standing() {
         Standing::Own(heap) => {
             PROCESS.central.late.take(|late| free_late::<M>(&heap, late));
-            M::free(&heap, block)
+            let freed = M::free(&heap, block);
+            drop(heap);
+            PROCESS.reporter.poll();
+            freed
         }
         Standing::Libc(_) if !PROCESS.is_ready() => {
             // Nothing is ours yet, or ever.

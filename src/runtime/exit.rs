@@ -28,8 +28,8 @@ extern "C" fn at_exit() {
     if options.diag {
         observe::lanes::report(options.profile.name, &PROCESS.tally, &mut print);
     }
-    if options.stats && PROCESS.is_ready() {
-        observe::text::report(&super::snapshot(), &mut print);
+    if (options.stats || options.stats_file.is_some()) && PROCESS.is_ready() {
+        PROCESS.reporter.write();
     }
     if let Some(mode) = PROCESS.mode.get() {
         (mode.report)(&mut print);

@@ -1,7 +1,7 @@
 //! What helps tests: blocks filled with junk, and a look at what is live when the process ends.
 
+use super::introspect;
 use super::process::PROCESS;
-use super::{introspect, thread};
 use crate::diag::{self, Code};
 use crate::heap::Heap;
 use crate::observe::leaks::Leaks;
@@ -41,11 +41,7 @@ extern "C" fn keep_status(status: i32, _: *mut core::ffi::c_void) {
 pub(super) fn end_with_leaks() {
     libc::free_everything();
     introspect::collect(true);
-    let leaks = {
-        // While the locks are taken this thread's heap is left alone.
-        let _standing = thread::standing();
-        Leaks::find(PROCESS.shared())
-    };
+    let leaks = Leaks::of(&introspect::snapshot());
     // Relaxed: see `keep_status`.
     let mut status = PROCESS.exit_status.load(Ordering::Relaxed) as i32;
     if leaks.blocks() > 0 {

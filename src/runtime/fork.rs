@@ -9,7 +9,7 @@
 
 use super::process::PROCESS;
 use super::thread;
-use crate::sys::libc;
+use crate::sys::{call, libc};
 
 /// Runs in the parent before a fork.
 pub(super) extern "C" fn prepare() {
@@ -39,6 +39,11 @@ pub(super) extern "C" fn child() {
     if unlock() {
         libc::reset_streams();
         let own = thread::resume();
+        if let Some(heap) = own {
+            heap.thread.set(call::thread_id());
+        }
+        PROCESS.reporter.forget_writer();
+        PROCESS.profiling.forget_writer();
         PROCESS.registry.orphan_all_but(own);
     }
 }

@@ -93,7 +93,7 @@ pub(crate) fn retained_bytes() -> usize {
 /// The figures of this moment; zeroes where libc serves everything.
 pub(crate) fn snapshot() -> Snapshot {
     if !PROCESS.is_ready() {
-        return Snapshot::default();
+        return Snapshot::empty("none: libc serves this process");
     }
     // While the locks are taken this thread's heap is left alone.
     let _standing = thread::standing();

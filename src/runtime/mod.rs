@@ -13,6 +13,7 @@ mod manner;
 mod mode;
 mod process;
 mod profiling;
+mod report;
 mod resize;
 mod start;
 mod switch;
@@ -24,5 +25,6 @@ pub(crate) use introspect::{collect, is_active, lane_of_pointer, page_bytes, ret
 pub(crate) use manner::{alloc, free, free_sized, realloc, usable_size};
 pub(crate) use mode::counting::outstanding;
 pub(crate) use profiling::{NoProfile, dump as dump_profile, start as start_profile, stop as stop_profile};
+pub(crate) use report::write_stats;
 pub(crate) use resize::{FreeSize, Resized, fits_in_place};
 pub(crate) use switch::{Refusal, mode_name, set_mode};

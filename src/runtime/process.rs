@@ -6,6 +6,7 @@ use core::ffi::c_void;
 use super::barrier::{Barrier, Phase};
 use super::manner::ModeWord;
 use super::profiling::Profiling;
+use super::report::Reporter;
 use crate::central::Central;
 use crate::config::Options;
 use crate::heap::{Registry, Shared};
@@ -23,8 +24,9 @@ pub(super) struct Process {
     pub(super) tally: Tally,
     pub(super) profiling: Profiling,
     pub(super) options: SetOnce<Options>,
-    /// Where reports at exit go.
+    /// Where reports go that have no file.
     pub(super) reports: Stream,
+    pub(super) reporter: Reporter,
     /// Whether all memory is a pool: set by start, read by any thread.
     pub(super) pool: AtomicBool,
     /// Whether libc must not help out when memory is used up: with a pool, or a hard limit. As above.
@@ -53,6 +55,7 @@ pub(super) static PROCESS: Process = Process {
     profiling: Profiling::new(),
     options: SetOnce::new(),
     reports: Stream::new(),
+    reporter: Reporter::new(),
     pool: AtomicBool::new(false),
     closed: AtomicBool::new(false),
     limit_callback: AtomicPtr::new(core::ptr::null_mut()),

@@ -1,6 +1,6 @@
 //! The heap profile of this process: when requests are sampled, when dumps are written and where.
 
-use core::ffi::{CStr, c_int};
+use core::ffi::{CStr, c_int, c_void};
 
 use super::cold::{self, Request};
 use super::process::PROCESS;
@@ -12,13 +12,9 @@ use crate::diag::{self, Code};
 use crate::heap::{Heap, Unit};
 use crate::observe::profile::{self, About, DEPTH, Profile};
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use crate::sys::cell::SetOnce;
 use crate::sys::output::Path;
-use crate::sys::startup::Startup;
 use crate::sys::{call, libc, signal, stack};
 
-/// The option that names the file.
-const VARIABLE: &[u8] = b"SPANDREL_HEAP_PROFILE=";
 /// A peak is dumped when it is above the last one that was by one part in this many.
 const PEAK_STEP: u64 = 8;
 /// No dump is due.
@@ -33,8 +29,6 @@ pub(super) struct Profiling {
     mean: AtomicUsize,
     /// When samples were first taken, in nanoseconds since 1970; 0 for never.
     since: AtomicU64,
-    /// What the files are called. Set at start.
-    pattern: SetOnce<Path>,
     /// Dumps so far, and whether one is being written. Any thread adds.
     dumps: AtomicU32,
     dumping: AtomicBool,
@@ -50,12 +44,17 @@ impl Profiling {
             on: AtomicBool::new(false),
             mean: AtomicUsize::new(0),
             since: AtomicU64::new(0),
-            pattern: SetOnce::new(),
             dumps: AtomicU32::new(0),
             dumping: AtomicBool::new(false),
             next_asked: AtomicU64::new(NEVER),
             next_peak: AtomicU64::new(NEVER),
         }
+    }
+
+    /// For the child of a fork: whoever was writing is not there.
+    pub(super) fn forget_writer(&self) {
+        // Relaxed: the child has one thread.
+        self.dumping.store(false, Ordering::Relaxed);
     }
 
     fn is_on(&self) -> bool {
@@ -81,21 +80,11 @@ pub(crate) enum NoProfile {
 }
 
 /// Does what the options say, at start.
-#[expect(unsafe_code, reason = "sets what is set once")]
-pub(super) fn prepare(options: &Options, startup: Option<Startup>) {
+pub(super) fn prepare(options: &Options) {
     let profiling = &PROCESS.profiling;
-    let mut entries = startup.into_iter().flat_map(Startup::environment);
-    let mut pattern = Path::new();
-    if options.heap_profile
-        && let Some(value) = entries.find_map(|entry| entry.strip_prefix(VARIABLE))
-    {
-        pattern.raw(value);
-    }
-    // SAFETY: the start barrier lets one thread come here, once, before anyone asks.
-    unsafe { profiling.pattern.set(pattern) };
     // Relaxed: the start barrier publishes all of it.
     profiling.mean.store(options.heap_profile_rate, Ordering::Relaxed);
-    if !options.heap_profile {
+    if options.heap_profile.is_none() {
         return;
     }
     if let Some(bytes) = options.heap_profile_every {
@@ -105,10 +94,18 @@ pub(super) fn prepare(options: &Options, startup: Option<Startup>) {
         profiling.next_peak.store(options.heap_profile_rate as u64, Ordering::Relaxed);
     }
     if let Some(number) = options.heap_profile_signal {
-        signal::handle(number as c_int, on_signal);
+        listen(number);
     }
     if !options.heap_profile_wait {
         switch_on(options.heap_profile_rate);
+    }
+}
+
+/// Has the signal `number` ask for dumps, unless the program has its own use for it.
+fn listen(number: c_int) {
+    let free = signal::action(number).is_some_and(|action| action.is_default());
+    if !free || signal::handle(number, on_signal, ::libc::SA_RESTART).is_none() {
+        diag::once(Code::ReportOutput, "SPANDREL_HEAP_PROFILE_SIGNAL: the program has its own use for that signal; it stays so");
     }
 }
 
@@ -172,21 +169,19 @@ fn about() -> About {
     About { period: PROCESS.profiling.mean(), time, duration: time.saturating_sub(since) }
 }
 
-/// The pattern with `%p` and `%n` filled in; one without either is what names begin with.
-#[expect(unsafe_code, reason = "reads what is set once")]
+/// The path of the option with its places filled in; one without places is what names begin with.
 fn file_name(number: usize) -> Path {
-    // SAFETY: the start, which is over, set it.
-    let pattern = unsafe { PROCESS.profiling.pattern.get() }.finish().map_or(&b""[..], CStr::to_bytes);
+    let pattern = PROCESS.options().heap_profile.as_ref().map_or(&b"spandrel-heap"[..], |path| path.bytes());
     let mut name = Path::new();
     if !pattern.contains(&b'%') {
-        name.raw(if pattern.is_empty() { b"spandrel-heap" } else { pattern });
-        name.raw(b".").number(call::process()).raw(b".").number(number).raw(b".pb.gz");
+        name.raw(pattern);
+        name.raw(b".").number(call::process_id() as usize).raw(b".").number(number).raw(b".pb.gz");
         return name;
     }
     let mut rest = pattern.iter();
     while let Some(&byte) = rest.next() {
         match (byte, if byte == b'%' { rest.next() } else { None }) {
-            (b'%', Some(b'p')) => name.number(call::process()),
+            (b'%', Some(b'p')) => name.number(call::process_id() as usize),
             (b'%', Some(b'n')) => name.number(number),
             (_, Some(&other)) => name.raw(&[other]),
             (_, None) => name.raw(&[byte]),
@@ -199,21 +194,21 @@ fn file_name(number: usize) -> Path {
 fn dump_unasked() {
     if let Err(NoProfile::File(error)) = dump(None) {
         let describe = |line: &mut crate::base::text::Line| {
-            line.text("heap profile: error ").number(error as u64);
+            line.text("SPANDREL_HEAP_PROFILE: error ").number(error as u64).text(", the process goes on without this dump");
         };
-        diag::described(Code::FileUnwritten, describe, |bytes| PROCESS.reports.write(bytes));
+        diag::described(Code::ReportOutput, describe, |bytes| PROCESS.reports.write(bytes));
     }
 }
 
 /// The last dump, when the process ends.
 pub(super) fn end(options: &Options) {
-    if options.heap_profile && PROCESS.profiling.since.load(Ordering::Relaxed) != 0 {
+    if options.heap_profile.is_some() && PROCESS.profiling.since.load(Ordering::Relaxed) != 0 {
         dump_unasked();
     }
 }
 
 /// Starts the profile if it waits, else writes a dump. Allocates nothing and takes no lock.
-extern "C" fn on_signal(_: c_int) {
+extern "C" fn on_signal(_: c_int, _: *mut ::libc::siginfo_t, _: *mut c_void) {
     let errno = libc::errno();
     if PROCESS.is_ready() {
         if PROCESS.profiling.is_on() { dump_unasked() } else { switch_on(PROCESS.profiling.mean()) }

@@ -43,7 +43,8 @@ pub(super) fn start(process: &Process) -> bool {
     });
     process.tally.set_range(options.diag_range);
     let mode = switch::chosen(&options);
-    if options.diag || options.stats || options.leaks || options.heap_profile || mode.is_some() {
+    let reports = options.stats || options.stats_every > 0 || options.stats_signal.is_some();
+    if options.diag || reports || options.leaks || options.heap_profile.is_some() || mode.is_some() {
         process.reports.open();
     }
     if options.leaks {
@@ -79,7 +80,8 @@ pub(super) fn start(process: &Process) -> bool {
         CacheBytes::Bytes(bytes) => bytes,
         CacheBytes::PerProcessor => CACHE_BYTES_PER_PROCESSOR * config::processors(),
     });
-    profiling::prepare(&options, startup);
+    process.reporter.arm(&options);
+    profiling::prepare(&options);
     // Relaxed: see `is_closed`. Not before the end of the start, so that threads that come meanwhile are served.
     close();
     process.mode.set(mode);

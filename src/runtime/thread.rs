@@ -80,6 +80,13 @@ pub(super) fn standing() -> Standing {
     }
 }
 
+/// Whether the calling thread has a heap that it is not at work on, so that it holds no lock. For signal handlers.
+pub(super) fn is_at_rest() -> bool {
+    let home = tls::home();
+    // SAFETY: the word holds this thread's heap.
+    home > LAST_MARK && !unsafe { Heap::at(home) }.busy.get()
+}
+
 #[cold]
 fn begin() -> Standing {
     tls::set_home(STARTING);
@@ -112,6 +119,7 @@ fn make_heap() -> Result<&'static Heap, Reason> {
     choose_front(heap);
     heap.exit_rounds.set(0);
     heap.blocked.set(call::blocked_signals());
+    heap.thread.set(call::thread_id());
     start::hook_fork(&PROCESS);
     watch_exit(heap.address());
     tls::set_home(heap.address());

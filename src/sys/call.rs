@@ -26,16 +26,23 @@ pub(crate) unsafe fn raw(number: libc::c_long, arguments: [usize; 6]) -> Result<
 }
 
 /// Writes all of `bytes` to `descriptor`, as far as the kernel takes them.
-pub(crate) fn write(descriptor: i32, mut bytes: &[u8]) {
+pub(crate) fn write(descriptor: i32, bytes: &[u8]) {
+    let _ = write_all(descriptor, bytes);
+}
+
+/// Writes all of `bytes` to `descriptor`; false if the kernel does not take them.
+#[must_use]
+pub(crate) fn write_all(descriptor: i32, mut bytes: &[u8]) -> bool {
     while !bytes.is_empty() {
         // SAFETY: `bytes` is readable for its length.
         let done = unsafe { raw(libc::SYS_write, [descriptor as usize, bytes.as_ptr().addr(), bytes.len(), 0, 0, 0]) };
         match done {
             Ok(count) if count > 0 => bytes = bytes.get(count..).unwrap_or(&[]),
             Err(Errno(libc::EINTR)) => {}
-            _ => return,
+            _ => return false,
         }
     }
+    true
 }
 
 /// Milliseconds of a clock that never goes back; coarse (some 4 ms) and cheap.
@@ -74,10 +81,16 @@ pub(crate) fn blocked_signals() -> u64 {
     blocked
 }
 
-/// The number of this process.
-pub(crate) fn process() -> usize {
-    // SAFETY: takes no argument.
-    unsafe { raw(libc::SYS_getpid, [0; 6]) }.unwrap_or(0)
+/// The kernel's number of the calling thread.
+pub(crate) fn thread_id() -> u32 {
+    // SAFETY: asks a question.
+    unsafe { raw(libc::SYS_gettid, [0; 6]) }.map_or(0, |id| id as u32)
+}
+
+/// The kernel's number of the process.
+pub(crate) fn process_id() -> u32 {
+    // SAFETY: asks a question.
+    unsafe { raw(libc::SYS_getpid, [0; 6]) }.map_or(0, |id| id as u32)
 }
 
 /// Nanoseconds since 1970.

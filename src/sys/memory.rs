@@ -63,6 +63,11 @@ pub(crate) fn calls() -> impl Iterator<Item = (&'static str, u64)> {
     KINDS.iter().zip(&CALLS).map(|((_, name), count)| (*name, count.load(Ordering::Relaxed) as u64))
 }
 
+/// The name of a call as [`calls`] gives it, without the word behind it.
+pub(crate) fn bare(name: &'static str) -> &'static str {
+    name.split(' ').next().unwrap_or(name)
+}
+
 const WRITABLE: usize = (libc::PROT_READ | libc::PROT_WRITE) as usize;
 
 /// Address space of `len` bytes anywhere, without memory behind it yet.

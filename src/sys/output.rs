@@ -65,7 +65,7 @@ impl<'a> Output<'a> {
     /// Begins a file that is to be at `path`; the error number if that cannot be.
     pub(crate) fn begin(path: &'a CStr) -> Result<Self, i32> {
         let mut beside = Path::new();
-        beside.raw(path.to_bytes()).raw(b".").number(super::call::process()).raw(b".part");
+        beside.raw(path.to_bytes()).raw(b".").number(super::call::process_id() as usize).raw(b".part");
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_CLOEXEC | libc::O_NOFOLLOW;
         let Some(place) = beside.finish() else { return Err(libc::ENAMETOOLONG) };
         let arguments = [libc::AT_FDCWD as usize, place.as_ptr().addr(), flags as usize, MODE, 0, 0];

@@ -1,6 +1,6 @@
 //! Generates `include/spandrel.h` from the extension API.
 //!
-//! Knows: cbindgen and which file holds the API. Must not know: what the functions do.
+//! Knows: cbindgen and which files hold the API. Must not know: what the functions do.
 
 use crate::repo;
 use anyhow::{Context, Result};
@@ -8,7 +8,7 @@ use cbindgen::{Builder, Config, DocumentationLength, DocumentationStyle, Languag
 use std::fs;
 use std::path::Path;
 
-const SOURCE: &str = "src/abi/extension.rs";
+const SOURCES: [&str; 2] = ["src/abi/extension.rs", "src/abi/profiling.rs"];
 const HEADER: &str = "include/spandrel.h";
 const REMEDY: &str = "make header";
 /// Exports are conditional in the source; the header describes the library that has them.
@@ -25,16 +25,21 @@ const BANNER: &str =
 /// # Errors
 /// When the source cannot be read or the header is stale.
 pub fn run(root: &Path, check: bool) -> Result<()> {
-    let source = fs::read_to_string(root.join(SOURCE)).with_context(|| format!("cannot read {SOURCE}"))?;
-    repo::write_or_check(&root.join(HEADER), &generate(&source, &repo::target(root))?, check, REMEDY)
+    let read = |source: &&str| fs::read_to_string(root.join(source)).with_context(|| format!("cannot read {source}"));
+    let sources = SOURCES.iter().map(read).collect::<Result<Vec<_>>>()?;
+    repo::write_or_check(&root.join(HEADER), &generate(&sources, &repo::target(root))?, check, REMEDY)
 }
 
-/// The header of an API given as source text. A copy of it is kept in `scratch`, since cbindgen reads files.
-fn generate(source: &str, scratch: &Path) -> Result<String> {
+/// The header of an API given as source texts. Copies of them are kept in `scratch`, since cbindgen reads files.
+fn generate(sources: &[String], scratch: &Path) -> Result<String> {
     fs::create_dir_all(scratch)?;
-    let copy = scratch.join("extension-for-header.rs");
-    fs::write(&copy, source.replace(CONDITIONAL, UNCONDITIONAL))?;
-    let bindings = Builder::new().with_config(config()).with_src(&copy).generate().context("cbindgen failed")?;
+    let mut builder = Builder::new().with_config(config());
+    for (index, source) in sources.iter().enumerate() {
+        let copy = scratch.join(format!("header-source-{index}.rs"));
+        fs::write(&copy, source.replace(CONDITIONAL, UNCONDITIONAL))?;
+        builder = builder.with_src(&copy);
+    }
+    let bindings = builder.generate().context("cbindgen failed")?;
     let mut text = Vec::new();
     bindings.write(&mut text);
     Ok(String::from_utf8(text)?.replace(SAFETY_HEADING, SAFETY_TEXT))
@@ -70,7 +75,7 @@ mod tests {
         let source = "/// Says whether.\n/// # Safety\n/// - x.\n#[cfg_attr(feature = \"export\", unsafe(no_mangle))]\n\
                       pub extern \"C\" fn spandrel_is_active() -> bool { true }\n\
                       pub fn inner() {}\n";
-        let header = generate(source, dir.path()).unwrap();
+        let header = generate(&[source.to_owned()], dir.path()).unwrap();
         assert!(header.contains("bool spandrel_is_active(void);"), "{header}");
         assert!(header.contains("Says whether."));
         assert!(!header.contains("# Safety"));

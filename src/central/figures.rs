@@ -1,0 +1,51 @@
+//! What the central store says of itself: of each class, and of the blocks that no class holds.
+
+use super::store::Central;
+use crate::base::class::Class;
+use crate::pages::Entry;
+
+/// What the shelf of a class has, and has given.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct ShelfFigures {
+    /// Batches of the transfer cache that heaps were given so far.
+    pub(crate) cache_hits: u64,
+    /// Spans of the depot that heaps were given so far.
+    pub(crate) adopted: u64,
+    /// Spans that had to be made, because there was neither.
+    pub(crate) made: u64,
+}
+
+/// Blocks that no class holds.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct LargeFigures {
+    /// Live direct blocks and their bytes.
+    pub(crate) direct_blocks: usize,
+    /// See `direct_blocks`.
+    pub(crate) direct_bytes: usize,
+    /// Live large blocks.
+    pub(crate) large_blocks: usize,
+    /// Their bytes.
+    pub(crate) large_bytes: usize,
+}
+
+impl Central {
+    /// The figures of one shelf. `see` is given the blocks of its transfer cache.
+    pub(crate) fn shelf_figures(&self, class: Class, see: impl FnMut(*mut u8)) -> ShelfFigures {
+        let [taken, adopted] = self.with_shelf(class, |shelf| {
+            shelf.each_cached(see);
+            shelf.given()
+        });
+        ShelfFigures { cache_hits: taken as u64, adopted: adopted as u64, made: self.made(class) as u64 }
+    }
+
+    /// Live direct blocks and their bytes.
+    pub(crate) fn direct_figures(&self) -> (usize, usize) {
+        self.direct.lock().totals()
+    }
+
+    /// The map's entry of the region of `block`; [`Entry::NONE`] for all that is not in our data area.
+    pub(crate) fn entry_of(&self, block: *mut u8) -> Entry {
+        let space = self.pages.space();
+        space.region_of(block.addr()).map_or(Entry::NONE, |region| space.entry(region))
+    }
+}
