@@ -204,42 +204,6 @@ fn purged_pages_stay_away() -> Result<(), String> {
     Ok(())
 }
 
-/// Why the kernel cannot show where pages are placed.
-fn numa_obstacle() -> Option<String> {
-    let maps = fs::read_to_string("/proc/self/numa_maps");
-    maps.err().map(|error| format!("/proc/self/numa_maps: {error}"))
-}
-
-/// The policy of the memory in use, as the kernel tells it, for blocks of the reservation and for a mapping of its own.
-fn policies(numa: &str, profile: &str) -> Result<Outcome, String> {
-    program("placement.c", &[], &[("SPANDREL_PROFILE", profile), ("SPANDREL_NUMA", numa), ("SPANDREL_LEAKS", "0")]).run()
-}
-
-fn placement_reaches_the_kernel() -> Result<(), String> {
-    for (numa, policy) in [("off", "default"), ("local", "local"), ("interleave", "interleave:"), ("bind:0", "bind:0")] {
-        let outcome = policies(numa, HOOKED)?;
-        outcome.clean()?;
-        let told: Vec<&str> = outcome.stdout.lines().collect();
-        if told.len() != 2 || !told.iter().all(|line| line.starts_with(policy)) {
-            return Err(format!("{numa} should be {policy}\n{outcome}"));
-        }
-    }
-    Ok(())
-}
-
-fn placement_is_refused() -> Result<(), String> {
-    for profile in PROFILES.into_iter().filter(|&profile| profile != HOOKED) {
-        policies("interleave", profile)?.one_line("ALLOCATOR_NUMA_POLICY", "SPANDREL_NUMA=interleave")?;
-    }
-    let outcome = policies("bind:900", HOOKED)?;
-    outcome.one_line("ALLOCATOR_NUMA_POLICY", "no such node")?;
-    if outcome.stdout.lines().all(|line| line.starts_with("default")) {
-        Ok(())
-    } else {
-        Err(format!("bound to nowhere\n{outcome}"))
-    }
-}
-
 const HUGETLB: &str = "/sys/kernel/mm/hugepages";
 const TWO_MIB: &str = "hugepages-2048kB";
 const ONE_GIB: &str = "hugepages-1048576kB";
@@ -376,8 +340,6 @@ fn main() -> ExitCode {
             case_if(always_obstacle(), "nothing_asks_unless_told", nothing_asks_unless_told),
             case_if(always_obstacle(), "other_profiles_refuse", other_profiles_refuse),
             case_if(collector_obstacle(), "purged_pages_stay_away", purged_pages_stay_away),
-            case_if(numa_obstacle(), "placement_reaches_the_kernel", placement_reaches_the_kernel),
-            case_if(numa_obstacle(), "placement_is_refused", placement_is_refused),
             case("prefault_spares_faults", prefault_spares_faults),
             case_if(explicit(TWO_MIB, 64), "explicit_pages_are_used", explicit_pages_are_used),
             case_if(explicit(ONE_GIB, 1), "giant_pages_are_used", giant_pages_are_used),

@@ -26,7 +26,7 @@ fn inject(first: i64, count: i64, environment: Environment) -> Result<Outcome, S
     let program = build::program(&Source::new(paths::program_source("survive.c")), Variant::Preload)?;
     let mut command = run::command(supervisor);
     command.args([first.to_string(), count.to_string()]).arg(program);
-    command.env("INJECT_PRELOAD", paths::shared_library()?).env("SPANDREL_PURGE_DELAY", "10");
+    command.env("SUPERVISED_PRELOAD", paths::shared_library()?).env("SPANDREL_PURGE_DELAY", "10");
     run::run(command.envs(environment.iter().copied()), 30)
 }
 
