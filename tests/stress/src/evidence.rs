@@ -212,7 +212,7 @@ mod tests {
 
     fn done(outcome: Outcome, resident: u64) -> Done {
         let scenario = Scenario::named("churn").unwrap();
-        let order = Order { scenario, profile: Profile::HostedSmall, seconds: 1.0, seed: 7, before: None };
+        let order = Order { scenario, profile: Profile::HostedSmall, seconds: 1.0, seed: 7, options: Vec::new(), before: None };
         let sample = Sample { live: 100 * MIB, resident: resident * MIB, operations: 5000, ..Sample::default() };
         Done { order, samples: vec![sample; 10], outcome }
     }

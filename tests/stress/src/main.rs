@@ -53,7 +53,7 @@ enum Mode {
     List,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 struct Choice {
     /// Only this one (may be given several times; default: all)
     #[arg(long = "scenario", value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(SCENARIOS.iter().map(|scenario| scenario.name)))]
@@ -64,6 +64,16 @@ struct Choice {
     /// Seed of all random numbers (default: the clock)
     #[arg(long)]
     seed: Option<u64>,
+    /// A further option of the allocator, such as SPANDREL_PURGE_DELAY=0 (may be given several times)
+    #[arg(long = "option", value_name = "NAME=VALUE", value_parser = option)]
+    options: Vec<String>,
+}
+
+fn option(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((name, _)) if name.starts_with("SPANDREL_") => Ok(text.to_owned()),
+        _ => Err("an option has the form SPANDREL_NAME=VALUE".to_owned()),
+    }
 }
 
 fn main() -> ExitCode {
@@ -106,7 +116,7 @@ impl Choice {
         let chosen = |names: &[String], name: &str| names.is_empty() || names.iter().any(|chosen| chosen == name);
         let orders: Vec<Order> = scenario::cases()
             .filter(|(scenario, profile)| chosen(&self.scenarios, scenario.name) && chosen(&self.profiles, profile.name()))
-            .map(|(scenario, profile)| Order { scenario, profile, seconds, seed, before: None })
+            .map(|(scenario, profile)| Order { scenario, profile, seconds, seed, options: self.options.clone(), before: None })
             .collect();
         match orders.is_empty() {
             true => bail!("none of these scenarios is run in that profile; `list` shows where they are run"),
@@ -154,7 +164,7 @@ fn recorded_orders(evidence: &Evidence) -> Result<Vec<Order>> {
         let (scenario, profile) = name.split_once('.').context("a name without a profile")?;
         let scenario = Scenario::named(scenario).with_context(|| format!("no scenario {scenario}"))?;
         let profile = Profile::named(profile).with_context(|| format!("no profile {profile}"))?;
-        Ok(Order { scenario, profile, seconds: evidence.seconds, seed: run.seed, before: None })
+        Ok(Order { scenario, profile, seconds: evidence.seconds, seed: run.seed, options: Vec::new(), before: None })
     });
     orders.collect()
 }
@@ -167,7 +177,7 @@ fn check(record: bool, file: Option<&Path>) -> Result<bool> {
     if record {
         // What is there may lack a scenario that is new, or have one that is gone; duration and tolerance are all that is kept.
         let kept: Evidence = toml::from_str(&read.with_context(|| file.display().to_string())?)?;
-        let choice = Choice { scenarios: Vec::new(), profiles: Vec::new(), seed: None };
+        let choice = Choice::default();
         let all = run_all(&choice.orders(kept.seconds)?)?;
         if summary(&all) {
             fs::write(&file, kept.renewed(&Origin::now(&root)?, &all).text()?)?;

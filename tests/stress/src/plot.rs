@@ -157,7 +157,7 @@ mod tests {
 
     fn run_of(name: &str, profile: Profile) -> Done {
         let scenario = Scenario::named(name).unwrap();
-        let order = Order { scenario, profile, seconds: 2.0, seed: 11, before: None };
+        let order = Order { scenario, profile, seconds: 2.0, seed: 11, options: Vec::new(), before: None };
         let sample = |at: u32| Sample { seconds: f64::from(at), live: 10 << 20, resident: 14 << 20, ..Sample::default() };
         Done { order, samples: (0..5).map(sample).collect(), outcome: Outcome::Passed }
     }

@@ -36,6 +36,8 @@ pub struct Order {
     pub seconds: f64,
     /// Seed of all its random numbers.
     pub seed: u64,
+    /// Further options of the allocator, each `NAME=VALUE`, which win over those of scenario and profile.
+    pub options: Vec<String>,
     /// Preloaded before the library: allocators that are wrong on purpose.
     pub before: Option<PathBuf>,
 }
@@ -76,7 +78,7 @@ impl Order {
             self.profile.name(),
             self.seconds,
             self.seed
-        )
+        ) + &self.options.iter().map(|option| format!(" --option {option}")).collect::<String>()
     }
 
     fn command(&self, page: &Path) -> Result<Command> {
@@ -97,6 +99,7 @@ impl Order {
         preload.push(library);
         command.arg(self.scenario.body).arg(self.seconds.to_string()).arg(self.seed.to_string()).arg(page);
         command.env("LD_PRELOAD", preload).envs(self.scenario.options(self.profile));
+        command.envs(self.options.iter().filter_map(|option| option.split_once('=')));
         Ok(command)
     }
 

@@ -20,7 +20,8 @@ fn failure(fault: &str, scenario: &'static str) -> Result<String, String> {
     std::fs::copy(&source, &copy).map_err(|error| format!("{}: {error}", copy.display()))?;
     let shim = build::shared_object(&Source { path: copy, flags })?;
     let scenario = Scenario::named(scenario).ok_or("no such scenario")?;
-    let order = Order { scenario, profile: Profile::HostedSmall, seconds: SECONDS, seed: 5, before: Some(shim) };
+    let order =
+        Order { scenario, profile: Profile::HostedSmall, seconds: SECONDS, seed: 5, options: Vec::new(), before: Some(shim) };
     match order.run().map_err(|error| format!("{error:#}"))?.outcome {
         Outcome::Failed(failure) => Ok(failure.to_string()),
         other => Err(format!("not found out: {other:?}")),

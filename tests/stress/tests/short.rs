@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| u64::from(time.subsec_nanos()));
     let cases = SCENARIOS.iter().enumerate().map(|(number, scenario)| {
         let profile = scenario.profiles[number % scenario.profiles.len()];
-        let order = Order { scenario, profile, seconds: SECONDS, seed, before: None };
+        let order = Order { scenario, profile, seconds: SECONDS, seed, options: Vec::new(), before: None };
         case_if(scenario.obstacle(), &order.name(), move || run(&order))
     });
     run_cases(cases.collect(), true)
