@@ -38,7 +38,7 @@ void table_empty(struct worker *worker, struct table *table, size_t keep_one_in)
         if (table->pieces[i].at != NULL && (keep_one_in == 0 || dice(worker) % keep_one_in != 0)) put(worker, table, &table->pieces[i]);
 }
 
-static void churn_body(struct worker *worker) {
+void churn_body(struct worker *worker) {
     struct table table = table_new(SLOTS, 24 * MIB);
     while (!time_is_up())
         for (int i = 0; i < 64; i++) table_step(worker, &table);

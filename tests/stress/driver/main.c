@@ -11,6 +11,7 @@ static const struct {
     {"producer-consumer", producer_consumer},
     {"thread-churn", thread_churn},
     {"transfer-cache", transfer_cache},
+    {"control", control},
     {"exhaustion", exhaustion},
     {"fork-storm", fork_storm},
     {"shutdown", shutdown_storm},

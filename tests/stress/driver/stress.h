@@ -88,6 +88,7 @@ struct table table_new(size_t count, size_t budget);
 void table_step(struct worker *worker, struct table *table);
 void table_verify(const struct table *table);
 void table_empty(struct worker *worker, struct table *table, size_t keep_one_in);
+void churn_body(struct worker *worker);
 
 // The scenarios.
 void churn(void);
@@ -96,6 +97,7 @@ void remote_free(void);
 void producer_consumer(void);
 void thread_churn(void);
 void transfer_cache(void);
+void control(void);
 void exhaustion(void);
 void fork_storm(void);
 int fork_child_of_exec(void);

@@ -91,12 +91,13 @@ const ORDINARY: Scenario = Scenario {
 const LARGE: Scenario = Scenario { body: "churn-large", profiles: &[HostedServer], ..ORDINARY };
 
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 14] = [
+pub const SCENARIOS: [Scenario; 15] = [
     Scenario { name: "churn", title: "Churn", body: "churn", ..ORDINARY },
     Scenario { name: "remote-free", title: "Remote-free storm", body: "remote-free", ..ORDINARY },
     Scenario { name: "producer-consumer", title: "Producer, consumer", body: "producer-consumer", ..ORDINARY },
     Scenario { name: "thread-churn", title: "Thread churn", body: "thread-churn", ..ORDINARY },
     Scenario { name: "transfer-cache", title: "Transfer-cache pressure", body: "transfer-cache", ..ORDINARY },
+    Scenario { name: "control", title: "Control under load", body: "control", ..ORDINARY },
     Scenario {
         name: "exhaustion",
         title: "Exhaustion: hard limit, pool",
