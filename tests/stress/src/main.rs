@@ -1,6 +1,7 @@
 //! The command line: runs scenarios for a moment or for an hour, and compares them with the evidence.
 
 use anyhow::{Context, Result, bail};
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use harness::paths;
 use spandrel_stress::evidence::{Evidence, Origin};
@@ -42,8 +43,10 @@ enum Mode {
     },
     /// Run what docs/evidence/stress.toml has, and compare
     Check {
+        #[command(flatten)]
+        part: Part,
         /// Write what was seen into the file instead; its tolerance stays
-        #[arg(long)]
+        #[arg(long, conflicts_with_all = ["scenarios", "profiles"])]
         record: bool,
         /// File to compare with (default: docs/evidence/stress.toml)
         #[arg(long)]
@@ -54,13 +57,30 @@ enum Mode {
 }
 
 #[derive(Debug, Default, Args)]
-struct Choice {
+struct Part {
     /// Only this one (may be given several times; default: all)
-    #[arg(long = "scenario", value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(SCENARIOS.iter().map(|scenario| scenario.name)))]
+    #[arg(long = "scenario", value_name = "NAME", value_parser = names(SCENARIOS.iter().map(|scenario| scenario.name)))]
     scenarios: Vec<String>,
     /// Only in this profile (may be given several times; default: all that the scenario is run in)
-    #[arg(long = "profile", value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(PROFILES.iter().map(|profile| profile.name())))]
+    #[arg(long = "profile", value_name = "NAME", value_parser = names(PROFILES.iter().map(|profile| profile.name())))]
     profiles: Vec<String>,
+}
+
+fn names(of: impl Iterator<Item = &'static str>) -> PossibleValuesParser {
+    PossibleValuesParser::new(of)
+}
+
+impl Part {
+    fn has(&self, scenario: &Scenario, profile: Profile) -> bool {
+        let chosen = |names: &[String], name: &str| names.is_empty() || names.iter().any(|chosen| chosen == name);
+        chosen(&self.scenarios, scenario.name) && chosen(&self.profiles, profile.name())
+    }
+}
+
+#[derive(Debug, Default, Args)]
+struct Choice {
+    #[command(flatten)]
+    part: Part,
     /// Seed of all random numbers (default: the clock)
     #[arg(long)]
     seed: Option<u64>,
@@ -95,7 +115,7 @@ fn go(mode: &Mode) -> Result<bool> {
             let count = choice.orders(1.0)?.iter().filter(|order| order.scenario.obstacle().is_none()).count().max(1);
             publish(&run_all(&choice.orders(minutes * SECONDS_PER_MINUTE / count as f64)?)?, "soak")
         }
-        Mode::Check { record, evidence } => check(*record, evidence.as_deref()),
+        Mode::Check { part, record, evidence } => check(part, *record, evidence.as_deref()),
         Mode::List => {
             for scenario in &SCENARIOS {
                 let profiles: Vec<&str> = scenario.profiles.iter().map(|profile| profile.name()).collect();
@@ -113,9 +133,8 @@ impl Choice {
         }
         let clock = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64 % 1_000_000_007;
         let seed = self.seed.unwrap_or(clock);
-        let chosen = |names: &[String], name: &str| names.is_empty() || names.iter().any(|chosen| chosen == name);
         let orders: Vec<Order> = scenario::cases()
-            .filter(|(scenario, profile)| chosen(&self.scenarios, scenario.name) && chosen(&self.profiles, profile.name()))
+            .filter(|(scenario, profile)| self.part.has(scenario, *profile))
             .map(|(scenario, profile)| Order { scenario, profile, seconds, seed, options: self.options.clone(), before: None })
             .collect();
         match orders.is_empty() {
@@ -169,7 +188,7 @@ fn recorded_orders(evidence: &Evidence) -> Result<Vec<Order>> {
     orders.collect()
 }
 
-fn check(record: bool, file: Option<&Path>) -> Result<bool> {
+fn check(part: &Part, record: bool, file: Option<&Path>) -> Result<bool> {
     let root = paths::workspace();
     let file = file.map_or_else(|| root.join(EVIDENCE), Path::to_owned);
     let cases: Vec<String> = scenario::cases().map(|(scenario, profile)| scenario::case_name(scenario, profile)).collect();
@@ -187,7 +206,9 @@ fn check(record: bool, file: Option<&Path>) -> Result<bool> {
         return Ok(false);
     }
     let evidence = read.and_then(|text| Evidence::parse(&text, &cases)).with_context(|| file.display().to_string())?;
-    let all = run_all(&recorded_orders(&evidence)?)?;
+    let mut orders = recorded_orders(&evidence)?;
+    orders.retain(|order| part.has(order.scenario, order.profile));
+    let all = run_all(&orders)?;
     let worse = evidence.compare(&all);
     for line in &worse {
         eprintln!("error: {line}");
