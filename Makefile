@@ -12,15 +12,19 @@ LIMITS = 30,30,32,32,20,37,52
 .DEFAULT_GOAL := build
 .PHONY: build demo test check install uninstall startup instructions peers bench bench-quick bench-publish header docs self-host format clean help
 
-build: ## Build libspandrel.so, libspandrel.a and the command spandrel
+build: ## Build libspandrel.so and libspandrel.a
 	$(CARGO) build --release
-	$(CARGO) build --release --package spandrel-cli
 	@scripts/listing $(LIBRARY) $(TARGET)/listing.txt
+
+.PHONY: cli
+cli: ## Build the command spandrel next to the library
+	$(CARGO) build --profile tool --package spandrel-cli
+	@mkdir -p $(TARGET)/release && cp -f $(TARGET)/tool/spandrel $(TARGET)/release/spandrel
 
 demo: build ## Run real programs with and without the preload and compare
 	@scripts/demo
 
-test: build ## Run all tests and print how many passed
+test: build cli ## Run all tests and print how many passed
 	@scripts/test
 
 check: build ## Check format, lints, layers, symbols, header and docs
@@ -33,7 +37,7 @@ check: build ## Check format, lints, layers, symbols, header and docs
 	$(DEV) docs --check
 	@echo "check: everything is in order"
 
-install: build ## Install library, command, header, man page, pkg-config and CMake files (PREFIX, LIBDIR, DESTDIR)
+install: build cli ## Install library, command, header, man page, pkg-config and CMake files (PREFIX, LIBDIR, DESTDIR)
 	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' scripts/install install $(TARGET)/release
 
 uninstall: ## Remove what install put there (same PREFIX, LIBDIR, DESTDIR)

@@ -69,7 +69,7 @@ pub use abi::Spandrel;
 #[cfg(all(feature = "export", not(loom)))]
 pub use abi::{extension, profiling};
 #[cfg(not(loom))]
-pub use observe::table;
+pub use observe::{live, table};
 
 /// Without `std` there is nobody else to say what a panic does: the process is aborted.
 #[cfg(all(feature = "export", not(test), not(loom)))]

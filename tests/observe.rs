@@ -1,14 +1,16 @@
 //! Statistics reach those who asked: at exit, on a signal, after some time, into files; and where they cannot, one line says so.
 
+use core::time::Duration;
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, ExitCode, Stdio};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use harness::build::{self, Source};
+use harness::expect::End;
 use harness::header::Variant;
+use harness::observed::Waiting;
 use harness::programs::Program;
 use harness::run::{self, Outcome};
 use harness::suite::{case, case_if, main as run_cases};
@@ -55,44 +57,118 @@ fn writes_now_and_then() -> Result<(), String> {
     if (2..=4).contains(&names.len()) { Ok(()) } else { Err(format!("{names:?}")) }
 }
 
-/// A quiet program that waits, started with these settings.
-fn waiting(settings: &[(&str, &str)], stderr: Stdio) -> Result<Child, String> {
-    let program = build::program(&Source::new(paths::program_source("observed.c")), Variant::Preload)?;
-    let mut command = run::preloaded(program)?;
-    command.envs(settings.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
-    let mut child = command.spawn().map_err(|error| error.to_string())?;
-    let stdout = child.stdout.take().ok_or("no pipe")?;
-    let mut line = String::new();
-    BufReader::new(stdout).read_line(&mut line).map_err(|error| error.to_string())?;
-    if line == "ready\n" { Ok(child) } else { Err(format!("said `{line}`")) }
-}
-
-fn kill(child: &Child, signal: i32) {
-    if let Ok(id) = i32::try_from(child.id()) {
-        // SAFETY: takes no pointers; the child is ours and not waited for yet.
-        unsafe { libc::kill(id, signal) };
-    }
-}
-
 /// A process that only waits answers a signal at once, and goes on waiting.
 fn answers_a_signal_in_its_sleep() -> Result<(), String> {
     let folder = folder("signal")?;
     let path = folder.join("%n.xml").display().to_string();
-    let mut child = waiting(&[("SPANDREL_STATS_FILE", &path), ("SPANDREL_STATS_SIGNAL", "USR2")], Stdio::inherit())?;
-    let start = Instant::now();
+    let settings = [("SPANDREL_STATS_FILE", path.as_str()), ("SPANDREL_STATS_SIGNAL", "USR2")];
+    let waiting = Waiting::start(Variant::Preload, &settings)?;
     for number in 0..3 {
-        kill(&child, libc::SIGUSR2);
-        while files(&folder)?.len() <= number && start.elapsed() < Duration::from_secs(20) {
-            thread::sleep(Duration::from_millis(5));
-        }
+        waiting.signal(libc::SIGUSR2);
+        wait_for(&folder.join(format!("{number}.xml")))?;
     }
-    drop(child.stdin.take());
-    let status = child.wait().map_err(|error| error.to_string())?;
-    let text = fs::read_to_string(folder.join("2.xml")).map_err(|error| format!("the third report: {error}"))?;
-    if !status.success() || !text.ends_with("</malloc>") && !text.ends_with("</malloc>\n") {
-        return Err(format!("{status}, {text}"));
+    waiting.finish()?;
+    let text = read(&folder.join("2.xml"))?;
+    if !text.trim_end().ends_with("</malloc>") {
+        return Err(text);
     }
     observed::check(observed::attribute(&text, "live_bytes")?)
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn wait_for(path: &Path) -> Result<(), String> {
+    let start = Instant::now();
+    while !path.exists() {
+        if start.elapsed() > Duration::from_secs(20) {
+            return Err(format!("{} did not come", path.display()));
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// What the command reads from outside is what a quiet process says of itself, to the last figure; however it got the library.
+fn outside_and_inside_agree(variant: Variant) -> Result<(), String> {
+    let folder = folder(&format!("outside-{variant:?}"))?;
+    let path = folder.join("inside.json");
+    let text = path.display().to_string();
+    let waiting = Waiting::start(variant, &[("SPANDREL_STATS_FILE", &text), ("SPANDREL_STATS_SIGNAL", "USR1")])?;
+    waiting.signal(libc::SIGUSR1);
+    wait_for(&path)?;
+    let inside = read(&path)?;
+    let id = waiting.id().to_string();
+    let outcome = run::run(run::command(paths::tool()?).args(["stats", &id, "--format", "json"]), 30)?;
+    outcome.clean()?;
+    if outcome.stdout != inside {
+        return Err(format!("inside\n{inside}\noutside\n{outcome}"));
+    }
+    let in_flight = observed::member(&inside, "in_flight_bytes")?;
+    if in_flight == 0 {
+        return Err(format!("no block is on its way: {inside}"));
+    }
+    observed::check(observed::member(&inside, "live_bytes")?)
+}
+
+fn explains_an_address() -> Result<(), String> {
+    let waiting = Waiting::start(Variant::Preload, &[])?;
+    let explain = |address: usize| {
+        let (id, address) = (waiting.id().to_string(), format!("{address:#x}"));
+        run::run(run::command(paths::tool()?).args(["explain", "--pid", &id, &address]), 30)
+    };
+    let inside = explain(waiting.block + 77)?;
+    let block = format!("{:#x}, 5120 bytes", waiting.block);
+    if !inside.stdout.contains(&block) || !inside.stdout.contains("77 bytes into") || !inside.stdout.contains("live: ") {
+        return Err(format!("{inside}"));
+    }
+    let outside = explain(4096)?;
+    if outside.stdout.contains("in no span or run") { Ok(()) } else { Err(format!("{outside}")) }
+}
+
+fn top_shows_a_process_and_lists_all() -> Result<(), String> {
+    let waiting = Waiting::start(Variant::Preload, &[])?;
+    let id = waiting.id().to_string();
+    let once = run::run(run::command(paths::tool()?).args(["top", "--once", &id]), 30)?;
+    let all = run::run(run::command(paths::tool()?).arg("top"), 30)?;
+    // On a terminal, until the key `q`.
+    let tool = paths::tool()?.display().to_string();
+    let script =
+        format!("(sleep 1; printf q) | TERM=xterm script -qec 'stty cols 120 rows 40; {tool} top {id} --every 0.2' /dev/null");
+    let terminal = run::run(run::command("sh").args(["-c", &script]), 30)?;
+    let shown = [&once, &terminal].iter().all(|outcome| outcome.stdout.contains("5120") && outcome.end == End::Exit(0));
+    if shown && all.stdout.contains(&id) && terminal.stdout.contains("q quits") {
+        return Ok(());
+    }
+    Err(format!("{once}\n{all}\n{terminal}"))
+}
+
+fn says_why_a_process_cannot_be_read() -> Result<(), String> {
+    let refused = |id: u32, what: &str| {
+        let outcome = run::run(run::command(paths::tool()?).args(["stats", &id.to_string()]), 30)?;
+        let right = outcome.end == End::Exit(1) && outcome.stderr.contains(what);
+        if right { Ok(()) } else { Err(format!("expected `{what}`\n{outcome}")) }
+    };
+    refused(u32::MAX, "there is no process")?;
+    refused(std::process::id(), "is not served by Spandrel")?;
+    let waiting = Waiting::start(Variant::Preload, &[("SPANDREL_FORCE_LIBC", "1")])?;
+    refused(waiting.id(), "libc serves it")
+}
+
+/// As another user, where this runs as root.
+fn says_what_reading_takes() -> Result<(), String> {
+    const NOBODY: u32 = 65534;
+    let waiting = Waiting::start(Variant::Preload, &[])?;
+    // Where nobody may read the build's folder.
+    let tool = std::env::temp_dir().join(format!("spandrel-{}", std::process::id()));
+    fs::copy(paths::tool()?, &tool).map_err(|error| error.to_string())?;
+    let mut command = run::command(&tool);
+    command.args(["stats", &waiting.id().to_string()]).uid(NOBODY).current_dir("/");
+    let outcome = run::run(&mut command, 30);
+    let _ = fs::remove_file(&tool);
+    let outcome = outcome?;
+    if outcome.end == End::Exit(1) && outcome.stderr.contains("ptrace_scope") { Ok(()) } else { Err(format!("{outcome}")) }
 }
 
 fn says_when_it_cannot_write() -> Result<(), String> {
@@ -162,6 +238,8 @@ fn main() -> ExitCode {
     let prometheus = run::run(run::command("python3").args(["-c", "import prometheus_client"]), 30);
     let missing = prometheus.is_err() || prometheus.is_ok_and(|outcome| outcome.clean().is_err());
     let obstacle = missing.then(|| "python3 has no prometheus_client".to_owned());
+    // SAFETY: asks a question.
+    let user = (unsafe { libc::geteuid() } != 0).then(|| "needs root, to be somebody else".to_owned());
     let cases = vec![
         case("file_at_exit", writes_a_file_at_exit),
         case("file_every_second", writes_now_and_then),
@@ -169,6 +247,13 @@ fn main() -> ExitCode {
         case("unwritable_files_cost_a_line", says_when_it_cannot_write),
         case("ignored_signals_stay_ignored", leaves_an_ignored_signal_alone),
         case("json_and_xml_by_other_readers", other_readers_read_json_and_xml),
+        case("outside_and_inside_agree_preloaded", || outside_and_inside_agree(Variant::Preload)),
+        case("outside_and_inside_agree_linked", || outside_and_inside_agree(Variant::Linked)),
+        case("outside_and_inside_agree_static", || outside_and_inside_agree(Variant::Static)),
+        case("explain_address", explains_an_address),
+        case("top", top_shows_a_process_and_lists_all),
+        case("refusals_are_explained", says_why_a_process_cannot_be_read),
+        case_if(user, "permission_is_explained", says_what_reading_takes),
         case_if(obstacle, "prometheus_by_another_reader", another_reader_reads_prometheus),
     ];
     run_cases(cases, false)

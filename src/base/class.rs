@@ -161,6 +161,17 @@ impl Class {
     }
 }
 
+/// Bytes of a row of the table of classes.
+pub(crate) const GEOMETRY_BYTES: usize = core::mem::size_of::<Geometry>();
+
+impl Class {
+    /// Where the table of classes is, for those who read it from outside: block bytes, regions, blocks, four bytes each.
+    pub(crate) fn geometry_address() -> usize {
+        const { assert!(core::mem::offset_of!(Geometry, regions) == 4 && core::mem::offset_of!(Geometry, capacity) == 8) };
+        core::ptr::from_ref(&GEOMETRY).addr()
+    }
+}
+
 const PADDED: usize = COUNT.next_power_of_two();
 
 static GEOMETRY: [Geometry; PADDED] = {

@@ -21,6 +21,7 @@ pub(crate) const GIB: usize = 1 << 30;
 
 /// The index of a region, counted from the start of the data area. Region 0 is never handed out, so 0 means "none".
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(transparent)]
 pub(crate) struct Region(pub(crate) u32);
 
 impl Region {

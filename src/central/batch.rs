@@ -28,6 +28,10 @@ pub(crate) struct Batch {
 const _: () = assert!(size_of::<Batch>() == BATCH_BYTES);
 
 impl Batch {
+    /// Offsets of the next batch, of how many blocks there are, and of the first block.
+    pub(crate) const OFFSETS: [usize; 3] =
+        [core::mem::offset_of!(Self, next), core::mem::offset_of!(Self, len), core::mem::offset_of!(Self, blocks)];
+
     /// An empty batch.
     pub(crate) const fn new(key: usize) -> Self {
         Self {

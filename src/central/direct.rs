@@ -67,6 +67,9 @@ pub(super) fn unmap(block: DirectBlock) {
 }
 
 impl DirectList {
+    /// Offsets of how many blocks there are, and of their bytes.
+    pub(super) const OFFSETS: [usize; 2] = [core::mem::offset_of!(Self, count), core::mem::offset_of!(Self, bytes)];
+
     /// No blocks.
     pub(crate) const fn new() -> Self {
         Self { first: core::ptr::null_mut(), count: 0, bytes: 0 }

@@ -6,26 +6,26 @@ use crate::pages::Entry;
 
 /// What the shelf of a class has, and has given.
 #[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct ShelfFigures {
+pub struct ShelfFigures {
     /// Batches of the transfer cache that heaps were given so far.
-    pub(crate) cache_hits: u64,
+    pub cache_hits: u64,
     /// Spans of the depot that heaps were given so far.
-    pub(crate) adopted: u64,
+    pub adopted: u64,
     /// Spans that had to be made, because there was neither.
-    pub(crate) made: u64,
+    pub made: u64,
 }
 
 /// Blocks that no class holds.
 #[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct LargeFigures {
+pub struct LargeFigures {
     /// Live direct blocks and their bytes.
-    pub(crate) direct_blocks: usize,
+    pub direct_blocks: usize,
     /// See `direct_blocks`.
-    pub(crate) direct_bytes: usize,
+    pub direct_bytes: usize,
     /// Live large blocks.
-    pub(crate) large_blocks: usize,
+    pub large_blocks: usize,
     /// Their bytes.
-    pub(crate) large_bytes: usize,
+    pub large_bytes: usize,
 }
 
 impl Central {

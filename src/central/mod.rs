@@ -7,15 +7,17 @@ mod figures;
 mod large;
 mod late;
 mod list;
+mod live;
 mod resolve;
 mod shelf;
 mod span;
 mod store;
 
 pub(crate) use batch::Batch;
-pub(crate) use figures::{LargeFigures, ShelfFigures};
+pub use figures::{LargeFigures, ShelfFigures};
 pub(crate) use large::Fresh;
 pub(crate) use list::SpanList;
+pub use live::CentralLive;
 pub(crate) use resolve::Place;
 pub(crate) use shelf::Returned;
 pub(crate) use span::{Next, Refused, Span, State, found};

@@ -7,6 +7,8 @@
 //!   span or its entry.
 //! - The blocks of batches count as out in their spans.
 
+use core::mem::offset_of;
+
 use super::batch::Batch;
 use super::list::SpanList;
 use super::span::{Next, Refused, Span, State, header};
@@ -48,6 +50,9 @@ pub(crate) struct Shelf {
 unsafe impl Send for Shelf {}
 
 impl Shelf {
+    /// Offsets of the batches, and of batches and spans given.
+    pub(super) const OFFSETS: [usize; 3] = [offset_of!(Self, batches), offset_of!(Self, taken), offset_of!(Self, adopted)];
+
     /// An empty shelf.
     pub(crate) const fn new() -> Self {
         Self {

@@ -10,6 +10,7 @@
 //! - A span is changed by who holds the spans of the heap that owns it, or under its shelf's lock while the depot owns it.
 
 use core::cell::Cell;
+use core::mem::offset_of;
 
 use crate::base::class::{Class, Divisor, Geometry};
 use crate::base::units::{REGION_BYTES, Region};
@@ -98,6 +99,18 @@ pub(super) fn header(space: &Space, region: Region) -> &Span {
 }
 
 impl Span {
+    /// Offsets of the first region and of what is out, four bytes each, of the state, one byte, of a large block's bytes, and of where
+    /// the bitmap is.
+    pub(super) const OFFSETS: [usize; 5] = [
+        offset_of!(Self, first),
+        offset_of!(Self, used),
+        offset_of!(Self, state),
+        offset_of!(Self, bytes),
+        offset_of!(Self, bitmap),
+    ];
+    /// In the word for what is out: every block is.
+    pub(super) const FULL: usize = FULL as usize;
+
     /// Makes a span of `class` out of the run at `region`; false if there is no memory for its bitmap.
     pub(super) fn make(pages: &Pages, region: Region, class: Class) -> bool {
         let space = pages.space();

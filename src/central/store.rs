@@ -16,7 +16,7 @@ use crate::sys::memory;
 /// See the module.
 pub(crate) struct Central {
     pub(crate) pages: Pages,
-    shelves: [Shared; class::COUNT],
+    pub(super) shelves: [Shared; class::COUNT],
     pub(super) direct: Lock<DirectList>,
     /// How many direct blocks there are: written under the lock of the list, read by anyone as a hint that is never low for a
     /// block one holds.
@@ -28,12 +28,12 @@ pub(crate) struct Central {
     pub(crate) late: Late,
 }
 
-struct Shared {
-    shelf: Lock<Shelf>,
+pub(super) struct Shared {
+    pub(super) shelf: Lock<Shelf>,
     /// Whether the shelf may have something: written under its lock, read by anyone as a hint.
     stocked: AtomicBool,
     /// Spans made for want of anything on the shelf; any thread adds.
-    made: AtomicUsize,
+    pub(super) made: AtomicUsize,
 }
 
 impl Shared {

@@ -64,6 +64,9 @@ pub(super) fn limit(class: Class, bytes: usize) -> usize {
 }
 
 impl Bin {
+    /// Offsets of the last block's place and of slot 0.
+    pub(super) const OFFSETS: [usize; 2] = [core::mem::offset_of!(Self, top), core::mem::offset_of!(Self, base)];
+
     /// An empty bin without an array.
     pub(super) const fn empty() -> Self {
         let slot = NOTHING.slot();

@@ -3,6 +3,7 @@
 //! A heap counts from when it was placed, for all the threads that have had it.
 
 use core::cell::Cell;
+use core::mem::offset_of;
 
 use super::inbox;
 use super::layout::Heap;
@@ -25,15 +26,15 @@ pub(super) struct Counters {
 
 /// Batches of remote frees and the blocks in them.
 #[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct Traffic {
+pub struct Traffic {
     /// Batches sent to other heaps and to the depot.
-    pub(crate) sent: u64,
+    pub sent: u64,
     /// Blocks in them.
-    pub(crate) sent_blocks: u64,
+    pub sent_blocks: u64,
     /// Batches taken from the inbox.
-    pub(crate) received: u64,
+    pub received: u64,
     /// Blocks in them.
-    pub(crate) received_blocks: u64,
+    pub received_blocks: u64,
 }
 
 /// Adds one to a counter that only this thread writes.
@@ -48,6 +49,16 @@ fn add(counter: &AtomicUsize, more: usize) {
 }
 
 impl Counters {
+    /// Offsets of refills, flushes, batches sent and received (four bytes each), blocks sent and received.
+    pub(super) const OFFSETS: [usize; 6] = [
+        offset_of!(Self, refills),
+        offset_of!(Self, flushes),
+        offset_of!(Self, sent),
+        offset_of!(Self, received),
+        offset_of!(Self, sent_blocks),
+        offset_of!(Self, received_blocks),
+    ];
+
     /// Counts a refill of the bin of `class`.
     pub(super) fn refilled(&self, class: Class) {
         if let Some(counter) = self.refills.get(class.index()) {

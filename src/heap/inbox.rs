@@ -34,6 +34,9 @@ fn closed() -> *mut Batch {
 }
 
 impl Inbox {
+    /// Offset of the batch pushed last; a number below a page's where there is none.
+    pub(super) const HEAD_AT: usize = core::mem::offset_of!(Self, head);
+
     /// An inbox that accepts.
     #[cfg(loom)]
     pub(crate) const fn new() -> Self {

@@ -21,10 +21,11 @@ mod scavenge;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use counters::Traffic;
+pub use counters::Traffic;
 pub(crate) use free::{Freed, free_unowned, report, report_from};
 pub(crate) use front::Front;
 pub(crate) use layout::Heap;
+pub use layout::HeapLive;
 pub(crate) use outbox::{Shared, settle, settle_block};
 pub(crate) use registry::Registry;
 pub(crate) use sampling::Unit;

@@ -41,6 +41,9 @@ pub(crate) struct Shared<'a> {
 }
 
 impl Outbox {
+    /// Where the batches are, and how many places there are for them.
+    pub(super) const BATCHES: [usize; 2] = [core::mem::offset_of!(Self, batches), PLACES];
+
     /// Drops all batches without a look.
     pub(super) fn forget(&self) {
         self.batches.iter().for_each(|place| place.set(core::ptr::null()));

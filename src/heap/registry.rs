@@ -3,7 +3,7 @@
 
 use core::cell::Cell;
 
-use super::layout::Heap;
+use super::layout::{Heap, HeapLive};
 use super::outbox::Shared;
 use super::sampling::Sampling;
 use crate::pages::{Bank, Pages};
@@ -34,6 +34,11 @@ impl Registry {
             orphans: AtomicBool::new(false),
             sampling: Sampling::new(),
         }
+    }
+
+    /// Where heaps are, for tools that read them from outside.
+    pub(crate) fn layout(&self) -> HeapLive {
+        HeapLive::of(self.list.value_address() + core::mem::offset_of!(List, first))
     }
 
     /// A heap for the calling thread, its memory near to where the thread runs; `None` if there is no metadata for one.

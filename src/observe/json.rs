@@ -12,7 +12,7 @@ pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
         member(page, figure.name, (figure.value)(snapshot));
     }
     page.text(",\"system_calls\":{");
-    for (index, (name, count)) in memory::calls().enumerate() {
+    for (index, (name, count)) in memory::call_names().zip(snapshot.calls).enumerate() {
         page.text(if index == 0 { "\"" } else { ",\"" });
         page.text(memory::bare(name)).text("\":").number(count);
     }

@@ -4,6 +4,7 @@ mod figures;
 mod json;
 pub(crate) mod lanes;
 pub(crate) mod leaks;
+pub mod live;
 pub(crate) mod profile;
 mod prometheus;
 mod snapshot;
@@ -17,7 +18,7 @@ pub(crate) use snapshot::Snapshot;
 
 /// How a snapshot is written down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Format {
+pub enum Format {
     /// Lines of text, as `malloc_stats`.
     Text,
     /// One JSON object.
@@ -30,7 +31,8 @@ pub(crate) enum Format {
 
 impl Format {
     /// The format that the end of a file's name says; text where it says nothing.
-    pub(crate) fn of_name(name: &[u8]) -> Self {
+    #[must_use]
+    pub fn of_name(name: &[u8]) -> Self {
         let ends = |end: &[u8]| name.ends_with(end);
         if ends(b".json") {
             Self::Json
@@ -44,7 +46,7 @@ impl Format {
     }
 
     /// Hands the snapshot, written so, to `print` in pieces.
-    pub(crate) fn write(self, snapshot: &Snapshot, print: &mut dyn FnMut(&[u8])) {
+    pub fn write(self, snapshot: &Snapshot, print: &mut dyn FnMut(&[u8])) {
         let mut page = Page::new(print);
         match self {
             Self::Text => text::report(snapshot, &mut page),

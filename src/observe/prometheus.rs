@@ -15,7 +15,7 @@ pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
         name(page, "", figure).text(" ").number((figure.value)(snapshot)).text("\n");
     }
     head(page, "", &CALLS);
-    for (call, count) in memory::calls() {
+    for (call, count) in memory::call_names().zip(snapshot.calls) {
         name(page, "", &CALLS).text("{call=\"").text(memory::bare(call)).text("\"} ").number(count).text("\n");
     }
     for figure in &CLASS {

@@ -8,84 +8,90 @@ use crate::base::units::{REGION_BYTES, Region};
 use crate::central::{LargeFigures, ShelfFigures, Span, State};
 use crate::heap::{Heap, Shared, Traffic};
 use crate::pages::{Entry, PageFigures};
+use crate::sys::memory::{self, CALL_KINDS};
 
 /// Heaps that have a place of their own.
-pub(crate) const HEAPS: usize = 64;
+pub(super) const HEAPS: usize = 64;
 
 /// One class.
 #[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct ClassFigures {
+pub struct ClassFigures {
     /// Blocks that are out of their spans: live, or free somewhere else.
-    pub(crate) out: u32,
+    pub out: u32,
     /// Free blocks in bins.
-    pub(crate) binned: u32,
+    pub binned: u32,
     /// Free blocks in the transfer cache.
-    pub(crate) cached: u32,
+    pub cached: u32,
     /// Freed blocks on their way home from another thread.
-    pub(crate) in_flight: u32,
+    pub in_flight: u32,
     /// Spans of which blocks can be fetched.
-    pub(crate) partial: u32,
+    pub partial: u32,
     /// Spans with every block out.
-    pub(crate) full: u32,
+    pub full: u32,
     /// Refills and flushes of bins so far.
-    pub(crate) refills: u64,
+    pub refills: u64,
     /// See `refills`.
-    pub(crate) flushes: u64,
+    pub flushes: u64,
     /// What the shelf gave.
-    pub(crate) shelf: ShelfFigures,
+    pub shelf: ShelfFigures,
 }
 
 impl ClassFigures {
     /// Blocks that the program holds.
-    pub(crate) fn live(&self) -> u64 {
+    #[must_use]
+    pub fn live(&self) -> u64 {
         u64::from(self.out).saturating_sub(u64::from(self.binned) + u64::from(self.cached) + u64::from(self.in_flight))
     }
 
     /// Whether the class was ever used.
-    pub(crate) fn is_used(&self) -> bool {
+    #[must_use]
+    pub fn is_used(&self) -> bool {
         self.partial + self.full > 0 || self.refills > 0 || self.shelf.made > 0
     }
 }
 
 /// One heap that has a thread.
 #[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct HeapFigures {
+pub struct HeapFigures {
     /// Its thread, by the kernel's number.
-    pub(crate) thread: u32,
+    pub thread: u32,
     /// Bytes of live blocks of its spans.
-    pub(crate) live: u64,
+    pub live: u64,
     /// Bytes of free blocks in its bins.
-    pub(crate) binned: u64,
+    pub binned: u64,
     /// Refills and flushes of its bins so far.
-    pub(crate) refills: u64,
+    pub refills: u64,
     /// See `refills`.
-    pub(crate) flushes: u64,
+    pub flushes: u64,
     /// Remote frees.
-    pub(crate) traffic: Traffic,
+    pub traffic: Traffic,
 }
 
 /// All in bytes, but for counts.
-pub(crate) struct Snapshot {
+pub struct Snapshot {
     /// The name of the profile in force.
-    pub(crate) profile: &'static str,
+    pub profile: &'static str,
     /// Page runs and metadata.
-    pub(crate) pages: PageFigures,
+    pub pages: PageFigures,
     /// Large and direct blocks.
-    pub(crate) large: LargeFigures,
+    pub large: LargeFigures,
     /// Each class.
-    pub(crate) classes: [ClassFigures; class::COUNT],
+    pub classes: [ClassFigures; class::COUNT],
     /// Heaps that have a thread: how many, and the first of them.
-    pub(crate) heaps: usize,
+    pub heaps: usize,
     heap_figures: [HeapFigures; HEAPS],
     /// Remote frees of all heaps there ever were.
-    pub(crate) traffic: Traffic,
+    pub traffic: Traffic,
+    /// System calls for memory so far, by kind.
+    pub calls: [u64; CALL_KINDS],
     /// Whether a thread was at work where this was to look, so that some blocks on their way count as live.
-    pub(crate) disturbed: bool,
+    pub disturbed: bool,
 }
 
 impl Snapshot {
     /// Nothing.
-    pub(crate) fn empty(profile: &'static str) -> Self {
+    #[must_use]
+    pub fn empty(profile: &'static str) -> Self {
         Self {
             profile,
             pages: PageFigures::default(),
@@ -94,6 +100,7 @@ impl Snapshot {
             heaps: 0,
             heap_figures: [HeapFigures::default(); HEAPS],
             traffic: Traffic::default(),
+            calls: [0; CALL_KINDS],
             disturbed: false,
         }
     }
@@ -102,6 +109,7 @@ impl Snapshot {
     pub(crate) fn take(shared: Shared<'_>, profile: &'static str) -> Self {
         let mut snapshot = Self::empty(profile);
         snapshot.pages = shared.central.pages.figures();
+        snapshot.calls = memory::calls();
         (snapshot.large.direct_blocks, snapshot.large.direct_bytes) = shared.central.direct_figures();
         shared.registry.each_ever(|heap| heap.out().set(0));
         shared.central.each_span(|span, entry, region| snapshot.see_span(span, entry, region));
@@ -168,11 +176,16 @@ impl Snapshot {
         self.traffic.received_blocks += figures.traffic.received_blocks;
         if heap.is_taken() {
             figures.live = (heap.out().get() as u64).saturating_sub(figures.binned);
-            if let Some(place) = self.heap_figures.get_mut(self.heaps) {
-                *place = figures;
-            }
-            self.heaps += 1;
+            self.add_heap(figures);
         }
+    }
+
+    /// Adds a heap that has a thread.
+    pub fn add_heap(&mut self, figures: HeapFigures) {
+        if let Some(place) = self.heap_figures.get_mut(self.heaps) {
+            *place = figures;
+        }
+        self.heaps += 1;
     }
 
     fn class(&mut self, class: Class) -> &mut ClassFigures {
@@ -192,7 +205,7 @@ impl Snapshot {
     }
 
     /// Heaps that have a thread, at most [`HEAPS`].
-    pub(crate) fn each_heap(&self) -> impl Iterator<Item = &HeapFigures> {
+    pub fn each_heap(&self) -> impl Iterator<Item = &HeapFigures> {
         self.heap_figures.iter().take(self.heaps)
     }
 
@@ -201,32 +214,38 @@ impl Snapshot {
     }
 
     /// Bytes of blocks of classes that the program holds.
-    pub(crate) fn small_live(&self) -> usize {
+    #[must_use]
+    pub fn small_live(&self) -> usize {
         self.sum(ClassFigures::live) as usize
     }
 
     /// Bytes of blocks that the program holds.
-    pub(crate) fn live(&self) -> usize {
+    #[must_use]
+    pub fn live(&self) -> usize {
         self.small_live() + self.large.large_bytes + self.large.direct_bytes
     }
 
     /// Bytes of free blocks in bins.
-    pub(crate) fn binned(&self) -> usize {
+    #[must_use]
+    pub fn binned(&self) -> usize {
         self.sum(|figures| u64::from(figures.binned)) as usize
     }
 
     /// Bytes of free blocks in transfer caches.
-    pub(crate) fn cached(&self) -> usize {
+    #[must_use]
+    pub fn cached(&self) -> usize {
         self.sum(|figures| u64::from(figures.cached)) as usize
     }
 
     /// Bytes of freed blocks on their way home.
-    pub(crate) fn in_flight(&self) -> usize {
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
         self.sum(|figures| u64::from(figures.in_flight)) as usize
     }
 
     /// Bytes of spans.
-    pub(crate) fn spans(&self) -> usize {
+    #[must_use]
+    pub fn spans(&self) -> usize {
         let bytes = |class: Class, figures: &ClassFigures| {
             (figures.partial + figures.full) as usize * class.geometry().regions as usize * REGION_BYTES
         };
@@ -234,23 +253,27 @@ impl Snapshot {
     }
 
     /// Refills and flushes of all classes.
-    pub(crate) fn events(&self) -> [u64; 2] {
+    #[must_use]
+    pub fn events(&self) -> [u64; 2] {
         let sum = |count: fn(&ClassFigures) -> u64| self.classes.iter().map(count).sum();
         [sum(|figures| figures.refills), sum(|figures| figures.flushes)]
     }
 
     /// Bytes obtained for blocks: regions ever used and direct mappings.
-    pub(crate) fn obtained(&self) -> usize {
+    #[must_use]
+    pub fn obtained(&self) -> usize {
         self.pages.used + self.large.direct_bytes
     }
 
     /// Bytes obtained that hold no live block.
-    pub(crate) fn free(&self) -> usize {
+    #[must_use]
+    pub fn free(&self) -> usize {
         self.obtained().saturating_sub(self.live())
     }
 
     /// Bytes of regions in use: those that are in no free run.
-    pub(crate) fn in_use(&self) -> usize {
+    #[must_use]
+    pub fn in_use(&self) -> usize {
         self.pages.used.saturating_sub(self.pages.dirty + self.pages.clean)
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
     for figure in &PROCESS {
         row(page, figure.name, (figure.value)(snapshot));
     }
-    memory::calls().for_each(|(name, count)| row(page, name, count));
+    memory::call_names().zip(snapshot.calls).for_each(|(name, count)| row(page, name, count));
     fragmentation(snapshot, page);
     classes(snapshot, page);
     heaps(snapshot, page);

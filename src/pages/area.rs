@@ -64,6 +64,11 @@ impl Area {
         self.len
     }
 
+    /// Where its usable bytes are counted.
+    pub(super) fn committed_address(&self) -> usize {
+        core::ptr::from_ref(&self.committed).addr()
+    }
+
     /// Its usable bytes.
     pub(crate) fn committed(&self) -> usize {
         // Relaxed: the owner's lock orders writers; other readers only count.

@@ -36,7 +36,7 @@ pub(super) struct Part {
     /// The end of the regions that can be used. Written under the lock of the runs; read by anyone: whoever has a block's address got
     /// it after its region was committed.
     usable: AtomicU32,
-    /// Where the part of `data` ends that was advised of huge pages. Written and read under the lock of the runs.
+    /// Where the part of `data` ends that was advised of huge pages. Written under the lock of the runs; read by statistics, too.
     pub(super) advised: AtomicUsize,
 }
 
@@ -49,6 +49,11 @@ impl Part {
     /// The bank with its data changed.
     pub(super) fn with_data(self, change: impl FnOnce(Area) -> Area) -> Self {
         Self { data: change(self.data), ..self }
+    }
+
+    /// All of it.
+    pub(super) fn areas(&self) -> [&Area; 4] {
+        [&self.words, &self.records, &self.metadata, &self.data]
     }
 
     /// The end of its regions that can be used.

@@ -89,6 +89,20 @@ impl Space {
         self.banks().filter(move |&other| other != bank)
     }
 
+    /// Bytes of address space of all parts, and what of them is committed.
+    pub(super) fn sizes(&self) -> [usize; 2] {
+        let areas = || self.banks().map(|bank| self.part(bank)).flat_map(Part::areas);
+        [areas().map(|area| area.len()).sum(), areas().map(|area| area.committed()).sum()]
+    }
+
+    /// Bytes of the data area for which huge pages were asked, or that are made of explicit ones.
+    pub(super) fn huge_bytes(&self) -> usize {
+        match self.first.data.explicit() {
+            Some(explicit) => explicit.end().min(self.first.data.committed()),
+            None => self.banks().map(|bank| self.huge().advised(self.part(bank))).sum(),
+        }
+    }
+
     /// Whether memory is kept by node.
     #[inline]
     pub(crate) fn is_divided(&self) -> bool {

@@ -64,6 +64,11 @@ impl Explicit {
         self.closed.load(Ordering::Relaxed)
     }
 
+    /// Where that end is written.
+    pub(super) fn end_address(&self) -> usize {
+        core::ptr::from_ref(&self.end).addr()
+    }
+
     /// Where the part made of huge pages ends.
     pub(super) fn end(&self) -> usize {
         // Relaxed: see the field.

@@ -38,6 +38,11 @@ impl Huge {
         self.from.is_some()
     }
 
+    /// Where in a bank the part begins that may be advised of huge pages, if any.
+    pub(super) const fn start(&self) -> Option<usize> {
+        self.from
+    }
+
     /// Bytes of the bank `part` for which huge pages were asked.
     pub(super) fn advised(&self, part: &Part) -> usize {
         // Relaxed: a figure.

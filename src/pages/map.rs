@@ -32,6 +32,9 @@ impl Entry {
     /// A large block starts here.
     pub(crate) const LARGE: Self = Self(2 * HEAP_ALIGN);
 
+    /// The lowest entry of the depot's spans.
+    pub(super) const LOWEST: Self = Self(Self::DEPOT);
+
     const DEPOT: usize = HEAP_ALIGN;
 
     /// The entry of the spans of `class` of the heap at `heap`.

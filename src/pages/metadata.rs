@@ -32,6 +32,9 @@ const fn index_of(bytes: usize) -> usize {
 }
 
 impl Metadata {
+    /// Offset of the bytes in use.
+    pub(super) const LIVE_AT: usize = core::mem::offset_of!(Self, live);
+
     /// Storage with nothing in it.
     pub(crate) const fn new() -> Self {
         Self { free: [const { Cell::new(core::ptr::null_mut()) }; SIZES], border: Cell::new(0), live: Cell::new(0) }

@@ -10,6 +10,8 @@
 //! - Two neighbouring free runs differ in dirtiness.
 //! - The list from oldest to newest holds the dirty runs, in the order in which they were freed.
 
+use core::mem::offset_of;
+
 use super::bank::{Bank, Trees};
 use super::record::Node;
 use super::space::Space;
@@ -45,6 +47,14 @@ const NONE: u32 = 0;
 const DIRTY_MIN: u32 = regions_for(LARGE_MAX) as u32;
 
 impl Runs {
+    /// Offsets of the first bank's border, of regions ever used, dirty regions and clean regions.
+    pub(super) const OFFSETS: [usize; 4] = [
+        offset_of!(Self, first) + offset_of!(Trees, border),
+        offset_of!(Self, touched),
+        offset_of!(Self, dirty_regions),
+        offset_of!(Self, clean_regions),
+    ];
+
     /// No run at all; region 0 stays unused, so that 0 can mean "none".
     pub(crate) const fn new() -> Self {
         Self { first: Trees::new(Region(0)), touched: 0, oldest: NONE, newest: NONE, dirty_regions: 0, clean_regions: 0 }

@@ -159,17 +159,9 @@ impl Space {
         committed.then_some(space)
     }
 
-    /// Bytes of address space of its parts.
-    pub(crate) fn reserved(&self) -> usize {
-        self.areas().iter().map(|area| area.len()).sum()
-    }
-
-    /// Bytes of the data area for which huge pages were asked, or that are made of explicit ones.
-    pub(crate) fn huge_bytes(&self) -> usize {
-        match self.first.data.explicit() {
-            Some(explicit) => explicit.end().min(self.first.data.committed()),
-            None => self.banks().map(|bank| self.huge.advised(self.part(bank))).sum(),
-        }
+    /// Where the entries and records of its regions begin.
+    pub(super) fn tables(&self) -> [usize; 2] {
+        [self.window_address(), self.first.records.base()]
     }
 
     /// Whether all memory was taken at start.
@@ -184,7 +176,7 @@ impl Space {
 
     /// All parts of a pool, and of the map.
     pub(super) fn areas(&self) -> [&Area; 4] {
-        [&self.first.words, &self.first.records, &self.first.metadata, &self.first.data]
+        self.first.areas()
     }
 
     /// Locks in memory what is committed; false if the kernel refuses.

@@ -32,7 +32,7 @@ pub(crate) struct Pages {
     space: SetOnce<Space>,
     pub(super) runs: Lock<Runs>,
     /// That of the first bank; others have theirs with them, guarded by the same lock.
-    metadata: Lock<Metadata>,
+    pub(super) metadata: Lock<Metadata>,
     /// Milliseconds before a dirty run is purged. Written at start; read by any thread.
     delay: AtomicU32,
     pub(super) prefault: Way,
@@ -43,31 +43,31 @@ pub(crate) struct Pages {
     /// Regions in dirty runs: written under the lock of the runs, read by anyone as a hint.
     dirty_hint: AtomicU32,
     /// Purges made and bytes given back; any thread adds.
-    purges: AtomicUsize,
-    purged_bytes: AtomicUsize,
+    pub(super) purges: AtomicUsize,
+    pub(super) purged_bytes: AtomicUsize,
 }
 
 /// What the pages look like at one moment, in bytes.
 #[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct PageFigures {
+pub struct PageFigures {
     /// Data regions ever used.
-    pub(crate) used: usize,
+    pub used: usize,
     /// In dirty free runs.
-    pub(crate) dirty: usize,
+    pub dirty: usize,
     /// In clean free runs.
-    pub(crate) clean: usize,
+    pub clean: usize,
     /// Metadata in use.
-    pub(crate) metadata: usize,
+    pub metadata: usize,
     /// Address space of the reservation.
-    pub(crate) reserved: usize,
+    pub reserved: usize,
     /// Of it readable and writable: all of its parts.
-    pub(crate) committed: usize,
+    pub committed: usize,
     /// Where huge pages were asked for or set aside.
-    pub(crate) huge: usize,
+    pub huge: usize,
     /// Purges made.
-    pub(crate) purges: usize,
+    pub purges: usize,
     /// Bytes purged in all.
-    pub(crate) purged: usize,
+    pub purged: usize,
 }
 
 /// Whether a purge gave anything back.
@@ -204,15 +204,16 @@ impl Pages {
             let first = self.metadata.lock();
             space.banks().map(|bank| space.metadata(bank).unwrap_or(&first).live()).sum()
         };
+        let [reserved, committed] = space.sizes();
         let runs = self.runs.lock();
         PageFigures {
             used: runs.touched() as usize * REGION_BYTES,
             dirty: runs.dirty_regions() as usize * REGION_BYTES,
             clean: runs.clean_regions() as usize * REGION_BYTES,
             metadata,
-            reserved: self.space().reserved(),
-            committed: self.space().areas().iter().map(|area| area.committed()).sum(),
-            huge: self.space().huge_bytes(),
+            reserved,
+            committed,
+            huge: space.huge_bytes(),
             // Relaxed: counters.
             purges: self.purges.load(Ordering::Relaxed),
             purged: self.purged_bytes.load(Ordering::Relaxed),

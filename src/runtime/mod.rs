@@ -9,6 +9,7 @@ mod fixture;
 mod fork;
 pub(crate) mod gate;
 mod introspect;
+mod live;
 mod manner;
 mod mode;
 mod process;

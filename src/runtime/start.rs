@@ -6,7 +6,7 @@
 
 use super::manner::LIBC;
 use super::process::{PROCESS, Process};
-use super::{closed, exit, fixture, fork, profiling, switch, thread};
+use super::{closed, exit, fixture, fork, live, profiling, switch, thread};
 use crate::base::units::GIB;
 use crate::config::{self, CacheBytes, Complaint, HugePages, Limit, Numa, OnError, Options};
 use crate::diag::{self, Code, Policy};
@@ -80,6 +80,7 @@ pub(super) fn start(process: &Process) -> bool {
         CacheBytes::Bytes(bytes) => bytes,
         CacheBytes::PerProcessor => CACHE_BYTES_PER_PROCESSOR * config::processors(),
     });
+    live::describe(process);
     process.reporter.arm(&options);
     profiling::prepare(&options);
     // Relaxed: see `is_closed`. Not before the end of the start, so that threads that come meanwhile are served.

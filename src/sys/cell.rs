@@ -10,6 +10,7 @@ use core::mem::MaybeUninit;
 ///
 /// # Invariants
 /// - `set` happens before every `get`, through the barrier that publishes the owner of this value.
+#[repr(transparent)]
 pub(crate) struct SetOnce<T>(UnsafeCell<MaybeUninit<T>>);
 
 // SAFETY: after `set` the value is only read; `set` happens before every read.

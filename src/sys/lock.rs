@@ -138,6 +138,11 @@ impl<T> Lock<T> {
         }
     }
 
+    /// Where the value lies, for those who read it from outside.
+    pub(crate) fn value_address(&self) -> usize {
+        self.inner.data_ptr().addr()
+    }
+
     /// Takes the lock for the time of a fork; [`Lock::unlock_after_fork`] gives it back, in parent and child alike.
     pub(crate) fn lock_for_fork(&self) {
         core::mem::forget(self.inner.lock());

@@ -57,13 +57,26 @@ unsafe fn counted(kind: Kind, arguments: [usize; 6]) -> Result<usize, Errno> {
     unsafe { raw(KINDS[kind as usize].0, arguments) }
 }
 
-/// The system calls for memory so far, by name.
-pub(crate) fn calls() -> impl Iterator<Item = (&'static str, u64)> {
+/// The system calls for memory so far.
+pub(crate) fn calls() -> [u64; KINDS.len()] {
     // Relaxed: figures.
-    KINDS.iter().zip(&CALLS).map(|((_, name), count)| (*name, count.load(Ordering::Relaxed) as u64))
+    CALLS.each_ref().map(|count| count.load(Ordering::Relaxed) as u64)
 }
 
-/// The name of a call as [`calls`] gives it, without the word behind it.
+/// How many kinds of calls are counted.
+pub(crate) const CALL_KINDS: usize = KINDS.len();
+
+/// Where the counts are, a word each in the order of [`calls`], for those who read them from outside.
+pub(crate) fn calls_address() -> usize {
+    CALLS.as_ptr().addr()
+}
+
+/// The names of the calls, in the order of [`calls`].
+pub(crate) fn call_names() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|(_, name)| *name)
+}
+
+/// The name of a call as [`call_names`] gives it, without the word behind it.
 pub(crate) fn bare(name: &'static str) -> &'static str {
     name.split(' ').next().unwrap_or(name)
 }

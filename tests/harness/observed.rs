@@ -1,8 +1,16 @@
-//! What is known of `programs/observed.c`, and the few ways to find a number in a report.
+//! `programs/observed.c`, a program to be observed: starts it, knows what it holds, and finds a number in a report about it.
 
-/// Bytes of the blocks that the program holds, by the size of the block: 5000 x 48, 300 x 5120, 3 x 102400, and 64 MiB.
-pub const HELD_BYTES: u64 = 5000 * 48 + 300 * 5120 + 3 * 102_400 + (64 << 20);
-/// What the C library may hold besides: its streams' buffers.
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+
+use crate::build::{self, Source};
+use crate::header::Variant;
+use crate::{paths, run};
+
+/// Bytes of the blocks that the program holds, by the size of the block: 5000 x 48, 300 x 5120, 3 x 102400, 64 MiB, and the 300 x 96
+/// that its second thread has not freed.
+pub const HELD_BYTES: u64 = 5000 * 48 + 300 * 5120 + 3 * 102_400 + (64 << 20) + 300 * 96;
+/// What the C library may hold besides: its streams' buffers, and what a thread needs.
 const LIBRARY_BYTES: u64 = 64 << 10;
 
 /// Wants a figure of live bytes to be what the program holds.
@@ -25,4 +33,54 @@ fn number(text: &str, start: &str) -> Result<u64, String> {
     let (_, rest) = text.split_once(start).ok_or_else(|| format!("no {start} in {text}"))?;
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().map_err(|_| format!("no number behind {start} in {text}"))
+}
+
+/// The program while it waits, quiet. It ends with this.
+pub struct Waiting {
+    child: Child,
+    /// Where a block of 5000 bytes is that it holds.
+    pub block: usize,
+}
+
+impl Waiting {
+    /// Starts it, so built, with these settings, standard error where `stderr` says.
+    pub fn start(variant: Variant, settings: &[(&str, &str)]) -> Result<Self, String> {
+        let program = build::program(&Source::new(paths::program_source("observed.c")), variant)?;
+        let mut command = if variant == Variant::Preload { run::preloaded(program)? } else { run::command(program) };
+        command.envs(settings.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| error.to_string())?;
+        let stdout = child.stdout.take().ok_or("no pipe")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).map_err(|error| error.to_string())?;
+        let block = line.trim().strip_prefix("ready 0x").and_then(|digits| usize::from_str_radix(digits, 16).ok());
+        block.map(|block| Self { child, block }).ok_or_else(|| format!("said `{line}`"))
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
+        if let Ok(id) = i32::try_from(self.child.id()) {
+            // SAFETY: takes no pointers; the child is ours and not waited for yet.
+            unsafe { libc::kill(id, signal) };
+        }
+    }
+
+    /// Has it end by itself; an error unless with status 0.
+    pub fn finish(mut self) -> Result<(), String> {
+        drop(self.child.stdin.take());
+        let status = self.child.wait().map_err(|error| error.to_string())?;
+        if status.success() { Ok(()) } else { Err(format!("{status}")) }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // Both fail where it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

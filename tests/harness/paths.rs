@@ -33,7 +33,7 @@ pub fn static_library() -> Result<PathBuf, String> {
 /// The command `spandrel`, built next to the library.
 pub fn tool() -> Result<PathBuf, String> {
     let path = shared_library()?.with_file_name("spandrel");
-    if path.is_file() { Ok(path) } else { Err(format!("{} is missing; run `make build` first", path.display())) }
+    if path.is_file() { Ok(path) } else { Err(format!("{} is missing; run `make cli` first", path.display())) }
 }
 
 /// The folder for compiled test programs and their captured output.

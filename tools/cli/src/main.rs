@@ -4,7 +4,10 @@
 
 mod commands;
 mod library;
+mod live;
 mod quantity;
+mod screen;
+mod view;
 
 use clap::Parser;
 use commands::Command;

@@ -1,5 +1,7 @@
-//! `spandrel explain`: how a request of some size is served, from the library's own table of classes.
+//! `spandrel explain`: how a request of some size is served, from the library's own table of classes; or, in a process that goes on
+//! meanwhile, what is at an address.
 
+use crate::live::{Block, Owner, Place, State, Subject};
 use crate::quantity;
 use anyhow::{Result, bail};
 use clap::Args;
@@ -10,12 +12,15 @@ const PAGE_BYTES: usize = 4096;
 /// What is to be explained.
 #[derive(Debug, Args)]
 pub(crate) struct Request {
-    /// Bytes asked for: 100, 64K, 2M
+    /// Bytes asked for: 100, 64K, 2M; with --pid an address
     #[arg(value_parser = quantity::parse)]
     size: usize,
     /// What the block's address is to be a multiple of
     #[arg(value_parser = quantity::parse, default_value_t = NATURAL_ALIGN)]
     align: usize,
+    /// Explain what is at an address of this process instead
+    #[arg(long, conflicts_with = "align")]
+    pid: Option<u32>,
 }
 
 /// Prints the explanation.
@@ -23,13 +28,66 @@ pub(crate) struct Request {
 /// # Errors
 /// For an alignment that is none.
 pub(crate) fn execute(request: &Request) -> Result<()> {
+    if let Some(pid) = request.pid {
+        print_lines(explain_place(request.size, &Subject::open(pid)?.place(request.size)?));
+        return Ok(());
+    }
     if !request.align.is_power_of_two() {
         bail!("an alignment is a power of two, and {} is none", request.align);
     }
-    for (name, text) in explain(request.size, request.align) {
+    print_lines(explain(request.size, request.align));
+    Ok(())
+}
+
+fn print_lines(lines: Vec<(&'static str, String)>) {
+    for (name, text) in lines {
         println!("{name:<10}{text}");
     }
-    Ok(())
+}
+
+fn explain_place(address: usize, place: &Place) -> Vec<(&'static str, String)> {
+    let mut lines = vec![("address", format!("{address:#x}"))];
+    match place {
+        Place::Block(block) => lines.extend(explain_block(address, block)),
+        Place::Tail(class) => lines.push(("place", format!("behind the last block of a span of {} bytes", class.block_bytes))),
+        Place::Large { start, bytes } => {
+            lines.push(("place", format!("{} bytes into a large block", address - start)));
+            lines.push(("block", format!("{start:#x}, {bytes} bytes")));
+            lines.push(("state", "live".to_owned()));
+        }
+        Place::Free { dirty } => {
+            let pages = if *dirty { "its pages are still there" } else { "the kernel has its pages" };
+            lines.push(("place", format!("in a free run of regions; {pages}")));
+        }
+        Place::Unused => lines.push(("place", "in address space of Spandrel's that was never used".to_owned())),
+        Place::Elsewhere => {
+            lines.push(("place", "in no span or run of Spandrel's: a direct block, or another's memory".to_owned()));
+        }
+    }
+    lines
+}
+
+fn explain_block(address: usize, block: &Block) -> [(&'static str, String); 5] {
+    let owner = match block.owner {
+        Owner::Thread(thread) => format!("thread {thread}"),
+        Owner::Depot => "nobody; the next thread that needs one takes it".to_owned(),
+    };
+    let state = match block.state {
+        State::Live => "live: the program holds it".to_owned(),
+        State::InSpan => "free, in its span".to_owned(),
+        State::InBin(thread) => format!("free, in the bin of thread {thread}"),
+        State::OnItsWay => "free, in a batch on its way".to_owned(),
+    };
+    [
+        ("place", format!("{} bytes into a block of a class", address - block.start)),
+        (
+            "block",
+            format!("{:#x}, {} bytes, number {} of {}", block.start, block.class.block_bytes, block.index, block.class.blocks),
+        ),
+        ("class", format!("{} of {}", block.class.index, table::CLASSES)),
+        ("owner", owner),
+        ("state", state),
+    ]
 }
 
 fn explain(size: usize, align: usize) -> Vec<(&'static str, String)> {

@@ -2,6 +2,8 @@
 
 mod explain;
 mod run;
+mod stats;
+mod top;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -11,8 +13,12 @@ use clap::Subcommand;
 pub(crate) enum Command {
     /// Start a program under Spandrel
     Run(run::Request),
-    /// Say how a request of some size is served
+    /// Say how a request of some size is served, or what is at an address of a process
     Explain(explain::Request),
+    /// Show what the memory of a running process looks like
+    Stats(stats::Request),
+    /// Watch the memory of a running process, or list all processes that Spandrel serves
+    Top(top::Request),
 }
 
 impl Command {
@@ -24,6 +30,8 @@ impl Command {
         match self {
             Self::Run(request) => run::execute(request),
             Self::Explain(request) => explain::execute(request),
+            Self::Stats(request) => stats::execute(request),
+            Self::Top(request) => top::execute(request),
         }
     }
 }

@@ -1,0 +1,77 @@
+#![expect(unsafe_code, reason = "views words as a descriptor")]
+//! The descriptor: where in a process's memory its figures are, for tools that read them from outside.
+//!
+//! The product exports one as `spandrel_live`. It is written once, at start, and costs the process nothing afterwards; a tool finds
+//! it by its name in the object's symbols and reads all else through it. Addresses are the process's; offsets count from the start of
+//! a structure. All is words, so that it means the same to a tool built apart.
+
+pub use crate::central::{CentralLive, LargeFigures, ShelfFigures};
+pub use crate::heap::{HeapLive, Traffic};
+pub use crate::observe::Format;
+pub use crate::observe::snapshot::{ClassFigures, HeapFigures, Snapshot};
+pub use crate::pages::{BANKS, PageFigures, PagesLive};
+
+use crate::base::class::{self, Class, GEOMETRY_BYTES};
+
+/// The name of the symbol.
+pub const SYMBOL: &str = "spandrel_live";
+/// The first word of a descriptor that is there.
+pub const MAGIC: usize = usize::from_le_bytes(*b"spandrel");
+/// Changes whenever the descriptor's own layout does.
+pub const VERSION: usize = 1;
+
+/// See the module.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Descriptor {
+    /// [`MAGIC`], once the rest is there.
+    pub magic: usize,
+    /// [`VERSION`].
+    pub version: usize,
+    /// Bytes of a descriptor.
+    pub bytes: usize,
+    /// Where the name of the profile is, and its bytes.
+    pub profile: [usize; 2],
+    /// How many classes there are.
+    pub classes: usize,
+    /// Where the table of classes is, and the bytes of a row. A row begins with block bytes, regions and blocks of a span, each four
+    /// bytes.
+    pub geometry: [usize; 2],
+    /// Where the counts of system calls are, a word each, and how many.
+    pub calls: [usize; 2],
+    /// Where pages are.
+    pub pages: PagesLive,
+    /// What heaps share.
+    pub central: CentralLive,
+    /// Heaps.
+    pub heap: HeapLive,
+}
+
+/// Words of a descriptor.
+pub const WORDS: usize = size_of::<Descriptor>() / size_of::<usize>();
+
+impl Descriptor {
+    /// The descriptor of which these are the words, read from a process.
+    #[must_use]
+    pub fn from_words(words: [usize; WORDS]) -> Self {
+        // SAFETY: a descriptor is that many words and nothing else, and any words are one.
+        unsafe { core::mem::transmute::<[usize; WORDS], Self>(words) }
+    }
+
+    /// The descriptor of a process whose parts are these.
+    #[must_use]
+    pub(crate) fn of(profile: &'static str, calls: [usize; 2], pages: PagesLive, central: CentralLive, heap: HeapLive) -> Self {
+        Self {
+            magic: MAGIC,
+            version: VERSION,
+            bytes: size_of::<Self>(),
+            profile: [profile.as_ptr().addr(), profile.len()],
+            classes: class::COUNT,
+            geometry: [Class::geometry_address(), GEOMETRY_BYTES],
+            calls,
+            pages,
+            central,
+            heap,
+        }
+    }
+}

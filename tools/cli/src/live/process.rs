@@ -1,0 +1,185 @@
+//! A process as `/proc` shows it: its mappings, its memory, what is resident.
+//!
+//! Memory is read by way of `/proc/PID/mem`, for which the kernel wants the right to trace the process.
+
+use anyhow::{Context, Result, anyhow, bail};
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// A mapping of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    pub(crate) start: usize,
+    pub(crate) offset: usize,
+    pub(crate) path: PathBuf,
+    range: String,
+}
+
+/// See the module.
+pub(crate) struct Process {
+    id: u32,
+    memory: File,
+}
+
+const WORD: usize = size_of::<usize>();
+
+impl Process {
+    /// Opens the memory of process `id`.
+    ///
+    /// # Errors
+    /// Where there is none or it may not be read; the message says which and what would help.
+    pub(crate) fn open(id: u32) -> Result<Self> {
+        let folder = PathBuf::from(format!("/proc/{id}"));
+        if !folder.is_dir() {
+            bail!("there is no process {id}");
+        }
+        let memory = File::open(folder.join("mem")).map_err(|error| not_permitted(id, &error))?;
+        Ok(Self { id, memory })
+    }
+
+    /// Its number.
+    pub(crate) const fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Its number and name.
+    pub(crate) fn title(&self) -> String {
+        format!("{} ({})", self.id, self.name())
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> String {
+        let name = fs::read_to_string(format!("/proc/{}/comm", self.id)).unwrap_or_default();
+        name.trim_end().to_owned()
+    }
+
+    /// Fills `bytes` with what is at `address`.
+    ///
+    /// # Errors
+    /// Where that is not mapped, or the process has ended.
+    pub(crate) fn read(&self, address: usize, bytes: &mut [u8]) -> Result<()> {
+        self.memory.read_exact_at(bytes, address as u64).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => anyhow!("process {} has ended", self.id),
+            ErrorKind::PermissionDenied => not_permitted(self.id, &error),
+            _ => anyhow!("process {}: cannot read at {address:#x}: {error}", self.id),
+        })
+    }
+
+    /// `len` bytes at `address`.
+    ///
+    /// # Errors
+    /// As for [`Process::read`].
+    pub(crate) fn bytes(&self, address: usize, len: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        self.read(address, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The word at `address`.
+    ///
+    /// # Errors
+    /// As for [`Process::read`].
+    pub(crate) fn word(&self, address: usize) -> Result<usize> {
+        let mut bytes = [0; WORD];
+        self.read(address, &mut bytes)?;
+        Ok(usize::from_le_bytes(bytes))
+    }
+
+    /// The four bytes at `address` as a number.
+    ///
+    /// # Errors
+    /// As for [`Process::read`].
+    pub(crate) fn half(&self, address: usize) -> Result<usize> {
+        let mut bytes = [0; 4];
+        self.read(address, &mut bytes)?;
+        Ok(u32::from_le_bytes(bytes) as usize)
+    }
+
+    /// Its mappings of files, in order of address.
+    ///
+    /// # Errors
+    /// Where they may not be read.
+    pub(crate) fn mappings(&self) -> Result<Vec<Mapping>> {
+        let path = format!("/proc/{}/maps", self.id);
+        let text = fs::read_to_string(&path).map_err(|error| not_permitted(self.id, &error))?;
+        Ok(text.lines().filter_map(mapping).collect())
+    }
+
+    /// The file that is mapped there, even where it was replaced or lies in another mount namespace.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub(crate) fn file(&self, mapping: &Mapping) -> Result<Vec<u8>> {
+        let links = PathBuf::from(format!("/proc/{}/map_files", self.id)).join(&mapping.range);
+        let root = PathBuf::from(format!("/proc/{}/root", self.id));
+        let named = root.join(mapping.path.strip_prefix("/").unwrap_or(&mapping.path));
+        fs::read(links).or_else(|_| fs::read(&named)).with_context(|| format!("{}", named.display()))
+    }
+}
+
+fn not_permitted(id: u32, error: &std::io::Error) -> anyhow::Error {
+    match error.kind() {
+        ErrorKind::PermissionDenied => anyhow!(
+            "not permitted to read the memory of process {id}: that takes the same user and \
+             kernel.yama.ptrace_scope=0, or root (CAP_SYS_PTRACE)"
+        ),
+        _ => anyhow!("process {id}: {error}"),
+    }
+}
+
+/// `start-end rights offset device inode path`; none for mappings of no file.
+fn mapping(line: &str) -> Option<Mapping> {
+    let mut words = line.splitn(6, ' ');
+    let range = words.next()?;
+    let start = usize::from_str_radix(range.split('-').next()?, 16).ok()?;
+    let offset = usize::from_str_radix(words.nth(1)?, 16).ok()?;
+    let path = words.nth(2)?.trim_start();
+    let path = path.strip_suffix(" (deleted)").unwrap_or(path);
+    path.starts_with('/').then(|| Mapping { start, offset, path: PathBuf::from(path), range: range.to_owned() })
+}
+
+/// The numbers of all processes.
+pub(super) fn ids() -> Result<Vec<u32>> {
+    let entries = fs::read_dir("/proc").context("/proc")?;
+    Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// Whether process `id` may have the library: a cheap question, to spare the reading of all objects of all processes.
+pub(super) fn may_have(id: u32) -> bool {
+    let maps = fs::read_to_string(format!("/proc/{id}/maps")).unwrap_or_default();
+    maps.contains("spandrel") || Path::new(&format!("/proc/{id}/exe")).exists() && !maps.contains("/libc.so.6")
+}
+
+/// Bytes of process `id` that are resident.
+pub(crate) fn resident(id: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mappings_of_files_are_read_and_others_passed_over() {
+        let line = "7f00a000-7f00b000 r-xp 0000c000 08:01 123                        /usr/lib/a b.so (deleted)";
+        let found = mapping(line).unwrap();
+        assert_eq!((found.start, found.offset, found.path.as_path()), (0x7f00_a000, 0xc000, Path::new("/usr/lib/a b.so")));
+        assert_eq!(mapping("7f00a000-7f00b000 rw-p 00000000 00:00 0 "), None);
+        assert_eq!(mapping("7f00a000-7f00b000 rw-p 00000000 00:00 0                          [heap]"), None);
+    }
+
+    #[test]
+    fn the_own_memory_can_be_read_and_a_process_that_is_not_there_is_named() {
+        let own = Process::open(std::process::id()).unwrap();
+        let value = 0x1234_5678_9abc_usize;
+        assert_eq!(own.word(std::ptr::from_ref(&value).addr()).unwrap(), value);
+        assert!(own.word(8).is_err());
+        assert!(own.mappings().unwrap().len() > 1 && resident(own.id()).unwrap() > 0);
+        assert!(Process::open(u32::MAX).err().unwrap().to_string().contains("no process"));
+    }
+}

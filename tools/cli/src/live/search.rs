@@ -1,0 +1,77 @@
+//! Looks for one block among those that are free: in bitmaps, bins and batches.
+
+use super::place::State;
+use super::process::Process;
+use super::words::{byte, half, word};
+use anyhow::Result;
+use spandrel::live::Descriptor;
+use spandrel::table::ClassInfo;
+
+const WORD: usize = size_of::<usize>();
+const BITS: usize = usize::BITS as usize;
+/// More steps than this are a sign of torn links.
+const STEPS_MAX: usize = 1 << 20;
+/// No bin has more slots.
+const SLOTS_MAX: usize = 1 << 16;
+
+/// Whether block `index` of the span at `region` is out.
+pub(super) fn is_out(process: &Process, d: &Descriptor, region: usize, index: usize) -> Result<bool> {
+    let span = d.pages.records + region * d.pages.record_bytes + d.pages.span;
+    let bitmap = process.word(span + d.central.span_bitmap)?;
+    Ok(process.word(bitmap + index / BITS * WORD)? >> (index % BITS) & 1 == 1)
+}
+
+/// Who has a block that is out of its span.
+pub(super) fn holder(process: &Process, d: &Descriptor, class: ClassInfo, block: usize) -> Result<State> {
+    let (h, c) = (&d.heap, &d.central);
+    let cached = process.word(c.shelves + class.index * c.shelf_step + c.batches)?;
+    if in_chain(process, d, cached, block, STEPS_MAX) {
+        return Ok(State::OnItsWay);
+    }
+    let mut next = process.word(h.first)?;
+    for _ in 0..STEPS_MAX {
+        if next == 0 {
+            break;
+        }
+        let heap = process.bytes(next, h.bytes)?;
+        next = word(&heap, h.next);
+        if byte(&heap, h.taken) == 0 {
+            continue;
+        }
+        let bin = class.index * h.bin_step;
+        let (top, base) = (word(&heap, bin + h.bin_top), word(&heap, bin + h.bin_base));
+        let slots = (top.saturating_sub(base) / WORD).min(SLOTS_MAX);
+        // Slot 0 holds none.
+        let array = process.bytes(base, (slots + 1) * WORD)?;
+        if (1..=slots).any(|slot| word(&array, slot * WORD) == block) {
+            return Ok(State::InBin(half(&heap, h.thread) as u32));
+        }
+        let mut outbox = (0..h.outbox_places).map(|place| word(&heap, h.outbox + place * WORD));
+        let mut chains = [h.pending, h.inbox].into_iter().map(|chain| word(&heap, chain));
+        if outbox.any(|batch| in_chain(process, d, batch, block, 1))
+            || chains.any(|first| in_chain(process, d, first, block, STEPS_MAX))
+        {
+            return Ok(State::OnItsWay);
+        }
+    }
+    Ok(State::Live)
+}
+
+/// Whether one of the first `steps` batches has the block.
+fn in_chain(process: &Process, d: &Descriptor, first: usize, block: usize, steps: usize) -> bool {
+    let c = &d.central;
+    let mut next = first;
+    for _ in 0..steps {
+        // Small numbers are marks, not addresses.
+        if next <= d.pages.owner_align {
+            return false;
+        }
+        let Ok(batch) = process.bytes(next, c.batch_blocks + c.batch_max * WORD) else { return false };
+        let len = word(&batch, c.batch_len).min(c.batch_max);
+        if (0..len).any(|index| word(&batch, c.batch_blocks + index * WORD) == block) {
+            return true;
+        }
+        next = word(&batch, c.batch_next);
+    }
+    false
+}
