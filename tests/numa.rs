@@ -79,12 +79,17 @@ fn a_kernel_that_refuses_is_said_once() -> Result<(), String> {
     Ok(())
 }
 
-/// A program on a machine that the library takes for one with two nodes.
+/// A program on a machine that the library takes for one with two nodes, whose threads move every now and then.
 fn with_two_nodes(file: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Outcome, String> {
+    moving(50, file, arguments, environment)
+}
+
+/// As [`with_two_nodes`]; threads move each time the library has asked `stay` times where they are, or never if that is 0.
+fn moving(stay: u32, file: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Outcome, String> {
     let supervisor = build::program(&Source::new(paths::program_source("two_nodes.c")), Variant::Glibc)?;
     let program = build::program(&Source::new(paths::program_source(file)), Variant::Preload)?;
     let mut command = run::command(supervisor);
-    command.arg(program).args(arguments).env("SUPERVISED_PRELOAD", paths::shared_library()?);
+    command.arg(stay.to_string()).arg(program).args(arguments).env("SUPERVISED_PRELOAD", paths::shared_library()?);
     run::run(command.envs([SERVER, LOCAL]).envs(environment.iter().copied()), 120)
 }
 
@@ -120,7 +125,7 @@ fn a_full_bank_has_the_other_help_out() -> Result<(), String> {
     const TAKEN: i64 = 200;
     const BANKS_HOLD: i64 = 2 * 62;
     const AREAS: i64 = 6;
-    let outcome = with_two_nodes("greedy.c", &[], &[("SPANDREL_RESERVE", "256M")])?;
+    let outcome = moving(0, "greedy.c", &[], &[("SPANDREL_RESERVE", "256M")])?;
     outcome.clean()?;
     let mappings = number(&outcome, "placed")? - AREAS;
     let good = number(&outcome, "mebibytes")? == TAKEN && (1..=TAKEN - BANKS_HOLD).contains(&mappings);

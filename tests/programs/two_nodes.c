@@ -1,13 +1,13 @@
 // Runs a program on a machine that libspandrel.so takes for one with two NUMA nodes: it is told that there are two, that pages were
-// placed as it asked, and that its threads run on one or the other and move every now and then.
-// Arguments: PROGRAM ARGUMENTS... Prints how often pages were placed and how often a thread was on each node.
+// placed as it asked, and that its threads run on one or the other and move each time it has asked STAY times (0: they never do).
+// Arguments: STAY PROGRAM ARGUMENTS... Prints how often pages were placed and how often a thread was on each node.
 #include <sys/uio.h>
 #include "supervise.h"
 
 static const int KINDS[] = {SYS_get_mempolicy, SYS_mbind, SYS_getcpu};
-enum { KIND_COUNT = sizeof KINDS / sizeof *KINDS, STAY = 50 };
+enum { KIND_COUNT = sizeof KINDS / sizeof *KINDS };
 
-static long placed, on[2];
+static long stay, placed, on[2];
 
 static void tell(pid_t id, uint64_t address, const void *what, size_t bytes) {
     struct iovec from = {(void *)what, bytes}, to = {(void *)address, bytes};
@@ -16,7 +16,7 @@ static void tell(pid_t id, uint64_t address, const void *what, size_t bytes) {
 
 static void decide(const struct seccomp_notif *call, struct seccomp_notif_resp *answer) {
     const uint64_t both = 3;
-    const uint32_t node = (call->pid + (uint32_t)((on[0] + on[1]) / STAY)) % 2;
+    const uint32_t moves = stay == 0 ? 0 : (uint32_t)((on[0] + on[1]) / stay), node = (call->pid + moves) % 2;
     answer->flags = 0;
     switch (call->data.nr) {
     case SYS_get_mempolicy: tell((pid_t)call->pid, call->data.args[1], &both, sizeof both); break;
@@ -29,9 +29,10 @@ static void decide(const struct seccomp_notif *call, struct seccomp_notif_resp *
 }
 
 int main(int argc, char **argv) {
-    CHECK(argc >= 2);
+    CHECK(argc >= 3);
+    stay = strtol(argv[1], NULL, 10);
     pid_t child;
-    int listener = supervised_start(argv + 1, KINDS, KIND_COUNT, &child);
+    int listener = supervised_start(argv + 2, KINDS, KIND_COUNT, &child);
     if (listener < 0) return NO_LISTENER;
     supervised_watch(listener, decide);
     printf("placed=%ld node0=%ld node1=%ld\n", placed, on[0], on[1]);
