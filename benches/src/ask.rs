@@ -29,12 +29,19 @@ pub fn library(root: &Path, named: Option<&Path>) -> Result<PathBuf> {
     library.canonicalize().with_context(|| format!("{} is not there: run `make build`", library.display()))
 }
 
-/// The commit of the sources, and whether they differ from it.
+/// The commit of the sources, and whether they differ from it. Evidence that was just written is no source.
 ///
 /// # Errors
 /// When git does not know.
 pub fn commit(root: &Path) -> Result<String> {
-    output(Command::new("git").arg("-C").arg(root).args(["describe", "--always", "--dirty", "--exclude=*"]))
+    let git = || {
+        let mut git = Command::new("git");
+        git.arg("-C").arg(root);
+        git
+    };
+    let head = output(git().args(["rev-parse", "--short", "HEAD"]))?;
+    let changed = output(git().args(["diff", "--name-only", "HEAD", "--", ".", ":!docs/evidence"]))?;
+    Ok(if changed.is_empty() { head } else { head + "-dirty" })
 }
 
 /// The compiler of the library.
