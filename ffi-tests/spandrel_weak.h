@@ -24,5 +24,8 @@
 #pragma weak spandrel_mode
 #pragma weak spandrel_set_mode
 #pragma weak spandrel_outstanding
+#pragma weak spandrel_set_alloc_functions
+#pragma weak spandrel_block_info
+#pragma weak spandrel_walk
 
 #endif

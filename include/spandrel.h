@@ -209,6 +209,73 @@ struct spandrel_class_stats {
   uint64_t made_spans;
 };
 
+/**
+ * Functions of a program's own that serve malloc and its kin, with the contracts of the C functions of these names. `malloc` and `free` must be
+ * there; the others may be NULL: then malloc and a fill, malloc and a copy, Spandrel's own aligned blocks, and the size asked for take
+ * their place. What the functions themselves allocate is Spandrel's.
+ */
+struct spandrel_functions {
+  /**
+   * Required.
+   */
+  void *(*malloc)(size_t size);
+  /**
+   * Required.
+   */
+  void (*free)(void *block);
+  /**
+   * May be NULL.
+   */
+  void *(*calloc)(size_t count, size_t size);
+  /**
+   * May be NULL.
+   */
+  void *(*realloc)(void *block, size_t size);
+  /**
+   * May be NULL.
+   */
+  void *(*aligned_alloc)(size_t align, size_t size);
+  /**
+   * May be NULL.
+   */
+  size_t (*malloc_usable_size)(void *block);
+};
+
+/**
+ * What mode "tracked" knows of a live block.
+ */
+struct spandrel_block {
+  /**
+   * Where it starts.
+   */
+  void *address;
+  /**
+   * The bytes that were asked for.
+   */
+  size_t size;
+  /**
+   * Milliseconds since it was allocated, or resized.
+   */
+  uint64_t age_ms;
+  /**
+   * The thread that did that, by the kernel's number (gettid).
+   */
+  uint32_t thread;
+  /**
+   * How many frames there are.
+   */
+  uint32_t frame_count;
+  /**
+   * Return addresses of the calls that made it, the innermost first. They stay readable to the end of the process.
+   */
+  const size_t *frames;
+};
+
+/**
+ * Called for one live block; false ends the walk. May allocate and free.
+ */
+typedef bool (*spandrel_walk_callback)(const struct spandrel_block *block, void *context);
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -270,32 +337,6 @@ bool spandrel_set_limits(size_t soft,
                          size_t hard);
 
 /**
- * The mode in force, as SPANDREL_MODE names it.
- */
-const char *spandrel_mode(void);
-
-/**
- * Puts the mode of that name into force. "counting" can be switched on in a process in mode "fast", and off again ("fast"); it then counts
- * from 0, and threads that have allocated before are seen from their next call on which the hit path does not serve. All other modes
- * must know every block from the first one on. False, and errno EINVAL for a name that is none, ENOTSUP for a mode that cannot be
- * switched to or from; the mode that is in force already is true.
- *
- * The caller has to see to it that:
- * - `name` is a C string.
- */
-bool spandrel_set_mode(const char *name);
-
-/**
- * In mode "counting": stores how many blocks, and how many usable bytes of them, were allocated and not freed since counting began. Below
- * zero where blocks from before were freed. Either pointer may be NULL. False, and errno ENOTSUP, in other modes.
- *
- * The caller has to see to it that:
- * - `blocks` and `bytes` are NULL or writable.
- */
-bool spandrel_outstanding(int64_t *blocks,
-                          int64_t *bytes);
-
-/**
  * Fills the first `struct_size` bytes of `*stats`; false, and errno EINVAL, if `stats` is NULL or `struct_size` is larger than
  * this version's structure.
  *
@@ -322,6 +363,66 @@ bool spandrel_class_stats(size_t index,
  */
 bool spandrel_stats_write(int fd,
                           int format);
+
+/**
+ * The mode in force, as SPANDREL_MODE names it.
+ */
+const char *spandrel_mode(void);
+
+/**
+ * Puts the mode of that name into force. "counting" can be switched on in a process in mode "fast", and off again ("fast"); it then counts
+ * from 0, and threads that have allocated before are seen from their next call on which the hit path does not serve. All other modes
+ * must know every block from the first one on. False, and errno EINVAL for a name that is none, ENOTSUP for a mode that cannot be
+ * switched to or from; the mode that is in force already is true.
+ *
+ * The caller has to see to it that:
+ * - `name` is a C string.
+ */
+bool spandrel_set_mode(const char *name);
+
+/**
+ * In mode "counting": stores how many blocks, and how many usable bytes of them, were allocated and not freed since counting began. Below
+ * zero where blocks from before were freed. Either pointer may be NULL. False, and errno ENOTSUP, in other modes.
+ *
+ * The caller has to see to it that:
+ * - `blocks` and `bytes` are NULL or writable.
+ */
+bool spandrel_outstanding(int64_t *blocks,
+                          int64_t *bytes);
+
+/**
+ * Has `functions`, a structure of `struct_size` bytes, serve from now on; NULL for Spandrel itself again. Blocks go back to the functions that
+ * made them, whoever serves by then, so the functions must stay. Other threads follow at once with free, and with malloc from their next
+ * call on that the hit path does not serve. False, and errno EINVAL without malloc or free or with a `struct_size` that is
+ * larger than this version's structure, ENOSPC after 64 different sets of functions, ENOTSUP in modes other than "fast" and "custom".
+ *
+ * The caller has to see to it that:
+ * - `functions` is NULL or readable for `struct_size` bytes.
+ */
+bool spandrel_set_alloc_functions(const struct spandrel_functions *functions,
+                                  size_t struct_size);
+
+/**
+ * In mode "tracked": fills the first `struct_size` bytes of `*block` with what is known of the live block that starts at `pointer`. False, and
+ * errno ENOENT if there is none, EINVAL if `block` is NULL or `struct_size` is larger than this version's structure, ENOTSUP in other
+ * modes.
+ *
+ * The caller has to see to it that:
+ * - `block` is NULL or writable for `struct_size` bytes.
+ */
+bool spandrel_block_info(const void *pointer,
+                         struct spandrel_block *block,
+                         size_t struct_size);
+
+/**
+ * In mode "tracked": calls `callback` with each live block and `context`, in no order; how many calls returned true. Other threads go on
+ * meanwhile: a block may be free again when it is shown, and one made meanwhile may be missing. 0, and errno ENOTSUP, in other modes.
+ *
+ * The caller has to see to it that:
+ * - `callback` is NULL or may be called with any block and `context`; it must not throw.
+ */
+size_t spandrel_walk(spandrel_walk_callback callback,
+                     void *context);
 
 /**
  * Starts to sample requests for the heap profile, one every `rate` bytes on average; 0 for SPANDREL_HEAP_PROFILE_RATE. Other threads

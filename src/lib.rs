@@ -50,6 +50,8 @@ mod heap;
 #[path = "heap/modelled.rs"]
 mod heap;
 #[cfg(not(loom))]
+mod ledger;
+#[cfg(not(loom))]
 mod modes;
 #[cfg(not(loom))]
 mod observe;
@@ -67,7 +69,7 @@ mod runtime;
 #[cfg(not(loom))]
 pub use abi::Spandrel;
 #[cfg(all(feature = "export", not(loom)))]
-pub use abi::{extension, profiling};
+pub use abi::{extension, modes as extension_modes, profiling};
 #[cfg(not(loom))]
 pub use observe::{live, table};
 

@@ -34,6 +34,12 @@ fn build_helpers(helpers: &[PathBuf]) -> Result<(), String> {
     helpers.iter().try_for_each(|path| build::shared_object(&Source::new(path.clone())).map(drop))
 }
 
+/// The environment of a run, in which `$FFI_OUT` is the folder of what was built.
+fn environment(spec: &RunSpec) -> impl Iterator<Item = (&String, String)> {
+    let folder = paths::output().display().to_string();
+    spec.env.iter().map(move |(name, value)| (name, value.replace("$FFI_OUT", &folder)))
+}
+
 fn execute(source: &Source, variant: Variant, spec: &RunSpec, timeout: u64, helpers: &[PathBuf]) -> Result<(), String> {
     build_helpers(helpers)?;
     let program = build::program(source, variant)?;
@@ -42,7 +48,7 @@ fn execute(source: &Source, variant: Variant, spec: &RunSpec, timeout: u64, help
         Variant::Linked | Variant::Static | Variant::Glibc => run::command(&program),
     };
     command.env("FFI_OUT", paths::output()).env("FFI_LIBRARY", paths::shared_library().unwrap_or_default());
-    command.args(&spec.args).envs(spec.env.iter().map(|(name, value)| (name, value)));
+    command.args(&spec.args).envs(environment(spec));
     let outcome = run::run(&mut command, timeout)?;
     spec.expect.judge(&outcome)?;
     spec.says.iter().try_for_each(|text| says(&outcome, text))

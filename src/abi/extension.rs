@@ -1,7 +1,7 @@
 #![expect(unsafe_code, reason = "exports C functions")]
-//! What malloc's own interface cannot say: `include/spandrel.h` is made from this file.
+//! What malloc's own interface cannot say: `include/spandrel.h` is made from this file and `modes.rs`.
 
-use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ffi::{c_char, c_int, c_void};
 
 use super::errno;
 use super::family::malloc_slow;
@@ -9,7 +9,7 @@ use crate::base::class::Class;
 use crate::base::lane::Lane;
 use crate::base::units::{REGION_BYTES, round_up};
 use crate::observe::Format;
-use crate::runtime::{self, Refusal, gate};
+use crate::runtime::{self, gate};
 
 /// Served by a block of a size class (0 to 32 KiB).
 pub const SPANDREL_LANE_SMALL: c_int = 0;
@@ -197,58 +197,6 @@ pub extern "C" fn spandrel_set_limits(soft: usize, hard: usize) -> bool {
         errno::fail::<c_void>(libc::EINVAL);
     }
     set
-}
-
-/// The mode in force, as SPANDREL_MODE names it.
-#[unsafe(no_mangle)]
-pub extern "C" fn spandrel_mode() -> *const c_char {
-    runtime::mode_name().as_ptr()
-}
-
-/// Puts the mode of that name into force. "counting" can be switched on in a process in mode "fast", and off again ("fast"); it then counts
-/// from 0, and threads that have allocated before are seen from their next call on which the hit path does not serve. All other modes
-/// must know every block from the first one on. False, and errno EINVAL for a name that is none, ENOTSUP for a mode that cannot be
-/// switched to or from; the mode that is in force already is true.
-///
-/// # Safety
-/// - `name` is a C string.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn spandrel_set_mode(name: *const c_char) -> bool {
-    if name.is_null() {
-        errno::fail::<c_void>(libc::EINVAL);
-        return false;
-    }
-    // SAFETY: the caller says that it is a C string.
-    let name = unsafe { CStr::from_ptr(name) };
-    answer(runtime::set_mode(name.to_bytes()))
-}
-
-/// True, or false with errno.
-fn answer(done: Result<(), Refusal>) -> bool {
-    let error = match done {
-        Ok(()) => return true,
-        Err(Refusal::Unknown) => libc::EINVAL,
-        Err(Refusal::Unsafe) => libc::ENOTSUP,
-    };
-    errno::fail::<c_void>(error);
-    false
-}
-
-/// In mode "counting": stores how many blocks, and how many usable bytes of them, were allocated and not freed since counting began. Below
-/// zero where blocks from before were freed. Either pointer may be NULL. False, and errno ENOTSUP, in other modes.
-///
-/// # Safety
-/// - `blocks` and `bytes` are NULL or writable.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn spandrel_outstanding(blocks: *mut i64, bytes: *mut i64) -> bool {
-    let Some(counted) = runtime::outstanding() else { return answer(Err(Refusal::Unsafe)) };
-    for (place, count) in [(blocks, counted.0), (bytes, counted.1)] {
-        if !place.is_null() {
-            // SAFETY: the caller passes NULL or a writable place.
-            unsafe { place.write(count) };
-        }
-    }
-    true
 }
 
 /// Fills the first `struct_size` bytes of `*stats`; false, and errno EINVAL, if `stats` is NULL or `struct_size` is larger than

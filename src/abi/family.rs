@@ -6,7 +6,7 @@ use core::ffi::c_void;
 use super::errno;
 use crate::runtime::{self, FreeSize, Request, Resized, gate};
 
-/// Up to this many bytes calloc takes the hit path and fills with zeroes itself; above, the lanes know what is zero already.
+/// Up to this many bytes calloc takes the hit path and fills with zeroes itself.
 const CALLOC_HIT_MAX: usize = 32 << 10;
 
 /// malloc where the hit path failed: sets errno.
@@ -62,14 +62,21 @@ extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
         return errno::or_out_of_memory(core::ptr::null_mut()).cast();
     };
     if bytes <= CALLOC_HIT_MAX {
-        let block = malloc_here(bytes);
+        let block = gate::malloc(bytes, gate::malloc_counted);
         if !block.is_null() {
             // SAFETY: the block has that many bytes and is nobody's yet.
             unsafe { block.write_bytes(0, bytes) };
+            return block.cast();
         }
-        return block.cast();
     }
-    errno::or_out_of_memory(runtime::alloc(Request { size: bytes, align: 1, zero: true })).cast()
+    calloc_slow(bytes).cast()
+}
+
+/// calloc where the hit path failed: the lanes, and modes, know what is zero already.
+#[cold]
+#[inline(never)]
+fn calloc_slow(bytes: usize) -> *mut u8 {
+    errno::or_out_of_memory(runtime::alloc(Request { size: bytes, align: 1, zero: true }))
 }
 
 /// Makes `block` hold `size` bytes, moving it if need be. Null allocates; zero bytes free and return null. On failure null, errno,

@@ -69,6 +69,10 @@ options! {
         "Who serves the calls, and what is found out meanwhile: see docs/modes.md.";
     plugin: bool = false, "SPANDREL_PLUGIN", value::PATH, "", value::path,
         "A shared object whose functions serve the calls: mode `custom`.";
+    tracked_top: usize = 10, "SPANDREL_TRACKED_TOP", value::COUNT, "10", parse::number,
+        "In mode `tracked`: how many call stacks the report at exit shows, those of the most bytes first.";
+    tracked_frames: usize = 16, "SPANDREL_TRACKED_FRAMES", value::FRAMES, "16", value::frames,
+        "In mode `tracked`: how many frames are kept of each call stack.";
     force_libc: bool = false, "SPANDREL_FORCE_LIBC", value::FLAG, "0", parse::flag,
         "Sends every call to libc's own allocator: the same as `SPANDREL_MODE=libc`.";
     diag: bool = false, "SPANDREL_DIAG", value::FLAG, "0", parse::flag,

@@ -22,6 +22,8 @@ pub(crate) enum Mode {
     Libc,
     /// Spandrel, counting what is outstanding.
     Counting,
+    /// Spandrel, with a note of every live block.
+    Tracked,
     /// Functions of the program's or of a plugin.
     Custom,
 }
@@ -118,7 +120,9 @@ pub(super) const FLAG: &str = "0 or 1";
 pub(super) const SIZE: &str = "bytes, with K, M, G or T";
 pub(super) const RANGE: &str = "LO-HI in bytes";
 pub(super) const POLICY: &str = "abort, report or ignore";
-pub(super) const MODE: &str = "fast, libc, counting or custom";
+pub(super) const MODE: &str = "fast, libc, counting, tracked or custom";
+pub(super) const COUNT: &str = "a number";
+pub(super) const FRAMES: &str = "a number from 1 to 64";
 pub(super) const PATH: &str = "a path with a slash, or nothing";
 pub(super) const HUGE_PAGES: &str = "off, madvise, thp, hugetlb or hugetlb-1g";
 pub(super) const POOL: &str = "bytes, with K, M, G or T, 4M or more; or `none`";
@@ -146,6 +150,7 @@ impl Mode {
             b"fast" => Some(Self::Fast),
             b"libc" => Some(Self::Libc),
             b"counting" => Some(Self::Counting),
+            b"tracked" => Some(Self::Tracked),
             b"custom" => Some(Self::Custom),
             _ => None,
         }
@@ -163,6 +168,13 @@ pub(super) fn every(value: &[u8]) -> Option<Option<usize>> {
         _ => parse::size(value).filter(|&size| size >= 1 << 20).map(Some),
     }
 }
+/// The frames that are kept of a call stack.
+pub(super) fn frames(value: &[u8]) -> Option<usize> {
+    parse::number(value).filter(|count| (1..=FRAMES_MAX).contains(count))
+}
+
+/// Frames that may be kept of a call stack.
+pub(crate) const FRAMES_MAX: usize = 64;
 
 /// Whether there is a path. It is read again where it is needed: options keep no text.
 pub(super) fn path(value: &[u8]) -> Option<bool> {

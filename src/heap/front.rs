@@ -172,6 +172,22 @@ impl Front {
         core::ptr::eq(self.bin(class), bin).then_some(bin)
     }
 
+    /// Has every free of the heap's thread take the slow path, at once: no region's entry but the first one's, which is nobody's, is
+    /// seen any more. Any thread may call it.
+    pub(crate) fn recall(&self) {
+        // SAFETY: one aligned word, which the heap's thread reads once in each free and never writes while the heap is in use; it sees
+        // the old mask or none.
+        unsafe { self.mask.as_ptr().write_volatile(0) };
+    }
+
+    /// Ends [`Front::recall`].
+    pub(crate) fn reinstate(&self, space: &Space) {
+        if let Some((_, mask)) = space.hit_map() {
+            // SAFETY: as in `recall`.
+            unsafe { self.mask.as_ptr().write_volatile(mask) };
+        }
+    }
+
     /// Where the heap lies: its name as an owner.
     #[inline(always)]
     pub(crate) fn address(&self) -> usize {

@@ -36,6 +36,8 @@ pub(crate) struct Heap {
     /// What `tls::hot` is set to while the heap is not busy: the heap, or the inert one where every call is to be seen. Any
     /// thread may change it; the heap's thread follows when it is busy next.
     pub(crate) hot: AtomicUsize,
+    /// Whether the thread is inside a function of the program's that serves a call.
+    pub(crate) guest: Cell<bool>,
     /// Rounds of the C library's thread exit that have passed.
     pub(crate) exit_rounds: Cell<u8>,
     /// Most bytes of blocks in a bin.
@@ -224,6 +226,7 @@ impl Heap {
         self.events.set(0);
         self.busy.set(false);
         self.forking.set(false);
+        self.guest.set(false);
         self.free_spans();
     }
 

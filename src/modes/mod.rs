@@ -2,5 +2,7 @@
 //! are chosen.
 
 pub(crate) mod counter;
+pub(crate) mod custom;
 pub(crate) mod libc;
 pub(crate) mod tally;
+pub(crate) mod tracked;

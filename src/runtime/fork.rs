@@ -54,7 +54,8 @@ fn unlock() -> bool {
         return false;
     }
     if let Some(mode) = PROCESS.mode.get() {
-        (mode.unlock_after_fork)();
+        // SAFETY: `prepare` took the mode's locks.
+        unsafe { (mode.unlock_after_fork)() };
     }
     // SAFETY: `prepare` took the locks.
     unsafe { PROCESS.central.unlock_after_fork() };

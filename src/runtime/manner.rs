@@ -66,7 +66,10 @@ pub(super) trait Manner {
     fn lock_for_fork() {}
 
     /// Gives them back, in parent and child.
-    fn unlock_after_fork() {}
+    ///
+    /// # Safety
+    /// - This thread, or the one it was copied from, called `lock_for_fork`.
+    unsafe fn unlock_after_fork() {}
 }
 
 /// A row of the table.
@@ -76,15 +79,15 @@ pub(super) struct Mode {
     pub(super) hot: bool,
     /// See [`Manner::PROFILED`].
     pub(super) profiled: bool,
-    alloc: fn(Request) -> *mut u8,
-    free: fn(*mut u8),
-    realloc: fn(*mut u8, usize) -> Resized,
-    usable_size: fn(*mut u8) -> usize,
-    free_sized: fn(*mut u8, FreeSize),
-    free_late: fn(&Heap, *mut u8),
+    pub(super) alloc: fn(Request) -> *mut u8,
+    pub(super) free: fn(*mut u8),
+    pub(super) realloc: fn(*mut u8, usize) -> Resized,
+    pub(super) usable_size: fn(*mut u8) -> usize,
+    pub(super) free_sized: fn(*mut u8, FreeSize),
+    pub(super) free_late: fn(&Heap, *mut u8),
     pub(super) report: fn(Print<'_>),
     pub(super) lock_for_fork: fn(),
-    pub(super) unlock_after_fork: fn(),
+    pub(super) unlock_after_fork: unsafe fn(),
 }
 
 impl Mode {

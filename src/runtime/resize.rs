@@ -195,10 +195,15 @@ fn relocate<M: Manner>(block: *mut u8, old: usize, size: usize) -> Resized {
     if moved.is_null() {
         return Resized::OutOfMemory;
     }
-    // SAFETY: both blocks hold that many bytes and are different blocks.
-    unsafe { memory::copy(block, moved, old.min(size)) };
+    copy(block, moved, old.min(size));
     cold::free::<M>(block);
     Resized::At(moved)
+}
+
+/// Copies what moves from one block to another.
+pub(super) fn copy(from: *const u8, to: *mut u8, bytes: usize) {
+    // SAFETY: callers pass two live blocks that hold that many bytes.
+    unsafe { memory::copy(from, to, bytes) };
 }
 
 /// Frees `block` after a look at whether it can have been asked for with that size.

@@ -5,6 +5,8 @@ use core::ffi::CStr;
 use super::introspect;
 use super::manner::{LIBC, Mode};
 use super::mode::counting::{self, COUNTING};
+use super::mode::custom::CUSTOM;
+use super::mode::tracked::{self, TRACKED};
 use super::process::PROCESS;
 use crate::config::{self, Options};
 
@@ -13,6 +15,8 @@ use crate::config::{self, Options};
 pub(crate) enum Refusal {
     /// There is no such mode.
     Unknown,
+    /// There is no room for more functions.
+    TooMany,
     /// Blocks made before would not be known to it, or the process is in a mode that cannot be left.
     Unsafe,
 }
@@ -20,9 +24,14 @@ pub(crate) enum Refusal {
 /// The table of the mode that `options` ask for; none for the default mode.
 pub(super) fn chosen(options: &Options) -> Option<&'static Mode> {
     match options.mode() {
-        config::Mode::Fast | config::Mode::Custom => None,
+        config::Mode::Fast => None,
+        config::Mode::Custom => Some(&CUSTOM),
         config::Mode::Libc => Some(&LIBC),
         config::Mode::Counting => Some(&COUNTING),
+        config::Mode::Tracked => {
+            tracked::begin();
+            Some(&TRACKED)
+        }
     }
 }
 

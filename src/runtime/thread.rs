@@ -48,6 +48,13 @@ impl Busy {
     }
 }
 
+impl Busy {
+    /// The heap, for what outlives the mark.
+    pub(super) fn heap(&self) -> &'static Heap {
+        self.0
+    }
+}
+
 impl Deref for Busy {
     type Target = Heap;
     fn deref(&self) -> &Heap {
@@ -126,19 +133,26 @@ fn make_heap() -> Result<&'static Heap, Reason> {
     Ok(heap)
 }
 
-/// Where every call is to be seen, the hit path never sees the heap.
+/// Where every call is to be seen, the hit path never sees the heap. A thread that stands on it has its frees seen at once, and all
+/// calls after the next slow one.
 fn choose_front(heap: &Heap) {
     loop {
         let sees_all = PROCESS.sees_all();
-        // Relaxed: see `Busy`. Another look, for the mode may be switched meanwhile.
+        if sees_all {
+            heap.recall();
+        } else {
+            heap.reinstate(PROCESS.central.pages.space());
+        }
+        // Relaxed: see `Busy`.
         heap.hot.store(if sees_all { Front::inert_address() } else { heap.address() }, Ordering::Relaxed);
+        // The mode may be switched meanwhile.
         if PROCESS.sees_all() == sees_all {
             return;
         }
     }
 }
 
-/// Has all threads stand on the front that the mode in force wants: the calling one at once, others after their next slow call.
+/// Has all threads stand on the front that the mode in force wants; see [`choose_front`].
 pub(super) fn follow_mode() {
     let _held = standing();
     PROCESS.registry.each(choose_front);

@@ -4,7 +4,7 @@
 //! Must not know why a call goes to libc.
 
 use core::arch::{asm, global_asm};
-use core::ffi::{c_int, c_void};
+use core::ffi::{CStr, c_char, c_int, c_void};
 
 use super::atomic::{AtomicPtr, Ordering};
 
@@ -37,6 +37,8 @@ global_asm!(
     ".weak _dl_find_object",
     ".weak __libc_freeres",
     ".weak on_exit",
+    ".weak dlopen",
+    ".weak dlerror",
     ".weak _IO_flush_all",
     ".weak _IO_list_lock",
     ".weak _IO_list_unlock",
@@ -117,6 +119,27 @@ pub(crate) unsafe fn usable_size(block: *mut u8) -> usize {
     let function = unsafe { core::mem::transmute::<*mut c_void, UsableSize>(function) };
     // SAFETY: the caller vouches for the block.
     unsafe { function(block.cast()) }
+}
+
+/// Loads the shared object at `path`, all of whose references have to be met; otherwise why not, as far as that is known.
+pub(crate) fn open_object(path: &CStr) -> Result<*mut c_void, Option<&'static CStr>> {
+    let open = weak!("dlopen" as unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void).ok_or(None)?;
+    // SAFETY: the path is a C string. Constructors of the object run.
+    let object = unsafe { open(path.as_ptr(), libc::RTLD_NOW) };
+    if !object.is_null() {
+        return Ok(object);
+    }
+    let error = weak!("dlerror" as unsafe extern "C" fn() -> *const c_char).ok_or(None)?;
+    // SAFETY: takes no argument.
+    let why = unsafe { error() };
+    // SAFETY: null, or a C string that stays until this thread's next such call.
+    Err((!why.is_null()).then(|| unsafe { CStr::from_ptr(why) }))
+}
+
+/// The address of `name` in a loaded object or what it depends on; null if there is none.
+pub(crate) fn symbol_of(object: *mut c_void, name: &CStr) -> *mut c_void {
+    // SAFETY: the object is loaded, and the name a C string.
+    unsafe { libc::dlsym(object, name.as_ptr()) }
 }
 
 /// The calling thread's `errno`.

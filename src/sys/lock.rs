@@ -29,6 +29,12 @@ pub(crate) enum Rank {
     Batches,
     /// Metadata storage.
     Metadata,
+    /// The functions of mode `custom`.
+    Makers,
+    /// A mode's notes about blocks.
+    Ledger,
+    /// Call stacks.
+    Stacks,
 }
 
 const FREE: u32 = 0;
@@ -143,6 +149,17 @@ impl<T> Lock<T> {
         self.inner.data_ptr().addr()
     }
 
+    /// Takes the lock if nobody holds it. The order does not matter to who does not wait.
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+        let inner = self.inner.try_lock()?;
+        order::taken(self.rank);
+        Some(Guard {
+            inner,
+            #[cfg(debug_assertions)]
+            rank: self.rank,
+        })
+    }
+
     /// Takes the lock for the time of a fork; [`Lock::unlock_after_fork`] gives it back, in parent and child alike.
     pub(crate) fn lock_for_fork(&self) {
         core::mem::forget(self.inner.lock());
@@ -190,6 +207,11 @@ mod order {
     }
 
     #[cfg(all(debug_assertions, not(loom)))]
+    pub(super) fn taken(rank: Rank) {
+        super::super::tls::set_held_ranks(super::super::tls::held_ranks() | 1 << (rank as u32));
+    }
+
+    #[cfg(all(debug_assertions, not(loom)))]
     pub(super) fn given_back(rank: Rank) {
         let held = super::super::tls::held_ranks();
         super::super::tls::set_held_ranks(held & !(1 << (rank as u32)));
@@ -197,6 +219,9 @@ mod order {
 
     #[cfg(any(not(debug_assertions), loom))]
     pub(super) fn taking(_: Rank) {}
+
+    #[cfg(any(not(debug_assertions), loom))]
+    pub(super) fn taken(_: Rank) {}
 
     #[cfg(all(debug_assertions, loom))]
     pub(super) fn given_back(_: Rank) {}

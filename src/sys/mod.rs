@@ -4,6 +4,7 @@
 pub(crate) mod atomic;
 pub(crate) mod call;
 pub(crate) mod cell;
+pub(crate) mod clock;
 pub(crate) mod file;
 pub(crate) mod libc;
 pub(crate) mod lock;

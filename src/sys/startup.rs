@@ -67,6 +67,13 @@ impl Startup {
         Some(Self { environment, auxiliary })
     }
 
+    /// What stands behind `name` and its equals sign in the environment.
+    pub(crate) fn variable(self, name: &[u8]) -> Option<&'static CStr> {
+        let entry = self.environment().find(|entry| entry.starts_with(name))?;
+        // SAFETY: the entry is a C string, longer than the name.
+        Some(unsafe { CStr::from_ptr(entry.as_ptr().wrapping_add(name.len()).cast()) })
+    }
+
     /// The environment's strings, `NAME=value` each.
     pub(crate) fn environment(self) -> impl Iterator<Item = &'static [u8]> + Clone {
         let mut next = self.environment;
@@ -91,6 +98,13 @@ impl Startup {
     /// Bytes of a page.
     pub(crate) fn page_bytes(self) -> usize {
         self.auxiliary(libc::AT_PAGESZ as usize).unwrap_or(PAGE_BYTES_USUAL)
+    }
+
+    /// The path by which the program was started.
+    pub(crate) fn program_path(self) -> Option<&'static CStr> {
+        let path = self.auxiliary(libc::AT_EXECFN as usize)?;
+        // SAFETY: the kernel put a C string there.
+        (path != 0).then(|| unsafe { CStr::from_ptr(core::ptr::with_exposed_provenance(path)) })
     }
 
     /// Where the program's own header says its segments are.

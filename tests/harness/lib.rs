@@ -9,6 +9,7 @@ pub mod header;
 pub mod observed;
 pub mod paths;
 pub mod programs;
+pub mod reals;
 pub mod run;
 pub mod sandbox;
 pub mod suite;

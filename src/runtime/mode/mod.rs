@@ -2,3 +2,5 @@
 //! the C contracts.
 
 pub(super) mod counting;
+pub(super) mod custom;
+pub(super) mod tracked;

@@ -16,9 +16,22 @@ mod object;
 mod reader;
 mod row;
 mod rule;
+mod symbol;
 mod table;
 #[cfg(test)]
 mod tests;
 mod walk;
 
+pub(crate) use symbol::describe;
 pub(crate) use walk::capture;
+
+/// Frames looked at to see who called.
+const LOOKED_AT: usize = 128;
+
+/// Whether the dynamic linker is among the callers: it starts the process, loads objects, and calls their constructors.
+pub(crate) fn comes_through_loader() -> bool {
+    let Some(loader) = object::loader() else { return false };
+    let mut frames = [0; LOOKED_AT];
+    let count = capture(0, &mut frames);
+    frames.iter().take(count).any(|frame| (loader.start..loader.end).contains(frame))
+}

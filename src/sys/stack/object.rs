@@ -9,7 +9,14 @@ use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::libc::weak;
 use crate::sys::startup::Startup;
 
-global_asm!(".weak _dl_find_object", ".weak __ehdr_start", ".hidden __ehdr_start", ".weak _end", ".hidden _end");
+global_asm!(
+    ".weak _dl_find_object",
+    ".weak _r_debug",
+    ".weak __ehdr_start",
+    ".hidden __ehdr_start",
+    ".weak _end",
+    ".hidden _end"
+);
 
 /// A loaded object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,15 +40,34 @@ struct Found {
 
 type Find = unsafe extern "C" fn(*mut c_void, *mut Found) -> c_int;
 
-/// The object that `address` lies in.
-pub(super) fn find(address: usize) -> Option<Object> {
-    let Some(find) = weak!("_dl_find_object" as Find) else {
-        return own().filter(|object| (object.start..object.end).contains(&address));
-    };
+/// What glibc says of `address`: nothing where it lies in no object; `None` where glibc cannot be asked.
+fn ask(address: usize) -> Option<Option<Found>> {
+    let find = weak!("_dl_find_object" as Find)?;
     let mut found = Found { flags: 0, start: 0, end: 0, link_map: 0, table: 0, reserved: [0; 7] };
     // SAFETY: takes any address, waits for nothing, fills the structure where it returns 0.
     let known = unsafe { find(core::ptr::without_provenance_mut(address), &raw mut found) } == 0;
-    known.then_some(Object { start: found.start, end: found.end, table: found.table })
+    Some(known.then_some(found))
+}
+
+/// The object that `address` lies in.
+pub(super) fn find(address: usize) -> Option<Object> {
+    match ask(address) {
+        Some(found) => found.map(|found| Object { start: found.start, end: found.end, table: found.table }),
+        None => own().filter(|object| (object.start..object.end).contains(&address)),
+    }
+}
+
+/// The loader's description of the object that `address` lies in, where it can be had without a lock.
+pub(super) fn link_map(address: usize) -> Option<usize> {
+    ask(address)?.map(|found| found.link_map).filter(|&map| map != 0)
+}
+
+/// The dynamic linker, where there is one: it is where the word for debuggers is.
+pub(super) fn loader() -> Option<Object> {
+    let address: usize;
+    // SAFETY: loads the address of a weak symbol, 0 if there is none.
+    unsafe { asm!("mov {}, qword ptr [rip + _r_debug@GOTPCREL]", out(reg) address, options(pure, readonly, nostack)) };
+    find(address)
 }
 
 /// Where the linker put the header and the end of the object that this code is in; 0 for what it does not name.

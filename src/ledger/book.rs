@@ -1,0 +1,75 @@
+#![expect(unsafe_code, reason = "gives locks back after a fork")]
+//! A ledger: a table of records by address that many threads use, in shards, each behind a lock. A shard grows by itself, so growth
+//! never stops a thread for longer than one shard's records take.
+//!
+//! Whoever may interrupt a thread that holds a shard (a signal handler) only tries. Must not know the records.
+
+use super::table::{Record, SHARD_BITS, Table, hash};
+use crate::sys::atomic::spin;
+use crate::sys::lock::{Guard, Lock, Rank};
+
+const SHARDS: usize = 1 << SHARD_BITS;
+/// A holder that runs is done sooner than after so many attempts.
+const ATTEMPTS: usize = 1000;
+
+/// See the module.
+pub(crate) struct Ledger<R> {
+    shards: [Lock<Table<R>>; SHARDS],
+}
+
+impl<R: Record> Ledger<R> {
+    /// An empty ledger.
+    pub(crate) const fn new() -> Self {
+        Self { shards: [const { Lock::new(Rank::Ledger, Table::new()) }; SHARDS] }
+    }
+
+    fn lock_of(&self, address: usize) -> &Lock<Table<R>> {
+        // The uppermost bits choose, so the index is below the number of shards.
+        &self.shards[hash(address) >> (usize::BITS - SHARD_BITS)]
+    }
+
+    /// The shard of `address`, locked.
+    pub(crate) fn shard(&self, address: usize) -> Guard<'_, Table<R>> {
+        self.lock_of(address).lock()
+    }
+
+    /// As [`Ledger::shard`], for a caller that may have interrupted the holder, who then cannot go on.
+    pub(crate) fn try_shard(&self, address: usize) -> Option<Guard<'_, Table<R>>> {
+        let lock = self.lock_of(address);
+        (0..ATTEMPTS).find_map(|_| {
+            spin();
+            lock.try_lock()
+        })
+    }
+
+    /// Each shard in turn, locked.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = Guard<'_, Table<R>>> {
+        self.shards.iter().map(Lock::lock)
+    }
+
+    /// How many shards there are.
+    pub(crate) fn len(&self) -> usize {
+        SHARDS
+    }
+
+    /// A copy of a shard; none if it is empty, or there is no memory.
+    pub(crate) fn copy_shard(&self, index: usize) -> Option<Table<R>> {
+        self.shards.get(index)?.lock().copy()
+    }
+
+    /// Takes all locks for a fork.
+    pub(crate) fn lock_for_fork(&self) {
+        self.shards.iter().for_each(Lock::lock_for_fork);
+    }
+
+    /// Ends `lock_for_fork`.
+    ///
+    /// # Safety
+    /// - This thread, or the one it was copied from, called `lock_for_fork`.
+    pub(crate) unsafe fn unlock_after_fork(&self) {
+        for shard in &self.shards {
+            // SAFETY: the caller vouches.
+            unsafe { shard.unlock_after_fork() };
+        }
+    }
+}

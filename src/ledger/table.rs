@@ -1,0 +1,247 @@
+#![expect(unsafe_code, reason = "keeps records in a mapping")]
+//! A hash table of records by key: open addressing, the next free place, and removal that closes the gap, so that nothing is ever
+//! searched that is not there. Must not know who locks it.
+
+use crate::sys::memory;
+
+/// What a table keeps.
+///
+/// # Safety
+/// - All-zero bytes are a value, whose key is 0; it stands for an empty place.
+pub(crate) unsafe trait Record: Copy {
+    /// What it is found by; not 0. The low three bits may be the same for all.
+    fn key(&self) -> usize;
+}
+
+/// See the module.
+pub(crate) struct Table<R> {
+    slots: *mut R,
+    /// A power of two, or 0 before the first record.
+    capacity: usize,
+    len: usize,
+}
+
+// SAFETY: the mapping belongs to the table, wherever it is.
+unsafe impl<R: Send> Send for Table<R> {}
+
+/// Bytes of the first mapping: a page.
+const FIRST_BYTES: usize = 4096;
+/// A table grows when so many quarters are full.
+const FULL_QUARTERS: usize = 3;
+/// Knuth's multiplicative hash, 2^64 by the golden ratio.
+const FACTOR: usize = 0x9e37_79b9_7f4a_7c15;
+const KEY_SHIFT: u32 = 3;
+/// The uppermost bits of a hash choose among so many tables.
+pub(super) const SHARD_BITS: u32 = 6;
+
+/// A hash of a key, the upper bits of which are good.
+pub(super) fn hash(key: usize) -> usize {
+    (key >> KEY_SHIFT).wrapping_mul(FACTOR)
+}
+
+impl<R: Record> Table<R> {
+    /// An empty table, which has no mapping yet.
+    pub(crate) const fn new() -> Self {
+        Self { slots: core::ptr::null_mut(), capacity: 0, len: 0 }
+    }
+
+    /// How many records there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    fn slots(&self) -> &[R] {
+        if self.capacity == 0 {
+            return &[];
+        }
+        // SAFETY: the mapping has `capacity` records, which are valid from their zeroes on.
+        unsafe { core::slice::from_raw_parts(self.slots, self.capacity) }
+    }
+
+    fn slots_mut(&mut self) -> &mut [R] {
+        if self.capacity == 0 {
+            return &mut [];
+        }
+        // SAFETY: as in `slots`, and the table is borrowed mutably.
+        unsafe { core::slice::from_raw_parts_mut(self.slots, self.capacity) }
+    }
+
+    /// Where `key` belongs, by the bits of its hash below those that choose among tables.
+    fn home(&self, key: usize) -> usize {
+        (hash(key) << SHARD_BITS) >> (usize::BITS - self.capacity.trailing_zeros())
+    }
+
+    /// The place of `key`, or the empty place where the search for it ended.
+    fn place(&self, key: usize) -> Result<usize, usize> {
+        let mut at = self.home(key);
+        for _ in 0..self.capacity {
+            match self.slots().get(at).map_or(0, Record::key) {
+                0 => return Err(at),
+                found if found == key => return Ok(at),
+                _ => at = (at + 1) & (self.capacity - 1),
+            }
+        }
+        Err(self.capacity)
+    }
+
+    /// The record of `key`.
+    pub(crate) fn get(&self, key: usize) -> Option<&R> {
+        if self.len == 0 {
+            return None;
+        }
+        self.slots().get(self.place(key).ok()?)
+    }
+
+    /// As [`Table::get`]; the key must stay as it is.
+    pub(crate) fn get_mut(&mut self, key: usize) -> Option<&mut R> {
+        if self.len == 0 {
+            return None;
+        }
+        let at = self.place(key).ok()?;
+        self.slots_mut().get_mut(at)
+    }
+
+    /// Keeps `record`, in place of one of the same key. False if there is no memory for it.
+    pub(crate) fn insert(&mut self, record: R) -> bool {
+        if (self.len + 1) * 4 > self.capacity * FULL_QUARTERS && !self.grow() && self.len + 1 >= self.capacity {
+            return false;
+        }
+        let (at, fresh) = match self.place(record.key()) {
+            Ok(at) => (at, false),
+            Err(at) => (at, true),
+        };
+        self.len += usize::from(fresh);
+        if let Some(slot) = self.slots_mut().get_mut(at) {
+            *slot = record;
+        }
+        true
+    }
+
+    /// Takes the record of `key` out.
+    pub(crate) fn remove(&mut self, key: usize) -> Option<R> {
+        if self.len == 0 {
+            return None;
+        }
+        let mut gap = self.place(key).ok()?;
+        let removed = *self.slots().get(gap)?;
+        self.len -= 1;
+        let mask = self.capacity - 1;
+        let mut at = gap;
+        loop {
+            at = (at + 1) & mask;
+            let Some(&record) = self.slots().get(at).filter(|record| record.key() != 0) else { break };
+            // A record whose home does not lie behind the gap moves into it.
+            let from_home = at.wrapping_sub(self.home(record.key())) & mask;
+            if from_home >= at.wrapping_sub(gap) & mask {
+                self.put(gap, record);
+                gap = at;
+            }
+        }
+        // SAFETY: all-zero bytes are an empty record.
+        let empty = unsafe { core::mem::zeroed() };
+        self.put(gap, empty);
+        Some(removed)
+    }
+
+    fn put(&mut self, at: usize, record: R) {
+        if let Some(slot) = self.slots_mut().get_mut(at) {
+            *slot = record;
+        }
+    }
+
+    /// All records, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &R> {
+        self.slots().iter().filter(|record| record.key() != 0)
+    }
+
+    /// Doubles the mapping; false if the kernel refuses.
+    #[cold]
+    fn grow(&mut self) -> bool {
+        let capacity = if self.capacity == 0 { FIRST_BYTES / size_of::<R>().next_power_of_two() } else { self.capacity * 2 };
+        let Ok(address) = memory::map(capacity * size_of::<R>()) else { return false };
+        let mut larger = Self { slots: core::ptr::with_exposed_provenance_mut(address), capacity, len: 0 };
+        for record in self.iter() {
+            if let Err(at) = larger.place(record.key()) {
+                larger.put(at, *record);
+                larger.len += 1;
+            }
+        }
+        core::mem::swap(self, &mut larger);
+        larger.discard();
+        true
+    }
+
+    /// A copy; none of an empty table, or if the kernel refuses.
+    pub(crate) fn copy(&self) -> Option<Self> {
+        if self.len == 0 {
+            return None;
+        }
+        let address = memory::map(self.capacity * size_of::<R>()).ok()?;
+        let mut copy = Self { slots: core::ptr::with_exposed_provenance_mut(address), capacity: self.capacity, len: self.len };
+        copy.slots_mut().copy_from_slice(self.slots());
+        Some(copy)
+    }
+
+    /// Gives the mapping back.
+    pub(crate) fn discard(self) {
+        if self.capacity > 0 {
+            // SAFETY: the mapping is the table's own, and the table is gone. Refused, it stays where it is.
+            let _ = unsafe { memory::unmap(self.slots.addr(), self.capacity * size_of::<R>()) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    struct Note {
+        key: usize,
+        value: u64,
+    }
+
+    // SAFETY: zeroes are a note of key 0.
+    unsafe impl Record for Note {
+        fn key(&self) -> usize {
+            self.key
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_is_a_map(steps in prop::collection::vec((0_u8..4, 1_usize..600, any::<u64>()), 1..3000)) {
+            let (mut table, mut model) = (Table::new(), HashMap::new());
+            for (what, key, value) in steps {
+                let key = key * 16;
+                match what {
+                    0 | 1 => {
+                        let kept = table.insert(Note { key, value });
+                        prop_assert!(kept);
+                        model.insert(key, value);
+                    }
+                    2 => prop_assert_eq!(table.remove(key).map(|note| note.value), model.remove(&key)),
+                    _ => {
+                        if let Some(note) = table.get_mut(key) {
+                            note.value ^= 1;
+                        }
+                        model.entry(key).and_modify(|value| *value ^= 1);
+                    }
+                }
+                prop_assert_eq!(table.get(key).map(|note| note.value), model.get(&key).copied());
+                prop_assert_eq!(table.len(), model.len());
+            }
+            let copy = table.copy();
+            prop_assert_eq!(copy.is_some(), !model.is_empty());
+            if let Some(copy) = copy {
+                prop_assert!(copy.iter().eq(table.iter()));
+                copy.discard();
+            }
+            let all: HashMap<_, _> = table.iter().map(|note| (note.key, note.value)).collect();
+            prop_assert_eq!(all, model);
+            table.discard();
+        }
+    }
+}

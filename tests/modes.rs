@@ -1,0 +1,90 @@
+//! Each mode on real programs: the same output, no diagnostic, and the mode's report.
+
+use std::process::ExitCode;
+
+use harness::build::{self, Source};
+use harness::expect::{End, says};
+use harness::header::Variant;
+use harness::reals::{self, Real};
+use harness::run::Outcome;
+use harness::suite::{case, case_if, main as run_cases};
+use harness::{paths, run};
+use libtest_mimic::Trial;
+
+/// A mode, the environment that asks for it, and what its report says.
+struct Mode {
+    name: &'static str,
+    environment: &'static [(&'static str, &'static str)],
+    says: Option<&'static str>,
+}
+
+const MODES: [Mode; 4] = [
+    Mode { name: "libc", environment: &[("SPANDREL_MODE", "libc")], says: None },
+    Mode {
+        name: "counting",
+        environment: &[("SPANDREL_MODE", "counting")],
+        says: Some("spandrel: counting: outstanding blocks … bytes"),
+    },
+    Mode {
+        name: "tracked",
+        environment: &[("SPANDREL_MODE", "tracked")],
+        says: Some("spandrel: tracked: … blocks of … bytes are live at exit, from … call stacks"),
+    },
+    Mode {
+        name: "custom",
+        environment: &[("SPANDREL_MODE", "custom"), ("SPANDREL_PLUGIN", "$FFI_OUT/helper_alloc_plugin.so")],
+        says: None,
+    },
+];
+
+/// Scripts and compilers, with threads and child processes among them.
+const PROGRAMS: [&str; 7] = ["bash", "python3", "perl", "git", "sqlite3", "cc", "c++"];
+
+fn in_mode(mode: &Mode, program: &str, arguments: &[String]) -> Result<Outcome, String> {
+    build::shared_object(&Source::new(paths::ffi_sources().join("helper_alloc_plugin.c")))?;
+    let folder = paths::output().display().to_string();
+    let mut command = run::preloaded(program)?;
+    command.args(arguments);
+    command.envs(mode.environment.iter().map(|(name, value)| (name, value.replace("$FFI_OUT", &folder))));
+    run::run(&mut command, 120)
+}
+
+fn same_output(mode: &Mode, real: &Real) -> Result<(), String> {
+    let plain = run::run(run::command(real.program).args(&real.arguments), 60)?;
+    let ours = in_mode(mode, real.program, &real.arguments)?;
+    ours.clean()?;
+    if ours.stdout != plain.stdout {
+        return Err(format!("output differs\n{ours}\n--- without the allocator\n{plain}"));
+    }
+    mode.says.map_or(Ok(()), |text| says(&ours, text))
+}
+
+/// Threads, every lane, and a child that goes on with threads.
+fn workload(mode: &Mode) -> Result<(), String> {
+    let program = build::program(&Source::new(paths::program_source("workload.c")), Variant::Preload)?;
+    let outcome = in_mode(mode, &program.display().to_string(), &["4".to_owned(), "40".to_owned()])?;
+    outcome.clean()?;
+    if outcome.end == End::Exit(0) && outcome.stdout == "done\n" { Ok(()) } else { Err(outcome.to_string()) }
+}
+
+/// One line, and the default mode.
+fn unknown_mode() -> Result<(), String> {
+    let mode = Mode { name: "", environment: &[("SPANDREL_MODE", "quick")], says: None };
+    let outcome = in_mode(&mode, "sh", &["-c".to_owned(), "echo works".to_owned()])?;
+    let lines = outcome.diagnostics();
+    let told = lines.len() == 1 && lines.iter().all(|line| line.code == "ALLOCATOR_BAD_OPTION" && line.text.contains("=quick"));
+    if told && outcome.stdout == "works\n" { Ok(()) } else { Err(outcome.to_string()) }
+}
+
+fn main() -> ExitCode {
+    let absent = |program: &str| paths::find_program(program).is_none().then(|| format!("{program} is not installed"));
+    let mut cases: Vec<Trial> = vec![case("unknown_mode", unknown_mode)];
+    for mode in &MODES {
+        cases.push(case(&format!("{}_workload", mode.name), || workload(mode)));
+        for real in reals::all().into_iter().filter(|real| PROGRAMS.contains(&real.name)) {
+            let name = format!("{}_{}", mode.name, real.name);
+            cases.push(case_if(absent(real.program), &name, move || same_output(mode, &real)));
+        }
+    }
+    run_cases(cases, false)
+}
