@@ -18,7 +18,7 @@ struct Mode {
     says: Option<&'static str>,
 }
 
-const MODES: [Mode; 4] = [
+const MODES: [Mode; 5] = [
     Mode { name: "libc", environment: &[("SPANDREL_MODE", "libc")], says: None },
     Mode {
         name: "counting",
@@ -30,6 +30,7 @@ const MODES: [Mode; 4] = [
         environment: &[("SPANDREL_MODE", "tracked")],
         says: Some("spandrel: tracked: … blocks of … bytes are live at exit, from … call stacks"),
     },
+    Mode { name: "hardened", environment: &[("SPANDREL_MODE", "hardened")], says: None },
     Mode {
         name: "custom",
         environment: &[("SPANDREL_MODE", "custom"), ("SPANDREL_PLUGIN", "$FFI_OUT/helper_alloc_plugin.so")],

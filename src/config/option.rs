@@ -73,6 +73,10 @@ options! {
         "In mode `tracked`: how many call stacks the report at exit shows, those of the most bytes first.";
     tracked_frames: usize = 16, "SPANDREL_TRACKED_FRAMES", value::FRAMES, "16", value::frames,
         "In mode `tracked`: how many frames are kept of each call stack.";
+    quarantine: usize = 8 << 20, "SPANDREL_QUARANTINE", value::SIZE, "8M", parse::size,
+        "In mode `hardened`: how many bytes of freed blocks wait before they are used again; 0 for none.";
+    zero_on_free: bool = false, "SPANDREL_ZERO_ON_FREE", value::FLAG, "0", parse::flag,
+        "In mode `hardened`: fills freed blocks with zeroes rather than with 0xDB.";
     force_libc: bool = false, "SPANDREL_FORCE_LIBC", value::FLAG, "0", parse::flag,
         "Sends every call to libc's own allocator: the same as `SPANDREL_MODE=libc`.";
     diag: bool = false, "SPANDREL_DIAG", value::FLAG, "0", parse::flag,

@@ -24,6 +24,8 @@ pub(crate) enum Mode {
     Counting,
     /// Spandrel, with a note of every live block.
     Tracked,
+    /// Spandrel, with a check of everything that can be checked.
+    Hardened,
     /// Functions of the program's or of a plugin.
     Custom,
 }
@@ -120,7 +122,7 @@ pub(super) const FLAG: &str = "0 or 1";
 pub(super) const SIZE: &str = "bytes, with K, M, G or T";
 pub(super) const RANGE: &str = "LO-HI in bytes";
 pub(super) const POLICY: &str = "abort, report or ignore";
-pub(super) const MODE: &str = "fast, libc, counting, tracked or custom";
+pub(super) const MODE: &str = "fast, libc, counting, tracked, hardened or custom";
 pub(super) const COUNT: &str = "a number";
 pub(super) const FRAMES: &str = "a number from 1 to 64";
 pub(super) const PATH: &str = "a path with a slash, or nothing";
@@ -151,6 +153,7 @@ impl Mode {
             b"libc" => Some(Self::Libc),
             b"counting" => Some(Self::Counting),
             b"tracked" => Some(Self::Tracked),
+            b"hardened" => Some(Self::Hardened),
             b"custom" => Some(Self::Custom),
             _ => None,
         }

@@ -41,6 +41,12 @@ codes! {
     DoubleFree "ALLOCATOR_DOUBLE_FREE":
         "A block was freed that is free already."
         => "Follows `SPANDREL_ON_ERROR`.";
+    HeapOverflow "ALLOCATOR_HEAP_OVERFLOW":
+        "Something wrote behind the bytes of a block that were asked for, or before them. Modes `hardened` and `guarded` find that."
+        => "Follows `SPANDREL_ON_ERROR`.";
+    UseAfterFree "ALLOCATOR_USE_AFTER_FREE":
+        "Something used a block after it was freed. Mode `hardened` finds writes when the block is about to be used again, mode `guarded` any use of a sampled block."
+        => "Follows `SPANDREL_ON_ERROR`.";
     SizeMismatch "ALLOCATOR_SIZE_MISMATCH":
         "A sized free named a size that the block cannot have been asked for with."
         => "Follows `SPANDREL_ON_ERROR`; where the process goes on, the block stays live.";

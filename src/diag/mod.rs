@@ -5,4 +5,4 @@ mod report;
 
 pub use code::{CODES, Code, CodeInfo};
 pub use report::Policy;
-pub(crate) use report::{Misuse, described, fatal, line, misuse, once, set_policy, was_said};
+pub(crate) use report::{Misuse, described, fatal, line, misuse, misuse_told, once, set_policy, was_said};

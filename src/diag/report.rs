@@ -70,6 +70,30 @@ pub(crate) fn misuse(misuse: &Misuse) {
     abort_with(&mut text);
 }
 
+/// As [`misuse`], for who knows more: `tell` adds to the line, and `more` may print others.
+#[cold]
+#[inline(never)]
+pub(crate) fn misuse_told(code: Code, tell: impl FnOnce(&mut Line), more: impl FnOnce(&mut dyn FnMut(&[u8]))) {
+    // Relaxed: see `set_policy`.
+    let policy = POLICY.load(Ordering::Relaxed);
+    if policy == Policy::Ignore as u32 {
+        return;
+    }
+    let mut text = start(code);
+    tell(&mut text);
+    let aborts = policy == Policy::Abort as u32;
+    // Relaxed: as in `abort_with`.
+    if aborts && ABORTING.swap(true, Ordering::Relaxed) {
+        call::trap();
+    }
+    let mut print = |line: &[u8]| call::write(STANDARD_ERROR, line);
+    print(text.finish());
+    more(&mut print);
+    if aborts {
+        call::abort();
+    }
+}
+
 /// Prints a line of the form `spandrel: CODE: text` and goes on.
 #[cold]
 pub(crate) fn line(code: Code, parts: &[&[u8]]) {

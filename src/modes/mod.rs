@@ -3,6 +3,7 @@
 
 pub(crate) mod counter;
 pub(crate) mod custom;
+pub(crate) mod hardened;
 pub(crate) mod libc;
 pub(crate) mod tally;
 pub(crate) mod tracked;

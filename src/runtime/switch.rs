@@ -6,6 +6,7 @@ use super::introspect;
 use super::manner::{LIBC, Mode};
 use super::mode::counting::{self, COUNTING};
 use super::mode::custom::CUSTOM;
+use super::mode::hardened::{self, HARDENED};
 use super::mode::tracked::{self, TRACKED};
 use super::process::PROCESS;
 use crate::config::{self, Options};
@@ -28,6 +29,10 @@ pub(super) fn chosen(options: &Options) -> Option<&'static Mode> {
         config::Mode::Custom => Some(&CUSTOM),
         config::Mode::Libc => Some(&LIBC),
         config::Mode::Counting => Some(&COUNTING),
+        config::Mode::Hardened => {
+            hardened::begin(options);
+            Some(&HARDENED)
+        }
         config::Mode::Tracked => {
             tracked::begin();
             Some(&TRACKED)

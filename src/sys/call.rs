@@ -87,6 +87,19 @@ pub(crate) fn thread_id() -> u32 {
     unsafe { raw(libc::SYS_gettid, [0; 6]) }.map_or(0, |id| id as u32)
 }
 
+/// A number that nobody can guess; where the kernel has none ready, one that is hard to.
+pub(crate) fn random() -> u64 {
+    let mut number = 0_u64;
+    let flags = libc::GRND_NONBLOCK as usize;
+    // SAFETY: the kernel fills the number.
+    let done = unsafe { raw(libc::SYS_getrandom, [(&raw mut number).addr(), size_of::<u64>(), flags, 0, 0, 0]) };
+    if done == Ok(size_of::<u64>()) {
+        number
+    } else {
+        super::clock::ticks().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (&raw const number).addr() as u64
+    }
+}
+
 /// The kernel's number of the process.
 pub(crate) fn process_id() -> u32 {
     // SAFETY: asks a question.

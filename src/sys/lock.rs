@@ -31,6 +31,8 @@ pub(crate) enum Rank {
     Metadata,
     /// The functions of mode `custom`.
     Makers,
+    /// What a hardened heap keeps back.
+    Reserve,
     /// A mode's notes about blocks.
     Ledger,
     /// Call stacks.

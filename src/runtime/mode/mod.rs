@@ -3,4 +3,5 @@
 
 pub(super) mod counting;
 pub(super) mod custom;
+pub(super) mod hardened;
 pub(super) mod tracked;

@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn an_exported_function_is_named_with_its_object() {
-        let here = described(libc::getpid as usize + 2);
+        let here = described(libc::getpid as *const () as usize + 2);
         assert!(here.contains("libc.so.6+0x") && here.contains("getpid+0x1)"), "{here}");
     }
 

@@ -1,0 +1,190 @@
+// Mode hardened catches at the call what is wrong with it: frees of free blocks, whoever freed them before and however long ago, of what
+// is no block, of blocks that were written past; and writes to freed blocks when these are to be used again. The report names the block.
+// env: SPANDREL_MODE=hardened
+// run: right
+// args: right
+// expect: exit 0
+// run: right_zero
+// args: zero
+// env: SPANDREL_ZERO_ON_FREE=1
+// expect: exit 0
+// run: right_without_quarantine
+// args: right
+// env: SPANDREL_QUARANTINE=0
+// expect: exit 0
+// run: double_free
+// args: double
+// expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE
+// says: free(0x … the block is free already (block of 100 bytes in one of 112, made by thread … freed by thread
+// run: double_free_other_between
+// args: aba
+// expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE
+// run: double_free_remote
+// args: remote
+// expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE
+// run: double_free_of_exited_thread
+// args: exited
+// expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE
+// run: double_free_late
+// args: late
+// expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE
+// run: double_free_large
+// args: large
+// expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE
+// run: realloc_freed
+// args: realloc
+// expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE
+// says: realloc(0x
+// run: usable_freed
+// args: usable
+// expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE
+// says: malloc_usable_size(0x
+// run: interior
+// args: interior
+// expect: signal SIGABRT stderr ALLOCATOR_INVALID_POINTER
+// says: no block starts there … block of 100 bytes
+// run: stack
+// args: stack
+// expect: signal SIGABRT stderr ALLOCATOR_INVALID_POINTER
+// run: overflow
+// args: overflow
+// expect: signal SIGABRT stderr ALLOCATOR_HEAP_OVERFLOW
+// says: something wrote behind the block, 100 bytes from its start (block of 100 bytes
+// run: overflow_at_exit
+// args: unfreed
+// expect: signal SIGABRT stderr ALLOCATOR_HEAP_OVERFLOW
+// says: exit(0x
+// run: write_after_free
+// args: written
+// expect: signal SIGABRT stderr ALLOCATOR_USE_AFTER_FREE
+// says: something wrote to the block after it was freed, 40 bytes from its start
+// run: sized
+// args: sized
+// expect: signal SIGABRT stderr ALLOCATOR_SIZE_MISMATCH
+// run: report
+// args: double
+// env: SPANDREL_ON_ERROR=report
+// expect: exit 0 stderr ALLOCATOR_DOUBLE_FREE
+// run: bad_value
+// args: right
+// env: SPANDREL_QUARANTINE=much
+// expect: exit 0 stderr ALLOCATOR_BAD_OPTION
+// variants: preload linked static
+#include "threads.h"
+#include "spandrel_weak.h"
+
+static void *release(void *block) {
+    free(block);
+    return NULL;
+}
+
+static void *allocate(void *unused) {
+    (void)unused;
+    return opaque(malloc(100));
+}
+
+static void right(bool zero) {
+    // Usable is what was asked for, in every lane.
+    for (size_t size = 0; size < 80 * MIB; size = size * 2 + 1) {
+        char *block = opaque(malloc(size));
+        CHECK_WITH(malloc_usable_size(block) == size, size);
+        fill(block, size, size);
+        char *moved = opaque(realloc(block, size + 1));
+        CHECK(moved != block && holds(moved, size, size));
+        free(moved);
+        char *zeroed = opaque(calloc(1, size));
+        CHECK(all_zero(zeroed, size));
+        free(zeroed);
+    }
+    for (size_t align = 16; align <= 4096; align *= 2) {
+        void *block = opaque(aligned_alloc(align, 100));
+        CHECK(aligned_to(block, align) && malloc_usable_size(block) == 100);
+        free(block);
+    }
+    // Blocks do not come in order, and a freed one is not the next one.
+    char *last = NULL;
+    size_t in_order = 0, again = 0;
+    for (int i = 0; i < 1000; i++) {
+        char *block = opaque(malloc(48));
+        in_order += last != NULL && block > last && block < last + 200;
+        last = block;
+        free(block);
+        again += opaque(malloc(48)) == block;
+    }
+    CHECK_WITH(in_order < 500, in_order);
+    CHECK_WITH(getenv("SPANDREL_QUARANTINE") != NULL || again == 0, again);
+    unsigned char *freed = opaque(malloc(1000));
+    fill(freed, 1000, 3);
+    free(freed);
+    if (getenv("SPANDREL_QUARANTINE") == NULL) {
+        barrier();
+        for (int i = 0; i < 1000; i++) CHECK(((volatile unsigned char *)opaque(freed))[i] == (zero ? 0 : 0xdb));
+    }
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++) threads[i] = start(allocate, NULL);
+    for (int i = 0; i < 4; i++) {
+        void *block;
+        CHECK(pthread_join(threads[i], &block) == 0);
+        free(block);
+    }
+    churn(1, 20000, 100, 5000);
+}
+
+int main(int argc, char **argv) {
+    CHECK(argc == 2 && strcmp(spandrel_mode(), "hardened") == 0);
+    const char *what = argv[1];
+    char *block = opaque(malloc(100)), *other = opaque(malloc(100));
+    void *result;
+    if (strcmp(what, "right") == 0 || strcmp(what, "zero") == 0) {
+        right(strcmp(what, "zero") == 0);
+        free(block);
+    } else if (strcmp(what, "double") == 0) {
+        free(block);
+        free(opaque(block));
+    } else if (strcmp(what, "aba") == 0) {
+        free(block);
+        free(other);
+        free(opaque(block));
+    } else if (strcmp(what, "remote") == 0) {
+        join(start(release, block));
+        join(start(release, block));
+    } else if (strcmp(what, "exited") == 0) {
+        CHECK(pthread_join(start(allocate, NULL), &result) == 0);
+        free(result);
+        free(opaque(result));
+    } else if (strcmp(what, "late") == 0) {
+        free(block);
+        // It leaves the quarantine at some time, but nothing else is there.
+        for (int i = 0; i < 100000; i++) free(opaque(malloc(3000)));
+        free(opaque(block));
+    } else if (strcmp(what, "large") == 0) {
+        void *large = opaque(malloc(50 * MIB));
+        free(large);
+        free(opaque(large));
+    } else if (strcmp(what, "realloc") == 0) {
+        free(block);
+        block = opaque(realloc(opaque(block), 200));
+    } else if (strcmp(what, "usable") == 0) {
+        free(block);
+        CHECK(malloc_usable_size(opaque(block)) == 0);
+    } else if (strcmp(what, "interior") == 0) {
+        free(opaque(block + 16));
+    } else if (strcmp(what, "stack") == 0) {
+        free(opaque(&result));
+    } else if (strcmp(what, "overflow") == 0) {
+        memset(opaque(block), 1, 101);
+        free(block);
+    } else if (strcmp(what, "unfreed") == 0) {
+        memset(opaque(block), 1, 102);
+    } else if (strcmp(what, "written") == 0) {
+        free(block);
+        ((volatile char *)opaque(block))[40] = 1;
+        for (int i = 0; i < 1000000; i++) free(opaque(malloc(3000)));
+    } else if (strcmp(what, "sized") == 0 && free_sized != NULL) {
+        free_sized(block, 99);
+    } else {
+        return 3;
+    }
+    free(other == NULL ? NULL : opaque(malloc(1)));
+    return 0;
+}

@@ -1,0 +1,318 @@
+#![expect(unsafe_code, reason = "marks blocks, gives locks back")]
+//! Mode `hardened`: every block is noted from when it is made until it leaves the quarantine, so every free is checked when it happens,
+//! whoever made the block. See `modes/hardened` for what blocks are marked with.
+//!
+//! Everything happens with the heap held, or on a thread that has none any more: a signal handler that interrupts it goes to libc.
+
+use core::ffi::CStr;
+
+use super::super::cold::{self, Request};
+use super::super::manner::{Manner, Mode, Print};
+use super::super::process::PROCESS;
+use super::super::resize::{FreeSize, Resized};
+use super::super::thread::{self, Standing};
+use crate::base::class::{self, Class};
+use crate::base::text::Line;
+use crate::base::units::REQUEST_MAX;
+use crate::central::{Place, Refused};
+use crate::config::Options;
+use crate::diag::{self, Code};
+use crate::heap::{Freed, Heap};
+use crate::ledger::Ledger;
+use crate::modes::hardened::{CANARY_MIN, Marks, Note, Overwritten, Patient, Quarantine, Spares};
+use crate::modes::libc::{Foreign, judge};
+use crate::modes::tally::Reason;
+use crate::sys::call;
+use crate::sys::lock::{Lock, Rank};
+
+/// Parts of the quarantine; a power of two.
+const WARDS: usize = 8;
+/// Blocks of neighbouring addresses go to different wards.
+const WARD_SHIFT: u32 = 6;
+
+static NOTES: Ledger<Note> = Ledger::new();
+static MARKS: Marks = Marks::new();
+static QUARANTINE: [Lock<Quarantine>; WARDS] = [const { Lock::new(Rank::Reserve, Quarantine::new()) }; WARDS];
+static SPARES: [Lock<Spares>; class::COUNT] = [const { Lock::new(Rank::Reserve, Spares::new()) }; class::COUNT];
+
+/// The table.
+pub(in super::super) static HARDENED: Mode = Mode::of::<Hardened>();
+
+/// See the module.
+struct Hardened;
+
+/// Draws all secrets, at start.
+pub(in super::super) fn begin(options: &Options) {
+    MARKS.begin(call::random(), options.zero_on_free);
+    let mut seed = call::random();
+    let mut next = || {
+        seed = seed.wrapping_add(1);
+        seed
+    };
+    QUARANTINE.iter().for_each(|ward| ward.lock().begin(options.quarantine / WARDS, next()));
+    SPARES.iter().for_each(|spares| spares.lock().begin(next()));
+}
+
+impl Manner for Hardened {
+    const NAME: &'static CStr = c"hardened";
+
+    fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
+        let padded = Request { size: request.size + CANARY_MIN, ..request };
+        if padded.size > REQUEST_MAX {
+            return None;
+        }
+        let block = match cold::class_of(padded) {
+            Some(class) => draw(heap, class, request)?,
+            None => cold::serve(heap, padded)?,
+        };
+        let (made_by, whole) = (heap.thread.get(), whole_of(block)?);
+        let note = Note { address: block.addr(), size: request.size, whole, made_by, freed_by: 0 };
+        // SAFETY: the block is fresh.
+        unsafe { MARKS.guard(&note) };
+        if NOTES.shard(note.address).insert(note) {
+            return Some(block);
+        }
+        let _ = cold::free_on(heap, block);
+        None
+    }
+
+    fn free(heap: &Heap, block: *mut u8) -> Freed {
+        free(Some(heap), block)
+    }
+
+    fn free_alone(block: *mut u8) -> Freed {
+        free(None, block)
+    }
+
+    fn usable(block: *mut u8) -> Result<Option<usize>, Refused> {
+        let note = match thread::standing() {
+            Standing::Libc(Reason::Recursion) => match NOTES.try_shard(block.addr()) {
+                Some(shard) => shard.get(block.addr()).copied(),
+                // The thread that was interrupted holds it; what it does cannot be known.
+                None => return Ok(whole_of(block)),
+            },
+            _held => NOTES.shard(block.addr()).get(block.addr()).copied(),
+        };
+        match note {
+            Some(note) if note.is_live() => Ok(Some(note.size)),
+            Some(_) => Err(Refused::Double),
+            None if whole_of(block).is_none() && is_foreign(block) => Ok(None),
+            None => Err(if starts_block(block) { Refused::Double } else { Refused::Inside }),
+        }
+    }
+
+    fn resize(_: *mut u8, _: usize, _: usize) -> Option<Resized> {
+        // Every block moves, so that old pointers to it are found out.
+        None
+    }
+
+    fn can_be(usable: usize, named: FreeSize) -> bool {
+        named.size == usable
+    }
+
+    fn report(_: Print<'_>) {
+        check_everything();
+    }
+
+    fn lock_for_fork() {
+        SPARES.iter().for_each(Lock::lock_for_fork);
+        QUARANTINE.iter().for_each(Lock::lock_for_fork);
+        NOTES.lock_for_fork();
+    }
+
+    unsafe fn unlock_after_fork() {
+        // SAFETY: the caller vouches.
+        unsafe { NOTES.unlock_after_fork() };
+        for ward in &QUARANTINE {
+            // SAFETY: the caller vouches.
+            unsafe { ward.unlock_after_fork() };
+        }
+        for spares in &SPARES {
+            // SAFETY: the caller vouches.
+            unsafe { spares.unlock_after_fork() };
+        }
+    }
+}
+
+/// A block of `class` that nobody could foresee.
+fn draw(heap: &Heap, class: Class, request: Request) -> Option<*mut u8> {
+    let block = loop {
+        let fresh = heap.alloc(PROCESS.shared(), class)?;
+        let spares = SPARES.get(class.index())?;
+        let drawn = spares.lock().exchange(fresh.expose_provenance(), class.size());
+        if let Some(drawn) = drawn {
+            break drawn;
+        }
+    };
+    if request.zero {
+        PROCESS.central.fill_zero(block, request.size);
+    }
+    Some(core::ptr::with_exposed_provenance_mut(block))
+}
+
+/// Bytes of the block of ours that starts at `block`, live or not; none where no block of ours starts.
+fn whole_of(block: *mut u8) -> Option<usize> {
+    match PROCESS.central.resolve(block.addr()) {
+        Place::Small { class, offset, .. } if class.geometry().locate(offset).1 => Some(class.size()),
+        Place::Large { span, .. } => Some(span.large_bytes()),
+        Place::Direct(direct) if direct.address == block.addr() => Some(direct.bytes),
+        _ => None,
+    }
+}
+
+fn is_foreign(block: *mut u8) -> bool {
+    matches!(PROCESS.central.resolve(block.addr()), Place::Foreign)
+}
+
+/// Whether a block starts there, or started while the memory around it was one.
+fn starts_block(block: *mut u8) -> bool {
+    let gone = || PROCESS.central.why_nowhere(block.addr()) == Refused::Double;
+    whole_of(block).is_some() || matches!(PROCESS.central.resolve(block.addr()), Place::Nowhere) && gone()
+}
+
+fn free(heap: Option<&Heap>, block: *mut u8) -> Freed {
+    let freed_by = heap.map_or_else(call::thread_id, |heap| heap.thread.get());
+    let known = {
+        let mut shard = NOTES.shard(block.addr());
+        shard.get_mut(block.addr()).map(|note| {
+            let before = *note;
+            note.freed_by = if before.is_live() { freed_by } else { before.freed_by };
+            before
+        })
+    };
+    match known {
+        Some(note) if note.is_live() => bury(heap, Note { freed_by, ..note }),
+        // The mapping of a large block is gone, and libc has it now.
+        Some(_) if is_foreign(block) && judge(block.addr()) == Foreign::Libc => Freed::Foreign,
+        Some(note) => {
+            accuse(Code::DoubleFree, "free", block.addr(), "the block is free already", Some(&note));
+            Freed::Misused
+        }
+        None if is_foreign(block) => Freed::Foreign,
+        None => {
+            accuse_unknown(block);
+            Freed::Misused
+        }
+    }
+}
+
+/// Takes a block from the program into the quarantine.
+fn bury(heap: Option<&Heap>, note: Note) -> Freed {
+    check_canary("free", &note);
+    // SAFETY: the program gave the block up.
+    unsafe { MARKS.bury(&note) };
+    let ward = &QUARANTINE[note.address >> WARD_SHIFT & (WARDS - 1)];
+    let patient = Patient { address: note.address, whole: note.whole };
+    let admitted = ward.lock().admit(patient);
+    if !admitted {
+        // Its note stays until there is another block.
+        go_home(heap, &note);
+    }
+    loop {
+        // The lock is not held while the block goes home.
+        let next = ward.lock().discharge();
+        let Some(patient) = next else { break };
+        discharge(heap, patient);
+    }
+    match Class::of_size(note.whole) {
+        Some(class) if class.size() == note.whole => Freed::Small,
+        _ => Freed::Large,
+    }
+}
+
+/// Lets a block be used again.
+fn discharge(heap: Option<&Heap>, patient: Patient) {
+    if let Some(note) = NOTES.shard(patient.address).remove(patient.address) {
+        go_home(heap, &note);
+    }
+}
+
+fn go_home(heap: Option<&Heap>, note: &Note) {
+    check_buried(note);
+    let block = core::ptr::with_exposed_provenance_mut(note.address);
+    let _ = match heap {
+        Some(heap) => cold::free_on(heap, block),
+        None => cold::free_alone(block),
+    };
+}
+
+fn check_canary(call: &'static str, note: &Note) {
+    // SAFETY: callers pass the note of a block that is live or just freed.
+    if let Err(Overwritten(place)) = unsafe { MARKS.check_canary(note) } {
+        accuse_write(Code::HeapOverflow, call, place, "something wrote behind the block", note);
+    }
+}
+
+fn check_buried(note: &Note) {
+    // SAFETY: the block is in the quarantine or just leaves it.
+    if let Err(Overwritten(place)) = unsafe { MARKS.check_buried(note) } {
+        accuse_write(Code::UseAfterFree, "free", place, "something wrote to the block after it was freed", note);
+    }
+    check_canary("free", note);
+}
+
+/// Looks at all marks when the process ends.
+fn check_everything() {
+    let _held = thread::standing();
+    for shard in NOTES.shards() {
+        shard.iter().filter(|note| note.is_live()).for_each(|note| check_canary("exit", note));
+    }
+    for ward in &QUARANTINE {
+        ward.lock().each(|patient| {
+            let note = NOTES.shard(patient.address).get(patient.address).copied();
+            if let Some(note) = note {
+                check_buried(&note);
+            }
+        });
+    }
+}
+
+fn accuse(code: Code, call: &str, pointer: usize, what: &str, note: Option<&Note>) {
+    let tell = |line: &mut Line| {
+        line.text(call).text("(").address(pointer).text("): ").text(what);
+        if let Some(note) = note {
+            describe(note, line);
+        }
+    };
+    diag::misuse_told(code, tell, |_| {});
+}
+
+fn accuse_write(code: Code, call: &str, place: usize, what: &str, note: &Note) {
+    let tell = |line: &mut Line| {
+        line.text(call).text("(").address(note.address).text("): ").text(what).text(", ").number(place as u64);
+        describe(note, line.text(" bytes from its start"));
+    };
+    diag::misuse_told(code, tell, |_| {});
+}
+
+fn describe(note: &Note, line: &mut Line) {
+    line.text(" (block of ").number(note.size as u64).text(" bytes in one of ").number(note.whole as u64);
+    line.text(", made by thread ").number(u64::from(note.made_by));
+    if note.is_live() {
+        line.text(", live)");
+    } else {
+        line.text(", freed by thread ").number(u64::from(note.freed_by)).text(")");
+    }
+}
+
+/// Reports a pointer of ours that is no block: into a live one, into a freed one, to one that has left the quarantine, or to nothing.
+fn accuse_unknown(block: *mut u8) {
+    let address = block.addr();
+    if starts_block(block) {
+        return accuse(Code::DoubleFree, "free", address, "the block is free already, or never was one", None);
+    }
+    let around = start_of(block).and_then(|start| NOTES.shard(start).get(start).copied());
+    accuse(Code::InvalidPointer, "free", address, "no block starts there, it points into one", around.as_ref());
+}
+
+/// Where the block around `block` starts.
+fn start_of(block: *mut u8) -> Option<usize> {
+    match PROCESS.central.resolve(block.addr()) {
+        Place::Small { class, offset, .. } => {
+            let (index, _) = class.geometry().locate(offset);
+            Some(block.addr() - offset + index as usize * class.size())
+        }
+        Place::Direct(direct) => Some(direct.address),
+        _ => None,
+    }
+}
