@@ -4,6 +4,7 @@
 mod batch;
 mod direct;
 mod figures;
+mod holes;
 mod large;
 mod late;
 mod list;
@@ -15,6 +16,7 @@ mod store;
 
 pub(crate) use batch::Batch;
 pub use figures::{LargeFigures, ShelfFigures};
+pub(crate) use holes::Holes;
 pub(crate) use large::Fresh;
 pub(crate) use list::SpanList;
 pub use live::CentralLive;

@@ -148,7 +148,7 @@ impl Shelf {
 
     /// Hands the span at `region` to the owner whose map entry is `entry`; false if it is not the depot's.
     pub(crate) fn claim(&mut self, space: &Space, class: Class, region: Region, entry: Entry) -> bool {
-        if space.entry(region) != Entry::depot(class) {
+        if space.entry(region) != Entry::depot(class) || header(space, region).first() != region {
             return false;
         }
         let list = if header(space, region).state() == State::Full { &self.full } else { &self.partial };

@@ -75,6 +75,8 @@ pub(crate) struct Span {
     state: Cell<u8>,
     /// Blocks that are out, and [`FULL`]. Written by whoever may change the span; read by anyone for statistics.
     used: AtomicU32,
+    /// What is known of its holes; see there. For who may change the span.
+    pub(super) rest: Cell<u32>,
     /// The bitmap, unless it is `inline`.
     bitmap: Cell<*const Cell<u64>>,
     /// Usable bytes of a large block.
@@ -131,6 +133,7 @@ impl Span {
         }
         // Relaxed: nobody else sees the span yet.
         span.used.store(0, Ordering::Relaxed);
+        span.rest.set(0);
         span.class.set(class.index() as u8);
         span.state.set(State::Partial as u8);
         for step in 0..geometry.regions {
@@ -368,7 +371,7 @@ impl Span {
 
     /// The word with the bit of block `index`, which lies in the span.
     #[inline(always)]
-    fn word(&self, geometry: &Geometry, index: u32) -> &Cell<u64> {
+    pub(super) fn word(&self, geometry: &Geometry, index: u32) -> &Cell<u64> {
         let place = (index / WORD_BITS) as usize;
         debug_assert!(place < geometry.bitmap_words());
         // SAFETY: `make` gave the bitmap a bit for every block that could start in the span.

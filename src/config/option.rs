@@ -5,7 +5,7 @@
 
 use super::parse;
 use super::profile::{self, Profile};
-use super::value::{self, CacheBytes, HugePages, Limit, Mode, Numa, OnError, Path, Prefault};
+use super::value::{self, CacheBytes, HugePages, IdleReturn, Limit, Mode, Numa, OnError, Path, Prefault};
 
 /// A row of the table, for documentation.
 pub struct OptionInfo {
@@ -89,6 +89,8 @@ options! {
         "How long freed runs keep their pages for reuse before the kernel gets them back.";
     reserve: usize = 1 << 40, "SPANDREL_RESERVE", value::SIZE, "1T", value::reserve,
         "Address space to reserve, 8M to 16T; halved until the kernel agrees. Costs no memory.";
+    idle_return: IdleReturn = IdleReturn::Calls, "SPANDREL_IDLE_RETURN", value::IDLE_RETURN, "calls", value::idle_return,
+        "Who gives back what threads that sleep hold without need, after the purge delay: threads that call malloc and free, or a thread of the allocator's too.";
     bin_bytes: usize = 64 << 10, "SPANDREL_BIN_BYTES", value::SIZE, "64K", value::bin_bytes,
         "Most bytes of free blocks that one bin of one thread may hold (but at least 3 blocks).";
     cache_bytes: CacheBytes = CacheBytes::Bytes(256 << 10), "SPANDREL_CACHE_BYTES", value::CACHE, "256K", value::cache_bytes,
@@ -172,8 +174,14 @@ pub(crate) fn read<'a>(
 }
 
 /// Options that have no meaning where there is a pool.
-const WITHOUT_POOL: [&[u8]; 5] =
-    [b"SPANDREL_RESERVE", b"SPANDREL_PURGE_DELAY", b"SPANDREL_FORCE_LIBC", b"SPANDREL_SOFT_LIMIT", b"SPANDREL_HARD_LIMIT"];
+const WITHOUT_POOL: [&[u8]; 6] = [
+    b"SPANDREL_RESERVE",
+    b"SPANDREL_PURGE_DELAY",
+    b"SPANDREL_IDLE_RETURN",
+    b"SPANDREL_FORCE_LIBC",
+    b"SPANDREL_SOFT_LIMIT",
+    b"SPANDREL_HARD_LIMIT",
+];
 
 impl Options {
     /// The mode that is asked for, by whichever option.

@@ -81,6 +81,17 @@ pub(crate) enum Numa {
     Bind(usize),
 }
 
+/// Who gives back what threads that sleep hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum IdleReturn {
+    /// Nobody.
+    Off,
+    /// Threads that call.
+    Calls,
+    /// A thread of the allocator's as well.
+    Thread,
+}
+
 /// How much memory there may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Limit {
@@ -134,6 +145,7 @@ pub(super) const CACHE: &str = "bytes, with K, M, G or T; or `cpus`";
 pub(super) const NUMA: &str = "off, first-touch, local, interleave or bind:NODE";
 pub(super) const RATE: &str = "bytes, with K, M, G or T, 1K or more";
 pub(super) const EVERY: &str = "bytes, with K, M, G or T, 1M or more; or `none`";
+pub(super) const IDLE_RETURN: &str = "off, calls or thread";
 pub(super) const DELAY: &str = "milliseconds, or `never`";
 
 pub(super) fn on_error(value: &[u8]) -> Option<OnError> {
@@ -200,6 +212,15 @@ pub(super) fn prefault(value: &[u8]) -> Option<Prefault> {
         b"off" => Some(Prefault::Off),
         b"touch" => Some(Prefault::Touch),
         b"populate" => Some(Prefault::Populate),
+        _ => None,
+    }
+}
+
+pub(super) fn idle_return(value: &[u8]) -> Option<IdleReturn> {
+    match value {
+        b"off" => Some(IdleReturn::Off),
+        b"calls" => Some(IdleReturn::Calls),
+        b"thread" => Some(IdleReturn::Thread),
         _ => None,
     }
 }

@@ -132,7 +132,7 @@ impl Heap {
     /// because another thread is just at work here.
     pub(crate) fn each_in_flight(&self, mut see: impl FnMut(*mut u8)) -> bool {
         // The caller's own heap is held already.
-        let own = self.busy.get() && self.address() == crate::sys::tls::home();
+        let own = self.is_busy() && self.address() == crate::sys::tls::home();
         if !own && !self.try_hold_spans() {
             return false;
         }

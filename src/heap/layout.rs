@@ -14,6 +14,7 @@ use lock_api::{GuardSend, RawMutex};
 
 use super::bin::Bin;
 use super::counters::Counters;
+use super::door::Door;
 use super::front::Front;
 use super::inbox::Inbox;
 use super::outbox::Outbox;
@@ -21,7 +22,7 @@ use crate::base::class::{self, Class};
 use crate::central::{Batch, SpanList};
 use crate::pages::map::HEAP_ALIGN;
 use crate::pages::{Bank, Entry, Space};
-use crate::sys::atomic::AtomicUsize;
+use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::lock::Futex;
 use crate::sys::memory;
 
@@ -29,8 +30,11 @@ use crate::sys::memory;
 #[repr(C, align(8192))]
 pub(crate) struct Heap {
     front: Front,
-    /// Whether the heap is being worked on: a call that finds it so came from inside.
-    pub(crate) busy: Cell<bool>,
+    /// Whether the heap is being worked on: a call that finds it so came from inside. Written by the heap's thread; read by others
+    /// that found it asleep.
+    busy: AtomicBool,
+    /// What others need to know to work on the bins while the thread sleeps.
+    pub(super) door: Door,
     /// Whether the thread is forking and holds every lock.
     pub(crate) forking: Cell<bool>,
     /// What `tls::hot` is set to while the heap is not busy: the heap, or the inert one where every call is to be seen. Any
@@ -224,10 +228,23 @@ impl Heap {
         self.outbox.forget();
         self.pending.set(core::ptr::null_mut());
         self.events.set(0);
-        self.busy.set(false);
+        self.door.forget();
+        self.set_busy(false);
         self.forking.set(false);
         self.guest.set(false);
         self.free_spans();
+    }
+
+    /// Whether a call that finds the heap so came from inside.
+    pub(crate) fn is_busy(&self) -> bool {
+        // Relaxed: for others the sleep of the thread comes between.
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    /// See [`Heap::is_busy`].
+    pub(crate) fn set_busy(&self, busy: bool) {
+        // Relaxed: as above.
+        self.busy.store(busy, Ordering::Relaxed);
     }
 
     /// Takes the spans, waiting for another thread that works on them.

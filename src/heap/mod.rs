@@ -6,9 +6,11 @@
 
 mod bin;
 mod counters;
+mod door;
 mod flush;
 mod free;
 mod front;
+mod idle;
 mod inbox;
 mod layout;
 mod orphan;

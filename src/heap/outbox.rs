@@ -79,6 +79,13 @@ fn key_of(entry: Entry) -> usize {
     if entry.is_depot() { entry.bits() } else { entry.owner() }
 }
 
+/// The heap that owns the spans of `entry`, which are not the depot's.
+pub(super) fn owner_of(entry: Entry) -> &'static Heap {
+    debug_assert!(!entry.is_depot());
+    // SAFETY: such an entry names a heap; heaps are never unmapped.
+    unsafe { Heap::at(entry.owner()) }
+}
+
 impl Heap {
     /// Adds a block of another heap to the batch that is collected for it; false if there is no such batch, if it would be full,
     /// or if there is anything else to look into. For the hit path: changes nothing where it fails.
@@ -175,8 +182,7 @@ impl Heap {
             shared.central.give_back_all(class, batch.blocks(), |block| settle_or_report(shared, block));
             return self.keep_batch(shared, batch);
         }
-        // SAFETY: a key that is not the depot's is the address of a heap.
-        let owner = unsafe { Heap::at(key.owner()) };
+        let owner = owner_of(key);
         match owner.inbox.push(batch) {
             Pushed::Closed => settle(shared, batch),
             Pushed::Delivered if owner.inbox.count() >= BACKLOG => self.relieve(shared, owner),
@@ -226,8 +232,7 @@ pub(crate) fn settle_block(shared: Shared<'_>, block: *mut u8) -> Result<(), Ref
                 Returned::Taken | Returned::Emptied(_) => return Ok(()),
             }
         }
-        // SAFETY: an entry that is not the depot's names a heap.
-        let owner = unsafe { Heap::at(entry.owner()) };
+        let owner = owner_of(entry);
         let Some(batch) = shared.central.acquire_batch(entry.owner()) else {
             // Without a batch the block cannot travel; whoever comes next tries again.
             // SAFETY: a block of a class, which its last holder gave up.

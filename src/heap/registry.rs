@@ -3,6 +3,7 @@
 
 use core::cell::Cell;
 
+use super::idle::Idle;
 use super::layout::{Heap, HeapLive};
 use super::outbox::Shared;
 use super::sampling::Sampling;
@@ -17,6 +18,7 @@ pub(crate) struct Registry {
     orphans: AtomicBool,
     /// What heaps follow at their next slow event.
     pub(crate) sampling: Sampling,
+    pub(super) idle: Idle,
 }
 
 struct List {
@@ -33,6 +35,7 @@ impl Registry {
             list: Lock::new(Rank::Registry, List { first: Cell::new(core::ptr::null()) }),
             orphans: AtomicBool::new(false),
             sampling: Sampling::new(),
+            idle: Idle::new(),
         }
     }
 
@@ -70,9 +73,22 @@ impl Registry {
         self.list.lock().heaps().for_each(see);
     }
 
+    /// What is owed to a process that may go quiet.
+    pub(crate) fn idle(&self) -> &Idle {
+        &self.idle
+    }
+
+    /// The heap that comes after `heap`, or the first, among those that have a thread.
+    pub(super) fn after(&self, heap: Option<&'static Heap>) -> Option<&'static Heap> {
+        let list = self.list.lock();
+        let start = heap.map_or(list.first.get(), |heap| heap.next.get());
+        List { first: Cell::new(start) }.heaps().find(|heap| heap.taken.get())
+    }
+
     /// In the child of a fork: every heap but `own` has lost its thread. Their inboxes close; the rest is done when memory is
     /// next needed, so that a child that only calls exec pays nothing for it.
     pub(crate) fn orphan_all_but(&self, own: Option<&Heap>) {
+        self.idle.reset();
         let list = self.list.lock();
         let own = own.map_or(0, |heap| heap.address());
         for heap in list.heaps().filter(|heap| heap.address() != own) {

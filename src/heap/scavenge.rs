@@ -9,16 +9,19 @@ use crate::sys::call;
 const EVENTS: u32 = 128;
 /// Blocks taken home on a large allocation.
 const DRAINED_PER_ATTENTION: usize = 250;
-/// Slow events between two looks at what time could purge.
-const POLL_EVENTS: u32 = 8;
+/// Slow events between two looks at the clock, and where there is nothing to purge.
+const TICK_EVENTS: u32 = 8;
+const CLEAN_TICK_EVENTS: u32 = 64;
 
 impl Heap {
     /// Notes that the hit path was left; now and then this looks over the bins and lets time purge.
     pub(super) fn slow_event(&self, shared: Shared<'_>) {
         let events = self.events.get() + 1;
         self.events.set(events);
-        if events.is_multiple_of(POLL_EVENTS) {
-            shared.central.pages.poll();
+        if events.is_multiple_of(TICK_EVENTS) && (shared.central.pages.is_dirty() || events.is_multiple_of(CLEAN_TICK_EVENTS)) {
+            self.tick(shared);
+        }
+        if events.is_multiple_of(TICK_EVENTS) {
             self.follow_sampling(&shared.registry.sampling);
         }
         if events >= EVENTS {
@@ -39,7 +42,7 @@ impl Heap {
     }
 
     /// Empties every bin whose number of blocks is what it was at the last look and that had no slow event since.
-    fn scavenge(&self, shared: Shared<'_>) {
+    pub(super) fn scavenge(&self, shared: Shared<'_>) {
         if self.may_be_in_handler() {
             return;
         }
@@ -76,7 +79,9 @@ impl Heap {
     /// What a large allocation owes: it does not pass a bin, but an owner that makes no other must still take home what others
     /// freed.
     pub(crate) fn attend(&self, shared: Shared<'_>) {
-        shared.central.pages.poll();
+        if shared.central.pages.is_dirty() {
+            self.tick(shared);
+        }
         self.follow_sampling(&shared.registry.sampling);
         self.drain(shared, DRAINED_PER_ATTENTION);
     }

@@ -146,13 +146,23 @@ impl Pages {
         self.dirty_hint.load(Ordering::Relaxed) != 0
     }
 
-    /// Purges what has waited long enough.
-    pub(crate) fn poll(&self) {
-        // Relaxed: see `open`.
-        let delay = self.delay.load(Ordering::Relaxed);
-        if self.is_dirty() && delay != NEVER {
-            self.purge_due(call::milliseconds() as u32, delay);
+    /// Purges what at `now` has waited long enough.
+    pub(crate) fn purge_waiting(&self, now: u32) {
+        if let Some(delay) = self.delay() {
+            self.purge_due(now, delay);
         }
+    }
+
+    /// Milliseconds before a dirty run is purged; `None` for never.
+    pub(crate) fn delay(&self) -> Option<u32> {
+        // Relaxed: see `open`.
+        Some(self.delay.load(Ordering::Relaxed)).filter(|&delay| delay != NEVER)
+    }
+
+    /// Whether a part of what is in use can be given back without harm to huge pages.
+    pub(crate) fn has_holes(&self) -> bool {
+        let space = self.space();
+        !space.is_fixed() && space.purge_unit() == space.page_bytes()
     }
 
     /// Purges the run that was freed longest ago, however fresh it is.
@@ -190,10 +200,15 @@ impl Pages {
 
     /// All regions that were ever used, bank by bank.
     pub(crate) fn regions(&self) -> impl Iterator<Item = Region> + '_ {
+        self.regions_from(Region::NONE)
+    }
+
+    /// As [`Pages::regions`], without those before `start`.
+    pub(crate) fn regions_from(&self, start: Region) -> impl Iterator<Item = Region> + '_ {
         let space = self.space();
         space.banks().flat_map(move |bank| {
             let border = self.runs.lock().border(space, bank);
-            (space.first_region(bank).0 + 1..border.0).map(Region)
+            (start.0.max(space.first_region(bank).0 + 1)..border.0).map(Region)
         })
     }
 
@@ -241,7 +256,26 @@ impl Pages {
         unsafe { self.runs.unlock_after_fork() };
     }
 
-    fn purge_due(&self, now: u32, delay: u32) {
+    /// Gives back whole pages inside a run that is in use.
+    ///
+    /// # Safety
+    /// - As for `discard`.
+    pub(crate) unsafe fn purge_hole(&self, address: usize, bytes: usize) {
+        // SAFETY: the caller vouches for the range.
+        if unsafe { self.discard(address, bytes) } {
+            self.count_purge(bytes);
+        }
+    }
+
+    fn count_purge(&self, bytes: usize) {
+        // Relaxed: counters.
+        self.purges.fetch_add(1, Ordering::Relaxed);
+        // Relaxed: as above.
+        self.purged_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Purges what at `now` has waited for `delay` milliseconds.
+    pub(crate) fn purge_due(&self, now: u32, delay: u32) {
         for _ in 0..PURGE_RUNS {
             // The guard goes before the purge: no system call under the lock.
             let expired = self.runs.lock().expire(self.space(), now, delay);
@@ -266,9 +300,7 @@ impl Pages {
         // SAFETY: the run was taken out, so nobody needs its contents.
         let dirty = !unsafe { self.discard(space.address(part.region), bytes) };
         if !dirty {
-            // Relaxed: counters.
-            self.purges.fetch_add(1, Ordering::Relaxed);
-            self.purged_bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.count_purge(bytes);
         }
         let (part_end, end) = (part.region.plus(part.count), run.region.plus(run.count));
         self.put(Run { dirty, ..part }, now);

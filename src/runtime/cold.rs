@@ -1,6 +1,7 @@
 #![expect(unsafe_code, reason = "hands blocks to libc")]
 //! Calls that the hit path would not serve, in every state of process and thread.
 
+use super::background;
 use super::closed;
 use super::fixture;
 use super::manner::Manner;
@@ -11,6 +12,7 @@ use crate::base::class::Class;
 use crate::base::lane::Lane;
 use crate::base::units::{LARGE_MAX, REQUEST_MAX};
 use crate::central::{Fresh, Place};
+use crate::config::IdleReturn;
 use crate::diag::{self, Code, Misuse};
 use crate::heap::{self, Freed, Heap};
 use crate::modes::libc::{Foreign, judge};
@@ -39,12 +41,18 @@ pub(super) fn alloc<M: Manner>(request: Request) -> *mut u8 {
     match thread::standing() {
         Standing::Own(heap) => {
             PROCESS.central.late.take(|block| free_late::<M>(&heap, block));
+            if heap.is_rung() {
+                heap.answer_ring(PROCESS.shared());
+            }
             let served = M::serve(&heap, request);
             drop(heap);
             if let Some(limit) = PROCESS.central.pages.limits.take_news() {
                 closed::call_back(limit);
             }
             PROCESS.reporter.poll();
+            if PROCESS.options().idle_return == IdleReturn::Thread {
+                background::ensure();
+            }
             served.unwrap_or_else(|| fall_back::<M>(request))
         }
         Standing::Libc(reason) => divert(reason, request),
@@ -144,6 +152,9 @@ pub(super) fn free<M: Manner>(block: *mut u8) {
     let freed = match thread::standing() {
         Standing::Own(heap) => {
             PROCESS.central.late.take(|late| free_late::<M>(&heap, late));
+            if heap.is_rung() {
+                heap.answer_ring(PROCESS.shared());
+            }
             let freed = M::free(&heap, block);
             drop(heap);
             PROCESS.reporter.poll();

@@ -7,6 +7,7 @@
 //! recursion and go to libc, whose own allocator is not locked yet. A fork out of a signal handler that interrupted the allocator takes no lock: the thread may hold
 //! it already.
 
+use super::background;
 use super::process::PROCESS;
 use super::thread;
 use crate::sys::{call, libc};
@@ -45,6 +46,11 @@ pub(super) extern "C" fn child() {
         PROCESS.reporter.forget_writer();
         PROCESS.profiling.forget_writer();
         PROCESS.registry.orphan_all_but(own);
+        if let Some(heap) = own.filter(|heap| heap.lets_others_in()) {
+            // The thread has another number here.
+            heap.let_others_in();
+        }
+        background::forget();
     }
 }
 

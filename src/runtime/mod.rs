@@ -1,6 +1,7 @@
 //! Layer 8: the process. The only static state, the start barrier, what a thread is allowed to do now, fork, shutdown, and the gate
 //! through which every call comes. Must not know the C contracts.
 
+mod background;
 mod barrier;
 mod closed;
 mod cold;

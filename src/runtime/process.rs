@@ -39,6 +39,8 @@ pub(super) struct Process {
     pub(super) exit_status: AtomicU32,
     /// Requests that found no memory; any thread adds.
     pub(super) refusals: AtomicU32,
+    /// Whether the thread that gives memory back was started. Set by who starts it, cleared in the child of a fork.
+    pub(super) background: AtomicBool,
     /// Whether the fork handlers are registered.
     pub(super) fork_hooked: AtomicBool,
     /// The key whose destructor ends a thread's heap, or why there is none; see `start`.
@@ -62,6 +64,7 @@ pub(super) static PROCESS: Process = Process {
     calling_back: AtomicBool::new(false),
     exit_status: AtomicU32::new(0),
     refusals: AtomicU32::new(0),
+    background: AtomicBool::new(false),
     fork_hooked: AtomicBool::new(false),
     exit_key: AtomicU32::new(0),
 };

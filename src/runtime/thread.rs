@@ -11,6 +11,7 @@ use core::ops::Deref;
 use super::barrier::Phase;
 use super::process::PROCESS;
 use super::start;
+use crate::config::IdleReturn;
 use crate::heap::{Front, Heap};
 use crate::modes::tally::Reason;
 use crate::sys::atomic::{Ordering, settle_stores};
@@ -40,10 +41,12 @@ pub(super) struct Busy(&'static Heap);
 
 impl Busy {
     fn new(heap: &'static Heap) -> Self {
-        heap.busy.set(true);
+        heap.set_busy(true);
         settle_stores();
         tls::set_hot(Front::inert_address());
         heap.hold_spans();
+        // Whoever had the spans may have set the word back.
+        tls::set_hot(Front::inert_address());
         Self(heap)
     }
 }
@@ -67,9 +70,8 @@ impl Drop for Busy {
         self.0.free_spans();
         // A child of a fork believes the bins of a lost thread whose heap was not busy.
         settle_stores();
-        self.0.busy.set(false);
-        // Relaxed: an address of what never goes away.
-        tls::set_hot(self.0.hot.load(Ordering::Relaxed));
+        self.0.set_busy(false);
+        tls::set_hot(self.0.word_at_rest());
     }
 }
 
@@ -82,7 +84,7 @@ pub(super) fn standing() -> Standing {
         address => {
             // SAFETY: the word holds this thread's heap.
             let heap = unsafe { Heap::at(address) };
-            if heap.busy.get() { Standing::Libc(Reason::Recursion) } else { Standing::Own(Busy::new(heap)) }
+            if heap.is_busy() { Standing::Libc(Reason::Recursion) } else { Standing::Own(Busy::new(heap)) }
         }
     }
 }
@@ -91,7 +93,7 @@ pub(super) fn standing() -> Standing {
 pub(super) fn is_at_rest() -> bool {
     let home = tls::home();
     // SAFETY: the word holds this thread's heap.
-    home > LAST_MARK && !unsafe { Heap::at(home) }.busy.get()
+    home > LAST_MARK && !unsafe { Heap::at(home) }.is_busy()
 }
 
 #[cold]
@@ -128,8 +130,12 @@ fn make_heap() -> Result<&'static Heap, Reason> {
     heap.blocked.set(call::blocked_signals());
     heap.thread.set(call::thread_id());
     start::hook_fork(&PROCESS);
-    watch_exit(heap.address());
+    let watched = watch_exit(heap.address());
     tls::set_home(heap.address());
+    let returns = options.idle_return != IdleReturn::Off && PROCESS.central.pages.delay().is_some() && !PROCESS.has_pool();
+    if watched && returns {
+        heap.let_others_in();
+    }
     Ok(heap)
 }
 
@@ -167,7 +173,7 @@ pub(super) fn suspend() -> bool {
         home if home > LAST_MARK => {
             // SAFETY: the word holds this thread's heap.
             let heap = unsafe { Heap::at(home) };
-            if heap.busy.get() {
+            if heap.is_busy() {
                 return false;
             }
             core::mem::forget(Busy::new(heap));
@@ -205,12 +211,12 @@ pub(super) fn resume() -> Option<&'static Heap> {
     None
 }
 
-/// Has the C library call [`on_exit`] when this thread ends.
-pub(super) fn watch_exit(heap: usize) {
-    if let Some(key) = start::exit_key(&PROCESS) {
+/// Has the C library call [`on_exit`] when this thread ends; false if it will not.
+fn watch_exit(heap: usize) -> bool {
+    start::exit_key(&PROCESS).is_some_and(|key| {
         // SAFETY: the key exists. The call may allocate, which the recursion guard serves.
-        unsafe { libc::pthread_setspecific(key, core::ptr::with_exposed_provenance(heap)) };
-    }
+        unsafe { libc::pthread_setspecific(key, core::ptr::with_exposed_provenance(heap)) == 0 }
+    })
 }
 
 /// The key's destructor: gives the heap up, in the last round but one.
@@ -223,7 +229,8 @@ pub(super) unsafe extern "C" fn on_exit(value: *mut c_void) {
     let round = heap.exit_rounds.get();
     if round < EXIT_ROUNDS {
         heap.exit_rounds.set(round + 1);
-        return watch_exit(value.addr());
+        watch_exit(value.addr());
+        return;
     }
     let busy = Busy::new(heap);
     PROCESS.central.late.take(|block| super::manner::free_late(&busy, block));
@@ -231,7 +238,8 @@ pub(super) unsafe extern "C" fn on_exit(value: *mut c_void) {
     // The word `hot` stays on the inert heap.
     core::mem::forget(busy);
     tls::set_home(EXITED);
+    heap.keep_others_out();
     heap.free_spans();
-    heap.busy.set(false);
+    heap.set_busy(false);
     PROCESS.registry.release(heap);
 }

@@ -116,6 +116,28 @@ pub(crate) fn nanoseconds_of_day() -> u64 {
     if done.is_err() { 0 } else { seconds * 1_000_000_000 + nanoseconds }
 }
 
+/// Sets the signals that the calling thread blocks; those it blocked before.
+pub(crate) fn set_blocked_signals(blocked: u64) -> u64 {
+    let mut before = 0_u64;
+    let (new, old) = ((&raw const blocked).addr(), (&raw mut before).addr());
+    // SAFETY: the kernel reads and writes eight bytes each.
+    let _ = unsafe { raw(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as usize, new, old, size_of::<u64>(), 0, 0]) };
+    before
+}
+
+/// Sleeps for so many milliseconds, or less.
+pub(crate) fn sleep(milliseconds: u32) {
+    let time = [u64::from(milliseconds / 1000), u64::from(milliseconds % 1000) * 1_000_000];
+    // SAFETY: `time` has the size of a timespec; the rest is not asked for.
+    let _ = unsafe { raw(libc::SYS_nanosleep, [time.as_ptr().addr(), 0, 0, 0, 0, 0]) };
+}
+
+/// Names the calling thread, for debuggers and `ps`.
+pub(crate) fn name_thread(name: &core::ffi::CStr) {
+    // SAFETY: the kernel copies the name.
+    let _ = unsafe { raw(libc::SYS_prctl, [libc::PR_SET_NAME as usize, name.as_ptr().addr(), 0, 0, 0, 0]) };
+}
+
 /// How many processors the calling thread may run on; 1 if the kernel will not say.
 pub(crate) fn processors() -> usize {
     let mut mask = [0_u64; 64];

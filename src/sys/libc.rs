@@ -6,6 +6,8 @@
 use core::arch::{asm, global_asm};
 use core::ffi::{CStr, c_char, c_int, c_void};
 
+use super::call;
+
 use super::atomic::{AtomicPtr, Ordering};
 
 unsafe extern "C" {
@@ -35,6 +37,7 @@ global_asm!(
     ".weak __libc_memalign",
     ".weak __libc_free",
     ".weak _dl_find_object",
+    ".weak pthread_create",
     ".weak __libc_freeres",
     ".weak on_exit",
     ".weak dlopen",
@@ -168,6 +171,19 @@ pub(crate) fn is_in_object(address: usize) -> bool {
     let mut found = [0_usize; 16];
     // SAFETY: the function takes any address, locks nothing and fills the structure.
     unsafe { find(address, found.as_mut_ptr().cast()) == 0 }
+}
+
+/// Starts a thread that blocks all signals; false if there can be none.
+pub(crate) fn start_thread(run: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
+    type Create =
+        unsafe extern "C" fn(*mut usize, *const c_void, extern "C" fn(*mut c_void) -> *mut c_void, *mut c_void) -> c_int;
+    let Some(create) = weak!("pthread_create" as Create) else { return false };
+    let mut thread = 0;
+    let before = call::set_blocked_signals(u64::MAX);
+    // SAFETY: the C function gets a place for the thread's name, no attributes, and a function that stays.
+    let started = unsafe { create(&raw mut thread, core::ptr::null(), run, core::ptr::null_mut()) } == 0;
+    call::set_blocked_signals(before);
+    started
 }
 
 /// Writes out all streams and has libc free what it keeps for itself. Nothing of libc may be used afterwards.

@@ -35,3 +35,8 @@ pub(crate) fn comes_through_loader() -> bool {
     let count = capture(0, &mut frames);
     frames.iter().take(count).any(|frame| (loader.start..loader.end).contains(frame))
 }
+
+/// Whether a function starts at `address`, as far as the tables of its object tell.
+pub(crate) fn is_function_start(address: usize) -> bool {
+    object::find(address).and_then(|object| table::find(object, address)).is_some_and(|found| found.start == address)
+}

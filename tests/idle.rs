@@ -1,0 +1,30 @@
+//! Memory of a process that goes quiet goes back to the kernel, whatever threads hold it; and nobody loses a block over it.
+
+use std::process::ExitCode;
+
+use harness::programs::Program;
+use harness::suite::{case, main as run_cases};
+
+type Environment = &'static [(&'static str, &'static str)];
+
+fn run(arguments: &'static [&'static str], environment: Environment) -> Result<(), String> {
+    Program { file: "idle.c", arguments, environment, timeout: 60 }.run_clean().map(drop)
+}
+
+fn main() -> ExitCode {
+    const OFF: Environment = &[("SPANDREL_IDLE_RETURN", "off")];
+    const THREAD: Environment = &[("SPANDREL_IDLE_RETURN", "thread")];
+    // Rounds as often as can be.
+    const OFTEN: Environment = &[("SPANDREL_PURGE_DELAY", "1")];
+    const OFTEN_THREAD: Environment = &[("SPANDREL_PURGE_DELAY", "1"), ("SPANDREL_IDLE_RETURN", "thread")];
+    let cases = vec![
+        case("rare_calls_give_back_what_sleepers_hold", || run(&["calls"], &[])),
+        case("off_leaves_it_to_them", || run(&["calls", "stays"], OFF)),
+        case("without_calls_nothing_goes", || run(&["silent", "stays"], &[])),
+        case("a_thread_of_ours_needs_no_calls", || run(&["silent"], THREAD)),
+        case("sleepers_wake_up_and_work_on", || run(&["waking"], OFTEN)),
+        case("sleepers_wake_up_beside_a_thread_of_ours", || run(&["waking"], OFTEN_THREAD)),
+        case("who_sleeps_in_a_handler_is_left_alone", || run(&["handlers"], OFTEN)),
+    ];
+    run_cases(cases, false)
+}

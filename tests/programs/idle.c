@@ -1,0 +1,159 @@
+// A process that goes quiet. Argument: what it does.
+//   calls, silent: threads fill 160 MiB with blocks of many sizes, free all but some and sleep; the first thread calls malloc and free
+//     of small blocks now and then, or nothing at all. Resident memory has to fall to a tenth; with a second argument, `stays`,
+//     a quarter has to stay. Then all wake up and find their blocks as they left them.
+//   waking: threads work, sleep for a moment and work on, while others give back what they find.
+//   handlers: threads do nothing but hits and are interrupted by a signal whose handler sleeps, some of them on a stack of its own.
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+#include <time.h>
+#include "proc.h"
+#include "threads.h"
+
+enum { THREADS = 4, BLOCKS = 6000, KEPT = 64, PEAK_KIB = 160 * 1024 };
+
+static atomic_bool stop;
+static pthread_barrier_t meet;
+
+static void nap(long milliseconds) {
+    struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000};
+    while (nanosleep(&time, &time) != 0) CHECK(errno == EINTR);
+}
+
+static long resident(void) { return proc_number("/proc/self/status", "VmRSS:"); }
+
+// Mostly small, up to 40000 bytes; of the sum of all of them three quarters of the peak are sure.
+static size_t size_of(size_t index) {
+    uint64_t state = index * 0x9e3779b97f4a7c15u + 1;
+    size_t shift = next_random(&state) % 8, base = 300u << shift;
+    return base - next_random(&state) % (base / 16);
+}
+
+static void *sleeper(void *number) {
+    static char *blocks[THREADS][BLOCKS];
+    size_t self = (uintptr_t)number;
+    char **own = blocks[self];
+    for (size_t i = 0; i < BLOCKS; i++) fill(own[i] = opaque(malloc(size_of(i))), size_of(i), i + self);
+    pthread_barrier_wait(&meet);
+    pthread_barrier_wait(&meet);
+    for (size_t i = 0; i < BLOCKS; i++) {
+        size_t at = i * 3389 % BLOCKS;
+        if (at % KEPT != 0) free(own[at]);
+    }
+    pthread_barrier_wait(&meet);
+    pthread_barrier_wait(&meet);
+    for (size_t i = 0; i < BLOCKS; i += KEPT) CHECK_WITH(holds(own[i], size_of(i), i + self), i);
+    churn(self, 3000, 200, 3000);
+    for (size_t i = 0; i < BLOCKS; i += KEPT) {
+        CHECK_WITH(holds(own[i], size_of(i), i + self), i);
+        free(own[i]);
+    }
+    return NULL;
+}
+
+static void go_quiet(bool calls, bool stays) {
+    pthread_t threads[THREADS];
+    CHECK(pthread_barrier_init(&meet, NULL, THREADS + 1) == 0);
+    for (uintptr_t i = 0; i < THREADS; i++) threads[i] = start(sleeper, (void *)i);
+    pthread_barrier_wait(&meet);
+    long full = resident(), now = full;
+    CHECK_WITH(full >= PEAK_KIB * 3 / 4, full);
+    pthread_barrier_wait(&meet);
+    pthread_barrier_wait(&meet);
+    for (int turn = 0; turn < (stays ? 60 : 400) && now > full / 10; turn++, now = resident()) {
+        nap(50);
+        if (!calls) continue;
+        for (int i = 0; i < 3; i++) free(opaque(malloc(64)));
+    }
+    printf("full=%ld now=%ld\n", full / 1024, now / 1024);
+    CHECK_WITH(stays ? now > full / 4 : now <= full / 10, now);
+    pthread_barrier_wait(&meet);
+    for (int i = 0; i < THREADS; i++) join(threads[i]);
+}
+
+// What gives others reason to look after those that sleep: refills, flushes, spans that come and go.
+static void *busy(void *number) {
+    while (!stop) {
+        churn((uintptr_t)number, 2000, 200, 4000);
+        nap(1);
+    }
+    return NULL;
+}
+
+static void *works_and_sleeps(void *number) {
+    uint64_t state = (uintptr_t)number * 77 + 5;
+    while (!stop) {
+        churn((uintptr_t)number, 500 + (int)(next_random(&state) % 3000), 100, 2000);
+        nap((long)(next_random(&state) % 4 == 0 ? 250 : next_random(&state) % 20));
+        if (next_random(&state) % 64 == 0) {
+            pid_t child = fork();
+            CHECK(child >= 0);
+            if (child == 0) {
+                churn(7, 2000, 100, 3000);
+                _exit(0);
+            }
+            int status;
+            CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        }
+    }
+    return NULL;
+}
+
+static void work_and_sleep(int seconds) {
+    pthread_t threads[6];
+    threads[0] = start(busy, (void *)1);
+    for (uintptr_t i = 1; i < 6; i++) threads[i] = start(works_and_sleeps, (void *)i);
+    nap(seconds * 1000);
+    stop = true;
+    for (int i = 0; i < 6; i++) join(threads[i]);
+}
+
+static void sleep_in_handler(int signal) {
+    CHECK(signal == SIGUSR1);
+    nap(150);
+}
+
+// Blocks in and out of the bins all the time, each filled with what tells whether somebody else has it too.
+static void *only_hits(void *number) {
+    enum { DEPTH = 6 };
+    uint64_t tag = (uintptr_t)number;
+    stack_t stack = {.ss_sp = malloc(1 << 16), .ss_size = 1 << 16};
+    CHECK(tag % 2 == 0 || sigaltstack(&stack, NULL) == 0);
+    for (uint64_t turn = 0; !stop; turn++) {
+        uint64_t *blocks[DEPTH], size = 16 + turn % 4 * 48;
+        for (uint64_t i = 0; i < DEPTH; i++) *(blocks[i] = opaque(malloc(size))) = tag << 32 | i;
+        for (uint64_t i = 0; i < DEPTH; i++) {
+            CHECK_WITH(*blocks[i] == (tag << 32 | i), *blocks[i]);
+            free(blocks[i]);
+        }
+    }
+    return NULL;
+}
+
+static void interrupt_hits(int seconds) {
+    struct sigaction action = {.sa_handler = sleep_in_handler, .sa_flags = SA_ONSTACK | SA_RESTART};
+    CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
+    pthread_t threads[THREADS], other = start(busy, (void *)9);
+    for (uintptr_t i = 0; i < THREADS; i++) threads[i] = start(only_hits, (void *)i);
+    uint64_t state = 42;
+    for (int elapsed = 0; elapsed < seconds * 1000;) {
+        long pause = 1 + (long)(next_random(&state) % 60);
+        nap(pause);
+        elapsed += (int)pause;
+        CHECK(pthread_kill(threads[next_random(&state) % THREADS], SIGUSR1) == 0);
+    }
+    stop = true;
+    for (int i = 0; i < THREADS; i++) join(threads[i]);
+    join(other);
+}
+
+int main(int argc, char **argv) {
+    CHECK(argc == 2 || argc == 3);
+    bool stays = argc == 3 && strcmp(argv[2], "stays") == 0;
+    int seconds = argc == 3 && !stays ? atoi(argv[2]) : 5;
+    if (strcmp(argv[1], "waking") == 0) work_and_sleep(seconds);
+    else if (strcmp(argv[1], "handlers") == 0) interrupt_hits(seconds);
+    else go_quiet(strcmp(argv[1], "calls") == 0, stays);
+    return 0;
+}
