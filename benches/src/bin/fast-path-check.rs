@@ -94,15 +94,15 @@ fn disassembled(bench: &Bench) -> Result<String> {
 /// What of the hit path lies where the allocator would not look for it.
 fn misplaced(bench: &Bench) -> Result<Vec<String>> {
     let library = &bench.library;
-    let code = output(Command::new("objdump").args(["--disassemble", "--wide", "--section=.text"]).arg(library))?;
-    let symbols = output(Command::new("nm").arg(library))?;
+    let code = ask::output(Command::new("objdump").args(["--disassemble", "--wide", "--section=.text"]).arg(library))?;
+    let symbols = ask::output(Command::new("nm").arg(library))?;
     let symbol = |name: &str| {
         let line = symbols.lines().find(|line| line.ends_with(&format!(" {name}")));
         let value = line.and_then(|line| line.split(' ').next()).with_context(|| format!("the library has no symbol {name}"))?;
         Ok::<u64, anyhow::Error>(u64::from_str_radix(value, 16)?)
     };
     // The word is the first of the thread's initialised ones.
-    let relocations = output(Command::new("readelf").args(["--relocs", "--wide"]).arg(library))?;
+    let relocations = ask::output(Command::new("readelf").args(["--relocs", "--wide"]).arg(library))?;
     let word = symbol("spandrel_tls_hot")?;
     let slot = relocations.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
