@@ -214,7 +214,7 @@ fn is_behind_call(code: &Range<usize>, address: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use crate::sys::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc;
 
     #[test]
