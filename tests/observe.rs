@@ -144,6 +144,26 @@ fn top_shows_a_process_and_lists_all() -> Result<(), String> {
     Err(format!("{once}\n{all}\n{terminal}"))
 }
 
+fn records_and_draws() -> Result<(), String> {
+    let folder = folder("report")?;
+    let waiting = Waiting::start(Variant::Preload, &[])?;
+    let (id, file, page) = (waiting.id().to_string(), folder.join("a.json"), folder.join("a.html"));
+    let mut record = run::command(paths::tool()?);
+    record.args(["record", &id, "--seconds", "0.3", "--every", "0.1", "-o"]).arg(&file);
+    run::run(&mut record, 30)?.clean()?;
+    for subject in [file.as_os_str(), id.as_ref()] {
+        let mut report = run::command(paths::tool()?);
+        report.arg("report").arg(subject).arg("-o").arg(&page);
+        run::run(&mut report, 30)?.clean()?;
+        let text = read(&page)?;
+        if !text.ends_with("</html>\n") || !text.contains("blocks of 5120 bytes out") || text.contains("http") {
+            return Err(text);
+        }
+    }
+    let refused = run::run(run::command(paths::tool()?).args(["report", "/etc/hostname"]), 30)?;
+    if refused.stderr.contains("is no recording") { Ok(()) } else { Err(format!("{refused}")) }
+}
+
 fn says_why_a_process_cannot_be_read() -> Result<(), String> {
     let refused = |id: u32, what: &str| {
         let outcome = run::run(run::command(paths::tool()?).args(["stats", &id.to_string()]), 30)?;
@@ -252,6 +272,7 @@ fn main() -> ExitCode {
         case("outside_and_inside_agree_static", || outside_and_inside_agree(Variant::Static)),
         case("explain_address", explains_an_address),
         case("top", top_shows_a_process_and_lists_all),
+        case("record_and_report", records_and_draws),
         case("refusals_are_explained", says_why_a_process_cannot_be_read),
         case_if(user, "permission_is_explained", says_what_reading_takes),
         case_if(obstacle, "prometheus_by_another_reader", another_reader_reads_prometheus),

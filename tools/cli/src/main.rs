@@ -3,9 +3,11 @@
 //! Knows: the command line. Must not know: how any command does its work; each has a file of its own in `commands`.
 
 mod commands;
+mod html;
 mod library;
 mod live;
 mod quantity;
+mod recording;
 mod screen;
 mod view;
 

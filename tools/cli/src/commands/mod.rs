@@ -1,6 +1,8 @@
 //! The subcommands, one file each. Knows: their names. Must not know: what they share beyond that.
 
 mod explain;
+mod record;
+mod report;
 mod run;
 mod stats;
 mod top;
@@ -17,6 +19,10 @@ pub(crate) enum Command {
     Explain(explain::Request),
     /// Show what the memory of a running process looks like
     Stats(stats::Request),
+    /// Look at a running process again and again, and keep what was seen in a file
+    Record(record::Request),
+    /// Make a page with pictures of a process's memory, or of a recording
+    Report(report::Request),
     /// Watch the memory of a running process, or list all processes that Spandrel serves
     Top(top::Request),
 }
@@ -31,6 +37,8 @@ impl Command {
             Self::Run(request) => run::execute(request),
             Self::Explain(request) => explain::execute(request),
             Self::Stats(request) => stats::execute(request),
+            Self::Record(request) => record::execute(request),
+            Self::Report(request) => report::execute(request),
             Self::Top(request) => top::execute(request),
         }
     }
