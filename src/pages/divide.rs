@@ -251,6 +251,8 @@ mod tests {
     fn what_cannot_be_divided_stays_whole() {
         let mut space = Space::reserve(8 * MIB, 4096).expect("address space");
         assert!(space.divide_by_node(TWO, |_, _| true).is_err_and(|what| what.contains("too small")));
+        let mut space = Space::reserve_explicit(1024 * MIB, 4096, 2 * MIB).expect("address space");
+        assert!(space.divide_by_node(TWO, |_, _| true).is_err_and(|what| what.contains("explicit huge pages")));
         let mut space = Space::reserve(1024 * MIB, 4096).expect("address space");
         assert_eq!(space.divide_by_node(TWO, |bank, _| bank == Bank::FIRST), Err(REFUSED));
         assert!(!space.is_divided());
