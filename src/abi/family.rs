@@ -12,6 +12,7 @@ const CALLOC_HIT_MAX: usize = 32 << 10;
 /// malloc where the hit path failed: sets errno.
 #[cold]
 #[inline(never)]
+#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 pub(super) fn malloc_slow(size: usize) -> *mut u8 {
     let block = gate::malloc_counted(size);
     if block.is_null() { malloc_slower(size) } else { block }
