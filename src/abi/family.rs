@@ -18,6 +18,8 @@ pub(super) fn malloc_slow(size: usize) -> *mut u8 {
     if block.is_null() { malloc_slower(size) } else { block }
 }
 
+/// malloc where nothing but the heap itself can help.
+#[cold]
 #[inline(never)]
 fn malloc_slower(size: usize) -> *mut u8 {
     errno::or_out_of_memory(runtime::alloc(Request { size, align: 1, zero: false }))

@@ -239,19 +239,19 @@ fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
         Some(class) => PROCESS.central.alloc_small_apart(class.size(), request.align, bank),
         None => PROCESS.central.alloc_large(request.size, request.align, bank),
     }?;
-    let ticket = note(request.size);
+    let ticket = note(request.size, request.size);
     PROCESS.central.set_ticket(fresh.address, fresh.direct, ticket);
     let block = cold::hand_out(fresh, request);
     dump_if_due();
     Some(block)
 }
 
-/// Adds a sample of `size` bytes to the profile.
-fn note(size: usize) -> u32 {
+/// Adds a sample of `asked` bytes, which made a block of `size` bytes, to the profile.
+fn note(asked: usize, size: usize) -> u32 {
     let mut frames = [0; DEPTH];
     let len = stack::capture(0, &mut frames);
     let frames = frames.get(..len).unwrap_or(&[]);
-    PROCESS.profiling.profile.add(&PROCESS.central.pages, frames, size, PROCESS.profiling.mean())
+    PROCESS.profiling.profile.add(&PROCESS.central.pages, frames, (asked, size), PROCESS.profiling.mean())
 }
 
 /// The block of `ticket` was freed.
@@ -263,16 +263,17 @@ pub(super) fn freed(ticket: u32) -> Lane {
 /// A block was resized where it is, or with its pages. What it grew by is as good as asked for anew.
 pub(super) fn resized(moved: &Moved) {
     let profiling = &PROCESS.profiling;
+    let asked = moved.size.saturating_sub(moved.old);
     if moved.ticket != 0 {
-        return profiling.profile.resize(moved.ticket, moved.size, profiling.mean());
+        return profiling.profile.resize(moved.ticket, (asked, moved.size), profiling.mean());
     }
-    if !profiling.is_on() || moved.size <= moved.old {
+    if !profiling.is_on() || asked == 0 {
         return;
     }
     if let Standing::Own(heap) = thread::standing()
-        && heap.is_sample(moved.size - moved.old)
+        && heap.is_sample(asked)
     {
-        PROCESS.central.set_ticket(moved.address, moved.direct, note(moved.size));
+        PROCESS.central.set_ticket(moved.address, moved.direct, note(asked, moved.size));
     }
 }
 

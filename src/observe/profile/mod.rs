@@ -58,9 +58,14 @@ pub(crate) struct Weight {
 impl Weight {
     /// Of a request of `size` bytes, where a request is sampled every `mean` bytes on average.
     fn of(size: usize, mean: usize) -> Self {
+        Self::of_part(size, size, mean)
+    }
+
+    /// Of `part` bytes of a block of `size` bytes, which was sampled as that.
+    fn of_part(part: usize, size: usize, mean: usize) -> Self {
         // A call counts as one byte more than it asks for.
         let seen = chance((size as f64 + 1.0) / mean.max(1) as f64);
-        Self { objects: (PARTS as f64 / seen) as u64, bytes: (size as f64 / seen) as u64 }
+        Self { objects: (PARTS as f64 / seen) as u64, bytes: (part as f64 / seen) as u64 }
     }
 }
 
@@ -77,17 +82,16 @@ impl Profile {
         }
     }
 
-    /// Adds a sampled request of `size` bytes from the stack `frames`; the ticket with which its block is dropped. 0 where there is no
-    /// memory for it.
-    pub(crate) fn add(&self, pages: &Pages, frames: &[usize], size: usize, mean: usize) -> u32 {
-        let weight = Weight::of(size, mean);
+    /// Adds a sampled request of `asked` bytes from the stack `frames`, which made a block of `size` bytes, or made one as large; the ticket
+    /// with which the block is removed. 0 where there is no memory for it.
+    pub(crate) fn add(&self, pages: &Pages, frames: &[usize], (asked, size): (usize, usize), mean: usize) -> u32 {
+        let (asked, weight) = (Weight::of_part(asked, size, mean), Weight::of(size, mean));
         let mut state = self.state.lock();
         let State { stacks, records } = &mut *state;
         let Some(entry) = stacks.intern(pages, frames, &self.newest) else { return 0 };
         let Some(ticket) = records.add(pages, entry, weight) else { return 0 };
-        entry.ask(weight);
+        self.ask(entry, asked);
         self.grow(entry, weight);
-        bump(&self.asked, weight.bytes);
         ticket
     }
 
@@ -98,11 +102,14 @@ impl Profile {
         self.shrink(entry, weight);
     }
 
-    /// The block of `ticket` has `size` bytes now.
-    pub(crate) fn resize(&self, ticket: u32, size: usize, mean: usize) {
+    /// The block of `ticket` has `size` bytes now, of which `asked` are new.
+    pub(crate) fn resize(&self, ticket: u32, (asked, size): (usize, usize), mean: usize) {
         let weight = Weight::of(size, mean);
         let mut state = self.state.lock();
         let Some((entry, old)) = state.records.replace(ticket, weight) else { return };
+        if asked > 0 {
+            self.ask(entry, Weight::of_part(asked, size, mean));
+        }
         self.shrink(entry, old);
         self.grow(entry, weight);
     }
@@ -120,6 +127,12 @@ impl Profile {
     pub(crate) unsafe fn unlock_after_fork(&self) {
         // SAFETY: the caller vouches.
         unsafe { self.state.unlock_after_fork() };
+    }
+
+    /// Under the lock.
+    fn ask(&self, entry: &Entry, weight: Weight) {
+        entry.ask(weight);
+        bump(&self.asked, weight.bytes);
     }
 
     /// Under the lock.

@@ -58,7 +58,7 @@ proptest! {
             match step {
                 Step::Add { stack, size } => {
                     let frames: Vec<usize> = (0..=stack).map(|frame| 0x1000 + frame * 7).collect();
-                    let ticket = profile.add(&pages, &frames, size, MEAN);
+                    let ticket = profile.add(&pages, &frames, (size, size), MEAN);
                     prop_assert!(ticket != 0 && live.iter().all(|(other, _, _)| *other != ticket));
                     *asked.entry(frames.clone()).or_default() += Weight::of(size, MEAN).bytes;
                     live.push((ticket, frames, Weight::of(size, MEAN)));
@@ -70,7 +70,7 @@ proptest! {
                 }
                 Step::Resize { victim, size } if !live.is_empty() => {
                     let at = victim % live.len();
-                    profile.resize(live[at].0, size, MEAN);
+                    profile.resize(live[at].0, (0, size), MEAN);
                     live[at].2 = Weight::of(size, MEAN);
                 }
                 _ => {}
@@ -104,5 +104,5 @@ fn unknown_tickets_are_nothing() {
     let profile = Box::new(Profile::new());
     profile.remove(0);
     profile.remove(7);
-    profile.resize(u32::MAX, 1, MEAN);
+    profile.resize(u32::MAX, (0, 1), MEAN);
 }

@@ -6,6 +6,7 @@ mod commands;
 mod html;
 mod library;
 mod live;
+mod profile;
 mod quantity;
 mod recording;
 mod screen;

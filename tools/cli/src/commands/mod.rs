@@ -1,6 +1,8 @@
 //! The subcommands, one file each. Knows: their names. Must not know: what they share beyond that.
 
 mod explain;
+mod leaks;
+mod profile;
 mod record;
 mod report;
 mod run;
@@ -25,6 +27,10 @@ pub(crate) enum Command {
     Report(report::Request),
     /// Watch the memory of a running process, or list all processes that Spandrel serves
     Top(top::Request),
+    /// Make a heap profile of a program, or show one
+    Profile(Box<profile::Request>),
+    /// Show what a heap profile says is live, or what grew between two
+    Leaks(leaks::Request),
 }
 
 impl Command {
@@ -40,6 +46,8 @@ impl Command {
             Self::Record(request) => record::execute(request),
             Self::Report(request) => report::execute(request),
             Self::Top(request) => top::execute(request),
+            Self::Profile(request) => profile::execute(request),
+            Self::Leaks(request) => leaks::execute(request),
         }
     }
 }

@@ -50,7 +50,7 @@ pub(crate) fn execute(request: &Request) -> Result<()> {
 }
 
 /// The library before whatever is preloaded already.
-fn preload(library: &Path) -> OsString {
+pub(super) fn preload(library: &Path) -> OsString {
     let mut list = library.as_os_str().to_owned();
     if let Some(others) = env::var_os(PRELOAD).filter(|others| !others.is_empty()) {
         list.push(":");

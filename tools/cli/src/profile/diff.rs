@@ -1,0 +1,105 @@
+//! What changed from one profile to another, by function and by stack.
+
+use super::table::sums;
+use super::{Frame, Profile};
+use anyhow::Result;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
+
+/// See the module.
+pub(crate) struct Difference<'a> {
+    before: &'a Profile,
+    after: &'a Profile,
+    /// The numbers of the value in both.
+    values: (usize, usize),
+}
+
+/// The difference in the value of that name, or in the one that is usual.
+///
+/// # Errors
+/// Where one of them has no such value.
+pub(crate) fn difference<'a>(before: &'a Profile, after: &'a Profile, value: Option<&str>) -> Result<Difference<'a>> {
+    let number = after.value(value)?;
+    let name = after.values[number].0.as_str();
+    Ok(Difference { before, after, values: (before.value(Some(name))?, number) })
+}
+
+impl Difference<'_> {
+    /// The table of the `rows` functions whose own value changed most.
+    pub(crate) fn table(&self, rows: usize) -> String {
+        let mut changes: HashMap<(String, String), (i64, i64)> = HashMap::new();
+        for (function, (own, cumulative)) in sums(self.after, self.values.1) {
+            changes.insert(function, (own, cumulative));
+        }
+        for (function, (own, cumulative)) in sums(self.before, self.values.0) {
+            let change = changes.entry(function).or_default();
+            *change = (change.0 - own, change.1 - cumulative);
+        }
+        let mut changes: Vec<_> = changes.into_iter().filter(|(_, change)| *change != (0, 0)).collect();
+        changes.sort_by_key(|(name, (own, cumulative))| {
+            (std::cmp::Reverse(own.unsigned_abs()), std::cmp::Reverse(cumulative.unsigned_abs()), name.clone())
+        });
+        let show = |number: i64| format!("{}{}", if number > 0 { "+" } else { "" }, self.after.show(self.values.1, number));
+        let (before, after) = (self.before.total(self.values.0), self.after.total(self.values.1));
+        let mut text = format!(
+            "{}: from {} to {}, {}\n{:>11} {:>11}  function\n",
+            self.after.values[self.values.1].0,
+            self.before.show(self.values.0, before),
+            self.after.show(self.values.1, after),
+            show(after - before),
+            "own",
+            "with calls"
+        );
+        for ((name, object), (own, cumulative)) in changes.iter().take(rows) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{:>11} {:>11}  {name} [{object}]", show(*own), show(*cumulative));
+        }
+        text
+    }
+
+    /// The `rows` stacks that grew most, whole: what a program that leaks holds more and more of.
+    pub(crate) fn grown(&self, rows: usize) -> String {
+        let mut stacks: BTreeMap<&[Frame], i64> = BTreeMap::new();
+        for stack in &self.after.stacks {
+            *stacks.entry(&stack.frames).or_default() += stack.values[self.values.1];
+        }
+        for stack in &self.before.stacks {
+            *stacks.entry(&stack.frames).or_default() -= stack.values[self.values.0];
+        }
+        let mut grown: Vec<_> = stacks.into_iter().filter(|(_, growth)| *growth > 0).collect();
+        grown.sort_by_key(|(_, growth)| std::cmp::Reverse(*growth));
+        let mut text = String::new();
+        for (frames, growth) in grown.into_iter().take(rows) {
+            text += &format!("+{} from\n", self.after.show(self.values.1, growth));
+            text += &lines_of(frames);
+        }
+        text
+    }
+}
+
+/// A stack, the innermost function first, one line each.
+pub(crate) fn lines_of(frames: &[Frame]) -> String {
+    let line = |frame: &Frame| {
+        let place = frame.place.as_ref().map_or_else(|| format!("[{}]", frame.object), |place| format!("({place})"));
+        format!("    {} {place}\n", frame.name)
+    };
+    frames.iter().rev().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::read::tests::of;
+
+    #[test]
+    fn growth_and_shrinking_are_told() {
+        let (before, after) = (of(&[("main;a", 10), ("main;b", 30)]), of(&[("main;a", 15), ("main;c", 7)]));
+        let difference = difference(&before, &after, None).unwrap();
+        let lines: Vec<_> =
+            difference.table(10).lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(lines[0], "inuse_space: from 40 B to 22 B, -18 B");
+        assert_eq!(lines[2..5], ["-30 B -30 B b [program]", "+7 B +7 B c [program]", "+5 B +5 B a [program]"]);
+        assert!(difference.grown(1).starts_with("+7 B from\n    c [program]\n    main"));
+        assert!(super::difference(&before, &after, Some("x")).is_err());
+    }
+}

@@ -1,0 +1,81 @@
+//! The functions of a profile, with what they asked for themselves and what everything below them did.
+
+use super::Profile;
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
+
+/// By what the rows are ordered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum Order {
+    /// What functions asked for themselves
+    Own,
+    /// That and what the functions that they called did
+    Cumulative,
+}
+
+/// Own and cumulative values by function.
+pub(super) fn sums(profile: &Profile, value: usize) -> HashMap<(String, String), (i64, i64)> {
+    let mut sums: HashMap<(String, String), (i64, i64)> = HashMap::new();
+    for stack in &profile.stacks {
+        let mut seen = HashSet::new();
+        for (above, frame) in stack.frames.iter().rev().enumerate() {
+            let key = (frame.name.clone(), frame.object.clone());
+            let sum = sums.entry(key.clone()).or_default();
+            if above == 0 {
+                sum.0 += stack.values[value];
+            }
+            // A function that calls itself counts once.
+            if seen.insert(key) {
+                sum.1 += stack.values[value];
+            }
+        }
+    }
+    sums
+}
+
+/// The table of the `rows` largest functions.
+pub(crate) fn table(profile: &Profile, value: usize, order: Order, rows: usize) -> String {
+    let total = profile.total(value);
+    let mut functions: Vec<_> = sums(profile, value).into_iter().filter(|(_, sums)| *sums != (0, 0)).collect();
+    functions.sort_by(|(name, one), (other_name, other)| {
+        let key = |sums: &(i64, i64)| if order == Order::Own { (sums.0, sums.1) } else { (sums.1, sums.0) };
+        key(other).cmp(&key(one)).then_with(|| name.cmp(other_name))
+    });
+    let percent = |part: i64| if total == 0 { 0.0 } else { 100.0 * part as f64 / total as f64 };
+    let mut text = format!(
+        "{}: {} in {} stacks; one sample every {}, {:.1} s\n{:>10} {:>6} {:>10} {:>6}  function\n",
+        profile.values[value].0,
+        profile.show(value, total),
+        profile.stacks.iter().filter(|stack| stack.values[value] != 0).count(),
+        crate::quantity::show(profile.period.unsigned_abs()),
+        profile.seconds,
+        "own",
+        "%",
+        "with calls",
+        "%"
+    );
+    for ((name, object), (own, cumulative)) in functions.iter().take(rows) {
+        let (own_text, cumulative_text) = (profile.show(value, *own), profile.show(value, *cumulative));
+        let (own, cumulative) = (percent(*own), percent(*cumulative));
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{own_text:>10} {own:>5.1}% {cumulative_text:>10} {cumulative:>5.1}%  {name} [{object}]");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::read::tests::of;
+
+    #[test]
+    fn own_and_cumulative_values_are_told_apart_and_recursion_counts_once() {
+        let profile = of(&[("main;a;b", 30), ("main;a;a", 50), ("main;c", 20)]);
+        let sums = sums(&profile, 0);
+        let of = |name: &str| sums[&(name.to_owned(), "program".to_owned())];
+        assert_eq!((of("main"), of("a"), of("b"), of("c")), ((0, 100), (50, 80), (30, 30), (20, 20)));
+        let lines = |order| table(&profile, 0, order, 2).lines().skip(2).map(str::to_owned).collect::<Vec<_>>();
+        assert!(lines(Order::Own)[0].ends_with("a [program]") && lines(Order::Own).len() == 2);
+        assert!(lines(Order::Cumulative)[0].ends_with("main [program]"));
+    }
+}
