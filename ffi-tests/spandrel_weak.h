@@ -27,5 +27,6 @@
 #pragma weak spandrel_set_alloc_functions
 #pragma weak spandrel_block_info
 #pragma weak spandrel_walk
+#pragma weak spandrel_explain_fault
 
 #endif

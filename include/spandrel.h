@@ -425,6 +425,12 @@ size_t spandrel_walk(spandrel_walk_callback callback,
                      void *context);
 
 /**
+ * In mode "guarded": prints on fd 2 what is known of `address`, that of a fault for example: the sampled block that an access to it was meant
+ * for, and where that was allocated and freed. False if that is nothing. May be called from any signal handler.
+ */
+bool spandrel_explain_fault(const void *address);
+
+/**
  * Starts to sample requests for the heap profile, one every `rate` bytes on average; 0 for SPANDREL_HEAP_PROFILE_RATE. Other threads
  * follow when they next leave the hit path. False, and errno ENOTSUP, where libc or a mode other than `fast` and `counting` serves the
  * process.

@@ -18,7 +18,7 @@ struct Mode {
     says: Option<&'static str>,
 }
 
-const MODES: [Mode; 5] = [
+const MODES: [Mode; 6] = [
     Mode { name: "libc", environment: &[("SPANDREL_MODE", "libc")], says: None },
     Mode {
         name: "counting",
@@ -31,6 +31,11 @@ const MODES: [Mode; 5] = [
         says: Some("spandrel: tracked: … blocks of … bytes are live at exit, from … call stacks"),
     },
     Mode { name: "hardened", environment: &[("SPANDREL_MODE", "hardened")], says: None },
+    Mode {
+        name: "guarded",
+        environment: &[("SPANDREL_MODE", "guarded"), ("SPANDREL_GUARDED_RATE", "50"), ("SPANDREL_GUARDED_SIGSEGV", "1")],
+        says: None,
+    },
     Mode {
         name: "custom",
         environment: &[("SPANDREL_MODE", "custom"), ("SPANDREL_PLUGIN", "$FFI_OUT/helper_alloc_plugin.so")],

@@ -192,3 +192,10 @@ pub unsafe extern "C" fn spandrel_walk(callback: spandrel_walk_callback, context
         unsafe { callback(&raw const block, context) }
     })
 }
+
+/// In mode "guarded": prints on fd 2 what is known of `address`, that of a fault for example: the sampled block that an access to it was meant
+/// for, and where that was allocated and freed. False if that is nothing. May be called from any signal handler.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_explain_fault(address: *const c_void) -> bool {
+    runtime::explain_guarded(address.addr())
+}

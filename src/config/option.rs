@@ -77,6 +77,14 @@ options! {
         "In mode `hardened`: how many bytes of freed blocks wait before they are used again; 0 for none.";
     zero_on_free: bool = false, "SPANDREL_ZERO_ON_FREE", value::FLAG, "0", parse::flag,
         "In mode `hardened`: fills freed blocks with zeroes rather than with 0xDB.";
+    guarded_rate: usize = 5000, "SPANDREL_GUARDED_RATE", value::ONE_IN, "5000", value::one_in,
+        "In mode `guarded`: one request in so many, on average, gets a page of its own.";
+    guarded_slots: usize = 256, "SPANDREL_GUARDED_SLOTS", value::SLOTS, "256", value::slots,
+        "In mode `guarded`: how many such pages there are, for live blocks and freed ones.";
+    guarded_frames: usize = 16, "SPANDREL_GUARDED_FRAMES", value::FRAMES, "16", value::frames,
+        "In mode `guarded`: how many frames are kept of each call stack.";
+    guarded_sigsegv: bool = false, "SPANDREL_GUARDED_SIGSEGV", value::FLAG, "0", parse::flag,
+        "In mode `guarded`: a handler of SIGSEGV says what is known of the address, and leaves the rest to whoever handled it before.";
     force_libc: bool = false, "SPANDREL_FORCE_LIBC", value::FLAG, "0", parse::flag,
         "Sends every call to libc's own allocator: the same as `SPANDREL_MODE=libc`.";
     diag: bool = false, "SPANDREL_DIAG", value::FLAG, "0", parse::flag,

@@ -26,6 +26,8 @@ pub(crate) enum Mode {
     Tracked,
     /// Spandrel, with a check of everything that can be checked.
     Hardened,
+    /// Spandrel, with now and then a block between guard pages.
+    Guarded,
     /// Functions of the program's or of a plugin.
     Custom,
 }
@@ -133,8 +135,10 @@ pub(super) const FLAG: &str = "0 or 1";
 pub(super) const SIZE: &str = "bytes, with K, M, G or T";
 pub(super) const RANGE: &str = "LO-HI in bytes";
 pub(super) const POLICY: &str = "abort, report or ignore";
-pub(super) const MODE: &str = "fast, libc, counting, tracked, hardened or custom";
+pub(super) const MODE: &str = "fast, libc, counting, tracked, hardened, guarded or custom";
 pub(super) const COUNT: &str = "a number";
+pub(super) const ONE_IN: &str = "a number, 1 or more";
+pub(super) const SLOTS: &str = "a number from 1 to 4096";
 pub(super) const FRAMES: &str = "a number from 1 to 64";
 pub(super) const PATH: &str = "a path with a slash, or nothing";
 pub(super) const HUGE_PAGES: &str = "off, madvise, thp, hugetlb or hugetlb-1g";
@@ -166,6 +170,7 @@ impl Mode {
             b"counting" => Some(Self::Counting),
             b"tracked" => Some(Self::Tracked),
             b"hardened" => Some(Self::Hardened),
+            b"guarded" => Some(Self::Guarded),
             b"custom" => Some(Self::Custom),
             _ => None,
         }
@@ -186,6 +191,16 @@ pub(super) fn every(value: &[u8]) -> Option<Option<usize>> {
 /// The frames that are kept of a call stack.
 pub(super) fn frames(value: &[u8]) -> Option<usize> {
     parse::number(value).filter(|count| (1..=FRAMES_MAX).contains(count))
+}
+
+/// One request in so many.
+pub(super) fn one_in(value: &[u8]) -> Option<usize> {
+    parse::number(value).filter(|&count| count >= 1)
+}
+
+/// Places for sampled blocks.
+pub(super) fn slots(value: &[u8]) -> Option<usize> {
+    parse::number(value).filter(|count| (1..=4096).contains(count))
 }
 
 /// Frames that may be kept of a call stack.

@@ -20,7 +20,6 @@ pub(crate) enum Unit {
     /// Bytes asked for, and one for each call.
     Bytes,
     /// Calls.
-    #[allow(dead_code, reason = "for those who sample calls whatever their size")]
     Calls,
 }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod counter;
 pub(crate) mod custom;
+pub(crate) mod guarded;
 pub(crate) mod hardened;
 pub(crate) mod libc;
 pub(crate) mod tally;

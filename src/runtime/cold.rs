@@ -166,7 +166,7 @@ pub(super) fn free<M: Manner>(block: *mut u8) {
             // SAFETY: the program got the block from libc, the only allocator so far.
             return unsafe { libc::free(block) };
         }
-        Standing::Libc(Reason::Recursion) => free_reentrant(block),
+        Standing::Libc(Reason::Recursion) => free_reentrant::<M>(block),
         Standing::Libc(_) => M::free_alone(block),
     };
     let lane = match freed {
@@ -184,7 +184,7 @@ pub(super) fn free<M: Manner>(block: *mut u8) {
 
 /// Frees a block that waited because nobody could free it when it was freed.
 pub(super) fn free_late<M: Manner>(heap: &Heap, block: *mut u8) {
-    match M::free(heap, block) {
+    match M::free_waited(heap, block) {
         Freed::Foreign => free_foreign(block),
         Freed::Sampled(ticket) => drop(profiling::freed(ticket)),
         Freed::Small | Freed::Large | Freed::Direct | Freed::Misused => {}
@@ -214,10 +214,10 @@ pub(super) fn free_alone(block: *mut u8) -> Freed {
 }
 
 /// The call interrupted the allocator, which may hold locks: only what needs none can be asked.
-fn free_reentrant(block: *mut u8) -> Freed {
+fn free_reentrant<M: Manner>(block: *mut u8) -> Freed {
     let space = PROCESS.central.pages.space();
     let may_be_direct = block.addr().is_multiple_of(space.page_bytes()) && call::is_readable(block.addr());
-    if !space.reserves(block.addr()) && !may_be_direct {
+    if !space.reserves(block.addr()) && !may_be_direct && !M::holds(block) {
         return Freed::Foreign;
     }
     // SAFETY: the program gives up a block, which is at least eight bytes long, aligned to that, and readable as blocks are.

@@ -1,6 +1,7 @@
 //! What a program may ask of the allocator: is it active, what is where, give back what you can.
 
 use super::barrier::Phase;
+use super::mode::guarded;
 use super::process::PROCESS;
 use super::thread::{self, Standing};
 use crate::base::lane::Lane;
@@ -33,6 +34,8 @@ pub(crate) fn lane_of_pointer(address: usize) -> Lane {
         // Sampled blocks are runs whatever their size.
         Place::Large { span, .. } => Lane::of_size(span.large_bytes()),
         Place::Direct(_) => Lane::Direct,
+        // A page of its own is a mapping of its own.
+        Place::Foreign if guarded::is_of_pool(address) => Lane::Direct,
         Place::Nowhere | Place::Foreign => Lane::Libc,
     }
 }

@@ -39,6 +39,16 @@ pub(super) trait Manner {
         cold::free_on(heap, block)
     }
 
+    /// As [`Manner::free`], for a block that a signal handler freed: its first eight bytes were written to meanwhile.
+    fn free_waited(heap: &Heap, block: *mut u8) -> Freed {
+        Self::free(heap, block)
+    }
+
+    /// Whether the mode has a block there that lies outside the heap's memory.
+    fn holds(_: *mut u8) -> bool {
+        false
+    }
+
     /// Frees a block on a thread that has no heap any more.
     fn free_alone(block: *mut u8) -> Freed {
         cold::free_alone(block)

@@ -28,6 +28,7 @@ pub(crate) use introspect::{collect, is_active, lane_of_pointer, page_bytes, ret
 pub(crate) use manner::{alloc, free, free_sized, realloc, usable_size};
 pub(crate) use mode::counting::outstanding;
 pub(crate) use mode::custom::set_functions;
+pub(crate) use mode::guarded::explain as explain_guarded;
 pub(crate) use mode::tracked::{BlockInfo, block_info, is_tracking, walk};
 pub(crate) use profiling::{NoProfile, dump as dump_profile, start as start_profile, stop as stop_profile};
 pub(crate) use report::write_stats;

@@ -42,7 +42,8 @@ pub(super) fn start(process: &Process) -> bool {
         OnError::Ignore => Policy::Ignore,
     });
     process.tally.set_range(options.diag_range);
-    let mode = switch::chosen(&options);
+    let page = startup.map_or(PAGE_BYTES_USUAL, Startup::page_bytes);
+    let mode = switch::chosen(&options, page);
     let reports = options.stats || options.stats_every > 0 || options.stats_signal.is_some();
     if options.diag || reports || options.leaks || options.heap_profile.is_some() || mode.is_some() {
         process.reports.open();
@@ -56,7 +57,6 @@ pub(super) fn start(process: &Process) -> bool {
         process.mode.set(mode);
         return false;
     }
-    let page = startup.map_or(PAGE_BYTES_USUAL, Startup::page_bytes);
     let close = || {
         process.pool.store(options.pool.is_some(), Ordering::Relaxed);
         process.closed.store(options.pool.is_some() || options.hard_limit != Limit::None, Ordering::Relaxed);

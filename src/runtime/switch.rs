@@ -6,6 +6,7 @@ use super::introspect;
 use super::manner::{LIBC, Mode};
 use super::mode::counting::{self, COUNTING};
 use super::mode::custom::CUSTOM;
+use super::mode::guarded::{self, GUARDED};
 use super::mode::hardened::{self, HARDENED};
 use super::mode::tracked::{self, TRACKED};
 use super::process::PROCESS;
@@ -22,13 +23,17 @@ pub(crate) enum Refusal {
     Unsafe,
 }
 
-/// The table of the mode that `options` ask for; none for the default mode.
-pub(super) fn chosen(options: &Options) -> Option<&'static Mode> {
+/// The table of the mode that `options` ask for, ready to serve; none for the default mode.
+pub(super) fn chosen(options: &Options, page: usize) -> Option<&'static Mode> {
     match options.mode() {
         config::Mode::Fast => None,
         config::Mode::Custom => Some(&CUSTOM),
         config::Mode::Libc => Some(&LIBC),
         config::Mode::Counting => Some(&COUNTING),
+        config::Mode::Guarded => {
+            guarded::begin(options, page);
+            Some(&GUARDED)
+        }
         config::Mode::Hardened => {
             hardened::begin(options);
             Some(&HARDENED)

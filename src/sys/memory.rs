@@ -120,6 +120,15 @@ pub(crate) unsafe fn commit(address: usize, len: usize) -> Result<(), Errno> {
     unsafe { counted(Kind::Protect, [address, len, WRITABLE, 0, 0, 0]) }.map(drop)
 }
 
+/// Takes all access away; [`commit`] gives it back.
+///
+/// # Safety
+/// - `[address, address + len)` is page-aligned and ours, and whoever uses it is to fault.
+pub(crate) unsafe fn protect(address: usize, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller vouches.
+    unsafe { counted(Kind::Protect, [address, len, libc::PROT_NONE as usize, 0, 0, 0]) }.map(drop)
+}
+
 /// Gives the pages back; they read as zeroes when touched again. DONTNEED and not FREE, so that the drop shows in RSS.
 ///
 /// # Safety

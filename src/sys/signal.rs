@@ -36,6 +36,11 @@ pub(crate) fn action(signal: c_int) -> Option<Action> {
     (unsafe { libc::sigaction(signal, core::ptr::null(), &raw mut before) } == 0).then_some(Action(before))
 }
 
+/// Has happen on `signal` what was to happen `before`.
+pub(crate) fn put_back(signal: c_int, before: &Action) {
+    let _ = change(signal, &before.0);
+}
+
 fn change(signal: c_int, action: &libc::sigaction) -> Option<Action> {
     // SAFETY: as in `handle`.
     let mut before = unsafe { core::mem::zeroed::<libc::sigaction>() };

@@ -77,11 +77,15 @@ impl Manner for Hardened {
     }
 
     fn free(heap: &Heap, block: *mut u8) -> Freed {
-        free(Some(heap), block)
+        free(Some(heap), block, true)
+    }
+
+    fn free_waited(heap: &Heap, block: *mut u8) -> Freed {
+        free(Some(heap), block, false)
     }
 
     fn free_alone(block: *mut u8) -> Freed {
-        free(None, block)
+        free(None, block, true)
     }
 
     fn usable(block: *mut u8) -> Result<Option<usize>, Refused> {
@@ -170,7 +174,8 @@ fn starts_block(block: *mut u8) -> bool {
     whole_of(block).is_some() || matches!(PROCESS.central.resolve(block.addr()), Place::Nowhere) && gone()
 }
 
-fn free(heap: Option<&Heap>, block: *mut u8) -> Freed {
+/// Frees `block`; `check` is whether its canary is looked at now.
+fn free(heap: Option<&Heap>, block: *mut u8, check: bool) -> Freed {
     let freed_by = heap.map_or_else(call::thread_id, |heap| heap.thread.get());
     let known = {
         let mut shard = NOTES.shard(block.addr());
@@ -181,7 +186,13 @@ fn free(heap: Option<&Heap>, block: *mut u8) -> Freed {
         })
     };
     match known {
-        Some(note) if note.is_live() => bury(heap, Note { freed_by, ..note }),
+        Some(note) if note.is_live() => {
+            let note = Note { freed_by, ..note };
+            if check {
+                check_canary("free", &note);
+            }
+            bury(heap, note)
+        }
         // The mapping of a large block is gone, and libc has it now.
         Some(_) if is_foreign(block) && judge(block.addr()) == Foreign::Libc => Freed::Foreign,
         Some(note) => {
@@ -198,7 +209,9 @@ fn free(heap: Option<&Heap>, block: *mut u8) -> Freed {
 
 /// Takes a block from the program into the quarantine.
 fn bury(heap: Option<&Heap>, note: Note) -> Freed {
-    check_canary("free", &note);
+    // Whatever was found before, what is found from here on came later.
+    // SAFETY: the program gave the block up.
+    unsafe { MARKS.guard(&note) };
     // SAFETY: the program gave the block up.
     unsafe { MARKS.bury(&note) };
     let ward = &QUARANTINE[note.address >> WARD_SHIFT & (WARDS - 1)];

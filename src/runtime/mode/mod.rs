@@ -3,5 +3,6 @@
 
 pub(super) mod counting;
 pub(super) mod custom;
+pub(super) mod guarded;
 pub(super) mod hardened;
 pub(super) mod tracked;
