@@ -164,6 +164,41 @@ fn records_and_draws() -> Result<(), String> {
     if refused.stderr.contains("is no recording") { Ok(()) } else { Err(format!("{refused}")) }
 }
 
+/// Crashes as told, and wants a signal and these texts in the report.
+fn crashes(how: &'static str, settings: &[(&str, &str)], end: End, texts: &[&str]) -> Result<(), String> {
+    let report = [("SPANDREL_CRASH_REPORT", "1")];
+    let environment: Vec<_> = report.iter().chain(settings).copied().collect();
+    let outcome = Program { file: "crash.c", arguments: &[how], environment: &environment, timeout: 30 }.run()?;
+    let told = outcome.diagnostics();
+    let all = texts.iter().all(|text| told.iter().any(|line| line.code == "ALLOCATOR_CRASH" && line.text.contains(text)));
+    if outcome.end == end && all { Ok(()) } else { Err(format!("expected {end:?} and {texts:?}\n{outcome}")) }
+}
+
+const SEGV: End = End::Signal(libc::SIGSEGV);
+
+fn crash_reports_name_the_block() -> Result<(), String> {
+    crashes("null", &[], SEGV, &["SIGSEGV at 0x8: null or a member of it"])?;
+    crashes("wild", &[], SEGV, &["SIGSEGV at 0x6b0000000000: none of Spandrel's"])?;
+    crashes("beyond", &[], SEGV, &["address space of Spandrel's that was never used"])?;
+    crashes("live", &[], SEGV, &["40 bytes into block", "of 112 bytes, class 7, of thread", ": live"])?;
+    crashes("binned", &[], SEGV, &["8 bytes into block", ": free, in the bin of thread"])?;
+    let junk = [("SPANDREL_JUNK", "1")];
+    crashes("stale", &junk, SEGV, &["an address that no memory can have", "reads like freed memory (SPANDREL_JUNK)"])?;
+    crashes("overflow", &[], SEGV, &["none of Spandrel's"])?;
+    crashes("thread-overflow", &[], SEGV, &["none of Spandrel's"])?;
+    crashes("sent", &[], SEGV, &["SIGSEGV, sent by a process"])?;
+    crashes("bus", &[], End::Signal(libc::SIGBUS), &["SIGBUS at"])
+}
+
+fn crash_reports_leave_handlers_alone() -> Result<(), String> {
+    // Set before the first allocation, the handler is called after the report; set later, instead of it.
+    crashes("handler-before", &[], End::Exit(44), &["SIGSEGV at 0x8"])?;
+    let later =
+        Program { file: "crash.c", arguments: &["handler-after"], environment: &[("SPANDREL_CRASH_REPORT", "1")], timeout: 30 };
+    let outcome = later.run()?;
+    if outcome.end == End::Exit(44) && outcome.diagnostics().is_empty() { Ok(()) } else { Err(format!("{outcome}")) }
+}
+
 fn says_why_a_process_cannot_be_read() -> Result<(), String> {
     let refused = |id: u32, what: &str| {
         let outcome = run::run(run::command(paths::tool()?).args(["stats", &id.to_string()]), 30)?;
@@ -273,6 +308,8 @@ fn main() -> ExitCode {
         case("explain_address", explains_an_address),
         case("top", top_shows_a_process_and_lists_all),
         case("record_and_report", records_and_draws),
+        case("crash_reports", crash_reports_name_the_block),
+        case("crash_reports_and_handlers", crash_reports_leave_handlers_alone),
         case("refusals_are_explained", says_why_a_process_cannot_be_read),
         case_if(user, "permission_is_explained", says_what_reading_takes),
         case_if(obstacle, "prometheus_by_another_reader", another_reader_reads_prometheus),

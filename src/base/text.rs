@@ -47,6 +47,11 @@ impl Line {
         self.text("0x").digits(value as u64, 16)
     }
 
+    /// What it says so far.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or(&[])
+    }
+
     /// Ends the line and returns its bytes.
     pub(crate) fn finish(&mut self) -> &[u8] {
         self.len = self.len.min(CAPACITY - 1);

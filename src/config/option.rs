@@ -109,6 +109,8 @@ options! {
         "Where statistics go instead of fd 2; the file is replaced each time. `%p` is the process, `%n` a number that counts up. A name that ends with `.json`, `.prom` or `.xml` has that format. By itself it asks for them at exit.";
     stats_every: usize = 0, "SPANDREL_STATS_EVERY", value::SECONDS, "0", parse::number,
         "Writes statistics every so many seconds, 0 for never. There is no thread for it: slow calls look at the clock, so a process that does nothing writes nothing.";
+    crash_report: bool = false, "SPANDREL_CRASH_REPORT", value::FLAG, "0", parse::flag,
+        "On SIGSEGV and SIGBUS says on fd 2 what the address, and those in registers, have to do with Spandrel's memory; then what was to happen before happens.";
     stats_signal: Option<i32> = None, "SPANDREL_STATS_SIGNAL", value::SIGNAL, "none", value::signal,
         "Writes statistics when this signal comes, unless the program has a handler of its own for it.";
     huge_pages: HugePages = HugePages::Off, "SPANDREL_HUGEPAGES", value::HUGE_PAGES, "off", value::huge_pages,

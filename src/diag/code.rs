@@ -74,6 +74,9 @@ codes! {
     RemoteFreeOverflow "ALLOCATOR_REMOTE_FREE_OVERFLOW":
         "There was no memory for the batch in which a block goes home that another thread freed than the one it belongs to; said once."
         => "The block waits, and the next slow call of any thread tries again.";
+    Crash "ALLOCATOR_CRASH":
+        "The process met SIGSEGV or SIGBUS, with `SPANDREL_CRASH_REPORT=1`: what the address that could not be used, and the registers that hold addresses of Spandrel's, have to do with its memory."
+        => "What was to happen before: the handler of the program's is called, or the process ends by the signal.";
     ReportOutput "ALLOCATOR_REPORT_OUTPUT":
         "A report that was asked for cannot be written: the file cannot be made, the disk is full, or the signal that asks for it has a handler of the program's; said once."
         => "The process goes on without that report; the next one is tried again.";

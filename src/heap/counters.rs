@@ -98,6 +98,13 @@ impl Heap {
         self.bin(class).len()
     }
 
+    /// Whether the block at `address` is in the bin of `class`. For signal handlers: the bin's thread may change it meanwhile.
+    pub(crate) fn bin_holds(&self, class: Class, address: usize) -> bool {
+        let bin = self.bin(class);
+        let len = bin.len().min(bin.capacity());
+        (1..=len).any(|index| bin.block(index).addr() == address)
+    }
+
     /// Refills and flushes of the bin of `class` so far.
     pub(crate) fn events_of(&self, class: Class) -> [u64; 2] {
         let counters = &self.counters;

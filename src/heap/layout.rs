@@ -63,6 +63,8 @@ pub(crate) struct Heap {
     pub(super) counters: Counters,
     /// The thread that has this heap, by the kernel's number.
     pub(crate) thread: Cell<u32>,
+    /// The stack for handlers of signals that comes with this heap; null if there is none.
+    pub(crate) handler_stack: Cell<*mut u8>,
     /// The switch of the sampling that the heap followed last, the mean gap it asked for, and where the random numbers stand.
     pub(super) sampling_epoch: Cell<u32>,
     pub(super) sampling_mean: Cell<usize>,

@@ -68,6 +68,14 @@ impl Registry {
         self.list.lock().heaps().filter(|heap| heap.taken.get()).for_each(see);
     }
 
+    /// The first heap that has a thread and of which `is_it` is true. Takes no lock, so the list may change meanwhile: for signal
+    /// handlers.
+    pub(crate) fn find_unlocked(&self, is_it: impl Fn(&Heap) -> bool) -> Option<&'static Heap> {
+        // SAFETY: the address is that of the list, whose links are single words that lead to heaps, which stay.
+        let list = unsafe { &*core::ptr::with_exposed_provenance::<List>(self.list.value_address()) };
+        list.heaps().find(|heap| heap.taken.get() && is_it(heap))
+    }
+
     /// Calls `see` with each heap there ever was.
     pub(crate) fn each_ever(&self, see: impl FnMut(&'static Heap)) {
         self.list.lock().heaps().for_each(see);

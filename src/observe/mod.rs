@@ -1,5 +1,6 @@
 //! Layer 7: statistics and their writers. One snapshot feeds them all. Must not know the static state.
 
+pub(crate) mod address;
 mod figures;
 mod json;
 pub(crate) mod lanes;

@@ -5,6 +5,7 @@ mod background;
 mod barrier;
 mod closed;
 mod cold;
+mod crash;
 mod exit;
 mod fixture;
 mod fork;

@@ -4,6 +4,7 @@
 use core::ffi::c_void;
 
 use super::barrier::{Barrier, Phase};
+use super::crash::Crash;
 use super::manner::ModeWord;
 use super::profiling::Profiling;
 use super::report::Reporter;
@@ -27,6 +28,7 @@ pub(super) struct Process {
     /// Where reports go that have no file.
     pub(super) reports: Stream,
     pub(super) reporter: Reporter,
+    pub(super) crash: Crash,
     /// Whether all memory is a pool: set by start, read by any thread.
     pub(super) pool: AtomicBool,
     /// Whether libc must not help out when memory is used up: with a pool, or a hard limit. As above.
@@ -58,6 +60,7 @@ pub(super) static PROCESS: Process = Process {
     options: SetOnce::new(),
     reports: Stream::new(),
     reporter: Reporter::new(),
+    crash: Crash::new(),
     pool: AtomicBool::new(false),
     closed: AtomicBool::new(false),
     limit_callback: AtomicPtr::new(core::ptr::null_mut()),

@@ -7,7 +7,7 @@
 use core::ffi::{CStr, c_int, c_void};
 
 use super::process::PROCESS;
-use super::{introspect, thread};
+use super::{crash, introspect, thread};
 use crate::config::{Options, Path};
 use crate::diag::{self, Code};
 use crate::observe::Format;
@@ -47,6 +47,9 @@ impl Reporter {
 
     /// Does what the options ask for. Part of the start.
     pub(super) fn arm(&self, options: &Options) {
+        if options.crash_report {
+            crash::listen();
+        }
         if let Some(number) = options.stats_signal {
             listen(number);
         }

@@ -44,7 +44,7 @@ pub(super) fn start(process: &Process) -> bool {
     process.tally.set_range(options.diag_range);
     let page = startup.map_or(PAGE_BYTES_USUAL, Startup::page_bytes);
     let mode = switch::chosen(&options, page);
-    let reports = options.stats || options.stats_every > 0 || options.stats_signal.is_some();
+    let reports = options.stats || options.stats_every > 0 || options.stats_signal.is_some() || options.crash_report;
     if options.diag || reports || options.leaks || options.heap_profile.is_some() || mode.is_some() {
         process.reports.open();
     }

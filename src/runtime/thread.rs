@@ -10,7 +10,7 @@ use core::ops::Deref;
 
 use super::barrier::Phase;
 use super::process::PROCESS;
-use super::start;
+use super::{crash, start};
 use crate::config::IdleReturn;
 use crate::heap::{Front, Heap};
 use crate::modes::tally::Reason;
@@ -89,6 +89,11 @@ pub(super) fn standing() -> Standing {
     }
 }
 
+/// Whether the calling thread is not inside the allocator. For signal handlers.
+pub(super) fn is_outside() -> bool {
+    matches!(tls::home(), NEW | EXITED) || is_at_rest()
+}
+
 /// Whether the calling thread has a heap that it is not at work on, so that it holds no lock. For signal handlers.
 pub(super) fn is_at_rest() -> bool {
     let home = tls::home();
@@ -129,6 +134,9 @@ fn make_heap() -> Result<&'static Heap, Reason> {
     heap.exit_rounds.set(0);
     heap.blocked.set(call::blocked_signals());
     heap.thread.set(call::thread_id());
+    if options.crash_report {
+        crash::prepare_thread(heap);
+    }
     start::hook_fork(&PROCESS);
     let watched = watch_exit(heap.address());
     tls::set_home(heap.address());
@@ -233,6 +241,7 @@ pub(super) unsafe extern "C" fn on_exit(value: *mut c_void) {
         return;
     }
     let busy = Busy::new(heap);
+    crash::leave_thread(heap);
     PROCESS.central.late.take(|block| super::manner::free_late(&busy, block));
     busy.retire(PROCESS.shared());
     // The word `hot` stays on the inert heap.

@@ -148,7 +148,7 @@ impl<T> Lock<T> {
 
     /// Where the value lies, for those who read it from outside.
     pub(crate) fn value_address(&self) -> usize {
-        self.inner.data_ptr().addr()
+        self.inner.data_ptr().expose_provenance()
     }
 
     /// Takes the lock if nobody holds it. The order does not matter to who does not wait.

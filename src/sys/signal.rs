@@ -47,3 +47,134 @@ fn change(signal: c_int, action: &libc::sigaction) -> Option<Action> {
     // SAFETY: both are whole structures; handlers are functions that stay.
     (unsafe { libc::sigaction(signal, action, &raw mut before) } == 0).then_some(Action(before))
 }
+
+/// What the system knows of a signal's cause.
+pub(crate) type Info = libc::siginfo_t;
+/// The handler runs on the thread's alternate stack, if it has one.
+pub(crate) const ON_STACK: c_int = libc::SA_ONSTACK;
+/// An address that may not be used.
+pub(crate) const SEGV: c_int = libc::SIGSEGV;
+/// An address behind which there is nothing.
+pub(crate) const BUS: c_int = libc::SIGBUS;
+
+/// The registers that programs keep addresses in, by their places in the context.
+const REGISTERS: [(c_int, &str); 15] = [
+    (libc::REG_RAX, "rax"),
+    (libc::REG_RBX, "rbx"),
+    (libc::REG_RCX, "rcx"),
+    (libc::REG_RDX, "rdx"),
+    (libc::REG_RSI, "rsi"),
+    (libc::REG_RDI, "rdi"),
+    (libc::REG_RBP, "rbp"),
+    (libc::REG_R8, "r8"),
+    (libc::REG_R9, "r9"),
+    (libc::REG_R10, "r10"),
+    (libc::REG_R11, "r11"),
+    (libc::REG_R12, "r12"),
+    (libc::REG_R13, "r13"),
+    (libc::REG_R14, "r14"),
+    (libc::REG_R15, "r15"),
+];
+
+/// What is known of a fault.
+pub(crate) struct Cause {
+    code: c_int,
+    address: usize,
+    registers: [usize; REGISTERS.len()],
+}
+
+impl Cause {
+    /// What the kernel says.
+    ///
+    /// # Safety
+    /// - Both are what the kernel passed to the handler of a fault.
+    pub(crate) unsafe fn of(info: *const Info, context: *const c_void) -> Self {
+        // SAFETY: the caller vouches for it.
+        let info = unsafe { &*info };
+        // SAFETY: as above; it is the context of this machine.
+        let context = unsafe { &*context.cast::<libc::ucontext_t>() };
+        let register = |place: c_int| context.uc_mcontext.gregs.get(place as usize).map_or(0, |&value| value as usize);
+        Self {
+            code: info.si_code,
+            // SAFETY: the signal is that of a fault, which has an address; in one that was sent it is not looked at.
+            address: unsafe { info.si_addr() }.addr(),
+            registers: REGISTERS.map(|(place, _)| register(place)),
+        }
+    }
+
+    /// Whether a process sent the signal.
+    pub(crate) const fn is_sent(&self) -> bool {
+        self.code <= 0
+    }
+
+    /// The address that could not be used; `None` if the kernel does not know it: it is none at all, or nothing was used.
+    pub(crate) fn address(&self) -> Option<usize> {
+        const KERNEL: c_int = 0x80;
+        (!self.is_sent() && self.code != KERNEL).then_some(self.address)
+    }
+
+    /// The names and values of the registers.
+    pub(crate) fn registers(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        REGISTERS.iter().zip(self.registers).map(|((_, name), value)| (*name, value))
+    }
+}
+
+/// Whether the calling thread has an alternate stack for handlers.
+pub(crate) fn has_stack() -> bool {
+    // SAFETY: all-zero bytes are a valid value of this C structure.
+    let mut stack = unsafe { core::mem::zeroed::<libc::stack_t>() };
+    // SAFETY: asks, and changes nothing.
+    let asked = unsafe { libc::sigaltstack(core::ptr::null(), &raw mut stack) };
+    asked == 0 && stack.ss_flags & libc::SS_DISABLE == 0
+}
+
+/// Gives the calling thread an alternate stack.
+///
+/// # Safety
+/// - `base` has `bytes` writable bytes that are the thread's until `drop_stack`.
+pub(crate) unsafe fn set_stack(base: *mut u8, bytes: usize) {
+    let stack = libc::stack_t { ss_sp: base.cast(), ss_flags: 0, ss_size: bytes };
+    // SAFETY: the caller vouches for the memory. Refused, there is none, as before.
+    let _ = unsafe { libc::sigaltstack(&raw const stack, core::ptr::null_mut()) };
+}
+
+/// Takes the alternate stack at `base` from the calling thread, if it still has that one.
+pub(crate) fn drop_stack(base: *mut u8) {
+    // SAFETY: all-zero bytes are a valid value of this C structure.
+    let mut stack = unsafe { core::mem::zeroed::<libc::stack_t>() };
+    // SAFETY: asks, and changes nothing.
+    if unsafe { libc::sigaltstack(core::ptr::null(), &raw mut stack) } == 0 && stack.ss_sp == base.cast() {
+        stack.ss_flags = libc::SS_DISABLE;
+        // SAFETY: takes away what this library gave.
+        let _ = unsafe { libc::sigaltstack(&raw const stack, core::ptr::null_mut()) };
+    }
+}
+
+/// Does in a handler of `number` what `before` says: calls that handler, or has the signal end the process once this handler returns.
+///
+/// # Safety
+/// - `info` and `context` are what the kernel passed to the handler.
+pub(crate) unsafe fn pass_on(number: c_int, before: Option<&Action>, info: *mut Info, context: *mut c_void) {
+    let handler = before.map_or(libc::SIG_DFL, |before| before.0.sa_sigaction);
+    // SAFETY: all-zero bytes are a valid value of this C structure: the default.
+    let mut default = unsafe { core::mem::zeroed::<libc::sigaction>() };
+    match handler {
+        // A fault that is ignored ends the process all the same.
+        libc::SIG_DFL | libc::SIG_IGN => {
+            default.sa_sigaction = libc::SIG_DFL;
+            let _ = change(number, &default);
+            // SAFETY: the caller vouches for it.
+            if unsafe { (*info).si_code } <= 0 {
+                // Nothing faults again by itself. The signal is blocked until the handler returns.
+                // SAFETY: takes no pointer.
+                let _ = unsafe { libc::raise(number) };
+            }
+        }
+        // SAFETY: the program set this as a handler that takes three arguments.
+        _ if before.is_some_and(|before| before.0.sa_flags & libc::SA_SIGINFO != 0) => unsafe {
+            core::mem::transmute::<usize, Handler>(handler)(number, info, context);
+        },
+        // SAFETY: the program set this as a handler that takes one argument.
+        _ => unsafe { core::mem::transmute::<usize, extern "C" fn(c_int)>(handler)(number) },
+    }
+}
