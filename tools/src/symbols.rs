@@ -16,7 +16,8 @@ const NEEDED: [&str; 2] = ["ld-linux-x86-64.so.2", "libc.so.6"];
 const SONAME: &str = "libspandrel.so.0";
 const LARGEST_TLS: u64 = 64;
 /// Calls that allocate, take locks around allocation, or bind TLS lazily: none may be made from inside malloc. (`fwrite` is what
-/// `malloc_info` is for: it writes to the caller's own stream.)
+/// `malloc_info` is for: it writes to the caller's own stream; `pthread_create` is what `SPANDREL_IDLE_RETURN=thread` asks for, and called
+/// where a call is about to return and holds nothing.)
 const UNFRIENDLY: &[&str] = &[
     "__cxa_thread_atexit_impl",
     "__tls_get_addr",
@@ -38,7 +39,6 @@ const UNFRIENDLY: &[&str] = &[
     "opendir",
     "posix_memalign",
     "printf",
-    "pthread_create",
     "puts",
     "putenv",
     "qsort",
