@@ -16,7 +16,7 @@ use super::outbox::{Shared, owner_of};
 use crate::base::class::Class;
 use crate::base::units::Region;
 use crate::central::{Holes, State};
-use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sys::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::sys::call;
 use crate::sys::task::Doing;
 
@@ -24,21 +24,25 @@ use crate::sys::task::Doing;
 #[derive(Clone, Copy)]
 struct Portion {
     stages: u32,
+    /// Heaps looked at, and of these visited.
     heaps: u32,
+    visits: u32,
     regions: u32,
     spans: u32,
     purges: u32,
 }
 
 /// While the process works: some tens of microseconds.
-const SMALL: Portion = Portion { stages: 1, heaps: 2, regions: 256, spans: 4, purges: 1 };
+const SMALL: Portion = Portion { stages: 1, heaps: 32, visits: 2, regions: 256, spans: 4, purges: 1 };
 /// When the caller is in no hurry: a millisecond or two.
-const LARGE: Portion = Portion { stages: 4, heaps: 64, regions: 1 << 14, spans: 512, purges: 32 };
+const LARGE: Portion = Portion { stages: 4, heaps: 1024, visits: 64, regions: 1 << 14, spans: 512, purges: 32 };
 /// A thread whose calls come so many milliseconds apart is in no hurry, even if some come in a row.
 const LEISURE: u32 = 10;
 const IN_ROW_MAX: u32 = 32;
 /// Rings per round.
 const RINGS: u32 = 4;
+/// Threads rung at a time.
+const RUNG_MAX: usize = 64;
 /// Rounds begin no sooner after one another than this, in milliseconds.
 const PACE_MIN: u32 = 100;
 
@@ -70,6 +74,8 @@ pub(crate) struct Idle {
     stage: Cell<Stage>,
     heap: Cell<Option<&'static Heap>>,
     region: Cell<Region>,
+    /// The heap that was rung last. Whoever rings writes it; a lost value only rings somebody twice.
+    bell: AtomicPtr<Heap>,
     /// Whether the round found anything that a later one should look at again.
     found: Cell<bool>,
     /// Whether it found a heap that is in use.
@@ -91,6 +97,7 @@ impl Idle {
             rang: AtomicU32::new(0),
             stage: Cell::new(Stage::Resting),
             heap: Cell::new(None),
+            bell: AtomicPtr::new(core::ptr::null_mut()),
             region: Cell::new(Region::NONE),
             found: Cell::new(false),
             active: Cell::new(false),
@@ -188,14 +195,23 @@ impl Heap {
         self.make_portion(shared, now, portion);
     }
 
+    /// Rings some of the others, and the next time the next ones.
     fn ring_others(&self, shared: Shared<'_>) {
-        let mut next = shared.registry.after(None);
-        while let Some(heap) = next {
-            if heap.address() != self.address() {
-                heap.ring();
+        let bell = &shared.registry.idle.bell;
+        // Relaxed: heaps stay for ever, and what is read of one here is guarded by the registry's lock.
+        // SAFETY: null, or a heap.
+        let mut last = unsafe { bell.load(Ordering::Relaxed).as_ref() };
+        for _ in 0..RUNG_MAX {
+            last = shared.registry.after(last);
+            match last {
+                Some(heap) if heap.address() != self.address() => heap.ring(),
+                Some(_) => {}
+                None => break,
             }
-            next = shared.registry.after(Some(heap));
         }
+        let last = last.map_or(core::ptr::null_mut(), |heap| core::ptr::from_ref(heap).cast_mut());
+        // Relaxed: as above.
+        bell.store(last, Ordering::Relaxed);
     }
 
     /// Makes a portion of the round that is under way, or begins one if it is time.
@@ -239,7 +255,10 @@ impl Heap {
     fn look_at_heaps(&self, shared: Shared<'_>, portion: Portion) {
         let idle = &shared.registry.idle;
         let mut visits = 0;
-        while visits < portion.heaps {
+        for _ in 0..portion.heaps {
+            if visits == portion.visits {
+                return;
+            }
             let Some(heap) = shared.registry.after(idle.heap.get()) else {
                 return idle.stage.set(Stage::Caches);
             };
