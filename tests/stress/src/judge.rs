@@ -11,6 +11,8 @@ const GROWTH: f64 = 1.25;
 const GROWTH_BYTES: f64 = 16.0 * 1024.0 * 1024.0;
 /// Below this there are no thirds to compare.
 const FEWEST_SAMPLES: usize = 9;
+/// Nor are there within so many seconds, a few purge delays: until then memory may well rise, and on a busy machine it does.
+const SHORTEST: f64 = 2.0;
 /// A scenario has filled up when so much of what is usually live is live.
 const FILLED: f64 = 0.9;
 
@@ -62,7 +64,8 @@ pub fn growth(samples: &[Sample]) -> Option<Failure> {
     let usual = of(samples, |sample| sample.live);
     let filled = samples.iter().position(|sample| sample.live as f64 >= usual * FILLED).unwrap_or(0);
     let samples = &samples[filled..];
-    if samples.len() < FEWEST_SAMPLES {
+    let seconds = samples.last().zip(samples.first()).map_or(0.0, |(last, first)| last.seconds - first.seconds);
+    if samples.len() < FEWEST_SAMPLES || seconds < SHORTEST {
         return None;
     }
     let third = samples.len() / 3;
@@ -117,7 +120,8 @@ mod tests {
     use super::*;
 
     fn series(resident: impl Fn(usize) -> u64) -> Vec<Sample> {
-        (0..90).map(|at| Sample { resident: resident(at) << 20, live: 30 << 20, ..Sample::default() }).collect()
+        let at = |at| Sample { seconds: at as f64 / 20.0, resident: resident(at) << 20, live: 30 << 20, ..Sample::default() };
+        (0..90).map(at).collect()
     }
 
     #[test]
@@ -127,7 +131,8 @@ mod tests {
         let found = growth(&series(|at| 50 + at as u64)).unwrap();
         let text = "growth: resident memory rises: 65.0 MiB in the first third (30.0 live), 125.0 MiB in the last (30.0 live)";
         assert_eq!(found.to_string(), text);
-        assert_eq!(growth(&series(|at| 50 + at as u64)[..8]), None);
+        assert_eq!(growth(&series(|at| 50 + 20 * at as u64)[..8]), None);
+        assert_eq!(growth(&series(|at| 50 + 20 * at as u64)[..30]), None, "a second and a half");
     }
 
     #[test]

@@ -9,6 +9,8 @@ use spandrel_stress::run::{Order, Outcome};
 use spandrel_stress::scenario::{Profile, Scenario};
 
 const SECONDS: f64 = 1.0;
+/// Growth takes its time to show.
+const LONGER: f64 = 4.0;
 
 /// Runs a scenario with the library and the shim that has this way of being wrong; the failure found.
 fn failure(fault: &str, scenario: &'static str) -> Result<String, String> {
@@ -20,8 +22,14 @@ fn failure(fault: &str, scenario: &'static str) -> Result<String, String> {
     std::fs::copy(&source, &copy).map_err(|error| format!("{}: {error}", copy.display()))?;
     let shim = build::shared_object(&Source { path: copy, flags })?;
     let scenario = Scenario::named(scenario).ok_or("no such scenario")?;
-    let order =
-        Order { scenario, profile: Profile::HostedSmall, seconds: SECONDS, seed: 5, options: Vec::new(), before: Some(shim) };
+    let order = Order {
+        scenario,
+        profile: Profile::HostedSmall,
+        seconds: if fault == "grow" { LONGER } else { SECONDS },
+        seed: 5,
+        options: Vec::new(),
+        before: Some(shim),
+    };
     match order.run().map_err(|error| format!("{error:#}"))?.outcome {
         Outcome::Failed(failure) => Ok(failure.to_string()),
         other => Err(format!("not found out: {other:?}")),
