@@ -185,7 +185,7 @@ static GEOMETRY: [Geometry; PADDED] = {
 };
 
 /// For each request of 0 to [`HIT_MAX`] bytes its class number: the source of the heaps' premultiplied tables.
-pub(crate) static HIT_CLASSES: [u8; HIT_MAX + 1] = {
+pub(crate) const HIT_CLASSES: [u8; HIT_MAX + 1] = {
     let mut table = [0; HIT_MAX + 1];
     let mut size = 0;
     while size <= HIT_MAX {

@@ -38,6 +38,17 @@ unsafe impl Sync for Front {}
 
 const _: () = assert!(core::mem::offset_of!(Front, map) == BINS_BYTES);
 
+/// The heaps' tables while no requests are sampled.
+static OFFSETS: [u16; HIT_MAX + 1] = {
+    let mut table = [0; HIT_MAX + 1];
+    let mut size = 0;
+    while size <= HIT_MAX {
+        table[size] = HIT_CLASSES[size] as u16 * BIN_BYTES as u16;
+        size += 1;
+    }
+    table
+};
+
 /// Where the bin that is empty for ever is, as an offset of the table.
 const NEVER: u16 = core::mem::offset_of!(Front, never) as u16;
 
@@ -109,8 +120,8 @@ impl Front {
     /// Has requests sampled, the first one after `gap` units; 0 for no samples. `counted` is what of a size counts.
     pub(super) fn set_sampled(&self, gap: usize, counted: usize) {
         let sampled = gap != 0;
-        for (offset, &index) in self.offsets.iter().zip(&HIT_CLASSES) {
-            offset.set(if sampled { NEVER } else { u16::from(index) * BIN_BYTES as u16 });
+        for (place, &offset) in self.offsets.iter().zip(&OFFSETS) {
+            place.set(if sampled { NEVER } else { offset });
         }
         self.medium_max.set(if sampled { 0 } else { class::SMALL_MAX });
         self.counted.set(counted);
@@ -148,13 +159,16 @@ impl Front {
             return core::ptr::null_mut();
         }
         let cost = (size & self.counted.get()).wrapping_add(1);
-        let class = match HIT_CLASSES.get(size) {
-            _ if cost >= until => None,
-            Some(&index) => Class::from_index(usize::from(index)),
-            None if size <= class::SMALL_MAX => Some(Class::of_medium(size)),
-            None => None,
+        if cost >= until {
+            return core::ptr::null_mut();
+        }
+        let offset = match OFFSETS.get(size) {
+            Some(&offset) => usize::from(offset),
+            None if size <= class::SMALL_MAX => Class::of_medium(size).index() * BIN_BYTES,
+            None => return core::ptr::null_mut(),
         };
-        let block = class.map_or(core::ptr::null_mut(), |class| self.bin(class).pop());
+        // SAFETY: both are the offset of a bin of this heap, which is the calling thread's.
+        let block = unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), offset) };
         if !block.is_null() {
             self.until.set(until - cost);
         }
