@@ -51,10 +51,11 @@ fn ask(address: usize) -> Option<Option<Found>> {
 
 /// The object that `address` lies in.
 pub(super) fn find(address: usize) -> Option<Object> {
-    match ask(address) {
-        Some(found) => found.map(|found| Object { start: found.start, end: found.end, table: found.table }),
-        None => own().filter(|object| (object.start..object.end).contains(&address)),
-    }
+    let listed = ask(address).flatten().map(|found| Object { start: found.start, end: found.end, table: found.table });
+    // glibc before 2.35 cannot be asked, and that of a static program tells of the code alone.
+    listed
+        .filter(|object| (object.start..object.end).contains(&object.table))
+        .or_else(|| own().filter(|object| (object.start..object.end).contains(&address)))
 }
 
 /// The loader's description of the object that `address` lies in, where it can be had without a lock.
