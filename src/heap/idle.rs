@@ -225,10 +225,7 @@ impl Heap {
         idle.portioned.store(now, Ordering::Relaxed);
         for _ in 0..portion.stages {
             match idle.stage.get() {
-                // Relaxed: only who works writes it.
-                Stage::Resting if now.wrapping_sub(idle.began.load(Ordering::Relaxed)) >= pace(shared) => {
-                    self.begin_round(shared, now);
-                }
+                Stage::Resting if self.is_time(shared, now) => self.begin_round(shared, now),
                 Stage::Resting => break,
                 Stage::Heaps => self.look_at_heaps(shared, portion),
                 Stage::Caches => self.empty_caches(shared, now, portion),
@@ -237,6 +234,15 @@ impl Heap {
         }
         // Release pairs with the Acquire above.
         idle.working.store(false, Ordering::Release);
+    }
+
+    /// Whether the next round is due. The first is, a whole delay after the first time this is asked.
+    fn is_time(&self, shared: Shared<'_>, now: u32) -> bool {
+        let began = &shared.registry.idle.began;
+        // Relaxed: only who works writes it.
+        let is_first = began.compare_exchange(0, now.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        // Relaxed: as above.
+        !is_first && now.wrapping_sub(began.load(Ordering::Relaxed)) >= pace(shared)
     }
 
     fn begin_round(&self, shared: Shared<'_>, now: u32) {
@@ -263,9 +269,19 @@ impl Heap {
                 return idle.stage.set(Stage::Caches);
             };
             idle.heap.set(Some(heap));
-            if heap.address() != self.address() && self.look_at(shared, heap) {
+            if heap.address() == self.address() {
+                self.look_at_own(shared);
+            } else if self.look_at(shared, heap) {
                 visits += 1;
             }
+        }
+    }
+
+    /// Sees whether the thread that is at work here was active itself: what it has made dirty is then young.
+    fn look_at_own(&self, shared: Shared<'_>) {
+        let figure = self.figure();
+        if self.door.seen.replace(figure) != figure {
+            shared.registry.idle.active.set(true);
         }
     }
 
