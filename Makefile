@@ -50,11 +50,18 @@ startup: build ## Compare /bin/true with and without the preload over 200 interl
 instructions: build ## Count the instructions of the hit path (needs valgrind)
 	@$(CARGO) run --quiet --package spandrel-benches --bin instructions -- --limits $(LIMITS)
 
-.PHONY: allocator-fast-path-check evidence
-allocator-fast-path-check: build ## Measure the flows anew, compare with docs/evidence, look for calls and locks on the hit path
+GATE = $(CARGO) run --quiet --package spandrel-gate --
+.PHONY: allocator-fast-path-check native-memory-control-check evidence
+allocator-fast-path-check: build ## Measure the flows, the page backend and some stress anew, compare with docs/evidence; no calls or locks on the hit path
 	@$(CARGO) run --quiet --package spandrel-benches --bin fast-path-check
+	@$(GATE) check --file page-backend --quick
+	@$(STRESS) check --scenario remote-free --profile hosted-small
+
+native-memory-control-check: allocator-fast-path-check ## The same, and look at profiles, hooks, limits, exhaustion, shutdown and modes, and compare with docs/evidence
+	@$(GATE) check
 
 evidence: build ## Measure and rewrite the figures in docs/evidence
+	@$(GATE) record
 	@$(CARGO) run --quiet --package spandrel-benches --bin fast-path-check -- --record
 	@$(STRESS) check --record
 	@$(CARGO) run --quiet --package spandrel-benches --bin numa-check -- --record

@@ -4,8 +4,9 @@
 //! Figures are written by a program; budgets are set by people, and kept when figures are written.
 
 use crate::cases::Cost;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use spandrel_evidence::Origin;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -13,19 +14,6 @@ use std::fmt::Write;
 const TOLERANCE: f64 = 0.02;
 /// Digits written behind the point.
 const DIGITS: usize = 2;
-
-/// The circumstances of the recorded figures.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-pub struct Origin {
-    /// What wrote them.
-    pub command: String,
-    /// The day.
-    pub date: String,
-    /// What was measured.
-    pub commit: String,
-    /// What it was built with: another compiler may count otherwise.
-    pub compiler: String,
-}
 
 /// One recorded flow.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -41,8 +29,9 @@ pub struct Row {
 /// The file.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 pub struct Evidence {
+    /// The circumstances.
     #[serde(flatten)]
-    origin: Origin,
+    pub origin: Origin,
     flows: BTreeMap<String, Row>,
 }
 
@@ -72,16 +61,8 @@ impl Evidence {
     /// # Errors
     /// When it is not of its form, lacks a flow or has one that is not among `keys`, or a number in it is none to compare with.
     pub fn parse(text: &str, keys: &[&str]) -> Result<Self> {
-        let evidence: Self = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
-            anyhow!("near line {line}: {}", error.message().replace('\n', ", "))
-        })?;
-        let origin = &evidence.origin;
-        for (name, value) in [("command", &origin.command), ("date", &origin.date), ("commit", &origin.commit)] {
-            if value.is_empty() {
-                bail!("{name} is empty");
-            }
-        }
+        let evidence: Self = spandrel_evidence::parse(text)?;
+        evidence.origin.check()?;
         for key in keys {
             evidence.flows.get(*key).with_context(|| format!("[flows.{key}] is missing"))?;
         }
@@ -140,11 +121,8 @@ impl Evidence {
 
     /// The text of the file, flows in the order measured.
     pub fn text(&self, order: &[&str]) -> String {
-        let Origin { command, date, commit, compiler } = &self.origin;
-        let mut text = format!(
-            "# What the flows cost per block, inside the library. `make evidence` writes all but the budgets; README.md explains.\n\
-             command = {command:?}\ndate = {date:?}\ncommit = {commit:?}\ncompiler = {compiler:?}\n"
-        );
+        let head = "# What the flows cost per block, inside the library. `make evidence` writes all but the budgets; README.md explains.\n";
+        let mut text = head.to_owned() + &self.origin.text();
         for (key, row) in order.iter().filter_map(|key| self.flows.get_key_value(*key)) {
             let _ = write!(
                 text,
@@ -162,7 +140,7 @@ mod tests {
     use super::*;
 
     const KEYS: [&str; 2] = ["malloc-16", "drain"];
-    const TEXT: &str = "command = \"make evidence\"\ndate = \"2026-01-02\"\ncommit = \"abc\"\ncompiler = \"rustc 1\"\n\n\
+    const TEXT: &str = "command = \"make evidence\"\ndate = \"2026-01-02\"\ncommit = \"abc\"\nkernel = \"Linux 6.1\"\ncompiler = \"rustc 1\"\n\n\
         [flows.malloc-16]\nwhat = \"malloc(16)\"\ninstructions = 12.00\ninstructions-budget = 12.00\nbranches = 2.00\n\
         branches-budget = 2.00\n\n\
         [flows.drain]\nwhat = \"drain\"\ninstructions = 30.50\ninstructions-budget = 33.00\nbranches = 4.50\nbranches-budget = 5.00\n";

@@ -6,6 +6,7 @@ pub mod build;
 pub mod diag;
 pub mod expect;
 pub mod header;
+pub mod injection;
 pub mod observed;
 pub mod paths;
 pub mod programs;

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include "check.h"
+#include "mark.h"
 
 enum { SUPERVISED_MAX = 8, NO_LISTENER = 77 };
 
@@ -73,7 +74,12 @@ static int supervised_start(char **program, const int *numbers, size_t count, pi
     return listener;
 }
 
-// Has `decide` say for each call of the library what comes of it, until all of its processes have ended. An answer that it does not
+// Whether this is no call of the library, but a mark that the program makes.
+static bool supervised_is_mark(const struct seccomp_data *call) {
+    return call->nr == SYS_madvise && call->args[1] == 0 && call->args[2] == MARK;
+}
+
+// Has `decide` say for each call of the library, and each mark of the program, what comes of it, until all of its processes have ended. An answer that it does not
 // touch lets the call go through.
 static void supervised_watch(int listener, void (*decide)(const struct seccomp_notif *, struct seccomp_notif_resp *)) {
     struct pollfd event = {.fd = listener, .events = POLLIN};
@@ -83,7 +89,8 @@ static void supervised_watch(int listener, void (*decide)(const struct seccomp_n
         if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &call) != 0) continue;
         answer.id = call.id;
         answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
-        if (supervised_is_ours((pid_t)call.pid, call.data.instruction_pointer)) decide(&call, &answer);
+        bool ours = supervised_is_ours((pid_t)call.pid, call.data.instruction_pointer);
+        if (ours || supervised_is_mark(&call.data)) decide(&call, &answer);
         ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
     }
 }

@@ -7,10 +7,11 @@ use clap::Parser;
 use spandrel_benches::ask;
 use spandrel_benches::bench::Bench;
 use spandrel_benches::cases::FLOWS;
-use spandrel_benches::evidence::{Evidence, Measured, Origin, Verdict};
+use spandrel_benches::evidence::{Evidence, Measured, Verdict};
 use spandrel_benches::{CODE, listing, section};
+use spandrel_evidence::Origin;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 #[derive(Debug, Parser)]
@@ -46,6 +47,8 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let evidence = fs::read_to_string(&file).map_err(Into::into).and_then(|text| Evidence::parse(&text, &keys));
     let evidence = evidence.with_context(|| file.display().to_string())?;
 
+    evidence.origin.descent(&bench.root).with_context(|| file.display().to_string())?;
+
     let mut verdict = Verdict { over: listing::faults(&disassembled(&bench)?)?, stale: Vec::new() };
     verdict.over.extend(misplaced(&bench)?);
     println!("Inside {} per block (callgrind)", bench.library.display());
@@ -59,7 +62,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         return Ok(false);
     }
     if arguments.record {
-        fs::write(&file, evidence.renewed(origin(&bench.root)?, &measured).text(&keys))?;
+        fs::write(&file, evidence.renewed(Origin::now(&bench.root)?, &measured).text(&keys))?;
         println!("written: {}", file.display());
     } else if !verdict.stale.is_empty() {
         eprintln!("error: {} is stale (`make evidence` renews it): {}", file.display(), verdict.stale.join("; "));
@@ -111,9 +114,4 @@ fn misplaced(bench: &Bench) -> Result<Vec<String>> {
     });
     let slot = slot.context("the library has no relocation for the thread's word")?;
     section::faults(&section::Layout { code: &code, hit_path: symbol("spandrel_hit_start")?..symbol("spandrel_hit_end")?, slot })
-}
-
-fn origin(root: &Path) -> Result<Origin> {
-    let command = "make evidence".to_owned();
-    Ok(Origin { command, date: ask::date()?, commit: ask::commit(root)?, compiler: ask::compiler(root)? })
 }

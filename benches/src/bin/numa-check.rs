@@ -7,7 +7,8 @@ use clap::Parser;
 use spandrel_benches::ask;
 use spandrel_benches::numa::console::{self, Told};
 use spandrel_benches::numa::demand::{ROWS, faults};
-use spandrel_benches::numa::record::{Origin, Record};
+use spandrel_benches::numa::record::Record;
+use spandrel_evidence::Origin;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -64,6 +65,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         return Ok(true);
     }
     let record = fs::read_to_string(&file).map_err(Into::into).and_then(|text| Record::parse(&text));
+    let record = record.and_then(|record| record.origin.descent(&root).map(|()| record));
     let stale = record.with_context(|| file.display().to_string())?.stale(&told)?;
     if stale.is_empty() {
         println!("all pages are where they should be, and as recorded");
@@ -102,7 +104,7 @@ fn print(told: &Told) -> Result<Vec<String>> {
     Ok(wrong)
 }
 
+/// The kernel is the guest's.
 fn origin(root: &Path, told: &Told) -> Result<Origin> {
-    let command = "make evidence".to_owned();
-    Ok(Origin { command, date: ask::date()?, commit: ask::commit(root)?, kernel: told.kernel.clone() })
+    Ok(Origin { kernel: told.kernel.clone(), ..Origin::now(root)? })
 }

@@ -5,26 +5,14 @@
 
 use super::console::{Nodes, Told};
 use super::demand::{Demand, ROWS, Row, share};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use spandrel_evidence::Origin;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// How far a recorded share of pages may be from the one seen now. Which blocks are reused depends on who comes first.
 const TOLERANCE: f64 = 0.05;
-
-/// The circumstances of the figures.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-pub struct Origin {
-    /// What wrote them.
-    pub command: String,
-    /// The day.
-    pub date: String,
-    /// The sources of the library.
-    pub commit: String,
-    /// The guest's kernel.
-    pub kernel: String,
-}
 
 /// One recorded row: pages on each node, and those that the case had before.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -39,8 +27,9 @@ pub struct Figures {
 /// The file.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 pub struct Record {
+    /// The circumstances; the kernel is the guest's.
     #[serde(flatten)]
-    origin: Origin,
+    pub origin: Origin,
     /// By policy and case.
     placement: BTreeMap<String, BTreeMap<String, Figures>>,
 }
@@ -51,14 +40,8 @@ impl Record {
     /// # Errors
     /// When it is not of its form, or its rows are not those that are looked at.
     pub fn parse(text: &str) -> Result<Self> {
-        let record: Self = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
-            anyhow!("near line {line}: {}", error.message().replace('\n', ", "))
-        })?;
-        let Origin { command, date, commit, kernel } = &record.origin;
-        if [command, date, commit, kernel].into_iter().any(String::is_empty) {
-            bail!("command, date, commit or kernel is empty");
-        }
+        let record: Self = spandrel_evidence::parse(text)?;
+        record.origin.check()?;
         for row in ROWS {
             record.of(row).with_context(|| format!("[placement.\"{}\".{}] is missing", row.policy, row.case))?;
         }
@@ -115,11 +98,8 @@ impl Record {
 
     /// The text of the file, rows in the order looked at.
     pub fn text(&self) -> String {
-        let Origin { command, date, commit, kernel } = &self.origin;
-        let mut text = format!(
-            "# On which of two NUMA nodes pages were. `make evidence` writes this file; README.md explains.\n\
-             command = {command:?}\ndate = {date:?}\ncommit = {commit:?}\nkernel = {kernel:?}\n"
-        );
+        let head = "# On which of two NUMA nodes pages were. `make evidence` writes this file; README.md explains.\n";
+        let mut text = head.to_owned() + &self.origin.text();
         for (row, figures) in ROWS.iter().filter_map(|row| Some((row, self.of(row)?))) {
             let Figures { what, node_0, node_1, again } = figures;
             let _ = write!(
@@ -170,8 +150,9 @@ mod tests {
     }
 
     fn text() -> String {
-        let [command, date, commit, kernel] = ["make evidence", "2026-01-02", "abc", "6.1.0"].map(str::to_owned);
-        Record::of_now(Origin { command, date, commit, kernel }, &told()).unwrap().text()
+        let [command, date, commit, kernel, compiler] =
+            ["make evidence", "2026-01-02", "abc", "6.1.0", "rustc 1"].map(str::to_owned);
+        Record::of_now(Origin { command, date, commit, kernel, compiler }, &told()).unwrap().text()
     }
 
     /// The rows that are stale once a passage of the file is another.

@@ -6,26 +6,20 @@
 //! - The file is compared, never trusted: each recorded scenario runs again. Its tolerance is set by people and stays when it is renewed.
 
 use crate::run::{Done, Outcome};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
+use spandrel_evidence::Origin;
 use std::collections::BTreeMap;
-use std::process::Command;
 
 const HEAD: &str =
     "# What the scenarios of the stress suite did. `make evidence` writes all but the tolerance; README.md explains.\n";
 
 /// The file.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Evidence {
-    /// What wrote it.
-    pub command: String,
-    /// The day.
-    pub date: String,
-    /// What was run.
-    pub commit: String,
-    /// On which kernel.
-    pub kernel: String,
+    /// The circumstances.
+    #[serde(flatten)]
+    pub origin: Origin,
     /// How long each scenario ran.
     pub seconds: f64,
     /// How much worse than recorded the ratio of resident to live memory may be, as a part of it.
@@ -50,37 +44,6 @@ pub struct Recorded {
     pub peak_rss_mib: f64,
     /// The second over the first.
     pub rss_over_live: f64,
-}
-
-/// The circumstances of a record.
-#[derive(Clone, Debug)]
-pub struct Origin {
-    date: String,
-    commit: String,
-    kernel: String,
-}
-
-impl Origin {
-    /// Those of now.
-    ///
-    /// # Errors
-    /// When git or date are missing.
-    pub fn now(root: &std::path::Path) -> Result<Self> {
-        let commit = output(Command::new("git").arg("-C").arg(root).args(["describe", "--always", "--dirty", "--exclude=*"]))?;
-        let date = output(Command::new("date").args(["--utc", "+%F"]))?;
-        let release = output(Command::new("uname").arg("-r"))?;
-        // What follows the numbers names a distribution or a machine.
-        let numbers = release.split(|letter: char| !letter.is_ascii_digit() && letter != '.').next().unwrap_or_default();
-        Ok(Self { date, commit, kernel: format!("Linux {numbers}") })
-    }
-}
-
-fn output(command: &mut Command) -> Result<String> {
-    let done = command.output().with_context(|| format!("cannot run {command:?}"))?;
-    if !done.status.success() {
-        bail!("{command:?} ended with {}: {}", done.status, String::from_utf8_lossy(&done.stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
 }
 
 fn hundredths(number: f64) -> f64 {
@@ -124,16 +87,8 @@ impl Evidence {
     /// # Errors
     /// When it is not of its form, or lacks one of `cases`, or has one more.
     pub fn parse(text: &str, cases: &[String]) -> Result<Self> {
-        let evidence: Self = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
-            anyhow!("near line {line}: {}", error.message().replace('\n', ", "))
-        })?;
-        let named = [("command", &evidence.command), ("date", &evidence.date), ("commit", &evidence.commit)];
-        for (name, value) in named.into_iter().chain([("kernel", &evidence.kernel)]) {
-            if value.is_empty() {
-                bail!("{name} is empty");
-            }
-        }
+        let evidence: Self = spandrel_evidence::parse(text)?;
+        evidence.origin.check()?;
         for (name, value) in [("seconds", evidence.seconds), ("tolerance", evidence.tolerance)] {
             if !(value.is_finite() && value > 0.0) {
                 bail!("{name} = {value} is no positive number");
@@ -182,10 +137,7 @@ impl Evidence {
     /// The same tolerance and duration with what was seen now.
     pub fn renewed(&self, origin: &Origin, all: &[Done]) -> Self {
         Self {
-            command: "make evidence".to_owned(),
-            date: origin.date.clone(),
-            commit: origin.commit.clone(),
-            kernel: origin.kernel.clone(),
+            origin: origin.clone(),
             runs: all.iter().map(|done| (done.order.name(), Recorded::of(done))).collect(),
             ..self.clone()
         }
@@ -218,16 +170,10 @@ mod tests {
     }
 
     fn recorded() -> Evidence {
-        let origin = Origin { date: "2026-01-02".into(), commit: "abc".into(), kernel: "Linux 6.1".into() };
-        let empty = Evidence {
-            command: String::new(),
-            date: String::new(),
-            commit: String::new(),
-            kernel: String::new(),
-            seconds: 1.0,
-            tolerance: 0.5,
-            runs: BTreeMap::new(),
-        };
+        let [command, date, commit, kernel, compiler] =
+            ["make evidence", "2026-01-02", "abc", "Linux 6.1", "rustc 1"].map(str::to_owned);
+        let origin = Origin { command, date, commit, kernel, compiler };
+        let empty = Evidence { origin: origin.clone(), seconds: 1.0, tolerance: 0.5, runs: BTreeMap::new() };
         empty.renewed(&origin, &[done(Outcome::Passed, 150)])
     }
 
@@ -272,7 +218,7 @@ mod tests {
         assert!(refusal("tolerance = 0.5", "tolerance = -1.0").contains("no positive number"));
         assert!(refusal("commit = \"abc\"", "commit = \"\"").contains("commit is empty"));
         assert!(refusal("seed = 7\n", "").contains("missing field"));
-        assert!(refusal("kernel = ", "kernels = ").contains("unknown field"));
+        assert!(refusal("kernel = ", "kernels = ").contains("missing field"));
         assert_eq!(refusal("[runs", "[runs.").lines().count(), 1);
     }
 

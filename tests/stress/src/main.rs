@@ -4,7 +4,8 @@ use anyhow::{Context, Result, bail};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use harness::paths;
-use spandrel_stress::evidence::{Evidence, Origin};
+use spandrel_evidence::Origin;
+use spandrel_stress::evidence::Evidence;
 use spandrel_stress::run::{Done, Order, Outcome};
 use spandrel_stress::scenario::{self, PROFILES, Profile, SCENARIOS, Scenario};
 use spandrel_stress::{plot, program, report};
@@ -206,6 +207,7 @@ fn check(part: &Part, record: bool, file: Option<&Path>) -> Result<bool> {
         return Ok(false);
     }
     let evidence = read.and_then(|text| Evidence::parse(&text, &cases)).with_context(|| file.display().to_string())?;
+    evidence.origin.descent(&root).with_context(|| file.display().to_string())?;
     let mut orders = recorded_orders(&evidence)?;
     orders.retain(|order| part.has(order.scenario, order.profile));
     let all = run_all(&orders)?;
