@@ -27,7 +27,7 @@ demo: build ## Run real programs with and without the preload and compare
 test: build cli ## Run all tests and print how many passed
 	@scripts/test
 
-check: build ## Check format, lints, layers, symbols, header and docs
+check: build ## Check format, lints, layers, symbols, header and docs, and that what tells of a change follows it
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --exclude spandrel --all-targets -- --deny warnings
 	$(CARGO) clippy --package spandrel -- --deny warnings
@@ -35,6 +35,7 @@ check: build ## Check format, lints, layers, symbols, header and docs
 	$(DEV) symbols
 	$(DEV) header --check
 	$(DEV) docs --check
+	$(DEV) follow
 	@echo "check: everything is in order"
 
 install: build cli ## Install library, command, header, man page, pkg-config and CMake files (PREFIX, LIBDIR, DESTDIR)
@@ -65,6 +66,7 @@ evidence: build ## Measure and rewrite the figures in docs/evidence
 	@$(CARGO) run --quiet --package spandrel-benches --bin fast-path-check -- --record
 	@$(STRESS) check --record
 	@$(CARGO) run --quiet --package spandrel-benches --bin numa-check -- --record
+	@$(DEV) docs
 
 STRESS = $(CARGO) run --quiet --release --package spandrel-stress --
 SOAK_MINUTES ?= 60
@@ -106,7 +108,7 @@ bench-publish: ## Put report and pictures of the last full run into docs/benchma
 header: ## Generate include/spandrel.h
 	@$(DEV) header
 
-docs: ## Generate docs/options.md and docs/diagnostics.md
+docs: ## Generate docs/options.md, docs/diagnostics.md, the index docs/README.md and the man page
 	@$(DEV) docs
 
 self-host: build ## Build and test this project under its own preload

@@ -2,7 +2,7 @@
 //!
 //! Knows: Markdown, roff and the shape of the tables. Must not know: what an option does.
 
-use crate::repo;
+use crate::{index, repo};
 use anyhow::{Context, Result};
 use spandrel::config::{OPTIONS, OptionInfo, PROFILES, Profile};
 use spandrel::diag::{CODES, CodeInfo};
@@ -22,6 +22,7 @@ const MAN_END: &str = ".\\\" options end\n";
 pub fn run(root: &Path, check: bool) -> Result<()> {
     repo::write_or_check(&root.join("docs/options.md"), &(options(OPTIONS) + &profiles(&PROFILES)), check, REMEDY)?;
     repo::write_or_check(&root.join("docs/diagnostics.md"), &diagnostics(CODES), check, REMEDY)?;
+    repo::write_or_check(&root.join(index::PATH), &index::text(root)?, check, REMEDY)?;
     let page = root.join(MAN_PAGE);
     let text = fs::read_to_string(&page).with_context(|| format!("cannot read {MAN_PAGE}"))?;
     repo::write_or_check(&page, &man_page(&text, OPTIONS)?, check, REMEDY)

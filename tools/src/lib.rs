@@ -7,7 +7,10 @@
 pub mod demo;
 #[cfg(feature = "tables")]
 pub mod docs;
+pub mod follow;
 pub mod header;
+#[cfg(feature = "tables")]
+pub mod index;
 pub mod layers;
 pub mod measure;
 pub mod repo;

@@ -3,7 +3,7 @@
 //! Knows: the command line. Must not know: how any command does its work.
 
 use clap::{Parser, Subcommand};
-use spandrel_tools::{demo, docs, header, layers, measure, repo, symbols};
+use spandrel_tools::{demo, docs, follow, header, layers, measure, repo, symbols};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,11 +26,17 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Generate docs/options.md and docs/diagnostics.md
+    /// Generate docs/options.md, docs/diagnostics.md and the index
     Docs {
         /// Only check that they are fresh
         #[arg(long)]
         check: bool,
+    },
+    /// Check that a change took along what tells of it: docs page, evidence, changelog, index
+    Follow {
+        /// What to compare with (default: where the branch left what is published)
+        #[arg(long)]
+        base: Option<String>,
     },
     /// Check the import order and the sizes in src/
     Layers,
@@ -48,6 +54,7 @@ fn main() -> ExitCode {
         Command::Measure(request) => measure::compare(&request),
         Command::Header { check } => header::run(&root, check),
         Command::Docs { check } => docs::run(&root, check),
+        Command::Follow { base } => follow::run(&root, base.as_deref()),
         Command::Layers => layers::run(&root),
         Command::Symbols { library } => symbols::run(&root, library.as_ref()),
     });
