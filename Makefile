@@ -21,10 +21,14 @@ cli: ## Build the command spandrel next to the library
 	$(CARGO) build --profile tool --package spandrel-cli
 	@mkdir -p $(TARGET)/release && cp -f $(TARGET)/tool/spandrel $(TARGET)/release/spandrel
 
+.PHONY: checked
+checked: ## Build target/checked/libspandrel.so, which checks its structures after each slow call
+	$(CARGO) build --profile checked
+
 demo: build ## Run real programs with and without the preload and compare
 	@scripts/demo
 
-test: build cli ## Run all tests and print how many passed
+test: build cli checked ## Run all tests and print how many passed
 	@scripts/test
 
 check: build ## Check format, lints, layers, symbols, header and docs, and that what tells of a change follows it

@@ -2,6 +2,8 @@
 //! and the one function that says what a pointer is. Must not know threads.
 
 mod batch;
+#[cfg(debug_assertions)]
+mod check;
 mod direct;
 mod figures;
 mod holes;
@@ -15,6 +17,8 @@ mod span;
 mod store;
 
 pub(crate) use batch::Batch;
+#[cfg(debug_assertions)]
+pub(crate) use check::{Verdict, must};
 pub use figures::{LargeFigures, ShelfFigures};
 pub(crate) use holes::Holes;
 pub(crate) use large::Fresh;

@@ -107,6 +107,18 @@ impl Shelf {
         Some(batch)
     }
 
+    /// Its spans with blocks to fetch, and those with every block out; for the check.
+    #[cfg(debug_assertions)]
+    pub(super) const fn lists(&self) -> [&SpanList; 2] {
+        [&self.partial, &self.full]
+    }
+
+    /// Blocks in the batches kept, as counted; for the check.
+    #[cfg(debug_assertions)]
+    pub(super) const fn cached(&self) -> usize {
+        self.blocks
+    }
+
     /// Batches, and spans of the depot, that heaps have been given so far.
     pub(crate) const fn given(&self) -> [usize; 2] {
         [self.taken, self.adopted]

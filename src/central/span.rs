@@ -361,9 +361,14 @@ impl Span {
         if self.word(geometry, index).get() >> (index % WORD_BITS) & 1 == 0 { Err(Refused::Double) } else { Ok(()) }
     }
 
+    /// Blocks that are out, by the bitmap.
+    pub(super) fn counted(&self, geometry: &Geometry) -> u32 {
+        self.words(geometry).iter().map(|word| word.get().count_ones()).sum()
+    }
+
     /// Counts the bitmap again, after a fork that may have caught the owner between two stores.
     pub(super) fn recount(&self, geometry: &Geometry) {
-        let set: u32 = self.words(geometry).iter().map(|word| word.get().count_ones()).sum();
+        let set = self.counted(geometry);
         let mark = if self.state() == State::Full { FULL } else { 0 };
         // Relaxed: see the field.
         self.used.store(set | mark, Ordering::Relaxed);

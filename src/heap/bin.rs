@@ -148,6 +148,15 @@ impl Bin {
         top.addr().saturating_sub(base.addr()) / SLOT_BYTES
     }
 
+    /// Whether slot 0, the last block and the last slot lie in that order, and slot 0 has null; for the check.
+    #[cfg(debug_assertions)]
+    pub(super) fn is_ordered(&self) -> bool {
+        // Relaxed: only this thread writes.
+        let (base, top) = (self.base.load(Ordering::Relaxed), self.top.load(Ordering::Relaxed));
+        // SAFETY: `base` points to slot 0 or to `NOTHING`.
+        base <= top && top <= self.end.get() && unsafe { Slots(base).get(0) }.is_null()
+    }
+
     /// How many blocks it has room for.
     pub(super) fn capacity(&self) -> usize {
         // Relaxed: only this thread writes.

@@ -20,6 +20,11 @@ pub(super) struct Counters {
     received: AtomicU32,
     sent_blocks: AtomicUsize,
     received_blocks: AtomicUsize,
+    /// Checks made, and the class that was refilled or flushed last, counted from 1.
+    #[cfg(debug_assertions)]
+    checks: Cell<u32>,
+    #[cfg(debug_assertions)]
+    last: Cell<usize>,
     /// Bytes of blocks of this heap's spans that are out. Scratch of who takes a snapshot, under the registry's lock.
     out: Cell<usize>,
 }
@@ -59,8 +64,21 @@ impl Counters {
         offset_of!(Self, received_blocks),
     ];
 
+    /// Counts a check; how many there were before.
+    #[cfg(debug_assertions)]
+    pub(super) fn next_check(&self) -> u32 {
+        self.checks.replace(self.checks.get().wrapping_add(1))
+    }
+
+    /// The class that was refilled or flushed last.
+    #[cfg(debug_assertions)]
+    pub(super) fn last(&self) -> Option<Class> {
+        self.last.get().checked_sub(1).and_then(Class::from_index)
+    }
+
     /// Counts a refill of the bin of `class`.
     pub(super) fn refilled(&self, class: Class) {
+        self.note(class);
         if let Some(counter) = self.refills.get(class.index()) {
             count(counter);
         }
@@ -68,10 +86,19 @@ impl Counters {
 
     /// Counts a flush of the bin of `class`.
     pub(super) fn flushed(&self, class: Class) {
+        self.note(class);
         if let Some(counter) = self.flushes.get(class.index()) {
             count(counter);
         }
     }
+
+    #[cfg(debug_assertions)]
+    fn note(&self, class: Class) {
+        self.last.set(class.index() + 1);
+    }
+
+    #[cfg(not(debug_assertions))]
+    const fn note(&self, _: Class) {}
 
     /// Counts a batch of `blocks` that was sent.
     pub(super) fn sent(&self, blocks: usize) {

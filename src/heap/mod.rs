@@ -5,6 +5,8 @@
 //! free -> push a bin -> (full) `flush`: the bottom half to the bitmaps; blocks of others to the outbox.
 
 mod bin;
+#[cfg(debug_assertions)]
+mod check;
 mod counters;
 mod door;
 mod flush;

@@ -76,6 +76,14 @@ impl Registry {
         list.heaps().find(|heap| heap.taken.get() && is_it(heap))
     }
 
+    /// What is wrong with the list, if anything is.
+    #[cfg(debug_assertions)]
+    pub(super) fn check(&self) -> crate::central::Verdict {
+        const HEAPS_MAX: usize = 1 << 20;
+        let count = self.list.lock().heaps().take(HEAPS_MAX).count();
+        crate::central::must(count < HEAPS_MAX, "the list of heaps has no end")
+    }
+
     /// Calls `see` with each heap there ever was.
     pub(crate) fn each_ever(&self, see: impl FnMut(&'static Heap)) {
         self.list.lock().heaps().for_each(see);

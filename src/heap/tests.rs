@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Freed, Heap, Registry, Shared};
 use crate::base::class::Class;
 use crate::base::units::{MIB, Region};
-use crate::central::{Central, Place};
+use crate::central::{Central, Place, State};
 use crate::pages::{Bank, Entry, Space};
 use proptest::prelude::*;
 
@@ -256,4 +256,25 @@ fn a_heap_is_near_to_its_thread() {
     world.registry.release(first);
     first.home.set(world.central.pages.space().banks().find(|&bank| bank != here).expect("another bank"));
     assert_ne!(world.heap().address(), first.address());
+}
+
+#[test]
+#[cfg(debug_assertions)]
+fn the_check_finds_what_is_wrong() {
+    let world = World::new(64 * MIB);
+    let heap = world.heap();
+    let class = Class::of_size(100).expect("small");
+    let blocks: Vec<_> = (0..10).map(|_| heap.alloc(world.shared(), class).expect("memory")).collect();
+    assert_eq!(heap.check(world.shared()), Ok(()));
+    // A block that the program freed twice, as a stray write into the bin would look, too.
+    assert_eq!(heap.free(world.shared(), blocks[0]), Freed::Small);
+    let last = heap.bin(class).len();
+    heap.bin(class).set_block(1, core::ptr::with_exposed_provenance_mut(blocks[1].addr() + 8));
+    assert!(last > 1 && heap.check(world.shared()).is_err());
+    let other = world.heap();
+    let kept = other.alloc(world.shared(), class).expect("memory");
+    assert_eq!(other.check(world.shared()), Ok(()));
+    let region = other.partial(class).first().expect("a span");
+    world.central.span(region).set_state(State::Full);
+    assert!(!kept.is_null() && other.check(world.shared()).is_err());
 }

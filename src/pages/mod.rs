@@ -4,6 +4,8 @@
 
 mod area;
 mod bank;
+#[cfg(debug_assertions)]
+mod check;
 mod divide;
 mod explicit;
 mod huge;

@@ -67,6 +67,10 @@ impl Deref for Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
+        #[cfg(debug_assertions)]
+        if let Err(what) = self.0.check(PROCESS.shared()) {
+            crate::diag::fatal(crate::diag::Code::Corruption, what);
+        }
         self.0.free_spans();
         // A child of a fork believes the bins of a lost thread whose heap was not busy.
         settle_stores();

@@ -1,0 +1,72 @@
+//! The check of spans, their lists and the shelves. In builds with debug assertions alone.
+
+use super::list::SpanList;
+use super::shelf::Shelf;
+use super::span::State;
+use super::store::Central;
+use crate::base::class::Class;
+use crate::pages::Entry;
+
+/// What is wrong, if anything is.
+pub(crate) type Verdict = Result<(), &'static str>;
+
+/// An error that says `what`, unless `holds`.
+pub(crate) fn must(holds: bool, what: &'static str) -> Verdict {
+    if holds { Ok(()) } else { Err(what) }
+}
+
+impl Central {
+    /// Checks a list of spans of `class`, all of which have `entry` and `state`. The caller may look at them.
+    pub(crate) fn check_list(&self, list: &SpanList, class: Class, entry: Entry, state: State) -> Verdict {
+        let (space, geometry) = (self.pages.space(), class.geometry());
+        let mut before = 0;
+        for (region, span) in list.iter(space) {
+            must(span.previous.get() == before, "a list of spans is linked in one direction only")?;
+            must(span.first() == region, "a list of spans has a region that begins no span")?;
+            must(span.state() == state, "a span is in the list of another state")?;
+            let regions = (0..geometry.regions).map(|step| region.plus(step));
+            must(
+                regions.into_iter().all(|region| space.entry(region) == entry),
+                "a span is in the list of another owner or class",
+            )?;
+            let out = span.counted(geometry);
+            must(out == span.used(), "a span's count is not that of its bitmap")?;
+            must(
+                (out == geometry.capacity) == (state == State::Full),
+                "a span is full and not so listed, or the other way round",
+            )?;
+            before = region.0;
+        }
+        Ok(())
+    }
+
+    /// Checks the shelf of `class`.
+    pub(crate) fn check_shelf(&self, class: Class) -> Verdict {
+        self.with_shelf(class, |shelf| {
+            let [partial, full] = shelf.lists();
+            self.check_list(partial, class, Entry::depot(class), State::Partial)?;
+            self.check_list(full, class, Entry::depot(class), State::Full)?;
+            self.check_cached(shelf, class)
+        })
+    }
+
+    fn check_cached(&self, shelf: &Shelf, class: Class) -> Verdict {
+        let (mut blocks, mut strangers) = (0, 0);
+        shelf.each_cached(|block| {
+            blocks += 1;
+            strangers += usize::from(!self.is_block_out(class, block));
+        });
+        must(blocks == shelf.cached(), "a transfer cache counts other blocks than it has")?;
+        must(strangers == 0, "a transfer cache has a block that is not out of a span of its class")
+    }
+
+    /// Whether a block of `class` starts at `block` and is out. For those who have it.
+    pub(crate) fn is_block_out(&self, class: Class, block: *mut u8) -> bool {
+        match self.resolve(block.addr()) {
+            super::Place::Small { span, class: found, offset, .. } => {
+                found == class && span.is_out(class.geometry(), offset).is_ok()
+            }
+            _ => false,
+        }
+    }
+}
