@@ -30,6 +30,8 @@ pub struct Run<'a> {
     pub output: PathBuf,
     /// Count only while this function of the program is on the stack.
     pub inside: Option<&'a str>,
+    /// Added to the environment.
+    pub environment: &'a [(&'a str, &'a str)],
 }
 
 impl Run<'_> {
@@ -45,7 +47,8 @@ impl Run<'_> {
             command.arg(format!("--toggle-collect={function}"));
         }
         command.args([LOADER, "--preload"]).arg(self.library).arg(self.program).args(arguments);
-        let done = command.env_remove("LD_PRELOAD").output().context("cannot run valgrind: install the package `valgrind`")?;
+        command.env_remove("LD_PRELOAD").envs(self.environment.iter().copied());
+        let done = command.output().context("cannot run valgrind: install the package `valgrind`")?;
         if !done.status.success() {
             bail!("{:?} ended with {}: {}", command, done.status, String::from_utf8_lossy(&done.stderr));
         }

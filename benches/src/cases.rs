@@ -19,6 +19,8 @@ pub struct Case {
     units: f64,
     /// The function of the driver to look into.
     inside: Option<&'static str>,
+    /// Settings of the library.
+    environment: &'static [(&'static str, &'static str)],
 }
 
 const PAIRS: u32 = 500_000;
@@ -28,17 +30,31 @@ const BULK: f64 = 50_000.0;
 
 /// The hit path: a malloc and a free together.
 pub const PAIRED: [Case; 4] = [
-    Case { name: "pair-16", text: "malloc(16) + free", count: PAIRS, units: 1.0, inside: None },
-    Case { name: "pair-500", text: "malloc(500) + free", count: PAIRS, units: 1.0, inside: None },
-    Case { name: "mix-256", text: "16..1040 bytes in 256 slots", count: PAIRS, units: 1.0, inside: None },
-    Case { name: "mix-8192", text: "16..1040 bytes in 8192 slots", count: PAIRS, units: 1.0, inside: None },
+    Case { name: "pair-16", text: "malloc(16) + free", count: PAIRS, units: 1.0, inside: None, environment: &[] },
+    Case { name: "pair-500", text: "malloc(500) + free", count: PAIRS, units: 1.0, inside: None, environment: &[] },
+    Case { name: "mix-256", text: "16..1040 bytes in 256 slots", count: PAIRS, units: 1.0, inside: None, environment: &[] },
+    Case { name: "mix-8192", text: "16..1040 bytes in 8192 slots", count: PAIRS, units: 1.0, inside: None, environment: &[] },
 ];
 
 /// Many blocks taken and then given back. Each includes the hit path: 11 instructions of malloc, 18 of free.
 pub const BULKED: [Case; 3] = [
-    Case { name: "bulk-order", text: "malloc, 50000 in a row", count: ROUNDS, units: BULK, inside: Some("bulk_alloc") },
-    Case { name: "bulk-order", text: "free, in order", count: ROUNDS, units: BULK, inside: Some("bulk_free") },
-    Case { name: "bulk-random", text: "free, in random order", count: ROUNDS, units: BULK, inside: Some("bulk_free") },
+    Case {
+        name: "bulk-order",
+        text: "malloc, 50000 in a row",
+        count: ROUNDS,
+        units: BULK,
+        inside: Some("bulk_alloc"),
+        environment: &[],
+    },
+    Case { name: "bulk-order", text: "free, in order", count: ROUNDS, units: BULK, inside: Some("bulk_free"), environment: &[] },
+    Case {
+        name: "bulk-random",
+        text: "free, in random order",
+        count: ROUNDS,
+        units: BULK,
+        inside: Some("bulk_free"),
+        environment: &[],
+    },
 ];
 
 /// Calls of the hit path in one count of the case `few`: as `FEW` in the driver.
@@ -49,17 +65,27 @@ const FEWS: u32 = 50_000;
 
 /// A flow by itself, with the name it has in the evidence.
 const fn flow(name: &'static str, text: &'static str, count: u32, units: f64, inside: &'static str) -> Case {
-    Case { name, text, count, units, inside: Some(inside) }
+    Case { name, text, count, units, inside: Some(inside), environment: &[] }
+}
+
+/// With requests sampled for the heap profile, though so rarely that none is; the file cannot be made.
+const SAMPLED: &[(&str, &str)] = &[("SPANDREL_HEAP_PROFILE", "/proc/none"), ("SPANDREL_HEAP_PROFILE_RATE", "512G")];
+
+/// As [`flow`], with requests sampled.
+const fn sampled(name: &'static str, text: &'static str, inside: &'static str) -> Case {
+    Case { environment: SAMPLED, ..flow(name, text, FEWS, FEW, inside) }
 }
 
 /// What the evidence records: its key there, and the case. Per block; what is in a row includes the hit path.
-pub const FLOWS: [(&str, Case); 13] = [
+pub const FLOWS: [(&str, Case); 15] = [
     ("malloc-16", flow("few-16", "malloc(16), hit path", FEWS, FEW, "few_alloc")),
     ("malloc-500", flow("few-500", "malloc(500), hit path", FEWS, FEW, "few_alloc")),
     ("malloc-2000", flow("few-2000", "malloc(2000), hit path", FEWS, FEW, "few_alloc")),
     ("free-16", flow("few-16", "free of 16 bytes, hit path", FEWS, FEW, "few_free")),
     ("free-500", flow("few-500", "free of 500 bytes, hit path", FEWS, FEW, "few_free")),
     ("free-2000", flow("few-2000", "free of 2000 bytes, hit path", FEWS, FEW, "few_free")),
+    ("malloc-16-sampled", sampled("few-16", "malloc(16), sampling on", "few_alloc")),
+    ("malloc-2000-sampled", sampled("few-2000", "malloc(2000), sampling on", "few_alloc")),
     ("refill", flow("bulk-order", "malloc, 50000 in a row", ROUNDS, BULK, "bulk_alloc")),
     ("flush-in-order", flow("bulk-order", "free, 50000 in order", ROUNDS, BULK, "bulk_free")),
     ("flush-at-random", flow("bulk-random", "free, 50000 in random order", ROUNDS, BULK, "bulk_free")),
@@ -84,7 +110,7 @@ pub struct Cost {
 /// When the driver cannot be run under callgrind, or nothing of the library was counted.
 pub fn cost(case: &Case, driver: &Path, library: &Path, scratch: &Path) -> Result<Cost> {
     let output: PathBuf = scratch.join("callgrind.out");
-    let run = Run { program: driver, library, output, inside: case.inside };
+    let run = Run { program: driver, library, output, inside: case.inside, environment: case.environment };
     let short = run.counts(&[case.name, &case.count.to_string()])?;
     let long = run.counts(&[case.name, &(2 * case.count).to_string()])?;
     let units = f64::from(case.count) * case.units;
