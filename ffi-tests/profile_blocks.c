@@ -6,6 +6,10 @@
 // run: from the start
 // env: SPANDREL_HEAP_PROFILE=/dev/null/nowhere
 // expect: exit 0 stderr ALLOCATOR_REPORT_OUTPUT
+// run: in a mode that samples for itself
+// env: SPANDREL_MODE=guarded
+// env: SPANDREL_HEAP_PROFILE=/dev/null/nowhere
+// expect: exit 0 stderr ALLOCATOR_BAD_OPTION
 // run: by call
 // args: start
 #include <pthread.h>

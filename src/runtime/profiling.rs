@@ -79,13 +79,16 @@ pub(crate) enum NoProfile {
     File(i32),
 }
 
-/// Does what the options say, at start.
-pub(super) fn prepare(options: &Options) {
+/// Does what the options say, at start. `sampled` is whether the mode that was chosen lets requests be sampled.
+pub(super) fn prepare(options: &Options, sampled: bool) {
     let profiling = &PROCESS.profiling;
     // Relaxed: the start barrier publishes all of it.
     profiling.mean.store(options.heap_profile_rate, Ordering::Relaxed);
     if options.heap_profile.is_none() {
         return;
+    }
+    if !sampled {
+        return diag::line(Code::BadOption, &[b"SPANDREL_HEAP_PROFILE: needs mode fast or counting; ignored"]);
     }
     if let Some(bytes) = options.heap_profile_every {
         profiling.next_asked.store(bytes as u64, Ordering::Relaxed);

@@ -82,7 +82,7 @@ pub(super) fn start(process: &Process) -> bool {
     });
     live::describe(process);
     process.reporter.arm(&options);
-    profiling::prepare(&options);
+    profiling::prepare(&options, mode.is_none_or(|mode| mode.profiled));
     // Relaxed: see `is_closed`. Not before the end of the start, so that threads that come meanwhile are served.
     close();
     process.mode.set(mode);
