@@ -164,6 +164,28 @@ fn records_and_draws() -> Result<(), String> {
     if refused.stderr.contains("is no recording") { Ok(()) } else { Err(format!("{refused}")) }
 }
 
+fn counts_requests_by_class() -> Result<(), String> {
+    let outcome = observe("0", &[("SPANDREL_DIAG", "2")])?;
+    let line = "spandrel: diag: class=5120 calls=300 requested=1500000 given=1536000 unused=36000";
+    let once = observe("0", &[("SPANDREL_DIAG", "1")])?;
+    if outcome.stderr.contains(line) && !once.stderr.contains("class=") { Ok(()) } else { Err(format!("{outcome}")) }
+}
+
+/// Another tool that sees nothing of Spandrel's blocks is named, and only where that was asked for.
+fn names_other_tools() -> Result<(), String> {
+    let library = paths::shared_library()?;
+    for (settings, expected) in [(Some("SPANDREL_DIAG=1"), true), (None, false)] {
+        let mut command = run::command("valgrind");
+        command.args(["-q", "--trace-children=yes", "env"]).arg(format!("LD_PRELOAD={}", library.display()));
+        command.args(settings).args(["perl", "-e", "print 1"]);
+        let outcome = run::run(&mut command, 60)?;
+        if outcome.stderr.contains("ALLOCATOR_OTHER_TOOL: valgrind") != expected {
+            return Err(format!("{outcome}"));
+        }
+    }
+    Ok(())
+}
+
 /// Crashes as told, and wants a signal and these texts in the report.
 fn crashes(how: &'static str, settings: &[(&str, &str)], end: End, texts: &[&str]) -> Result<(), String> {
     let report = [("SPANDREL_CRASH_REPORT", "1")];
@@ -295,6 +317,7 @@ fn main() -> ExitCode {
     let obstacle = missing.then(|| "python3 has no prometheus_client".to_owned());
     // SAFETY: asks a question.
     let user = (unsafe { libc::geteuid() } != 0).then(|| "needs root, to be somebody else".to_owned());
+    let valgrind = paths::find_program("valgrind").is_none().then(|| "there is no valgrind".to_owned());
     let cases = vec![
         case("file_at_exit", writes_a_file_at_exit),
         case("file_every_second", writes_now_and_then),
@@ -308,6 +331,8 @@ fn main() -> ExitCode {
         case("explain_address", explains_an_address),
         case("top", top_shows_a_process_and_lists_all),
         case("record_and_report", records_and_draws),
+        case("requests_by_class", counts_requests_by_class),
+        case_if(valgrind, "valgrind_is_named", names_other_tools),
         case("crash_reports", crash_reports_name_the_block),
         case("crash_reports_and_handlers", crash_reports_leave_handlers_alone),
         case("refusals_are_explained", says_why_a_process_cannot_be_read),

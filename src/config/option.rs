@@ -87,8 +87,8 @@ options! {
         "In mode `guarded`: a handler of SIGSEGV says what is known of the address, and leaves the rest to whoever handled it before.";
     force_libc: bool = false, "SPANDREL_FORCE_LIBC", value::FLAG, "0", parse::flag,
         "Sends every call to libc's own allocator: the same as `SPANDREL_MODE=libc`.";
-    diag: bool = false, "SPANDREL_DIAG", value::FLAG, "0", parse::flag,
-        "Counts every call and prints at exit, on fd 2, which calls were served where and why. Costs speed: every call takes the slow gate.";
+    diag: usize = 0, "SPANDREL_DIAG", value::LEVEL, "0", value::level,
+        "1: counts every call and prints at exit, on fd 2, which calls were served where and why; says if valgrind or AddressSanitizer is there. 2: also the bytes asked for and given by class. Costs speed: every call takes the slow gate.";
     diag_range: (usize, usize) = (256, 1040), "SPANDREL_DIAG_RANGE", value::RANGE, "256-1040", parse::range,
         "The request sizes for which `SPANDREL_DIAG` proves that no call fell through to libc.";
     on_error: OnError = OnError::Abort, "SPANDREL_ON_ERROR", value::POLICY, "abort", value::on_error,

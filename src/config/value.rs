@@ -131,6 +131,7 @@ impl core::fmt::Debug for Path {
 pub(super) const FILE: &str = "a path of at most 255 bytes, with %p, %n or %% in it; or `none`";
 pub(super) const SECONDS: &str = "seconds";
 pub(super) const SIGNAL: &str = "HUP, USR1, USR2, PROF, WINCH, URG, a number from 1 to 64 that may be caught, or `none`";
+pub(super) const LEVEL: &str = "0, 1 or 2";
 pub(super) const FLAG: &str = "0 or 1";
 pub(super) const SIZE: &str = "bytes, with K, M, G or T";
 pub(super) const RANGE: &str = "LO-HI in bytes";
@@ -328,4 +329,8 @@ pub(super) fn signal(value: &[u8]) -> Option<Option<i32>> {
         _ => parse::number(value).filter(|number| (1..=SIGNALS).contains(number))? as i32,
     };
     (!NOT_FOR_REPORTS.contains(&signal)).then_some(Some(signal))
+}
+
+pub(super) fn level(value: &[u8]) -> Option<usize> {
+    parse::number(value).filter(|&level| level <= 2)
 }

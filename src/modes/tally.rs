@@ -1,6 +1,7 @@
 //! Counting which calls were served where. Reasons for going to libc are always counted, being rare; lanes only under
 //! `SPANDREL_DIAG`, where every call takes the slow gate.
 
+use crate::base::class::{self, Class};
 use crate::base::lane::Lane;
 use crate::sys::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -66,6 +67,7 @@ pub(crate) struct Tally {
     served: [Count; Lane::SERVING],
     freed: [Count; Lane::SERVING],
     reasons: [Count; Reason::ALL.len()],
+    classes: [Count; class::COUNT],
     /// The range of sizes to prove something about: written at start.
     low: AtomicUsize,
     high: AtomicUsize,
@@ -80,6 +82,7 @@ impl Tally {
             served: [const { Count::new() }; Lane::SERVING],
             freed: [const { Count::new() }; Lane::SERVING],
             reasons: [const { Count::new() }; Reason::ALL.len()],
+            classes: [const { Count::new() }; class::COUNT],
             low: AtomicUsize::new(0),
             high: AtomicUsize::new(usize::MAX),
             in_range: Count::new(),
@@ -105,9 +108,18 @@ impl Tally {
         if let Some(count) = self.served.get(lane as usize) {
             count.add(size);
         }
+        let class = Class::of_size(size).filter(|_| lane == Lane::Small);
+        if let Some(count) = class.and_then(|class| self.classes.get(class.index())) {
+            count.add(size);
+        }
         if self.is_in_range(size) {
             self.in_range.add(size);
         }
+    }
+
+    /// Calls for sizes of `class`.
+    pub(crate) fn of_class(&self, class: Class) -> Option<&Count> {
+        self.classes.get(class.index())
     }
 
     /// Counts a call that went to libc.

@@ -1,5 +1,6 @@
 //! The report of `SPANDREL_DIAG`: which calls were served where, and why some went to libc.
 
+use crate::base::class::Class;
 use crate::base::lane::Lane;
 use crate::base::text::Line;
 use crate::modes::tally::{Count, Reason, Tally};
@@ -34,4 +35,16 @@ pub(crate) fn report(profile: &str, tally: &Tally, print: &mut dyn FnMut(&[u8]))
     line.text("range=").number(low as u64).text("-").number(high as u64).text(" calls=").number(calls);
     line.text(" spandrel=").number(calls - libc).text(" libc=").number(libc).text(" proved=").text(proved);
     print(line.finish());
+}
+
+/// Hands `print` what was asked for and given by class: what blocks were larger than their requests.
+pub(crate) fn report_classes(tally: &Tally, print: &mut dyn FnMut(&[u8])) {
+    for class in Class::all() {
+        let Some(count) = tally.of_class(class).filter(|count| count.calls() > 0) else { continue };
+        let given = count.calls() * class.size() as u64;
+        let mut line = start();
+        line.text("class=").number(class.size() as u64).text(" calls=").number(count.calls());
+        line.text(" requested=").number(count.bytes()).text(" given=").number(given);
+        print(line.text(" unused=").number(given.saturating_sub(count.bytes())).finish());
+    }
 }

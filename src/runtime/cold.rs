@@ -77,7 +77,7 @@ pub(super) fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
             return Some(hand_out(PROCESS.central.alloc_large(request.size, request.align, bank)?, request));
         }
     };
-    if PROCESS.options().diag {
+    if PROCESS.options().diag > 0 {
         PROCESS.tally.serve(lane, request.size);
     }
     Some(block)
@@ -90,7 +90,7 @@ pub(super) fn hand_out(fresh: Fresh, request: Request) -> *mut u8 {
     } else if PROCESS.options().junk {
         fixture::fill_fresh(fresh.address, fresh.bytes);
     }
-    if PROCESS.options().diag {
+    if PROCESS.options().diag > 0 {
         PROCESS.tally.serve(if fresh.direct { Lane::Direct } else { Lane::Large }, request.size);
     }
     core::ptr::with_exposed_provenance_mut(fresh.address)
@@ -177,7 +177,7 @@ pub(super) fn free<M: Manner>(block: *mut u8) {
         Freed::Foreign => return free_foreign(block),
         Freed::Misused => return,
     };
-    if PROCESS.options().diag {
+    if PROCESS.options().diag > 0 {
         PROCESS.tally.free(lane);
     }
 }

@@ -25,8 +25,11 @@ extern "C" fn at_exit() {
     }
     let options = PROCESS.options();
     let mut print = |bytes: &[u8]| PROCESS.reports.write(bytes);
-    if options.diag {
+    if options.diag > 0 {
         observe::lanes::report(options.profile.name, &PROCESS.tally, &mut print);
+        if options.diag > 1 {
+            observe::lanes::report_classes(&PROCESS.tally, &mut print);
+        }
     }
     if (options.stats || options.stats_file.is_some()) && PROCESS.is_ready() {
         PROCESS.reporter.write();

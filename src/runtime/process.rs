@@ -98,7 +98,7 @@ impl Process {
     /// Whether every call is to be seen, so that the hit path must serve none.
     pub(super) fn sees_all(&self) -> bool {
         let options = self.options();
-        options.diag || options.junk || self.mode.get().is_some_and(|mode| !mode.hot)
+        options.diag > 0 || options.junk || self.mode.get().is_some_and(|mode| !mode.hot)
     }
 
     /// Whether the mode in force lets requests be sampled for the heap profile.

@@ -13,7 +13,7 @@ use crate::diag::{self, Code};
 use crate::observe::Format;
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sys::file::{self, Output};
-use crate::sys::{call, signal};
+use crate::sys::{call, signal, tool};
 
 /// What is wanted, and what was done. Any thread reads and writes.
 pub(super) struct Reporter {
@@ -47,6 +47,9 @@ impl Reporter {
 
     /// Does what the options ask for. Part of the start.
     pub(super) fn arm(&self, options: &Options) {
+        if options.diag > 0 {
+            name_tools();
+        }
         if options.crash_report {
             crash::listen();
         }
@@ -118,6 +121,20 @@ pub(crate) fn write_stats(descriptor: c_int, format: Format) -> bool {
     let mut written = true;
     format.write(&introspect::snapshot(), &mut |bytes| written = written && call::write_all(descriptor, bytes));
     written
+}
+
+/// Says which other tools watch this process's memory, and in vain.
+fn name_tools() {
+    if tool::is_valgrind() {
+        let what = "valgrind runs this process and sees no block of Spandrel's; run it without, or with --soname-synonyms=somalloc=*spandrel*";
+        diag::once(Code::OtherTool, what);
+    }
+    if tool::has_address_sanitizer() {
+        diag::once(
+            Code::OtherTool,
+            "AddressSanitizer is linked in and sees no block of Spandrel's; run the program without Spandrel",
+        );
+    }
 }
 
 /// Has the signal `number` ask for reports, unless the program has its own use for it.

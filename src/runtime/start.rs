@@ -45,7 +45,7 @@ pub(super) fn start(process: &Process) -> bool {
     let page = startup.map_or(PAGE_BYTES_USUAL, Startup::page_bytes);
     let mode = switch::chosen(&options, page);
     let reports = options.stats || options.stats_every > 0 || options.stats_signal.is_some() || options.crash_report;
-    if options.diag || reports || options.leaks || options.heap_profile.is_some() || mode.is_some() {
+    if options.diag > 0 || reports || options.leaks || options.heap_profile.is_some() || mode.is_some() {
         process.reports.open();
     }
     if options.leaks {

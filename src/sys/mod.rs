@@ -16,3 +16,4 @@ pub(crate) mod startup;
 pub(crate) mod stream;
 pub(crate) mod task;
 pub(crate) mod tls;
+pub(crate) mod tool;

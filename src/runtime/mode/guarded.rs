@@ -136,7 +136,7 @@ fn act(thread: u32) -> Act {
 fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
     let made = act(heap.thread.get());
     let address = POOL.lock().alloc(request.size, request.align, made)?;
-    if PROCESS.options().diag {
+    if PROCESS.options().diag > 0 {
         PROCESS.tally.serve(Lane::Direct, request.size);
     }
     Some(core::ptr::with_exposed_provenance_mut(address))
