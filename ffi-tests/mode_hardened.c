@@ -58,6 +58,17 @@
 // args: written
 // expect: signal SIGABRT stderr ALLOCATOR_USE_AFTER_FREE
 // says: something wrote to the block after it was freed, 40 bytes from its start
+// run: runs_on
+// args: runs_on
+// expect: signal SIGSEGV
+// run: runs_on_unguarded
+// args: runs_on_unguarded
+// env: SPANDREL_GUARD_REGIONS=0
+// expect: exit 0
+// run: guards_come_and_go
+// args: spans
+// env: SPANDREL_GUARD_REGIONS=20
+// expect: exit 0
 // run: sized
 // args: sized
 // expect: signal SIGABRT stderr ALLOCATOR_SIZE_MISMATCH
@@ -180,6 +191,32 @@ int main(int argc, char **argv) {
         free(block);
         ((volatile char *)opaque(block))[40] = 1;
         for (int i = 0; i < 1000000; i++) free(opaque(malloc(3000)));
+    } else if (strncmp(what, "runs_on", 7) == 0) {
+        // Two large blocks, next to each other but for the guard: what lies behind the first is read up to the second.
+        volatile char *one = opaque(malloc(200000)), *two = opaque(malloc(200000));
+        volatile char *low = one < two ? one : two, *high = one < two ? two : one;
+        CHECK_WITH(high - low < 1000000, high - low);
+        size_t sum = 0;
+        while (low < high) sum += (size_t)*low++;
+        CHECK(opaque_size(sum) != 1);
+    } else if (strcmp(what, "spans") == 0) {
+        // Spans and runs are made and given back many times, more than there are guards.
+        for (int round = 0; round < 30; round++) {
+            void *many[200];
+            for (int i = 0; i < 200; i++) {
+                size_t size = (size_t)(i * 337 + round * 1009) % 60000;
+                many[i] = opaque(calloc(1, size));
+                CHECK(all_zero(many[i], size));
+                fill(many[i], size, size);
+            }
+            for (int i = 0; i < 200; i++) free(many[i]);
+            spandrel_collect(true);
+        }
+        size_t mappings = 0;
+        FILE *maps = fopen("/proc/self/maps", "r");
+        for (int c; (c = getc(maps)) != EOF;) mappings += c == '\n';
+        fclose(maps);
+        CHECK_WITH(mappings < 150, mappings);
     } else if (strcmp(what, "sized") == 0 && free_sized != NULL) {
         free_sized(block, 99);
     } else {

@@ -51,7 +51,7 @@ impl Central {
 
     fn alloc_regions(&self, bytes: usize, align: usize, bank: Bank) -> Option<Fresh> {
         let space = self.pages.space();
-        let run = self.pages.acquire(bank, u32::try_from(regions_for(bytes)).ok()?, align)?;
+        let run = self.acquire_run(bank, u32::try_from(regions_for(bytes)).ok()?, align)?;
         Span::make_large(space, run.region, bytes);
         space.set_entries(run.region, 1, Entry::LARGE);
         Some(Fresh { address: space.address(run.region), bytes, dirty: run.dirty, direct: false })
@@ -97,7 +97,7 @@ impl Central {
             return None;
         }
         span.unmake_large();
-        self.pages.release(region, count);
+        self.release_run(region, count);
         Some(ticket)
     }
 
@@ -119,7 +119,8 @@ impl Central {
     pub(crate) fn resize_large(&self, region: Region, bytes: usize) -> bool {
         let space = self.pages.space();
         let span = header(space, region);
-        let Some(bytes) = round_up(bytes, space.page_bytes()).filter(|&bytes| bytes <= LARGE_MAX) else {
+        // Its guard is where it would have to grow, and would be left behind where it shrinks.
+        let Some(bytes) = round_up(bytes, space.page_bytes()).filter(|&bytes| bytes <= LARGE_MAX && !span.guarded.get()) else {
             return false;
         };
         let (old, new) = (regions_for(span.large_bytes()) as u32, regions_for(bytes) as u32);

@@ -6,6 +6,7 @@ mod batch;
 mod check;
 mod direct;
 mod figures;
+mod guards;
 mod holes;
 mod large;
 mod late;

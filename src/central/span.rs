@@ -73,6 +73,8 @@ pub(crate) struct Span {
     first: Cell<u32>,
     class: Cell<u8>,
     state: Cell<u8>,
+    /// Whether a guard region follows. Only the first region's counts; cleared when the run is given back.
+    pub(super) guarded: Cell<bool>,
     /// Blocks that are out, and [`FULL`]. Written by whoever may change the span; read by anyone for statistics.
     used: AtomicU32,
     /// What is known of its holes; see there. For who may change the span.

@@ -3,6 +3,7 @@
 
 use super::batch::{BATCH_BYTES, Batch};
 use super::direct::DirectList;
+use super::guards::Guards;
 use super::late::Late;
 use super::shelf::{Returned, Shelf};
 use super::span::{Span, header};
@@ -26,6 +27,7 @@ pub(crate) struct Central {
     cache_bytes: AtomicUsize,
     /// Blocks freed where they could not go home: inside the allocator, or without memory for a batch.
     pub(crate) late: Late,
+    pub(crate) guards: Guards,
 }
 
 pub(super) struct Shared {
@@ -62,6 +64,7 @@ impl Central {
             batches: Lock::new(Rank::Batches, Stack(core::ptr::null_mut())),
             cache_bytes: AtomicUsize::new(CACHE_BYTES),
             late: Late::new(),
+            guards: Guards::new(),
         }
     }
 
@@ -79,9 +82,9 @@ impl Central {
     /// A new span of `class` for the owner whose map entry is `entry`, in `bank` if it has room.
     pub(crate) fn new_span(&self, class: Class, entry: Entry, bank: Bank) -> Option<Region> {
         let regions = class.geometry().regions;
-        let run = self.pages.acquire(bank, regions, REGION_BYTES)?;
+        let run = self.acquire_run(bank, regions, REGION_BYTES)?;
         if !Span::make(&self.pages, run.region, class) {
-            self.pages.release(run.region, regions);
+            self.release_run(run.region, regions);
             return None;
         }
         self.pages.space().set_entries(run.region, regions, entry);
@@ -97,7 +100,7 @@ impl Central {
         let regions = class.geometry().regions;
         self.pages.space().set_entries(region, regions, Entry::NONE);
         self.span(region).unmake(&self.pages, class);
-        self.pages.release(region, regions);
+        self.release_run(region, regions);
     }
 
     /// A span with free blocks from the depot, for the owner whose map entry is `entry`; one of `bank`, or where none is named of any.
@@ -186,7 +189,7 @@ impl Central {
 
     fn release_from_depot(&self, class: Class, region: Region) {
         self.span(region).unmake(&self.pages, class);
-        self.pages.release(region, class.geometry().regions);
+        self.release_run(region, class.geometry().regions);
     }
 
     /// An empty batch.

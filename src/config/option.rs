@@ -77,6 +77,8 @@ options! {
         "In mode `hardened`: how many bytes of freed blocks wait before they are used again; 0 for none.";
     zero_on_free: bool = false, "SPANDREL_ZERO_ON_FREE", value::FLAG, "0", parse::flag,
         "In mode `hardened`: fills freed blocks with zeroes rather than with 0xDB.";
+    guard_regions: usize = 4096, "SPANDREL_GUARD_REGIONS", value::COUNT, "4096", parse::number,
+        "In mode `hardened`: how many spans and large blocks at a time are followed by a region without access. Each may take two of the mappings that `vm.max_map_count` allows.";
     guarded_rate: usize = 5000, "SPANDREL_GUARDED_RATE", value::ONE_IN, "5000", value::one_in,
         "In mode `guarded`: one request in so many, on average, gets a page of its own.";
     guarded_slots: usize = 256, "SPANDREL_GUARDED_SLOTS", value::SLOTS, "256", value::slots,

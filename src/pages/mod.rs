@@ -29,6 +29,7 @@ pub(crate) use map::Entry;
 pub(crate) use metadata::{METADATA_MAX, METADATA_MIN};
 pub(crate) use node::Placement;
 pub(crate) use record::SPAN_BYTES;
+pub(crate) use runs::Run;
 pub(crate) use space::{Finder, Space};
 pub use store::PageFigures;
 pub(crate) use store::{Pages, Purged};

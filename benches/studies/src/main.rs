@@ -7,6 +7,7 @@ mod exchanges;
 mod faults;
 mod lookup;
 mod mapping;
+mod modes;
 mod page;
 mod rng;
 
@@ -38,6 +39,8 @@ enum Study {
     Bins,
     /// How many atomic exchanges a call costs, by number of threads
     Exchanges,
+    /// What each mode costs: instructions, time and memory
+    Modes,
     /// All of them
     All,
     /// One pass of a way of lookup, for counting instructions
@@ -62,7 +65,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         Study::Faults => faults::study(*runs)?.write(out),
         Study::Bins => bins::study(*runs)?.write(out),
         Study::Exchanges => exchanges::study()?.write(out),
+        Study::Modes => modes::study(*runs)?.write(out),
         Study::All => {
+            modes::study(*runs)?.write(out)?;
             lookup::study(*runs)?.write(out)?;
             faults::study(*runs)?.write(out)?;
             exchanges::study()?.write(out)?;

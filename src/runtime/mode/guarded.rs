@@ -234,7 +234,7 @@ pub(crate) fn explain(address: usize) -> bool {
         }
         describe(&place, line);
     };
-    diag::described(code, tell, &mut print);
+    diag::described(code, tell, print);
     show(&place, &mut print);
     true
 }

@@ -44,6 +44,7 @@ struct Hardened;
 /// Draws all secrets, at start.
 pub(in super::super) fn begin(options: &Options) {
     MARKS.begin(call::random(), options.zero_on_free);
+    PROCESS.central.guards.allow(options.guard_regions);
     let mut seed = call::random();
     let mut next = || {
         seed = seed.wrapping_add(1);
@@ -235,7 +236,9 @@ fn bury(heap: Option<&Heap>, note: Note) -> Freed {
 
 /// Lets a block be used again.
 fn discharge(heap: Option<&Heap>, patient: Patient) {
-    if let Some(note) = NOTES.shard(patient.address).remove(patient.address) {
+    // The shard is free again when the block goes home.
+    let note = NOTES.shard(patient.address).remove(patient.address);
+    if let Some(note) = note {
         go_home(heap, &note);
     }
 }
