@@ -53,6 +53,35 @@ static void counts_all(void) {
     CHECK(count(&bytes) == from && bytes == before);
 }
 
+static pthread_barrier_t meeting;
+
+// Has a heap, and works on the hit path, before the switch.
+static void *was_there(void *unused) {
+    for (int i = 0; i < 100; i++) free(opaque(malloc(100)));
+    pthread_barrier_wait(&meeting);
+    pthread_barrier_wait(&meeting);
+    for (int i = 0; i < 10; i++) blocks[i] = opaque(malloc(100));
+    pthread_barrier_wait(&meeting);
+    pthread_barrier_wait(&meeting);
+    for (int i = 0; i < 10; i++) free(blocks[i]);
+    return unused;
+}
+
+static void other_threads_follow(void) {
+    CHECK(pthread_barrier_init(&meeting, NULL, 2) == 0);
+    pthread_t thread = start(was_there, NULL);
+    pthread_barrier_wait(&meeting);
+    CHECK(spandrel_set_mode("counting"));
+    int64_t before = count(NULL);
+    pthread_barrier_wait(&meeting);
+    pthread_barrier_wait(&meeting);
+    CHECK_WITH(count(NULL) == before + 10, count(NULL) - before);
+    pthread_barrier_wait(&meeting);
+    join(thread);
+    memset(blocks, 0, sizeof blocks);
+    CHECK(spandrel_set_mode("fast"));
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 2 && strcmp(spandrel_mode(), argv[1]) == 0);
     errno = 0;
@@ -66,6 +95,7 @@ int main(int argc, char **argv) {
     }
     if (strcmp(argv[1], "fast") == 0) {
         CHECK(!spandrel_outstanding(NULL, NULL) && errno == ENOTSUP);
+        other_threads_follow();
         void *early = opaque(malloc(100));
         CHECK(spandrel_set_mode("counting") && strcmp(spandrel_mode(), "counting") == 0);
         CHECK(count(NULL) == 0);

@@ -126,7 +126,7 @@ impl Heap {
     }
 
     /// Has the next call of another heap's thread take the slow path.
-    pub(super) fn ring(&self) {
+    pub(crate) fn ring(&self) {
         if !self.try_hold_spans() {
             return;
         }

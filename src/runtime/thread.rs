@@ -170,10 +170,16 @@ fn choose_front(heap: &Heap) {
     }
 }
 
-/// Has all threads stand on the front that the mode in force wants; see [`choose_front`].
+/// Has all threads stand on the front that the mode in force wants: the calling one at once, others at their next call. One that is
+/// just leaving the slow path may not hear of it before its next slow call; what it frees is seen all the same.
 pub(super) fn follow_mode() {
     let _held = standing();
-    PROCESS.registry.each(choose_front);
+    PROCESS.registry.each(|heap| {
+        choose_front(heap);
+        if heap.address() != tls::home() {
+            heap.ring();
+        }
+    });
 }
 
 /// Keeps this thread off the locks that it is about to hold through a fork: until [`resume`] its calls count as recursion. False
