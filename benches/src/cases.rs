@@ -95,6 +95,15 @@ pub const FLOWS: [(&str, Case); 15] = [
     ("drain-asleep", flow("remote-all", "malloc, once it is awake", ROUNDS, BULK, "bulk_alloc")),
 ];
 
+impl Case {
+    /// The same with fewer runs, one in `part`, for libraries that are slow.
+    #[must_use]
+    pub const fn shorter(&self, part: u32) -> Self {
+        let Self { name, text, count, units, inside } = *self;
+        Self { name, text, count: count / part, units, inside }
+    }
+}
+
 /// What one unit of a case costs inside the library.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cost {

@@ -140,8 +140,8 @@ pub extern "C" fn spandrel_lane_of_pointer(pointer: *const c_void) -> c_int {
 pub extern "C" fn spandrel_good_size(size: usize) -> usize {
     match (Lane::of_size(size), Class::of_size(size)) {
         (Lane::Refused, _) => 0,
-        (_, Some(class)) => class.size(),
-        _ => round_up(size, runtime::page_bytes()).unwrap_or(0),
+        (_, Some(class)) => runtime::good_size(size, class.size()),
+        _ => runtime::good_size(size, round_up(size, runtime::page_bytes()).unwrap_or(0)),
     }
 }
 

@@ -69,6 +69,11 @@ pub(super) trait Manner {
         resize::can_be(usable, named)
     }
 
+    /// Usable bytes of a block of `size` bytes, of which the default mode makes `usable` usable.
+    fn good_size(_: usize, usable: usize) -> usize {
+        usable
+    }
+
     /// Hands what is to be said at exit to `print`.
     fn report(_: Print<'_>) {}
 
@@ -95,6 +100,7 @@ pub(super) struct Mode {
     pub(super) usable_size: fn(*mut u8) -> usize,
     pub(super) free_sized: fn(*mut u8, FreeSize),
     pub(super) free_late: fn(&Heap, *mut u8),
+    pub(super) good_size: fn(usize, usize) -> usize,
     pub(super) report: fn(Print<'_>),
     pub(super) lock_for_fork: fn(),
     pub(super) unlock_after_fork: unsafe fn(),
@@ -113,6 +119,7 @@ impl Mode {
             usable_size: resize::usable_size::<M>,
             free_sized: resize::free_sized::<M>,
             free_late: cold::free_late::<M>,
+            good_size: M::good_size,
             report: M::report,
             lock_for_fork: M::lock_for_fork,
             unlock_after_fork: M::unlock_after_fork,
@@ -152,6 +159,7 @@ pub(super) static UNDECIDED: Mode = Mode {
     realloc: |block, size| decide_or(|| resize::realloc::<Fast>(block, size), || realloc(block, size)),
     usable_size: |block| decide_or(|| resize::usable_size::<Fast>(block), || usable_size(block)),
     free_sized: |block, named| decide_or(|| resize::free_sized::<Fast>(block, named), || free_sized(block, named)),
+    good_size: |size, usable| decide_or(|| usable, || good_size(size, usable)),
     ..Mode::of::<Fast>()
 };
 
@@ -233,6 +241,11 @@ pub(crate) fn free_sized(block: *mut u8, named: FreeSize) {
         None => resize::free_sized::<Fast>(block, named),
         Some(mode) => (mode.free_sized)(block, named),
     }
+}
+
+/// Usable bytes of a block of `size` bytes, of which the default mode makes `usable` usable.
+pub(crate) fn good_size(size: usize, usable: usize) -> usize {
+    PROCESS.mode.get().map_or(usable, |mode| (mode.good_size)(size, usable))
 }
 
 /// Frees a block that waited because nobody could free it when it was freed.

@@ -26,7 +26,7 @@ mod thread;
 pub(crate) use closed::{set_limit_callback, set_limits};
 pub(crate) use cold::Request;
 pub(crate) use introspect::{collect, is_active, lane_of_pointer, page_bytes, retained_bytes, snapshot, trim};
-pub(crate) use manner::{alloc, free, free_sized, realloc, usable_size};
+pub(crate) use manner::{alloc, free, free_sized, good_size, realloc, usable_size};
 pub(crate) use mode::counting::outstanding;
 pub(crate) use mode::custom::set_functions;
 pub(crate) use mode::guarded::explain as explain_guarded;

@@ -49,10 +49,15 @@ impl Quarantine {
         unsafe { core::slice::from_raw_parts_mut(self.entries, self.len) }
     }
 
-    /// Takes a block in; false if it would fill more than an eighth of the quarantine, or there is no memory to note it.
-    pub(crate) fn admit(&mut self, patient: Patient) -> bool {
+    /// Whether a block of `whole` bytes may come in at all: not if it would fill more than an eighth of the quarantine.
+    pub(crate) fn has_room_for(&self, whole: usize) -> bool {
         const SHARE: usize = 8;
-        if patient.whole > self.bytes_max / SHARE || self.len == ENTRIES {
+        whole <= self.bytes_max / SHARE
+    }
+
+    /// Takes a block in; false if it may not come in, or there is no memory to note it.
+    pub(crate) fn admit(&mut self, patient: Patient) -> bool {
+        if !self.has_room_for(patient.whole) || self.len == ENTRIES {
             return false;
         }
         if self.entries.is_null() {

@@ -115,6 +115,10 @@ impl Manner for Hardened {
         named.size == usable
     }
 
+    fn good_size(size: usize, _: usize) -> usize {
+        size
+    }
+
     fn report(_: Print<'_>) {
         check_everything();
     }
@@ -210,15 +214,17 @@ fn free(heap: Option<&Heap>, block: *mut u8, check: bool) -> Freed {
 
 /// Takes a block from the program into the quarantine.
 fn bury(heap: Option<&Heap>, note: Note) -> Freed {
-    // Whatever was found before, what is found from here on came later.
-    // SAFETY: the program gave the block up.
-    unsafe { MARKS.guard(&note) };
-    // SAFETY: the program gave the block up.
-    unsafe { MARKS.bury(&note) };
     let ward = &QUARANTINE[note.address >> WARD_SHIFT & (WARDS - 1)];
+    let stays = ward.lock().has_room_for(note.whole);
+    if stays || PROCESS.options().zero_on_free {
+        // SAFETY: the program gave the block up.
+        unsafe { MARKS.bury(&note) };
+    }
+    // Whatever was found before, what is found from here on came later.
+    // SAFETY: as above.
+    unsafe { MARKS.guard(&note) };
     let patient = Patient { address: note.address, whole: note.whole };
-    let admitted = ward.lock().admit(patient);
-    if !admitted {
+    if !stays || !ward.lock().admit(patient) {
         // Its note stays until there is another block.
         go_home(heap, &note);
     }
@@ -239,12 +245,12 @@ fn discharge(heap: Option<&Heap>, patient: Patient) {
     // The shard is free again when the block goes home.
     let note = NOTES.shard(patient.address).remove(patient.address);
     if let Some(note) = note {
+        check_buried(&note);
         go_home(heap, &note);
     }
 }
 
 fn go_home(heap: Option<&Heap>, note: &Note) {
-    check_buried(note);
     let block = core::ptr::with_exposed_provenance_mut(note.address);
     let _ = match heap {
         Some(heap) => cold::free_on(heap, block),
