@@ -371,7 +371,7 @@ const char *spandrel_mode(void);
 
 /**
  * Puts the mode of that name into force. "counting" can be switched on in a process in mode "fast", and off again ("fast"); it then counts
- * from 0, and threads that have allocated before are seen from their next call on which the hit path does not serve. All other modes
+ * from 0. Other threads follow at their next call; one that is inside a call just then may make some more before it does. All other modes
  * must know every block from the first one on. False, and errno EINVAL for a name that is none, ENOTSUP for a mode that cannot be
  * switched to or from; the mode that is in force already is true.
  *
@@ -392,8 +392,8 @@ bool spandrel_outstanding(int64_t *blocks,
 
 /**
  * Has `functions`, a structure of `struct_size` bytes, serve from now on; NULL for Spandrel itself again. Blocks go back to the functions that
- * made them, whoever serves by then, so the functions must stay. Other threads follow at once with free, and with malloc from their next
- * call on that the hit path does not serve. False, and errno EINVAL without malloc or free or with a `struct_size` that is
+ * made them, whoever serves by then, so the functions must stay. Other threads follow at once with free, and with malloc at their next call;
+ * one that is inside a call just then may be served by Spandrel some more times before it does. False, and errno EINVAL without malloc or free or with a `struct_size` that is
  * larger than this version's structure, ENOSPC after 64 different sets of functions, ENOTSUP in modes other than "fast" and "custom".
  *
  * The caller has to see to it that:

@@ -96,11 +96,11 @@ pub const FLOWS: [(&str, Case); 15] = [
 ];
 
 impl Case {
-    /// The same with fewer runs, one in `part`, for libraries that are slow.
+    /// The same with other settings of the library, and with fewer runs, one in `part`, for those that make it slow.
     #[must_use]
-    pub const fn shorter(&self, part: u32) -> Self {
-        let Self { name, text, count, units, inside } = *self;
-        Self { name, text, count: count / part, units, inside }
+    pub const fn variant(&self, environment: &'static [(&'static str, &'static str)], part: u32) -> Self {
+        let Self { name, text, count, units, inside, .. } = *self;
+        Self { name, text, count: count / part, units, inside, environment }
     }
 }
 

@@ -12,8 +12,16 @@ use spandrel_tools::stats;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A column of the environment for each; the first is what others are compared with.
-const MODES: [&str; 7] = ["fast", "libc", "counting", "guarded", "custom", "tracked", "hardened"];
+/// A setting for each; the first is what others are compared with.
+const MODES: [[(&str, &str); 1]; 7] = [
+    [(MODE, "fast")],
+    [(MODE, "libc")],
+    [(MODE, "counting")],
+    [(MODE, "guarded")],
+    [(MODE, "custom")],
+    [(MODE, "tracked")],
+    [(MODE, "hardened")],
+];
 const MODE: &str = "SPANDREL_MODE";
 /// Some modes take a hundred times the instructions of the fastest.
 const PART: u32 = 25;
@@ -82,15 +90,15 @@ pub(crate) fn study(runs: usize) -> Result<Page> {
 }
 
 fn instructions() -> Result<Table> {
-    let mut bench = Bench::prepare(None)?;
+    let bench = Bench::prepare(None)?;
     let note = "Instructions inside the library for a malloc and a free together, under callgrind: the difference of a run and one of twice the \
          length. What libc does in mode `libc` is not among them.";
     let mut columns = vec!["mode"];
     columns.extend(PAIRED.iter().map(|case| case.text));
     let mut table = Table::new("Instructions per pair", note, &columns);
-    for mode in MODES {
-        bench.environment = vec![(MODE.to_owned(), mode.to_owned())];
-        let costs = PAIRED.iter().map(|case| bench.cost(&case.shorter(PART))).collect::<Result<Vec<_>>>()?;
+    for setting in &MODES {
+        let [(_, mode)] = *setting;
+        let costs = PAIRED.iter().map(|case| bench.cost(&case.variant(setting, PART))).collect::<Result<Vec<_>>>()?;
         let mut row = vec![mode.to_owned()];
         row.extend(costs.iter().map(|cost| format!("{:.1}", cost.instructions)));
         table.rows.push(row);
@@ -117,7 +125,7 @@ impl Runner {
         for _ in 0..runs {
             for (column, program) in programs.iter().enumerate() {
                 let mut output = None;
-                for (row, mode) in MODES.iter().enumerate() {
+                for (row, [(_, mode)]) in MODES.iter().enumerate() {
                     let (sample, said) = self.run(program, mode)?;
                     if *output.get_or_insert_with(|| said.clone()) != said {
                         bail!("{}: other output in mode {mode}", program.name);
@@ -154,7 +162,7 @@ fn table(title: &str, note: &str, programs: &[Program], samples: &[Vec<Vec<Sampl
     let mut table = Table::new(title, note, &columns);
     let least = |samples: &[Sample]| stats::minimum(&samples.iter().map(of).collect::<Vec<_>>());
     let base: Vec<f64> = samples.first().map_or_else(Vec::new, |row| row.iter().map(|samples| least(samples)).collect());
-    for (mode, row) in MODES.iter().zip(samples) {
+    for ([(_, mode)], row) in MODES.iter().zip(samples) {
         let mut cells = vec![(*mode).to_owned()];
         cells.extend(row.iter().zip(&base).map(|(samples, &base)| {
             let value = least(samples);
