@@ -181,6 +181,18 @@ global_asm!(
     give_up = sym give_up,
 );
 
+// Builds without link-time optimisation keep Rust functions of the core library that name its personality routine, which nothing here
+// has: nobody unwinds through them.
+#[cfg(debug_assertions)]
+global_asm!(
+    ".pushsection .text.rust_eh_personality, \"ax\", @progbits",
+    ".weak rust_eh_personality",
+    ".hidden rust_eh_personality",
+    "rust_eh_personality:",
+    "ud2",
+    ".popsection",
+);
+
 unsafe extern "C" {
     /// A block, or null where a throwing new would throw.
     pub(super) fn spandrel_new_or_null(size: usize, align: usize) -> *mut c_void;
