@@ -96,6 +96,12 @@ impl Heap {
         self.door.word.store(word, Ordering::Release);
     }
 
+    /// In the child of a fork the thread has another number; its stack is where it was.
+    pub(crate) fn renumber(&self) {
+        // Relaxed: the child has one thread.
+        self.door.task.store(call::thread_id(), Ordering::Relaxed);
+    }
+
     /// Ends [`Heap::let_others_in`]. The caller holds the spans.
     pub(crate) fn keep_others_out(&self) {
         self.door.forget();
@@ -161,8 +167,10 @@ impl Heap {
         // Relaxed: that the thread sleeps after this is seen with the kernel's help; see `Task::doing`.
         let before = word.swap(Front::inert_address(), Ordering::Relaxed);
         let mut doing = self.door.task().doing();
-        if doing == Doing::Sleeps && self.is_busy() {
-            // It waits for us, on the slow path.
+        // Busy, it waits for us on the slow path, or was leaving that when the spans were taken. In the latter case it may also have set
+        // its word since, and gone to sleep with it.
+        // Relaxed: the Acquire in `is_busy` comes before.
+        if doing == Doing::Sleeps && (self.is_busy() || word.load(Ordering::Relaxed) != Front::inert_address()) {
             doing = Doing::Other;
         }
         if doing == Doing::Sleeps {

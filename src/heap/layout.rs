@@ -239,14 +239,14 @@ impl Heap {
 
     /// Whether a call that finds the heap so came from inside.
     pub(crate) fn is_busy(&self) -> bool {
-        // Relaxed: for others the sleep of the thread comes between.
-        self.busy.load(Ordering::Relaxed)
+        // Acquire pairs with the Release in `set_busy`.
+        self.busy.load(Ordering::Acquire)
     }
 
     /// See [`Heap::is_busy`].
     pub(crate) fn set_busy(&self, busy: bool) {
-        // Relaxed: as above.
-        self.busy.store(busy, Ordering::Relaxed);
+        // Release: a visitor that finds the heap at rest sees what its thread made of its word before.
+        self.busy.store(busy, Ordering::Release);
     }
 
     /// Takes the spans, waiting for another thread that works on them.

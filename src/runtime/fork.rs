@@ -42,14 +42,11 @@ pub(super) extern "C" fn child() {
         let own = thread::resume();
         if let Some(heap) = own {
             heap.thread.set(call::thread_id());
+            heap.renumber();
         }
         PROCESS.reporter.forget_writer();
         PROCESS.profiling.forget_writer();
         PROCESS.registry.orphan_all_but(own);
-        if let Some(heap) = own.filter(|heap| heap.lets_others_in()) {
-            // The thread has another number here.
-            heap.let_others_in();
-        }
         background::forget();
     }
 }

@@ -72,10 +72,11 @@ impl Drop for Busy {
             crate::diag::fatal(crate::diag::Code::Corruption, what);
         }
         self.0.free_spans();
+        // Who visits the heap must find it busy until its thread has written the word for the last time.
+        tls::set_hot(self.0.word_at_rest());
         // A child of a fork believes the bins of a lost thread whose heap was not busy.
         settle_stores();
         self.0.set_busy(false);
-        tls::set_hot(self.0.word_at_rest());
     }
 }
 
