@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     const THREAD: Environment = &[("SPANDREL_IDLE_RETURN", "thread")];
     // Rounds as often as can be.
     const OFTEN: Environment = &[("SPANDREL_PURGE_DELAY", "1")];
+    const SOON_THREAD: Environment = &[("SPANDREL_PURGE_DELAY", "100"), ("SPANDREL_IDLE_RETURN", "thread")];
     const OFTEN_THREAD: Environment = &[("SPANDREL_PURGE_DELAY", "1"), ("SPANDREL_IDLE_RETURN", "thread")];
     let cases = vec![
         case("rare_calls_give_back_what_sleepers_hold", || run(&["calls"], &[])),
@@ -24,6 +25,11 @@ fn main() -> ExitCode {
         case("a_thread_of_ours_needs_no_calls", || run(&["silent"], THREAD)),
         case("sleepers_wake_up_and_work_on", || run(&["waking"], OFTEN)),
         case("sleepers_wake_up_beside_a_thread_of_ours", || run(&["waking"], OFTEN_THREAD)),
+        case("one_thread_is_enough", || run(&["alone"], &[])),
+        case("large_blocks_go_when_nobody_calls", || run(&["large"], SOON_THREAD)),
+        case("what_a_forked_thread_holds_goes", || run(&["forked"], OFTEN)),
+        case("a_time_without_descriptors_passes", || run(&["descriptors"], OFTEN)),
+        case("libc_reaches_a_thread_of_ours", || run(&["identity"], THREAD)),
         case("who_sleeps_in_a_handler_is_left_alone", || run(&["handlers"], OFTEN)),
     ];
     run_cases(cases, false)

@@ -46,7 +46,14 @@ impl Heap {
         self.drain(shared, 1);
         match self.resolve_own(shared, block) {
             Place::Small { span, class, entry, offset } => self.free_small(shared, block, (span, class, entry, offset)),
-            place => free_unowned(shared.central, &place, block),
+            place => {
+                let freed = free_unowned(shared.central, &place, block);
+                if self.lets_others_in() {
+                    // What came free is to be purged even if nobody calls any more.
+                    shared.registry.idle().owe();
+                }
+                freed
+            }
         }
     }
 

@@ -46,6 +46,11 @@ const RUNG_MAX: usize = 64;
 /// Rounds begin no sooner after one another than this, in milliseconds.
 const PACE_MIN: u32 = 100;
 
+/// See `Idle::owed`.
+const NOTHING: u32 = 0;
+const OWED: u32 = 1;
+const AWAITED: u32 = 2;
+
 /// What a round is at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
@@ -58,10 +63,9 @@ enum Stage {
 
 /// See the module.
 pub(crate) struct Idle {
-    /// Whether anything happened since the last round began. Written by any thread; a word that a thread may wait on.
+    /// Whether anything happened since the last round began: [`NOTHING`], [`OWED`], or nothing and a thread waits on this word. Written
+    /// by any thread.
     owed: AtomicU32,
-    /// Whether a thread waits on it.
-    awaited: AtomicBool,
     /// Held by whoever makes a portion.
     working: AtomicBool,
     /// Whether the kernel does not tell of threads. Set by who finds out.
@@ -88,8 +92,7 @@ unsafe impl Sync for Idle {}
 impl Idle {
     pub(super) const fn new() -> Self {
         Self {
-            owed: AtomicU32::new(0),
-            awaited: AtomicBool::new(false),
+            owed: AtomicU32::new(NOTHING),
             working: AtomicBool::new(false),
             blind: AtomicBool::new(false),
             began: AtomicU32::new(0),
@@ -109,32 +112,25 @@ impl Idle {
         self.stage.set(Stage::Resting);
         // Relaxed: the child has one thread.
         self.working.store(false, Ordering::Relaxed);
-        // Relaxed: as above.
-        self.awaited.store(false, Ordering::Relaxed);
     }
 
     /// Whether a round is under way or owed.
     pub(crate) fn is_pending(&self) -> bool {
         // Relaxed: a late answer only returns memory later.
-        self.owed.load(Ordering::Relaxed) != 0 || self.working.load(Ordering::Relaxed) || self.stage.get() != Stage::Resting
+        self.owed.load(Ordering::Relaxed) == OWED || self.working.load(Ordering::Relaxed) || self.stage.get() != Stage::Resting
     }
 
     /// Sleeps until something happens that a round should look at.
     pub(crate) fn wait(&self) {
-        // Relaxed: `owe` looks at it after its write or is seen by the kernel's comparison.
-        self.awaited.store(true, Ordering::Relaxed);
-        call::futex_wait(self.owed.as_ptr(), 0);
+        // Relaxed: one word says both, so that who writes to it knows whether to wake.
+        let _ = self.owed.compare_exchange(NOTHING, AWAITED, Ordering::Relaxed, Ordering::Relaxed);
+        call::futex_wait(self.owed.as_ptr(), AWAITED);
     }
 
-    fn owe(&self) {
+    pub(super) fn owe(&self) {
         // Relaxed: a hint.
-        if self.owed.load(Ordering::Relaxed) == 0 {
-            // Relaxed: as above.
-            self.owed.store(1, Ordering::Relaxed);
-            // Relaxed: as above.
-            if self.awaited.load(Ordering::Relaxed) {
-                call::futex_wake(self.owed.as_ptr());
-            }
+        if self.owed.load(Ordering::Relaxed) != OWED && self.owed.swap(OWED, Ordering::Relaxed) == AWAITED {
+            call::futex_wake(self.owed.as_ptr());
         }
     }
 }
@@ -167,7 +163,9 @@ impl Heap {
         if now.wrapping_sub(rang) >= pace(shared) / RINGS
             && idle.rang.compare_exchange(rang, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
-            self.ring_others(shared);
+            self.ring_some(shared);
+            // Nobody else may come by.
+            self.answer(true);
         }
     }
 
@@ -196,7 +194,7 @@ impl Heap {
     }
 
     /// Rings some of the others, and the next time the next ones.
-    fn ring_others(&self, shared: Shared<'_>) {
+    fn ring_some(&self, shared: Shared<'_>) {
         let bell = &shared.registry.idle.bell;
         // Relaxed: heaps stay for ever, and what is read of one here is guarded by the registry's lock.
         // SAFETY: null, or a heap.
@@ -249,12 +247,13 @@ impl Heap {
         let idle = &shared.registry.idle;
         // Relaxed: see the fields.
         idle.began.store(now, Ordering::Relaxed);
-        // Relaxed: as above.
-        idle.owed.store(0, Ordering::Relaxed);
+        let _ = idle.owed.compare_exchange(OWED, NOTHING, Ordering::Relaxed, Ordering::Relaxed);
         idle.found.set(false);
         idle.active.set(false);
         idle.heap.set(None);
         idle.stage.set(Stage::Heaps);
+        // Nobody else can take home what they hold.
+        shared.registry.adopt_orphans(shared);
         self.scavenge(shared);
     }
 
@@ -292,8 +291,8 @@ impl Heap {
         if heap.door.left.get() == figure {
             return false;
         }
-        idle.found.set(true);
         if heap.door.seen.replace(figure) != figure {
+            idle.found.set(true);
             idle.active.set(true);
             return false;
         }
@@ -301,6 +300,7 @@ impl Heap {
         if idle.blind.load(Ordering::Relaxed) {
             return false;
         }
+        idle.found.set(true);
         match heap.visit(|heap| heap.collect(shared)) {
             Doing::Sleeps => {
                 heap.door.seen.set(heap.figure());
@@ -331,7 +331,9 @@ impl Heap {
                 batch.blocks().iter().for_each(|&block| self.take_home(shared, block));
                 shared.central.release_batch(batch);
             });
-            self.empty_outbox(shared);
+            if !self.may_be_in_handler() {
+                self.empty_outbox(shared);
+            }
             // Nobody made any of it dirty lately but these rounds.
             let pages = &shared.central.pages;
             (0..portion.purges).take_while(|_| pages.is_dirty()).for_each(|_| pages.purge_due(now, 0));

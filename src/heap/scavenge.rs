@@ -37,7 +37,7 @@ impl Heap {
 
     /// Whether the thread blocks signals that it did not block at first: then it may be in a handler, which may have interrupted the
     /// hit path in the middle of any bin but those that the handler itself uses.
-    fn may_be_in_handler(&self) -> bool {
+    pub(super) fn may_be_in_handler(&self) -> bool {
         call::blocked_signals() & !self.blocked.get() != 0
     }
 

@@ -3,7 +3,7 @@
 
 use core::ffi::CStr;
 
-use super::call::{self, raw};
+use super::call::{self, Errno, raw};
 
 const READABLE_BY_ALL: usize = 0o644;
 
@@ -13,6 +13,18 @@ pub(crate) fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let len = fill(file, buffer);
     close(file);
     buffer.get(..len?)
+}
+
+/// Whether the file at `path` can be read, or could be if the process or the machine had not so many files open already.
+pub(crate) fn can_be_read(path: &CStr) -> bool {
+    match try_open(path) {
+        Ok(file) => {
+            let read = fill(file, &mut [0]);
+            close(file);
+            read.is_some()
+        }
+        Err(error) => [libc::EMFILE, libc::ENFILE, libc::ENOMEM].contains(&error.0),
+    }
 }
 
 /// How many lines the file at `path` has; `None` if it cannot be read.
@@ -131,10 +143,14 @@ impl Drop for Lines<'_> {
 }
 
 fn open(path: &CStr) -> Option<usize> {
+    try_open(path).ok()
+}
+
+fn try_open(path: &CStr) -> Result<usize, Errno> {
     let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
     let here = libc::AT_FDCWD as usize;
     // SAFETY: the path is a C string.
-    unsafe { raw(libc::SYS_openat, [here, path.as_ptr().addr(), flags, 0, 0, 0]) }.ok()
+    unsafe { raw(libc::SYS_openat, [here, path.as_ptr().addr(), flags, 0, 0, 0]) }
 }
 
 fn fill(file: usize, buffer: &mut [u8]) -> Option<usize> {

@@ -173,13 +173,16 @@ pub(crate) fn is_in_object(address: usize) -> bool {
     unsafe { find(address, found.as_mut_ptr().cast()) == 0 }
 }
 
-/// Starts a thread that blocks all signals; false if there can be none.
+/// The signals by which libc reaches threads for itself: without an answer `setuid` waits for ever.
+const OF_LIBC: u64 = 1 << (32 - 1) | 1 << (33 - 1);
+
+/// Starts a thread that blocks all signals but libc's own; false if there can be none.
 pub(crate) fn start_thread(run: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
     type Create =
         unsafe extern "C" fn(*mut usize, *const c_void, extern "C" fn(*mut c_void) -> *mut c_void, *mut c_void) -> c_int;
     let Some(create) = weak!("pthread_create" as Create) else { return false };
     let mut thread = 0;
-    let before = call::set_blocked_signals(u64::MAX);
+    let before = call::set_blocked_signals(!OF_LIBC);
     // SAFETY: the C function gets a place for the thread's name, no attributes, and a function that stays.
     let started = unsafe { create(&raw mut thread, core::ptr::null(), run, core::ptr::null_mut()) } == 0;
     call::set_blocked_signals(before);

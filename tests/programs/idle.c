@@ -3,12 +3,20 @@
 //     of small blocks now and then, or nothing at all. Resident memory has to fall to a tenth; with a second argument, `stays`,
 //     a quarter has to stay. Then all wake up and find their blocks as they left them.
 //   waking: threads work, sleep for a moment and work on, while others give back what they find.
+//   large: the first thread frees large blocks and calls no more; they have to go.
+//   forked: a thread forks. In the child it allocates, frees and sleeps, while another one calls now and then: what its bins, and those of
+//     threads that are not there, hold has to go.
+//   alone: one thread fills memory, frees most of it in another order, and calls now and then.
+//   descriptors: what the bins of a thread that sleeps hold has to go, after a time in which no file can be opened.
+//   identity: threads sleep, and the first one changes the user of the process, for which libc asks all threads.
 //   handlers: threads do nothing but hits and are interrupted by a signal whose handler sleeps, some of them on a stack of its own.
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include "proc.h"
+#include "spandrel_weak.h"
 #include "threads.h"
 
 enum { THREADS = 4, BLOCKS = 6000, KEPT = 64, PEAK_KIB = 160 * 1024 };
@@ -109,6 +117,116 @@ static void work_and_sleep(int seconds) {
     for (int i = 0; i < 6; i++) join(threads[i]);
 }
 
+static void free_large(void) {
+    enum { LARGE = 3 };
+    char *blocks[LARGE];
+    for (int i = 0; i < LARGE; i++) memset(blocks[i] = opaque(malloc(8 * MIB)), 1, 8 * MIB);
+    nap(2000);
+    long full = resident(), now = full;
+    for (int i = 0; i < LARGE; i++) free(blocks[i]);
+    for (int turn = 0; turn < 400 && now > full / 4; turn++, now = resident()) nap(10);
+    printf("full=%ld now=%ld\n", full / 1024, now / 1024);
+    CHECK_WITH(now <= full / 4, now);
+}
+
+static size_t binned(void) {
+    struct spandrel_stats stats;
+    CHECK(spandrel_stats(&stats, sizeof stats));
+    return stats.binned_bytes;
+}
+
+// Calls of sizes that the bins may not have.
+static void call_now_and_then(int turn) {
+    for (int i = 0; i < 3; i++) free(opaque(malloc(64 + (size_t)(turn * 3 + i) % 40 * 100)));
+}
+
+static void *calls_now_and_then(void *full) {
+    size_t now = binned(), enough = (uintptr_t)full / 4;
+    for (int turn = 0; turn < 400 && now > enough; turn++, now = binned()) {
+        nap(20);
+        call_now_and_then(turn);
+    }
+    printf("full=%zu now=%zu\n", (size_t)full, now);
+    CHECK_WITH(now <= enough, now);
+    return NULL;
+}
+
+static void fill_bins(void) {
+    enum { FREED = 3000 };
+    char *blocks[FREED];
+    for (size_t i = 0; i < FREED; i++) blocks[i] = opaque(malloc(size_of(i) / 2));
+    for (size_t i = 0; i < FREED; i++) free(blocks[i]);
+}
+
+static void be_alone(void) {
+    static char *blocks[PEAK_KIB / 4];
+    for (size_t i = 0; i < PEAK_KIB / 4; i++) memset(blocks[i] = opaque(malloc(1 + i % 8 * 1000)), 1, 1 + i % 8 * 1000);
+    long full = resident(), now = full;
+    for (size_t i = 0; i < PEAK_KIB / 4; i++) {
+        size_t at = i * 3389 % (PEAK_KIB / 4);
+        if (at % KEPT != 0) free(blocks[at]);
+    }
+    for (int turn = 0; turn < 400 && now > full / 10; turn++, now = resident()) {
+        nap(20);
+        call_now_and_then(turn);
+    }
+    printf("full=%ld now=%ld\n", full / 1024, now / 1024);
+    CHECK_WITH(now <= full / 10, now);
+}
+
+static void *forks(void *unused) {
+    fill_bins();
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        fill_bins();
+        join(start(calls_now_and_then, (void *)binned()));
+        exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    return unused;
+}
+
+static void fork_from_a_thread(void) {
+    fill_bins();
+    join(start(forks, NULL));
+}
+
+static void *sleeps(void *unused) {
+    fill_bins();
+    while (!stop) nap(200);
+    return unused;
+}
+
+static void run_out_of_descriptors(void) {
+    struct rlimit before, none;
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    none = before;
+    none.rlim_cur = 0;
+    pthread_t thread = start(sleeps, NULL);
+    CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    for (int turn = 0; turn < 80; turn++, nap(20)) churn(3, 500, 100, 3000);
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    // So that the other thread rings this one again.
+    nap(500);
+    pthread_t other = start(sleeps, NULL);
+    nap(500);
+    calls_now_and_then((void *)binned());
+    stop = true;
+    join(thread);
+    join(other);
+}
+
+static void change_identity(void) {
+    pthread_t thread = start(sleeps, NULL);
+    fill_bins();
+    nap(500);
+    CHECK(setgid(getgid()) == 0 && setuid(getuid()) == 0);
+    stop = true;
+    join(thread);
+}
+
 static void sleep_in_handler(int signal) {
     CHECK(signal == SIGUSR1);
     nap(150);
@@ -154,6 +272,11 @@ int main(int argc, char **argv) {
     int seconds = argc == 3 && !stays ? atoi(argv[2]) : 5;
     if (strcmp(argv[1], "waking") == 0) work_and_sleep(seconds);
     else if (strcmp(argv[1], "handlers") == 0) interrupt_hits(seconds);
+    else if (strcmp(argv[1], "large") == 0) free_large();
+    else if (strcmp(argv[1], "forked") == 0) fork_from_a_thread();
+    else if (strcmp(argv[1], "identity") == 0) change_identity();
+    else if (strcmp(argv[1], "descriptors") == 0) run_out_of_descriptors();
+    else if (strcmp(argv[1], "alone") == 0) be_alone();
     else go_quiet(strcmp(argv[1], "calls") == 0, stays);
     return 0;
 }
