@@ -226,6 +226,10 @@ impl Options {
             "a pool is all there is, from start to end; ignored"
         } else if matches!((self.soft_limit, self.hard_limit), (Limit::Bytes(soft), Limit::Bytes(hard)) if soft >= hard) {
             "the soft limit must be below the hard one; ignored"
+        } else if self.force_libc && !matches!(self.mode, Mode::Fast | Mode::Libc) {
+            "SPANDREL_FORCE_LIBC and SPANDREL_MODE contradict each other; ignored"
+        } else if self.idle_return == IdleReturn::Thread && self.purge_delay.is_none() {
+            "SPANDREL_IDLE_RETURN=thread has nothing to do with SPANDREL_PURGE_DELAY=never; ignored"
         } else {
             return None;
         };
@@ -310,6 +314,20 @@ mod tests {
             let (options, complaints) = read_all(&order);
             assert_eq!(options, Options { purge_delay: Some(7), ..server });
             assert!(complaints.is_empty());
+        }
+    }
+
+    #[test]
+    fn options_that_contradict_one_another_are_named_by_the_later() {
+        for order in [
+            ["SPANDREL_FORCE_LIBC=1", "SPANDREL_MODE=counting"],
+            ["SPANDREL_MODE=counting", "SPANDREL_FORCE_LIBC=1"],
+            ["SPANDREL_PURGE_DELAY=never", "SPANDREL_IDLE_RETURN=thread"],
+            ["SPANDREL_IDLE_RETURN=thread", "SPANDREL_PURGE_DELAY=never"],
+        ] {
+            let (options, complaints) = read_all(&order);
+            assert_eq!(options, read_all(&order[..1]).0);
+            assert!(complaints.len() == 1 && complaints[0].starts_with(order[1]), "{complaints:?}");
         }
     }
 

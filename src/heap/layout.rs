@@ -54,7 +54,7 @@ pub(crate) struct Heap {
     /// Spans with every block out, by class.
     full: [SpanList; class::COUNT],
     pub(super) outbox: Outbox,
-    /// Batches taken from the inbox and not yet looked at.
+    /// Batches taken from the inbox and not yet looked at. Belongs to who holds the spans.
     pub(super) pending: Cell<*mut Batch>,
     /// The signals that the thread blocked when it got the heap.
     pub(crate) blocked: Cell<u64>,

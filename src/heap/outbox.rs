@@ -21,6 +21,8 @@ use crate::pages::map::{BIN_BYTES, HEAP_ALIGN};
 const PLACES: usize = 16;
 /// Empty batches kept for the next owners.
 const SPARES_MAX: u32 = 4;
+/// How many batches a sender takes home at a time: more than have come since the last one did, so that the backlog shrinks.
+const RELIEF_MAX: usize = 24;
 /// With so many batches in an inbox the sender takes them home itself.
 const BACKLOG: u32 = 16;
 /// Tries to bring a block home while it changes hands.
@@ -191,14 +193,18 @@ impl Heap {
     }
 
     /// Takes home what waits in the inbox of another heap, whose thread may be asleep: into its spans, not its bins, which its hit path
-    /// uses. Does nothing if that thread, or another one, is at work there.
+    /// uses. Does nothing if that thread, or another one, is at work there. What is beyond a bounded number of batches stays for the owner,
+    /// or for the next to come by, so that neither the sender's call nor one of the owner's that waits for it is long.
     #[cold]
     fn relieve(&self, shared: Shared<'_>, owner: &Heap) {
         if !owner.try_hold_spans() {
             return;
         }
-        let late = Cell::new(owner.inbox.take());
-        while let Some(batch) = inbox::pop(&late) {
+        for _ in 0..RELIEF_MAX {
+            if owner.pending.get().is_null() {
+                owner.pending.set(owner.inbox.take());
+            }
+            let Some(batch) = inbox::pop(&owner.pending) else { break };
             owner.return_for(shared, batch);
             self.keep_batch(shared, batch);
         }

@@ -8,6 +8,7 @@ use super::introspect;
 use super::manner::Manner;
 use super::process::PROCESS;
 use super::thread::{self, Standing};
+use crate::base::text::Line;
 use crate::config;
 use crate::diag::{self, Code};
 use crate::heap;
@@ -98,8 +99,12 @@ pub(crate) fn set_limits(soft: usize, hard: usize) -> bool {
     PROCESS.closed.store(hard != 0, Ordering::Relaxed);
     let held = pages.held_bytes();
     if held > or_none(hard) {
-        let what = b"spandrel_set_limits: the hard limit is below what is in use; nothing more is handed out until that is freed";
-        diag::line(Code::BadOption, &[what]);
+        let mut what = Line::new();
+        what.text("spandrel_set_limits: the hard limit ")
+            .number(hard as u64)
+            .text(" is below what is in use, ")
+            .number(held as u64);
+        diag::line(Code::BadOption, &[what.bytes(), b"; nothing more is handed out until that is freed"]);
     }
     true
 }

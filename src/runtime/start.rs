@@ -107,7 +107,9 @@ fn place(space: &mut Space, numa: Numa) {
     }
     let placement = Placement::of(numa).ok_or("no such node; pages go where the process's policy says");
     if let Err(what) = placement.and_then(|placement| space.place(placement)) {
-        diag::line(Code::NumaPolicy, &[b"SPANDREL_NUMA: ", what.as_bytes()]);
+        let is_ours = |entry: &&[u8]| entry.starts_with(b"SPANDREL_NUMA=");
+        let entry = Startup::find().and_then(|startup| startup.environment().filter(is_ours).last());
+        diag::line(Code::NumaPolicy, &[entry.unwrap_or(b"SPANDREL_NUMA"), b": ", what.as_bytes()]);
     }
 }
 
