@@ -91,7 +91,7 @@ numa-check: build ## Boot an emulated machine with two NUMA nodes and look where
 peers: ## Build the allocators to compare with into target/peers
 	@scripts/peers
 
-STUDIES = study-lookup study-faults study-exchanges study-bins study-modes
+STUDIES = study-lookup study-faults study-exchanges study-bins study-modes study-latency study-profiles
 .PHONY: study $(STUDIES)
 study: $(STUDIES) ## Measure the alternatives of the design again and rewrite docs/studies (ten minutes)
 

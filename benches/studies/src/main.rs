@@ -5,10 +5,12 @@
 mod bins;
 mod exchanges;
 mod faults;
+mod latency;
 mod lookup;
 mod mapping;
 mod modes;
 mod page;
+mod profiles;
 mod rng;
 
 use anyhow::Result;
@@ -41,6 +43,10 @@ enum Study {
     Exchanges,
     /// What each mode costs: instructions, time and memory
     Modes,
+    /// How long the longest calls take, beside other allocators
+    Latency,
+    /// What each profile costs five real programs
+    Profiles,
     /// All of them
     All,
     /// One pass of a way of lookup, for counting instructions
@@ -66,8 +72,12 @@ fn run(arguments: &Arguments) -> Result<()> {
         Study::Bins => bins::study(*runs)?.write(out),
         Study::Exchanges => exchanges::study()?.write(out),
         Study::Modes => modes::study(*runs)?.write(out),
+        Study::Latency => latency::study(*runs)?.write(out),
+        Study::Profiles => profiles::study(*runs)?.write(out),
         Study::All => {
             modes::study(*runs)?.write(out)?;
+            latency::study(*runs)?.write(out)?;
+            profiles::study(*runs)?.write(out)?;
             lookup::study(*runs)?.write(out)?;
             faults::study(*runs)?.write(out)?;
             exchanges::study()?.write(out)?;

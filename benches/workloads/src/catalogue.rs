@@ -207,6 +207,7 @@ pub(crate) const ALL: &[Workload] = &[
     )
     .of(Kind::Idle),
     Workload::new("soak", OURS, soak::THREADS, soak::run, "phases of different sizes and live sets, 4 s").of(Kind::Soak),
+    Workload::new("latency-alone", OURS, 1, latency::run_alone, "single calls of one thread, 16 to 1040 bytes").of(Kind::Latency),
     Workload::new("latency", OURS, latency::THREADS, latency::run, "single calls, 16 to 1040 bytes, an eighth freed remotely")
         .of(Kind::Latency),
 ];

@@ -1,4 +1,4 @@
-//! Single calls, timed one by one: two threads replace blocks of 16 to 1040 bytes and swap some of them.
+//! Single calls, timed one by one: one or two threads replace blocks of 16 to 1040 bytes and swap some of them.
 
 use crate::harness::account::{Account, Tally};
 use crate::harness::block::Block;
@@ -35,11 +35,20 @@ impl Timed {
 
 /// The scale changes the number of calls.
 pub(crate) fn run(form: &Form) -> Outcome {
+    measured(form, THREADS)
+}
+
+/// As `run`, with one thread.
+pub(crate) fn run_alone(form: &Form) -> Outcome {
+    measured(form, 1)
+}
+
+fn measured(form: &Form, threads: usize) -> Outcome {
     let rate = Rate::calibrate();
     let tally = Tally::default();
     let exchange = Exchange::new(EXCHANGED);
     let all = Mutex::new(Timed::new());
-    crew::join(THREADS, &tally, |index, account| {
+    crew::join(threads, &tally, |index, account| {
         let mut timed = Timed::new();
         live(Rng::new(form.seed, index as u64), form.count(STEPS), (&rate, &exchange), &mut timed, account);
         let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);

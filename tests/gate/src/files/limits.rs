@@ -56,6 +56,8 @@ fn below_use() -> Result<Found> {
     Ok(Found::Figures(vec![
         Figure::number("status", status(&outcome)).is(0),
         Figure::number("option-lines", count(OPTION)).is(1),
+        Figure::number("named", lines.iter().filter(|line| line.text.contains("hard limit 20971520 is below")).count() as i64)
+            .is(1),
         Figure::number("limit-lines", count(LIMIT)).is(1),
     ]))
 }

@@ -8,7 +8,7 @@ const OPTION: &str = "ALLOCATOR_BAD_OPTION";
 const MODE: &str = "SPANDREL_MODE";
 
 /// Options that contradict a profile, or one another; what the line names.
-const BAD: [(&str, Environment<'static>, &str); 14] = [
+const BAD: [(&str, Environment<'static>, &str); 16] = [
     ("mode", &[(MODE, "fastest")], "SPANDREL_MODE=fastest"),
     ("mode-of-a-pool", &[("SPANDREL_PROFILE", "freestanding"), (MODE, "counting")], "SPANDREL_MODE=counting"),
     ("pool-too-small", &[("SPANDREL_PROFILE", "freestanding"), ("SPANDREL_POOL", "1M")], "SPANDREL_POOL=1M"),
@@ -21,6 +21,8 @@ const BAD: [(&str, Environment<'static>, &str); 14] = [
     ("limit-of-a-pool", &[("SPANDREL_PROFILE", "freestanding"), ("SPANDREL_SOFT_LIMIT", "8M")], "SPANDREL_SOFT_LIMIT=8M"),
     ("limits", &[("SPANDREL_SOFT_LIMIT", "900M"), ("SPANDREL_HARD_LIMIT", "800M")], "the soft limit must be below the hard one"),
     ("reserve-too-small", &[("SPANDREL_RESERVE", "1M")], "SPANDREL_RESERVE=1M"),
+    ("libc-and-mode", &[("SPANDREL_FORCE_LIBC", "1"), (MODE, "counting")], "SPANDREL_FORCE_LIBC and SPANDREL_MODE contradict"),
+    ("thread-without-purge", &[("SPANDREL_PURGE_DELAY", "never"), ("SPANDREL_IDLE_RETURN", "thread")], "nothing to do with"),
     ("value", &[("SPANDREL_PURGE_DELAY", "soon")], "SPANDREL_PURGE_DELAY=soon"),
     ("name", &[("SPANDREL_PURGE_DELAYS", "5")], "SPANDREL_PURGE_DELAYS=5"),
 ];

@@ -59,7 +59,7 @@ fn placed(numa: &str, policy: &str) -> Result<Found> {
 }
 
 fn no_such_node() -> Result<Found> {
-    looked_at(|| Ok(figures(&placement(HOOKED, "bind:900")?, NOBODY, "no such node", 1)))
+    looked_at(|| Ok(figures(&placement(HOOKED, "bind:900")?, NOBODY, "SPANDREL_NUMA=bind:900: no such node", 1)))
 }
 
 fn without(call: i64) -> Result<Found> {
