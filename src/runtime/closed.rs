@@ -33,6 +33,7 @@ pub(super) fn squeeze<M: Manner>(request: Request) -> *mut u8 {
 pub(super) fn gather<M: Manner>(request: Request) -> Option<*mut u8> {
     let Standing::Own(heap) = thread::standing() else { return None };
     let shared = PROCESS.shared();
+    M::give_up(Some(&heap));
     PROCESS.central.empty_caches(|batch| heap::settle(shared, batch));
     heap.collect(shared);
     PROCESS.central.pages.purge_all();

@@ -45,6 +45,9 @@ pub(crate) fn collect(everything: bool) {
     let Standing::Own(heap) = thread::standing() else { return };
     let shared = PROCESS.shared();
     if everything {
+        if let Some(mode) = PROCESS.mode.get() {
+            (mode.give_up)(Some(&heap));
+        }
         PROCESS.central.empty_caches(|batch| heap::settle(shared, batch));
     }
     heap.collect(shared);

@@ -74,6 +74,9 @@ pub(super) trait Manner {
         usable
     }
 
+    /// Frees what the mode itself keeps from being used again.
+    fn give_up(_: Option<&Heap>) {}
+
     /// Hands what is to be said at exit to `print`.
     fn report(_: Print<'_>) {}
 
@@ -101,6 +104,7 @@ pub(super) struct Mode {
     pub(super) free_sized: fn(*mut u8, FreeSize),
     pub(super) free_late: fn(&Heap, *mut u8),
     pub(super) good_size: fn(usize, usize) -> usize,
+    pub(super) give_up: fn(Option<&Heap>),
     pub(super) report: fn(Print<'_>),
     pub(super) lock_for_fork: fn(),
     pub(super) unlock_after_fork: unsafe fn(),
@@ -120,6 +124,7 @@ impl Mode {
             free_sized: resize::free_sized::<M>,
             free_late: cold::free_late::<M>,
             good_size: M::good_size,
+            give_up: M::give_up,
             report: M::report,
             lock_for_fork: M::lock_for_fork,
             unlock_after_fork: M::unlock_after_fork,

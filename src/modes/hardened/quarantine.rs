@@ -86,6 +86,14 @@ impl Quarantine {
         Some(patient)
     }
 
+    /// A block that leaves although there is room; none if it is empty.
+    pub(crate) fn leave(&mut self) -> Option<Patient> {
+        let patient = *self.entries().last()?;
+        self.len -= 1;
+        self.bytes -= patient.whole;
+        Some(patient)
+    }
+
     /// All blocks in it.
     pub(crate) fn each(&mut self, mut see: impl FnMut(Patient)) {
         self.entries().iter().for_each(|patient| see(*patient));

@@ -39,6 +39,12 @@ impl Spares {
         // The fresh one may be drawn, too.
         Some(self.blocks.get_mut(drawn).filter(|_| drawn < wanted).map_or(fresh, |place| core::mem::replace(place, fresh)))
     }
+
+    /// One of the spares, which is none any more.
+    pub(crate) fn take(&mut self) -> Option<usize> {
+        self.len = self.len.checked_sub(1)?;
+        self.blocks.get(self.len).copied()
+    }
 }
 
 #[cfg(test)]
@@ -56,5 +62,8 @@ mod tests {
         sorted.dedup();
         assert_eq!(sorted.len(), drawn.len());
         assert_ne!(sorted, drawn);
+        let rest: Vec<usize> = std::iter::from_fn(|| spares.take()).collect();
+        assert_eq!(rest.len(), SPARES_MAX);
+        assert!(rest.iter().all(|block| sorted.binary_search(block).is_err()));
     }
 }

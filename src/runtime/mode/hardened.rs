@@ -119,6 +119,20 @@ impl Manner for Hardened {
         size
     }
 
+    fn give_up(heap: Option<&Heap>) {
+        for ward in &QUARANTINE {
+            // Neither lock is held while a block goes home.
+            while let Some(patient) = { ward.lock().leave() } {
+                discharge(heap, patient);
+            }
+        }
+        for spares in &SPARES {
+            while let Some(spare) = { spares.lock().take() } {
+                free_home(heap, spare);
+            }
+        }
+    }
+
     fn report(_: Print<'_>) {
         check_everything();
     }
@@ -251,7 +265,11 @@ fn discharge(heap: Option<&Heap>, patient: Patient) {
 }
 
 fn go_home(heap: Option<&Heap>, note: &Note) {
-    let block = core::ptr::with_exposed_provenance_mut(note.address);
+    free_home(heap, note.address);
+}
+
+fn free_home(heap: Option<&Heap>, address: usize) {
+    let block = core::ptr::with_exposed_provenance_mut(address);
     let _ = match heap {
         Some(heap) => cold::free_on(heap, block),
         None => cold::free_alone(block),
