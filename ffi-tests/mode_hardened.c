@@ -12,6 +12,11 @@
 // args: right
 // env: SPANDREL_QUARANTINE=0
 // expect: exit 0
+// run: what_is_held_back_is_no_leak
+// args: right
+// env: SPANDREL_LEAKS=1
+// expect: exit 23 stderr ALLOCATOR_SHUTDOWN_LEAK
+// says: 1001 blocks of 64112 bytes are live
 // run: double_free
 // args: double
 // expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE
