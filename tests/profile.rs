@@ -147,8 +147,7 @@ fn refused_dumps_leave_nothing() -> Result<(), String> {
     let folder = folder("refused")?;
     for (call, errno) in [(libc::SYS_rename, libc::ENOSPC), (libc::SYS_openat, libc::EROFS)] {
         let program = build::program(&Source::new(paths::program_source("profiled.c")), Variant::Glibc)?;
-        let mut command = Command::new(&program);
-        let library = paths::shared_library()?;
+        let mut command = run::preloaded(&program)?;
         command.env("SPANDREL_HEAP_PROFILE", folder.join("heap"));
         if call == libc::SYS_openat {
             // The loader opens files as well: here the folder is what refuses.
@@ -156,7 +155,7 @@ fn refused_dumps_leave_nothing() -> Result<(), String> {
         } else {
             sandbox::refuse(&mut command, call, errno);
         }
-        let outcome = run::run(command.env("LD_PRELOAD", library), 60)?;
+        let outcome = run::run(&mut command, 60)?;
         outcome.one_line("ALLOCATOR_REPORT_OUTPUT", "SPANDREL_HEAP_PROFILE")?;
         expect_files(&folder, &[])?;
     }
