@@ -4,6 +4,9 @@
 pub(crate) struct Random(u64);
 
 impl Random {
+    /// Nothing but zeroes, until it is replaced.
+    pub(crate) const UNSEEDED: Self = Self(0);
+
     /// A stream that `seed` decides.
     pub(crate) const fn new(seed: u64) -> Self {
         // SplitMix's step spreads seeds that differ little; zero would be followed by zeroes.

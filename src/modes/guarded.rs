@@ -47,10 +47,21 @@ pub(crate) struct Place {
     pub(crate) made: Act,
     pub(crate) freed: Act,
     /// The place that was freed after this one.
-    next: u32,
+    next: Link,
 }
 
-const NOWHERE: u32 = u32::MAX;
+/// The number of a place plus one; 0 for none, so that all-zero bytes are a pool of no places and need no room in the library's file.
+type Link = u32;
+
+const NOWHERE: Link = 0;
+
+const fn link_to(index: usize) -> Link {
+    index as Link + 1
+}
+
+fn place_of(link: Link) -> Option<usize> {
+    (link as usize).checked_sub(1)
+}
 
 impl Place {
     const UNUSED: Self = Self {
@@ -97,8 +108,8 @@ pub(crate) struct Pool {
     count: usize,
     used: usize,
     /// The place that was freed first, and last.
-    oldest: u32,
-    newest: u32,
+    oldest: Link,
+    newest: Link,
     random: Random,
 }
 
@@ -107,13 +118,13 @@ impl Pool {
     pub(crate) const fn new() -> Self {
         Self {
             start: 0,
-            page: 1,
+            page: 0,
             places: [Place::UNUSED; PLACES_MAX],
             count: 0,
             used: 0,
             oldest: NOWHERE,
             newest: NOWHERE,
-            random: Random::new(0),
+            random: Random::UNSEEDED,
         }
     }
 
@@ -132,7 +143,7 @@ impl Pool {
 
     /// The place whose page `address` lies in.
     fn index_of(&self, address: usize) -> Option<usize> {
-        let pages = address.checked_sub(self.start)? / self.page;
+        let pages = address.checked_sub(self.start)?.checked_div(self.page)?;
         (pages % 2 == 1 && pages / 2 < self.count).then_some(pages / 2)
     }
 
@@ -147,8 +158,7 @@ impl Pool {
         if size > self.page || align > self.page {
             return None;
         }
-        let index =
-            if self.used < self.count { self.used } else { usize::try_from(self.oldest).ok().filter(|&at| at < self.count)? };
+        let index = if self.used < self.count { self.used } else { place_of(self.oldest)? };
         let page = self.page_of(index);
         // SAFETY: the page belongs to the pool, and nobody may use it.
         unsafe { memory::commit(page, self.page) }.ok()?;
@@ -195,11 +205,11 @@ impl Pool {
         let wrong = if check { bytes.iter().position(|&byte| byte != REST) } else { None };
         let overflowed = wrong.map(|at| place.size + at);
         (place.state, place.freed, place.next) = (State::Freed, freed, NOWHERE);
-        match self.places.get_mut(newest as usize) {
-            Some(before) => before.next = index as u32,
-            None => self.oldest = index as u32,
+        match place_of(newest).and_then(|newest| self.places.get_mut(newest)) {
+            Some(before) => before.next = link_to(index),
+            None => self.oldest = link_to(index),
         }
-        self.newest = index as u32;
+        self.newest = link_to(index);
         // SAFETY: the block is nobody's any more. What the kernel refuses leaves the page as it is.
         let _ = unsafe { memory::purge(page, page_bytes) };
         // SAFETY: as above.

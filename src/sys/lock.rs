@@ -116,34 +116,29 @@ fn wake(_: &AtomicU32) {
     let _ = call::futex_wait;
 }
 
-/// A value behind a ranked lock.
+/// A value behind a ranked lock. All-zero bytes are a free one, so that locks need no place in the file of the library.
 pub(crate) struct Lock<T> {
     inner: lock_api::Mutex<Futex, T>,
-    rank: Rank,
+    place: Place,
 }
 
 /// Access to the value of a [`Lock`] while it is held.
 pub(crate) struct Guard<'a, T> {
     inner: lock_api::MutexGuard<'a, Futex, T>,
-    #[cfg(debug_assertions)]
-    rank: Rank,
+    place: Place,
 }
 
 impl<T> Lock<T> {
     /// A free lock.
     pub(crate) const fn new(rank: Rank, value: T) -> Self {
-        Self { inner: lock_api::Mutex::from_raw(<Futex as RawMutex>::INIT, value), rank }
+        Self { inner: lock_api::Mutex::from_raw(<Futex as RawMutex>::INIT, value), place: Place::of(rank) }
     }
 
     /// Takes the lock.
     #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, T> {
-        order::taking(self.rank);
-        Guard {
-            inner: self.inner.lock(),
-            #[cfg(debug_assertions)]
-            rank: self.rank,
-        }
+        self.place.take_in_order();
+        Guard { inner: self.inner.lock(), place: self.place }
     }
 
     /// Where the value lies, for those who read it from outside.
@@ -154,12 +149,8 @@ impl<T> Lock<T> {
     /// Takes the lock if nobody holds it. The order does not matter to who does not wait.
     pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
         let inner = self.inner.try_lock()?;
-        order::taken(self.rank);
-        Some(Guard {
-            inner,
-            #[cfg(debug_assertions)]
-            rank: self.rank,
-        })
+        self.place.take();
+        Some(Guard { inner, place: self.place })
     }
 
     /// Takes the lock for the time of a fork; [`Lock::unlock_after_fork`] gives it back, in parent and child alike.
@@ -192,41 +183,49 @@ impl<T> DerefMut for Guard<'_, T> {
 
 impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
-        #[cfg(debug_assertions)]
-        order::given_back(self.rank);
+        self.place.give_back();
     }
 }
 
-/// The check of lock order, in debug builds alone.
-mod order {
-    use super::Rank;
-
+/// A lock's place in the order. Debug builds check it; others, and models, know nothing of it.
+#[derive(Clone, Copy)]
+struct Place {
     #[cfg(all(debug_assertions, not(loom)))]
-    pub(super) fn taking(rank: Rank) {
-        let held = super::super::tls::held_ranks();
-        assert!(held >> (rank as u32) == 0, "lock order: {rank:?} while holding {held:#b}");
-        super::super::tls::set_held_ranks(held | 1 << (rank as u32));
+    rank: Rank,
+}
+
+#[cfg(all(debug_assertions, not(loom)))]
+impl Place {
+    const fn of(rank: Rank) -> Self {
+        Self { rank }
     }
 
-    #[cfg(all(debug_assertions, not(loom)))]
-    pub(super) fn taken(rank: Rank) {
-        super::super::tls::set_held_ranks(super::super::tls::held_ranks() | 1 << (rank as u32));
+    fn take_in_order(self) {
+        let held = super::tls::held_ranks();
+        assert!(held >> (self.rank as u32) == 0, "lock order: {:?} while holding {held:#b}", self.rank);
+        self.take();
     }
 
-    #[cfg(all(debug_assertions, not(loom)))]
-    pub(super) fn given_back(rank: Rank) {
-        let held = super::super::tls::held_ranks();
-        super::super::tls::set_held_ranks(held & !(1 << (rank as u32)));
+    fn take(self) {
+        super::tls::set_held_ranks(super::tls::held_ranks() | 1 << (self.rank as u32));
     }
 
-    #[cfg(any(not(debug_assertions), loom))]
-    pub(super) fn taking(_: Rank) {}
+    fn give_back(self) {
+        super::tls::set_held_ranks(super::tls::held_ranks() & !(1 << (self.rank as u32)));
+    }
+}
 
-    #[cfg(any(not(debug_assertions), loom))]
-    pub(super) fn taken(_: Rank) {}
+#[cfg(any(not(debug_assertions), loom))]
+impl Place {
+    const fn of(_: Rank) -> Self {
+        Self {}
+    }
 
-    #[cfg(all(debug_assertions, loom))]
-    pub(super) fn given_back(_: Rank) {}
+    fn take_in_order(self) {}
+
+    fn take(self) {}
+
+    fn give_back(self) {}
 }
 
 #[cfg(all(test, loom))]

@@ -32,7 +32,7 @@ unsafe impl Send for Quarantine {}
 impl Quarantine {
     /// An empty one without room.
     pub(crate) const fn new() -> Self {
-        Self { entries: core::ptr::null_mut(), len: 0, bytes: 0, bytes_max: 0, random: Random::new(0) }
+        Self { entries: core::ptr::null_mut(), len: 0, bytes: 0, bytes_max: 0, random: Random::UNSEEDED }
     }
 
     /// Gives it room, and chance a seed.

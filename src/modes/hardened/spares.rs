@@ -19,7 +19,7 @@ pub(crate) struct Spares {
 impl Spares {
     /// None yet.
     pub(crate) const fn new() -> Self {
-        Self { blocks: [0; SPARES_MAX], len: 0, random: Random::new(0) }
+        Self { blocks: [0; SPARES_MAX], len: 0, random: Random::UNSEEDED }
     }
 
     /// Gives chance a seed.
