@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         case("sleepers_wake_up_and_work_on", || run(&["waking"], OFTEN)),
         case("sleepers_wake_up_beside_a_thread_of_ours", || run(&["waking"], OFTEN_THREAD)),
         case("one_thread_is_enough", || run(&["alone"], &[])),
+        case("one_thread_that_hardly_calls_is_enough", || run(&["seldom"], &[])),
         case("large_blocks_go_when_nobody_calls", || run(&["large"], SOON_THREAD)),
         case("what_a_forked_thread_holds_goes", || run(&["forked"], OFTEN)),
         case("a_time_without_descriptors_passes", || run(&["descriptors"], OFTEN)),

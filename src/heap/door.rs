@@ -36,6 +36,9 @@ pub(super) struct Door {
     pub(super) answered: Cell<u32>,
     /// Answers since then that followed one another without a pause.
     pub(super) in_row: Cell<u32>,
+    /// Flushes of late, as far as no refill came between; requests in the last watch.
+    pub(super) shrinking: Cell<u32>,
+    pub(super) watched: Cell<u32>,
     /// What the heap's figures came to when it was last looked at, and when it was last emptied. For whoever makes the rounds.
     pub(super) seen: Cell<u32>,
     pub(super) left: Cell<u32>,
@@ -104,6 +107,7 @@ impl Heap {
 
     /// Ends [`Heap::let_others_in`]. The caller holds the spans.
     pub(crate) fn keep_others_out(&self) {
+        self.end_watch();
         self.door.forget();
     }
 

@@ -14,6 +14,7 @@ const SCATTERED: usize = 128;
 impl Heap {
     /// Makes room in the full `bin`: it grows, or its bottom half goes back.
     pub(super) fn make_room(&self, shared: Shared<'_>, class: Class, bin: &Bin) {
+        self.shrinks();
         self.slow_event(shared);
         if !self.count_event(shared, class, bin) {
             self.flush(shared, class, bin, bin.len().div_ceil(2));

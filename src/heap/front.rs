@@ -133,6 +133,12 @@ impl Front {
         self.until.set(gap);
     }
 
+    /// Whether at least one more request comes before the gap ends.
+    #[inline(always)]
+    pub(super) fn has_gap(&self) -> bool {
+        self.until.get() > 1
+    }
+
     /// Whether requests are sampled.
     #[inline(always)]
     pub(super) fn is_sampled(&self) -> bool {

@@ -167,6 +167,25 @@ impl Heap {
             // Nobody else may come by.
             self.answer(true);
         }
+        self.watch();
+    }
+
+    /// What a thread does when a watch is over.
+    #[cold]
+    pub(crate) fn answer_watch(&self, shared: Shared<'_>) {
+        self.end_watch();
+        let now = call::milliseconds() as u32;
+        let leisurely = now.wrapping_sub(self.door.answered.replace(now)) >= LEISURE;
+        self.door.in_row.set(0);
+        self.make_time(shared, now, SMALL);
+        if !self.is_pending(shared) {
+            return;
+        }
+        if leisurely { self.answer(true) } else { self.watch_longer() }
+    }
+
+    fn is_pending(&self, shared: Shared<'_>) -> bool {
+        shared.registry.idle.is_pending() || shared.central.pages.is_dirty()
     }
 
     /// What a thread that was rung does on its way.
@@ -179,8 +198,11 @@ impl Heap {
         if in_row == 0 {
             self.make_time(shared, now, if self.door.is_open_late() { LARGE } else { SMALL });
         }
-        let pending = shared.registry.idle.is_pending() || shared.central.pages.is_dirty();
+        let pending = self.is_pending(shared);
         self.answer(pending && in_row < IN_ROW_MAX);
+        if pending && in_row >= IN_ROW_MAX {
+            self.watch();
+        }
     }
 
     /// What a thread does that has nothing else to do.

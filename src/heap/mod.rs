@@ -24,6 +24,7 @@ mod sampling;
 mod scavenge;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use counters::Traffic;
 pub(crate) use free::{Freed, free_unowned, report, report_from};

@@ -29,6 +29,7 @@ impl Heap {
     #[inline(never)]
     fn refill(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> Option<*mut u8> {
         self.counters.refilled(class);
+        self.grows();
         self.slow_event(shared);
         let wanted = self.room_to_fetch(shared, class, bin);
         self.drain(shared, DRAINED_PER_REFILL);

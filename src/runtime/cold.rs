@@ -43,6 +43,8 @@ pub(super) fn alloc<M: Manner>(request: Request) -> *mut u8 {
             PROCESS.central.late.take(|block| free_late::<M>(&heap, block));
             if heap.is_rung() {
                 heap.answer_ring(PROCESS.shared());
+            } else if heap.is_watch_over() {
+                heap.answer_watch(PROCESS.shared());
             }
             let served = M::serve(&heap, request);
             drop(heap);

@@ -7,6 +7,7 @@
 //   forked: a thread forks. In the child it allocates, frees and sleeps, while another one calls now and then: what its bins, and those of
 //     threads that are not there, hold has to go.
 //   alone: one thread fills memory, frees most of it in another order, and calls now and then.
+//   seldom: the same, but its only calls are malloc and free of one small block, ten times a second.
 //   descriptors: what the bins of a thread that sleeps hold has to go, after a time in which no file can be opened.
 //   identity: threads sleep, and the first one changes the user of the process, for which libc asks all threads.
 //   handlers: threads do nothing but hits and are interrupted by a signal whose handler sleeps, some of them on a stack of its own.
@@ -158,7 +159,7 @@ static void fill_bins(void) {
     for (size_t i = 0; i < FREED; i++) free(blocks[i]);
 }
 
-static void be_alone(void) {
+static void be_alone(bool seldom) {
     static char *blocks[PEAK_KIB / 4];
     for (size_t i = 0; i < PEAK_KIB / 4; i++) memset(blocks[i] = opaque(malloc(1 + i % 8 * 1000)), 1, 1 + i % 8 * 1000);
     long full = resident(), now = full;
@@ -167,8 +168,9 @@ static void be_alone(void) {
         if (at % KEPT != 0) free(blocks[at]);
     }
     for (int turn = 0; turn < 400 && now > full / 10; turn++, now = resident()) {
-        nap(20);
-        call_now_and_then(turn);
+        nap(seldom ? 100 : 20);
+        if (seldom) free(opaque(malloc(64)));
+        else call_now_and_then(turn);
     }
     printf("full=%ld now=%ld\n", full / 1024, now / 1024);
     CHECK_WITH(now <= full / 10, now);
@@ -276,7 +278,8 @@ int main(int argc, char **argv) {
     else if (strcmp(argv[1], "forked") == 0) fork_from_a_thread();
     else if (strcmp(argv[1], "identity") == 0) change_identity();
     else if (strcmp(argv[1], "descriptors") == 0) run_out_of_descriptors();
-    else if (strcmp(argv[1], "alone") == 0) be_alone();
+    else if (strcmp(argv[1], "alone") == 0) be_alone(false);
+    else if (strcmp(argv[1], "seldom") == 0) be_alone(true);
     else go_quiet(strcmp(argv[1], "calls") == 0, stays);
     return 0;
 }
