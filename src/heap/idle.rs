@@ -3,8 +3,7 @@
 //!
 //! *Rounds*: once per purge delay, in portions, whoever passes by looks at every heap, and empties those that nothing happened to
 //! since the last round and whose threads sleep; then the transfer caches, if no heap was active; then gives back the holes of spans
-//! that rest. *Rings*: a thread that stays on its hit path passes by nothing, so now and then its next call is sent this way; one
-//! that calls seldom stays rung until there is nothing left to do. Must not know how time is found for it.
+//! that rest. Must not know how time is found for it: that is [`super::ring`].
 //!
 //! # Invariants
 //! - One thread at a time works on a round; nothing waits for it.
@@ -22,7 +21,7 @@ use crate::sys::task::Doing;
 
 /// How much of a round is made at a time.
 #[derive(Clone, Copy)]
-struct Portion {
+pub(super) struct Portion {
     stages: u32,
     /// Heaps looked at, and of these visited.
     heaps: u32,
@@ -33,16 +32,9 @@ struct Portion {
 }
 
 /// While the process works: some tens of microseconds.
-const SMALL: Portion = Portion { stages: 1, heaps: 32, visits: 2, regions: 256, spans: 4, purges: 1 };
+pub(super) const SMALL: Portion = Portion { stages: 1, heaps: 32, visits: 2, regions: 256, spans: 4, purges: 1 };
 /// When the caller is in no hurry: a millisecond or two.
-const LARGE: Portion = Portion { stages: 4, heaps: 1024, visits: 64, regions: 1 << 14, spans: 512, purges: 32 };
-/// A thread whose calls come so many milliseconds apart is in no hurry, even if some come in a row.
-const LEISURE: u32 = 10;
-const IN_ROW_MAX: u32 = 32;
-/// Rings per round.
-const RINGS: u32 = 4;
-/// Threads rung at a time.
-const RUNG_MAX: usize = 64;
+pub(super) const LARGE: Portion = Portion { stages: 4, heaps: 1024, visits: 64, regions: 1 << 14, spans: 512, purges: 32 };
 /// Rounds begin no sooner after one another than this, in milliseconds.
 const PACE_MIN: u32 = 100;
 
@@ -72,14 +64,14 @@ pub(crate) struct Idle {
     blind: AtomicBool,
     /// When the last round began, the last portion was made and threads were last rung, in milliseconds. Any thread writes them.
     began: AtomicU32,
-    portioned: AtomicU32,
-    rang: AtomicU32,
+    pub(super) portioned: AtomicU32,
+    pub(super) rang: AtomicU32,
     // The rest belongs to who is working.
     stage: Cell<Stage>,
     heap: Cell<Option<&'static Heap>>,
     region: Cell<Region>,
     /// The heap that was rung last. Whoever rings writes it; a lost value only rings somebody twice.
-    bell: AtomicPtr<Heap>,
+    pub(super) bell: AtomicPtr<Heap>,
     /// Whether the round found anything that a later one should look at again.
     found: Cell<bool>,
     /// Whether it found a heap that is in use.
@@ -136,106 +128,13 @@ impl Idle {
 }
 
 /// Milliseconds from one round to the next: the purge delay.
-fn pace(shared: Shared<'_>) -> u32 {
+pub(super) fn pace(shared: Shared<'_>) -> u32 {
     shared.central.pages.delay().unwrap_or(u32::MAX).max(PACE_MIN)
 }
 
 impl Heap {
-    /// Has time pass: purges what is due, and does a little of what is owed to a process that may go quiet.
-    pub(super) fn tick(&self, shared: Shared<'_>) {
-        let pages = &shared.central.pages;
-        if pages.delay().is_none() {
-            return;
-        }
-        let now = call::milliseconds() as u32;
-        pages.purge_waiting(now);
-        if !self.lets_others_in() {
-            return;
-        }
-        let idle = &shared.registry.idle;
-        idle.owe();
-        // Relaxed: at most one portion per tick of the clock, or few.
-        if idle.portioned.load(Ordering::Relaxed) != now {
-            self.make_portion(shared, now, SMALL);
-        }
-        // Relaxed: whoever comes first rings.
-        let rang = idle.rang.load(Ordering::Relaxed);
-        if now.wrapping_sub(rang) >= pace(shared) / RINGS
-            && idle.rang.compare_exchange(rang, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        {
-            self.ring_some(shared);
-            // Nobody else may come by.
-            self.answer(true);
-        }
-        self.watch();
-    }
-
-    /// What a thread does when a watch is over.
-    #[cold]
-    pub(crate) fn answer_watch(&self, shared: Shared<'_>) {
-        self.end_watch();
-        let now = call::milliseconds() as u32;
-        let leisurely = now.wrapping_sub(self.door.answered.replace(now)) >= LEISURE;
-        self.door.in_row.set(0);
-        self.make_time(shared, now, SMALL);
-        if !self.is_pending(shared) {
-            return;
-        }
-        if leisurely { self.answer(true) } else { self.watch_longer() }
-    }
-
-    fn is_pending(&self, shared: Shared<'_>) -> bool {
-        shared.registry.idle.is_pending() || shared.central.pages.is_dirty()
-    }
-
-    /// What a thread that was rung does on its way.
-    #[cold]
-    pub(crate) fn answer_ring(&self, shared: Shared<'_>) {
-        let now = call::milliseconds() as u32;
-        let leisurely = now.wrapping_sub(self.door.answered.replace(now)) >= LEISURE;
-        let in_row = if leisurely { 0 } else { self.door.in_row.get() + 1 };
-        self.door.in_row.set(in_row);
-        if in_row == 0 {
-            self.make_time(shared, now, if self.door.is_open_late() { LARGE } else { SMALL });
-        }
-        let pending = self.is_pending(shared);
-        self.answer(pending && in_row < IN_ROW_MAX);
-        if pending && in_row >= IN_ROW_MAX {
-            self.watch();
-        }
-    }
-
-    /// What a thread does that has nothing else to do.
-    pub(crate) fn keep_house(&self, shared: Shared<'_>) {
-        self.make_time(shared, call::milliseconds() as u32, LARGE);
-    }
-
-    fn make_time(&self, shared: Shared<'_>, now: u32, portion: Portion) {
-        shared.central.pages.purge_waiting(now);
-        self.make_portion(shared, now, portion);
-    }
-
-    /// Rings some of the others, and the next time the next ones.
-    fn ring_some(&self, shared: Shared<'_>) {
-        let bell = &shared.registry.idle.bell;
-        // Relaxed: heaps stay for ever, and what is read of one here is guarded by the registry's lock.
-        // SAFETY: null, or a heap.
-        let mut last = unsafe { bell.load(Ordering::Relaxed).as_ref() };
-        for _ in 0..RUNG_MAX {
-            last = shared.registry.after(last);
-            match last {
-                Some(heap) if heap.address() != self.address() => heap.ring(),
-                Some(_) => {}
-                None => break,
-            }
-        }
-        let last = last.map_or(core::ptr::null_mut(), |heap| core::ptr::from_ref(heap).cast_mut());
-        // Relaxed: as above.
-        bell.store(last, Ordering::Relaxed);
-    }
-
     /// Makes a portion of the round that is under way, or begins one if it is time.
-    fn make_portion(&self, shared: Shared<'_>, now: u32, portion: Portion) {
+    pub(super) fn make_portion(&self, shared: Shared<'_>, now: u32, portion: Portion) {
         let idle = &shared.registry.idle;
         // Acquire pairs with the Release below.
         if idle.working.swap(true, Ordering::Acquire) {

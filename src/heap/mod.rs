@@ -20,6 +20,7 @@ mod outbox;
 mod refill;
 mod registry;
 mod retire;
+mod ring;
 mod sampling;
 mod scavenge;
 #[cfg(test)]
