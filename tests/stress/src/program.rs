@@ -7,6 +7,7 @@ use harness::{build, paths};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 const FLAGS: [&str; 8] = ["-O2", "-g", "-fno-builtin", "-Wall", "-Wextra", "-Wno-use-after-free", "-D_GNU_SOURCE", "-pthread"];
 /// Loaded with the program: what the C library would load at the first `pthread_exit`, and never free, is no leak of the allocator's.
@@ -36,6 +37,9 @@ fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// When the compiler is missing or finds something wrong.
 pub fn driver() -> Result<PathBuf> {
+    /// Tests of one process run beside one another and must not build the same thing twice at once.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("driver");
     let result = folder()?.join("driver");
     let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified());
