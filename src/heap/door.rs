@@ -15,7 +15,7 @@ use core::cell::Cell;
 
 use super::front::Front;
 use super::layout::Heap;
-use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, settle_stores};
+use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering, settle_stores};
 use crate::sys::task::{Doing, Task};
 use crate::sys::{call, tls};
 
@@ -23,8 +23,7 @@ use crate::sys::{call, tls};
 pub(super) struct Door {
     /// Where the thread keeps its word `hot`; 0 for a thread that others must leave alone. Written by the heap's thread, read by any.
     word: AtomicUsize,
-    /// The thread. Written with the word.
-    task: AtomicU32,
+    /// Where the thread's stack ends. Written with the word.
     stack_end: AtomicUsize,
     /// Whether someone who is not the heap's thread is at work on the bins.
     used: Cell<bool>,
@@ -65,11 +64,6 @@ impl Door {
         self.open_late.get()
     }
 
-    fn task(&self) -> Task {
-        // Relaxed: the spans' lock orders both with the thread's end; with its start, the word, which is written last.
-        Task { id: self.task.load(Ordering::Relaxed), stack_end: self.stack_end.load(Ordering::Relaxed) }
-    }
-
     /// The thread's word; `None` if there is none, or not the word of a thread that works on `heap`: one that ended without a trace may
     /// have left its memory to somebody else.
     fn word(&self, heap: &Heap) -> Option<&AtomicUsize> {
@@ -90,19 +84,17 @@ impl Heap {
     /// Lets other threads come to this heap of the calling thread's while it sleeps.
     pub(crate) fn let_others_in(&self) {
         let word = tls::hot_address();
-        let task = Task::current(word);
-        // Relaxed: the word, which is written last, publishes them.
-        self.door.task.store(task.id, Ordering::Relaxed);
-        // Relaxed: as above.
-        self.door.stack_end.store(task.stack_end, Ordering::Relaxed);
+        let stack_end = Task::current(self.thread.get(), word).stack_end;
+        // Relaxed: the word, which is written last, publishes it.
+        self.door.stack_end.store(stack_end, Ordering::Relaxed);
         // Release pairs with the Acquire in `Door::word`.
         self.door.word.store(word, Ordering::Release);
     }
 
-    /// In the child of a fork the thread has another number; its stack is where it was.
-    pub(crate) fn renumber(&self) {
-        // Relaxed: the child has one thread.
-        self.door.task.store(call::thread_id(), Ordering::Relaxed);
+    /// The thread that has this heap and lets others in.
+    fn task(&self) -> Task {
+        // Relaxed: the spans' lock orders both with the thread's end; with its start, the word, which is written last.
+        Task { id: self.thread.get(), stack_end: self.door.stack_end.load(Ordering::Relaxed) }
     }
 
     /// Ends [`Heap::let_others_in`]. The caller holds the spans.
@@ -170,7 +162,7 @@ impl Heap {
         let Some(word) = self.door.word(self) else { return Doing::Other };
         // Relaxed: that the thread sleeps after this is seen with the kernel's help; see `Task::doing`.
         let before = word.swap(Front::inert_address(), Ordering::Relaxed);
-        let mut doing = self.door.task().doing();
+        let mut doing = self.task().doing();
         // Busy, it waits for us on the slow path, or was leaving that when the spans were taken. In the latter case it may also have set
         // its word since, and gone to sleep with it.
         // Relaxed: the Acquire in `is_busy` comes before.

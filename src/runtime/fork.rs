@@ -42,7 +42,6 @@ pub(super) extern "C" fn child() {
         let own = thread::resume();
         if let Some(heap) = own {
             heap.thread.set(call::thread_id());
-            heap.renumber();
         }
         PROCESS.reporter.forget_writer();
         PROCESS.profiling.forget_writer();

@@ -106,8 +106,7 @@ pub(super) fn prepare(options: &Options, sampled: bool) {
 
 /// Has the signal `number` ask for dumps, unless the program has its own use for it.
 fn listen(number: c_int) {
-    let free = signal::action(number).is_some_and(|action| action.is_default());
-    if !free || signal::handle(number, on_signal, ::libc::SA_RESTART).is_none() {
+    if !signal::handle_if_free(number, on_signal, ::libc::SA_RESTART) {
         diag::once(Code::ReportOutput, "SPANDREL_HEAP_PROFILE_SIGNAL: the program has its own use for that signal; it stays so");
     }
 }

@@ -36,7 +36,6 @@ global_asm!(
     ".weak __libc_realloc",
     ".weak __libc_memalign",
     ".weak __libc_free",
-    ".weak _dl_find_object",
     ".weak pthread_create",
     ".weak __libc_freeres",
     ".weak on_exit",
@@ -159,18 +158,6 @@ pub(crate) fn set_errno(value: c_int) {
     let place = unsafe { __errno_location() };
     // SAFETY: the place of this thread's errno is always valid.
     unsafe { place.write(value) };
-}
-
-/// Whether `address` lies in the program or in a loaded library. False where the C library (before 2.35) cannot tell without a
-/// lock.
-pub(crate) fn is_in_object(address: usize) -> bool {
-    let Some(find) = weak!("_dl_find_object" as unsafe extern "C" fn(usize, *mut c_void) -> c_int) else {
-        return false;
-    };
-    // The C structure is smaller.
-    let mut found = [0_usize; 16];
-    // SAFETY: the function takes any address, locks nothing and fills the structure.
-    unsafe { find(address, found.as_mut_ptr().cast()) == 0 }
 }
 
 /// The signals by which libc reaches threads for itself: without an answer `setuid` waits for ever.

@@ -28,6 +28,11 @@ pub(crate) fn handle(signal: c_int, handler: Handler, flags: c_int) -> Option<Ac
     change(signal, &action)
 }
 
+/// As [`handle`], but only where nothing but the default is to happen on `signal`; false, and nothing is changed, elsewhere.
+pub(crate) fn handle_if_free(signal: c_int, handler: Handler, flags: c_int) -> bool {
+    action(signal).is_some_and(|action| action.is_default()) && handle(signal, handler, flags).is_some()
+}
+
 /// What is to happen on `signal`; `None` if the system does not know it.
 pub(crate) fn action(signal: c_int) -> Option<Action> {
     // SAFETY: as in `handle`.

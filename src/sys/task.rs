@@ -9,8 +9,8 @@
 
 use core::ops::Range;
 
-use super::stack::is_function_start;
-use super::{call, file, libc as library, startup};
+use super::stack::{is_function_start, is_in_object};
+use super::{call, file, startup};
 
 /// System calls during which somebody else may run in the thread's place, on its words: `clone`, `fork`, `vfork`, `clone3`.
 const SUBSTITUTED: [usize; 4] =
@@ -59,10 +59,9 @@ pub(crate) enum Doing {
 }
 
 impl Task {
-    /// The calling thread. `word` is one of its words: they lie above its stack.
-    pub(crate) fn current(word: usize) -> Self {
-        let (id, process) = (call::thread_id(), call::process_id());
-        Self { id, stack_end: if id == process { startup::stack_end() } else { word } }
+    /// The calling thread, whose number is `id`. `word` is one of its words: they lie above its stack.
+    pub(crate) fn current(id: u32, word: usize) -> Self {
+        Self { id, stack_end: if id == call::process_id() { startup::stack_end() } else { word } }
     }
 
     /// What the thread does now. One that sleeps does so after the caller's last write and sees it when it wakes up: the kernel asks
@@ -72,7 +71,7 @@ impl Task {
         match self.sleep() {
             Ok(Some(Sleep { number, stack, code }))
                 if !SUBSTITUTED.contains(&number)
-                    && library::is_in_object(code)
+                    && is_in_object(code)
                     && has_none(&hit_path, stack, self.stack_end) =>
             {
                 Doing::Sleeps
@@ -238,7 +237,7 @@ mod tests {
             let (spinning, done) = (&spinning, &done);
             scope.spawn(move || {
                 let word = 0_usize;
-                tell.send(Task::current((&raw const word).addr())).unwrap();
+                tell.send(Task::current(call::thread_id(), (&raw const word).addr())).unwrap();
                 wait.recv().unwrap();
                 spinning.store(true, Ordering::Relaxed);
                 while !done.load(Ordering::Relaxed) {

@@ -36,6 +36,11 @@ pub(crate) fn comes_through_loader() -> bool {
     frames.iter().take(count).any(|frame| (loader.start..loader.end).contains(frame))
 }
 
+/// Whether `address` lies in the program or in a loaded library, as far as the C library tells.
+pub(crate) fn is_in_object(address: usize) -> bool {
+    object::lists(address)
+}
+
 /// Whether a function starts at `address`, as far as the tables of its object tell.
 pub(crate) fn is_function_start(address: usize) -> bool {
     object::find(address).and_then(|object| table::find(object, address)).is_some_and(|found| found.start == address)

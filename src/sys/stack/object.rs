@@ -49,6 +49,11 @@ fn ask(address: usize) -> Option<Option<Found>> {
     Some(known.then_some(found))
 }
 
+/// Whether `address` lies in the program or in a loaded library. False where the C library (before 2.35) cannot tell without a lock.
+pub(super) fn lists(address: usize) -> bool {
+    ask(address).flatten().is_some()
+}
+
 /// The object that `address` lies in.
 pub(super) fn find(address: usize) -> Option<Object> {
     let listed = ask(address).flatten().map(|found| Object { start: found.start, end: found.end, table: found.table });
