@@ -29,7 +29,9 @@ fn main() -> ExitCode {
         case("one_thread_that_hardly_calls_is_enough", || run(&["seldom"], &[])),
         case("large_blocks_go_when_nobody_calls", || run(&["large"], SOON_THREAD)),
         case("what_a_forked_thread_holds_goes", || run(&["forked"], OFTEN)),
-        case("a_time_without_descriptors_passes", || run(&["descriptors"], OFTEN)),
+        case("one_thread_that_calls_often_is_enough", || run(&["frequent"], &[])),
+        case("a_sandbox_sees_no_question_about_threads", || run(&["sandbox"], OFTEN)),
+        case("a_context_that_was_swapped_away_goes_on", || run(&["contexts"], OFTEN)),
         case("libc_reaches_a_thread_of_ours", || run(&["identity"], THREAD)),
         case("who_sleeps_in_a_handler_is_left_alone", || run(&["handlers"], OFTEN)),
     ];

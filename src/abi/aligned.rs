@@ -12,7 +12,6 @@ const ALIGN_MAX: usize = 1 << (usize::BITS - 1);
 const POINTER: usize = size_of::<*mut c_void>();
 
 /// A block at a multiple of `align`, a power of two; null without errno.
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 pub(super) fn aligned(align: usize, size: usize) -> *mut c_void {
     let block = gate::malloc_aligned(align, size);
     if block.is_null() { aligned_slow(align, size) } else { block.cast() }
@@ -24,7 +23,6 @@ fn aligned_slow(align: usize, size: usize) -> *mut c_void {
     runtime::alloc(Request { size, align, zero: false }).cast()
 }
 
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 fn aligned_or_errno(align: usize, size: usize) -> *mut c_void {
     errno::or_out_of_memory(aligned(align, size).cast()).cast()
 }
@@ -32,7 +30,6 @@ fn aligned_or_errno(align: usize, size: usize) -> *mut c_void {
 /// Stores a block at a multiple of `align` in `*place`. EINVAL unless `align` is a power of two and a multiple of a pointer's size;
 /// ENOMEM where there is no memory. errno and, on failure, `*place` stay as they were.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 unsafe extern "C" fn posix_memalign(place: *mut *mut c_void, align: usize, size: usize) -> c_int {
     if !align.is_power_of_two() || !align.is_multiple_of(POINTER) {
         return libc::EINVAL;
@@ -54,14 +51,12 @@ unsafe extern "C" fn posix_memalign(place: *mut *mut c_void, align: usize, size:
 
 /// A block at a multiple of `align`; EINVAL unless that is a power of two. The size may be anything.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
     if align.is_power_of_two() { aligned_or_errno(align, size) } else { errno::fail(libc::EINVAL) }
 }
 
 /// A block at a multiple of `align`, which is rounded up to a power of two; EINVAL where that overflows.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
     if align <= 1 {
         return malloc(size);
@@ -74,14 +69,12 @@ extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
 
 /// A block at a multiple of the page size.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 extern "C" fn valloc(size: usize) -> *mut c_void {
     aligned_or_errno(runtime::page_bytes(), size)
 }
 
 /// As `valloc`, of a multiple of the page size, at least one page.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 extern "C" fn pvalloc(size: usize) -> *mut c_void {
     let page = runtime::page_bytes();
     match size.max(1).checked_next_multiple_of(page) {

@@ -14,19 +14,16 @@ use crate::runtime::{FreeSize, gate};
 
 /// operator new(size), by its mangled name.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 extern "C" fn _Znwm(size: usize) -> *mut c_void {
     gate::malloc(size, |size| new_slow(size)).cast()
 }
 
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 extern "C" fn new_nothrow(size: usize) -> *mut c_void {
     gate::malloc(size, |size| new_or_null_slow(size)).cast()
 }
 
 /// operator delete(block), by its mangled name.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 extern "C" fn _ZdlPv(block: *mut c_void) {
     gate::free(block.cast(), free_slow);
 }
@@ -40,12 +37,10 @@ extern "C" fn _ZnwmSt11align_val_t(size: usize, align: usize) -> *mut c_void {
 
 /// operator delete(block, alignment), by its mangled name.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 extern "C" fn _ZdlPvSt11align_val_t(block: *mut c_void, _: usize) {
     free_here(block);
 }
 
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 fn free_here(block: *mut c_void) {
     gate::free(block.cast(), free_slow);
 }
@@ -132,7 +127,6 @@ extern "C" fn _ZdaPvSt11align_val_t(block: *mut c_void, align: usize) {
     naked_asm!("jmp qword ptr [rip + _ZdlPvSt11align_val_t@GOTPCREL]")
 }
 
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 fn nothrow_new(size: usize, array: bool) -> *mut c_void {
     match replaced_new(array) {
         // SAFETY: takes any size; catches what the function throws.
@@ -150,7 +144,6 @@ fn nothrow_aligned_new(size: usize, align: usize, array: bool) -> *mut c_void {
     }
 }
 
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 fn delete_through(block: *mut c_void, array: bool) {
     match replaced_delete(array) {
         // SAFETY: the program's own delete gets what the program deletes.
@@ -159,7 +152,6 @@ fn delete_through(block: *mut c_void, array: bool) {
     }
 }
 
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 fn aligned_delete_through(block: *mut c_void, align: usize, array: bool) {
     match replaced_aligned_delete(array) {
         // SAFETY: the program's own delete gets what the program deletes.
@@ -168,7 +160,6 @@ fn aligned_delete_through(block: *mut c_void, align: usize, array: bool) {
     }
 }
 
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 fn sized_delete(block: *mut c_void, size: usize, array: bool) {
     match replaced_delete(array) {
         // SAFETY: the program's own delete gets what the program deletes.
@@ -189,7 +180,6 @@ macro_rules! derived {
     ($($name:ident($($argument:ident: $type:ty),+) $(-> $result:ty)? = $call:expr;)+) => {$(
         #[doc = "A form of operator new or delete that derives from a plain one, by its mangled name."]
         #[unsafe(no_mangle)]
-        #[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
         extern "C" fn $name($($argument: $type),+) $(-> $result)? {
             $call
         }

@@ -150,7 +150,6 @@ pub extern "C" fn spandrel_good_size(size: usize) -> usize {
 /// # Safety
 /// - `usable` is NULL or writable.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 pub unsafe extern "C" fn spandrel_alloc_at_least(size: usize, usable: *mut usize) -> *mut c_void {
     let block = gate::malloc(size, malloc_slow);
     let bytes = if block.is_null() { 0 } else { runtime::usable_size(block) };

@@ -12,7 +12,6 @@ const CALLOC_HIT_MAX: usize = 32 << 10;
 /// malloc where the hit path failed: sets errno.
 #[cold]
 #[inline(never)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 pub(super) fn malloc_slow(size: usize) -> *mut u8 {
     let block = gate::malloc_counted(size);
     if block.is_null() { malloc_slower(size) } else { block }
@@ -28,7 +27,6 @@ fn malloc_slower(size: usize) -> *mut u8 {
 /// free where the hit path failed.
 #[cold]
 #[inline(never)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 pub(super) fn free_slow(block: *mut u8) {
     if !gate::free_remote(block) {
         runtime::free(block);
@@ -43,28 +41,24 @@ fn malloc_here(size: usize) -> *mut u8 {
 
 /// A block of at least `size` bytes; null and ENOMEM where that cannot be. Zero bytes get a block of their own.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 pub(super) extern "C" fn malloc(size: usize) -> *mut c_void {
     malloc_here(size).cast()
 }
 
 /// Frees a block; null is nothing. Keeps errno.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 pub(super) extern "C" fn free(block: *mut c_void) {
     gate::free(block.cast(), free_slow);
 }
 
 /// `free` by its old name.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 extern "C" fn cfree(block: *mut c_void) {
     gate::free(block.cast(), free_slow);
 }
 
 /// A zeroed block of `count` times `size` bytes; null and ENOMEM where that cannot be or overflows.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = count.checked_mul(size) else {
         return errno::or_out_of_memory(core::ptr::null_mut()).cast();
@@ -90,12 +84,10 @@ fn calloc_slow(bytes: usize) -> *mut u8 {
 /// Makes `block` hold `size` bytes, moving it if need be. Null allocates; zero bytes free and return null. On failure null, errno,
 /// and the block stays as it was.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
     resize(block, size)
 }
 
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 fn resize(block: *mut c_void, size: usize) -> *mut c_void {
     if block.is_null() {
         return malloc_here(size).cast();
@@ -118,7 +110,6 @@ fn resize(block: *mut c_void, size: usize) -> *mut c_void {
 }
 
 /// Moves `block`, of `bytes` usable bytes, to one of `size` bytes.
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 fn relocate(block: *mut c_void, bytes: usize, size: usize) -> *mut c_void {
     let moved = malloc_here(size);
     if !moved.is_null() {
@@ -131,7 +122,6 @@ fn relocate(block: *mut c_void, bytes: usize, size: usize) -> *mut c_void {
 
 /// `realloc` of `count` times `size` bytes; null and ENOMEM on overflow.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 extern "C" fn reallocarray(block: *mut c_void, count: usize, size: usize) -> *mut c_void {
     match count.checked_mul(size) {
         Some(bytes) => resize(block, bytes),
@@ -141,7 +131,6 @@ extern "C" fn reallocarray(block: *mut c_void, count: usize, size: usize) -> *mu
 
 /// The bytes of a block that may be used: at least those asked for, the same at every call. 0 for null.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 extern "C" fn malloc_usable_size(block: *mut c_void) -> usize {
     match gate::bytes_of(block.cast()) {
         Some(bytes) => bytes,
@@ -152,7 +141,6 @@ extern "C" fn malloc_usable_size(block: *mut c_void) -> usize {
 
 /// C23's `free_sized`: frees a block of malloc, calloc or realloc that was asked for with `size` bytes.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 extern "C" fn free_sized(block: *mut c_void, size: usize) {
     gate::free_sized(block.cast(), size, free_sized_slow);
 }
@@ -173,7 +161,6 @@ pub(super) fn free_aligned(block: *mut c_void, named: FreeSize) {
 /// A sized free where the hit path failed.
 #[cold]
 #[inline(never)]
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 pub(super) fn free_sized_slow(block: *mut u8, size: usize) {
     if !gate::free_sized_counted(block, size) && !gate::free_remote_sized(block, size) {
         free_aligned(block.cast(), FreeSize { size, align: 1 });

@@ -211,7 +211,6 @@ extern "C" fn give_up() -> ! {
 }
 
 /// What a heap whose requests are sampled has for this one; null for others.
-#[unsafe(link_section = ".text.sorted.spandrel_hit_2")]
 extern "C" fn new_counted(size: usize) -> *mut u8 {
     gate::malloc_counted(size)
 }

@@ -6,13 +6,17 @@ use core::cell::Cell;
 use crate::base::class::{BATCH_BLOCKS_MAX, Geometry};
 use crate::base::units::KIB;
 use crate::pages::Entry;
+use crate::sys::atomic::{AtomicU32, Ordering, settle_stores};
+use crate::sys::cell::Slot;
 
 /// Bytes of a batch.
 pub(crate) const BATCH_BYTES: usize = KIB;
 /// Most blocks of a batch.
 const BLOCKS: usize = BATCH_BLOCKS_MAX;
 
-/// See the module. In the hands of one thread at a time, or of a shelf under its lock.
+/// See the module. In the hands of one thread at a time, or of a shelf under its lock; one of an outbox may also be emptied by others
+/// while its thread is interrupted in [`Batch::push`] or [`Batch::push_common`]. These read the length and the last block, write the slot
+/// behind it and the length. [`Batch::move_to`] changes neither length nor slots from there on: it says that the first blocks are gone.
 #[repr(C)]
 pub(crate) struct Batch {
     /// The next batch of a stack.
@@ -21,16 +25,22 @@ pub(crate) struct Batch {
     pub(crate) key: Cell<usize>,
     /// The map entry that all its blocks share, if they do.
     common: Cell<Entry>,
-    len: Cell<usize>,
-    blocks: [Cell<*mut u8>; BLOCKS],
+    /// Slots used, and how many of the first of them hold nothing any more.
+    len: AtomicU32,
+    gone: Cell<u32>,
+    blocks: [Slot; BLOCKS],
 }
 
 const _: () = assert!(size_of::<Batch>() == BATCH_BYTES);
 
 impl Batch {
-    /// Offsets of the next batch, of how many blocks there are, and of the first block.
-    pub(crate) const OFFSETS: [usize; 3] =
-        [core::mem::offset_of!(Self, next), core::mem::offset_of!(Self, len), core::mem::offset_of!(Self, blocks)];
+    /// Offsets of the next batch, of how many slots are used and how many of the first hold nothing, four bytes each, and of the slots.
+    pub(crate) const OFFSETS: [usize; 4] = [
+        core::mem::offset_of!(Self, next),
+        core::mem::offset_of!(Self, len),
+        core::mem::offset_of!(Self, gone),
+        core::mem::offset_of!(Self, blocks),
+    ];
 
     /// An empty batch.
     pub(crate) const fn new(key: usize) -> Self {
@@ -38,8 +48,9 @@ impl Batch {
             next: Cell::new(core::ptr::null_mut()),
             key: Cell::new(key),
             common: Cell::new(Entry::NONE),
-            len: Cell::new(0),
-            blocks: [const { Cell::new(core::ptr::null_mut()) }; BLOCKS],
+            len: AtomicU32::new(0),
+            gone: Cell::new(0),
+            blocks: [const { Slot::new(core::ptr::null_mut()) }; BLOCKS],
         }
     }
 
@@ -47,45 +58,78 @@ impl Batch {
     pub(crate) fn clear(&self, key: usize) {
         self.key.set(key);
         self.common.set(Entry::NONE);
-        self.len.set(0);
+        self.gone.set(0);
+        // Relaxed: the batch is the caller's alone.
+        self.len.store(0, Ordering::Relaxed);
     }
 
     /// How many blocks it holds.
     pub(crate) fn len(&self) -> usize {
-        self.len.get().min(BLOCKS)
+        self.used().saturating_sub(self.gone.get() as usize)
+    }
+
+    /// Slots used.
+    #[inline(always)]
+    fn used(&self) -> usize {
+        // Relaxed: exact for the thread that pushes; others see it as the module of offers says.
+        (self.len.load(Ordering::Relaxed) as usize).min(BLOCKS)
+    }
+
+    /// Whether a batch of this kind has room for another block than the next one.
+    #[inline(always)]
+    pub(crate) fn has_room(&self, geometry: &Geometry) -> bool {
+        // Relaxed: asked by the thread that pushes.
+        self.len.load(Ordering::Relaxed) + 1 < u32::from(geometry.batch)
     }
 
     /// Adds a block from a region with the map entry `entry`; whether there is room for another one of that kind.
     #[inline(always)]
     #[must_use]
     pub(crate) fn push(&self, block: *mut u8, entry: Entry, geometry: &Geometry) -> bool {
-        let len = self.len.get();
-        if let Some(slot) = self.blocks.get(len) {
-            slot.set(block);
-            self.len.set(len + 1);
+        // Relaxed: only this thread writes.
+        let len = self.len.load(Ordering::Relaxed);
+        // At any moment the blocks below the length have the common entry, if there is one.
+        if len != 0 && self.common.get() != entry {
+            self.common.set(Entry::NONE);
+            settle_stores();
         }
-        if self.common.get() != entry {
-            self.common.set(if len == 0 { entry } else { Entry::NONE });
+        if let Some(slot) = self.blocks.get(len as usize) {
+            // Relaxed: only this thread writes.
+            slot.store(block, Ordering::Relaxed);
+            settle_stores();
+            // Relaxed: as above.
+            self.len.store(len + 1, Ordering::Relaxed);
         }
-        len + 1 < geometry.batch as usize
+        if len == 0 {
+            settle_stores();
+            self.common.set(entry);
+        }
+        len + 1 < u32::from(geometry.batch)
     }
 
     /// As `push`, for a block from a region with the entry that all blocks here share; false, and nothing is added, if it would be the
     /// last one, or is the one added last.
     #[inline(always)]
     pub(crate) fn push_common(&self, block: *mut u8, geometry: &Geometry) -> bool {
-        let len = self.len.get();
-        if len + 1 >= geometry.batch as usize {
+        // Relaxed: only this thread writes.
+        let len = self.len.load(Ordering::Relaxed);
+        if len + 1 >= u32::from(geometry.batch) {
             return false;
         }
-        // SAFETY: blocks that share an entry are there, so there is one before `len`, which is less than `batch`, at most `BLOCKS`.
-        let last = unsafe { self.blocks.get_unchecked(len - 1) }.get();
-        if last == block {
+        // SAFETY: a common entry is set once the first slot is used, so there is one before `len`, which is less than `batch`, at most
+        // `BLOCKS`.
+        let last = unsafe { self.blocks.get_unchecked(len as usize - 1) };
+        // Relaxed: this thread wrote it, or another one null.
+        if last.load(Ordering::Relaxed) == block {
             return false;
         }
         // SAFETY: as above.
-        unsafe { self.blocks.get_unchecked(len) }.set(block);
-        self.len.set(len + 1);
+        let slot = unsafe { self.blocks.get_unchecked(len as usize) };
+        // Relaxed: only this thread writes.
+        slot.store(block, Ordering::Relaxed);
+        settle_stores();
+        // Relaxed: as above.
+        self.len.store(len + 1, Ordering::Relaxed);
         true
     }
 
@@ -98,13 +142,52 @@ impl Batch {
     /// The block added last; null if there is none.
     #[inline(always)]
     pub(crate) fn last(&self) -> *mut u8 {
-        let before = self.len.get().wrapping_sub(1);
-        self.blocks.get(before).map_or(core::ptr::null_mut(), Cell::get)
+        // Relaxed: only this thread writes it.
+        let before = (self.len.load(Ordering::Relaxed) as usize).wrapping_sub(1);
+        // Relaxed: as in `push_common`.
+        self.blocks.get(before).map_or(core::ptr::null_mut(), |slot| slot.load(Ordering::Relaxed))
     }
 
-    /// The blocks.
+    /// The blocks. For the thread that has the batch to itself.
     pub(crate) fn blocks(&self) -> &[*mut u8] {
-        // SAFETY: a cell has the layout of what it holds, and nobody adds blocks while they are looked at.
-        unsafe { core::slice::from_raw_parts(self.blocks.as_ptr().cast(), self.len()) }
+        // SAFETY: a slot has the layout of what it holds, and nobody adds blocks while they are looked at.
+        let slots = unsafe { core::slice::from_raw_parts(self.blocks.as_ptr().cast(), self.used()) };
+        slots.get(self.gone.get() as usize..).unwrap_or(&[])
+    }
+
+    /// Takes all blocks out, and hands each to `see`. For who holds the spans of the outbox's heap, even while a push is interrupted: see
+    /// the type.
+    pub(crate) fn move_each(&self, mut see: impl FnMut(*mut u8)) {
+        let (used, gone) = (self.used(), self.gone.get() as usize);
+        if used == gone {
+            return;
+        }
+        // A child of a fork rather loses the blocks than has them twice.
+        self.gone.set(used as u32);
+        settle_stores();
+        for slot in self.blocks.iter().take(used).skip(gone) {
+            // Relaxed: written by a push that was over when the fast path was closed, or under this lock.
+            see(slot.load(Ordering::Relaxed));
+        }
+        if let Some(last) = self.blocks.get(used - 1) {
+            // The block may be another's by now: the next push must not take it for its own.
+            // Relaxed: an interrupted push has compared it already, or finds null.
+            last.store(core::ptr::null_mut(), Ordering::Relaxed);
+        }
+    }
+
+    /// As [`Batch::move_each`], into the empty batch `other`.
+    pub(crate) fn move_to(&self, other: &Self) {
+        other.common.set(self.common.get());
+        let mut len = 0;
+        self.move_each(|block| {
+            if let Some(slot) = other.blocks.get(len as usize) {
+                // Relaxed: the batch is the caller's alone.
+                slot.store(block, Ordering::Relaxed);
+                len += 1;
+            }
+        });
+        // Relaxed: as above.
+        other.len.store(len, Ordering::Relaxed);
     }
 }

@@ -25,10 +25,13 @@ pub struct CentralLive {
     pub adopted: usize,
     /// Where the smallest class counts the spans made; the others follow at the same distance.
     pub made: usize,
-    /// In a batch: the next one, how many blocks there are, the first block; and most blocks.
+    /// In a batch: the next one, how many slots are used and how many of the first hold nothing any more (four bytes each), the first
+    /// slot; and most slots.
     pub batch_next: usize,
     /// See `batch_next`.
     pub batch_len: usize,
+    /// See `batch_next`.
+    pub batch_gone: usize,
     /// See `batch_next`.
     pub batch_blocks: usize,
     /// See `batch_next`.
@@ -59,7 +62,7 @@ impl Central {
     pub(crate) fn live(&self) -> CentralLive {
         let first = &self.shelves[0];
         let [batches, taken, adopted] = Shelf::OFFSETS;
-        let [batch_next, batch_len, batch_blocks] = Batch::OFFSETS;
+        let [batch_next, batch_len, batch_gone, batch_blocks] = Batch::OFFSETS;
         let [span_first, span_out, span_state, span_bytes, span_bitmap] = Span::OFFSETS;
         let [direct_blocks, direct_bytes] = DirectList::OFFSETS.map(|offset| self.direct.value_address() + offset);
         CentralLive {
@@ -71,6 +74,7 @@ impl Central {
             made: core::ptr::from_ref(first).addr() + offset_of!(Shared, made),
             batch_next,
             batch_len,
+            batch_gone,
             batch_blocks,
             batch_max: BATCH_BLOCKS_MAX,
             span_first,

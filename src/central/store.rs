@@ -227,10 +227,15 @@ impl Central {
         unsafe { self.pages.discard(address, bytes) }
     }
 
+    /// A batch of blocks of `class` from the transfer cache, to empty that.
+    pub(crate) fn take_batch(&self, class: Class) -> Option<&Batch> {
+        self.batch_by(class, Shelf::take_batch)
+    }
+
     /// Empties the transfer caches into `take`.
     pub(crate) fn empty_caches(&self, mut take: impl FnMut(&Batch)) {
         for class in Class::all() {
-            while let Some(batch) = self.batch_by(class, Shelf::take_batch) {
+            while let Some(batch) = self.take_batch(class) {
                 take(batch);
             }
         }

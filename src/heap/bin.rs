@@ -1,93 +1,85 @@
 #![expect(unsafe_code, reason = "works on the bin's array of pointers")]
 //! A bin: a heap's array of free blocks of one class, out of line, last in first out.
 //!
-//! Slot 0 always holds null, so an empty bin and one without an array look the same to the hit path: the top slot is null. `top`
-//! points to the last block, `end` to the last slot. Blocks themselves are never written. Must not know spans.
+//! The bottom slot always holds null, so an empty bin and one without an array look the same to the fast path: the top slot is null.
+//! `top` points to the last block, `end` to the last slot. Blocks themselves are never written. Must not know spans, nor where arrays
+//! come from: that is [`super::array`].
+//!
+//! # Drains
+//! [`Bin::drain`] takes blocks out from below while an operation of the owner may be interrupted anywhere between its load of `top` and
+//! its last store. Such an operation reads `end`, `top` and the slot that `top` points to, writes the slot above and steps `top`. A drain
+//! writes none of these: it leaves the last block, sets a slot below it to null, and makes that the bottom. So a pop that goes on takes
+//! the last block and leaves an empty bin, and a push that goes on lands above it. The owner moves the bottom back to the start of the
+//! array when this very bin misses or overflows ([`Bin::restore`]).
 //!
 //! # Invariants
-//! - `base <= top <= end`; without an array all three point to [`NOTHING`], which nobody writes.
+//! - `bottom <= top <= end`; without an array all three point to [`NOTHING`], which nobody writes.
 
 use core::cell::Cell;
 
-use crate::base::class::Class;
-use crate::base::units::KIB;
 use crate::pages::map::BIN_BYTES;
-use crate::pages::{METADATA_MAX, METADATA_MIN, Pages};
-use crate::sys::atomic::{AtomicPtr, Ordering};
-use crate::sys::cell::Slots;
-use crate::sys::tls;
+use crate::sys::atomic::{AtomicPtr, Ordering, settle_stores};
+use crate::sys::cell::{Slot, Slots};
 
-/// A word that nobody writes: an empty bin's slot, and the region map of the inert heap.
+/// A word that nobody writes: an empty bin's slot, and the page map of the inert heap.
 pub(super) struct Nothing([usize; 1]);
 
 /// See [`Nothing`].
 pub(super) static NOTHING: Nothing = Nothing([0]);
 
 impl Nothing {
-    pub(super) const fn slot(&'static self) -> *mut *mut u8 {
+    pub(super) const fn slot(&'static self) -> *mut Slot {
         core::ptr::from_ref(&self.0).cast_mut().cast()
     }
 }
 
-/// A bin starts with room for about this many bytes of blocks.
-const FIRST_BYTES: usize = 2 * KIB;
-/// Fewest slots of an array, the null one included; its bytes are the smallest piece of metadata.
-const SLOTS_MIN: usize = METADATA_MIN / SLOT_BYTES;
-const SLOTS_SMALL_MIN: usize = 8;
-/// Blocks above this start with the fewest slots.
-const SMALL_BLOCK_MAX: usize = 4 * KIB;
-const SLOTS_MAX: usize = METADATA_MAX / 2 / SLOT_BYTES;
-const SLOT_BYTES: usize = size_of::<*mut u8>();
+pub(super) const SLOT_BYTES: usize = size_of::<*mut u8>();
+/// Most blocks that one call of [`Bin::drain`] takes.
+pub(super) const DRAIN_MAX: usize = 64;
 
-/// See the module. Changed by its heap's thread alone.
+/// See the module. Changed by its heap's thread, and drained by whoever holds the heap's spans.
 #[repr(C, align(32))]
 pub(crate) struct Bin {
-    /// Points to the last block. Atomic because statistics read it from other threads.
-    top: AtomicPtr<*mut u8>,
-    /// The last slot.
-    end: Cell<*mut *mut u8>,
-    /// Slot 0. Atomic as `top`.
-    base: AtomicPtr<*mut u8>,
+    /// Points to the last block. Written by the heap's thread; read by others for statistics and drains.
+    top: AtomicPtr<Slot>,
+    /// The last slot. Written by the heap's thread while it holds the spans.
+    end: Cell<*mut Slot>,
+    /// The bottom slot. Written by who holds the spans; read by others for statistics.
+    bottom: AtomicPtr<Slot>,
     /// How many blocks there were when the bins were last looked over.
-    pub(super) mark: Cell<u32>,
+    pub(super) mark: Cell<u16>,
     /// Refills and flushes since then, or since the bin last grew.
-    pub(super) events: Cell<u32>,
+    pub(super) events: Cell<u16>,
+    /// log2 of the slots of the array; 0 without one.
+    order: Cell<u8>,
 }
 
+#[cfg(not(loom))]
 const _: () = assert!(size_of::<Bin>() == BIN_BYTES && core::mem::offset_of!(Bin, top) == 0);
 
-/// Most blocks a bin of `class` may hold when bins are limited to `bytes`.
-pub(super) fn limit(class: Class, bytes: usize) -> usize {
-    let blocks = (bytes / class.size()).clamp(SLOTS_MIN - 1, SLOTS_MAX - 1);
-    // Arrays are powers of two with one slot for null.
-    (1 << (blocks + 1).ilog2()) - 1
-}
-
 impl Bin {
-    /// Offsets of the last block's place and of slot 0.
-    pub(super) const OFFSETS: [usize; 2] = [core::mem::offset_of!(Self, top), core::mem::offset_of!(Self, base)];
+    /// Offsets of the last block's place and of the bottom.
+    #[cfg(not(loom))]
+    pub(super) const OFFSETS: [usize; 2] = [core::mem::offset_of!(Self, top), core::mem::offset_of!(Self, bottom)];
 
     /// An empty bin without an array.
     pub(super) const fn empty() -> Self {
-        let slot = NOTHING.slot();
-        Self {
-            top: AtomicPtr::new(slot),
-            end: Cell::new(slot),
-            base: AtomicPtr::new(slot),
-            mark: Cell::new(0),
-            events: Cell::new(0),
-        }
+        Self::at(NOTHING.slot())
     }
 
     /// A bin that is never looked into.
     pub(super) const fn unused() -> Self {
-        let null = core::ptr::null_mut();
+        Self::at(core::ptr::null_mut())
+    }
+
+    const fn at(slot: *mut Slot) -> Self {
         Self {
-            top: AtomicPtr::new(null),
-            end: Cell::new(null),
-            base: AtomicPtr::new(null),
+            top: AtomicPtr::new(slot),
+            end: Cell::new(slot),
+            bottom: AtomicPtr::new(slot),
             mark: Cell::new(0),
             events: Cell::new(0),
+            order: Cell::new(0),
         }
     }
 
@@ -98,8 +90,8 @@ impl Bin {
         // SAFETY: `top` points to a slot or to `NOTHING`.
         let block = unsafe { Slots(self.top.load(Ordering::Relaxed)).get(0) };
         if !block.is_null() {
-            // SAFETY: the bin is this thread's, and a block was there, so the slot below exists.
-            unsafe { tls::step::<{ -(SLOT_BYTES as isize) }>(self.top.as_ptr().cast()) };
+            // A block was there, so the slot below exists.
+            self.step::<{ -(SLOT_BYTES as isize) }>();
         }
         block
     }
@@ -108,6 +100,7 @@ impl Bin {
     ///
     /// # Safety
     /// - A bin of the calling thread is there.
+    #[cfg(not(loom))]
     #[inline(always)]
     pub(super) unsafe fn pop_at(base: *const u8, offset: usize) -> *mut u8 {
         // SAFETY: the caller vouches for the bin.
@@ -117,7 +110,7 @@ impl Bin {
         let block = unsafe { Slots(bin.top.load(Ordering::Relaxed)).get(0) };
         if !block.is_null() {
             // SAFETY: `top` is the bin's first word, and a block was there, so the slot below exists.
-            unsafe { tls::step_at::<{ -(SLOT_BYTES as isize) }>(base, offset) };
+            unsafe { crate::sys::tls::step_at::<{ -(SLOT_BYTES as isize) }>(base, offset) };
         }
         block
     }
@@ -136,31 +129,95 @@ impl Bin {
         }
         // SAFETY: `top` is below `end`, so the next slot exists.
         unsafe { Slots(top).set(1, block) };
-        // SAFETY: the bin is this thread's, and the slot was just filled.
-        unsafe { tls::step::<{ SLOT_BYTES as isize }>(self.top.as_ptr().cast()) };
+        self.step::<{ SLOT_BYTES as isize }>();
         true
+    }
+
+    /// Moves `top` to a neighbouring slot, in one instruction.
+    #[inline(always)]
+    fn step<const DELTA: isize>(&self) {
+        #[cfg(not(loom))]
+        // SAFETY: the bin is this thread's, and the caller knows that slot.
+        unsafe {
+            crate::sys::tls::step::<DELTA>(self.top.as_ptr().cast());
+        }
+        #[cfg(loom)]
+        {
+            // Relaxed: only this thread writes.
+            let top = self.top.load(Ordering::Relaxed).cast::<Slot>();
+            self.top.store(top.wrapping_offset(DELTA / SLOT_BYTES as isize), Ordering::Relaxed);
+        }
+    }
+
+    /// Takes out up to [`DRAIN_MAX`] of the lowest blocks, but never the last one; how many, at the start of `blocks`. For who holds the
+    /// heap's spans, even while an operation of the heap's thread is interrupted: see the module.
+    pub(super) fn drain(&self, blocks: &mut [*mut u8; DRAIN_MAX]) -> usize {
+        // Relaxed: an operation that goes on meanwhile makes this one slot more or less than there is; both leave the last block alone.
+        // Earlier ones are over since the fast path was closed, a round or more ago: see `super::offer`.
+        let top = self.top.load(Ordering::Relaxed);
+        // Relaxed: who holds the spans writes it.
+        let bottom = self.bottom.load(Ordering::Relaxed);
+        let len = (top.addr().saturating_sub(bottom.addr())) / SLOT_BYTES;
+        let count = len.saturating_sub(1).min(DRAIN_MAX);
+        for (index, block) in blocks.iter_mut().enumerate().take(count) {
+            // SAFETY: slots from the bottom to `top` exist.
+            *block = unsafe { Slots(bottom).get_shared(index + 1) };
+        }
+        if count > 0 {
+            // SAFETY: as above; the slot is below the one that `top` points to, which no operation reads.
+            unsafe { Slots(bottom).set(count, core::ptr::null_mut()) };
+            // A child of a fork believes the bottom: the null stands there before.
+            settle_stores();
+            // SAFETY: within the array.
+            let raised = unsafe { bottom.add(count) };
+            // Relaxed: as above.
+            self.bottom.store(raised, Ordering::Relaxed);
+        }
+        count
+    }
+
+    /// Undoes what drains did to the array: the bottom is its start again, and the blocks follow. For the heap's thread, when this bin
+    /// misses or overflows.
+    pub(super) fn restore(&self) {
+        // Relaxed: this thread holds the spans.
+        let (bottom, start) = (self.bottom.load(Ordering::Relaxed), self.start());
+        if bottom == start {
+            return;
+        }
+        let len = self.len();
+        // SAFETY: slots 0 to `len` from either place lie in the array.
+        unsafe { bottom.cast::<*mut u8>().copy_to(start.cast(), len + 1) };
+        // Relaxed: as above.
+        self.bottom.store(start, Ordering::Relaxed);
+        self.set_len(len);
+    }
+
+    /// Whether blocks were taken from below since the bin last missed or overflowed.
+    pub(super) fn is_drained(&self) -> bool {
+        // Relaxed: for who holds the spans.
+        self.bottom.load(Ordering::Relaxed) != self.start()
     }
 
     /// How many blocks it holds.
     pub(super) fn len(&self) -> usize {
         // Relaxed: exact for the owner, a moment old for statistics.
-        let (top, base) = (self.top.load(Ordering::Relaxed), self.base.load(Ordering::Relaxed));
-        top.addr().saturating_sub(base.addr()) / SLOT_BYTES
-    }
-
-    /// Whether slot 0, the last block and the last slot lie in that order, and slot 0 has null; for the check.
-    #[cfg(debug_assertions)]
-    pub(super) fn is_ordered(&self) -> bool {
-        // Relaxed: only this thread writes.
-        let (base, top) = (self.base.load(Ordering::Relaxed), self.top.load(Ordering::Relaxed));
-        // SAFETY: `base` points to slot 0 or to `NOTHING`.
-        base <= top && top <= self.end.get() && unsafe { Slots(base).get(0) }.is_null()
+        let (top, bottom) = (self.top.load(Ordering::Relaxed), self.bottom.load(Ordering::Relaxed));
+        top.addr().saturating_sub(bottom.addr()) / SLOT_BYTES
     }
 
     /// How many blocks it has room for.
     pub(super) fn capacity(&self) -> usize {
+        // Relaxed: for who holds the spans.
+        (self.end.get().addr() - self.bottom.load(Ordering::Relaxed).addr()) / SLOT_BYTES
+    }
+
+    /// Whether bottom, last block and last slot lie in that order, and the bottom has null; for the check.
+    #[cfg(debug_assertions)]
+    pub(super) fn is_ordered(&self) -> bool {
         // Relaxed: only this thread writes.
-        (self.end.get().addr() - self.base.load(Ordering::Relaxed).addr()) / SLOT_BYTES
+        let (bottom, top) = (self.bottom.load(Ordering::Relaxed), self.top.load(Ordering::Relaxed));
+        // SAFETY: the bottom is a slot or `NOTHING`.
+        bottom <= top && top <= self.end.get() && unsafe { Slots(bottom).get(0) }.is_null()
     }
 
     /// Adds the first of `blocks` until half of the room is used; how many.
@@ -170,7 +227,7 @@ impl Bin {
         // SAFETY: the slot behind the last block exists, if only as the end of the array.
         let free = unsafe { self.slots().0.add(len + 1) };
         // SAFETY: there is room for `count` blocks, and the array is this thread's.
-        unsafe { free.copy_from_nonoverlapping(blocks.as_ptr(), count) };
+        unsafe { free.cast::<*mut u8>().copy_from_nonoverlapping(blocks.as_ptr(), count) };
         self.set_len(len + count);
         count
     }
@@ -178,9 +235,7 @@ impl Bin {
     /// Whether it holds less than half of what it has room for.
     #[inline(always)]
     pub(super) fn has_half(&self) -> bool {
-        // Relaxed: only this thread writes.
-        let (top, base) = (self.top.load(Ordering::Relaxed).addr(), self.base.load(Ordering::Relaxed).addr());
-        2 * (top - base) < self.end.get().addr() - base
+        2 * self.len() < self.capacity()
     }
 
     /// Block `index`, counted from 1 at the bottom.
@@ -194,7 +249,7 @@ impl Bin {
     #[inline(always)]
     pub(super) fn last(&self) -> *mut u8 {
         // Relaxed: only this thread writes.
-        // SAFETY: `top` points to a slot, slot 0 if there is no block.
+        // SAFETY: `top` points to a slot, the bottom if there is no block.
         unsafe { Slots(self.top.load(Ordering::Relaxed)).get(0) }
     }
 
@@ -209,7 +264,7 @@ impl Bin {
     pub(super) fn slot(&self, index: usize) -> *mut *mut u8 {
         debug_assert!((1..=self.capacity()).contains(&index));
         // SAFETY: callers stay within the capacity.
-        unsafe { self.slots().0.add(index) }
+        unsafe { self.slots().0.add(index) }.cast()
     }
 
     /// Says that the first `len` slots hold blocks.
@@ -227,14 +282,14 @@ impl Bin {
         // SAFETY: slot 1 exists if there is a block.
         let first = unsafe { self.slots().0.add(1) };
         // SAFETY: slots 1 to the length hold blocks and change only under this thread's hands.
-        unsafe { core::slice::from_raw_parts(first, count) }
+        unsafe { core::slice::from_raw_parts(first.cast(), count) }
     }
 
     /// Drops the `count` lowest blocks and moves the rest down.
     pub(super) fn drop_lowest(&self, count: usize) {
         let keep = self.len() - count;
         // SAFETY: slots 1 to the length exist, and the array is this thread's.
-        let first = unsafe { self.slots().0.add(1) };
+        let first = unsafe { self.slots().0.add(1) }.cast::<*mut u8>();
         // SAFETY: as above.
         let rest = unsafe { first.add(count) };
         // SAFETY: as above; the two ranges may overlap.
@@ -242,70 +297,42 @@ impl Bin {
         self.set_len(keep);
     }
 
-    /// Gives the bin an array, or one of twice the slots, as long as it may hold `limit` blocks; false if it stays as it is.
-    pub(super) fn grow(&self, pages: &Pages, class: Class, limit: usize) -> bool {
-        let (old, len) = (self.capacity(), self.len());
-        let slots = if old == 0 { first_slots(class).min(limit + 1) } else { (old + 1) * 2 };
-        if slots - 1 > limit {
-            return false;
-        }
-        let Some(piece) = pages.acquire_metadata(slots * SLOT_BYTES) else {
-            return false;
-        };
-        let array = Slots(piece.cast());
-        // SAFETY: slot 0 of the new array.
-        unsafe { array.set(0, core::ptr::null_mut()) };
-        for index in 1..=len {
-            // SAFETY: the new array is larger than the old one.
-            unsafe { array.set(index, self.block(index)) };
-        }
-        self.release_array(pages);
-        // Relaxed: only this thread writes.
-        self.base.store(array.0, Ordering::Relaxed);
-        // SAFETY: the array has `slots` slots.
-        self.end.set(unsafe { array.0.add(slots - 1) });
-        self.set_len(len);
-        true
-    }
-
-    /// Gives up the array; the bin must be empty.
-    pub(super) fn shed(&self, pages: &Pages) {
-        debug_assert_eq!(self.len(), 0);
-        self.release_array(pages);
-        self.forget();
+    /// Becomes an empty bin in the array of 2^`order` slots at `start`, whose first holds null.
+    pub(super) fn adopt(&self, start: *mut Slot, order: u8) {
+        // SAFETY: the caller acquired that many slots.
+        let end = unsafe { start.add((1 << order) - 1) };
+        // Relaxed: this thread holds the spans.
+        self.top.store(start, Ordering::Relaxed);
+        self.bottom.store(start, Ordering::Relaxed);
+        self.end.set(end);
+        self.order.set(order);
     }
 
     /// Becomes an empty bin without an array, whatever it was.
     pub(super) fn forget(&self) {
-        // Relaxed: only this thread writes.
-        self.top.store(NOTHING.slot(), Ordering::Relaxed);
-        self.base.store(NOTHING.slot(), Ordering::Relaxed);
-        self.end.set(NOTHING.slot());
+        self.adopt(NOTHING.slot(), 0);
         self.mark.set(0);
         self.events.set(0);
     }
 
-    /// The array's bounds as found after a fork, if they make sense: blocks 1 to the number returned can be read.
-    pub(super) fn orphaned_len(&self) -> usize {
-        let len = self.len();
-        if len <= SLOTS_MAX && len <= self.capacity() { len } else { 0 }
+    /// The array: its first slot, and log2 of its slots; `None` without one.
+    pub(super) fn array(&self) -> Option<(*mut Slot, u8)> {
+        (self.order.get() > 0).then(|| (self.start(), self.order.get()))
     }
 
-    fn release_array(&self, pages: &Pages) {
-        let slots = self.capacity() + 1;
-        if slots > 1 {
-            // SAFETY: `grow` acquired the array with these bytes.
-            unsafe { pages.release_metadata(self.slots().0.cast(), slots * SLOT_BYTES) };
-        }
+    /// The slots on which an interrupted operation may still work: those around the last block, the bottom included.
+    pub(super) fn hot_slots(&self) -> core::ops::Range<usize> {
+        // Relaxed: as in `drain`.
+        let (top, bottom) = (self.top.load(Ordering::Relaxed).addr(), self.bottom.load(Ordering::Relaxed).addr());
+        bottom.min(top)..top + 2 * SLOT_BYTES
+    }
+
+    fn start(&self) -> *mut Slot {
+        self.end.get().wrapping_sub((1 << self.order.get()) - 1)
     }
 
     fn slots(&self) -> Slots {
-        // Relaxed: only this thread writes.
-        Slots(self.base.load(Ordering::Relaxed))
+        // Relaxed: for who holds the spans, or a moment old.
+        Slots(self.bottom.load(Ordering::Relaxed))
     }
-}
-
-fn first_slots(class: Class) -> usize {
-    let least = if class.size() <= SMALL_BLOCK_MAX { SLOTS_SMALL_MIN } else { SLOTS_MIN };
-    (FIRST_BYTES / class.size()).next_power_of_two().max(least)
 }

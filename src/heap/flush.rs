@@ -1,9 +1,10 @@
 //! Flush and drain: blocks go back to their spans.
+//!
+//! Only the bin of the class that a call is about may be pushed to or rearranged: the call may have interrupted an operation on any other.
 
 use super::bin::Bin;
-use super::inbox;
 use super::layout::Heap;
-use super::outbox::Shared;
+use super::outbox::{Lane, Shared};
 use crate::base::class::Class;
 use crate::base::units::REGION_BYTES;
 use crate::central::{Batch, Next, Place, Refused, Span, State, found};
@@ -16,6 +17,10 @@ impl Heap {
     pub(super) fn make_room(&self, shared: Shared<'_>, class: Class, bin: &Bin) {
         self.shrinks();
         self.slow_event(shared);
+        if bin.is_drained() {
+            bin.restore();
+            return;
+        }
         if !self.count_event(shared, class, bin) {
             self.flush(shared, class, bin, bin.len().div_ceil(2));
         }
@@ -29,7 +34,7 @@ impl Heap {
     }
 
     /// Gives blocks of `class` back to their spans: at once where they lie in a row, else one by one.
-    fn return_all(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) {
+    pub(super) fn return_all(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) {
         if class.geometry().regions > 1 {
             return self.return_scattered::<false>(shared, class, blocks);
         }
@@ -76,7 +81,7 @@ impl Heap {
                 offset = block.addr().wrapping_sub(space.address(first));
             }
             if !own || !span.clear_block(divisor, offset) {
-                self.take_home(shared, block);
+                self.return_home(shared, block);
             } else if span.count_down(1) {
                 self.follow(shared, class, span);
             }
@@ -100,14 +105,14 @@ impl Heap {
         }
     }
 
-    /// Takes a block home, wherever that is.
+    /// Returns a block to its span, or sends it to whoever owns that.
     #[inline(never)]
-    pub(super) fn take_home(&self, shared: Shared<'_>, block: *mut u8) {
+    pub(super) fn return_home(&self, shared: Shared<'_>, block: *mut u8) {
         match self.resolve_own(shared, block) {
             Place::Small { span, class, entry, offset } if entry.owner() == self.address() => {
                 self.return_to(shared, span, class, offset, block);
             }
-            Place::Small { class, entry, .. } => self.send(shared, entry, class, block),
+            Place::Small { class, entry, .. } => self.send(shared, entry, class, block, Lane::Inner),
             _ => super::free::report(Refused::Double, block, 0),
         }
     }
@@ -133,32 +138,27 @@ impl Heap {
         }
     }
 
-    /// Takes home what others sent, until `most` blocks have come.
-    pub(super) fn drain(&self, shared: Shared<'_>, most: usize) {
+    /// Receives what others sent, until `most` blocks have come. Blocks of `wanted` go to their bin while it is less than half full, for
+    /// they will be wanted soon; the others to their spans.
+    pub(super) fn drain(&self, shared: Shared<'_>, most: usize, wanted: Option<Class>) {
         let mut done = 0;
         while done < most {
-            if self.pending.get().is_null() {
-                self.pending.set(self.inbox.take());
-            }
-            let Some(batch) = inbox::pop(&self.pending) else { return };
+            let Some(batch) = self.receive() else { return };
             done += batch.len();
-            self.counters.received(batch.len());
-            self.take_in(shared, batch);
+            self.take_in(shared, batch, wanted);
             self.keep_batch(shared, batch);
         }
     }
 
-    /// Takes in a batch of blocks that other threads freed. They go to their bins while these are less than half full, for they will be
-    /// wanted soon; the others to their spans.
-    fn take_in(&self, shared: Shared<'_>, batch: &Batch) {
+    fn take_in(&self, shared: Shared<'_>, batch: &Batch, wanted: Option<Class>) {
         let common = batch.common();
         match common.class().filter(|class| class.geometry().regions == 1 && common.owner() == self.address()) {
             Some(class) => {
                 let blocks = batch.blocks();
-                let taken = self.bin(class).take_in(blocks);
+                let taken = if wanted == Some(class) { self.bin(class).take_in(blocks) } else { 0 };
                 self.return_all(shared, class, blocks.get(taken..).unwrap_or(&[]));
             }
-            None => batch.blocks().iter().for_each(|&block| self.welcome(shared, block)),
+            None => batch.blocks().iter().for_each(|&block| self.welcome(shared, block, wanted)),
         }
     }
 
@@ -197,10 +197,14 @@ impl Heap {
 
     /// Takes in one block as [`Heap::take_in`] does. Of spans of one region the sender saw that a block starts there.
     #[inline]
-    fn welcome(&self, shared: Shared<'_>, block: *mut u8) {
+    fn welcome(&self, shared: Shared<'_>, block: *mut u8, wanted: Option<Class>) {
         match self.bin_of_block(block) {
-            Some(bin) if bin.has_half() && self.is_single(bin) && bin.push(block) => {}
-            _ => self.take_home(shared, block),
+            Some(bin)
+                if wanted.is_some_and(|class| core::ptr::eq(bin, self.bin(class)))
+                    && bin.has_half()
+                    && self.is_single(bin)
+                    && bin.push(block) => {}
+            _ => self.return_home(shared, block),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The slow half of free: blocks that the hit path would not take.
 
 use super::layout::Heap;
-use super::outbox::Shared;
+use super::outbox::{Lane, Shared};
 use crate::base::class::Class;
 use crate::central::{Central, Place, Refused, Span};
 use crate::diag::{self, Code, Misuse};
@@ -40,21 +40,29 @@ pub(crate) fn report_from(call: &'static str, refused: Refused, block: *mut u8, 
 }
 
 impl Heap {
-    /// Frees `block`, whatever it is. On the way a batch of blocks that others freed is taken home, for a thread that only frees
-    /// comes to no refill.
+    /// Frees `block`, whatever it is. On the way a batch of blocks that others freed is received, for a thread that only frees comes to
+    /// no refill.
     pub(crate) fn free(&self, shared: Shared<'_>, block: *mut u8) -> Freed {
-        self.drain(shared, 1);
+        self.drain(shared, 1, None);
         match self.resolve_own(shared, block) {
             Place::Small { span, class, entry, offset } => self.free_small(shared, block, (span, class, entry, offset)),
             place => {
                 let freed = free_unowned(shared.central, &place, block);
-                if self.lets_others_in() {
+                if self.takes_part() {
                     // What came free is to be purged even if nobody calls any more.
                     shared.registry.idle().owe();
                 }
                 freed
             }
         }
+    }
+
+    /// Frees deferred blocks by `work`: they are of any class, so they bypass the bins.
+    pub(crate) fn defer<R>(&self, work: impl FnOnce() -> R) -> R {
+        let before = self.defers.replace(true);
+        let result = work();
+        self.defers.set(before);
+        result
     }
 
     /// Whether `block` is the one of its class that this heap got back last.
@@ -76,11 +84,13 @@ impl Heap {
             report(refused, block, class.size());
             return Freed::Misused;
         }
-        if entry.owner() == self.address() {
+        if self.defers.get() {
+            self.return_home(shared, block);
+        } else if entry.owner() == self.address() {
             if !bin.push(block) {
                 self.make_room(shared, class, bin);
                 if !bin.push(block) {
-                    self.take_home(shared, block);
+                    self.return_home(shared, block);
                 }
             }
         } else {
@@ -93,7 +103,7 @@ impl Heap {
 impl Heap {
     fn free_remote(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
         let sent = self.counters.batches_sent();
-        self.send(shared, entry, class, block);
+        self.send(shared, entry, class, block, Lane::Outer);
         // A batch that left is a slow event; a block that joined one is not.
         if self.counters.batches_sent() != sent {
             self.slow_event(shared);

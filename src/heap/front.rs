@@ -13,20 +13,22 @@ use crate::base::class::{self, Class, HIT_CLASSES, HIT_MAX};
 use crate::base::units::{REGION_BYTES, REGION_SHIFT};
 use crate::pages::map::{BIN_BYTES, BINS_BYTES};
 use crate::pages::{Entry, Space};
+use crate::sys::cell::{Posted, Slot};
 
-/// See the module. Belongs to its heap's thread.
+/// See the module. Belongs to its heap's thread. What is posted may be changed by any thread that holds the heap's spans, to close the
+/// fast path: an operation reads each of these words once, and counts as begun before if it reads the old one.
 #[repr(C)]
 pub(crate) struct Front {
     bins: [Bin; class::COUNT],
     /// Where the region map is, and the mask put on an address's region before it is looked up there.
     map: Cell<*const usize>,
-    mask: Cell<usize>,
+    mask: Posted<usize>,
     /// Largest request that a bin of this heap can serve.
-    medium_max: Cell<usize>,
+    medium_max: Posted<usize>,
     /// For each request of up to `HIT_MAX` bytes where its bin is, in bytes from the start of the heap.
-    offsets: [Cell<u16>; HIT_MAX + 1],
+    offsets: [Posted<u16>; HIT_MAX + 1],
     /// As the first word of an empty bin: what all sizes lead to while requests are sampled.
-    never: Cell<*mut *mut u8>,
+    never: Cell<*mut Slot>,
     /// How much may still be asked for before a request is sampled; 0 where none is. See `sampling`.
     until: Cell<usize>,
     /// What of a request's size counts.
@@ -77,9 +79,9 @@ impl Front {
         Self {
             bins,
             map: Cell::new(NOTHING.slot().cast_const().cast()),
-            mask: Cell::new(0),
-            medium_max: Cell::new(0),
-            offsets: [const { Cell::new(0) }; HIT_MAX + 1],
+            mask: Posted::new(0),
+            medium_max: Posted::new(0),
+            offsets: [const { Posted::new(0) }; HIT_MAX + 1],
             never: Cell::new(NOTHING.slot()),
             until: Cell::new(0),
             counted: Cell::new(0),
@@ -110,7 +112,7 @@ impl Front {
         match space.hit_map() {
             Some((map, mask)) => {
                 self.map.set(core::ptr::with_exposed_provenance(map));
-                self.mask.set(mask);
+                self.mask.post(mask);
             }
             // Every free takes the checked path.
             None => self.map.set(NOTHING.slot().cast_const().cast()),
@@ -119,13 +121,31 @@ impl Front {
 
     /// Has requests sampled, the first one after `gap` units; 0 for no samples. `counted` is what of a size counts.
     pub(super) fn set_sampled(&self, gap: usize, counted: usize) {
-        let sampled = gap != 0;
-        for (place, &offset) in self.offsets.iter().zip(&OFFSETS) {
-            place.set(if sampled { NEVER } else { offset });
-        }
-        self.medium_max.set(if sampled { 0 } else { class::SMALL_MAX });
         self.counted.set(counted);
         self.until.set(gap);
+        self.lead(gap == 0);
+    }
+
+    /// Leads requests to the bins of their sizes, or all of them to the slow path.
+    fn lead(&self, to_bins: bool) {
+        for (place, &offset) in self.offsets.iter().zip(&OFFSETS) {
+            place.post(if to_bins { offset } else { NEVER });
+        }
+        self.medium_max.post(if to_bins { class::SMALL_MAX } else { 0 });
+    }
+
+    /// Has every operation that begins from now on take the slow path. Any thread may call it that holds the heap's spans.
+    pub(super) fn close(&self) {
+        self.lead(false);
+        self.mask.post(0);
+    }
+
+    /// Ends [`Front::close`], for frees only if `frees`; for the heap's thread.
+    pub(super) fn reopen(&self, space: &Space, frees: bool) {
+        if let Some((_, mask)) = space.hit_map().filter(|_| frees) {
+            self.mask.post(mask);
+        }
+        self.lead(!self.is_sampled());
     }
 
     /// Begins another gap.
@@ -161,7 +181,7 @@ impl Front {
     #[inline(always)]
     pub(crate) fn pop_counted(&self, size: usize) -> *mut u8 {
         let until = self.until.get();
-        if until == 0 {
+        if until == 0 || self.mask.get() == 0 {
             return core::ptr::null_mut();
         }
         let cost = (size & self.counted.get()).wrapping_add(1);
@@ -190,22 +210,6 @@ impl Front {
         let bin = self.bin_of_block(block)?;
         let class = Class::of_size(size)?;
         core::ptr::eq(self.bin(class), bin).then_some(bin)
-    }
-
-    /// Has every free of the heap's thread take the slow path, at once: no region's entry but the first one's, which is nobody's, is
-    /// seen any more. Any thread may call it.
-    pub(crate) fn recall(&self) {
-        // SAFETY: one aligned word, which the heap's thread reads once in each free and never writes while the heap is in use; it sees
-        // the old mask or none.
-        unsafe { self.mask.as_ptr().write_volatile(0) };
-    }
-
-    /// Ends [`Front::recall`].
-    pub(crate) fn reinstate(&self, space: &Space) {
-        if let Some((_, mask)) = space.hit_map() {
-            // SAFETY: as in `recall`.
-            unsafe { self.mask.as_ptr().write_volatile(mask) };
-        }
     }
 
     /// Where the heap lies: its name as an owner.

@@ -1,49 +1,59 @@
 #![expect(unsafe_code, reason = "a structure whose cells are guarded by a flag")]
 //! Idle return: memory of a process that went quiet goes back to the kernel, whatever threads hold it.
 //!
-//! *Rounds*: once per purge delay, in portions, whoever passes by looks at every heap, and empties those that nothing happened to
-//! since the last round and whose threads sleep; then the transfer caches, if no heap was active; then gives back the holes of spans
-//! that rest. Must not know how time is found for it: that is [`super::ring`].
+//! *Rounds*: once per purge delay, within a budget per call, a thread on its slow path looks at every heap. It makes an offer to each, and
+//! drains those whose offer of an earlier round still stands ([`super::offer`]); then it empties the transfer caches, if no heap was
+//! active; then it gives back the holes of spans that rest. Must not know how time is found for it: that is [`super::clock`].
+//!
+//! Offers made between rounds carry the number of the next one, so that they, too, stand for a pause before a drain.
 //!
 //! # Invariants
 //! - One thread at a time works on a round; nothing waits for it.
+//! - A round begins [`PACE_MIN`] milliseconds or more after the last offer of the round before was made.
 
 use core::cell::Cell;
 
 use super::layout::Heap;
+use super::offer::Standing;
 use super::outbox::{Shared, owner_of};
 use crate::base::class::Class;
 use crate::base::units::Region;
 use crate::central::{Holes, State};
-use crate::sys::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sys::call;
-use crate::sys::task::Doing;
 
-/// How much of a round is made at a time.
+/// How much of a round one call does.
 #[derive(Clone, Copy)]
-pub(super) struct Portion {
+pub(super) struct Budget {
     stages: u32,
-    /// Heaps looked at, and of these visited.
+    /// Heaps looked at; of these, offers made.
     heaps: u32,
-    visits: u32,
+    offers: u32,
+    /// Blocks that leave bins and caches.
+    blocks: u32,
     regions: u32,
     spans: u32,
     purges: u32,
 }
 
 /// While the process works: some tens of microseconds.
-pub(super) const SMALL: Portion = Portion { stages: 1, heaps: 32, visits: 2, regions: 256, spans: 4, purges: 1 };
+pub(super) const SMALL: Budget =
+    Budget { stages: 1, heaps: 128, offers: 16, blocks: 256, regions: 256, spans: 4, purges: 1 };
 /// When the caller is in no hurry: a millisecond or two.
-pub(super) const LARGE: Portion = Portion { stages: 4, heaps: 1024, visits: 64, regions: 1 << 14, spans: 512, purges: 32 };
+pub(super) const LARGE: Budget =
+    Budget { stages: 4, heaps: 4096, offers: 512, blocks: 1 << 14, regions: 1 << 14, spans: 512, purges: 32 };
 /// Rounds begin no sooner after one another than this, in milliseconds.
-const PACE_MIN: u32 = 100;
+pub(super) const PACE_MIN: u32 = 100;
+
+/// From round to round some heaps get an offer as often as this.
+const CALLS: u32 = 4;
 
 /// See `Idle::owed`.
 const NOTHING: u32 = 0;
 const OWED: u32 = 1;
 const AWAITED: u32 = 2;
 
-/// What a round is at.
+/// Where a round stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
     /// There is none.
@@ -58,27 +68,29 @@ pub(crate) struct Idle {
     /// Whether anything happened since the last round began: [`NOTHING`], [`OWED`], or nothing and a thread waits on this word. Written
     /// by any thread.
     owed: AtomicU32,
-    /// Held by whoever makes a portion.
+    /// Held by the thread that works on a round.
     working: AtomicBool,
-    /// Whether the kernel does not tell of threads. Set by who finds out.
-    blind: AtomicBool,
-    /// When the last round began, the last portion was made and threads were last rung, in milliseconds. Any thread writes them.
-    began: AtomicU32,
-    pub(super) portioned: AtomicU32,
-    pub(super) rang: AtomicU32,
-    // The rest belongs to who is working.
+    /// When the last round had made its offers, when some were made between rounds, and when a round was last worked on, in milliseconds.
+    /// Written by the thread at work.
+    offered: AtomicU32,
+    called: AtomicU32,
+    pub(super) worked: AtomicU32,
+    /// The number of the round, from 1. Written by the thread at work; read by any.
+    round: AtomicU32,
+    // The rest belongs to the thread at work.
     stage: Cell<Stage>,
     heap: Cell<Option<&'static Heap>>,
+    /// The heap to which an offer was made last between rounds.
+    caller: Cell<Option<&'static Heap>>,
+    class: Cell<u32>,
     region: Cell<Region>,
-    /// The heap that was rung last. Whoever rings writes it; a lost value only rings somebody twice.
-    pub(super) bell: AtomicPtr<Heap>,
     /// Whether the round found anything that a later one should look at again.
     found: Cell<bool>,
     /// Whether it found a heap that is in use.
     active: Cell<bool>,
 }
 
-// SAFETY: the cells are touched by who holds `working`; `stage` is read by others as a hint.
+// SAFETY: the cells are touched by the thread that holds `working`; `stage` is read by others as a hint.
 unsafe impl Sync for Idle {}
 
 impl Idle {
@@ -86,24 +98,31 @@ impl Idle {
         Self {
             owed: AtomicU32::new(NOTHING),
             working: AtomicBool::new(false),
-            blind: AtomicBool::new(false),
-            began: AtomicU32::new(0),
-            portioned: AtomicU32::new(0),
-            rang: AtomicU32::new(0),
+            offered: AtomicU32::new(0),
+            called: AtomicU32::new(0),
+            worked: AtomicU32::new(0),
+            round: AtomicU32::new(1),
             stage: Cell::new(Stage::Resting),
             heap: Cell::new(None),
-            bell: AtomicPtr::new(core::ptr::null_mut()),
+            caller: Cell::new(None),
+            class: Cell::new(0),
             region: Cell::new(Region::NONE),
             found: Cell::new(false),
             active: Cell::new(false),
         }
     }
 
-    /// In the child of a fork: whoever was working is gone.
+    /// In the child of a fork: the thread that was at work is gone.
     pub(super) fn reset(&self) {
         self.stage.set(Stage::Resting);
         // Relaxed: the child has one thread.
         self.working.store(false, Ordering::Relaxed);
+    }
+
+    /// The number of the round under way, or of the last one.
+    pub(super) fn round(&self) -> u32 {
+        // Relaxed: a number that only grows.
+        self.round.load(Ordering::Relaxed)
     }
 
     /// Whether a round is under way or owed.
@@ -133,142 +152,149 @@ pub(super) fn pace(shared: Shared<'_>) -> u32 {
 }
 
 impl Heap {
-    /// Makes a portion of the round that is under way, or begins one if it is time.
-    pub(super) fn make_portion(&self, shared: Shared<'_>, now: u32, portion: Portion) {
+    /// Works on the round that is under way, or begins one if it is time.
+    pub(super) fn work_on_round(&self, shared: Shared<'_>, now: u32, budget: Budget) {
         let idle = &shared.registry.idle;
         // Acquire pairs with the Release below.
         if idle.working.swap(true, Ordering::Acquire) {
             return;
         }
         // Relaxed: a hint.
-        idle.portioned.store(now, Ordering::Relaxed);
-        for _ in 0..portion.stages {
+        idle.worked.store(now, Ordering::Relaxed);
+        self.call_some(shared, now, budget);
+        for _ in 0..budget.stages {
             match idle.stage.get() {
-                Stage::Resting if self.is_time(shared, now) => self.begin_round(shared, now),
+                Stage::Resting if self.is_time(shared, now) => self.begin_round(shared),
                 Stage::Resting => break,
-                Stage::Heaps => self.look_at_heaps(shared, portion),
-                Stage::Caches => self.empty_caches(shared, now, portion),
-                Stage::Spans => self.look_at_spans(shared, portion),
+                Stage::Heaps => self.look_at_heaps(shared, budget),
+                Stage::Caches => self.empty_caches(shared, now, budget),
+                Stage::Spans => self.look_at_spans(shared, budget),
             }
         }
         // Release pairs with the Acquire above.
         idle.working.store(false, Ordering::Release);
     }
 
-    /// Whether the next round is due. The first is, a whole delay after the first time this is asked.
-    fn is_time(&self, shared: Shared<'_>, now: u32) -> bool {
-        let began = &shared.registry.idle.began;
-        // Relaxed: only who works writes it.
-        let is_first = began.compare_exchange(0, now.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok();
+    /// Makes offers between rounds to some heaps, to the next ones the next time, so that a thread that else stays on its fast path has a
+    /// look at the time: perhaps no other thread ever takes its slow path.
+    fn call_some(&self, shared: Shared<'_>, now: u32, budget: Budget) {
+        let idle = &shared.registry.idle;
+        // Relaxed: only the thread at work writes it.
+        if now.wrapping_sub(idle.called.load(Ordering::Relaxed)) < pace(shared) / CALLS {
+            return;
+        }
         // Relaxed: as above.
-        !is_first && now.wrapping_sub(began.load(Ordering::Relaxed)) >= pace(shared)
+        idle.called.store(now, Ordering::Relaxed);
+        for _ in 0..budget.offers {
+            let heap = shared.registry.after(idle.caller.get());
+            idle.caller.set(heap);
+            match heap {
+                Some(heap) if heap.address() != self.address() => heap.make_offer(idle.round().wrapping_add(1)),
+                Some(_) => true,
+                None => return,
+            };
+        }
     }
 
-    fn begin_round(&self, shared: Shared<'_>, now: u32) {
+    /// Whether the next round is due. The first is, a whole delay after the first time this is asked.
+    fn is_time(&self, shared: Shared<'_>, now: u32) -> bool {
+        let offered = &shared.registry.idle.offered;
+        // Relaxed: only the thread at work writes it.
+        let is_first = offered.compare_exchange(0, now.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        // Relaxed: as above.
+        !is_first && now.wrapping_sub(offered.load(Ordering::Relaxed)) >= pace(shared)
+    }
+
+    fn begin_round(&self, shared: Shared<'_>) {
         let idle = &shared.registry.idle;
-        // Relaxed: see the fields.
-        idle.began.store(now, Ordering::Relaxed);
+        // Relaxed: see the fields. 0 is no round.
+        idle.round.store(idle.round().wrapping_add(1).max(1), Ordering::Relaxed);
         let _ = idle.owed.compare_exchange(OWED, NOTHING, Ordering::Relaxed, Ordering::Relaxed);
         idle.found.set(false);
         idle.active.set(false);
         idle.heap.set(None);
         idle.stage.set(Stage::Heaps);
-        // Nobody else can take home what they hold.
+        // Nobody else can give back what they hold.
         shared.registry.adopt_orphans(shared);
-        self.scavenge(shared);
     }
 
-    fn look_at_heaps(&self, shared: Shared<'_>, portion: Portion) {
+    fn look_at_heaps(&self, shared: Shared<'_>, mut budget: Budget) {
         let idle = &shared.registry.idle;
-        let mut visits = 0;
-        for _ in 0..portion.heaps {
-            if visits == portion.visits {
+        for _ in 0..budget.heaps {
+            if budget.offers == 0 || budget.blocks == 0 {
                 return;
             }
             let Some(heap) = shared.registry.after(idle.heap.get()) else {
+                // Read after the last offer, not before the first: a call may take long between two instructions.
+                // Relaxed: see the field.
+                idle.offered.store((call::milliseconds() as u32).max(1), Ordering::Relaxed);
+                idle.class.set(0);
                 return idle.stage.set(Stage::Caches);
             };
-            idle.heap.set(Some(heap));
             if heap.address() == self.address() {
-                self.look_at_own(shared);
-            } else if self.look_at(shared, heap) {
-                visits += 1;
+                if self.look_over(shared) {
+                    idle.found.set(true);
+                    idle.active.set(true);
+                }
+            } else if !self.look_at(shared, heap, &mut budget) {
+                return;
             }
+            idle.heap.set(Some(heap));
         }
     }
 
-    /// Sees whether the thread that is at work here was active itself: what it has made dirty is then young.
-    fn look_at_own(&self, shared: Shared<'_>) {
-        let figure = self.figure();
-        if self.door.seen.replace(figure) != figure {
-            shared.registry.idle.active.set(true);
-        }
-    }
-
-    /// Looks at another heap and empties it, if it was the same at the last look; whether that was tried.
-    fn look_at(&self, shared: Shared<'_>, heap: &Heap) -> bool {
+    /// Makes an offer to another heap, or drains it; false if something is left to drain.
+    fn look_at(&self, shared: Shared<'_>, heap: &Heap, budget: &mut Budget) -> bool {
         let idle = &shared.registry.idle;
-        let figure = heap.figure();
-        if heap.door.left.get() == figure {
-            return false;
-        }
-        if heap.door.seen.replace(figure) != figure {
-            idle.found.set(true);
-            idle.active.set(true);
-            return false;
-        }
-        // Relaxed: all find the same.
-        if idle.blind.load(Ordering::Relaxed) {
-            return false;
+        let round = idle.round();
+        match heap.offer.standing(round) {
+            Standing::Closed => return true,
+            Standing::Drained if heap.inbox.is_empty() => return true,
+            Standing::Fresh => {}
+            Standing::None => {
+                budget.offers -= 1;
+                idle.active.set(true);
+                heap.make_offer(round);
+            }
+            Standing::Ripe | Standing::Drained => return self.drain_other(shared, heap, round, &mut budget.blocks),
         }
         idle.found.set(true);
-        match heap.visit(|heap| heap.collect(shared)) {
-            Doing::Sleeps => {
-                heap.door.seen.set(heap.figure());
-                heap.door.left.set(heap.figure());
-            }
-            Doing::Other => {}
-            // Relaxed: as above.
-            Doing::Unknown => idle.blind.store(true, Ordering::Relaxed),
-        }
         true
     }
 
-    /// A number that changes with whatever happens to the heap behind the hit path, and with most of what happens on it.
-    fn figure(&self) -> u32 {
-        let traffic = self.traffic();
-        let of_class = |class| self.events_of(class).iter().sum::<u64>() as u32;
-        let events = Class::all().map(of_class).fold((traffic.sent + traffic.received) as u32, u32::wrapping_add);
-        let binned = Class::all().map(|class| self.binned(class) as u32).fold(0, u32::wrapping_add);
-        let waiting = u32::from(!self.inbox.is_empty());
-        // Never 0, which a fresh heap was left at.
-        (events.wrapping_mul(64).wrapping_add(binned).wrapping_mul(2) + waiting) | 1 << 31
-    }
-
-    fn empty_caches(&self, shared: Shared<'_>, now: u32, portion: Portion) {
+    /// Empties the transfer caches and the outbox of this thread, if no thread was active, and has what is dirty purged.
+    fn empty_caches(&self, shared: Shared<'_>, now: u32, budget: Budget) {
         let idle = &shared.registry.idle;
         if !idle.active.get() {
-            shared.central.empty_caches(|batch| {
-                batch.blocks().iter().for_each(|&block| self.take_home(shared, block));
-                shared.central.release_batch(batch);
-            });
-            if !self.may_be_in_handler() {
-                self.empty_outbox(shared);
+            let mut blocks = budget.blocks;
+            while let Some(class) = Class::from_index(idle.class.get() as usize) {
+                if blocks == 0 {
+                    return;
+                }
+                match shared.central.take_batch(class) {
+                    Some(batch) => {
+                        blocks = blocks.saturating_sub(batch.len() as u32);
+                        batch.blocks().iter().for_each(|&block| self.return_home(shared, block));
+                        shared.central.release_batch(batch);
+                    }
+                    None => idle.class.set(idle.class.get() + 1),
+                }
             }
+            self.send_all(shared);
             // Nobody made any of it dirty lately but these rounds.
             let pages = &shared.central.pages;
-            (0..portion.purges).take_while(|_| pages.is_dirty()).for_each(|_| pages.purge_due(now, 0));
+            (0..budget.purges).take_while(|_| pages.is_dirty()).for_each(|_| pages.purge_due(now, 0));
         }
         idle.region.set(Region::NONE);
         idle.stage.set(Stage::Spans);
     }
 
-    fn look_at_spans(&self, shared: Shared<'_>, portion: Portion) {
+    fn look_at_spans(&self, shared: Shared<'_>, budget: Budget) {
         let idle = &shared.registry.idle;
         let pages = &shared.central.pages;
         let (mut seen, mut purged) = (0, 0);
         for region in pages.regions_from(idle.region.get()).take_while(|_| pages.has_holes()) {
-            if seen == portion.regions || purged == portion.spans {
+            if seen == budget.regions || purged == budget.spans {
                 return idle.region.set(region);
             }
             match self.look_at_span(shared, region) {

@@ -14,7 +14,7 @@ use lock_api::{GuardSend, RawMutex};
 
 use super::bin::Bin;
 use super::counters::Counters;
-use super::door::Door;
+use super::offer::Offer;
 use super::front::Front;
 use super::inbox::Inbox;
 use super::outbox::Outbox;
@@ -30,11 +30,12 @@ use crate::sys::memory;
 #[repr(C, align(8192))]
 pub(crate) struct Heap {
     front: Front,
-    /// Whether the heap is being worked on: a call that finds it so came from inside. Written by the heap's thread; read by others
-    /// that found it asleep.
+    /// Whether the heap is being worked on: a call that finds it so came from inside. Written by the heap's thread; read by the child
+    /// of a fork, too.
     busy: AtomicBool,
-    /// What others need to know to work on the bins while the thread sleeps.
-    pub(super) door: Door,
+    pub(super) offer: Offer,
+    /// Whether deferred frees are being made.
+    pub(super) defers: Cell<bool>,
     /// Whether the thread is forking and holds every lock.
     pub(crate) forking: Cell<bool>,
     /// What `tls::hot` is set to while the heap is not busy: the heap, or the inert one where every call is to be seen. Any
@@ -56,8 +57,6 @@ pub(crate) struct Heap {
     pub(super) outbox: Outbox,
     /// Batches taken from the inbox and not yet looked at. Belongs to who holds the spans.
     pub(super) pending: Cell<*mut Batch>,
-    /// The signals that the thread blocked when it got the heap.
-    pub(crate) blocked: Cell<u64>,
     /// Slow events since the bins were last looked over.
     pub(super) events: Cell<u32>,
     pub(super) counters: Counters,
@@ -176,6 +175,17 @@ impl Heap {
         unsafe { &*piece.cast::<Self>() }
     }
 
+    /// What the thread's word is to be while the heap is not busy.
+    #[inline]
+    pub(crate) fn word_at_rest(&self) -> usize {
+        if self.offer.again.get() {
+            Front::inert_address()
+        } else {
+            // Relaxed: an address of what never goes away.
+            self.hot.load(Ordering::Relaxed)
+        }
+    }
+
     /// Readies the heap for a thread.
     pub(super) fn ready(&self, space: &Space, bin_bytes: usize) {
         self.front.ready(space);
@@ -230,7 +240,8 @@ impl Heap {
         self.outbox.forget();
         self.pending.set(core::ptr::null_mut());
         self.events.set(0);
-        self.door.forget();
+        self.offer.forget();
+        self.defers.set(false);
         self.set_busy(false);
         self.forking.set(false);
         self.guest.set(false);
@@ -245,7 +256,7 @@ impl Heap {
 
     /// See [`Heap::is_busy`].
     pub(crate) fn set_busy(&self, busy: bool) {
-        // Release: a visitor that finds the heap at rest sees what its thread made of its word before.
+        // Release pairs with the Acquire in `is_busy`.
         self.busy.store(busy, Ordering::Release);
     }
 

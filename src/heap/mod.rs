@@ -4,28 +4,29 @@
 //! malloc -> pop a bin -> (empty) `refill`: inbox, own partial spans, transfer cache, depot, a new span.
 //! free -> push a bin -> (full) `flush`: the bottom half to the bitmaps; blocks of others to the outbox.
 
+mod array;
 mod bin;
 #[cfg(debug_assertions)]
 mod check;
+mod clock;
+mod countdown;
 mod counters;
-mod door;
 mod flush;
 mod free;
 mod front;
 mod idle;
 mod inbox;
 mod layout;
+mod offer;
 mod orphan;
 mod outbox;
 mod refill;
 mod registry;
 mod retire;
-mod ring;
 mod sampling;
 mod scavenge;
 #[cfg(test)]
 mod tests;
-mod watch;
 
 pub use counters::Traffic;
 pub(crate) use free::{Freed, free_unowned, report, report_from};

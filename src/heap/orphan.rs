@@ -27,7 +27,7 @@ pub(super) fn adopt(shared: Shared<'_>, orphans: Each<'_>) {
     };
     // While the map still names the lost owners nobody else touches their spans, so blocks can go straight into the bitmaps.
     orphans(&mut |heap| {
-        if !heap.is_busy() && !heap.door.is_used() {
+        if !heap.is_busy() {
             Class::all().for_each(|class| rescue_bin(shared, heap, class, &is_orphan));
             heap.outbox.batches().for_each(|batch| rescue_batch(shared, batch, &is_orphan));
             while let Some(batch) = super::inbox::pop(&heap.pending) {

@@ -2,12 +2,16 @@
 //! The outbox: blocks of others that this thread freed, collected into batches by the heap they go to.
 //!
 //! Each owner has one place, found by its address; of the depot, each class. A batch leaves when it is full, when another owner
-//! needs the place, or when the outbox is emptied: for its owner's inbox, or into the depot's spans. A refused batch is settled
+//! needs the place, or when everything is sent: for its owner's inbox, or into the depot's spans. A refused batch is settled
 //! block by block. Must not know why a block is here.
+//!
+//! There are two lanes of places. The fast path adds to batches of the outer one, and may be interrupted while it does; so a call that is
+//! not about a block for that place, and other threads, take blocks out of such a batch but leave the batch where it is
+//! ([`Batch::move_to`]). What heaps themselves have to send goes by the inner lane, which belongs to the holder of the spans.
 
 use core::cell::Cell;
 
-use super::inbox::{self, Pushed};
+use super::inbox::Pushed;
 use super::layout::Heap;
 use super::registry::Registry;
 use crate::base::class::Class;
@@ -17,8 +21,9 @@ use crate::diag::{self, Code};
 use crate::pages::Entry;
 use crate::pages::map::{BIN_BYTES, HEAP_ALIGN};
 
-/// Owners for whom batches are collected at a time.
+/// Owners for whom batches are collected at a time, in each lane.
 const PLACES: usize = 16;
+const LANES: usize = 2;
 /// Empty batches kept for the next owners.
 const SPARES_MAX: u32 = 4;
 /// How many batches a sender takes home at a time: more than have come since the last one did, so that the backlog shrinks.
@@ -28,9 +33,19 @@ const BACKLOG: u32 = 16;
 /// Tries to bring a block home while it changes hands.
 const ROUNDS_MAX: usize = 64;
 
-/// See the module. Belongs to its heap's thread. All-zero bytes are an empty outbox.
+/// Why a block is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Lane {
+    /// The program freed it.
+    Outer = 0,
+    /// A bin, an inbox or a cache gave it back.
+    Inner = 1,
+}
+
+/// See the module. Belongs to its heap's thread, and as far as the module says to who holds the spans. All-zero bytes are an empty
+/// outbox.
 pub(super) struct Outbox {
-    batches: [Cell<*const Batch>; PLACES],
+    batches: [Cell<*const Batch>; LANES * PLACES],
     spares: Cell<*const Batch>,
     spare_count: Cell<u32>,
 }
@@ -44,7 +59,7 @@ pub(crate) struct Shared<'a> {
 
 impl Outbox {
     /// Where the batches are, and how many places there are for them.
-    pub(super) const BATCHES: [usize; 2] = [core::mem::offset_of!(Self, batches), PLACES];
+    pub(super) const BATCHES: [usize; 2] = [core::mem::offset_of!(Self, batches), LANES * PLACES];
 
     /// Drops all batches without a look.
     pub(super) fn forget(&self) {
@@ -59,19 +74,25 @@ impl Outbox {
         self.batches.iter().filter_map(|place| unsafe { place.get().as_ref() })
     }
 
-    /// The place of the batches with `key`.
+    /// The place of the batches with `key` in `lane`.
     #[inline(always)]
-    fn place(&self, key: usize) -> &Cell<*const Batch> {
-        // SAFETY: the remainder is below the number of places.
-        unsafe { self.batches.get_unchecked(((key / HEAP_ALIGN) ^ (key / BIN_BYTES)) % PLACES) }
+    fn place(&self, key: usize, lane: Lane) -> &Cell<*const Batch> {
+        let index = ((key / HEAP_ALIGN) ^ (key / BIN_BYTES)) % PLACES;
+        // SAFETY: the remainder is below the number of places of a lane.
+        unsafe { self.batches.get_unchecked(lane as usize * PLACES + index) }
     }
 
-    /// The batch with `key`, if one is being collected.
+    /// The batch with `key`, if one is being collected in `lane`.
     #[inline(always)]
-    fn batch_for(&self, key: usize) -> Option<&Batch> {
+    fn batch_for(&self, key: usize, lane: Lane) -> Option<&Batch> {
         // SAFETY: a place holds null or a valid batch of this thread's.
-        let batch = unsafe { self.place(key).get().as_ref() }?;
+        let batch = unsafe { self.place(key, lane).get().as_ref() }?;
         (batch.key.get() == key).then_some(batch)
+    }
+
+    /// The places of `lane`.
+    fn places(&self, lane: Lane) -> impl Iterator<Item = &Cell<*const Batch>> {
+        self.batches.iter().skip(lane as usize * PLACES).take(PLACES)
     }
 }
 
@@ -96,16 +117,16 @@ impl Heap {
         let Some(class) = entry.class() else { return false };
         let geometry = class.geometry();
         // SAFETY: a place holds null or a valid batch of this thread's.
-        if let Some(batch) = unsafe { self.outbox.place(entry.owner()).get().as_ref() }
+        if let Some(batch) = unsafe { self.outbox.place(entry.owner(), Lane::Outer).get().as_ref() }
             && batch.common() == entry
             && geometry.regions == 1
         {
             return geometry.locate(block.addr() % REGION_BYTES).1 && batch.push_common(block, geometry);
         }
-        let Some(batch) = self.outbox.batch_for(key_of(entry)) else { return false };
+        let Some(batch) = self.outbox.batch_for(key_of(entry), Lane::Outer) else { return false };
         // Of a larger span the owner finds out whether a block starts there.
         let starts = geometry.regions > 1 || geometry.locate(block.addr() % REGION_BYTES).1;
-        if !starts || batch.last() == block || batch.len() + 1 >= geometry.batch as usize {
+        if !starts || batch.last() == block || !batch.has_room(geometry) {
             return false;
         }
         batch.push(block, entry, geometry)
@@ -113,35 +134,56 @@ impl Heap {
 
     /// Sends `block` to the owner that `entry` names: in a batch, or by itself where there is no metadata for one. A block that was
     /// sent just before is reported.
-    pub(super) fn send(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
-        let Some(batch) = self.collecting(shared, key_of(entry)) else {
+    pub(super) fn send(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8, lane: Lane) {
+        let Some(batch) = self.collecting(shared, key_of(entry), lane) else {
             return settle_or_report(shared, block);
         };
         if batch.last() == block {
             return super::free::report(Refused::Double, block, class.size());
         }
         if !batch.push(block, entry, class.geometry()) {
-            self.outbox.place(key_of(entry)).set(core::ptr::null());
+            self.outbox.place(key_of(entry), lane).set(core::ptr::null());
             self.deliver(shared, batch);
         }
     }
 
-    /// Sends everything off.
-    pub(super) fn empty_outbox(&self, shared: Shared<'_>) {
-        for place in &self.outbox.batches {
-            // SAFETY: a place holds null or a valid batch of this thread's.
+    /// Sends everything off that waits here; the batches of the outer lane stay. The caller holds the spans.
+    pub(super) fn send_all(&self, shared: Shared<'_>) {
+        self.empty_lane(shared, Lane::Inner);
+        for place in self.outbox.places(Lane::Outer) {
+            // SAFETY: a place holds null or a valid batch of this heap's.
+            let Some(batch) = unsafe { place.get().as_ref() }.filter(|batch| batch.len() > 0) else { continue };
+            match self.take_spare(batch.key.get()).or_else(|| shared.central.acquire_batch(batch.key.get())) {
+                Some(other) => {
+                    batch.move_to(other);
+                    self.deliver(shared, other);
+                }
+                None => batch.move_each(|block| settle_or_report(shared, block)),
+            }
+        }
+    }
+
+    /// As [`Heap::send_all`], for the end of the heap's thread: no batch stays.
+    pub(super) fn close_outbox(&self, shared: Shared<'_>) {
+        self.empty_lane(shared, Lane::Outer);
+        self.empty_lane(shared, Lane::Inner);
+    }
+
+    fn empty_lane(&self, shared: Shared<'_>, lane: Lane) {
+        for place in self.outbox.places(lane) {
+            // SAFETY: a place holds null or a valid batch of this heap's.
             if let Some(batch) = unsafe { place.replace(core::ptr::null()).as_ref() } {
                 self.deliver(shared, batch);
             }
         }
     }
 
-    /// The batch that collects for `key`. Whoever was in its place is served first.
-    fn collecting<'a>(&'a self, shared: Shared<'a>, key: usize) -> Option<&'a Batch> {
-        if let Some(batch) = self.outbox.batch_for(key) {
+    /// The batch that collects for `key`. Whatever was in its place is sent first.
+    fn collecting<'a>(&'a self, shared: Shared<'a>, key: usize, lane: Lane) -> Option<&'a Batch> {
+        if let Some(batch) = self.outbox.batch_for(key, lane) {
             return Some(batch);
         }
-        let place = self.outbox.place(key);
+        let place = self.outbox.place(key, lane);
         // SAFETY: a place holds null or a valid batch of this thread's.
         if let Some(batch) = unsafe { place.replace(core::ptr::null()).as_ref() } {
             self.deliver(shared, batch);
@@ -178,6 +220,9 @@ impl Heap {
     }
 
     fn deliver(&self, shared: Shared<'_>, batch: &Batch) {
+        if batch.len() == 0 {
+            return self.keep_batch(shared, batch);
+        }
         self.counters.sent(batch.len());
         let key = Entry::from_bits(batch.key.get());
         if let Some(class) = key.class().filter(|_| key.is_depot()) {
@@ -201,10 +246,7 @@ impl Heap {
             return;
         }
         for _ in 0..RELIEF_MAX {
-            if owner.pending.get().is_null() {
-                owner.pending.set(owner.inbox.take());
-            }
-            let Some(batch) = inbox::pop(&owner.pending) else { break };
+            let Some(batch) = owner.receive() else { break };
             owner.return_for(shared, batch);
             self.keep_batch(shared, batch);
         }

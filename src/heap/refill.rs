@@ -2,7 +2,8 @@
 //! Refill: an empty bin gets blocks. In this order: what others sent home, own partial spans, the transfer cache, the depot, a new
 //! span.
 
-use super::bin::{self, Bin};
+use super::array;
+use super::bin::Bin;
 use super::layout::Heap;
 use super::outbox::Shared;
 use crate::base::class::Class;
@@ -16,7 +17,7 @@ const FETCH_MAX: usize = 256;
 /// Partial spans looked at for the fullest one.
 const LOOKED_AT: usize = 4;
 /// Slow events of a class before its bin grows.
-const GROWTH_EVENTS: u32 = 3;
+const GROWTH_EVENTS: u16 = 3;
 
 impl Heap {
     /// A block of `class`; `None` where memory is used up.
@@ -31,11 +32,16 @@ impl Heap {
         self.counters.refilled(class);
         self.grows();
         self.slow_event(shared);
+        if bin.is_drained() {
+            // It was of no use for a while, so it begins anew.
+            bin.restore();
+            bin.shed(&shared.central.pages);
+        }
         let wanted = self.room_to_fetch(shared, class, bin);
-        self.drain(shared, DRAINED_PER_REFILL);
-        let sent_home = bin.pop();
-        if !sent_home.is_null() {
-            return Some(sent_home);
+        self.drain(shared, DRAINED_PER_REFILL, Some(class));
+        let received = bin.pop();
+        if !received.is_null() {
+            return Some(received);
         }
         let fetched = self.fetch(shared, class, bin, wanted);
         if fetched == 0 {
@@ -53,12 +59,12 @@ impl Heap {
 
     /// Notes a refill or flush of `bin`, which grows after several.
     pub(super) fn count_event(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> bool {
-        bin.events.set(bin.events.get() + 1);
+        bin.events.set(bin.events.get().saturating_add(1));
         let crowded = bin.events.get() >= GROWTH_EVENTS;
         if bin.capacity() > 0 && !crowded {
             return false;
         }
-        let grown = bin.grow(&shared.central.pages, class, bin::limit(class, self.bin_bytes.get()));
+        let grown = bin.grow(&shared.central.pages, class, array::limit(class, self.bin_bytes.get()));
         if grown && crowded {
             bin.events.set(0);
         }
@@ -103,24 +109,19 @@ impl Heap {
         done
     }
 
-    /// Moves a batch of the transfer cache into the bin, as far as it fits; the rest goes back by way of the outbox.
+    /// Moves a batch of the transfer cache into the bin, as far as it fits; the rest goes back to where it is from.
     fn fetch_cached(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> usize {
         let Some(batch) = shared.central.serve_batch(class) else {
             return 0;
         };
-        let room = bin.capacity();
-        let mut len = 0;
-        for &block in batch.blocks() {
-            if len < room {
-                len += 1;
-                bin.set_block(len, block);
-            } else {
-                self.take_home(shared, block);
-            }
+        let (fitting, rest) = batch.blocks().split_at_checked(bin.capacity()).unwrap_or((batch.blocks(), &[]));
+        for (index, &block) in fitting.iter().enumerate() {
+            bin.set_block(index + 1, block);
         }
-        bin.set_len(len);
+        bin.set_len(fitting.len());
+        rest.iter().for_each(|&block| self.return_home(shared, block));
         shared.central.release_batch(batch);
-        len
+        fitting.len()
     }
 
     /// A span with free blocks for this heap: from the depot, else a new one; near to where the thread runs as long as there is memory.

@@ -94,11 +94,11 @@ impl Registry {
         &self.idle
     }
 
-    /// The heap that comes after `heap`, or the first, among those that have a thread.
-    pub(super) fn after(&self, heap: Option<&'static Heap>) -> Option<&'static Heap> {
+    /// The heap that comes after `heap`, or the first, whether or not a thread has it.
+    pub(crate) fn after(&self, heap: Option<&'static Heap>) -> Option<&'static Heap> {
         let list = self.list.lock();
         let start = heap.map_or(list.first.get(), |heap| heap.next.get());
-        List { first: Cell::new(start) }.heaps().find(|heap| heap.taken.get())
+        List { first: Cell::new(start) }.heaps().next()
     }
 
     /// In the child of a fork: every heap but `own` has lost its thread. Their inboxes close; the rest is done when memory is

@@ -15,12 +15,13 @@ use crate::pages::Entry;
 impl Heap {
     /// Gives everything away. `Registry::release` follows.
     pub(crate) fn retire(&self, shared: Shared<'_>) {
-        self.drain(shared, usize::MAX);
+        self.drain(shared, usize::MAX, None);
         for class in Class::all() {
+            self.bin(class).restore();
             self.cache_bin(shared, class);
             self.give_up_bin(shared, class);
         }
-        self.empty_outbox(shared);
+        self.close_outbox(shared);
         for class in Class::all() {
             self.surrender(shared, class, self.partial(class));
             self.surrender(shared, class, self.full(class));
@@ -29,7 +30,7 @@ impl Heap {
         while let Some(batch) = inbox::pop(&late) {
             outbox::settle(shared, batch);
         }
-        self.empty_outbox(shared);
+        self.close_outbox(shared);
         self.drop_spares(shared);
     }
 

@@ -8,7 +8,7 @@
 //! not know what is done with a sample.
 //!
 //! # Invariants
-//! - `until` is 0 exactly where requests are not counted; where they are and the mean gap is 0, it is for a [`super::watch`].
+//! - `until` is 0 exactly where requests are not counted; where they are and the mean gap is 0, it is for a [`super::countdown`].
 
 use super::layout::Heap;
 use crate::base::chance::Random;
@@ -86,7 +86,7 @@ impl Heap {
     /// Counts a request that comes this way instead of the hit path's; whether it is the one to be sampled. The next gap begins then.
     #[inline]
     pub(crate) fn is_sample(&self, size: usize) -> bool {
-        self.is_sampled() && !self.is_watched() && self.is_sample_slow(size)
+        self.is_sampled() && !self.counts_down() && self.is_sample_slow(size)
     }
 
     #[inline(never)]

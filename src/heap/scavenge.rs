@@ -1,20 +1,22 @@
-//! Looking over the bins: what lay untouched for a while goes back, so that bins may be large without holding memory for ever.
+//! Looking over the bins: blocks that lay untouched for a while go back, so that bins may be large without holding memory for ever.
+//!
+//! The call may come from a signal handler or another context, and so may have interrupted an operation on any bin but that of its own
+//! class. So bins are drained as other threads would drain them ([`super::offer`]): each keeps its last block and its array.
 
 use super::layout::Heap;
 use super::outbox::Shared;
 use crate::base::class::Class;
-use crate::sys::call;
 
 /// Slow events between two looks.
 const EVENTS: u32 = 128;
-/// Blocks taken home on a large allocation.
-const DRAINED_PER_ATTENTION: usize = 250;
+/// Blocks received on a large allocation.
+const RECEIVED_PER_LARGE: usize = 250;
 /// Slow events between two looks at the clock, and where there is nothing to purge.
 const TICK_EVENTS: u32 = 8;
 const CLEAN_TICK_EVENTS: u32 = 64;
 
 impl Heap {
-    /// Notes that the hit path was left; now and then this looks over the bins and lets time purge.
+    /// Notes that the fast path was left; now and then this looks over the bins and lets time purge.
     pub(super) fn slow_event(&self, shared: Shared<'_>) {
         let events = self.events.get() + 1;
         self.events.set(events);
@@ -26,73 +28,81 @@ impl Heap {
         }
         if events >= EVENTS {
             self.events.set(0);
-            // With a pool there is nobody to give anything back to, and asking for the signals would be a system call.
+            // With a pool there is nobody to give anything back to.
             if shared.central.pages.space().is_fixed() {
-                self.empty_outbox(shared);
+                self.send_all(shared);
             } else {
-                self.scavenge(shared);
+                self.look_over(shared);
             }
         }
     }
 
-    /// Whether the thread blocks signals that it did not block at first: then it may be in a handler, which may have interrupted the
-    /// hit path in the middle of any bin but those that the handler itself uses.
-    pub(super) fn may_be_in_handler(&self) -> bool {
-        call::blocked_signals() & !self.blocked.get() != 0
-    }
-
-    /// Empties every bin whose number of blocks is what it was at the last look and that had no slow event since.
-    pub(super) fn scavenge(&self, shared: Shared<'_>) {
-        if self.may_be_in_handler() {
-            return;
-        }
+    /// Drains every bin whose number of blocks is what it was at the last look and that had no slow event since, and sends what waits in
+    /// the outbox; whether any bin was in use.
+    pub(super) fn look_over(&self, shared: Shared<'_>) -> bool {
+        let mut used = false;
         for class in Class::all() {
             let bin = self.bin(class);
-            let len = bin.len();
-            let idle = bin.events.get() == 0 && bin.mark.get() as usize == len;
-            if idle && (bin.capacity() > 0 || self.partial(class).first().is_some()) {
-                self.give_up_bin(shared, class);
+            let (len, events) = (bin.len(), bin.events.replace(0));
+            if events == 0 && usize::from(bin.mark.get()) == len {
+                if len > 1 {
+                    self.drain_whole_bin(shared, class);
+                } else {
+                    self.release_spare(shared, class);
+                }
+            } else {
+                used = true;
             }
-            bin.mark.set(bin.len() as u32);
-            bin.events.set(0);
+            bin.mark.set(bin.len() as u16);
         }
-        self.empty_outbox(shared);
+        self.send_all(shared);
+        used
     }
 
-    /// Empties the bin of `class`, gives up its array, and releases an empty span kept for it.
-    pub(super) fn give_up_bin(&self, shared: Shared<'_>, class: Class) {
-        let bin = self.bin(class);
-        if bin.len() > 0 {
-            self.flush(shared, class, bin, bin.len());
-        }
-        bin.shed(&shared.central.pages);
+    fn drain_whole_bin(&self, shared: Shared<'_>, class: Class) {
+        let mut blocks = u32::MAX;
+        self.drain_bin(shared, class, &mut blocks);
+    }
+
+    /// Releases the empty span that may be kept for `class`.
+    pub(super) fn release_spare(&self, shared: Shared<'_>, class: Class) {
+        /// Partial spans looked at. A kept span is the last of the list, so a long list hides it until the next look.
+        const SEEN: usize = 4;
         let space = shared.central.pages.space();
-        if let Some(first) = self.partial(class).first()
-            && self.partial(class).is_single(space)
-            && shared.central.span(first).used() == 0
-        {
-            self.partial(class).remove(space, first);
-            shared.central.release_span(class, first);
+        let spare = self.partial(class).iter(space).take(SEEN).find(|(_, span)| span.used() == 0);
+        if let Some((region, _)) = spare {
+            self.partial(class).remove(space, region);
+            shared.central.release_span(class, region);
         }
     }
 
-    /// What a large allocation owes: it does not pass a bin, but an owner that makes no other must still take home what others
-    /// freed.
+    /// What a large allocation owes: it does not pass a bin, but an owner that makes no other must still receive what others freed.
     pub(crate) fn attend(&self, shared: Shared<'_>) {
         if shared.central.pages.is_dirty() {
             self.tick(shared);
         }
         self.follow_sampling(&shared.registry.sampling);
-        self.drain(shared, DRAINED_PER_ATTENTION);
+        self.drain(shared, RECEIVED_PER_LARGE, None);
     }
 
-    /// Gives back everything that this heap holds without need: the explicit collection.
+    /// Gives back what this heap holds without need: the explicit collection. Each bin keeps one block, as the module says.
     pub(crate) fn collect(&self, shared: Shared<'_>) {
-        self.drain(shared, usize::MAX);
+        self.drain(shared, usize::MAX, None);
         for class in Class::all() {
-            self.give_up_bin(shared, class);
+            self.drain_whole_bin(shared, class);
         }
-        self.empty_outbox(shared);
+        self.send_all(shared);
         self.drop_spares(shared);
+    }
+
+    /// Empties the bin of `class` and gives up its array, for the end of the heap's thread.
+    pub(super) fn give_up_bin(&self, shared: Shared<'_>, class: Class) {
+        let bin = self.bin(class);
+        bin.restore();
+        if bin.len() > 0 {
+            self.flush(shared, class, bin, bin.len());
+        }
+        bin.shed(&shared.central.pages);
+        self.release_spare(shared, class);
     }
 }

@@ -34,7 +34,7 @@ extern "C" fn run(_: *mut c_void) -> *mut c_void {
     call::name_thread(c"spandrel");
     loop {
         if let Standing::Own(heap) = thread::standing() {
-            heap.keep_house(PROCESS.shared());
+            heap.work_in_background(PROCESS.shared());
         }
         let delay = PROCESS.central.pages.delay().unwrap_or(u32::MAX);
         if PROCESS.registry.idle().is_pending() || PROCESS.central.pages.is_dirty() {

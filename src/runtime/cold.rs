@@ -40,11 +40,11 @@ pub(super) fn alloc<M: Manner>(request: Request) -> *mut u8 {
     }
     match thread::standing() {
         Standing::Own(heap) => {
-            PROCESS.central.late.take(|block| free_late::<M>(&heap, block));
-            if heap.is_rung() {
-                heap.answer_ring(PROCESS.shared());
-            } else if heap.is_watch_over() {
-                heap.answer_watch(PROCESS.shared());
+            heap.defer(|| PROCESS.central.late.take(|block| free_late::<M>(&heap, block)));
+            if heap.is_offered() {
+                heap.answer(PROCESS.shared());
+            } else if heap.is_counted_down() {
+                heap.answer_countdown(PROCESS.shared());
             }
             let served = M::serve(&heap, request);
             drop(heap);
@@ -153,9 +153,9 @@ pub(super) fn free<M: Manner>(block: *mut u8) {
     }
     let freed = match thread::standing() {
         Standing::Own(heap) => {
-            PROCESS.central.late.take(|late| free_late::<M>(&heap, late));
-            if heap.is_rung() {
-                heap.answer_ring(PROCESS.shared());
+            heap.defer(|| PROCESS.central.late.take(|late| free_late::<M>(&heap, late)));
+            if heap.is_offered() {
+                heap.answer(PROCESS.shared());
             }
             let freed = M::free(&heap, block);
             drop(heap);

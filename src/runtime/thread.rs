@@ -45,8 +45,6 @@ impl Busy {
         settle_stores();
         tls::set_hot(Front::inert_address());
         heap.hold_spans();
-        // Whoever had the spans may have set the word back.
-        tls::set_hot(Front::inert_address());
         Self(heap)
     }
 }
@@ -72,7 +70,6 @@ impl Drop for Busy {
             crate::diag::fatal(crate::diag::Code::Corruption, what);
         }
         self.0.free_spans();
-        // Who visits the heap must find it busy until its thread has written the word for the last time.
         tls::set_hot(self.0.word_at_rest());
         // A child of a fork believes the bins of a lost thread whose heap was not busy.
         settle_stores();
@@ -136,32 +133,23 @@ fn make_heap() -> Result<&'static Heap, Reason> {
     let options = PROCESS.options();
     let heap = PROCESS.registry.acquire(&PROCESS.central.pages, options.bin_bytes).ok_or(Reason::Exhausted)?;
     choose_front(heap);
+    heap.reopen_fast_path(PROCESS.shared());
     heap.exit_rounds.set(0);
-    heap.blocked.set(call::blocked_signals());
     heap.thread.set(call::thread_id());
     if options.crash_report {
         crash::prepare_thread(heap);
     }
     start::hook_fork(&PROCESS);
-    let watched = watch_exit(heap.address());
+    watch_exit(heap.address());
     tls::set_home(heap.address());
-    let returns = options.idle_return != IdleReturn::Off && PROCESS.central.pages.delay().is_some() && !PROCESS.has_pool();
-    if watched && returns {
-        heap.let_others_in();
-    }
+    heap.take_part(options.idle_return != IdleReturn::Off && PROCESS.central.pages.delay().is_some() && !PROCESS.has_pool());
     Ok(heap)
 }
 
-/// Where every call is to be seen, the hit path never sees the heap. A thread that stands on it has its frees seen at once, and all
-/// calls after the next slow one.
+/// Where every call is to be seen, the fast path never sees the heap.
 fn choose_front(heap: &Heap) {
     loop {
         let sees_all = PROCESS.sees_all();
-        if sees_all {
-            heap.recall();
-        } else {
-            heap.reinstate(PROCESS.central.pages.space());
-        }
         // Relaxed: see `Busy`.
         heap.hot.store(if sees_all { Front::inert_address() } else { heap.address() }, Ordering::Relaxed);
         // The mode may be switched meanwhile.
@@ -171,16 +159,21 @@ fn choose_front(heap: &Heap) {
     }
 }
 
-/// Has all threads stand on the front that the mode in force wants: the calling one at once, others at their next call. One that is
-/// just leaving the slow path may not hear of it before its next slow call; what it frees is seen all the same.
+/// Has all threads stand on the front that the mode in force wants: the calling one at once, others at their next call, whatever it is.
 pub(super) fn follow_mode() {
-    let _held = standing();
-    PROCESS.registry.each(|heap| {
-        choose_front(heap);
+    if let Standing::Own(heap) = standing() {
+        choose_front(&heap);
+        heap.reopen_fast_path(PROCESS.shared());
+    }
+    let mut last = None;
+    // One heap's spans at a time, and no lock meanwhile: their holders may want it.
+    while let Some(heap) = PROCESS.registry.after(last) {
         if heap.address() != tls::home() {
-            heap.ring();
+            choose_front(heap);
+            heap.announce(PROCESS.shared());
         }
-    });
+        last = Some(heap);
+    }
 }
 
 /// Keeps this thread off the locks that it is about to hold through a fork: until [`resume`] its calls count as recursion. False
@@ -253,12 +246,12 @@ pub(super) unsafe extern "C" fn on_exit(value: *mut c_void) {
     }
     let busy = Busy::new(heap);
     crash::leave_thread(heap);
-    PROCESS.central.late.take(|block| super::manner::free_late(&busy, block));
+    busy.defer(|| PROCESS.central.late.take(|block| super::manner::free_late(&busy, block)));
     busy.retire(PROCESS.shared());
     // The word `hot` stays on the inert heap.
     core::mem::forget(busy);
     tls::set_home(EXITED);
-    heap.keep_others_out();
+    heap.close_offers();
     heap.free_spans();
     heap.set_busy(false);
     PROCESS.registry.release(heap);

@@ -72,15 +72,6 @@ pub(crate) fn stack_limit() -> Option<u64> {
     limit(libc::RLIMIT_STACK)
 }
 
-/// The signals that the calling thread blocks, one bit each.
-pub(crate) fn blocked_signals() -> u64 {
-    let mut blocked = 0_u64;
-    let place = (&raw mut blocked).addr();
-    // SAFETY: without a new mask the kernel only writes the old one, eight bytes.
-    let _ = unsafe { raw(libc::SYS_rt_sigprocmask, [libc::SIG_BLOCK as usize, 0, place, size_of::<u64>(), 0, 0]) };
-    blocked
-}
-
 /// The kernel's number of the calling thread.
 pub(crate) fn thread_id() -> u32 {
     // SAFETY: asks a question.

@@ -6,6 +6,8 @@
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 
+use super::atomic::{AtomicPtr, Ordering};
+
 /// A value written once, before anyone else can see it, and read ever after.
 ///
 /// # Invariants
@@ -43,33 +45,83 @@ impl<T> SetOnce<T> {
     }
 }
 
-/// A slot of a pointer array in metadata memory, by address.
+/// A number that one thread reads on its fast path and any thread may post anew. The processor reads and writes it as a whole; the
+/// reader sees the old number or the new one, and orders nothing by it.
+#[repr(transparent)]
+pub(crate) struct Posted<T>(UnsafeCell<T>);
+
+// SAFETY: numbers as wide as a register are read and written by one instruction each.
+unsafe impl Sync for Posted<u16> {}
+// SAFETY: as above.
+unsafe impl Sync for Posted<usize> {}
+
+impl<T: Copy> Posted<T> {
+    /// With a first value.
+    pub(crate) const fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    /// The number. A plain load, because processors compare and mask with one in the same instruction, which compilers do not use for
+    /// atomic ones.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> T {
+        // SAFETY: see the type.
+        unsafe { self.0.get().read() }
+    }
+
+    /// Posts another one. Volatile, so that it is one store.
+    pub(crate) fn post(&self, value: T) {
+        // SAFETY: see the type.
+        unsafe { self.0.get().write_volatile(value) };
+    }
+}
+
+/// A place for a pointer in metadata memory. Atomic because another thread may look at a slot that its owner wrote earlier.
+pub(crate) type Slot = AtomicPtr<u8>;
+
+/// The slots of an array in metadata memory, by the address of one of them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
-pub(crate) struct Slots(pub(crate) *mut *mut u8);
+pub(crate) struct Slots(pub(crate) *mut Slot);
 
 impl Slots {
     /// Reads slot `index`.
     ///
     /// # Safety
-    /// - The array has that slot, and nobody writes it meanwhile.
+    /// - The array has that slot, and only the calling thread writes it, or another one in whose absence nobody needs what it says.
     #[inline(always)]
     pub(crate) unsafe fn get(self, index: usize) -> *mut u8 {
         // SAFETY: within the array, as the caller vouches.
-        let slot = unsafe { self.0.add(index) };
-        // SAFETY: as above.
-        unsafe { slot.read() }
+        let slot = unsafe { &*self.0.add(index) };
+        // A plain load where the model checker does not look: the processor then compares it in one instruction.
+        #[cfg(not(loom))]
+        // SAFETY: the caller vouches that nobody writes it meanwhile.
+        let value = unsafe { slot.as_ptr().read() };
+        #[cfg(loom)]
+        let value = slot.load(Ordering::Relaxed);
+        value
+    }
+
+    /// Reads slot `index`, which another thread may have written: an old value will do, or what makes it new is the caller's.
+    ///
+    /// # Safety
+    /// - The array has that slot.
+    pub(crate) unsafe fn get_shared(self, index: usize) -> *mut u8 {
+        // SAFETY: within the array, as the caller vouches.
+        let slot = unsafe { &*self.0.add(index) };
+        // Relaxed: see the caller.
+        slot.load(Ordering::Relaxed)
     }
 
     /// Writes slot `index`.
     ///
     /// # Safety
-    /// - The array has that slot, and nobody else uses it meanwhile.
+    /// - The array has that slot, and nobody else writes it meanwhile.
     #[inline(always)]
     pub(crate) unsafe fn set(self, index: usize, value: *mut u8) {
         // SAFETY: within the array, as the caller vouches.
-        let slot = unsafe { self.0.add(index) };
-        // SAFETY: as above.
-        unsafe { slot.write(value) };
+        let slot = unsafe { &*self.0.add(index) };
+        // Relaxed: the owner's own order, or the lock of the spans, publishes it.
+        slot.store(value, Ordering::Relaxed);
     }
 }

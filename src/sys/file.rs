@@ -15,18 +15,6 @@ pub(crate) fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     buffer.get(..len?)
 }
 
-/// Whether the file at `path` can be read, or could be if the process or the machine had not so many files open already.
-pub(crate) fn can_be_read(path: &CStr) -> bool {
-    match try_open(path) {
-        Ok(file) => {
-            let read = fill(file, &mut [0]);
-            close(file);
-            read.is_some()
-        }
-        Err(error) => [libc::EMFILE, libc::ENFILE, libc::ENOMEM].contains(&error.0),
-    }
-}
-
 /// How many lines the file at `path` has; `None` if it cannot be read.
 pub(crate) fn count_lines(path: &CStr) -> Option<usize> {
     let file = open(path)?;

@@ -14,6 +14,5 @@ pub(crate) mod signal;
 pub(crate) mod stack;
 pub(crate) mod startup;
 pub(crate) mod stream;
-pub(crate) mod task;
 pub(crate) mod tls;
 pub(crate) mod tool;

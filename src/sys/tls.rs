@@ -72,21 +72,6 @@ pub(crate) fn set_hot(heap: usize) {
     write!("spandrel_tls_hot", heap);
 }
 
-/// Where this thread keeps [`hot`]: an address by which other threads can set it.
-pub(crate) fn hot_address() -> usize {
-    let address: usize;
-    // SAFETY: the first word of the thread's control block is that block's own address.
-    unsafe {
-        asm!(
-            "mov {0}, qword ptr [rip + spandrel_tls_hot@GOTTPOFF]",
-            "add {0}, qword ptr fs:[0]",
-            out(reg) address,
-            options(pure, readonly, nostack),
-        );
-    }
-    address
-}
-
 /// The thread's state word; 0 in a new thread.
 #[inline(always)]
 pub(crate) fn home() -> usize {

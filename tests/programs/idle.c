@@ -8,14 +8,23 @@
 //     threads that are not there, hold has to go.
 //   alone: one thread fills memory, frees most of it in another order, and calls now and then.
 //   seldom: the same, but its only calls are malloc and free of one small block, ten times a second.
-//   descriptors: what the bins of a thread that sleeps hold has to go, after a time in which no file can be opened.
+//   sandbox: as soon as threads sleep, the kernel kills the process at any call that opens a file, asks about other threads, sends them a
+//     signal or a barrier; what their bins hold has to go all the same.
+//   contexts: threads do nothing but allocate and free small blocks, all of them found in their bins; a timer interrupts them, and its
+//     handler swaps to another context, which sleeps for longer than two rounds and then swaps back.
+//   frequent: one thread frees most of a peak and then only allocates and frees one small block, 80000 times a second.
 //   identity: threads sleep, and the first one changes the user of the process, for which libc asks all threads.
 //   handlers: threads do nothing but hits and are interrupted by a signal whose handler sleeps, some of them on a stack of its own.
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/resource.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include "proc.h"
 #include "spandrel_weak.h"
 #include "threads.h"
@@ -153,9 +162,10 @@ static void *calls_now_and_then(void *full) {
 }
 
 static void fill_bins(void) {
-    enum { FREED = 3000 };
+    // Small ones: a bin keeps one block of each size.
+    enum { FREED = 6000 };
     char *blocks[FREED];
-    for (size_t i = 0; i < FREED; i++) blocks[i] = opaque(malloc(size_of(i) / 2));
+    for (size_t i = 0; i < FREED; i++) blocks[i] = opaque(malloc(16 + size_of(i) % 1000));
     for (size_t i = 0; i < FREED; i++) free(blocks[i]);
 }
 
@@ -201,19 +211,19 @@ static void *sleeps(void *unused) {
     return unused;
 }
 
-static void run_out_of_descriptors(void) {
-    struct rlimit before, none;
-    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
-    none = before;
-    none.rlim_cur = 0;
-    pthread_t thread = start(sleeps, NULL);
-    CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
-    for (int turn = 0; turn < 80; turn++, nap(20)) churn(3, 500, 100, 3000);
-    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
-    // So that the other thread rings this one again.
-    nap(500);
-    pthread_t other = start(sleeps, NULL);
-    nap(500);
+#define KILL(number) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)
+
+static void sleep_in_a_sandbox(void) {
+    struct sock_filter rules[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        KILL(SYS_open), KILL(SYS_openat), KILL(SYS_tgkill), KILL(SYS_membarrier), KILL(SYS_process_vm_readv), KILL(SYS_ptrace),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof rules / sizeof rules[0], rules};
+    pthread_t thread = start(sleeps, NULL), other = start(sleeps, NULL);
+    nap(100);
+    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) == 0);
     calls_now_and_then((void *)binned());
     stop = true;
     join(thread);
@@ -251,12 +261,41 @@ static void *only_hits(void *number) {
     return NULL;
 }
 
-static void interrupt_hits(int seconds) {
-    struct sigaction action = {.sa_handler = sleep_in_handler, .sa_flags = SA_ONSTACK | SA_RESTART};
+enum { CONTEXT_STACK = 1 << 16 };
+static _Thread_local ucontext_t interrupted, elsewhere;
+static _Thread_local char *context_stack;
+
+static void sleep_elsewhere(void) {
+    for (;;) {
+        nap(250);
+        CHECK(swapcontext(&elsewhere, &interrupted) == 0);
+    }
+}
+
+static void swap_away(int signal) {
+    CHECK(signal == SIGUSR1);
+    int before = errno;
+    CHECK(swapcontext(&interrupted, &elsewhere) == 0);
+    errno = before;
+}
+
+static void *hits_on_a_context(void *number) {
+    context_stack = mmap(NULL, CONTEXT_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(context_stack != MAP_FAILED && getcontext(&elsewhere) == 0);
+    elsewhere.uc_stack.ss_sp = context_stack;
+    elsewhere.uc_stack.ss_size = CONTEXT_STACK;
+    makecontext(&elsewhere, sleep_elsewhere, 0);
+    return only_hits(number);
+}
+
+static void interrupt_hits(void (*handler)(int), void *(*hits)(void *), int seconds) {
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK | SA_RESTART};
+    if (handler == swap_away) action.sa_flags = SA_RESTART;
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
     pthread_t threads[THREADS], other = start(busy, (void *)9);
-    for (uintptr_t i = 0; i < THREADS; i++) threads[i] = start(only_hits, (void *)i);
+    for (uintptr_t i = 0; i < THREADS; i++) threads[i] = start(hits, (void *)(handler == swap_away ? 2 * i : i));
     uint64_t state = 42;
+    nap(20);
     for (int elapsed = 0; elapsed < seconds * 1000;) {
         long pause = 1 + (long)(next_random(&state) % 60);
         nap(pause);
@@ -268,16 +307,36 @@ static void interrupt_hits(int seconds) {
     join(other);
 }
 
+static void call_one_size(void) {
+    static char *blocks[PEAK_KIB];
+    for (size_t i = 0; i < PEAK_KIB; i++) memset(blocks[i] = opaque(malloc(1000)), 1, 1000);
+    long full = resident(), now = full;
+    for (size_t i = 0; i < PEAK_KIB; i++) {
+        size_t at = i * 3389 % PEAK_KIB;
+        if (at % KEPT != 0) free(blocks[at]);
+    }
+    for (int turn = 0; turn < 400 && now > full / 8; turn++, now = resident()) {
+        for (int piece = 0; piece < 100; piece++) {
+            for (int i = 0; i < 80; i++) free(opaque(malloc(64)));
+            nap(1);
+        }
+    }
+    printf("full=%ld now=%ld\n", full / 1024, now / 1024);
+    CHECK_WITH(now <= full / 8, now);
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 2 || argc == 3);
     bool stays = argc == 3 && strcmp(argv[2], "stays") == 0;
     int seconds = argc == 3 && !stays ? atoi(argv[2]) : 5;
     if (strcmp(argv[1], "waking") == 0) work_and_sleep(seconds);
-    else if (strcmp(argv[1], "handlers") == 0) interrupt_hits(seconds);
+    else if (strcmp(argv[1], "handlers") == 0) interrupt_hits(sleep_in_handler, only_hits, seconds);
+    else if (strcmp(argv[1], "contexts") == 0) interrupt_hits(swap_away, hits_on_a_context, seconds);
+    else if (strcmp(argv[1], "frequent") == 0) call_one_size();
     else if (strcmp(argv[1], "large") == 0) free_large();
     else if (strcmp(argv[1], "forked") == 0) fork_from_a_thread();
     else if (strcmp(argv[1], "identity") == 0) change_identity();
-    else if (strcmp(argv[1], "descriptors") == 0) run_out_of_descriptors();
+    else if (strcmp(argv[1], "sandbox") == 0) sleep_in_a_sandbox();
     else if (strcmp(argv[1], "alone") == 0) be_alone(false);
     else if (strcmp(argv[1], "seldom") == 0) be_alone(true);
     else go_quiet(strcmp(argv[1], "calls") == 0, stays);

@@ -40,8 +40,3 @@ pub(crate) fn comes_through_loader() -> bool {
 pub(crate) fn is_in_object(address: usize) -> bool {
     object::lists(address)
 }
-
-/// Whether a function starts at `address`, as far as the tables of its object tell.
-pub(crate) fn is_function_start(address: usize) -> bool {
-    object::find(address).and_then(|object| table::find(object, address)).is_some_and(|found| found.start == address)
-}

@@ -259,7 +259,7 @@ impl Reader<'_> {
             *torn += 1;
             return 0;
         };
-        for index in 0..word(&batch, c.batch_len).min(c.batch_max) {
+        for index in half(&batch, c.batch_gone)..half(&batch, c.batch_len).min(c.batch_max) {
             let block = word(&batch, c.batch_blocks + index * WORD);
             let region = block.wrapping_sub(self.d.pages.data) / REGION_BYTES;
             let entry = self.entries.get(region).copied().filter(|&entry| entry != 0 && entry != self.d.pages.large);

@@ -67,8 +67,8 @@ fn in_chain(process: &Process, d: &Descriptor, first: usize, block: usize, steps
             return false;
         }
         let Ok(batch) = process.bytes(next, c.batch_blocks + c.batch_max * WORD) else { return false };
-        let len = word(&batch, c.batch_len).min(c.batch_max);
-        if (0..len).any(|index| word(&batch, c.batch_blocks + index * WORD) == block) {
+        let (gone, len) = (half(&batch, c.batch_gone), half(&batch, c.batch_len).min(c.batch_max));
+        if (gone..len).any(|index| word(&batch, c.batch_blocks + index * WORD) == block) {
             return true;
         }
         next = word(&batch, c.batch_next);
