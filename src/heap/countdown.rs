@@ -17,6 +17,8 @@ const SHRINKING: u32 = 16;
 const REQUESTS_MAX: u32 = 1 << 20;
 /// From round to round the thread looks at the clock as often as this, or some times more.
 const LOOKS: u32 = 4;
+/// Milliseconds between two looks while a round is under way: a tick or two of the clock.
+const UNDER_WAY: u32 = 8;
 
 impl Heap {
     /// Notes that a bin gave blocks back.
@@ -84,7 +86,8 @@ impl Heap {
             // One request took as long as that.
             return self.offer.again.set(true);
         }
-        let (requests, wanted) = (self.offer.countdown.get(), pace(shared) / LOOKS);
+        let wanted = if shared.registry.idle.is_under_way() { UNDER_WAY } else { pace(shared) / LOOKS };
+        let requests = self.offer.countdown.get();
         self.count_down_from(match pause {
             _ if pause < wanted / 2 => requests.saturating_mul(2),
             _ if pause > wanted => (requests / 2).max(1),

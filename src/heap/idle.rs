@@ -38,7 +38,7 @@ pub(super) struct Budget {
 
 /// While the process works: some tens of microseconds.
 pub(super) const SMALL: Budget =
-    Budget { stages: 1, heaps: 128, offers: 16, blocks: 256, regions: 256, spans: 4, purges: 1 };
+    Budget { stages: 1, heaps: 128, offers: 16, blocks: 256, regions: 256, spans: 16, purges: 1 };
 /// When the caller is in no hurry: a millisecond or two.
 pub(super) const LARGE: Budget =
     Budget { stages: 4, heaps: 4096, offers: 512, blocks: 1 << 14, regions: 1 << 14, spans: 512, purges: 32 };
@@ -129,6 +129,11 @@ impl Idle {
     pub(crate) fn is_pending(&self) -> bool {
         // Relaxed: a late answer only returns memory later.
         self.owed.load(Ordering::Relaxed) == OWED || self.working.load(Ordering::Relaxed) || self.stage.get() != Stage::Resting
+    }
+
+    /// Whether a round is under way. A hint.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.stage.get() != Stage::Resting
     }
 
     /// Sleeps until something happens that a round should look at.

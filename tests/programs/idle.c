@@ -19,7 +19,6 @@
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -263,7 +262,6 @@ static void *only_hits(void *number) {
 
 enum { CONTEXT_STACK = 1 << 16 };
 static _Thread_local ucontext_t interrupted, elsewhere;
-static _Thread_local char *context_stack;
 
 static void sleep_elsewhere(void) {
     for (;;) {
@@ -280,10 +278,12 @@ static void swap_away(int signal) {
 }
 
 static void *hits_on_a_context(void *number) {
-    context_stack = mmap(NULL, CONTEXT_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK(context_stack != MAP_FAILED && getcontext(&elsewhere) == 0);
-    elsewhere.uc_stack.ss_sp = context_stack;
+    // Above the frames that are interrupted, so that a look at the stack from there on would not find them.
+    char stack[CONTEXT_STACK];
+    CHECK(getcontext(&elsewhere) == 0);
+    elsewhere.uc_stack.ss_sp = opaque(stack);
     elsewhere.uc_stack.ss_size = CONTEXT_STACK;
+    sigaddset(&elsewhere.uc_sigmask, SIGUSR1);
     makecontext(&elsewhere, sleep_elsewhere, 0);
     return only_hits(number);
 }
