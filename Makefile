@@ -88,6 +88,11 @@ soak: build ## Run the stress scenarios for SOAK_MINUTES (60) in all, and draw m
 numa-check: build ## Boot an emulated machine with two NUMA nodes and look where pages lie (installs qemu-system-x86)
 	@$(CARGO) run --quiet --package spandrel-benches --bin numa-check
 
+.PHONY: idle-check
+idle-check: build ## Stop a call at every instruction boundary, drain what its thread holds, and look for lost or doubled blocks (a minute or two)
+	@SPANDREL_STEPS=all $(CARGO) test --quiet --package spandrel-tests --test steps
+	@$(CARGO) test --quiet --package spandrel-tests --test idle
+
 peers: ## Build the allocators to compare with into target/peers
 	@scripts/peers
 
