@@ -17,7 +17,7 @@ use crate::sys::atomic::{AtomicPtr, Ordering};
 use crate::sys::cell::Slots;
 use crate::sys::tls;
 
-/// A word that nobody writes: an empty bin's slot, and the region map of the inert heap.
+/// A word that nobody writes: an empty bin's slot.
 pub(super) struct Nothing([usize; 1]);
 
 /// See [`Nothing`].

@@ -67,13 +67,10 @@ impl Space {
         let (bank, count) = (bank.0 as usize, stride as usize);
         let start = bank * count;
         let Part { data, records, words, metadata, .. } = &self.first;
-        // The words of the first bank may begin within a page, and so may those of any other: such a page is in two parts.
-        let within = self.window_address() - words.base();
-        let word_bytes = (within + count * ENTRY_BYTES).next_multiple_of(self.page_bytes());
         Part::new(
             data.part(start * REGION_BYTES, count * REGION_BYTES),
             records.part(start * RECORD_BYTES, count * RECORD_BYTES),
-            words.part(start * ENTRY_BYTES, word_bytes),
+            words.part(start * ENTRY_BYTES, count * ENTRY_BYTES),
             metadata.part(bank * metadata_len, metadata_len),
         )
     }
