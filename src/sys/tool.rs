@@ -1,6 +1,7 @@
 #![expect(unsafe_code, reason = "asks by assembly")]
-//! Tools that watch memory themselves and may run this process: valgrind, AddressSanitizer.
+//! Tools that may run this process or watch its memory: valgrind, AddressSanitizer, emulators.
 
+use core::arch::x86_64::__cpuid;
 use core::arch::{asm, global_asm};
 
 global_asm!(".weak __asan_init");
@@ -17,6 +18,15 @@ pub(crate) fn is_valgrind() -> bool {
             in("rax") question.as_ptr(), inout("rdx") answer, inout("rdi") 0_usize => _, options(nostack));
     }
     answer != 0
+}
+
+/// Whether instructions are emulated by QEMU: its processors have a name in the leaf for hypervisors. One that has no such leaf answers
+/// something else.
+pub(crate) fn is_emulated() -> bool {
+    const HYPERVISOR: u32 = 0x4000_0000;
+    const NAME: [&[u8; 4]; 3] = [b"TCGT", b"CGTC", b"GTCG"];
+    let answer = __cpuid(HYPERVISOR);
+    [answer.ebx, answer.ecx, answer.edx] == NAME.map(|part| u32::from_le_bytes(*part))
 }
 
 /// Whether AddressSanitizer is linked into the process.
