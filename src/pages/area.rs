@@ -2,7 +2,7 @@
 //! A part of the reservation that becomes usable from its start onwards.
 //!
 //! # Invariants
-//! - Bytes below `committed` are readable and writable; the rest is address space only.
+//! - Bytes below `committed` are readable and writable, and part of core dumps; the rest is address space only.
 //! - The border only moves up, so an area is at most two mappings however much it grows.
 
 use super::explicit::Explicit;
@@ -103,14 +103,32 @@ impl Area {
                 return false;
             }
         }
-        for target in [generous, end] {
-            // SAFETY: the range lies in this area, which is part of a reservation of ours.
-            if unsafe { memory::commit(self.base + committed, target - committed) }.is_ok() {
-                // Relaxed: see `committed`.
-                self.committed.store(target, Ordering::Relaxed);
-                return true;
-            }
+        if self.commit(committed, generous) || self.commit(committed, end) {
+            return true;
         }
+        // The kernel refuses, too, if it would need one mapping more than are allowed: as long as its rest is left out of dumps, the area is
+        // cut in three for a moment.
+        let (rest, bytes) = (self.base + committed, self.len - committed);
+        // SAFETY: the range lies in this area, which is part of a reservation of ours.
+        if unsafe { memory::keep_in_dumps(rest, bytes) }.is_ok() && self.commit(committed, end) {
+            return true;
+        }
+        // SAFETY: as above. Refused, dumps are larger than they need be.
+        let _ = unsafe { memory::leave_out_of_dumps(rest, bytes) };
         false
+    }
+
+    /// Makes the bytes from `committed` to `end` usable. False if the kernel refuses.
+    fn commit(&self, committed: usize, end: usize) -> bool {
+        let (start, bytes) = (self.base + committed, end - committed);
+        // SAFETY: the range lies in this area, which is part of a reservation of ours.
+        let done = unsafe { memory::commit(start, bytes) }.is_ok();
+        if done {
+            // SAFETY: as above. Refused, the bytes are missing in dumps, and nowhere else.
+            let _ = unsafe { memory::keep_in_dumps(start, bytes) };
+            // Relaxed: see `committed`.
+            self.committed.store(end, Ordering::Relaxed);
+        }
+        done
     }
 }

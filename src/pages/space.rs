@@ -33,6 +33,14 @@ const FIXED_BYTES: usize = 0x1000_0000_0000;
 /// Beyond this many bytes a region number no longer fits its type.
 const DATA_MAX: usize = (u32::MAX as usize) << (REGION_SHIFT - 1);
 
+/// The reservation of `len` bytes just made, if it was, left out of core dumps.
+fn hidden(made: Result<usize, call::Errno>, len: usize) -> Option<usize> {
+    let address = made.ok()?;
+    // SAFETY: just made, and nothing of it is committed. Refused, dumps are larger than they need be.
+    let _ = unsafe { memory::leave_out_of_dumps(address, len) };
+    Some(address)
+}
+
 /// See the module.
 pub(crate) struct Space {
     /// The first bank, which is all of the data area where there is no other.
@@ -62,7 +70,7 @@ impl Space {
     /// As [`Space::reserve`], but always at the same address, and at most as much as fits there; `None` if anything else is there.
     pub(crate) fn reserve_fixed_address(wanted: usize, page: usize) -> Option<Self> {
         let len = wanted.min(FIXED_BYTES) & !(ALIGN - 1);
-        let base = memory::reserve_at(FIXED_ADDRESS, len).ok()?;
+        let base = hidden(memory::reserve_at(FIXED_ADDRESS, len), len)?;
         Some(Self { self_contained: true, ..Self::divide(base, len, page, ALIGN) })
     }
 
@@ -71,7 +79,7 @@ impl Space {
         let limit = call::limit(libc::RLIMIT_AS).map(|limit| limit as usize / LIMITED_SHARE);
         let mut len = limit.map_or(wanted, |limit| wanted.min(limit)).min(DATA_MAX) & !(align - 1);
         while len >= RESERVE_MIN {
-            if let Ok(address) = memory::reserve(len + align) {
+            if let Some(address) = hidden(memory::reserve(len + align), len + align) {
                 let base = (address + align - 1) & !(align - 1);
                 return Some(Self::divide(base, len, page, align));
             }
@@ -130,10 +138,9 @@ impl Space {
 
     /// A pool: `bytes` of memory, committed at once and for good; `None` if the kernel refuses.
     pub(crate) fn reserve_pool(bytes: usize, page: usize) -> Option<Self> {
-        let address = memory::reserve(bytes + ALIGN).ok()?;
+        let address = hidden(memory::reserve(bytes + ALIGN), bytes + ALIGN)?;
         let base = (address + ALIGN - 1) & !(ALIGN - 1);
-        let space =
-            Self { fixed: true, self_contained: true, ..Self::divide(base, bytes & !(ALIGN - 1), page, ALIGN) };
+        let space = Self { fixed: true, self_contained: true, ..Self::divide(base, bytes & !(ALIGN - 1), page, ALIGN) };
         let committed = space.areas().into_iter().all(Area::ensure_all);
         space.first.set_usable(space.stride);
         committed.then_some(space)

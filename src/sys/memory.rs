@@ -102,6 +102,24 @@ pub(crate) unsafe fn commit(address: usize, len: usize) -> Result<(), Errno> {
     unsafe { counted(Kind::Protect, [address, len, WRITABLE, 0, 0, 0]) }.map(drop)
 }
 
+/// Leaves reserved pages out of core dumps. The kernel leaves out what was never touched by itself, but debuggers write all there is.
+///
+/// # Safety
+/// - `[address, address + len)` is page-aligned and belongs to a reservation of ours.
+pub(crate) unsafe fn leave_out_of_dumps(address: usize, len: usize) -> Result<(), Errno> {
+    // SAFETY: advice changes no contents.
+    unsafe { counted(Kind::Advise, [address, len, libc::MADV_DONTDUMP as usize, 0, 0, 0]) }.map(drop)
+}
+
+/// Ends [`leave_out_of_dumps`].
+///
+/// # Safety
+/// - As there.
+pub(crate) unsafe fn keep_in_dumps(address: usize, len: usize) -> Result<(), Errno> {
+    // SAFETY: advice changes no contents.
+    unsafe { counted(Kind::Advise, [address, len, libc::MADV_DODUMP as usize, 0, 0, 0]) }.map(drop)
+}
+
 /// Makes reserved pages readable: they read as zero until parts of them are committed.
 ///
 /// # Safety
