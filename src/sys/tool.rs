@@ -2,9 +2,7 @@
 //! Tools that may run this process or watch its memory: valgrind, AddressSanitizer, emulators.
 
 use core::arch::x86_64::__cpuid;
-use core::arch::{asm, global_asm};
-
-global_asm!(".weak __asan_init");
+use core::arch::asm;
 
 /// Whether the process runs on valgrind. Instructions that do nothing on a processor, and that valgrind takes for a question (its
 /// "client request" 0x1001, which is part of its interface).
@@ -32,7 +30,10 @@ pub(crate) fn is_emulated() -> bool {
 /// Whether AddressSanitizer is linked into the process.
 pub(crate) fn has_address_sanitizer() -> bool {
     let address: usize;
-    // SAFETY: loads the address of a weak symbol, 0 if there is none.
-    unsafe { asm!("mov {}, qword ptr [rip + __asan_init@GOTPCREL]", out(reg) address, options(pure, readonly, nostack)) };
+    // SAFETY: loads the address of a weak symbol, 0 if there is none. It is made weak here, in whatever object this code comes to be.
+    unsafe {
+        asm!(".weak __asan_init", "mov {}, qword ptr [rip + __asan_init@GOTPCREL]", out(reg) address,
+            options(pure, readonly, nostack));
+    }
     address != 0
 }
