@@ -1,8 +1,8 @@
 #![expect(unsafe_code, reason = "asks by assembly")]
 //! Tools that may run this process or watch its memory: valgrind, AddressSanitizer, emulators.
 
-use core::arch::x86_64::__cpuid;
 use core::arch::asm;
+use core::arch::x86_64::__cpuid;
 
 /// Whether the process runs on valgrind. Instructions that do nothing on a processor, and that valgrind takes for a question (its
 /// "client request" 0x1001, which is part of its interface).
