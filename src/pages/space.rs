@@ -27,19 +27,15 @@ const LIMITED_SHARE: usize = 2;
 const ALIGN: usize = HUGE_BYTES;
 /// Of a reservation, one part in this many holds metadata.
 const METADATA_SHARE: usize = 16;
+/// What describes the data is divided in multiples of this, if pages are no larger.
+const UNIT: usize = 64 * KIB;
+/// Bytes of metadata before the words of the map: the first ones of both become usable by one system call.
+const HEAD: usize = UNIT;
 /// Far from where the kernel puts programs, libraries, heaps and stacks by itself.
 const FIXED_ADDRESS: usize = 0x2000_0000_0000;
 const FIXED_BYTES: usize = 0x1000_0000_0000;
 /// Beyond this many bytes a region number no longer fits its type.
 const DATA_MAX: usize = (u32::MAX as usize) << (REGION_SHIFT - 1);
-
-/// The reservation of `len` bytes just made, if it was, left out of core dumps.
-fn hidden(made: Result<usize, call::Errno>, len: usize) -> Option<usize> {
-    let address = made.ok()?;
-    // SAFETY: just made, and nothing of it is committed. Refused, dumps are larger than they need be.
-    let _ = unsafe { memory::leave_out_of_dumps(address, len) };
-    Some(address)
-}
 
 /// See the module.
 pub(crate) struct Space {
@@ -70,8 +66,8 @@ impl Space {
     /// As [`Space::reserve`], but always at the same address, and at most as much as fits there; `None` if anything else is there.
     pub(crate) fn reserve_fixed_address(wanted: usize, page: usize) -> Option<Self> {
         let len = wanted.min(FIXED_BYTES) & !(ALIGN - 1);
-        let base = hidden(memory::reserve_at(FIXED_ADDRESS, len), len)?;
-        Some(Self { self_contained: true, ..Self::divide(base, len, page, ALIGN) })
+        let base = memory::reserve_at(FIXED_ADDRESS, len).ok()?;
+        Some(Self { self_contained: true, ..Self::divide(base, len, HEAD, page, ALIGN) })
     }
 
     /// As [`Space::reserve`], with the data area at a multiple of `align`, itself a multiple of a huge page.
@@ -79,38 +75,39 @@ impl Space {
         let limit = call::limit(libc::RLIMIT_AS).map(|limit| limit as usize / LIMITED_SHARE);
         let mut len = limit.map_or(wanted, |limit| wanted.min(limit)).min(DATA_MAX) & !(align - 1);
         while len >= RESERVE_MIN {
-            if let Some(address) = hidden(memory::reserve(len + align), len + align) {
-                let base = (address + align - 1) & !(align - 1);
-                return Some(Self::divide(base, len, page, align));
+            if let Ok(address) = memory::reserve(len + align) {
+                return Some(Self::divide(address, len + align, HEAD, page, align));
             }
             len = (len / 2) & !(align - 1);
         }
         None
     }
 
-    fn divide(base: usize, len: usize, page: usize, align: usize) -> Self {
-        let unit = (64 * KIB).max(page);
+    /// Divides the `len` bytes from `start`, with `head_len` bytes of metadata before all other parts.
+    fn divide(start: usize, len: usize, head_len: usize, page: usize, align: usize) -> Self {
+        let unit = UNIT.max(page);
+        let base = (start + unit - 1) & !(unit - 1);
         let whole_units = |bytes: usize| (bytes / unit + 1) * unit;
         let regions = len / REGION_BYTES;
         let words = whole_units(regions * ENTRY_BYTES);
         let records = whole_units(regions * RECORD_BYTES);
         let metadata = (len / METADATA_SHARE) & !(unit - 1);
-        // The data area starts at a multiple of the alignment too.
-        let head = (words + records + metadata + align - 1) & !(align - 1);
-        let data = base + head;
-        let data_len = len.saturating_sub(head) & !(REGION_BYTES - 1);
-        let records_at = base + words;
+        let words_at = base + head_len;
+        let records_at = words_at + words;
+        // The data area starts at a multiple of the alignment.
+        let data = (records_at + records + metadata + align - 1) & !(align - 1);
+        let data_len = (start + len).saturating_sub(data) & !(REGION_BYTES - 1);
         let first = Part::new(
             Area::new(data, data_len, page),
             Area::new(records_at, records, page),
-            Area::new(base, words, page),
-            Area::new(records_at + records, metadata, page),
+            Area::new(words_at, words, page),
+            Area::new(records_at + records, metadata, page).behind(base, head_len),
         );
         Self {
             first,
             further: &[],
             stride: (data_len / REGION_BYTES) as u32,
-            window: Window::new(base),
+            window: Window::new(words_at),
             reach: AtomicUsize::new(0),
             page,
             fixed: false,
@@ -138,9 +135,9 @@ impl Space {
 
     /// A pool: `bytes` of memory, committed at once and for good; `None` if the kernel refuses.
     pub(crate) fn reserve_pool(bytes: usize, page: usize) -> Option<Self> {
-        let address = hidden(memory::reserve(bytes + ALIGN), bytes + ALIGN)?;
+        let address = memory::reserve(bytes + ALIGN).ok()?;
         let base = (address + ALIGN - 1) & !(ALIGN - 1);
-        let space = Self { fixed: true, self_contained: true, ..Self::divide(base, bytes & !(ALIGN - 1), page, ALIGN) };
+        let space = Self { fixed: true, self_contained: true, ..Self::divide(base, bytes & !(ALIGN - 1), 0, page, ALIGN) };
         let committed = space.areas().into_iter().all(Area::ensure_all);
         space.first.set_usable(space.stride);
         committed.then_some(space)
@@ -221,14 +218,44 @@ impl Space {
         self.reach.load(Ordering::Acquire)
     }
 
-    /// Makes the first words of the map readable, so that the map reaches at least as far as one step of commits. Comes before all other
-    /// commits; if the kernel refuses, the map reaches nowhere and every free is a slow one, until a commit succeeds.
+    /// Makes the first words of the map readable, and leaves what is only reserved out of core dumps. Comes before all other commits, but
+    /// those of a pool. If the kernel refuses, the map reaches nowhere and every free is a slow one, until a commit succeeds; and dumps
+    /// are larger than they need be.
     pub(super) fn open_window(&self) {
-        if !self.is_divided() {
-            if self.first.words.ensure(ENTRY_BYTES) {
-                self.widen();
+        if self.is_divided() {
+            self.open_window_of_banks();
+        } else if !self.fixed {
+            self.open_first();
+        }
+        self.widen();
+    }
+
+    fn open_first(&self) {
+        let Part { words, records, metadata, data, .. } = &self.first;
+        let (head, first_words) = (metadata.head_len(), UNIT.min(words.len()));
+        // SAFETY: the head of the metadata and the words lie in the reservation, one behind the other.
+        if unsafe { memory::commit(metadata.at(0), head + first_words) }.is_ok() {
+            metadata.set_committed(head);
+            words.set_committed(first_words);
+        }
+        // The rest of the metadata lies between records and data.
+        for (area, end) in [(words, records.base()), (records, data.base()), (data, data.base() + data.len())] {
+            let start = area.base() + area.first_kept();
+            // SAFETY: the range lies in the reservation.
+            if start < end && unsafe { memory::leave_out_of_dumps(start, end - start) }.is_ok() {
+                area.set_kept(area.first_kept());
+                if core::ptr::eq(area, records) {
+                    metadata.set_kept(head);
+                }
             }
-            return;
+        }
+    }
+
+    fn open_window_of_banks(&self) {
+        let (first, last) = (self.window.address(), self.address(self.end_region(Bank(self.further.len() as u32))));
+        // SAFETY: from the words on all that follows is reserved, and nothing of it is committed yet.
+        if unsafe { memory::leave_out_of_dumps(first, last - first) }.is_ok() {
+            self.banks().flat_map(|bank| self.part(bank).areas()).for_each(|area| area.set_kept(0));
         }
         // The words of each bank are committed from its start on, and a free looks at those of all banks.
         let bytes = (1 + self.further.len()) * self.stride as usize * ENTRY_BYTES;
