@@ -6,8 +6,8 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 LIBRARY = $(TARGET)/release/libspandrel.so
 DEV = $(CARGO) run --quiet --package spandrel-tools --bin spandrel-dev --
 # Instructions per malloc + free (16 bytes, 500 bytes, mix in 256 slots, mix in 8192 slots), and per block: malloc in a row, free in
-# order and in random order (19 and 34 beyond the 18 of the hit path)
-LIMITS = 30,30,32,32,20,37,52
+# order and in random order (12 and 32 beyond the 20 of the hit path)
+LIMITS = 32,32,33,33,20,37,53
 
 .DEFAULT_GOAL := build
 .PHONY: build demo test check install uninstall startup instructions peers bench bench-quick bench-publish header docs self-host format clean help

@@ -6,8 +6,6 @@
 pub(crate) const REGION_SHIFT: u32 = 15;
 /// Bytes of a region, the unit in which spans and the region map think.
 pub(crate) const REGION_BYTES: usize = 1 << REGION_SHIFT;
-/// Bits of a user-space address that the kernel hands out unasked.
-pub(crate) const ADDRESS_BITS: u32 = 47;
 /// Largest request that the large lane serves, in bytes; above it a block is a mapping of its own.
 pub(crate) const LARGE_MAX: usize = 32 << 20;
 /// Largest request at all: a C object may not be larger than `PTRDIFF_MAX`.

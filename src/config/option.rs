@@ -98,7 +98,7 @@ options! {
     purge_delay: Option<u64> = Some(500), "SPANDREL_PURGE_DELAY", value::DELAY, "500", value::delay,
         "How long freed runs keep their pages for reuse before the kernel gets them back.";
     reserve: usize = 1 << 40, "SPANDREL_RESERVE", value::SIZE, "1T", value::reserve,
-        "Address space to reserve, 8M to 16T; halved until the kernel agrees. Costs no memory.";
+        "Address space to reserve, 8M to 16T; halved until the kernel agrees. Costs no memory. Under QEMU's emulation 4G, unless set.";
     idle_return: IdleReturn = IdleReturn::Calls, "SPANDREL_IDLE_RETURN", value::IDLE_RETURN, "calls", value::idle_return,
         "Who gives back what threads that sleep hold without need, after the purge delay: threads that call malloc and free, or a thread of the allocator's too.";
     bin_bytes: usize = 64 << 10, "SPANDREL_BIN_BYTES", value::SIZE, "64K", value::bin_bytes,

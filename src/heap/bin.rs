@@ -21,7 +21,7 @@ use crate::pages::map::BIN_BYTES;
 use crate::sys::atomic::{AtomicPtr, Ordering, settle_stores};
 use crate::sys::cell::{Slot, Slots};
 
-/// A word that nobody writes: an empty bin's slot, and the page map of the inert heap.
+/// A word that nobody writes: an empty bin's slot.
 pub(super) struct Nothing([usize; 1]);
 
 /// See [`Nothing`].

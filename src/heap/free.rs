@@ -43,6 +43,7 @@ impl Heap {
     /// Frees `block`, whatever it is. On the way a batch of blocks that others freed is received, for a thread that only frees comes to
     /// no refill.
     pub(crate) fn free(&self, shared: Shared<'_>, block: *mut u8) -> Freed {
+        self.widen(shared.central.pages.space());
         self.drain(shared, 1, None);
         match self.resolve_own(shared, block) {
             Place::Small { span, class, entry, offset } => self.free_small(shared, block, (span, class, entry, offset)),

@@ -2,7 +2,7 @@
 //! The front of a heap: all that the hit path reads, in the order in which it reads it.
 //!
 //! A thread without a heap of its own stands on the inert front, where every hit fails: its one visible bin has neither a block
-//! nor room, no request is small enough for the other bins, and its map says that no block is its own. Must not know spans.
+//! nor room, no request is small enough for the other bins, and its map has no entries. Must not know spans.
 
 use core::arch::global_asm;
 use core::cell::Cell;
@@ -13,16 +13,22 @@ use crate::base::class::{self, Class, HIT_CLASSES, HIT_MAX};
 use crate::base::units::{REGION_BYTES, REGION_SHIFT};
 use crate::pages::map::{BIN_BYTES, BINS_BYTES};
 use crate::pages::{Entry, Space};
+use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::cell::{Posted, Slot};
+use crate::sys::tls;
 
 /// See the module. Belongs to its heap's thread. What is posted may be changed by any thread that holds the heap's spans, to close the
 /// fast path: an operation reads each of these words once, and counts as begun before if it reads the old one.
 #[repr(C)]
 pub(crate) struct Front {
     bins: [Bin; class::COUNT],
-    /// Where the region map is, and the mask put on an address's region before it is looked up there.
+    /// Where the data area begins.
+    base: Cell<usize>,
+    /// How many entries of the map are seen, from the first one on; 0 where every free takes the slow path. Written by the heap's
+    /// thread, and by others that close the heap; an old value shows less, or what can still be read.
+    limit: AtomicUsize,
+    /// Where the map's first entry is.
     map: Cell<*const usize>,
-    mask: Posted<usize>,
     /// Largest request that a bin of this heap can serve.
     medium_max: Posted<usize>,
     /// For each request of up to `HIT_MAX` bytes where its bin is, in bytes from the start of the heap.
@@ -38,7 +44,7 @@ pub(crate) struct Front {
 // SAFETY: cells are touched by the heap's thread alone; the inert front is never written.
 unsafe impl Sync for Front {}
 
-const _: () = assert!(core::mem::offset_of!(Front, map) == BINS_BYTES);
+const _: () = assert!(core::mem::offset_of!(Front, base) == BINS_BYTES);
 
 /// The heaps' tables while no requests are sampled.
 static OFFSETS: [u16; HIT_MAX + 1] = {
@@ -55,6 +61,9 @@ static OFFSETS: [u16; HIT_MAX + 1] = {
 const NEVER: u16 = core::mem::offset_of!(Front, never) as u16;
 
 const _: () = assert!(core::mem::offset_of!(Front, never) <= u16::MAX as usize);
+
+/// Where the limit is.
+const LIMIT: usize = core::mem::offset_of!(Front, limit);
 
 /// The front of threads that have no heap.
 static INERT: Front = Front::inert();
@@ -78,8 +87,9 @@ impl Front {
         bins[0] = Bin::empty();
         Self {
             bins,
-            map: Cell::new(NOTHING.slot().cast_const().cast()),
-            mask: Posted::new(0),
+            base: Cell::new(0),
+            limit: AtomicUsize::new(0),
+            map: Cell::new(core::ptr::null()),
             medium_max: Posted::new(0),
             offsets: [const { Posted::new(0) }; HIT_MAX + 1],
             never: Cell::new(NOTHING.slot()),
@@ -109,13 +119,21 @@ impl Front {
         Class::all().for_each(|class| self.bin(class).forget());
         self.never.set(NOTHING.slot());
         self.set_sampled(0, 0);
-        match space.hit_map() {
-            Some((map, mask)) => {
-                self.map.set(core::ptr::with_exposed_provenance(map));
-                self.mask.post(mask);
-            }
-            // Every free takes the checked path.
-            None => self.map.set(NOTHING.slot().cast_const().cast()),
+        let [base, map] = space.window();
+        self.base.set(base);
+        self.map.set(core::ptr::with_exposed_provenance(map));
+        self.reopen(space, true);
+    }
+
+    /// Shows the heap's thread what the map has gained since the heap last looked. A heap that was closed stays so. The caller holds the
+    /// heap's spans.
+    #[inline]
+    pub(super) fn widen(&self, space: &Space) {
+        // Relaxed: `reach` has seen to it that these entries can be read, and only this thread reads them by this word.
+        let (limit, reach) = (self.limit.load(Ordering::Relaxed), space.reach());
+        if limit < reach && limit != 0 {
+            // Relaxed: as above.
+            self.limit.store(reach, Ordering::Relaxed);
         }
     }
 
@@ -137,14 +155,14 @@ impl Front {
     /// Has every operation that begins from now on take the slow path. Any thread may call it that holds the heap's spans.
     pub(super) fn close(&self) {
         self.lead(false);
-        self.mask.post(0);
+        // Relaxed: a free that is just under way may still see the old limit.
+        self.limit.store(0, Ordering::Relaxed);
     }
 
     /// Ends [`Front::close`], for frees only if `frees`; for the heap's thread.
     pub(super) fn reopen(&self, space: &Space, frees: bool) {
-        if let Some((_, mask)) = space.hit_map().filter(|_| frees) {
-            self.mask.post(mask);
-        }
+        // Relaxed: entries below that limit can be read from here on, and they carry no more than what is read.
+        self.limit.store(if frees { space.reach() } else { 0 }, Ordering::Relaxed);
         self.lead(!self.is_sampled());
     }
 
@@ -181,7 +199,8 @@ impl Front {
     #[inline(always)]
     pub(crate) fn pop_counted(&self, size: usize) -> *mut u8 {
         let until = self.until.get();
-        if until == 0 || self.mask.get() == 0 {
+        // Relaxed: see the field; a closed heap counts nothing.
+        if until == 0 || self.limit.load(Ordering::Relaxed) == 0 {
             return core::ptr::null_mut();
         }
         let cost = (size & self.counted.get()).wrapping_add(1);
@@ -274,40 +293,58 @@ impl Front {
         Class::from_index((core::ptr::from_ref(bin).addr() - self.address()) / BIN_BYTES)
     }
 
-    /// The bin that takes `block` back; `None` unless the map says that the block is in a span of this heap. This is the hit
-    /// path's whole test: remote, large, foreign and null pointers all fail it.
+    /// Adds `block` to the bin of its span; false unless the map says that the block is in a span of this heap, and if the bin does not
+    /// take it. This is the hit path's whole test: remote, large, foreign, wild and null pointers all fail it.
     #[inline(always)]
-    pub(crate) fn bin_of_block(&self, block: *mut u8) -> Option<&Bin> {
-        let entry = self.entry_of(block);
-        let offset = entry.bits() ^ self.address();
-        (offset < BINS_BYTES).then(|| {
-            let bin = core::ptr::with_exposed_provenance::<Bin>(entry.bits());
-            // SAFETY: an entry of this heap is the address of one of its bins.
-            unsafe { &*bin }
-        })
+    pub(crate) fn push_hit(&self, block: *mut u8) -> bool {
+        self.with_entry(block, false, |entry| self.is_own(entry) && Self::bin_of_entry(entry).push(block))
     }
 
-    /// The map's entry of the region of `block`; [`Entry::NONE`] also where this front's map cannot tell.
+    /// The bin that takes `block` back; `None` unless the map says that the block is in a span of this heap.
     #[inline(always)]
-    fn entry_of(&self, block: *mut u8) -> Entry {
-        let index = (block.addr() >> REGION_SHIFT) & self.mask.get();
+    pub(crate) fn bin_of_block(&self, block: *mut u8) -> Option<&Bin> {
+        self.with_entry(block, None, |entry| self.is_own(entry).then(|| Self::bin_of_entry(entry)))
+    }
+
+    /// Whether `entry` is that of a span of this heap.
+    #[inline(always)]
+    fn is_own(&self, entry: Entry) -> bool {
+        entry.bits() ^ self.address() < BINS_BYTES
+    }
+
+    /// The bin whose address `entry` is, one of this heap's.
+    #[inline(always)]
+    fn bin_of_entry<'a>(entry: Entry) -> &'a Bin {
+        // SAFETY: callers have seen that the entry is of this heap, and so the address of one of its bins, which is never unmapped.
+        unsafe { &*core::ptr::with_exposed_provenance::<Bin>(entry.bits()) }
+    }
+
+    /// What `look` says of the map's entry of the region of `block`; `outside` where this front sees no entry. A function is taken, and
+    /// no entry returned, because a missing one would cost the hit path another test.
+    #[inline(always)]
+    fn with_entry<R>(&self, block: *mut u8, outside: R, look: impl FnOnce(Entry) -> R) -> R {
+        // Below the data area this is more than any limit.
+        let index = block.addr().wrapping_sub(self.base.get()) >> REGION_SHIFT;
+        // SAFETY: the front's limit is there.
+        if !unsafe { tls::is_below::<LIMIT>(index, core::ptr::from_ref(self).cast()) } {
+            return outside;
+        }
         let word = self.map.get().wrapping_add(index);
-        // SAFETY: the map covers every masked index; the inert heap's mask leaves 0, and its map is a word of zero.
-        Entry::from_bits(unsafe { word.read() })
+        // SAFETY: entries below the limit can be read for the life of the process; the inert front's limit is 0.
+        look(Entry::from_bits(unsafe { word.read() }))
     }
 
     /// Sends `block` to the heap that owns it, where a batch for that heap is being collected and nothing else needs to be done.
     #[inline(always)]
     pub(crate) fn send_hit(&self, block: *mut u8) -> bool {
-        let entry = self.entry_of(block);
-        entry != Entry::NONE && self.heap().send_hit(entry, block)
+        // The inert front, which is no heap, sees no entry.
+        self.with_entry(block, false, |entry| self.heap().send_hit(entry, block))
     }
 
     /// As [`Front::send_hit`], for blocks of `class` alone.
     #[inline(always)]
     pub(crate) fn send_sized_hit(&self, block: *mut u8, class: Class) -> bool {
-        let entry = self.entry_of(block);
-        entry.class() == Some(class) && self.heap().send_hit(entry, block)
+        self.with_entry(block, false, |entry| entry.class() == Some(class) && self.heap().send_hit(entry, block))
     }
 
     /// The heap that starts with this front, which is not the inert one.

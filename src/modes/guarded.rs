@@ -8,7 +8,7 @@
 
 use crate::base::chance::Random;
 use crate::ledger::StackId;
-use crate::sys::memory::{self, Access};
+use crate::sys::memory;
 
 /// Places that a pool may have.
 pub(crate) const PLACES_MAX: usize = 4096;
@@ -132,7 +132,7 @@ impl Pool {
     pub(crate) fn begin(&mut self, count: usize, page: usize, seed: u64) -> Option<(usize, usize)> {
         let count = count.min(PLACES_MAX);
         let bytes = (2 * count + 1) * page;
-        self.start = memory::reserve(bytes, Access::None).ok()?;
+        self.start = memory::reserve(bytes).ok()?;
         (self.page, self.count, self.random) = (page, count, Random::new(seed));
         Some((self.start, self.start + bytes))
     }

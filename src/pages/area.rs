@@ -3,7 +3,9 @@
 //!
 //! # Invariants
 //! - Bytes below `committed` are readable and writable; the rest is address space only.
-//! - The border only moves up, so an area is at most two mappings however much it grows.
+//! - Bytes below `kept` are part of core dumps, among them all that are committed.
+//! - Both borders only move up, and the upper one first. So an area is at most three mappings however much it grows, and it can grow in
+//!   a process that has as many mappings as are allowed.
 
 use super::explicit::Explicit;
 use crate::base::units::{KIB, MIB, round_up};
@@ -15,23 +17,72 @@ const STEP_MIN: usize = 64 * KIB;
 const STEP_SHARE: usize = 4;
 const STEP_MAX: usize = 64 * MIB;
 
+/// Keep at least so much more than is committed in core dumps, and at least a share of that, but never more than the cap.
+const KEPT_MIN: usize = 512 * KIB;
+const KEPT_SHARE: usize = 2;
+const KEPT_MAX: usize = 256 * MIB;
+
 /// See the module.
 pub(crate) struct Area {
     base: usize,
     len: usize,
     page: usize,
+    /// Where its first `head_len` bytes are, if they are elsewhere.
+    head: usize,
+    head_len: usize,
     /// What is committed beyond need ends at a multiple of this.
     granule: usize,
     /// Huge pages of which it is made, while there are any.
     explicit: Option<Explicit>,
     /// Written by whoever holds the lock of the area's owner; read by anyone for statistics.
     committed: AtomicUsize,
+    /// Written as `committed`.
+    kept: AtomicUsize,
 }
 
 impl Area {
-    /// An area of `len` bytes at `base`, both multiples of `page`, in a reservation of ours.
+    /// An area of `len` bytes at `base`, both multiples of `page`, in a reservation of ours. Core dumps have all of it.
     pub(crate) const fn new(base: usize, len: usize, page: usize) -> Self {
-        Self { base, len, page, granule: page, explicit: None, committed: AtomicUsize::new(0) }
+        let (committed, kept) = (AtomicUsize::new(0), AtomicUsize::new(len));
+        Self { base, len, page, head: base, head_len: 0, granule: page, explicit: None, committed, kept }
+    }
+
+    /// The area behind `head_len` bytes at `head`, whole pages in the reservation, which become its first ones.
+    pub(super) const fn behind(self, head: usize, head_len: usize) -> Self {
+        let len = self.len + head_len;
+        Self { base: self.base - head_len, len, head, head_len, kept: AtomicUsize::new(len), ..self }
+    }
+
+    /// The area without those bytes.
+    pub(super) const fn without_head(&self) -> Self {
+        self.part(self.head_len, self.len - self.head_len)
+    }
+
+    /// Where its byte `offset` is.
+    pub(crate) const fn at(&self, offset: usize) -> usize {
+        if offset < self.head_len { self.head + offset } else { self.base + offset }
+    }
+
+    /// Bytes of the part that is elsewhere.
+    pub(super) const fn head_len(&self) -> usize {
+        self.head_len
+    }
+
+    /// Notes that its first `end` bytes were made usable. The caller holds the lock of the area's owner, or nobody else has the area yet.
+    pub(super) fn set_committed(&self, end: usize) {
+        // Relaxed: see the field.
+        self.committed.store(end, Ordering::Relaxed);
+    }
+
+    /// How much of it is kept in core dumps at first, when the rest is left out.
+    pub(super) fn first_kept(&self) -> usize {
+        KEPT_MIN.min(self.len)
+    }
+
+    /// Notes that core dumps have no more than its first `end` bytes. As for [`Area::set_committed`].
+    pub(super) fn set_kept(&self, end: usize) {
+        // Relaxed: see the field.
+        self.kept.store(end, Ordering::Relaxed);
     }
 
     /// The area with commits that end at multiples of `granule`, itself a multiple of a page.
@@ -87,16 +138,27 @@ impl Area {
     }
 
     #[cold]
-    fn grow(&self, committed: usize, end: usize) -> bool {
+    fn grow(&self, mut committed: usize, end: usize) -> bool {
         let Some(end) = round_up(end, self.page).filter(|&end| end <= self.len) else {
             return false;
         };
+        if committed < self.head_len {
+            // SAFETY: those bytes are part of this area, and so of a reservation of ours.
+            if unsafe { memory::commit(self.head, self.head_len) }.is_err() {
+                return false;
+            }
+            committed = self.head_len;
+            self.set_committed(committed);
+            if end <= committed {
+                return true;
+            }
+        }
         let ahead = (committed / STEP_SHARE).clamp(STEP_MIN, STEP_MAX);
         let generous = round_up(end.max(committed + ahead), self.granule).unwrap_or(end).min(self.len);
+        self.keep(generous);
         if let Some(explicit) = &self.explicit {
             if let Some(end) = explicit.extend(self.base, committed, [generous, end], self.len) {
-                // Relaxed: see `committed`.
-                self.committed.store(end, Ordering::Relaxed);
+                self.set_committed(end);
                 return true;
             }
             if explicit.is_closed() {
@@ -106,11 +168,25 @@ impl Area {
         for target in [generous, end] {
             // SAFETY: the range lies in this area, which is part of a reservation of ours.
             if unsafe { memory::commit(self.base + committed, target - committed) }.is_ok() {
-                // Relaxed: see `committed`.
-                self.committed.store(target, Ordering::Relaxed);
+                self.set_committed(target);
                 return true;
             }
         }
         false
+    }
+
+    /// Has core dumps have more than the first `end` bytes.
+    fn keep(&self, end: usize) {
+        // Relaxed: see the field.
+        let kept = self.kept.load(Ordering::Relaxed);
+        if end < kept || kept == self.len {
+            return;
+        }
+        let more = (end / KEPT_SHARE).clamp(KEPT_MIN, KEPT_MAX);
+        let Some(more) = round_up(end + more, self.page).map(|more| more.min(self.len)) else { return };
+        // SAFETY: the range lies in this area, which is part of a reservation of ours.
+        if unsafe { memory::keep_in_dumps(self.base + kept, more - kept) }.is_ok() {
+            self.set_kept(more);
+        }
     }
 }

@@ -47,7 +47,7 @@ impl Space {
         if stride == 0 {
             return Err("the reservation is too small to be divided; pages go where the process's policy says");
         }
-        let metadata = self.first.metadata.len() / banks as usize / METADATA_STEP * METADATA_STEP;
+        let metadata = self.first.metadata.without_head().len() / banks as usize / METADATA_STEP * METADATA_STEP;
         let part = |bank: Bank| self.cut(bank, stride, metadata);
         let placed = (0..banks).map(Bank).all(|bank| {
             let Part { data, records, metadata, .. } = part(bank);
@@ -67,14 +67,11 @@ impl Space {
         let (bank, count) = (bank.0 as usize, stride as usize);
         let start = bank * count;
         let Part { data, records, words, metadata, .. } = &self.first;
-        // The words of the first bank may begin within a page, and so may those of any other: such a page is in two parts.
-        let within = self.window_address() - words.base();
-        let word_bytes = (within + count * ENTRY_BYTES).next_multiple_of(self.page_bytes());
         Part::new(
             data.part(start * REGION_BYTES, count * REGION_BYTES),
             records.part(start * RECORD_BYTES, count * RECORD_BYTES),
-            words.part(start * ENTRY_BYTES, word_bytes),
-            metadata.part(bank * metadata_len, metadata_len),
+            words.part(start * ENTRY_BYTES, count * ENTRY_BYTES),
+            metadata.without_head().part(bank * metadata_len, metadata_len),
         )
     }
 
@@ -245,6 +242,23 @@ mod tests {
         }
         let end = space.address(space.end_region(Bank(2)));
         assert_eq!((space.region_of(end), space.reserves(end)), (None, false));
+    }
+
+    #[test]
+    fn metadata_begins_before_the_words_of_the_map_and_goes_on_behind_the_records() {
+        let space = Space::reserve(64 * MIB, 4096).expect("address space");
+        space.open_window();
+        assert!(space.reach() > 0);
+        let (area, metadata) = (&space.first.metadata, Metadata::new());
+        let [_, words] = space.window();
+        let pieces: Vec<usize> =
+            (0..2 * METADATA_STEP / METADATA_MAX).map(|_| metadata.acquire(area, METADATA_MAX).expect("memory").addr()).collect();
+        let (before, behind) = pieces.split_at(METADATA_STEP / METADATA_MAX);
+        assert_eq!(before.last().map(|last| last + METADATA_MAX), Some(words));
+        let [data, _] = space.window();
+        assert!(behind.iter().all(|&piece| piece > words + space.reach() * ENTRY_BYTES && piece + METADATA_MAX <= data));
+        assert_eq!(behind[1] - behind[0], METADATA_MAX);
+        assert!(pieces.iter().all(|piece| piece.is_multiple_of(METADATA_MAX)));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 #![expect(unsafe_code, reason = "reads and writes the map's words")]
-//! The region map: for each region of address space, whose it is.
+//! The region map: for each region of the data area, whose it is.
 //!
 //! An entry is the address of a bin: the owner's heap address plus the class's place in it. So "mine and small" is one exclusive
 //! or and one compare, and the result is the bin itself. Two owners are not heaps: the depot (spans without an owner) and the
 //! large lane. Must not know what a heap looks like beyond its alignment.
 
 use crate::base::class::{self, Class};
-use crate::base::units::{ADDRESS_BITS, REGION_SHIFT, Region};
+use crate::base::units::Region;
 use crate::sys::atomic::{AtomicUsize, Ordering};
 
 /// Bytes of a bin, and so the distance between the entries of neighbouring classes.
@@ -15,8 +15,6 @@ pub(crate) const BIN_BYTES: usize = 32;
 pub(crate) const HEAP_ALIGN: usize = 8192;
 /// Bytes of all bins of a heap: entries of one owner are closer to it than this.
 pub(crate) const BINS_BYTES: usize = class::COUNT * BIN_BYTES;
-/// Entries of a map of the whole user address space.
-pub(crate) const WHOLE_ENTRIES: usize = 1 << (ADDRESS_BITS - REGION_SHIFT);
 /// Bytes of an entry.
 pub(crate) const ENTRY_BYTES: usize = size_of::<usize>();
 
@@ -76,7 +74,7 @@ impl Entry {
     }
 }
 
-/// The words of the map that belong to the reservation: entry `i` is that of region `i`.
+/// The words of the map: entry `i` is that of region `i`.
 #[derive(Clone, Copy)]
 pub(crate) struct Window {
     first: *const AtomicUsize,

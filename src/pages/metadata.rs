@@ -64,7 +64,7 @@ impl Metadata {
         self.keep_gap(area, start);
         self.border.set(start + size);
         self.live.set(self.live.get() + size);
-        Some(core::ptr::with_exposed_provenance_mut(area.base() + start))
+        Some(core::ptr::with_exposed_provenance_mut(area.at(start)))
     }
 
     /// Takes back a piece.
@@ -85,7 +85,7 @@ impl Metadata {
     fn keep_gap(&self, area: &Area, start: usize) {
         while self.border.get() < start {
             let size = 1 << self.border.get().trailing_zeros();
-            let piece = core::ptr::with_exposed_provenance_mut(area.base() + self.border.get());
+            let piece = core::ptr::with_exposed_provenance_mut(area.at(self.border.get()));
             self.live.set(self.live.get() + size);
             // SAFETY: nobody has this piece yet; it lies below a committed end and is aligned to its size.
             unsafe { self.release(piece, size) };

@@ -1,20 +1,22 @@
 #![expect(unsafe_code, reason = "turns reserved addresses into records")]
-//! The one reservation and how it is divided: small map, records, metadata, data.
+//! The one reservation and how it is divided: words of the map, records, metadata, data.
 //!
 //! # Invariants
 //! - Region `i` of the data area has entry `i` of the window and record `i`; all three are committed together, in each bank up to a
 //!   border.
 //! - Nothing is ever unmapped or split: the number of mappings is a small constant, for each bank.
+//! - The first `reach` words of the map can be read. Those behind them cannot, and no free looks there.
 
 use super::area::Area;
 use super::bank::{Bank, Further, Part};
 use super::huge::{HUGE_BYTES, Huge};
-use super::map::{ENTRY_BYTES, Entry, WHOLE_ENTRIES, Window};
+use super::map::{ENTRY_BYTES, Entry, Window};
 use super::node::Placement;
 use super::record::{Node, RECORD_BYTES};
 use super::runs::Run;
 use super::tree::Nodes;
-use crate::base::units::{GIB, KIB, MIB, REGION_BYTES, REGION_SHIFT, Region};
+use crate::base::units::{KIB, MIB, REGION_BYTES, REGION_SHIFT, Region};
+use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::{call, memory};
 
 /// Below this there is no use in a reservation.
@@ -25,6 +27,10 @@ const LIMITED_SHARE: usize = 2;
 const ALIGN: usize = HUGE_BYTES;
 /// Of a reservation, one part in this many holds metadata.
 const METADATA_SHARE: usize = 16;
+/// What describes the data is divided in multiples of this, if pages are no larger.
+const UNIT: usize = 64 * KIB;
+/// Bytes of metadata before the words of the map: the first ones of both become usable by one system call.
+const HEAD: usize = UNIT;
 /// Far from where the kernel puts programs, libraries, heaps and stacks by itself.
 const FIXED_ADDRESS: usize = 0x2000_0000_0000;
 const FIXED_BYTES: usize = 0x1000_0000_0000;
@@ -39,8 +45,9 @@ pub(crate) struct Space {
     /// Regions of each bank.
     pub(super) stride: u32,
     window: Window,
-    hit_map: usize,
-    hit_mask: usize,
+    /// How many words of the map can be read. Written under the lock of the runs, and only grows; read by any thread, which may see
+    /// an old value and then looks less far.
+    reach: AtomicUsize,
     page: usize,
     /// Whether all of it was taken at start, and no system call for memory may follow.
     fixed: bool,
@@ -59,70 +66,49 @@ impl Space {
     /// As [`Space::reserve`], but always at the same address, and at most as much as fits there; `None` if anything else is there.
     pub(crate) fn reserve_fixed_address(wanted: usize, page: usize) -> Option<Self> {
         let len = wanted.min(FIXED_BYTES) & !(ALIGN - 1);
-        let whole_map = memory::reserve(WHOLE_ENTRIES * ENTRY_BYTES, memory::Access::Read).ok();
-        let base = memory::reserve_at(FIXED_ADDRESS, len, memory::Access::None).ok()?;
-        Some(Self { self_contained: true, ..Self::divide(base, len, whole_map, page, ALIGN) })
+        let base = memory::reserve_at(FIXED_ADDRESS, len).ok()?;
+        Some(Self { self_contained: true, ..Self::divide(base, len, HEAD, page, ALIGN) })
     }
 
     /// As [`Space::reserve`], with the data area at a multiple of `align`, itself a multiple of a huge page.
     fn reserve_aligned(wanted: usize, page: usize, align: usize) -> Option<Self> {
         let limit = call::limit(libc::RLIMIT_AS).map(|limit| limit as usize / LIMITED_SHARE);
         let mut len = limit.map_or(wanted, |limit| wanted.min(limit)).min(DATA_MAX) & !(align - 1);
-        // A limited process has no room for a map of everything: then every free takes the checked path.
-        let whole_map = match limit {
-            Some(limit) if limit < 64 * GIB => None,
-            _ => memory::reserve(WHOLE_ENTRIES * ENTRY_BYTES, memory::Access::Read).ok(),
-        };
         while len >= RESERVE_MIN {
-            if let Ok(address) = memory::reserve(len + align, memory::Access::None) {
-                let base = (address + align - 1) & !(align - 1);
-                return Some(Self::divide(base, len, whole_map, page, align));
+            if let Ok(address) = memory::reserve(len + align) {
+                return Some(Self::divide(address, len + align, HEAD, page, align));
             }
             len = (len / 2) & !(align - 1);
         }
         None
     }
 
-    fn divide(base: usize, len: usize, whole_map: Option<usize>, page: usize, align: usize) -> Self {
-        let unit = (64 * KIB).max(page);
+    /// Divides the `len` bytes from `start`, with `head_len` bytes of metadata before all other parts.
+    fn divide(start: usize, len: usize, head_len: usize, page: usize, align: usize) -> Self {
+        let unit = UNIT.max(page);
+        let base = (start + unit - 1) & !(unit - 1);
         let whole_units = |bytes: usize| (bytes / unit + 1) * unit;
         let regions = len / REGION_BYTES;
         let words = whole_units(regions * ENTRY_BYTES);
         let records = whole_units(regions * RECORD_BYTES);
         let metadata = (len / METADATA_SHARE) & !(unit - 1);
-        // The data area starts at a multiple of the alignment too.
-        let head = (words + records + metadata + align - 1) & !(align - 1);
-        let data = base + head;
-        let data_len = len.saturating_sub(head) & !(REGION_BYTES - 1);
-        let own_words = Area::new(base, words, page);
-        let (window_words, hit_map, hit_mask) = match whole_map {
-            Some(map) => {
-                let first = map + (data >> REGION_SHIFT) * ENTRY_BYTES;
-                let start = first & !(page - 1);
-                let end = first + data_len / REGION_BYTES * ENTRY_BYTES;
-                let words = Area::new(start, ((end + page - 1) & !(page - 1)) - start, page);
-                (words, map, WHOLE_ENTRIES - 1)
-            }
-            None => (own_words, 0, 0),
-        };
-        let first_word = match whole_map {
-            Some(map) => map + (data >> REGION_SHIFT) * ENTRY_BYTES,
-            None => base,
-        };
-        let records_at = base + words;
+        let words_at = base + head_len;
+        let records_at = words_at + words;
+        // The data area starts at a multiple of the alignment.
+        let data = (records_at + records + metadata + align - 1) & !(align - 1);
+        let data_len = (start + len).saturating_sub(data) & !(REGION_BYTES - 1);
         let first = Part::new(
             Area::new(data, data_len, page),
             Area::new(records_at, records, page),
-            window_words,
-            Area::new(records_at + records, metadata, page),
+            Area::new(words_at, words, page),
+            Area::new(records_at + records, metadata, page).behind(base, head_len),
         );
         Self {
             first,
             further: &[],
             stride: (data_len / REGION_BYTES) as u32,
-            window: Window::new(first_word),
-            hit_map,
-            hit_mask,
+            window: Window::new(words_at),
+            reach: AtomicUsize::new(0),
             page,
             fixed: false,
             self_contained: false,
@@ -149,11 +135,9 @@ impl Space {
 
     /// A pool: `bytes` of memory, committed at once and for good; `None` if the kernel refuses.
     pub(crate) fn reserve_pool(bytes: usize, page: usize) -> Option<Self> {
-        let whole_map = memory::reserve(WHOLE_ENTRIES * ENTRY_BYTES, memory::Access::Read).ok();
-        let address = memory::reserve(bytes + ALIGN, memory::Access::None).ok()?;
+        let address = memory::reserve(bytes + ALIGN).ok()?;
         let base = (address + ALIGN - 1) & !(ALIGN - 1);
-        let space =
-            Self { fixed: true, self_contained: true, ..Self::divide(base, bytes & !(ALIGN - 1), whole_map, page, ALIGN) };
+        let space = Self { fixed: true, self_contained: true, ..Self::divide(base, bytes & !(ALIGN - 1), 0, page, ALIGN) };
         let committed = space.areas().into_iter().all(Area::ensure_all);
         space.first.set_usable(space.stride);
         committed.then_some(space)
@@ -161,7 +145,7 @@ impl Space {
 
     /// Where the entries and records of its regions begin.
     pub(super) fn tables(&self) -> [usize; 2] {
-        [self.window_address(), self.first.records.base()]
+        [self.window.address(), self.first.records.base()]
     }
 
     /// Whether all memory was taken at start.
@@ -174,7 +158,7 @@ impl Space {
         self.self_contained
     }
 
-    /// All parts of a pool, and of the map.
+    /// All parts of a pool.
     pub(super) fn areas(&self) -> [&Area; 4] {
         self.first.areas()
     }
@@ -222,14 +206,72 @@ impl Space {
         &self.huge
     }
 
-    /// Where the hit path finds the map, and the mask it puts on an address's region. `None` where every free must be checked.
-    pub(crate) fn hit_map(&self) -> Option<(usize, usize)> {
-        (self.hit_map != 0).then_some((self.hit_map, self.hit_mask))
+    /// Where the data area begins, and the map's word of its first region.
+    pub(crate) fn window(&self) -> [usize; 2] {
+        [self.first.data.base(), self.window.address()]
     }
 
-    /// Where the map's word of region 0 is.
-    pub(super) fn window_address(&self) -> usize {
-        self.window.address()
+    /// How many words of the map can be read, from the first one on.
+    #[inline]
+    pub(crate) fn reach(&self) -> usize {
+        // Acquire pairs with the Release in `widen` and `open_window`: those words can be read.
+        self.reach.load(Ordering::Acquire)
+    }
+
+    /// Makes the first words of the map readable, and leaves what is only reserved out of core dumps. Comes before all other commits, but
+    /// those of a pool. If the kernel refuses, the map reaches nowhere and every free is a slow one, until a commit succeeds; and dumps
+    /// are larger than they need be.
+    pub(super) fn open_window(&self) {
+        if self.is_divided() {
+            self.open_window_of_banks();
+        } else if !self.fixed {
+            self.open_first();
+        }
+        self.widen();
+    }
+
+    fn open_first(&self) {
+        let Part { words, records, metadata, data, .. } = &self.first;
+        let (head, first_words) = (metadata.head_len(), UNIT.min(words.len()));
+        // SAFETY: the head of the metadata and the words lie in the reservation, one behind the other.
+        if unsafe { memory::commit(metadata.at(0), head + first_words) }.is_ok() {
+            metadata.set_committed(head);
+            words.set_committed(first_words);
+        }
+        // The rest of the metadata lies between records and data.
+        for (area, end) in [(words, records.base()), (records, data.base()), (data, data.base() + data.len())] {
+            let start = area.base() + area.first_kept();
+            // SAFETY: the range lies in the reservation.
+            if start < end && unsafe { memory::leave_out_of_dumps(start, end - start) }.is_ok() {
+                area.set_kept(area.first_kept());
+                if core::ptr::eq(area, records) {
+                    metadata.set_kept(head);
+                }
+            }
+        }
+    }
+
+    fn open_window_of_banks(&self) {
+        let (first, last) = (self.window.address(), self.address(self.end_region(Bank(self.further.len() as u32))));
+        // SAFETY: from the words on all that follows is reserved, and nothing of it is committed yet.
+        if unsafe { memory::leave_out_of_dumps(first, last - first) }.is_ok() {
+            self.banks().flat_map(|bank| self.part(bank).areas()).for_each(|area| area.set_kept(0));
+        }
+        // The words of each bank are committed from its start on, and a free looks at those of all banks.
+        let bytes = (1 + self.further.len()) * self.stride as usize * ENTRY_BYTES;
+        // SAFETY: the words lie in the reservation, and nothing of it is committed yet.
+        if unsafe { memory::make_readable(self.window.address(), bytes) }.is_ok() {
+            // Release pairs with the Acquire in `reach`.
+            self.reach.store(bytes / ENTRY_BYTES, Ordering::Release);
+        }
+    }
+
+    /// Has the map reach as far as its words are committed.
+    fn widen(&self) {
+        if !self.is_divided() {
+            // Release pairs with the Acquire in `reach`.
+            self.reach.store(self.first.words.committed() / ENTRY_BYTES, Ordering::Release);
+        }
     }
 
     /// Bytes of a page of the kernel's.
@@ -242,17 +284,14 @@ impl Space {
         let part = self.part(bank);
         let count = (end.0 - self.first_region(bank).0) as usize;
         let done = part.records.ensure(count * RECORD_BYTES)
-            && part.words.ensure(self.window_end(end) - part.words.base())
+            && part.words.ensure(count * ENTRY_BYTES)
             && part.data.ensure(count * REGION_BYTES);
         self.huge.follow(part);
+        self.widen();
         if done {
             part.set_usable(end.0);
         }
         done
-    }
-
-    fn window_end(&self, end: Region) -> usize {
-        self.window.address() + end.0 as usize * ENTRY_BYTES
     }
 
     /// Where `region` starts.

@@ -104,6 +104,7 @@ impl Pages {
     /// # Safety
     /// - Called once, before anything else on this value.
     pub(crate) unsafe fn open(&self, space: Space, delay: Option<u64>) {
+        space.open_window();
         // SAFETY: the caller vouches that nobody else looks yet.
         unsafe { self.space.set(space) };
         let delay = delay.map_or(NEVER, |delay| u32::try_from(delay).unwrap_or(NEVER - 1).min(NEVER - 1));

@@ -83,9 +83,8 @@ pub(crate) fn free_sized(block: *mut u8, size: usize, slow: impl Fn(*mut u8, usi
 /// Frees `block`, or leaves it to `slow`.
 #[inline(always)]
 pub(crate) fn free(block: *mut u8, slow: impl Fn(*mut u8)) {
-    match front().bin_of_block(block) {
-        Some(bin) if bin.push(block) => {}
-        _ => slow(block),
+    if !front().push_hit(block) {
+        slow(block);
     }
 }
 

@@ -13,8 +13,8 @@ use crate::diag::{self, Code, Policy};
 use crate::pages::limits::UNLIMITED;
 use crate::pages::{HUGE_BYTES, Huge, Placement, Space};
 use crate::sys::atomic::{Ordering, spin};
-use crate::sys::memory;
 use crate::sys::startup::Startup;
+use crate::sys::{memory, tool};
 
 /// States of the word for the key of thread exit; from `KEY_FIRST` on it is the key plus that.
 const KEY_NONE: u32 = 0;
@@ -28,6 +28,8 @@ const CACHE_BYTES_PER_PROCESSOR: usize = 256 << 10;
 const SPARE_SOFT: usize = 8;
 const SPARE_HARD: usize = 16;
 const PAGE_BYTES_USUAL: usize = 4096;
+/// QEMU up to version 7 has 24 bytes of notes for each page of a program's address space: 24 MiB for this much.
+const RESERVE_EMULATED: usize = 4 * GIB;
 
 /// Makes the process ready; false if libc is to serve everything.
 pub(super) fn start(process: &Process) -> bool {
@@ -136,25 +138,34 @@ fn prepare_pool(process: &Process, options: &Options) {
     }
 }
 
+/// How much address space to reserve. An emulator may note something of every page of it, so there it is little, unless the environment
+/// says how much.
+fn wanted(options: &Options) -> usize {
+    let said =
+        || Startup::find().is_some_and(|startup| startup.environment().any(|entry| entry.starts_with(b"SPANDREL_RESERVE=")));
+    if tool::is_emulated() && !said() { options.reserve.min(RESERVE_EMULATED) } else { options.reserve }
+}
+
 /// Address space, with the huge pages that were asked for.
 fn reserve(options: &Options, page: usize) -> Option<Space> {
     if let Some(bytes) = options.pool {
         return Space::reserve_pool(bytes, page);
     }
+    let wanted = wanted(options);
     if options.fixed_address {
-        if let Some(space) = Space::reserve_fixed_address(options.reserve, page) {
+        if let Some(space) = Space::reserve_fixed_address(wanted, page) {
             return Some(space);
         }
         diag::line(Code::BadOption, &[b"SPANDREL_FIXED_ADDRESS=1: the address is taken; memory is somewhere else"]);
     }
     let from = match options.huge_pages {
-        HugePages::Off => return Space::reserve(options.reserve, page),
+        HugePages::Off => return Space::reserve(wanted, page),
         HugePages::Madvise => options.huge_from,
         HugePages::Thp => 0,
-        HugePages::Table => return Space::reserve_explicit(options.reserve, page, HUGE_BYTES),
-        HugePages::GiantTable => return Space::reserve_explicit(options.reserve, page, GIB),
+        HugePages::Table => return Space::reserve_explicit(wanted, page, HUGE_BYTES),
+        HugePages::GiantTable => return Space::reserve_explicit(wanted, page, GIB),
     };
-    let space = Space::reserve(options.reserve, page)?;
+    let space = Space::reserve(wanted, page)?;
     if memory::has_huge_pages() {
         return Some(space.with_huge(Huge::from(from)));
     }

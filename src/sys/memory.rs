@@ -7,24 +7,6 @@ use super::atomic::{AtomicUsize, Ordering};
 use super::call::{Errno, raw};
 use super::file;
 
-/// What may be done with a reservation before any of it is committed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Access {
-    /// Address space only; [`commit`] makes parts of it usable.
-    None,
-    /// Readable zeroes; [`commit`] makes parts of it writable. Not counted as committed memory.
-    Read,
-}
-
-impl Access {
-    const fn bits(self) -> usize {
-        (match self {
-            Self::None => libc::PROT_NONE,
-            Self::Read => libc::PROT_READ,
-        }) as usize
-    }
-}
-
 /// The system calls for memory that are counted.
 #[derive(Clone, Copy)]
 enum Kind {
@@ -83,18 +65,18 @@ pub(crate) fn bare(name: &'static str) -> &'static str {
 
 const WRITABLE: usize = (libc::PROT_READ | libc::PROT_WRITE) as usize;
 
-/// Address space of `len` bytes anywhere, without memory behind it yet.
-pub(crate) fn reserve(len: usize, access: Access) -> Result<usize, Errno> {
+/// Address space of `len` bytes anywhere; [`commit`] makes parts of it usable. No memory is behind it yet, and none is counted.
+pub(crate) fn reserve(len: usize) -> Result<usize, Errno> {
     let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE) as usize;
     // SAFETY: a new anonymous mapping touches nothing that exists.
-    unsafe { counted(Kind::Map, [0, len, access.bits(), flags, usize::MAX, 0]) }
+    unsafe { counted(Kind::Map, [0, len, libc::PROT_NONE as usize, flags, usize::MAX, 0]) }
 }
 
 /// As [`reserve`], at `address`, where nothing may be mapped yet; an error if something is.
-pub(crate) fn reserve_at(address: usize, len: usize, access: Access) -> Result<usize, Errno> {
+pub(crate) fn reserve_at(address: usize, len: usize) -> Result<usize, Errno> {
     let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
     // SAFETY: a new mapping that replaces nothing touches nothing that exists.
-    let made = unsafe { counted(Kind::Map, [address, len, access.bits(), kind as usize, usize::MAX, 0]) }?;
+    let made = unsafe { counted(Kind::Map, [address, len, libc::PROT_NONE as usize, kind as usize, usize::MAX, 0]) }?;
     if made == address {
         return Ok(made);
     }
@@ -118,6 +100,33 @@ pub(crate) fn map(len: usize) -> Result<usize, Errno> {
 pub(crate) unsafe fn commit(address: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: the caller vouches that the range is ours; widening its access breaks nobody.
     unsafe { counted(Kind::Protect, [address, len, WRITABLE, 0, 0, 0]) }.map(drop)
+}
+
+/// Leaves reserved pages out of core dumps. The kernel leaves out what was never touched by itself, but debuggers write all there is.
+///
+/// # Safety
+/// - `[address, address + len)` is page-aligned and belongs to a reservation of ours.
+pub(crate) unsafe fn leave_out_of_dumps(address: usize, len: usize) -> Result<(), Errno> {
+    // SAFETY: advice changes no contents.
+    unsafe { counted(Kind::Advise, [address, len, libc::MADV_DONTDUMP as usize, 0, 0, 0]) }.map(drop)
+}
+
+/// Ends [`leave_out_of_dumps`].
+///
+/// # Safety
+/// - As there.
+pub(crate) unsafe fn keep_in_dumps(address: usize, len: usize) -> Result<(), Errno> {
+    // SAFETY: advice changes no contents.
+    unsafe { counted(Kind::Advise, [address, len, libc::MADV_DODUMP as usize, 0, 0, 0]) }.map(drop)
+}
+
+/// Makes reserved pages readable: they read as zero until parts of them are committed.
+///
+/// # Safety
+/// - As for [`commit`].
+pub(crate) unsafe fn make_readable(address: usize, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller vouches that the range is ours; widening its access breaks nobody.
+    unsafe { counted(Kind::Protect, [address, len, libc::PROT_READ as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// Takes all access away; [`commit`] gives it back.

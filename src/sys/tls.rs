@@ -124,3 +124,18 @@ pub(crate) unsafe fn step_at<const DELTA: isize>(base: *const u8, offset: usize)
     // SAFETY: the caller vouches for the word.
     unsafe { asm!("add qword ptr [{0} + {1}], {2}", in(reg) base, in(reg) offset, const DELTA, options(nostack)) };
 }
+
+/// Whether `value` is below the word `OFFSET` bytes behind `base`, which other threads may write: the comparison reads memory by itself,
+/// which saves the instruction that an atomic load would be.
+///
+/// # Safety
+/// - An aligned word is there.
+#[inline(always)]
+pub(crate) unsafe fn is_below<const OFFSET: usize>(value: usize, base: *const u8) -> bool {
+    // SAFETY: the caller vouches for the word. The processor reads an aligned word as a whole, so this is a relaxed load.
+    unsafe {
+        asm!("cmp {0}, qword ptr [{1} + {2}]", "jae {3}", in(reg) value, in(reg) base, const OFFSET, label { return false },
+            options(readonly, nostack));
+    }
+    true
+}

@@ -1,9 +1,8 @@
 #![expect(unsafe_code, reason = "asks by assembly")]
-//! Tools that watch memory themselves and may run this process: valgrind, AddressSanitizer.
+//! Tools that may run this process or watch its memory: valgrind, AddressSanitizer, emulators.
 
-use core::arch::{asm, global_asm};
-
-global_asm!(".weak __asan_init");
+use core::arch::asm;
+use core::arch::x86_64::__cpuid;
 
 /// Whether the process runs on valgrind. Instructions that do nothing on a processor, and that valgrind takes for a question (its
 /// "client request" 0x1001, which is part of its interface).
@@ -19,10 +18,22 @@ pub(crate) fn is_valgrind() -> bool {
     answer != 0
 }
 
+/// Whether instructions are emulated by QEMU: its processors have a name in the leaf for hypervisors. One that has no such leaf answers
+/// something else.
+pub(crate) fn is_emulated() -> bool {
+    const HYPERVISOR: u32 = 0x4000_0000;
+    const NAME: [&[u8; 4]; 3] = [b"TCGT", b"CGTC", b"GTCG"];
+    let answer = __cpuid(HYPERVISOR);
+    [answer.ebx, answer.ecx, answer.edx] == NAME.map(|part| u32::from_le_bytes(*part))
+}
+
 /// Whether AddressSanitizer is linked into the process.
 pub(crate) fn has_address_sanitizer() -> bool {
     let address: usize;
-    // SAFETY: loads the address of a weak symbol, 0 if there is none.
-    unsafe { asm!("mov {}, qword ptr [rip + __asan_init@GOTPCREL]", out(reg) address, options(pure, readonly, nostack)) };
+    // SAFETY: loads the address of a weak symbol, 0 if there is none. It is made weak here, in whatever object this code comes to be.
+    unsafe {
+        asm!(".weak __asan_init", "mov {}, qword ptr [rip + __asan_init@GOTPCREL]", out(reg) address,
+            options(pure, readonly, nostack));
+    }
     address != 0
 }

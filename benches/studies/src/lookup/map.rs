@@ -75,7 +75,7 @@ impl Scheme for Radix {
     }
 }
 
-/// One entry for each region of the whole address space, of type `E`; ours is `u64`.
+/// One entry for each region of the whole address space, of type `E`.
 pub(crate) struct Flat<E> {
     map: Mapping,
     mask: usize,
@@ -93,7 +93,7 @@ pub(crate) trait Entry: Copy {
 }
 
 impl Entry for u64 {
-    const NAME: &'static str = "flat map, 8 bytes (ours)";
+    const NAME: &'static str = "flat map, 8 bytes";
     const TAG: Self = 0;
     fn of(class: u32) -> Self {
         entry(class)

@@ -204,7 +204,7 @@ pub(crate) struct Ranged {
 }
 
 impl Scheme for Ranged {
-    const NAME: &'static str = "map of the reservation, range checked";
+    const NAME: &'static str = "map of the reservation, range checked (ours)";
 
     fn build(heap: &Heap) -> Result<Self> {
         Ok(Self { start: heap.arena.start() >> REGION_SHIFT, entries: heap.regions.iter().map(|&class| entry(class)).collect() })
