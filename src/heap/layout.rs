@@ -35,8 +35,6 @@ pub(crate) struct Heap {
     busy: AtomicBool,
     /// What others need to know to work on the bins while the thread sleeps.
     pub(super) door: Door,
-    /// Whether the thread is forking and holds every lock.
-    pub(crate) forking: Cell<bool>,
     /// What `tls::hot` is set to while the heap is not busy: the heap, or the inert one where every call is to be seen. Any
     /// thread may change it; the heap's thread follows when it is busy next.
     pub(crate) hot: AtomicUsize,
@@ -235,7 +233,6 @@ impl Heap {
         self.events.set(0);
         self.door.forget();
         self.set_busy(false);
-        self.forking.set(false);
         self.guest.set(false);
         self.free_spans();
     }

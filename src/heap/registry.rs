@@ -12,7 +12,7 @@ use super::outbox::Shared;
 use super::sampling::Sampling;
 use crate::pages::{Bank, Pages};
 use crate::sys::atomic::{AtomicBool, Ordering};
-use crate::sys::lock::{Lock, Rank};
+use crate::sys::lock::{Lock, Patience, Rank};
 
 /// Free lists; banks beyond as many share them, and then a heap may come from another bank.
 const FREE_LISTS: usize = 64;
@@ -155,8 +155,8 @@ impl Registry {
     }
 
     /// Takes the lock for a fork.
-    pub(crate) fn lock_for_fork(&self) {
-        self.list.lock_for_fork();
+    pub(crate) fn lock_for_fork(&self, patience: &Patience) {
+        self.list.lock_for_fork(patience);
     }
 
     /// Ends `lock_for_fork`.

@@ -14,7 +14,7 @@ use crate::base::units::{REGION_BYTES, Region};
 use crate::config::Prefault;
 use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::sys::cell::SetOnce;
-use crate::sys::lock::{Lock, Rank};
+use crate::sys::lock::{Lock, Patience, Rank};
 use crate::sys::{call, memory};
 
 /// Runs given back to the kernel in one go, so that no single free pays for all of them.
@@ -236,13 +236,13 @@ impl Pages {
     }
 
     /// Takes the lock of the runs for a fork.
-    pub(crate) fn lock_runs_for_fork(&self) {
-        self.runs.lock_for_fork();
+    pub(crate) fn lock_runs_for_fork(&self, patience: &Patience) {
+        self.runs.lock_for_fork(patience);
     }
 
     /// Takes the lock of the metadata for a fork.
-    pub(crate) fn lock_metadata_for_fork(&self) {
-        self.metadata.lock_for_fork();
+    pub(crate) fn lock_metadata_for_fork(&self, patience: &Patience) {
+        self.metadata.lock_for_fork(patience);
     }
 
     /// Ends both.

@@ -13,8 +13,8 @@ use crate::diag::{self, Code, Policy};
 use crate::pages::limits::UNLIMITED;
 use crate::pages::{HUGE_BYTES, Huge, Placement, Space};
 use crate::sys::atomic::{Ordering, spin};
-use crate::sys::memory;
 use crate::sys::startup::Startup;
+use crate::sys::{lock, memory};
 
 /// States of the word for the key of thread exit; from `KEY_FIRST` on it is the key plus that.
 const KEY_NONE: u32 = 0;
@@ -41,6 +41,8 @@ pub(super) fn start(process: &Process) -> bool {
         OnError::Report => Policy::Report,
         OnError::Ignore => Policy::Ignore,
     });
+    // SAFETY: the barrier lets one thread come here, once, before any thread has a heap.
+    unsafe { lock::when_lost(fork::give_up) };
     process.tally.set_range(options.diag_range);
     let page = startup.map_or(PAGE_BYTES_USUAL, Startup::page_bytes);
     let mode = switch::chosen(&options, page);
