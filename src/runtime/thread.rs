@@ -15,10 +15,12 @@ use crate::config::IdleReturn;
 use crate::heap::{Front, Heap};
 use crate::modes::tally::Reason;
 use crate::sys::atomic::{Ordering, settle_stores};
+use crate::sys::libc::has_allocator;
 use crate::sys::{call, lock, tls};
 
 const NEW: usize = 0;
 const STARTING: usize = 1;
+/// The thread has given its heap up, or gets none.
 const EXITED: usize = 2;
 /// New and exited threads while they fork.
 const FORKING_NEW: usize = 3;
@@ -129,7 +131,7 @@ fn begin() -> Standing {
     match standing {
         Ok(heap) => Standing::Own(Busy::new(heap)),
         Err(reason) => {
-            tls::set_home(NEW);
+            tls::set_home(if reason == Reason::Exiting { EXITED } else { NEW });
             Standing::Libc(reason)
         }
     }
@@ -138,16 +140,26 @@ fn begin() -> Standing {
 fn make_heap() -> Result<&'static Heap, Reason> {
     let options = PROCESS.options();
     lock::note_process();
+    let id = call::thread_id();
+    // Nobody would give back the heap of a thread whose end cannot be seen. The first thread's ends with the process.
+    let needs_key = id != call::process_id() && has_allocator() && !PROCESS.has_pool();
+    if needs_key && start::exit_key(&PROCESS).is_none() {
+        return Err(Reason::Exiting);
+    }
     let heap = PROCESS.registry.acquire(&PROCESS.central.pages, options.bin_bytes).ok_or(Reason::Exhausted)?;
     choose_front(heap);
     heap.exit_rounds.set(0);
     heap.blocked.set(call::blocked_signals());
-    heap.thread.set(call::thread_id());
+    heap.thread.set(id);
+    start::hook_fork(&PROCESS);
+    let watched = watch_exit(heap.address());
+    if needs_key && !watched {
+        PROCESS.registry.release(heap);
+        return Err(Reason::Exiting);
+    }
     if options.crash_report {
         crash::prepare_thread(heap);
     }
-    start::hook_fork(&PROCESS);
-    let watched = watch_exit(heap.address());
     tls::set_home(heap.address());
     let returns = options.idle_return != IdleReturn::Off && PROCESS.central.pages.delay().is_some() && !PROCESS.has_pool();
     if watched && returns {

@@ -48,6 +48,11 @@ global_asm!(
     ".weak __libc_single_threaded",
 );
 
+/// Whether libc's allocator is there.
+pub(crate) fn has_allocator() -> bool {
+    weak!("__libc_malloc" as unsafe extern "C" fn(usize) -> *mut u8).is_some()
+}
+
 /// libc's malloc; null where there is none.
 pub(crate) fn malloc(size: usize) -> *mut u8 {
     match weak!("__libc_malloc" as unsafe extern "C" fn(usize) -> *mut u8) {
