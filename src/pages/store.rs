@@ -4,6 +4,7 @@
 //! # Invariants
 //! - No system call but a commit is made under a lock.
 
+use super::age::AGE_MAX;
 use super::bank::Bank;
 use super::limits::Limits;
 use super::metadata::Metadata;
@@ -106,7 +107,7 @@ impl Pages {
     pub(crate) unsafe fn open(&self, space: Space, delay: Option<u64>) {
         // SAFETY: the caller vouches that nobody else looks yet.
         unsafe { self.space.set(space) };
-        let delay = delay.map_or(NEVER, |delay| u32::try_from(delay).unwrap_or(NEVER - 1).min(NEVER - 1));
+        let delay = delay.map_or(NEVER, |delay| u32::try_from(delay).unwrap_or(AGE_MAX).min(AGE_MAX));
         // Relaxed: published with everything else by the start barrier.
         self.delay.store(delay, Ordering::Relaxed);
     }
