@@ -16,6 +16,8 @@ use libtest_mimic::Trial;
 
 /// Shared objects that programs load; not programs themselves.
 const HELPER: &str = "helper_";
+/// The one directive that they may have.
+const HELPER_FLAGS: &str = "// flags:";
 
 fn stem(path: &Path) -> String {
     path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
@@ -31,7 +33,11 @@ fn sources() -> Result<Vec<PathBuf>, String> {
 }
 
 fn build_helpers(helpers: &[PathBuf]) -> Result<(), String> {
-    helpers.iter().try_for_each(|path| build::shared_object(&Source::new(path.clone())).map(drop))
+    helpers.iter().try_for_each(|path| {
+        let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+        let flags = text.lines().filter_map(|line| line.strip_prefix(HELPER_FLAGS)).flat_map(str::split_whitespace);
+        build::shared_object(&Source { path: path.clone(), flags: flags.map(str::to_owned).collect() }).map(drop)
+    })
 }
 
 /// The environment of a run, in which `$FFI_OUT` is the folder of what was built.

@@ -11,7 +11,7 @@ use crate::base::class::{self, Class};
 use crate::base::units::{REGION_BYTES, Region};
 use crate::pages::{Bank, Entry, Pages};
 use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sys::lock::{Lock, Rank};
+use crate::sys::lock::{Lock, Patience, Rank};
 use crate::sys::memory;
 
 /// See the module.
@@ -253,14 +253,14 @@ impl Central {
     }
 
     /// Takes all locks for a fork, in order of rank.
-    pub(crate) fn lock_for_fork(&self) {
+    pub(crate) fn lock_for_fork(&self, patience: &Patience) {
         for shared in &self.shelves {
-            shared.shelf.lock_for_fork();
+            shared.shelf.lock_for_fork(patience);
         }
-        self.direct.lock_for_fork();
-        self.pages.lock_runs_for_fork();
-        self.batches.lock_for_fork();
-        self.pages.lock_metadata_for_fork();
+        self.direct.lock_for_fork(patience);
+        self.pages.lock_runs_for_fork(patience);
+        self.batches.lock_for_fork(patience);
+        self.pages.lock_metadata_for_fork(patience);
     }
 
     /// Ends `lock_for_fork`.

@@ -89,6 +89,12 @@ codes! {
     Corruption "ALLOCATOR_CORRUPTION":
         "A structure of the allocator contradicts itself: something wrote where it must not."
         => "The process is aborted.";
+    NoExitKey "ALLOCATOR_NO_EXIT_KEY":
+        "The C library has no key left (`PTHREAD_KEYS_MAX`) by which it would tell of a thread's end; said once."
+        => "libc's allocator serves all threads but the first. With a pool, and in a fully static program, threads get heaps of their own, which are lost when they end.";
+    LostLock "ALLOCATOR_LOST_LOCK":
+        "A child needs a lock that is held by a thread which it does not have: it was made by `_Fork`, or by a signal handler that forked while its thread was inside malloc, in a process with several threads."
+        => "The child is aborted, for it could only wait for ever. Such a child may call `exec` and `_exit`, and whatever else is async-signal-safe.";
     FastPathBudget "ALLOCATOR_FAST_PATH_BUDGET":
         "Printed by `make allocator-fast-path-check` alone, never in a process: a flow takes more instructions or branches than its budget in `docs/evidence/fast-path.toml`, or the hit path has a call, a lock prefix or a system call."
         => "The check ends with 1.";

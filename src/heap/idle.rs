@@ -252,6 +252,9 @@ impl Heap {
     fn look_at(&self, shared: Shared<'_>, heap: &Heap, budget: &mut Budget) -> bool {
         let idle = &shared.registry.idle;
         let round = idle.round();
+        if !heap.belongs_to_process() {
+            return true;
+        }
         match heap.offer.standing(round) {
             Standing::Closed => return true,
             Standing::Drained if heap.inbox.is_empty() => return true,

@@ -22,7 +22,7 @@ use crate::base::class::{self, Class};
 use crate::central::{Batch, SpanList};
 use crate::pages::map::HEAP_ALIGN;
 use crate::pages::{Bank, Entry, Space};
-use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use crate::sys::lock::Futex;
 use crate::sys::memory;
 
@@ -36,8 +36,6 @@ pub(crate) struct Heap {
     pub(super) offer: Offer,
     /// Whether deferred frees are being made.
     pub(super) defers: Cell<bool>,
-    /// Whether the thread is forking and holds every lock.
-    pub(crate) forking: Cell<bool>,
     /// What `tls::hot` is set to while the heap is not busy: the heap, or the inert one where every call is to be seen. Any
     /// thread may change it; the heap's thread follows when it is busy next.
     pub(crate) hot: AtomicUsize,
@@ -74,8 +72,11 @@ pub(crate) struct Heap {
     /// The next heap of the registry, and whether a thread has this one. Guarded by the registry's lock.
     pub(super) next: Cell<*const Heap>,
     pub(super) taken: Cell<bool>,
-    /// Whether the thread of this heap was lost in a fork. Guarded by the registry's lock.
-    pub(super) orphan: Cell<bool>,
+    /// The next heap without a thread. Guarded by the registry's lock.
+    pub(super) next_free: Cell<*const Heap>,
+    /// The generation of the process in which a thread got this heap; see [`super::orphan`]. Written with the registry's lock held, read
+    /// by any thread.
+    pub(super) generation: AtomicU32,
     pub(super) inbox: Inbox,
 }
 
@@ -243,7 +244,6 @@ impl Heap {
         self.offer.forget();
         self.defers.set(false);
         self.set_busy(false);
-        self.forking.set(false);
         self.guest.set(false);
         self.free_spans();
     }
@@ -267,9 +267,9 @@ impl Heap {
         let _marker = self.spans.lock();
     }
 
-    /// As [`Heap::hold_spans`], but gives up rather than wait.
+    /// As [`Heap::hold_spans`], but gives up rather than wait. Nobody gets the spans of an orphan.
     pub(super) fn try_hold_spans(&self) -> bool {
-        self.spans.try_lock().is_some()
+        self.belongs_to_process() && self.spans.try_lock().is_some()
     }
 
     /// Ends [`Heap::hold_spans`].

@@ -124,6 +124,9 @@ impl Heap {
 
     /// Has the next call of this heap's thread take the slow path, because the mode was switched. Waits for the spans.
     pub(crate) fn announce(&self, shared: Shared<'_>) {
+        if !self.belongs_to_process() {
+            return;
+        }
         self.hold_spans();
         self.close();
         // The round is read after the fast path was closed: the next but one begins a pause later.

@@ -1,75 +1,268 @@
 //! Orphans: heaps whose threads were lost in a fork, caught anywhere in their work.
 //!
+//! A process counts its *generations*: it is one older than the one it was forked from. A heap belongs to the generation in which a thread
+//! got it, so a fork makes orphans of all others without a look at them. Until they are adopted nobody works on their spans; what is freed
+//! for them waits in their inboxes.
+//!
 //! Nothing of such a heap but its inbox was ever meant to be read by others, so little is believed. Spans are found by the region
 //! map, not by the heap's lists, and their counts are taken from the bitmaps. Bins and batches are believed only if the thread was
 //! not at work inside the allocator: then at most one block is between two places, and it was nobody's but the lost thread's. A heap
 //! that was busy may have listed a block in two places, so what its bins and batches hold stays out: some memory is lost to the
 //! child, and nothing is handed out twice.
+//!
+//! All of it is done in portions, in three stages, each for all orphans: blocks in bins and batches come to their spans; the spans come to
+//! the depot; what waits in the inboxes comes to the depot. A portion leaves nothing in two places, for the child may fork before the next.
 
 use core::cell::Cell;
 
 use super::layout::Heap;
 use super::outbox::{self, Shared};
+use super::registry::heaps_from;
 use crate::base::class::Class;
 use crate::base::units::Region;
 use crate::central::{Batch, Place};
+use crate::pages::Entry;
+use crate::sys::atomic::Ordering;
 
-/// Calls what it is given with each orphaned heap.
-pub(super) type Each<'a> = &'a dyn Fn(&mut dyn FnMut(&'static Heap));
+/// What a portion may cost, in units of about a tenth of a microsecond; what its parts cost.
+const PORTION: u32 = 1024;
+const BLOCK: u32 = 1;
+const REGION: u32 = 1;
+const SPAN: u32 = 8;
+/// All bins are looked at, and two pages written that the parent has, too.
+const HEAP: u32 = 64;
 
-/// Hands the spans and free blocks of `orphans` to the depot and makes the heaps fit for new threads.
-pub(super) fn adopt(shared: Shared<'_>, orphans: Each<'_>) {
-    let mut last = Region::NONE;
-    let is_orphan = |owner: usize| {
-        let mut found = false;
-        orphans(&mut |heap| found |= heap.address() == owner);
-        found
-    };
-    // While the map still names the lost owners nobody else touches their spans, so blocks can go straight into the bitmaps.
-    orphans(&mut |heap| {
-        if !heap.is_busy() {
-            Class::all().for_each(|class| rescue_bin(shared, heap, class, &is_orphan));
-            heap.outbox.batches().for_each(|batch| rescue_batch(shared, batch, &is_orphan));
-            while let Some(batch) = super::inbox::pop(&heap.pending) {
-                rescue_batch(shared, batch, &is_orphan);
+/// Which generation the process is.
+mod generation {
+    use crate::sys::atomic::{AtomicU32, Ordering};
+
+    /// Written by the only thread of the child of a fork.
+    #[cfg(not(test))]
+    static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+    /// Each test is a process of its own.
+    #[cfg(test)]
+    std::thread_local! {
+        static GENERATION: AtomicU32 = const { AtomicU32::new(0) };
+    }
+
+    #[cfg(not(test))]
+    fn with<R>(see: impl FnOnce(&AtomicU32) -> R) -> R {
+        see(&GENERATION)
+    }
+
+    #[cfg(test)]
+    fn with<R>(see: impl FnOnce(&AtomicU32) -> R) -> R {
+        GENERATION.with(see)
+    }
+
+    pub(super) fn current() -> u32 {
+        // Relaxed: a process has one thread when it changes.
+        with(|generation| generation.load(Ordering::Relaxed))
+    }
+
+    pub(in super::super) fn begin() {
+        // Relaxed: as above.
+        with(|generation| generation.store(generation.load(Ordering::Relaxed) + 1, Ordering::Relaxed));
+    }
+}
+
+pub(super) use generation::begin as begin_generation;
+
+/// What is being done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Bins,
+    Spans,
+    Inboxes,
+}
+
+/// How far the adoption has come. Guarded by the registry's lock.
+pub(super) struct Adoption {
+    stage: Cell<Stage>,
+    /// Heaps of earlier generations are adopted.
+    generation: Cell<u32>,
+    /// The next heap, the next region.
+    heap: Cell<*const Heap>,
+    region: Cell<Region>,
+    /// Whether the inbox of that heap is closed.
+    closed: Cell<bool>,
+}
+
+/// What is left of a portion.
+struct Portion(Cell<u32>);
+
+impl Portion {
+    /// Takes from it; false if nothing is left.
+    fn spend(&self, cost: u32) -> bool {
+        let left = self.0.get().saturating_sub(cost);
+        self.0.set(left);
+        left > 0
+    }
+}
+
+impl Heap {
+    /// Whether its thread is, or was, one of this process's.
+    pub(super) fn belongs_to_process(&self) -> bool {
+        // Relaxed: a thread that finds the heap in the map sees what was written before the heap had spans.
+        self.generation.load(Ordering::Relaxed) == generation::current()
+    }
+
+    /// Gives the heap, which is the calling thread's and has no other one at work on it, to this generation.
+    pub(super) fn belong_to_process(&self) {
+        // Relaxed: as above.
+        self.generation.store(generation::current(), Ordering::Relaxed);
+    }
+}
+
+impl Adoption {
+    /// None.
+    pub(super) const fn new() -> Self {
+        Self {
+            stage: Cell::new(Stage::Bins),
+            generation: Cell::new(0),
+            heap: Cell::new(core::ptr::null()),
+            region: Cell::new(Region::NONE),
+            closed: Cell::new(false),
+        }
+    }
+
+    /// Begins to adopt every heap that does not belong to the process; `first` is the registry's first. If another adoption was under way,
+    /// this one finds what that left.
+    pub(super) fn begin(&self, first: *const Heap) {
+        self.generation.set(generation::current());
+        self.enter(Stage::Bins, first);
+    }
+
+    fn enter(&self, stage: Stage, first: *const Heap) {
+        self.stage.set(stage);
+        self.heap.set(first);
+        self.region.set(Region::NONE);
+        self.closed.set(false);
+    }
+
+    /// Adopts a portion; true if nothing is left. Each heap that holds nothing any more is given to `release`.
+    pub(super) fn go_on(&self, shared: Shared<'_>, first: *const Heap, release: impl Fn(&Heap)) -> bool {
+        let portion = Portion(Cell::new(PORTION));
+        loop {
+            let is_through = match self.stage.get() {
+                Stage::Bins => self.empty_heaps(shared, &portion),
+                Stage::Spans => self.surrender_spans(shared, &portion),
+                Stage::Inboxes => self.close_heaps(shared, &portion, &release),
+            };
+            match (is_through, self.stage.get()) {
+                (false, _) => return false,
+                (true, Stage::Bins) => self.enter(Stage::Spans, first),
+                (true, Stage::Spans) => self.enter(Stage::Inboxes, first),
+                (true, Stage::Inboxes) => return true,
             }
         }
-    });
-    shared.central.each_span(|span, entry, region| {
-        // A span that was being made when the fork came may not know its first region yet; it is passed over.
-        let known = span.first() == region && region > last;
-        if let Some(class) = entry.class().filter(|_| known && is_orphan(entry.owner())) {
-            last = region;
-            shared.central.surrender_orphan(class, region);
-        }
-    });
-    orphans(&mut |heap| {
-        let late = Cell::new(heap.inbox.close());
-        while let Some(batch) = super::inbox::pop(&late) {
-            rescue_batch(shared, batch, &is_orphan);
-            shared.central.release_batch(batch);
-        }
-        heap.forget();
-    });
-}
+    }
 
-fn rescue_batch(shared: Shared<'_>, batch: &Batch, is_orphan: &dyn Fn(usize) -> bool) {
-    batch.blocks().iter().for_each(|&block| rescue(shared, block, is_orphan));
-}
+    fn is_orphan(&self, heap: &Heap) -> bool {
+        // Relaxed: the registry's lock orders it.
+        heap.taken.get() && heap.generation.load(Ordering::Relaxed) < self.generation.get()
+    }
 
-fn rescue_bin(shared: Shared<'_>, heap: &Heap, class: Class, is_orphan: &dyn Fn(usize) -> bool) {
-    let bin = heap.bin(class);
-    (1..=bin.orphaned_len()).for_each(|index| rescue(shared, bin.block(index), is_orphan));
-}
+    /// Whether the map says that an orphan owns the span.
+    fn owns(&self, entry: Entry) -> bool {
+        !entry.is_depot() && self.is_orphan(outbox::owner_of(entry))
+    }
 
-/// Brings a block home. What is free already is passed over in silence.
-fn rescue(shared: Shared<'_>, block: *mut u8, is_orphan: &dyn Fn(usize) -> bool) {
-    match shared.central.resolve(block.addr()) {
-        Place::Small { span, class, entry, offset } if is_orphan(entry.owner()) => {
-            let _ = span.give_back(class.geometry(), offset);
+    /// Calls `work` with each orphan from where the last portion ended, until it says that the portion is used up.
+    fn each_orphan(&self, portion: &Portion, work: impl Fn(&'static Heap) -> bool) -> bool {
+        for heap in heaps_from(self.heap.get()) {
+            self.heap.set(heap);
+            if self.is_orphan(heap) && !work(heap) {
+                return false;
+            }
+            self.heap.set(heap.next.get());
+            if !portion.spend(HEAP) {
+                return false;
+            }
         }
-        _ => {
-            let _ = outbox::settle_block(shared, block);
+        true
+    }
+
+    /// While the map still names the lost owners nobody else touches their spans, so blocks can go straight into the bitmaps.
+    fn empty_heaps(&self, shared: Shared<'_>, portion: &Portion) -> bool {
+        self.each_orphan(portion, |heap| {
+            heap.is_busy()
+                || (Class::all().all(|class| self.empty_bin(shared, heap, class, portion))
+                    && self.empty_batches(shared, || heap.outbox.take_batch(), portion)
+                    && self.empty_batches(shared, || super::inbox::pop(&heap.pending), portion))
+        })
+    }
+
+    fn empty_bin(&self, shared: Shared<'_>, heap: &Heap, class: Class, portion: &Portion) -> bool {
+        let bin = heap.bin(class);
+        for len in (1..=bin.orphaned_len()).rev() {
+            let block = bin.block(len);
+            bin.set_len(len - 1);
+            self.rescue(shared, block);
+            if !portion.spend(BLOCK) {
+                return false;
+            }
         }
+        true
+    }
+
+    fn empty_batches<'a>(&self, shared: Shared<'_>, take: impl Fn() -> Option<&'a Batch>, portion: &Portion) -> bool {
+        while let Some(batch) = take() {
+            batch.blocks().iter().for_each(|&block| self.rescue(shared, block));
+            if !portion.spend(BLOCK * batch.len() as u32) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Brings a block to its span. What is free already is passed over in silence.
+    fn rescue(&self, shared: Shared<'_>, block: *mut u8) {
+        match shared.central.resolve(block.addr()) {
+            Place::Small { span, class, entry, offset } if self.owns(entry) => {
+                let _ = span.give_back(class.geometry(), offset);
+            }
+            _ => {
+                let _ = outbox::settle_block(shared, block);
+            }
+        }
+    }
+
+    fn surrender_spans(&self, shared: Shared<'_>, portion: &Portion) -> bool {
+        let central = shared.central;
+        for region in central.pages.regions_from(self.region.get()) {
+            let entry = central.pages.space().entry(region);
+            // A span that was being made when the fork came may not know its first region yet; it is passed over.
+            let class = entry.class().filter(|_| self.owns(entry) && central.span(region).first() == region);
+            if let Some(class) = class {
+                central.surrender_orphan(class, region);
+            }
+            if !portion.spend(if class.is_some() { SPAN } else { REGION }) {
+                self.region.set(region.plus(1));
+                return false;
+            }
+        }
+        true
+    }
+
+    fn close_heaps(&self, shared: Shared<'_>, portion: &Portion, release: impl Fn(&Heap)) -> bool {
+        self.each_orphan(portion, |heap| {
+            if !self.closed.replace(true) {
+                heap.forget();
+                heap.pending.set(heap.inbox.close());
+            }
+            while let Some(batch) = super::inbox::pop(&heap.pending) {
+                batch.blocks().iter().for_each(|&block| self.rescue(shared, block));
+                let is_left = portion.spend(BLOCK * batch.len() as u32);
+                shared.central.release_batch(batch);
+                if !is_left {
+                    return false;
+                }
+            }
+            self.closed.set(false);
+            release(heap);
+            true
+        })
     }
 }

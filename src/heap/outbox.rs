@@ -68,10 +68,16 @@ impl Outbox {
         self.spare_count.set(0);
     }
 
-    /// The batches there are, for the child of a fork.
+    /// The batches there are.
     pub(super) fn batches(&self) -> impl Iterator<Item = &Batch> {
         // SAFETY: a place holds null or a valid batch.
         self.batches.iter().filter_map(|place| unsafe { place.get().as_ref() })
+    }
+
+    /// Takes one of the batches, for the child of a fork.
+    pub(super) fn take_batch(&self) -> Option<&Batch> {
+        // SAFETY: a place holds null or a valid batch.
+        self.batches.iter().find_map(|place| unsafe { place.replace(core::ptr::null()).as_ref() })
     }
 
     /// The place of the batches with `key` in `lane`.

@@ -1,20 +1,27 @@
 #![expect(unsafe_code, reason = "places and follows heaps")]
 //! The registry: all heaps there ever were, those without a thread ready for the next one.
+//!
+//! Heaps without a thread wait in free lists, one for each bank, so that a thread that starts looks at none but the heap that it gets.
 
 use core::cell::Cell;
 
 use super::idle::Idle;
 use super::layout::{Heap, HeapLive};
+use super::orphan::{self, Adoption};
 use super::outbox::Shared;
 use super::sampling::Sampling;
 use crate::pages::{Bank, Pages};
 use crate::sys::atomic::{AtomicBool, Ordering};
-use crate::sys::lock::{Lock, Rank};
+use crate::sys::lock::{Lock, Patience, Rank};
+
+/// Free lists; banks beyond as many share them, and then a heap may come from another bank.
+const FREE_LISTS: usize = 64;
 
 /// See the module.
 pub(crate) struct Registry {
     list: Lock<List>,
-    /// Whether a fork left heaps without their threads. Set by the child, cleared when they are adopted.
+    /// Whether a fork left heaps without their threads, and nobody is adopting them just now. Set by the child; whoever adopts clears it,
+    /// and sets it again if something is left.
     orphans: AtomicBool,
     /// What heaps follow at their next slow event.
     pub(crate) sampling: Sampling,
@@ -23,16 +30,21 @@ pub(crate) struct Registry {
 
 struct List {
     first: Cell<*const Heap>,
+    /// Heaps without a thread, by bank; the one that was released last comes first.
+    free: [Cell<*const Heap>; FREE_LISTS],
+    /// How many heaps have a thread, or had one that a fork left behind.
+    taken: Cell<usize>,
+    adoption: Adoption,
 }
 
-// SAFETY: heaps are shared; the list's links are guarded by the lock around it.
+// SAFETY: heaps are shared; the lists' links, and the adoption, are guarded by the lock around them.
 unsafe impl Send for List {}
 
 impl Registry {
     /// A registry of no heaps.
     pub(crate) const fn new() -> Self {
         Self {
-            list: Lock::new(Rank::Registry, List { first: Cell::new(core::ptr::null()) }),
+            list: Lock::new(Rank::Registry, List::new()),
             orphans: AtomicBool::new(false),
             sampling: Sampling::new(),
             idle: Idle::new(),
@@ -48,19 +60,24 @@ impl Registry {
     pub(crate) fn acquire(&self, pages: &Pages, bin_bytes: usize) -> Option<&'static Heap> {
         let bank = pages.space().bank_here();
         let list = self.list.lock();
-        let near = list.idle().find(|heap| heap.home.get() == bank);
-        let heap = near.or_else(|| list.add(pages, bank, bin_bytes)).or_else(|| list.idle().next())?;
+        let near = list.take_free(bank).or_else(|| list.add(pages, bank, bin_bytes));
+        let heap = near.or_else(|| list.take_any())?;
+        if !heap.belongs_to_process() {
+            // Whoever worked on them was lost in a fork.
+            heap.free_spans();
+        }
+        heap.belong_to_process();
         heap.inbox.open();
         heap.bank.set(bank);
         heap.taken.set(true);
+        list.taken.set(list.taken.get() + 1);
         heap.follow_sampling(&self.sampling);
         Some(heap)
     }
 
     /// Takes back a heap that was retired.
     pub(crate) fn release(&self, heap: &Heap) {
-        let _list = self.list.lock();
-        heap.taken.set(false);
+        self.list.lock().put_free(heap);
     }
 
     /// Calls `see` with each heap that has a thread.
@@ -97,47 +114,47 @@ impl Registry {
     /// The heap that comes after `heap`, or the first, whether or not a thread has it.
     pub(crate) fn after(&self, heap: Option<&'static Heap>) -> Option<&'static Heap> {
         let list = self.list.lock();
-        let start = heap.map_or(list.first.get(), |heap| heap.next.get());
-        List { first: Cell::new(start) }.heaps().next()
+        heaps_from(heap.map_or(list.first.get(), |heap| heap.next.get())).next()
     }
 
-    /// In the child of a fork: every heap but `own` has lost its thread. Their inboxes close; the rest is done when memory is
-    /// next needed, so that a child that only calls exec pays nothing for it.
+    /// In the child of a fork: every heap but `own` has lost its thread. No other heap is looked at, so a child that only calls exec pays
+    /// nothing for them; the rest is done when memory is next needed.
     pub(crate) fn orphan_all_but(&self, own: Option<&Heap>) {
         self.idle.reset();
         let list = self.list.lock();
-        let own = own.map_or(0, |heap| heap.address());
-        for heap in list.heaps().filter(|heap| heap.address() != own) {
-            // A thread that is gone may have held them.
-            heap.free_spans();
-            if !heap.taken.get() {
-                continue;
-            }
-            // Until it is adopted.
-            heap.hold_spans();
-            heap.orphan.set(true);
+        self.leave_others(own);
+        if list.taken.get() > usize::from(own.is_some()) {
+            list.adoption.begin(list.first.get());
             // Relaxed: the child has one thread; threads it starts later see everything from before.
             self.orphans.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Hands what orphaned heaps hold to the depot. Does nothing, quickly, where there are none.
+    /// In the child of a fork whose thread, which has the heap `own`, may be at work on the heaps of others: these are left as they are,
+    /// for good.
+    pub(crate) fn leave_others(&self, own: Option<&Heap>) {
+        orphan::begin_generation();
+        if let Some(heap) = own {
+            heap.belong_to_process();
+        }
+    }
+
+    /// Hands a part of what orphaned heaps hold to the depot. Does nothing, quickly, where there are none.
     pub(super) fn adopt_orphans(&self, shared: Shared<'_>) {
         // Relaxed: only one thread gets true.
         if !self.orphans.load(Ordering::Relaxed) || !self.orphans.swap(false, Ordering::Relaxed) {
             return;
         }
         let list = self.list.lock();
-        super::orphan::adopt(shared, &|see| list.heaps().filter(|heap| heap.orphan.get()).for_each(see));
-        for heap in list.heaps().filter(|heap| heap.orphan.get()) {
-            heap.orphan.set(false);
-            heap.taken.set(false);
+        if !list.adoption.go_on(shared, list.first.get(), |heap| list.put_free(heap)) {
+            // Relaxed: as above.
+            self.orphans.store(true, Ordering::Relaxed);
         }
     }
 
     /// Takes the lock for a fork.
-    pub(crate) fn lock_for_fork(&self) {
-        self.list.lock_for_fork();
+    pub(crate) fn lock_for_fork(&self, patience: &Patience) {
+        self.list.lock_for_fork(patience);
     }
 
     /// Ends `lock_for_fork`.
@@ -151,6 +168,15 @@ impl Registry {
 }
 
 impl List {
+    const fn new() -> Self {
+        Self {
+            first: Cell::new(core::ptr::null()),
+            free: [const { Cell::new(core::ptr::null()) }; FREE_LISTS],
+            taken: Cell::new(0),
+            adoption: Adoption::new(),
+        }
+    }
+
     /// A new heap, whose memory the calling thread touches first.
     fn add(&self, pages: &Pages, bank: Bank, bin_bytes: usize) -> Option<&'static Heap> {
         let piece = pages.acquire_metadata(size_of::<Heap>())?;
@@ -163,17 +189,47 @@ impl List {
         Some(heap)
     }
 
-    fn idle(&self) -> impl Iterator<Item = &'static Heap> + use<> {
-        self.heaps().filter(|heap| !heap.taken.get())
+    /// A heap without a thread in `bank`.
+    fn take_free(&self, bank: Bank) -> Option<&'static Heap> {
+        take_first(self.free_of(bank))
+    }
+
+    /// A heap without a thread, wherever it is.
+    fn take_any(&self) -> Option<&'static Heap> {
+        self.free.iter().find_map(take_first)
+    }
+
+    /// Adds a heap to those without a thread.
+    fn put_free(&self, heap: &Heap) {
+        heap.taken.set(false);
+        self.taken.set(self.taken.get() - 1);
+        let free = self.free_of(heap.home.get());
+        heap.next_free.set(free.replace(heap));
+    }
+
+    fn free_of(&self, bank: Bank) -> &Cell<*const Heap> {
+        // The remainder is below the number of lists; the index that cannot fail keeps panics out.
+        self.free.get(bank.index() % FREE_LISTS).unwrap_or(&self.free[0])
     }
 
     fn heaps(&self) -> impl Iterator<Item = &'static Heap> + use<> {
-        let mut next = self.first.get();
-        core::iter::from_fn(move || {
-            // SAFETY: the links are null or point to heaps, which are never unmapped.
-            let heap = unsafe { next.as_ref() }?;
-            next = heap.next.get();
-            Some(heap)
-        })
+        heaps_from(self.first.get())
     }
+}
+
+fn take_first(free: &Cell<*const Heap>) -> Option<&'static Heap> {
+    // SAFETY: free lists hold heaps, which are never unmapped.
+    let heap = unsafe { free.get().as_ref() }?;
+    free.set(heap.next_free.get());
+    Some(heap)
+}
+
+/// The heaps from `next` on, in the order of the registry.
+pub(super) fn heaps_from(mut next: *const Heap) -> impl Iterator<Item = &'static Heap> + use<> {
+    core::iter::from_fn(move || {
+        // SAFETY: the links are null or point to heaps, which are never unmapped.
+        let heap = unsafe { next.as_ref() }?;
+        next = heap.next.get();
+        Some(heap)
+    })
 }

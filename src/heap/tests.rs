@@ -208,6 +208,99 @@ fn orphans_are_adopted_whatever_their_threads_were_doing() {
     assert_eq!(heaps(&world), 1);
 }
 
+/// Makes heaps that hold blocks in bins, batches, spans and inboxes, and loses their threads; the live blocks.
+fn lose_heaps(world: &World, own: &Heap, count: usize) -> Vec<(usize, usize)> {
+    let mut live = Vec::new();
+    let lost: Vec<&Heap> = (0..count).map(|_| world.heap()).collect();
+    for (index, heap) in lost.iter().enumerate() {
+        for size in [16, 100, 700, 5000] {
+            let class = Class::of_size(size).expect("small");
+            let blocks: Vec<_> = (0..60).map(|_| heap.alloc(world.shared(), class).expect("memory")).collect();
+            for (number, &block) in blocks.iter().enumerate() {
+                // Some of them by another heap, which is lost, too.
+                match number % 3 {
+                    0 => live.push((block.addr(), class.size())),
+                    1 => assert_eq!(heap.free(world.shared(), block), Freed::Small),
+                    _ => assert_eq!(lost[(index + 1) % count].free(world.shared(), block), Freed::Small),
+                }
+            }
+        }
+    }
+    world.registry.orphan_all_but(Some(own));
+    live
+}
+
+/// Nothing that is handed out lies in a live block.
+fn takes_only_what_is_free(world: &World, own: &Heap, live: &[(usize, usize)]) {
+    let taken: BTreeMap<usize, usize> = live.iter().map(|&(start, bytes)| (start, start + bytes)).collect();
+    assert_eq!(taken.len(), live.len());
+    for size in [16, 100, 700, 5000] {
+        let class = Class::of_size(size).expect("small");
+        for _ in 0..3000 {
+            let block = own.alloc(world.shared(), class).expect("memory").addr();
+            let before = taken.range(..block + class.size()).next_back();
+            assert!(before.is_none_or(|(_, &end)| end <= block), "a live block was handed out again");
+        }
+    }
+}
+
+#[test]
+fn orphans_are_adopted_in_portions() {
+    let world = World::new(256 * MIB);
+    let own = world.heap();
+    let live = lose_heaps(&world, own, 50);
+    world.registry.adopt_orphans(world.shared());
+    assert_eq!(heaps(&world), 51, "one portion does not do for fifty heaps");
+    let portions = (1..).find(|_| {
+        world.registry.adopt_orphans(world.shared());
+        heaps(&world) == 1
+    });
+    assert!(portions.is_some_and(|portions| portions < 200), "{portions:?} portions");
+    assert_eq!(world.out(), live.len(), "only live blocks are out");
+    takes_only_what_is_free(&world, own, &live);
+}
+
+#[test]
+fn a_fork_in_the_midst_of_an_adoption_loses_nothing_and_doubles_nothing() {
+    for portions in [1, 5, 10, 15, 20, 25, 30] {
+        let world = World::new(256 * MIB);
+        let own = world.heap();
+        let live = lose_heaps(&world, own, 30);
+        for _ in 0..portions {
+            world.registry.adopt_orphans(world.shared());
+        }
+        let kept: Vec<_> =
+            (0..500).map(|_| own.alloc(world.shared(), Class::of_size(100).expect("small")).expect("memory").addr()).collect();
+        let mut live: Vec<_> = live.into_iter().chain(kept.into_iter().map(|block| (block, 100))).collect();
+        live.extend(lose_heaps(&world, own, 3));
+        for _ in 0..500 {
+            world.registry.adopt_orphans(world.shared());
+        }
+        assert_eq!(heaps(&world), 1);
+        takes_only_what_is_free(&world, own, &live);
+        own.collect(world.shared());
+    }
+}
+
+#[test]
+fn nobody_works_on_the_spans_of_an_orphan() {
+    let world = World::new(64 * MIB);
+    let (own, lost) = (world.heap(), world.heap());
+    assert!(lost.try_hold_spans());
+    world.registry.leave_others(Some(own));
+    assert!(!lost.try_hold_spans() && own.try_hold_spans());
+    own.free_spans();
+    world.registry.orphan_all_but(Some(own));
+    world.registry.adopt_orphans(world.shared());
+    // A thread that gets the heap later finds the spans free, whoever had them; also those of a heap that had no thread.
+    assert_eq!(world.heap().address(), lost.address());
+    assert!(lost.try_hold_spans());
+    world.registry.release(lost);
+    world.registry.leave_others(Some(own));
+    assert_eq!(world.heap().address(), lost.address());
+    assert!(lost.try_hold_spans());
+}
+
 /// Has the depot own a span of `bank` with one block out; where it is.
 fn leave_span(world: &World, class: Class, bank: Bank) -> Region {
     let region = world.central.new_span(class, Entry::depot(class), bank).expect("memory");
@@ -257,9 +350,12 @@ fn a_heap_is_near_to_its_thread() {
     let first = world.heap();
     world.registry.release(first);
     assert_eq!(world.heap().address(), first.address(), "it is near and has no thread");
-    world.registry.release(first);
     first.home.set(world.central.pages.space().banks().find(|&bank| bank != here).expect("another bank"));
-    assert_ne!(world.heap().address(), first.address());
+    world.registry.release(first);
+    let second = world.heap();
+    assert_ne!(second.address(), first.address(), "that one is far away");
+    world.registry.release(second);
+    assert_eq!(world.heap().address(), second.address());
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use super::table::{Record, SHARD_BITS, Table, hash};
 use crate::sys::atomic::spin;
-use crate::sys::lock::{Guard, Lock, Rank};
+use crate::sys::lock::{Guard, Lock, Patience, Rank};
 
 const SHARDS: usize = 1 << SHARD_BITS;
 /// A holder that runs is done sooner than after so many attempts.
@@ -58,8 +58,8 @@ impl<R: Record> Ledger<R> {
     }
 
     /// Takes all locks for a fork.
-    pub(crate) fn lock_for_fork(&self) {
-        self.shards.iter().for_each(Lock::lock_for_fork);
+    pub(crate) fn lock_for_fork(&self, patience: &Patience) {
+        self.shards.iter().for_each(|lock| lock.lock_for_fork(patience));
     }
 
     /// Ends `lock_for_fork`.

@@ -6,7 +6,7 @@
 
 use super::table::{Record, Table};
 use crate::sys::atomic::{AtomicUsize, Ordering};
-use crate::sys::lock::{Lock, Rank};
+use crate::sys::lock::{Lock, Patience, Rank};
 use crate::sys::memory;
 
 /// A stack that was kept; 0 for one that could not be.
@@ -113,8 +113,8 @@ impl Stacks {
     }
 
     /// Takes the lock for a fork.
-    pub(crate) fn lock_for_fork(&self) {
-        self.index.lock_for_fork();
+    pub(crate) fn lock_for_fork(&self, patience: &Patience) {
+        self.index.lock_for_fork(patience);
     }
 
     /// Ends `lock_for_fork`.

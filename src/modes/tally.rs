@@ -15,7 +15,7 @@ pub(crate) enum Reason {
     Recursion,
     /// `SPANDREL_FORCE_LIBC`, or no address space at all.
     ForceLibc,
-    /// The thread has given its heap up already.
+    /// The thread has given its heap up already, or gets none because its end could not be seen.
     Exiting,
     /// Spandrel's own memory is used up.
     Exhausted,

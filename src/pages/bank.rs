@@ -23,6 +23,11 @@ pub(crate) struct Bank(pub(super) u32);
 impl Bank {
     /// The bank that there always is.
     pub(crate) const FIRST: Self = Self(0);
+
+    /// The number.
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
 }
 
 /// The memory of a bank: data, what describes it, and a share of the metadata.

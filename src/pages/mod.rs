@@ -2,6 +2,7 @@
 //!
 //! Knows regions and runs; must not know what a run is used for.
 
+mod age;
 mod area;
 mod bank;
 #[cfg(debug_assertions)]

@@ -12,6 +12,7 @@
 
 use core::mem::offset_of;
 
+use super::age::waited;
 use super::bank::{Bank, Trees};
 use super::record::Node;
 use super::space::Space;
@@ -151,9 +152,7 @@ impl Runs {
         if start == NONE {
             return None;
         }
-        // Another thread may have stamped the run after the caller read the clock: then no time has passed.
-        let waited = now.wrapping_sub(space.node(start).stamp.get()) as i32;
-        if (waited.max(0) as u32) < delay && !self.is_excessive() {
+        if waited(now, space.node(start).stamp.get()) < delay && !self.is_excessive() {
             return None;
         }
         Some(self.take_out(space, start))

@@ -4,6 +4,7 @@
 //! # Invariants
 //! - No system call but a commit is made under a lock.
 
+use super::age::AGE_MAX;
 use super::bank::Bank;
 use super::limits::Limits;
 use super::metadata::Metadata;
@@ -14,7 +15,7 @@ use crate::base::units::{REGION_BYTES, Region};
 use crate::config::Prefault;
 use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::sys::cell::SetOnce;
-use crate::sys::lock::{Lock, Rank};
+use crate::sys::lock::{Lock, Patience, Rank};
 use crate::sys::{call, memory};
 
 /// Runs given back to the kernel in one go, so that no single free pays for all of them.
@@ -107,7 +108,7 @@ impl Pages {
         space.open_window();
         // SAFETY: the caller vouches that nobody else looks yet.
         unsafe { self.space.set(space) };
-        let delay = delay.map_or(NEVER, |delay| u32::try_from(delay).unwrap_or(NEVER - 1).min(NEVER - 1));
+        let delay = delay.map_or(NEVER, |delay| u32::try_from(delay).unwrap_or(AGE_MAX).min(AGE_MAX));
         // Relaxed: published with everything else by the start barrier.
         self.delay.store(delay, Ordering::Relaxed);
     }
@@ -237,13 +238,13 @@ impl Pages {
     }
 
     /// Takes the lock of the runs for a fork.
-    pub(crate) fn lock_runs_for_fork(&self) {
-        self.runs.lock_for_fork();
+    pub(crate) fn lock_runs_for_fork(&self, patience: &Patience) {
+        self.runs.lock_for_fork(patience);
     }
 
     /// Takes the lock of the metadata for a fork.
-    pub(crate) fn lock_metadata_for_fork(&self) {
-        self.metadata.lock_for_fork();
+    pub(crate) fn lock_metadata_for_fork(&self, patience: &Patience) {
+        self.metadata.lock_for_fork(patience);
     }
 
     /// Ends both.

@@ -15,6 +15,7 @@ use super::thread::{self, Standing};
 use crate::central::Refused;
 use crate::heap::{Freed, Heap};
 use crate::sys::atomic::{AtomicPtr, Ordering};
+use crate::sys::lock::Patience;
 
 /// Where lines of a report go.
 pub(super) type Print<'a> = &'a mut dyn FnMut(&[u8]);
@@ -81,7 +82,7 @@ pub(super) trait Manner {
     fn report(_: Print<'_>) {}
 
     /// Takes the mode's locks before a fork.
-    fn lock_for_fork() {}
+    fn lock_for_fork(_: &Patience) {}
 
     /// Gives them back, in parent and child.
     ///
@@ -106,7 +107,7 @@ pub(super) struct Mode {
     pub(super) good_size: fn(usize, usize) -> usize,
     pub(super) give_up: fn(Option<&Heap>),
     pub(super) report: fn(Print<'_>),
-    pub(super) lock_for_fork: fn(),
+    pub(super) lock_for_fork: fn(&Patience),
     pub(super) unlock_after_fork: unsafe fn(),
 }
 

@@ -5,6 +5,7 @@ use core::ffi::c_void;
 
 use super::barrier::{Barrier, Phase};
 use super::crash::Crash;
+use super::fork::Fork;
 use super::manner::ModeWord;
 use super::profiling::Profiling;
 use super::report::Reporter;
@@ -43,6 +44,7 @@ pub(super) struct Process {
     pub(super) refusals: AtomicU32,
     /// Whether the thread that gives memory back was started. Set by who starts it, cleared in the child of a fork.
     pub(super) background: AtomicBool,
+    pub(super) fork: Fork,
     /// Whether the fork handlers are registered.
     pub(super) fork_hooked: AtomicBool,
     /// The key whose destructor ends a thread's heap, or why there is none; see `start`.
@@ -68,6 +70,7 @@ pub(super) static PROCESS: Process = Process {
     exit_status: AtomicU32::new(0),
     refusals: AtomicU32::new(0),
     background: AtomicBool::new(false),
+    fork: Fork::new(),
     fork_hooked: AtomicBool::new(false),
     exit_key: AtomicU32::new(0),
 };

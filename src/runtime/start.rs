@@ -1,8 +1,8 @@
 #![expect(unsafe_code, reason = "opens the store and registers with the C library")]
 //! Start: reading the environment, reserving address space, registering with the C library.
 //!
-//! ld.so may call malloc before it runs any constructor, so the fork handlers are registered by the first heap or by the
-//! constructor, whichever comes first, and the key for thread exit by the first heap. The C library's tables for both are static.
+//! ld.so may call malloc before it runs any constructor, so the fork handlers and the key for thread exit are registered by the first
+//! heap or by the constructor, whichever comes first. The C library's tables for both are static.
 
 use super::manner::LIBC;
 use super::process::{PROCESS, Process};
@@ -14,7 +14,7 @@ use crate::pages::limits::UNLIMITED;
 use crate::pages::{HUGE_BYTES, Huge, Placement, Space};
 use crate::sys::atomic::{Ordering, spin};
 use crate::sys::startup::Startup;
-use crate::sys::{memory, tool};
+use crate::sys::{lock, memory, tool};
 
 /// States of the word for the key of thread exit; from `KEY_FIRST` on it is the key plus that.
 const KEY_NONE: u32 = 0;
@@ -43,6 +43,8 @@ pub(super) fn start(process: &Process) -> bool {
         OnError::Report => Policy::Report,
         OnError::Ignore => Policy::Ignore,
     });
+    // SAFETY: the barrier lets one thread come here, once, before any thread has a heap.
+    unsafe { lock::when_lost(fork::give_up) };
     process.tally.set_range(options.diag_range);
     let page = startup.map_or(PAGE_BYTES_USUAL, Startup::page_bytes);
     let mode = switch::chosen(&options, page);
@@ -202,7 +204,8 @@ pub(super) fn hook_fork(process: &Process) {
     }
 }
 
-/// The key whose destructor ends a thread's heap, made by the first heap; `None` if the C library has no key left.
+/// The key whose destructor ends a thread's heap; `None` if the C library had no key left when the library was loaded, or the first heap
+/// made.
 pub(super) fn exit_key(process: &Process) -> Option<libc::pthread_key_t> {
     // Acquire pairs with the Release below, for threads other than the one that made the key.
     match process.exit_key.compare_exchange(KEY_NONE, KEY_MAKING, Ordering::Acquire, Ordering::Acquire) {
@@ -211,6 +214,9 @@ pub(super) fn exit_key(process: &Process) -> Option<libc::pthread_key_t> {
             // SAFETY: `key` is writable; the destructor is a function that stays.
             let made = unsafe { libc::pthread_key_create(&raw mut key, Some(thread::on_exit)) } == 0;
             process.exit_key.store(if made { key + KEY_FIRST } else { KEY_REFUSED }, Ordering::Release);
+            if !made {
+                diag::once(Code::NoExitKey, "pthread_key_create fails; libc serves all threads but the first");
+            }
         }
         Err(KEY_MAKING) => {
             // Another thread is at it, which takes some nanoseconds.
@@ -232,9 +238,11 @@ mod constructor {
     }
 }
 
-/// Runs when the object is loaded, before other constructors, so that nobody's fork handlers come before ours. A program that never
+/// Runs when the object is loaded, before other constructors, so that nobody's fork handlers come before ours, and nobody takes the last
+/// key. A program that never
 /// calls malloc pays for nothing more than this.
 fn on_load() {
     hook_fork(&PROCESS);
+    let _ = exit_key(&PROCESS);
     exit::keep();
 }

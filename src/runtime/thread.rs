@@ -15,10 +15,12 @@ use crate::config::IdleReturn;
 use crate::heap::{Front, Heap};
 use crate::modes::tally::Reason;
 use crate::sys::atomic::{Ordering, settle_stores};
-use crate::sys::{call, tls};
+use crate::sys::libc::has_allocator;
+use crate::sys::{call, lock, tls};
 
 const NEW: usize = 0;
 const STARTING: usize = 1;
+/// The thread has given its heap up, or gets none.
 const EXITED: usize = 2;
 /// New and exited threads while they fork.
 const FORKING_NEW: usize = 3;
@@ -79,6 +81,9 @@ impl Drop for Busy {
 
 /// What the calling thread may do now; makes the process ready and gives the thread a heap where they are not yet.
 pub(super) fn standing() -> Standing {
+    if tls::locks() > 0 {
+        return Standing::Libc(Reason::Recursion);
+    }
     match tls::home() {
         NEW => begin(),
         STARTING | FORKING_NEW | FORKING_EXITED => Standing::Libc(Reason::Recursion),
@@ -93,14 +98,14 @@ pub(super) fn standing() -> Standing {
 
 /// Whether the calling thread is not inside the allocator. For signal handlers.
 pub(super) fn is_outside() -> bool {
-    matches!(tls::home(), NEW | EXITED) || is_at_rest()
+    tls::locks() == 0 && matches!(tls::home(), NEW | EXITED) || is_at_rest()
 }
 
 /// Whether the calling thread has a heap that it is not at work on, so that it holds no lock. For signal handlers.
 pub(super) fn is_at_rest() -> bool {
     let home = tls::home();
     // SAFETY: the word holds this thread's heap.
-    home > LAST_MARK && !unsafe { Heap::at(home) }.is_busy()
+    home > LAST_MARK && tls::locks() == 0 && !unsafe { Heap::at(home) }.is_busy()
 }
 
 #[cold]
@@ -123,7 +128,7 @@ fn begin() -> Standing {
     match standing {
         Ok(heap) => Standing::Own(Busy::new(heap)),
         Err(reason) => {
-            tls::set_home(NEW);
+            tls::set_home(if reason == Reason::Exiting { EXITED } else { NEW });
             Standing::Libc(reason)
         }
     }
@@ -131,16 +136,27 @@ fn begin() -> Standing {
 
 fn make_heap() -> Result<&'static Heap, Reason> {
     let options = PROCESS.options();
+    lock::note_process();
+    let id = call::thread_id();
+    // Nobody would give back the heap of a thread whose end cannot be seen. The first thread's ends with the process.
+    let needs_key = id != call::process_id() && has_allocator() && !PROCESS.has_pool();
+    if needs_key && start::exit_key(&PROCESS).is_none() {
+        return Err(Reason::Exiting);
+    }
     let heap = PROCESS.registry.acquire(&PROCESS.central.pages, options.bin_bytes).ok_or(Reason::Exhausted)?;
     choose_front(heap);
     heap.reopen_fast_path(PROCESS.shared());
     heap.exit_rounds.set(0);
-    heap.thread.set(call::thread_id());
+    heap.thread.set(id);
+    start::hook_fork(&PROCESS);
+    let watched = watch_exit(heap.address());
+    if needs_key && !watched {
+        PROCESS.registry.release(heap);
+        return Err(Reason::Exiting);
+    }
     if options.crash_report {
         crash::prepare_thread(heap);
     }
-    start::hook_fork(&PROCESS);
-    watch_exit(heap.address());
     tls::set_home(heap.address());
     heap.take_part(options.idle_return != IdleReturn::Off && PROCESS.central.pages.delay().is_some() && !PROCESS.has_pool());
     Ok(heap)
@@ -179,6 +195,9 @@ pub(super) fn follow_mode() {
 /// Keeps this thread off the locks that it is about to hold through a fork: until [`resume`] its calls count as recursion. False
 /// if the allocator was interrupted to fork, and locks may be held already.
 pub(super) fn suspend() -> bool {
+    if tls::locks() > 0 {
+        return false;
+    }
     match tls::home() {
         NEW => tls::set_home(FORKING_NEW),
         EXITED => tls::set_home(FORKING_EXITED),
@@ -189,38 +208,33 @@ pub(super) fn suspend() -> bool {
                 return false;
             }
             core::mem::forget(Busy::new(heap));
-            heap.forking.set(true);
         }
         _ => return false,
     }
     true
 }
 
-/// Whether this thread is between [`suspend`] and [`resume`].
-pub(super) fn is_suspended() -> bool {
-    match tls::home() {
-        FORKING_NEW | FORKING_EXITED => true,
-        // SAFETY: the word holds this thread's heap.
-        home if home > LAST_MARK => unsafe { Heap::at(home) }.forking.get(),
-        _ => false,
-    }
-}
-
-/// Ends [`suspend`], in parent and child alike; this thread's heap, if it has one.
-pub(super) fn resume() -> Option<&'static Heap> {
+/// Ends [`suspend`], which returned true, in parent and child alike.
+pub(super) fn resume() {
     match tls::home() {
         FORKING_NEW => tls::set_home(NEW),
         FORKING_EXITED => tls::set_home(EXITED),
         home if home > LAST_MARK => {
             // SAFETY: the word holds this thread's heap.
             let heap = unsafe { Heap::at(home) };
-            heap.forking.set(false);
             drop(Busy(heap));
-            return Some(heap);
         }
         _ => {}
     }
-    None
+}
+
+/// In the child of a fork: notes by which number the kernel knows this thread now; its heap, if it has one.
+pub(super) fn note_copy() -> Option<&'static Heap> {
+    let home = tls::home();
+    // SAFETY: the word holds this thread's heap.
+    let own = (home > LAST_MARK).then(|| unsafe { Heap::at(home) })?;
+    own.thread.set(call::thread_id());
+    Some(own)
 }
 
 /// Has the C library call [`on_exit`] when this thread ends; false if it will not.

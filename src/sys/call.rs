@@ -45,6 +45,19 @@ pub(crate) fn write_all(descriptor: i32, mut bytes: &[u8]) -> bool {
     true
 }
 
+/// Nanoseconds in a second.
+const NANOSECONDS: u64 = 1_000_000_000;
+
+/// Nanoseconds of a clock that never goes back; exact.
+pub(crate) fn nanoseconds() -> u64 {
+    let mut time = [0_u64; 2];
+    let clock = libc::CLOCK_MONOTONIC as usize;
+    // SAFETY: `time` has the size of a timespec.
+    let done = unsafe { raw(libc::SYS_clock_gettime, [clock, time.as_mut_ptr().addr(), 0, 0, 0, 0]) };
+    let [seconds, nanoseconds] = time;
+    if done.is_err() { 0 } else { seconds * NANOSECONDS + nanoseconds }
+}
+
 /// Milliseconds of a clock that never goes back; coarse (some 4 ms) and cheap.
 pub(crate) fn milliseconds() -> u64 {
     let mut time = [0_u64; 2];
@@ -104,7 +117,19 @@ pub(crate) fn nanoseconds_of_day() -> u64 {
     // SAFETY: `time` has the size of a timespec.
     let done = unsafe { raw(libc::SYS_clock_gettime, [clock, time.as_mut_ptr().addr(), 0, 0, 0, 0]) };
     let [seconds, nanoseconds] = time;
-    if done.is_err() { 0 } else { seconds * 1_000_000_000 + nanoseconds }
+    if done.is_err() { 0 } else { seconds * NANOSECONDS + nanoseconds }
+}
+
+/// The signals by which the C library reaches threads for itself: without an answer `setuid` waits for ever.
+pub(crate) const SIGNALS_OF_LIBC: u64 = 1 << (32 - 1) | 1 << (33 - 1);
+
+/// Blocks all signals but the C library's own for the calling thread; those it blocked before.
+pub(crate) fn block_signals() -> u64 {
+    let (all, mut before) = (!SIGNALS_OF_LIBC, 0_u64);
+    let (new, old) = ((&raw const all).addr(), (&raw mut before).addr());
+    // SAFETY: the kernel reads and writes eight bytes each.
+    let _ = unsafe { raw(libc::SYS_rt_sigprocmask, [libc::SIG_BLOCK as usize, new, old, size_of::<u64>(), 0, 0]) };
+    before
 }
 
 /// Sets the signals that the calling thread blocks; those it blocked before.
@@ -154,6 +179,14 @@ pub(crate) fn futex_wait(word: *const u32, expected: u32) {
     let operation = (libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG) as usize;
     // SAFETY: the kernel reads `word`, or answers EFAULT.
     let _ = unsafe { raw(libc::SYS_futex, [word.addr(), operation, expected as usize, 0, 0, 0]) };
+}
+
+/// As [`futex_wait`], for so many nanoseconds at most.
+pub(crate) fn futex_wait_for(word: *const u32, expected: u32, nanoseconds: u64) {
+    let operation = (libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG) as usize;
+    let time = [nanoseconds / NANOSECONDS, nanoseconds % NANOSECONDS];
+    // SAFETY: the kernel reads `word`, or answers EFAULT; `time` has the size of a timespec.
+    let _ = unsafe { raw(libc::SYS_futex, [word.addr(), operation, expected as usize, time.as_ptr().addr(), 0, 0]) };
 }
 
 /// Wakes one thread that waits on `word`.

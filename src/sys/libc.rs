@@ -45,7 +45,13 @@ global_asm!(
     ".weak _IO_list_lock",
     ".weak _IO_list_unlock",
     ".weak _IO_list_resetlock",
+    ".weak __libc_single_threaded",
 );
+
+/// Whether libc's allocator is there.
+pub(crate) fn has_allocator() -> bool {
+    weak!("__libc_malloc" as unsafe extern "C" fn(usize) -> *mut u8).is_some()
+}
 
 /// libc's malloc; null where there is none.
 pub(crate) fn malloc(size: usize) -> *mut u8 {
@@ -160,16 +166,13 @@ pub(crate) fn set_errno(value: c_int) {
     unsafe { place.write(value) };
 }
 
-/// The signals by which libc reaches threads for itself: without an answer `setuid` waits for ever.
-const OF_LIBC: u64 = 1 << (32 - 1) | 1 << (33 - 1);
-
 /// Starts a thread that blocks all signals but libc's own; false if there can be none.
 pub(crate) fn start_thread(run: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
     type Create =
         unsafe extern "C" fn(*mut usize, *const c_void, extern "C" fn(*mut c_void) -> *mut c_void, *mut c_void) -> c_int;
     let Some(create) = weak!("pthread_create" as Create) else { return false };
     let mut thread = 0;
-    let before = call::set_blocked_signals(!OF_LIBC);
+    let before = call::block_signals();
     // SAFETY: the C function gets a place for the thread's name, no attributes, and a function that stays.
     let started = unsafe { create(&raw mut thread, core::ptr::null(), run, core::ptr::null_mut()) } == 0;
     call::set_blocked_signals(before);
@@ -195,6 +198,17 @@ pub(crate) fn on_exit(handler: extern "C" fn(c_int, *mut c_void)) {
         // SAFETY: the handler is a function that stays.
         unsafe { on_exit(handler, core::ptr::null_mut()) };
     }
+}
+
+/// Whether the process has one thread, by what libc knows; false in doubt.
+pub(crate) fn is_single_threaded() -> bool {
+    let address: usize;
+    // SAFETY: loads the address of a weak symbol, 0 if there is none.
+    unsafe {
+        asm!("mov {}, qword ptr [rip + __libc_single_threaded@GOTPCREL]", out(reg) address, options(pure, readonly, nostack));
+    }
+    // SAFETY: null, or a `char` of libc's that changes when a thread starts, which only a thread can do.
+    unsafe { core::ptr::with_exposed_provenance::<u8>(address).as_ref() }.is_some_and(|&single| single != 0)
 }
 
 /// Takes the lock of libc's list of streams. Threads that hold it, or a stream's, allocate: whoever needs both comes here first.

@@ -3,13 +3,21 @@
 //!
 //! parking_lot's own raw mutex allocates while it parks and keeps queues of dead threads after fork; a futex word has neither
 //! fault. A thread may only take a lock of higher rank than those it holds; debug builds check it. Must not know what is locked.
+//!
+//! Each thread counts the locks that it holds, so that a handler of a signal knows whether it interrupted their holder.
+//!
+//! A fork takes all locks, and says of each that it did, so that it gives back those and no others. A fork that could not be prepared may
+//! leave its child a lock whose holder the child does not have. A thread that waits long asks for that, and does not wait for ever.
 
+use core::cell::Cell;
+use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 
-use lock_api::{GuardSend, RawMutex};
+use lock_api::{GuardSend, RawMutex, RawMutexTimed};
 
-use super::atomic::{AtomicU32, Ordering, spin};
-use super::call;
+use super::atomic::{AtomicBool, AtomicU32, Ordering, spin};
+use super::cell::SetOnce;
+use super::{call, tls};
 
 /// The order in which locks may be taken, lowest first. Fork takes all of them in this order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -43,6 +51,44 @@ const FREE: u32 = 0;
 const HELD: u32 = 1;
 const AWAITED: u32 = 2;
 const SPINS: u32 = 64;
+/// A thread that has waited for so many nanoseconds asks whether the holder can exist.
+const LONG: u64 = 100_000_000;
+
+/// The process whose threads hold locks, by the kernel's number; 0 before the first is noted. Written by a process's first thread, and by
+/// threads that start, before they take a lock.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
+/// What is done about a lock that nobody can give back. Set before `PROCESS` is, once.
+static WHEN_LOST: SetOnce<fn() -> !> = SetOnce::new();
+
+/// Sets what a thread does that waits for a lock whose holder a fork left behind.
+///
+/// # Safety
+/// - Called once, before [`note_process`].
+pub(crate) unsafe fn when_lost(act: fn() -> !) {
+    // SAFETY: the caller vouches.
+    unsafe { WHEN_LOST.set(act) };
+}
+
+/// Notes that threads of this process hold locks from here on. The caller holds none.
+pub(crate) fn note_process() {
+    let process = call::process_id();
+    // Relaxed: a thread of the same process finds the same number; Release for `WHEN_LOST`, pairs with the Acquire in `ask_for_holder`.
+    if PROCESS.load(Ordering::Relaxed) != process {
+        PROCESS.store(process, Ordering::Release);
+    }
+}
+
+/// Comes back if the holder of a lock may exist. In a child that no fork handler saw, the only thread is the one that waits.
+#[cold]
+pub(crate) fn ask_for_holder() {
+    // Acquire pairs with the Release in `note_process`.
+    let noted = PROCESS.load(Ordering::Acquire);
+    if noted != 0 && noted != call::process_id() {
+        // SAFETY: it was set before a process was noted.
+        let act = unsafe { WHEN_LOST.get() };
+        act();
+    }
+}
 
 /// A futex word: free, held, or held with sleepers. Written by any thread; Drepper's second mutex ("Futexes are tricky").
 pub(crate) struct Futex(AtomicU32);
@@ -88,16 +134,53 @@ impl Futex {
             }
         }
         // Acquire pairs with the Release in `unlock`.
+        let mut begun = 0;
         while self.0.swap(AWAITED, Ordering::Acquire) != FREE {
-            wait(&self.0);
+            begun = wait_again(&self.0, begun);
         }
         GuardSend::new()
     }
 }
 
+// SAFETY: as for `RawMutex`: true is returned only after a Free -> Held transition of this thread.
+unsafe impl RawMutexTimed for Futex {
+    /// Nanoseconds.
+    type Duration = u64;
+    /// Nanoseconds of `call::nanoseconds`.
+    type Instant = u64;
+
+    fn try_lock_for(&self, nanoseconds: u64) -> Option<GuardSend> {
+        self.try_lock().or_else(|| self.try_lock_until(call::nanoseconds().saturating_add(nanoseconds)))
+    }
+
+    #[cold]
+    fn try_lock_until(&self, end: u64) -> Option<GuardSend> {
+        // Acquire pairs with the Release in `unlock`. A waiter that gives up leaves the word awaited, which costs one wake in vain.
+        while self.0.swap(AWAITED, Ordering::Acquire) != FREE {
+            let now = call::nanoseconds();
+            if now >= end {
+                return None;
+            }
+            wait_for(&self.0, end - now);
+        }
+        Some(GuardSend::new())
+    }
+}
+
+/// Waits for a while; when the waiting began, in nanoseconds.
 #[cfg(not(loom))]
-fn wait(word: &AtomicU32) {
-    call::futex_wait(word.as_ptr(), AWAITED);
+fn wait_again(word: &AtomicU32, begun: u64) -> u64 {
+    wait_for(word, LONG);
+    let now = call::nanoseconds();
+    if begun != 0 && now - begun >= LONG {
+        ask_for_holder();
+    }
+    if begun == 0 { now } else { begun }
+}
+
+#[cfg(not(loom))]
+fn wait_for(word: &AtomicU32, nanoseconds: u64) {
+    call::futex_wait_for(word.as_ptr(), AWAITED, nanoseconds);
 }
 
 #[cfg(not(loom))]
@@ -106,39 +189,48 @@ fn wake(word: &AtomicU32) {
 }
 
 #[cfg(loom)]
-fn wait(_: &AtomicU32) {
+fn wait_again(_: &AtomicU32, begun: u64) -> u64 {
+    loom::thread::yield_now();
+    begun
+}
+
+#[cfg(loom)]
+fn wait_for(_: &AtomicU32, _: u64) {
     loom::thread::yield_now();
 }
 
 #[cfg(loom)]
 fn wake(_: &AtomicU32) {
-    let _ = call::futex_wake;
-    let _ = call::futex_wait;
+    let _ = (call::futex_wake, call::futex_wait, call::futex_wait_for, ask_for_holder, LONG);
 }
 
 /// A value behind a ranked lock. All-zero bytes are a free one, so that locks need no place in the file of the library.
 pub(crate) struct Lock<T> {
     inner: lock_api::Mutex<Futex, T>,
+    /// Whether a fork holds it. For the thread that forks, and its copy.
+    forking: AtomicBool,
     place: Place,
 }
 
 /// Access to the value of a [`Lock`] while it is held.
 pub(crate) struct Guard<'a, T> {
-    inner: lock_api::MutexGuard<'a, Futex, T>,
+    inner: ManuallyDrop<lock_api::MutexGuard<'a, Futex, T>>,
     place: Place,
 }
 
 impl<T> Lock<T> {
     /// A free lock.
     pub(crate) const fn new(rank: Rank, value: T) -> Self {
-        Self { inner: lock_api::Mutex::from_raw(<Futex as RawMutex>::INIT, value), place: Place::of(rank) }
+        let inner = lock_api::Mutex::from_raw(<Futex as RawMutex>::INIT, value);
+        Self { inner, forking: AtomicBool::new(false), place: Place::of(rank) }
     }
 
     /// Takes the lock.
     #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, T> {
         self.place.take_in_order();
-        Guard { inner: self.inner.lock(), place: self.place }
+        tls::count_lock();
+        Guard { inner: ManuallyDrop::new(self.inner.lock()), place: self.place }
     }
 
     /// Where the value lies, for those who read it from outside.
@@ -148,23 +240,62 @@ impl<T> Lock<T> {
 
     /// Takes the lock if nobody holds it. The order does not matter to who does not wait.
     pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
-        let inner = self.inner.try_lock()?;
+        tls::count_lock();
+        let Some(inner) = self.inner.try_lock() else {
+            tls::count_unlock();
+            return None;
+        };
         self.place.take();
-        Some(Guard { inner, place: self.place })
+        Some(Guard { inner: ManuallyDrop::new(inner), place: self.place })
     }
 
-    /// Takes the lock for the time of a fork; [`Lock::unlock_after_fork`] gives it back, in parent and child alike.
-    pub(crate) fn lock_for_fork(&self) {
-        core::mem::forget(self.inner.lock());
+    /// Takes the lock for the time of a fork, if it can be had in time; [`Lock::unlock_after_fork`] gives it back, in parent and child
+    /// alike.
+    pub(crate) fn lock_for_fork(&self, patience: &Patience) {
+        let guard = self.inner.try_lock().or_else(|| self.inner.try_lock_until(patience.end));
+        match guard {
+            Some(guard) => {
+                core::mem::forget(guard);
+                // Relaxed: only the thread that forks asks.
+                self.forking.store(true, Ordering::Relaxed);
+            }
+            None => patience.missed.set(true),
+        }
     }
 
-    /// Ends [`Lock::lock_for_fork`].
+    /// Ends [`Lock::lock_for_fork`]; does nothing if that did not get the lock.
     ///
     /// # Safety
-    /// - The calling thread, or the thread it was copied from, took the lock with `lock_for_fork`.
+    /// - The calling thread, or the thread it was copied from, called `lock_for_fork`, and no other thread forks meanwhile.
     pub(crate) unsafe fn unlock_after_fork(&self) {
-        // SAFETY: the caller vouches that the lock is held on its behalf.
-        unsafe { self.inner.force_unlock(GuardSend::new()) };
+        // Relaxed: as above.
+        if self.forking.swap(false, Ordering::Relaxed) {
+            // SAFETY: the caller vouches that the lock is held on its behalf.
+            unsafe { self.inner.force_unlock(GuardSend::new()) };
+        }
+    }
+}
+
+/// How long a fork waits for locks, all in all.
+pub(crate) struct Patience {
+    end: u64,
+    missed: Cell<bool>,
+}
+
+impl Patience {
+    /// Until so many nanoseconds from now.
+    pub(crate) fn of(nanoseconds: u64) -> Self {
+        Self { end: call::nanoseconds() + nanoseconds, missed: Cell::new(false) }
+    }
+
+    /// Takes a lock by itself; false if it cannot be had in time.
+    pub(crate) fn lock(&self, lock: &Futex) -> bool {
+        lock.try_lock().or_else(|| lock.try_lock_until(self.end)).is_some()
+    }
+
+    /// Whether a lock could not be had.
+    pub(crate) fn missed(&self) -> bool {
+        self.missed.get()
     }
 }
 
@@ -184,6 +315,9 @@ impl<T> DerefMut for Guard<'_, T> {
 impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
         self.place.give_back();
+        // SAFETY: the guard is dropped here alone, and not used any more.
+        unsafe { ManuallyDrop::drop(&mut self.inner) };
+        tls::count_unlock();
     }
 }
 
@@ -201,17 +335,17 @@ impl Place {
     }
 
     fn take_in_order(self) {
-        let held = super::tls::held_ranks();
+        let held = tls::held_ranks();
         assert!(held >> (self.rank as u32) == 0, "lock order: {:?} while holding {held:#b}", self.rank);
         self.take();
     }
 
     fn take(self) {
-        super::tls::set_held_ranks(super::tls::held_ranks() | 1 << (self.rank as u32));
+        tls::set_held_ranks(tls::held_ranks() | 1 << (self.rank as u32));
     }
 
     fn give_back(self) {
-        super::tls::set_held_ranks(super::tls::held_ranks() & !(1 << (self.rank as u32)));
+        tls::set_held_ranks(tls::held_ranks() & !(1 << (self.rank as u32)));
     }
 }
 

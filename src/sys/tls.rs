@@ -14,6 +14,11 @@ global_asm!(
     ".type spandrel_tls_home, @object",
     "spandrel_tls_home: .zero 8",
     ".size spandrel_tls_home, 8",
+    ".hidden spandrel_tls_locks",
+    ".globl spandrel_tls_locks",
+    ".type spandrel_tls_locks, @object",
+    "spandrel_tls_locks: .zero 8",
+    ".size spandrel_tls_locks, 8",
     ".popsection",
 );
 
@@ -41,6 +46,37 @@ macro_rules! read {
             );
         }
         value
+    }};
+}
+
+/// As `read`, for a word that changes between two reads of one function.
+macro_rules! read_changing {
+    ($symbol:literal) => {{
+        let value: usize;
+        // SAFETY: reads a word of this thread; the symbol is defined in this library.
+        unsafe {
+            asm!(
+                concat!("mov {0}, qword ptr [rip + ", $symbol, "@GOTTPOFF]"),
+                "mov {0}, qword ptr fs:[{0}]",
+                out(reg) value,
+                options(readonly, nostack, preserves_flags),
+            );
+        }
+        value
+    }};
+}
+
+macro_rules! change {
+    ($symbol:literal, $instruction:literal) => {{
+        // SAFETY: changes a word of this thread; the symbol is defined in this library.
+        unsafe {
+            asm!(
+                concat!("mov {0}, qword ptr [rip + ", $symbol, "@GOTTPOFF]"),
+                concat!($instruction, " qword ptr fs:[{0}]"),
+                out(reg) _,
+                options(nostack),
+            );
+        }
     }};
 }
 
@@ -72,6 +108,21 @@ pub(crate) fn set_hot(heap: usize) {
     write!("spandrel_tls_hot", heap);
 }
 
+/// Where this thread keeps [`hot`]: an address that no other thread of the process has.
+pub(crate) fn hot_address() -> usize {
+    let address: usize;
+    // SAFETY: the first word of the thread's control block is that block's own address.
+    unsafe {
+        asm!(
+            "mov {0}, qword ptr [rip + spandrel_tls_hot@GOTTPOFF]",
+            "add {0}, qword ptr fs:[0]",
+            out(reg) address,
+            options(pure, readonly, nostack),
+        );
+    }
+    address
+}
+
 /// The thread's state word; 0 in a new thread.
 #[inline(always)]
 pub(crate) fn home() -> usize {
@@ -82,6 +133,25 @@ pub(crate) fn home() -> usize {
 #[inline(always)]
 pub(crate) fn set_home(state: usize) {
     write!("spandrel_tls_home", state);
+}
+
+/// How many locks this thread holds, is about to take, or has just given back. Each change is one instruction, so a signal handler sees
+/// one number or the next.
+#[inline(always)]
+pub(crate) fn locks() -> usize {
+    read_changing!("spandrel_tls_locks")
+}
+
+/// Counts a lock that is about to be taken.
+#[inline(always)]
+pub(crate) fn count_lock() {
+    change!("spandrel_tls_locks", "inc");
+}
+
+/// Counts a lock that was given back.
+#[inline(always)]
+pub(crate) fn count_unlock() {
+    change!("spandrel_tls_locks", "dec");
 }
 
 /// The ranks of the locks this thread holds, one bit each; used by debug builds alone.

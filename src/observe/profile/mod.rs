@@ -21,7 +21,7 @@ use self::stacks::{Entry, Stacks};
 use crate::base::chance::chance;
 use crate::pages::Pages;
 use crate::sys::atomic::{AtomicPtr, AtomicU64, Ordering};
-use crate::sys::lock::{Lock, Rank};
+use crate::sys::lock::{Lock, Patience, Rank};
 
 pub(crate) use self::pprof::{About, write};
 
@@ -115,8 +115,8 @@ impl Profile {
     }
 
     /// Takes the lock for a fork.
-    pub(crate) fn lock_for_fork(&self) {
-        self.state.lock_for_fork();
+    pub(crate) fn lock_for_fork(&self, patience: &Patience) {
+        self.state.lock_for_fork(patience);
     }
 
     /// Ends `lock_for_fork`.

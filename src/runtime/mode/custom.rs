@@ -19,6 +19,7 @@ use crate::heap::{Freed, Heap};
 use crate::ledger::Table;
 use crate::modes::custom::{Functions, Makers, Note};
 use crate::modes::tally::Reason;
+use crate::sys::lock::Patience;
 
 /// Up to this alignment malloc serves.
 const NATURAL_ALIGN: usize = 16;
@@ -48,8 +49,8 @@ impl Manner for Custom {
         }
     }
 
-    fn lock_for_fork() {
-        MAKERS.notes.lock_for_fork();
+    fn lock_for_fork(patience: &Patience) {
+        MAKERS.notes.lock_for_fork(patience);
     }
 
     unsafe fn unlock_after_fork() {

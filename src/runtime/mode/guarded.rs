@@ -22,7 +22,7 @@ use crate::modes::guarded::{Act, Fate, Place, Pool, State};
 use crate::modes::tally::Reason;
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::cell::SetOnce;
-use crate::sys::lock::{Guard, Lock, Rank};
+use crate::sys::lock::{Guard, Lock, Patience, Rank};
 use crate::sys::signal::{self, Action};
 use crate::sys::{call, stack};
 
@@ -110,9 +110,9 @@ impl Manner for Guarded {
         if is_of_pool(block.addr()) { None } else { resize::resize(block, old, size) }
     }
 
-    fn lock_for_fork() {
-        POOL.lock_for_fork();
-        STACKS.lock_for_fork();
+    fn lock_for_fork(patience: &Patience) {
+        POOL.lock_for_fork(patience);
+        STACKS.lock_for_fork(patience);
     }
 
     unsafe fn unlock_after_fork() {

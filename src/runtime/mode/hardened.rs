@@ -23,7 +23,7 @@ use crate::modes::hardened::{CANARY_MIN, Marks, Note, Overwritten, Patient, Quar
 use crate::modes::libc::{Foreign, judge};
 use crate::modes::tally::Reason;
 use crate::sys::call;
-use crate::sys::lock::{Lock, Rank};
+use crate::sys::lock::{Lock, Patience, Rank};
 
 /// Parts of the quarantine; a power of two.
 const WARDS: usize = 8;
@@ -137,10 +137,10 @@ impl Manner for Hardened {
         check_everything();
     }
 
-    fn lock_for_fork() {
-        SPARES.iter().for_each(Lock::lock_for_fork);
-        QUARANTINE.iter().for_each(Lock::lock_for_fork);
-        NOTES.lock_for_fork();
+    fn lock_for_fork(patience: &Patience) {
+        SPARES.iter().for_each(|lock| lock.lock_for_fork(patience));
+        QUARANTINE.iter().for_each(|lock| lock.lock_for_fork(patience));
+        NOTES.lock_for_fork(patience);
     }
 
     unsafe fn unlock_after_fork() {

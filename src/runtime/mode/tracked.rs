@@ -17,6 +17,7 @@ use crate::heap::{Freed, Heap};
 use crate::ledger::{Ledger, Stacks};
 use crate::modes::tracked::{Block, Groups};
 use crate::sys::clock::{self, Epoch};
+use crate::sys::lock::Patience;
 use crate::sys::stack;
 
 static BLOCKS: Ledger<Block> = Ledger::new();
@@ -69,9 +70,9 @@ impl Manner for Tracked {
         report(print);
     }
 
-    fn lock_for_fork() {
-        BLOCKS.lock_for_fork();
-        STACKS.lock_for_fork();
+    fn lock_for_fork(patience: &Patience) {
+        BLOCKS.lock_for_fork(patience);
+        STACKS.lock_for_fork(patience);
     }
 
     unsafe fn unlock_after_fork() {
