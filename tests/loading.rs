@@ -69,6 +69,9 @@ const EXTENSION_NAMES: [&str; 9] = [
     "spandrel_stats",
 ];
 
+/// What stands in front of the loader.
+const LOADER_NAMES: [&str; 1] = ["dlopen"];
+
 fn readelf(option: &str) -> Result<String, String> {
     let mut command = run::command("readelf");
     command.args([option, "--wide"]).arg(paths::shared_library()?);
@@ -120,7 +123,7 @@ fn exported() -> Result<Vec<String>, String> {
 
 fn exports_exactly() -> Result<(), String> {
     let names = exported()?;
-    let wanted: Vec<&str> = C_NAMES.iter().chain(&CPP_NAMES).chain(&EXTENSION_NAMES).copied().collect();
+    let wanted: Vec<&str> = C_NAMES.iter().chain(&CPP_NAMES).chain(&EXTENSION_NAMES).chain(&LOADER_NAMES).copied().collect();
     let missing: Vec<_> = wanted.iter().filter(|name| !names.iter().any(|have| have == *name)).collect();
     let foreign: Vec<_> =
         names.iter().filter(|name| !wanted.contains(&name.as_str()) && !name.starts_with("spandrel_")).collect();
@@ -129,6 +132,17 @@ fn exports_exactly() -> Result<(), String> {
     } else {
         Err(format!("missing {missing:?}, beyond the surface {foreign:?}"))
     }
+}
+
+/// A static program that opens objects needs the C library's own functions for it.
+fn archive_leaves_the_loader_alone() -> Result<(), String> {
+    let mut command = run::command("nm");
+    command.args(["--defined-only", "--extern-only", "--quiet"]).arg(paths::static_library()?);
+    let outcome = run::run(&mut command, 20)?;
+    outcome.clean()?;
+    let names = || outcome.stdout.lines().filter_map(|line| line.split_whitespace().nth(2));
+    let own: Vec<_> = names().filter(|name| LOADER_NAMES.contains(name)).collect();
+    if own.is_empty() && names().any(|name| name == "malloc") { Ok(()) } else { Err(format!("defines {own:?}")) }
 }
 
 /// The program's report must show that the library served it.
@@ -213,7 +227,8 @@ fn main() -> ExitCode {
         case_if(no_readelf.clone(), "uses_initial_exec_tls", uses_initial_exec_tls),
         case_if(no_readelf.clone(), "has_its_soname", has_its_soname),
         case_if(no_readelf.clone(), "takes_little_static_tls", takes_little_static_tls),
-        case_if(no_readelf, "exports_exactly", exports_exactly),
+        case_if(no_readelf.clone(), "exports_exactly", exports_exactly),
+        case_if(no_readelf, "archive_leaves_the_loader_alone", archive_leaves_the_loader_alone),
         case_if(no_loader, "through_the_loader", through_the_loader),
         case("preloaded_twice", preloaded_twice),
         case("preloaded_and_linked", preloaded_and_linked),

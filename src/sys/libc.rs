@@ -123,6 +123,21 @@ pub(crate) unsafe fn usable_size(block: *mut u8) -> usize {
     unsafe { function(block.cast()) }
 }
 
+/// The C library's dlopen, found behind the one exported here. As [`USABLE_SIZE`].
+static DLOPEN: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The next `dlopen` after the one exported here; null where there is none.
+pub(crate) fn next_dlopen() -> *mut c_void {
+    // Relaxed: the pointer is to code, and every thread finds the same.
+    let mut function = DLOPEN.load(Ordering::Relaxed);
+    if function.is_null() {
+        // SAFETY: the name is a C string. Takes the loader's lock, which the caller is about to take in any case.
+        function = unsafe { libc::dlsym(libc::RTLD_NEXT, c"dlopen".as_ptr()) };
+        DLOPEN.store(function, Ordering::Relaxed);
+    }
+    function
+}
+
 /// Loads the shared object at `path`, all of whose references have to be met; otherwise why not, as far as that is known.
 pub(crate) fn open_object(path: &CStr) -> Result<*mut c_void, Option<&'static CStr>> {
     let open = weak!("dlopen" as unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void).ok_or(None)?;
