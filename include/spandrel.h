@@ -320,6 +320,14 @@ void *spandrel_alloc_at_least(size_t size, size_t *usable);
 void spandrel_collect(bool everything);
 
 /**
+ * Exchanges freed blocks with other threads, for a program's own points: a safepoint, the border between two messages, the end of an
+ * arena. What the calling thread freed of other threads' blocks is sent off, and blocks that others freed of its own are taken in, in
+ * whole batches (at most 124 blocks each) until `most` blocks have come; 0 for 250. True if more waits. Cheap where there is nothing to do.
+ * Never fails; does nothing in a thread that has not allocated, and where libc serves the process. Not for signal handlers.
+ */
+bool spandrel_safepoint(size_t most);
+
+/**
  * Bytes of free runs whose pages the kernel has not got back yet.
  */
 size_t spandrel_resident_bytes(void);

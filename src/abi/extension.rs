@@ -167,6 +167,15 @@ pub extern "C" fn spandrel_collect(everything: bool) {
     runtime::collect(everything);
 }
 
+/// Exchanges freed blocks with other threads, for a program's own points: a safepoint, the border between two messages, the end of an
+/// arena. What the calling thread freed of other threads' blocks is sent off, and blocks that others freed of its own are taken in, in
+/// whole batches (at most 124 blocks each) until `most` blocks have come; 0 for 250. True if more waits. Cheap where there is nothing to do.
+/// Never fails; does nothing in a thread that has not allocated, and where libc serves the process. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_safepoint(most: usize) -> bool {
+    runtime::safepoint(most)
+}
+
 /// Bytes of free runs whose pages the kernel has not got back yet.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_resident_bytes() -> usize {

@@ -12,6 +12,17 @@ use crate::runtime::{self, Request, Resized, gate};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spandrel;
 
+impl Spandrel {
+    /// Exchanges freed blocks with other threads, for a program's own points: a safepoint, the border between two messages, the end of
+    /// an arena. What the calling thread freed of other threads' blocks is sent off, and blocks that others freed of its own are taken in,
+    /// in whole batches (at most 124 blocks each) until `most` blocks have come; 0 for 250. True if more waits.
+    ///
+    /// Cheap where there is nothing to do. Never fails; does nothing in a thread that has not allocated. Not for signal handlers.
+    pub fn safepoint(&self, most: usize) -> bool {
+        runtime::safepoint(most)
+    }
+}
+
 /// Blocks of 16 bytes and more are aligned to this without asking.
 const NATURAL_ALIGN: usize = 16;
 

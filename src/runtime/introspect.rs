@@ -1,6 +1,7 @@
 //! What a program may ask of the allocator: is it active, what is where, give back what you can.
 
 use super::barrier::Phase;
+use super::manner::free_late;
 use super::mode::guarded;
 use super::process::PROCESS;
 use super::thread::{self, Standing};
@@ -54,6 +55,20 @@ pub(crate) fn collect(everything: bool) {
     if everything {
         let _ = purge(0);
     }
+}
+
+/// The blocks that a [`safepoint`] takes in where the caller names no number: what a large request takes in on its way.
+const SAFEPOINT_BLOCKS: usize = 250;
+
+/// Exchanges blocks with other threads: sends off those of theirs that were freed here, and takes in at least `most` of what they sent, 0
+/// for a usual number; whether more waits. Nothing for a thread without a heap, and from inside the allocator.
+pub(crate) fn safepoint(most: usize) -> bool {
+    if !thread::has_heap() {
+        return false;
+    }
+    let Standing::Own(heap) = thread::standing() else { return false };
+    PROCESS.central.late.take(|block| free_late(&heap, block));
+    heap.exchange(PROCESS.shared(), if most == 0 { SAFEPOINT_BLOCKS } else { most })
 }
 
 /// Gives free pages back to the kernel, but leaves `keep` bytes of them; whether any went. Bounded in time.
