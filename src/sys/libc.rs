@@ -3,7 +3,6 @@
 //!
 //! Must not know why a call goes to libc.
 
-use core::arch::{asm, global_asm};
 use core::ffi::{CStr, c_char, c_int, c_void};
 
 use super::call;
@@ -15,13 +14,19 @@ unsafe extern "C" {
 }
 
 /// The address of a weak function as the given type, `None` where the program has no such function. A program linked statically
-/// has none of libc's allocator: a reference that is not weak would drag all of it in, next to ours.
+/// has none of libc's allocator: a reference that is not weak would drag all of it in, next to ours. The reference says by itself that it is
+/// weak, for it may end up in any object file.
 macro_rules! weak {
     ($name:literal as $type:ty) => {{
         let address: usize;
         // SAFETY: loads the address of a weak symbol, 0 if there is none.
         unsafe {
-            asm!(concat!("mov {}, qword ptr [rip + ", $name, "@GOTPCREL]"), out(reg) address, options(pure, readonly, nostack));
+            core::arch::asm!(
+                concat!(".weak ", $name),
+                concat!("mov {}, qword ptr [rip + ", $name, "@GOTPCREL]"),
+                out(reg) address,
+                options(pure, readonly, nostack),
+            );
         }
         // SAFETY: callers name the type of the C function; null is `None` in an optional function pointer.
         unsafe { core::mem::transmute::<usize, Option<$type>>(address) }
@@ -29,23 +34,6 @@ macro_rules! weak {
 }
 
 pub(super) use weak;
-
-global_asm!(
-    ".weak __libc_malloc",
-    ".weak __libc_calloc",
-    ".weak __libc_realloc",
-    ".weak __libc_memalign",
-    ".weak __libc_free",
-    ".weak pthread_create",
-    ".weak __libc_freeres",
-    ".weak on_exit",
-    ".weak dlopen",
-    ".weak dlerror",
-    ".weak _IO_flush_all",
-    ".weak _IO_list_lock",
-    ".weak _IO_list_unlock",
-    ".weak _IO_list_resetlock",
-);
 
 /// libc's malloc; null where there is none.
 pub(crate) fn malloc(size: usize) -> *mut u8 {

@@ -1,9 +1,9 @@
 #![expect(unsafe_code, reason = "asks by assembly")]
 //! Tools that watch memory themselves and may run this process: valgrind, AddressSanitizer.
 
-use core::arch::{asm, global_asm};
+use core::arch::asm;
 
-global_asm!(".weak __asan_init");
+use super::libc::weak;
 
 /// Whether the process runs on valgrind. Instructions that do nothing on a processor, and that valgrind takes for a question (its
 /// "client request" 0x1001, which is part of its interface).
@@ -21,8 +21,5 @@ pub(crate) fn is_valgrind() -> bool {
 
 /// Whether AddressSanitizer is linked into the process.
 pub(crate) fn has_address_sanitizer() -> bool {
-    let address: usize;
-    // SAFETY: loads the address of a weak symbol, 0 if there is none.
-    unsafe { asm!("mov {}, qword ptr [rip + __asan_init@GOTPCREL]", out(reg) address, options(pure, readonly, nostack)) };
-    address != 0
+    weak!("__asan_init" as unsafe extern "C" fn()).is_some()
 }
