@@ -144,6 +144,34 @@ fn top_shows_a_process_and_lists_all() -> Result<(), String> {
     Err(format!("{once}\n{all}\n{terminal}"))
 }
 
+/// One process that lies has a line that says so, from the command as from the list; others have theirs.
+fn liars_are_found_out() -> Result<(), String> {
+    let honest = Waiting::start(Variant::Preload, &[])?;
+    // The number of classes, the bytes of a class's row, the distance between classes in the map, the bytes of a record,
+    // the banks, and where purges are counted: an endless loop, a division by
+    // zero or an endless allocation for a reader that believes them.
+    for (word, value) in [(5, 1 << 43), (7, 0), (16, 0), (18, 0), (28, usize::MAX), (29, 0), (26, usize::MAX)] {
+        let lying = Waiting::start_lying(word, value)?;
+        let [honest_id, lying_id] = [&honest, &lying].map(|waiting| waiting.id().to_string());
+        // A reader that believes it gets no 64 TiB.
+        let tool = |words: &[&str]| {
+            let mut shell = run::command("sh");
+            shell.args(["-c", "ulimit -v 4000000 && exec \"$0\" \"$@\""]).arg(paths::tool()?).args(words);
+            run::run(&mut shell, 60)
+        };
+        let stats = tool(&["stats", &lying_id])?;
+        let one_line = stats.stderr.lines().count() == 1 && stats.stderr.starts_with(&format!("spandrel: process {lying_id}"));
+        let all = tool(&["top"])?;
+        let row = |id: &str| all.stdout.lines().find(|line| line.split_whitespace().next() == Some(id)).unwrap_or_default();
+        let rows = row(&lying_id).contains("unreadable: ") && row(&honest_id).contains("MiB");
+        if stats.end != End::Exit(1) || !one_line || all.end != End::Exit(0) || !rows {
+            return Err(format!("word {word} {value}\n{stats}\n{all}"));
+        }
+        lying.finish()?;
+    }
+    honest.finish()
+}
+
 fn records_and_draws() -> Result<(), String> {
     let folder = folder("report")?;
     let waiting = Waiting::start(Variant::Preload, &[])?;
@@ -329,6 +357,7 @@ fn main() -> ExitCode {
         case("outside_and_inside_agree_linked", || outside_and_inside_agree(Variant::Linked)),
         case("outside_and_inside_agree_static", || outside_and_inside_agree(Variant::Static)),
         case("explain_address", explains_an_address),
+        case("liars_are_found_out", liars_are_found_out),
         case("top", top_shows_a_process_and_lists_all),
         case("record_and_report", records_and_draws),
         case("requests_by_class", counts_requests_by_class),

@@ -3,6 +3,7 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 
+use crate::observe::live::Descriptor;
 use crate::runtime::{self, Request, Resized, gate};
 
 /// The allocator as a Rust global allocator.
@@ -20,6 +21,11 @@ impl Spandrel {
     /// Cheap where there is nothing to do. Never fails; does nothing in a thread that has not allocated. Not for signal handlers.
     pub fn safepoint(&self, most: usize) -> bool {
         runtime::safepoint(most)
+    }
+
+    /// Where the figures of this allocator are in memory, for tools that read them from outside; `None` until it has served a request.
+    pub fn descriptor(&self) -> Option<Descriptor> {
+        runtime::descriptor()
     }
 }
 

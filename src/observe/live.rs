@@ -12,6 +12,7 @@ pub use crate::observe::snapshot::{ClassFigures, HeapFigures, Snapshot};
 pub use crate::pages::{BANKS, PageFigures, PagesLive};
 
 use crate::base::class::{self, Class, GEOMETRY_BYTES};
+use crate::sys::memory::CALL_KINDS;
 
 /// The name of the symbol.
 pub const SYMBOL: &str = "spandrel_live";
@@ -22,7 +23,7 @@ pub const VERSION: usize = 1;
 
 /// See the module.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Descriptor {
     /// [`MAGIC`], once the rest is there.
     pub magic: usize,
@@ -51,6 +52,45 @@ pub struct Descriptor {
 pub const WORDS: usize = size_of::<Descriptor>() / size_of::<usize>();
 
 impl Descriptor {
+    /// What is the same in every process of this version; addresses, and what differs from process to process, are 0.
+    const LAYOUT: Self = Self {
+        magic: MAGIC,
+        version: VERSION,
+        bytes: size_of::<Self>(),
+        profile: [0; 2],
+        classes: class::COUNT,
+        geometry: [0, GEOMETRY_BYTES],
+        calls: [0, CALL_KINDS],
+        pages: PagesLive::LAYOUT,
+        central: CentralLive::LAYOUT,
+        heap: HeapLive::LAYOUT,
+    };
+
+    /// Whether sizes, distances and offsets are those of the library that this is compiled into. Only then may a tool follow the
+    /// addresses, which may still be anything: the process whose descriptor it is can write there what it likes.
+    #[must_use]
+    pub fn is_of_this_build(&self) -> bool {
+        let [_, row] = self.geometry;
+        let [_, calls] = self.calls;
+        let layout = Self {
+            profile: [0; 2],
+            geometry: [0, row],
+            calls: [0, calls],
+            pages: self.pages.layout(),
+            central: self.central.layout(),
+            heap: self.heap.layout(),
+            ..*self
+        };
+        layout == Self::LAYOUT
+    }
+
+    /// Its words, as they lie in memory.
+    #[must_use]
+    pub fn words(self) -> [usize; WORDS] {
+        // SAFETY: a descriptor is that many words and nothing else.
+        unsafe { core::mem::transmute::<Self, [usize; WORDS]>(self) }
+    }
+
     /// The descriptor of which these are the words, read from a process.
     #[must_use]
     pub fn from_words(words: [usize; WORDS]) -> Self {
@@ -73,5 +113,39 @@ impl Descriptor {
             central,
             heap,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Spandrel;
+    use core::alloc::{GlobalAlloc, Layout};
+
+    /// The own descriptor, of a process that has allocated.
+    fn own() -> Descriptor {
+        let layout = Layout::new::<usize>();
+        // SAFETY: the layout has bytes.
+        let block = unsafe { Spandrel.alloc(layout) };
+        // SAFETY: the block is live and of that layout.
+        unsafe { Spandrel.dealloc(block, layout) };
+        Spandrel.descriptor().unwrap()
+    }
+
+    #[test]
+    fn the_own_layout_is_known_and_no_other() {
+        let own = own();
+        assert!(own.is_of_this_build());
+        let words = own.words();
+        assert_eq!(Descriptor::from_words(words), own);
+        // A word is part of the layout, or an address or size of this process's: nothing else.
+        let refused = (0..WORDS).filter(|&word| {
+            let mut changed = words;
+            changed[word] ^= 1 << 40;
+            !Descriptor::from_words(changed).is_of_this_build()
+        });
+        let constants = Descriptor::LAYOUT.words().iter().filter(|&&word| word != 0).count();
+        // Offsets may be 0, and are constants all the same.
+        assert!((constants..constants + 8).contains(&refused.count()));
     }
 }
