@@ -346,7 +346,7 @@ bool spandrel_set_limits(size_t soft,
 
 /**
  * Fills the first `struct_size` bytes of `*stats`; false, and errno EINVAL, if `stats` is NULL or `struct_size` is larger than
- * this version's structure.
+ * this version's structure; ENOMEM if there is no memory to work in.
  *
  * The caller has to see to it that:
  * - `stats` is NULL or writable for `struct_size` bytes.

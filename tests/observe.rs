@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,6 +47,27 @@ fn writes_a_file_at_exit() -> Result<(), String> {
     }
     let text = fs::read_to_string(folder.join(name)).map_err(|error| error.to_string())?;
     observed::check(observed::member(&text, "live_bytes")?)
+}
+
+/// Links that somebody put where a file, or what it was called while it was written, would be: what they lead to stays as it is.
+fn follows_no_link() -> Result<(), String> {
+    let folder = folder("links")?;
+    let show = |error: std::io::Error| error.to_string();
+    let (victim, file, profile) = (folder.join("victim"), folder.join("a.json"), folder.join("a.pb.gz"));
+    fs::write(&victim, "untouched").map_err(show)?;
+    for name in ["a.json", "a.json.part", "a.pb.gz", "a.pb.gz.part"] {
+        std::os::unix::fs::symlink(&victim, folder.join(name)).map_err(show)?;
+    }
+    let (stats, dumps) = (file.display().to_string(), format!("{}.%n", profile.display()));
+    observe("0", &[("SPANDREL_STATS_FILE", &stats), ("SPANDREL_HEAP_PROFILE", &dumps)])?.clean()?;
+    let written = folder.join("a.pb.gz.1");
+    for path in [&file, &written] {
+        let data = fs::symlink_metadata(path).map_err(show)?;
+        if !data.is_file() || data.permissions().mode() & 0o777 != 0o600 || data.len() == 0 {
+            return Err(format!("{}: {data:?}", path.display()));
+        }
+    }
+    if read(&victim)? == "untouched" && files(&folder)?.len() == 6 { Ok(()) } else { Err(format!("{:?}", files(&folder)?)) }
 }
 
 fn writes_now_and_then() -> Result<(), String> {
@@ -357,6 +379,7 @@ fn main() -> ExitCode {
         case("outside_and_inside_agree_linked", || outside_and_inside_agree(Variant::Linked)),
         case("outside_and_inside_agree_static", || outside_and_inside_agree(Variant::Static)),
         case("explain_address", explains_an_address),
+        case("files_follow_no_link", follows_no_link),
         case("liars_are_found_out", liars_are_found_out),
         case("top", top_shows_a_process_and_lists_all),
         case("record_and_report", records_and_draws),

@@ -1,6 +1,7 @@
 //! What a program may ask of the allocator: is it active, what is where, give back what you can.
 
 use super::barrier::Phase;
+use super::desk;
 use super::manner::free_late;
 use super::mode::guarded;
 use super::process::PROCESS;
@@ -111,12 +112,17 @@ pub(crate) fn retained_bytes() -> usize {
     if PROCESS.is_ready() { PROCESS.central.pages.figures().dirty } else { 0 }
 }
 
-/// The figures of this moment; zeroes where libc serves everything.
-pub(crate) fn snapshot() -> Snapshot {
+/// What `look` makes of the figures of this moment, which are zeroes where libc serves everything; `None` where there is no memory for
+/// them.
+pub(crate) fn with_snapshot<R>(look: impl FnOnce(&Snapshot) -> R) -> Option<R> {
     if !PROCESS.is_ready() {
-        return Snapshot::empty("none: libc serves this process");
+        return desk::with("none: libc serves this process", |snapshot| look(snapshot));
     }
-    // While the locks are taken this thread's heap is left alone.
-    let _standing = thread::standing();
-    Snapshot::take(PROCESS.shared(), PROCESS.options().profile.name)
+    desk::with(PROCESS.options().profile.name, |snapshot| {
+        // While the locks are taken this thread's heap is left alone.
+        let standing = thread::standing();
+        snapshot.take(PROCESS.shared());
+        drop(standing);
+        look(snapshot)
+    })
 }

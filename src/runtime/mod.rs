@@ -6,6 +6,7 @@ mod barrier;
 mod closed;
 mod cold;
 mod crash;
+mod desk;
 mod exit;
 mod fixture;
 mod fork;
@@ -27,7 +28,7 @@ mod thread;
 
 pub(crate) use closed::{set_limit_callback, set_limits};
 pub(crate) use cold::Request;
-pub(crate) use introspect::{collect, is_active, lane_of_pointer, page_bytes, retained_bytes, safepoint, snapshot, trim};
+pub(crate) use introspect::{collect, is_active, lane_of_pointer, page_bytes, retained_bytes, safepoint, trim, with_snapshot};
 pub(crate) use live::descriptor;
 #[cfg(feature = "export")]
 pub(crate) use loader::{flags_of_dlopen, next_dlopen};
