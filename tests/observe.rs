@@ -166,34 +166,6 @@ fn top_shows_a_process_and_lists_all() -> Result<(), String> {
     Err(format!("{once}\n{all}\n{terminal}"))
 }
 
-/// One process that lies has a line that says so, from the command as from the list; others have theirs.
-fn liars_are_found_out() -> Result<(), String> {
-    let honest = Waiting::start(Variant::Preload, &[])?;
-    // The number of classes, the bytes of a class's row, the distance between classes in the map, the bytes of a record,
-    // the banks, and where purges are counted: an endless loop, a division by
-    // zero or an endless allocation for a reader that believes them.
-    for (word, value) in [(5, 1 << 43), (7, 0), (16, 0), (18, 0), (28, usize::MAX), (29, 0), (26, usize::MAX)] {
-        let lying = Waiting::start_lying(word, value)?;
-        let [honest_id, lying_id] = [&honest, &lying].map(|waiting| waiting.id().to_string());
-        // A reader that believes it gets no 64 TiB.
-        let tool = |words: &[&str]| {
-            let mut shell = run::command("sh");
-            shell.args(["-c", "ulimit -v 4000000 && exec \"$0\" \"$@\""]).arg(paths::tool()?).args(words);
-            run::run(&mut shell, 60)
-        };
-        let stats = tool(&["stats", &lying_id])?;
-        let one_line = stats.stderr.lines().count() == 1 && stats.stderr.starts_with(&format!("spandrel: process {lying_id}"));
-        let all = tool(&["top"])?;
-        let row = |id: &str| all.stdout.lines().find(|line| line.split_whitespace().next() == Some(id)).unwrap_or_default();
-        let rows = row(&lying_id).contains("unreadable: ") && row(&honest_id).contains("MiB");
-        if stats.end != End::Exit(1) || !one_line || all.end != End::Exit(0) || !rows {
-            return Err(format!("word {word} {value}\n{stats}\n{all}"));
-        }
-        lying.finish()?;
-    }
-    honest.finish()
-}
-
 fn records_and_draws() -> Result<(), String> {
     let folder = folder("report")?;
     let waiting = Waiting::start(Variant::Preload, &[])?;
@@ -219,21 +191,6 @@ fn counts_requests_by_class() -> Result<(), String> {
     let line = "spandrel: diag: class=5120 calls=300 requested=1500000 given=1536000 unused=36000";
     let once = observe("0", &[("SPANDREL_DIAG", "1")])?;
     if outcome.stderr.contains(line) && !once.stderr.contains("class=") { Ok(()) } else { Err(format!("{outcome}")) }
-}
-
-/// Another tool that sees nothing of Spandrel's blocks is named, and only where that was asked for.
-fn names_other_tools() -> Result<(), String> {
-    let library = paths::shared_library()?;
-    for (settings, expected) in [(Some("SPANDREL_DIAG=1"), true), (None, false)] {
-        let mut command = run::command("valgrind");
-        command.args(["-q", "--trace-children=yes", "env"]).arg(format!("LD_PRELOAD={}", library.display()));
-        command.args(settings).args(["perl", "-e", "print 1"]);
-        let outcome = run::run(&mut command, 60)?;
-        if outcome.stderr.contains("ALLOCATOR_OTHER_TOOL: valgrind") != expected {
-            return Err(format!("{outcome}"));
-        }
-    }
-    Ok(())
 }
 
 /// Crashes as told, and wants a signal and these texts in the report.
@@ -367,7 +324,6 @@ fn main() -> ExitCode {
     let obstacle = missing.then(|| "python3 has no prometheus_client".to_owned());
     // SAFETY: asks a question.
     let user = (unsafe { libc::geteuid() } != 0).then(|| "needs root, to be somebody else".to_owned());
-    let valgrind = paths::find_program("valgrind").is_none().then(|| "there is no valgrind".to_owned());
     let cases = vec![
         case("file_at_exit", writes_a_file_at_exit),
         case("file_every_second", writes_now_and_then),
@@ -380,11 +336,9 @@ fn main() -> ExitCode {
         case("outside_and_inside_agree_static", || outside_and_inside_agree(Variant::Static)),
         case("explain_address", explains_an_address),
         case("files_follow_no_link", follows_no_link),
-        case("liars_are_found_out", liars_are_found_out),
         case("top", top_shows_a_process_and_lists_all),
         case("record_and_report", records_and_draws),
         case("requests_by_class", counts_requests_by_class),
-        case_if(valgrind, "valgrind_is_named", names_other_tools),
         case("crash_reports", crash_reports_name_the_block),
         case("crash_reports_and_handlers", crash_reports_leave_handlers_alone),
         case("refusals_are_explained", says_why_a_process_cannot_be_read),

@@ -126,7 +126,8 @@ pub(crate) fn write_stats(descriptor: c_int, format: Format) -> bool {
 /// Says which other tools watch this process's memory, and in vain.
 fn name_tools() {
     if tool::is_valgrind() {
-        let what = "valgrind runs this process and sees no block of Spandrel's; run it without, or with --soname-synonyms=somalloc=*spandrel*";
+        let what = "valgrind runs this process; its memory checkers serve malloc and free themselves, so they find everything and Spandrel \
+                    serves nothing; --soname-synonyms=somalloc=nouserintercepts leaves the calls to Spandrel, whose blocks no checker sees";
         diag::once(Code::OtherTool, what);
     }
     if tool::has_address_sanitizer() {
