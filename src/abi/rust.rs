@@ -149,6 +149,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_layout_of_the_descriptor_is_known_and_no_other() {
+        assert!(stamped(Layout::new::<usize>()).is_some());
+        let words = Spandrel.descriptor().unwrap().words();
+        assert!(Descriptor::from_words(words).is_of_this_build());
+        // A word is part of the layout, or an address or a size of this process's: nothing else.
+        let is_layout = |word: &usize| {
+            let mut changed = words;
+            changed[*word] ^= 1 << 40;
+            !Descriptor::from_words(changed).is_of_this_build()
+        };
+        assert!((40..70).contains(&(0..words.len()).filter(is_layout).count()));
+    }
+
     proptest! {
         #[test]
         fn blocks_are_aligned_and_keep_their_contents(

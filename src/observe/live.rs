@@ -115,37 +115,3 @@ impl Descriptor {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Spandrel;
-    use core::alloc::{GlobalAlloc, Layout};
-
-    /// The own descriptor, of a process that has allocated.
-    fn own() -> Descriptor {
-        let layout = Layout::new::<usize>();
-        // SAFETY: the layout has bytes.
-        let block = unsafe { Spandrel.alloc(layout) };
-        // SAFETY: the block is live and of that layout.
-        unsafe { Spandrel.dealloc(block, layout) };
-        Spandrel.descriptor().unwrap()
-    }
-
-    #[test]
-    fn the_own_layout_is_known_and_no_other() {
-        let own = own();
-        assert!(own.is_of_this_build());
-        let words = own.words();
-        assert_eq!(Descriptor::from_words(words), own);
-        // A word is part of the layout, or an address or size of this process's: nothing else.
-        let refused = (0..WORDS).filter(|&word| {
-            let mut changed = words;
-            changed[word] ^= 1 << 40;
-            !Descriptor::from_words(changed).is_of_this_build()
-        });
-        let constants = Descriptor::LAYOUT.words().iter().filter(|&&word| word != 0).count();
-        // Offsets may be 0, and are constants all the same.
-        assert!((constants..constants + 8).contains(&refused.count()));
-    }
-}

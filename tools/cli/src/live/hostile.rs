@@ -161,12 +161,12 @@ fn regions_that_say_anything_are_left_out_or_bounded() {
                 0 => 0,
                 1 => p.large,
                 2 => p.depot + dice.next() % 200 * p.class_step,
-                3 => dice.next() & !(p.owner_align - 1) | dice.next() % p.owner_align,
+                3 => (dice.next() & !(p.owner_align - 1)) | (dice.next() % p.owner_align),
                 _ => dice.next(),
             })
             .collect();
         let records: Vec<usize> = (0..regions * p.record_bytes / WORD)
-            .map(|_| if dice.next() % 3 == 0 { dice.next() } else { dice.next() % (2 * regions) })
+            .map(|_| if dice.next().is_multiple_of(3) { dice.next() } else { dice.next() % (2 * regions) })
             .collect();
         let border = [regions];
         let mut lying = good;
