@@ -75,13 +75,13 @@ evidence: build ## Measure and rewrite the figures in docs/evidence
 STRESS = $(CARGO) run --quiet --release --package spandrel-stress --
 SOAK_MINUTES ?= 60
 .PHONY: stress stress-check soak
-stress: build ## Run every stress scenario in every profile for a second (a minute in all)
+stress: build cli ## Run every stress scenario in every profile for a second (a minute in all)
 	@$(STRESS) run
 
-stress-check: build ## Run what docs/evidence/stress.toml records again, and compare
+stress-check: build cli ## Run what docs/evidence/stress.toml records again, and compare
 	@$(STRESS) check
 
-soak: build ## Run the stress scenarios for SOAK_MINUTES (60) in all, and draw memory over time
+soak: build cli ## Run the stress scenarios for SOAK_MINUTES (60) in all, and draw memory over time
 	@$(STRESS) soak --minutes $(SOAK_MINUTES)
 
 .PHONY: numa-check

@@ -1,6 +1,7 @@
-// posix_memalign: EINVAL for alignments that are no power of two or no multiple of sizeof(void*); errno and *p stay untouched.
+// posix_memalign: EINVAL for alignments that are no power of two or no multiple of sizeof(void*), and errno stays as it was; ENOMEM where
+// there is no memory, and errno says so too, as glibc has it. *p stays untouched.
 // expect: exit 0
-// variants: preload linked static
+// variants: preload linked static glibc
 #include "check.h"
 
 int main(void) {
@@ -13,8 +14,13 @@ int main(void) {
         CHECK_WITH(kept == &marker && errno == 55, bad[i]);
     }
     void *kept = &marker;
-    CHECK(posix_memalign(&kept, 8, opaque_size(SIZE_MAX - 100)) == ENOMEM && kept == &marker && errno == 55);
-    CHECK(posix_memalign(&kept, (size_t)1 << 63, 100) == ENOMEM && kept == &marker && errno == 55);
+    const size_t much[][2] = {{8, SIZE_MAX - 100}, {(size_t)1 << 63, 100}, {(size_t)1 << 62, 100}, {64, PTRDIFF_MAX}, {64, (size_t)1 << 46}};
+    for (size_t i = 0; i < sizeof much / sizeof much[0]; i++) {
+        errno = 55;
+        CHECK_WITH(posix_memalign(&kept, opaque_size(much[i][0]), opaque_size(much[i][1])) == ENOMEM, i);
+        CHECK_WITH(kept == &marker && errno == ENOMEM, i);
+    }
+    errno = 55;
     CHECK(posix_memalign(&kept, 64, 0) == 0 && kept != &marker && errno == 55 && aligned_to(kept, 64));
     free(kept);
     return 0;

@@ -11,6 +11,7 @@
 #pragma weak spandrel_good_size
 #pragma weak spandrel_alloc_at_least
 #pragma weak spandrel_collect
+#pragma weak spandrel_safepoint
 #pragma weak spandrel_resident_bytes
 #pragma weak spandrel_stats
 #pragma weak spandrel_class_stats

@@ -320,6 +320,14 @@ void *spandrel_alloc_at_least(size_t size, size_t *usable);
 void spandrel_collect(bool everything);
 
 /**
+ * Exchanges freed blocks with other threads, for a program's own points: a safepoint, the border between two messages, the end of an
+ * arena. What the calling thread freed of other threads' blocks is sent off, and blocks that others freed of its own are taken in, in
+ * whole batches (at most 124 blocks each) until `most` blocks have come; 0 for 250. True if more waits. Cheap where there is nothing to do.
+ * Never fails; does nothing in a thread that has not allocated, and where libc serves the process. Not for signal handlers.
+ */
+bool spandrel_safepoint(size_t most);
+
+/**
  * Bytes of free runs whose pages the kernel has not got back yet.
  */
 size_t spandrel_resident_bytes(void);
@@ -338,7 +346,7 @@ bool spandrel_set_limits(size_t soft,
 
 /**
  * Fills the first `struct_size` bytes of `*stats`; false, and errno EINVAL, if `stats` is NULL or `struct_size` is larger than
- * this version's structure.
+ * this version's structure; ENOMEM if there is no memory to work in.
  *
  * The caller has to see to it that:
  * - `stats` is NULL or writable for `struct_size` bytes.

@@ -20,5 +20,9 @@ fn main() {
         println!("cargo::rustc-cdylib-link-arg=-Wl,{argument}");
     }
     println!("cargo::rustc-cdylib-link-arg=-fuse-ld=bfd");
+    // `dlopen`, which a static library must not define.
+    let folder = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
+    println!("cargo::rustc-cdylib-link-arg={folder}/scripts/dlopen.ld");
+    println!("cargo::rerun-if-changed=scripts/dlopen.ld");
     println!("cargo::rerun-if-changed=scripts/link.rs");
 }

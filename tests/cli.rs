@@ -3,6 +3,8 @@
 use std::process::{Command, ExitCode};
 
 use harness::expect::End;
+use harness::header::Variant;
+use harness::observed::Waiting;
 use harness::run::{self, Outcome};
 use harness::suite::{case, main as run_cases};
 use harness::{diag, paths};
@@ -48,6 +50,34 @@ fn says_what_it_cannot_do() -> Result<(), String> {
     wants(&runs(&["explain", "x"])?, End::Exit(2), "", "not a number of bytes")
 }
 
+/// One process that lies has a line that says so, from the command as from the list; others have theirs.
+fn liars_are_found_out() -> Result<(), String> {
+    let honest = Waiting::start(Variant::Preload, &[])?;
+    // The number of classes, the bytes of a class's row, the distance between classes in the map, the bytes of a record,
+    // the banks, and where purges are counted: an endless loop, a division by
+    // zero or an endless allocation for a reader that believes them.
+    for (word, value) in [(5, 1 << 43), (7, 0), (16, 0), (18, 0), (28, usize::MAX), (29, 0), (26, usize::MAX)] {
+        let lying = Waiting::start_lying(word, value)?;
+        let [honest_id, lying_id] = [&honest, &lying].map(|waiting| waiting.id().to_string());
+        // A reader that believes it gets no 64 TiB.
+        let tool = |words: &[&str]| {
+            let mut shell = run::command("sh");
+            shell.args(["-c", "ulimit -v 4000000 && exec \"$0\" \"$@\""]).arg(paths::tool()?).args(words);
+            run::run(&mut shell, 60)
+        };
+        let stats = tool(&["stats", &lying_id])?;
+        let one_line = stats.stderr.lines().count() == 1 && stats.stderr.starts_with(&format!("spandrel: process {lying_id}"));
+        let all = tool(&["top"])?;
+        let row = |id: &str| all.stdout.lines().find(|line| line.split_whitespace().next() == Some(id)).unwrap_or_default();
+        let rows = row(&lying_id).contains("unreadable: ") && row(&honest_id).contains("MiB");
+        if stats.end != End::Exit(1) || !one_line || all.end != End::Exit(0) || !rows {
+            return Err(format!("word {word} {value}\n{stats}\n{all}"));
+        }
+        lying.finish()?;
+    }
+    honest.finish()
+}
+
 fn explains_sizes() -> Result<(), String> {
     wants(&runs(&["explain", "100"])?, End::Exit(0), "112 bytes", "")?;
     wants(&runs(&["explain", "1M", "4K"])?, End::Exit(0), "large: a run of regions", "")
@@ -60,6 +90,7 @@ fn main() -> ExitCode {
         case("run_keeps_what_is_preloaded", keeps_what_is_preloaded_already),
         case("says_in_one_line_what_it_cannot_do", says_what_it_cannot_do),
         case("explain_size", explains_sizes),
+        case("liars_are_found_out", liars_are_found_out),
     ];
     run_cases(cases, false)
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use harness::build::{self, Source};
 use harness::header::Variant;
+use harness::run::Outcome;
 use harness::suite::{case, case_if, main as run_cases};
 use harness::{diag, paths, run};
 
@@ -69,6 +70,9 @@ const EXTENSION_NAMES: [&str; 9] = [
     "spandrel_stats",
 ];
 
+/// What stands in front of the loader.
+const LOADER_NAMES: [&str; 1] = ["dlopen"];
+
 fn readelf(option: &str) -> Result<String, String> {
     let mut command = run::command("readelf");
     command.args([option, "--wide"]).arg(paths::shared_library()?);
@@ -120,7 +124,7 @@ fn exported() -> Result<Vec<String>, String> {
 
 fn exports_exactly() -> Result<(), String> {
     let names = exported()?;
-    let wanted: Vec<&str> = C_NAMES.iter().chain(&CPP_NAMES).chain(&EXTENSION_NAMES).copied().collect();
+    let wanted: Vec<&str> = C_NAMES.iter().chain(&CPP_NAMES).chain(&EXTENSION_NAMES).chain(&LOADER_NAMES).copied().collect();
     let missing: Vec<_> = wanted.iter().filter(|name| !names.iter().any(|have| have == *name)).collect();
     let foreign: Vec<_> =
         names.iter().filter(|name| !wanted.contains(&name.as_str()) && !name.starts_with("spandrel_")).collect();
@@ -129,6 +133,17 @@ fn exports_exactly() -> Result<(), String> {
     } else {
         Err(format!("missing {missing:?}, beyond the surface {foreign:?}"))
     }
+}
+
+/// A static program that opens objects needs the C library's own functions for it.
+fn archive_leaves_the_loader_alone() -> Result<(), String> {
+    let mut command = run::command("nm");
+    command.args(["--defined-only", "--extern-only", "--quiet"]).arg(paths::static_library()?);
+    let outcome = run::run(&mut command, 20)?;
+    outcome.clean()?;
+    let names = || outcome.stdout.lines().filter_map(|line| line.split_whitespace().nth(2));
+    let own: Vec<_> = names().filter(|name| LOADER_NAMES.contains(name)).collect();
+    if own.is_empty() && names().any(|name| name == "malloc") { Ok(()) } else { Err(format!("defines {own:?}")) }
 }
 
 /// The program's report must show that the library served it.
@@ -204,17 +219,60 @@ fn run_linked(program: &Path, cpp: bool) -> Result<(), String> {
     served(if cpp { &mut command } else { command.args(["2", "10"]) })
 }
 
+/// Another tool that watches memory is named, and only where that was asked for.
+fn names_other_tools() -> Result<(), String> {
+    let library = paths::shared_library()?;
+    for (settings, expected) in [(Some("SPANDREL_DIAG=1"), true), (None, false)] {
+        let mut command = run::command("valgrind");
+        command.args(["-q", "--trace-children=yes", "env"]).arg(format!("LD_PRELOAD={}", library.display()));
+        command.args(settings).args(["perl", "-e", "print 1"]);
+        let outcome = run::run(&mut command, 60)?;
+        if outcome.stderr.contains("ALLOCATOR_OTHER_TOOL: valgrind") != expected {
+            return Err(format!("{outcome}"));
+        }
+    }
+    Ok(())
+}
+
+/// valgrind's memory checker serves the calls itself and finds all that it finds without the preload; unless it is told not to.
+fn valgrind_finds_everything() -> Result<(), String> {
+    let source = Source { path: paths::program_source("mistakes.c"), flags: vec!["-O0".to_owned()] };
+    let program = build::program(&source, Variant::Preload)?;
+    let library = paths::shared_library()?;
+    let check = |words: &[&str], preload: bool| {
+        let mut command = run::command("valgrind");
+        command.args(["--leak-check=full"]).args(words);
+        if preload {
+            command.args(["/lib64/ld-linux-x86-64.so.2", "--preload"]).arg(&library).env("SPANDREL_DIAG", "1");
+        }
+        run::run(command.arg(&program), 120)
+    };
+    let kinds = ["Invalid read of size 1", "Invalid write of size 1", "Conditional jump", "definitely lost in"];
+    let counts = |outcome: &Outcome| kinds.map(|kind| outcome.stderr.matches(kind).count());
+    let (plain, ours) = (check(&[], false)?, check(&[], true)?);
+    let served = |outcome: &Outcome| diag::parse(&outcome.stderr).map(|report| report.lane("small").calls);
+    if counts(&plain) != [1, 2, 1, 1] || counts(&ours) != counts(&plain) || served(&ours)? != 0 {
+        return Err(format!("{:?} {:?}\n{plain}\n{ours}", counts(&plain), counts(&ours)));
+    }
+    let left = check(&["--soname-synonyms=somalloc=nouserintercepts"], true)?;
+    if counts(&left) == [0; 4] && served(&left)? > 3 { Ok(()) } else { Err(format!("{left}")) }
+}
+
 fn main() -> ExitCode {
     let no_readelf = paths::find_program("readelf").is_none().then(|| "readelf is not installed".to_owned());
     let no_loader = loader().is_none().then(|| "ld-linux-x86-64.so.2 is elsewhere".to_owned());
+    let no_valgrind = paths::find_program("valgrind").is_none().then(|| "valgrind is not installed".to_owned());
     let cases = vec![
         case_if(no_readelf.clone(), "needs_libc_alone", needs_libc_alone),
         case_if(no_readelf.clone(), "cannot_be_unloaded", cannot_be_unloaded),
         case_if(no_readelf.clone(), "uses_initial_exec_tls", uses_initial_exec_tls),
         case_if(no_readelf.clone(), "has_its_soname", has_its_soname),
         case_if(no_readelf.clone(), "takes_little_static_tls", takes_little_static_tls),
-        case_if(no_readelf, "exports_exactly", exports_exactly),
+        case_if(no_readelf.clone(), "exports_exactly", exports_exactly),
+        case_if(no_readelf, "archive_leaves_the_loader_alone", archive_leaves_the_loader_alone),
         case_if(no_loader, "through_the_loader", through_the_loader),
+        case_if(no_valgrind.clone(), "valgrind_is_named", names_other_tools),
+        case_if(no_valgrind, "valgrind_finds_everything", valgrind_finds_everything),
         case("preloaded_twice", preloaded_twice),
         case("preloaded_and_linked", preloaded_and_linked),
         case("missing_library_is_harmless", missing_library_is_harmless),

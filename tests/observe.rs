@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,6 +47,27 @@ fn writes_a_file_at_exit() -> Result<(), String> {
     }
     let text = fs::read_to_string(folder.join(name)).map_err(|error| error.to_string())?;
     observed::check(observed::member(&text, "live_bytes")?)
+}
+
+/// Links that somebody put where a file, or what it was called while it was written, would be: what they lead to stays as it is.
+fn follows_no_link() -> Result<(), String> {
+    let folder = folder("links")?;
+    let show = |error: std::io::Error| error.to_string();
+    let (victim, file, profile) = (folder.join("victim"), folder.join("a.json"), folder.join("a.pb.gz"));
+    fs::write(&victim, "untouched").map_err(show)?;
+    for name in ["a.json", "a.json.part", "a.pb.gz", "a.pb.gz.part"] {
+        std::os::unix::fs::symlink(&victim, folder.join(name)).map_err(show)?;
+    }
+    let (stats, dumps) = (file.display().to_string(), format!("{}.%n", profile.display()));
+    observe("0", &[("SPANDREL_STATS_FILE", &stats), ("SPANDREL_HEAP_PROFILE", &dumps)])?.clean()?;
+    let written = folder.join("a.pb.gz.1");
+    for path in [&file, &written] {
+        let data = fs::symlink_metadata(path).map_err(show)?;
+        if !data.is_file() || data.permissions().mode() & 0o777 != 0o600 || data.len() == 0 {
+            return Err(format!("{}: {data:?}", path.display()));
+        }
+    }
+    if read(&victim)? == "untouched" && files(&folder)?.len() == 6 { Ok(()) } else { Err(format!("{:?}", files(&folder)?)) }
 }
 
 fn writes_now_and_then() -> Result<(), String> {
@@ -169,21 +191,6 @@ fn counts_requests_by_class() -> Result<(), String> {
     let line = "spandrel: diag: class=5120 calls=300 requested=1500000 given=1536000 unused=36000";
     let once = observe("0", &[("SPANDREL_DIAG", "1")])?;
     if outcome.stderr.contains(line) && !once.stderr.contains("class=") { Ok(()) } else { Err(format!("{outcome}")) }
-}
-
-/// Another tool that sees nothing of Spandrel's blocks is named, and only where that was asked for.
-fn names_other_tools() -> Result<(), String> {
-    let library = paths::shared_library()?;
-    for (settings, expected) in [(Some("SPANDREL_DIAG=1"), true), (None, false)] {
-        let mut command = run::command("valgrind");
-        command.args(["-q", "--trace-children=yes", "env"]).arg(format!("LD_PRELOAD={}", library.display()));
-        command.args(settings).args(["perl", "-e", "print 1"]);
-        let outcome = run::run(&mut command, 60)?;
-        if outcome.stderr.contains("ALLOCATOR_OTHER_TOOL: valgrind") != expected {
-            return Err(format!("{outcome}"));
-        }
-    }
-    Ok(())
 }
 
 /// Crashes as told, and wants a signal and these texts in the report.
@@ -317,7 +324,6 @@ fn main() -> ExitCode {
     let obstacle = missing.then(|| "python3 has no prometheus_client".to_owned());
     // SAFETY: asks a question.
     let user = (unsafe { libc::geteuid() } != 0).then(|| "needs root, to be somebody else".to_owned());
-    let valgrind = paths::find_program("valgrind").is_none().then(|| "there is no valgrind".to_owned());
     let cases = vec![
         case("file_at_exit", writes_a_file_at_exit),
         case("file_every_second", writes_now_and_then),
@@ -329,10 +335,10 @@ fn main() -> ExitCode {
         case("outside_and_inside_agree_linked", || outside_and_inside_agree(Variant::Linked)),
         case("outside_and_inside_agree_static", || outside_and_inside_agree(Variant::Static)),
         case("explain_address", explains_an_address),
+        case("files_follow_no_link", follows_no_link),
         case("top", top_shows_a_process_and_lists_all),
         case("record_and_report", records_and_draws),
         case("requests_by_class", counts_requests_by_class),
-        case_if(valgrind, "valgrind_is_named", names_other_tools),
         case("crash_reports", crash_reports_name_the_block),
         case("crash_reports_and_handlers", crash_reports_leave_handlers_alone),
         case("refusals_are_explained", says_why_a_process_cannot_be_read),

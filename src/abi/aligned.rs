@@ -28,7 +28,7 @@ fn aligned_or_errno(align: usize, size: usize) -> *mut c_void {
 }
 
 /// Stores a block at a multiple of `align` in `*place`. EINVAL unless `align` is a power of two and a multiple of a pointer's size;
-/// ENOMEM where there is no memory. errno and, on failure, `*place` stay as they were.
+/// ENOMEM where there is no memory, and then errno says so too, as glibc has it; else errno stays as it was. On failure so does `*place`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn posix_memalign(place: *mut *mut c_void, align: usize, size: usize) -> c_int {
     if !align.is_power_of_two() || !align.is_multiple_of(POINTER) {
@@ -39,7 +39,7 @@ unsafe extern "C" fn posix_memalign(place: *mut *mut c_void, align: usize, size:
         let before = errno::get();
         block = aligned_slow(align, size);
         // libc, where it had to help out, may have set errno.
-        errno::set(before);
+        errno::set(if block.is_null() { libc::ENOMEM } else { before });
         if block.is_null() {
             return libc::ENOMEM;
         }

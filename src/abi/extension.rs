@@ -8,7 +8,7 @@ use super::family::malloc_slow;
 use crate::base::class::Class;
 use crate::base::lane::Lane;
 use crate::base::units::{REGION_BYTES, round_up};
-use crate::observe::Format;
+use crate::observe::{Format, Snapshot};
 use crate::runtime::{self, gate};
 
 /// Served by a block of a size class (0 to 32 KiB).
@@ -63,6 +63,32 @@ pub struct spandrel_stats {
     pub sent_blocks: u64,
     /// See sent_blocks.
     pub received_blocks: u64,
+}
+
+impl spandrel_stats {
+    fn of(snapshot: &Snapshot) -> Self {
+        let [refills, flushes] = snapshot.events();
+        Self {
+            live_bytes: snapshot.live(),
+            obtained_bytes: snapshot.obtained(),
+            binned_bytes: snapshot.binned(),
+            cached_bytes: snapshot.cached(),
+            dirty_bytes: snapshot.pages.dirty,
+            metadata_bytes: snapshot.pages.metadata,
+            large_blocks: snapshot.large.large_blocks,
+            direct_blocks: snapshot.large.direct_blocks,
+            heaps: snapshot.heaps,
+            purged_bytes: snapshot.pages.purged,
+            in_flight_bytes: snapshot.in_flight(),
+            span_bytes: snapshot.spans(),
+            reserved_bytes: snapshot.pages.reserved,
+            committed_bytes: snapshot.pages.committed,
+            refills,
+            flushes,
+            sent_blocks: snapshot.traffic.sent_blocks,
+            received_blocks: snapshot.traffic.received_blocks,
+        }
+    }
 }
 
 /// Figures of one class.
@@ -166,6 +192,15 @@ pub extern "C" fn spandrel_collect(everything: bool) {
     runtime::collect(everything);
 }
 
+/// Exchanges freed blocks with other threads, for a program's own points: a safepoint, the border between two messages, the end of an
+/// arena. What the calling thread freed of other threads' blocks is sent off, and blocks that others freed of its own are taken in, in
+/// whole batches (at most 124 blocks each) until `most` blocks have come; 0 for 250. True if more waits. Cheap where there is nothing to do.
+/// Never fails; does nothing in a thread that has not allocated, and where libc serves the process. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_safepoint(most: usize) -> bool {
+    runtime::safepoint(most)
+}
+
 /// Bytes of free runs whose pages the kernel has not got back yet.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_resident_bytes() -> usize {
@@ -200,38 +235,18 @@ pub extern "C" fn spandrel_set_limits(soft: usize, hard: usize) -> bool {
 }
 
 /// Fills the first `struct_size` bytes of `*stats`; false, and errno EINVAL, if `stats` is NULL or `struct_size` is larger than
-/// this version's structure.
+/// this version's structure; ENOMEM if there is no memory to work in.
 ///
 /// # Safety
 /// - `stats` is NULL or writable for `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_stats(stats: *mut spandrel_stats, struct_size: usize) -> bool {
-    let snapshot = runtime::snapshot();
-    let [refills, flushes] = snapshot.events();
-    let filled = spandrel_stats {
-        live_bytes: snapshot.live(),
-        obtained_bytes: snapshot.obtained(),
-        binned_bytes: snapshot.binned(),
-        cached_bytes: snapshot.cached(),
-        dirty_bytes: snapshot.pages.dirty,
-        metadata_bytes: snapshot.pages.metadata,
-        large_blocks: snapshot.large.large_blocks,
-        direct_blocks: snapshot.large.direct_blocks,
-        heaps: snapshot.heaps,
-        purged_bytes: snapshot.pages.purged,
-        in_flight_bytes: snapshot.in_flight(),
-        span_bytes: snapshot.spans(),
-        reserved_bytes: snapshot.pages.reserved,
-        committed_bytes: snapshot.pages.committed,
-        refills,
-        flushes,
-        sent_blocks: snapshot.traffic.sent_blocks,
-        received_blocks: snapshot.traffic.received_blocks,
-    };
-    // SAFETY: the caller vouches for the place.
-    unsafe { hand_out(&filled, stats, struct_size) }
+    match runtime::with_snapshot(spandrel_stats::of) {
+        // SAFETY: the caller vouches for the place.
+        Some(filled) => unsafe { hand_out(&filled, stats, struct_size) },
+        None => errno::refuse(libc::ENOMEM),
+    }
 }
-
 /// Fills the first `struct_size` bytes of `*stats` with the figures of class `index`, counted from 0, the smallest blocks first; false,
 /// and errno EINVAL, if there is no such class, if `stats` is NULL, or if `struct_size` is larger than this version's structure.
 ///
@@ -243,8 +258,9 @@ pub unsafe extern "C" fn spandrel_class_stats(index: usize, stats: *mut spandrel
         errno::fail::<c_void>(libc::EINVAL);
         return false;
     };
-    let snapshot = runtime::snapshot();
-    let figures = snapshot.of_class(class);
+    let Some(figures) = runtime::with_snapshot(|snapshot| snapshot.of_class(class)) else {
+        return errno::refuse(libc::ENOMEM);
+    };
     let geometry = class.geometry();
     let filled = spandrel_class_stats {
         block_bytes: class.size(),

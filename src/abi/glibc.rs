@@ -55,7 +55,7 @@ impl MallInfo2 {
 /// `arena`; `fsmblks`: free in bins; `hblks`, `hblkhd`: direct mappings; `keepcost`: what `malloc_trim` could give back.
 #[unsafe(no_mangle)]
 extern "C" fn mallinfo2() -> MallInfo2 {
-    MallInfo2::of(&runtime::snapshot())
+    runtime::with_snapshot(MallInfo2::of).unwrap_or_default()
 }
 
 /// As `mallinfo2`, in `int`.
@@ -106,7 +106,7 @@ extern "C" fn mallopt(parameter: c_int, _: c_int) -> c_int {
 /// Prints the figures on fd 2.
 #[unsafe(no_mangle)]
 extern "C" fn malloc_stats() {
-    Format::Text.write(&runtime::snapshot(), &mut |text| call::write(STANDARD_ERROR, text));
+    let _ = runtime::with_snapshot(|figures| Format::Text.write(figures, &mut |text| call::write(STANDARD_ERROR, text)));
 }
 
 /// Writes the figures as XML to `stream`. EINVAL unless `options` is 0; -1 and errno where the stream refuses.
@@ -117,9 +117,13 @@ unsafe extern "C" fn malloc_info(options: c_int, stream: *mut libc::FILE) -> c_i
         return if options != 0 { libc::EINVAL } else { -1 };
     }
     let mut written = true;
-    Format::Xml.write(&runtime::snapshot(), &mut |text| {
+    let mut print = |text: &[u8]| {
         // SAFETY: the C contract says that the stream is open; the text is readable.
         written &= unsafe { libc::fwrite(text.as_ptr().cast(), 1, text.len(), stream) } == text.len();
-    });
-    if written { 0 } else { -1 }
+    };
+    let taken = runtime::with_snapshot(|figures| Format::Xml.write(figures, &mut print)).is_some();
+    if !taken {
+        errno::set(libc::ENOMEM);
+    }
+    if taken && written { 0 } else { -1 }
 }

@@ -14,6 +14,8 @@ mod family;
 #[cfg(feature = "export")]
 mod glibc;
 #[cfg(feature = "export")]
+mod loader;
+#[cfg(feature = "export")]
 pub mod modes;
 #[cfg(feature = "export")]
 pub mod profiling;

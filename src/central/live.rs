@@ -11,7 +11,7 @@ use crate::base::class::BATCH_BLOCKS_MAX;
 
 /// Addresses and offsets; what is not a word is said.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CentralLive {
     /// Where the shelf of the smallest class is, and the distance to the next one.
     pub shelves: usize,
@@ -57,21 +57,19 @@ pub struct CentralLive {
     pub direct_bytes: usize,
 }
 
-impl Central {
-    /// See [`CentralLive`].
-    pub(crate) fn live(&self) -> CentralLive {
-        let first = &self.shelves[0];
+impl CentralLive {
+    /// What is the same in every process of this version; addresses are 0.
+    pub(crate) const LAYOUT: Self = {
         let [batches, taken, adopted] = Shelf::OFFSETS;
         let [batch_next, batch_len, batch_gone, batch_blocks] = Batch::OFFSETS;
         let [span_first, span_out, span_state, span_bytes, span_bitmap] = Span::OFFSETS;
-        let [direct_blocks, direct_bytes] = DirectList::OFFSETS.map(|offset| self.direct.value_address() + offset);
-        CentralLive {
-            shelves: first.shelf.value_address(),
+        Self {
+            shelves: 0,
             shelf_step: size_of::<Shared>(),
             batches,
             taken,
             adopted,
-            made: core::ptr::from_ref(first).addr() + offset_of!(Shared, made),
+            made: 0,
             batch_next,
             batch_len,
             batch_gone,
@@ -84,8 +82,28 @@ impl Central {
             span_bitmap,
             out_mark: Span::FULL,
             state_full: State::Full as usize,
+            direct_blocks: 0,
+            direct_bytes: 0,
+        }
+    };
+
+    /// As [`CentralLive::LAYOUT`], of this one.
+    pub(crate) const fn layout(self) -> Self {
+        Self { shelves: 0, made: 0, direct_blocks: 0, direct_bytes: 0, ..self }
+    }
+}
+
+impl Central {
+    /// See [`CentralLive`].
+    pub(crate) fn live(&self) -> CentralLive {
+        let first = &self.shelves[0];
+        let [direct_blocks, direct_bytes] = DirectList::OFFSETS.map(|offset| self.direct.value_address() + offset);
+        CentralLive {
+            shelves: first.shelf.value_address(),
+            made: core::ptr::from_ref(first).addr() + offset_of!(Shared, made),
             direct_blocks,
             direct_bytes,
+            ..CentralLive::LAYOUT
         }
     }
 }

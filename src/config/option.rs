@@ -95,6 +95,8 @@ options! {
         "The request sizes for which `SPANDREL_DIAG` proves that no call fell through to libc.";
     on_error: OnError = OnError::Abort, "SPANDREL_ON_ERROR", value::POLICY, "abort", value::on_error,
         "What follows an invalid free, a double free or a mismatched size: a line and abort, a line, or nothing.";
+    keep_deepbind: bool = false, "SPANDREL_DEEPBIND", value::DEEPBIND, "clear", value::deepbind,
+        "What happens to the flag RTLD_DEEPBIND when the program opens a shared object with it: `clear` takes it away, so that the object uses Spandrel as all others do; `keep` leaves it, and the object has libc's allocator.";
     purge_delay: Option<u64> = Some(500), "SPANDREL_PURGE_DELAY", value::DELAY, "500", value::delay,
         "How long freed runs keep their pages for reuse before the kernel gets them back.";
     reserve: usize = 1 << 40, "SPANDREL_RESERVE", value::SIZE, "1T", value::reserve,

@@ -136,6 +136,7 @@ pub(super) const FLAG: &str = "0 or 1";
 pub(super) const SIZE: &str = "bytes, with K, M, G or T";
 pub(super) const RANGE: &str = "LO-HI in bytes";
 pub(super) const POLICY: &str = "abort, report or ignore";
+pub(super) const DEEPBIND: &str = "clear or keep";
 pub(super) const MODE: &str = "fast, libc, counting, tracked, hardened, guarded or custom";
 pub(super) const COUNT: &str = "a number";
 pub(super) const ONE_IN: &str = "a number, 1 or more";
@@ -158,6 +159,15 @@ pub(super) fn on_error(value: &[u8]) -> Option<OnError> {
         b"abort" => Some(OnError::Abort),
         b"report" => Some(OnError::Report),
         b"ignore" => Some(OnError::Ignore),
+        _ => None,
+    }
+}
+
+/// Whether it is kept.
+pub(super) fn deepbind(value: &[u8]) -> Option<bool> {
+    match value {
+        b"clear" => Some(false),
+        b"keep" => Some(true),
         _ => None,
     }
 }

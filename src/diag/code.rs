@@ -75,8 +75,8 @@ codes! {
         "There was no memory for the batch in which a block goes home that another thread freed than the one it belongs to; said once."
         => "The block waits, and the next slow call of any thread tries again.";
     OtherTool "ALLOCATOR_OTHER_TOOL":
-        "With `SPANDREL_DIAG`: valgrind runs this process, or AddressSanitizer is linked into it. Neither sees the blocks that Spandrel serves, so neither finds anything wrong with them."
-        => "Goes on. Run the program without Spandrel to have it checked.";
+        "With `SPANDREL_DIAG`: valgrind runs this process, or AddressSanitizer is linked into it. A tool that serves the calls itself, as valgrind's memory checkers do, finds everything, and Spandrel serves nothing; blocks that Spandrel serves are seen by neither."
+        => "Goes on. See docs/diagnosing.md for who serves the calls when.";
     Crash "ALLOCATOR_CRASH":
         "The process met SIGSEGV or SIGBUS, with `SPANDREL_CRASH_REPORT=1`: what the address that could not be used, and the registers that hold addresses of Spandrel's, have to do with its memory."
         => "What was to happen before: the handler of the program's is called, or the process ends by the signal.";

@@ -102,6 +102,14 @@ impl Heap {
 }
 
 impl Heap {
+    /// Sends off the blocks of other heaps that were freed here and takes in what others sent, in whole batches until `most` blocks have
+    /// come; whether more waits.
+    pub(crate) fn exchange(&self, shared: Shared<'_>, most: usize) -> bool {
+        self.send_all(shared);
+        self.drain(shared, most, None);
+        !self.pending.get().is_null() || !self.inbox.is_empty()
+    }
+
     fn free_remote(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
         let sent = self.counters.batches_sent();
         self.send(shared, entry, class, block, Lane::Outer);

@@ -96,7 +96,7 @@ impl Deref for Heap {
 
 /// Offsets in a heap, for tools that read it from outside; see `observe::live`. What is not a word is said.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HeapLive {
     /// Where the address of the first heap is.
     pub first: usize,
@@ -137,6 +137,14 @@ pub struct HeapLive {
 }
 
 impl HeapLive {
+    /// What is the same in every process of this version; the address is 0.
+    pub(crate) const LAYOUT: Self = Self::of(0);
+
+    /// As [`HeapLive::LAYOUT`], of this one.
+    pub(crate) const fn layout(self) -> Self {
+        Self { first: 0, ..self }
+    }
+
     /// The offsets; the first heap's address is at `first`.
     pub(super) const fn of(first: usize) -> Self {
         let counters = offset_of!(Heap, counters);

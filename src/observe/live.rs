@@ -12,6 +12,7 @@ pub use crate::observe::snapshot::{ClassFigures, HeapFigures, Snapshot};
 pub use crate::pages::{BANKS, PageFigures, PagesLive};
 
 use crate::base::class::{self, Class, GEOMETRY_BYTES};
+use crate::sys::memory::CALL_KINDS;
 
 /// The name of the symbol.
 pub const SYMBOL: &str = "spandrel_live";
@@ -22,7 +23,7 @@ pub const VERSION: usize = 1;
 
 /// See the module.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Descriptor {
     /// [`MAGIC`], once the rest is there.
     pub magic: usize,
@@ -51,6 +52,45 @@ pub struct Descriptor {
 pub const WORDS: usize = size_of::<Descriptor>() / size_of::<usize>();
 
 impl Descriptor {
+    /// What is the same in every process of this version; addresses, and what differs from process to process, are 0.
+    const LAYOUT: Self = Self {
+        magic: MAGIC,
+        version: VERSION,
+        bytes: size_of::<Self>(),
+        profile: [0; 2],
+        classes: class::COUNT,
+        geometry: [0, GEOMETRY_BYTES],
+        calls: [0, CALL_KINDS],
+        pages: PagesLive::LAYOUT,
+        central: CentralLive::LAYOUT,
+        heap: HeapLive::LAYOUT,
+    };
+
+    /// Whether sizes, distances and offsets are those of the library that this is compiled into. Only then may a tool follow the
+    /// addresses, which may still be anything: the process whose descriptor it is can write there what it likes.
+    #[must_use]
+    pub fn is_of_this_build(&self) -> bool {
+        let [_, row] = self.geometry;
+        let [_, calls] = self.calls;
+        let layout = Self {
+            profile: [0; 2],
+            geometry: [0, row],
+            calls: [0, calls],
+            pages: self.pages.layout(),
+            central: self.central.layout(),
+            heap: self.heap.layout(),
+            ..*self
+        };
+        layout == Self::LAYOUT
+    }
+
+    /// Its words, as they lie in memory.
+    #[must_use]
+    pub fn words(self) -> [usize; WORDS] {
+        // SAFETY: a descriptor is that many words and nothing else.
+        unsafe { core::mem::transmute::<Self, [usize; WORDS]>(self) }
+    }
+
     /// The descriptor of which these are the words, read from a process.
     #[must_use]
     pub fn from_words(words: [usize; WORDS]) -> Self {

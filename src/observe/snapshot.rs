@@ -1,7 +1,9 @@
 //! The snapshot: what memory looks like at one moment.
 //!
-//! Other threads go on while it is taken, so parts of it may be some calls apart; in a quiet process it is exact. It is some ten
-//! kilobytes large and lies on the stack, because it must not need memory.
+//! Other threads go on while it is taken, so parts of it may be some calls apart; in a quiet process it is exact. It is some twelve
+//! kilobytes large, so whoever wants one says where it lies.
+
+#![expect(unsafe_code, reason = "makes a snapshot in memory of the caller's")]
 
 use crate::base::class::{self, Class};
 use crate::base::units::{REGION_BYTES, Region};
@@ -105,35 +107,48 @@ impl Snapshot {
         }
     }
 
-    /// Takes one. The caller's heap, if it has one, is held.
-    pub(crate) fn take(shared: Shared<'_>, profile: &'static str) -> Self {
-        let mut snapshot = Self::empty(profile);
-        snapshot.pages = shared.central.pages.figures();
-        snapshot.calls = memory::calls();
-        (snapshot.large.direct_blocks, snapshot.large.direct_bytes) = shared.central.direct_figures();
+    /// Makes one of nothing at `place`, without a copy of it on the stack.
+    ///
+    /// # Safety
+    /// - `place` is large enough and aligned, and the caller's alone for as long as the snapshot is used.
+    pub(crate) unsafe fn place<'a>(place: *mut Self, profile: &'static str) -> &'a mut Self {
+        // SAFETY: the caller vouches for the place.
+        unsafe { memory::zero(place.cast(), size_of::<Self>()) };
+        // SAFETY: as above; the field is within.
+        let name = unsafe { &raw mut (*place).profile };
+        // SAFETY: as above.
+        unsafe { name.write(profile) };
+        // SAFETY: all-zero bytes are figures of nothing, and the name was written.
+        unsafe { &mut *place }
+    }
+
+    /// Takes the figures of this moment, into a snapshot of nothing. The caller's heap, if it has one, is held.
+    pub(crate) fn take(&mut self, shared: Shared<'_>) {
+        self.pages = shared.central.pages.figures();
+        self.calls = memory::calls();
+        (self.large.direct_blocks, self.large.direct_bytes) = shared.central.direct_figures();
         shared.registry.each_ever(|heap| heap.out().set(0));
-        shared.central.each_span(|span, entry, region| snapshot.see_span(span, entry, region));
+        shared.central.each_span(|span, entry, region| self.see_span(span, entry, region));
         for class in Class::all() {
             let mut cached = 0;
             let shelf = shared.central.shelf_figures(class, |block| {
                 cached += 1;
                 disown(shared.central.entry_of(block));
             });
-            let figures = snapshot.class(class);
+            let figures = self.class(class);
             (figures.shelf, figures.cached) = (shelf, cached);
         }
         shared.registry.each(|heap| {
             let seen = heap.each_in_flight(|block| {
                 let entry = shared.central.entry_of(block);
                 if let Some(class) = entry.class() {
-                    snapshot.class(class).in_flight += 1;
+                    self.class(class).in_flight += 1;
                     disown(entry);
                 }
             });
-            snapshot.disturbed |= !seen;
+            self.disturbed |= !seen;
         });
-        shared.registry.each_ever(|heap| snapshot.see_heap(heap));
-        snapshot
+        shared.registry.each_ever(|heap| self.see_heap(heap));
     }
 
     fn see_span(&mut self, span: &Span, entry: Entry, region: Region) {

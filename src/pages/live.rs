@@ -17,7 +17,7 @@ const PARTS: usize = 4;
 
 /// Addresses and offsets; what is not a word is said.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PagesLive {
     /// Where region 0 begins, and the bytes of a region.
     pub data: usize,
@@ -71,6 +71,54 @@ pub struct PagesLive {
     pub huge_from: usize,
 }
 
+impl PagesLive {
+    /// What is the same in every process of this version; addresses, and what differs from process to process, are 0.
+    pub(crate) const LAYOUT: Self = Self {
+        data: 0,
+        region_bytes: REGION_BYTES,
+        entries: 0,
+        large: Entry::LARGE.bits(),
+        depot: Entry::LOWEST.owner(),
+        owner_align: super::map::HEAP_ALIGN,
+        class_step: super::map::BIN_BYTES,
+        records: 0,
+        record_bytes: RECORD_BYTES,
+        span: size_of::<Node>(),
+        run_len: offset_of!(Node, len),
+        run_dirty: offset_of!(Node, dirty),
+        touched: 0,
+        dirty: 0,
+        clean: 0,
+        purges: 0,
+        purged: 0,
+        reserved: 0,
+        banks: 0,
+        bank_regions: 0,
+        borders: [0; BANKS],
+        metadata: [0; BANKS],
+        committed: [[0; PARTS]; BANKS],
+        huge: [0; BANKS],
+        huge_from: 0,
+    };
+
+    /// As [`PagesLive::LAYOUT`], of this one.
+    #[must_use]
+    pub(crate) const fn layout(&self) -> Self {
+        Self {
+            region_bytes: self.region_bytes,
+            large: self.large,
+            depot: self.depot,
+            owner_align: self.owner_align,
+            class_step: self.class_step,
+            record_bytes: self.record_bytes,
+            span: self.span,
+            run_len: self.run_len,
+            run_dirty: self.run_dirty,
+            ..Self::LAYOUT
+        }
+    }
+}
+
 impl Pages {
     /// See [`PagesLive`].
     pub(crate) fn live(&self) -> PagesLive {
@@ -80,17 +128,8 @@ impl Pages {
         let [border, touched, dirty, clean] = Runs::OFFSETS.map(|offset| runs + offset);
         let mut live = PagesLive {
             data: space.address(Region(0)),
-            region_bytes: REGION_BYTES,
             entries,
-            large: Entry::LARGE.bits(),
-            depot: Entry::LOWEST.owner(),
-            owner_align: super::map::HEAP_ALIGN,
-            class_step: super::map::BIN_BYTES,
             records,
-            record_bytes: RECORD_BYTES,
-            span: size_of::<Node>(),
-            run_len: offset_of!(Node, len),
-            run_dirty: offset_of!(Node, dirty),
             touched,
             dirty,
             clean,
@@ -104,6 +143,7 @@ impl Pages {
             committed: [[0; PARTS]; BANKS],
             huge: [0; BANKS],
             huge_from: space.huge().start().unwrap_or(0),
+            ..PagesLive::LAYOUT
         };
         for (index, bank) in space.banks().enumerate().take(BANKS) {
             self.describe(&mut live, index, bank);

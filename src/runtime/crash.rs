@@ -38,7 +38,7 @@ pub(super) fn listen() {
         let action = signal::action(*number);
         // SAFETY: the start happens once, and the handler that reads this is not set yet.
         unsafe { before.set(action) };
-        let _ = signal::handle(*number, on_fault, signal::ON_STACK);
+        let _ = signal::handle(*number, on_fault, 0);
     }
 }
 

@@ -41,7 +41,7 @@ extern "C" fn keep_status(status: i32, _: *mut core::ffi::c_void) {
 pub(super) fn end_with_leaks() {
     libc::free_everything();
     introspect::collect(true);
-    let leaks = Leaks::of(&introspect::snapshot());
+    let Some(leaks) = introspect::with_snapshot(Leaks::of) else { return };
     // Relaxed: see `keep_status`.
     let mut status = PROCESS.exit_status.load(Ordering::Relaxed) as i32;
     if leaks.blocks() > 0 {

@@ -1,6 +1,8 @@
 //! What a program may ask of the allocator: is it active, what is where, give back what you can.
 
 use super::barrier::Phase;
+use super::desk;
+use super::manner::free_late;
 use super::mode::guarded;
 use super::process::PROCESS;
 use super::thread::{self, Standing};
@@ -56,6 +58,20 @@ pub(crate) fn collect(everything: bool) {
     }
 }
 
+/// The blocks that a [`safepoint`] takes in where the caller names no number: what a large request takes in on its way.
+const SAFEPOINT_BLOCKS: usize = 250;
+
+/// Exchanges blocks with other threads: sends off those of theirs that were freed here, and takes in at least `most` of what they sent, 0
+/// for a usual number; whether more waits. Nothing for a thread without a heap, and from inside the allocator.
+pub(crate) fn safepoint(most: usize) -> bool {
+    if !thread::has_heap() {
+        return false;
+    }
+    let Standing::Own(heap) = thread::standing() else { return false };
+    PROCESS.central.late.take(|block| free_late(&heap, block));
+    heap.exchange(PROCESS.shared(), if most == 0 { SAFEPOINT_BLOCKS } else { most })
+}
+
 /// Gives free pages back to the kernel, but leaves `keep` bytes of them; whether any went. Bounded in time.
 pub(crate) fn trim(keep: usize) -> bool {
     let Standing::Own(heap) = thread::standing() else { return false };
@@ -96,12 +112,17 @@ pub(crate) fn retained_bytes() -> usize {
     if PROCESS.is_ready() { PROCESS.central.pages.figures().dirty } else { 0 }
 }
 
-/// The figures of this moment; zeroes where libc serves everything.
-pub(crate) fn snapshot() -> Snapshot {
+/// What `look` makes of the figures of this moment, which are zeroes where libc serves everything; `None` where there is no memory for
+/// them.
+pub(crate) fn with_snapshot<R>(look: impl FnOnce(&Snapshot) -> R) -> Option<R> {
     if !PROCESS.is_ready() {
-        return Snapshot::empty("none: libc serves this process");
+        return desk::with("none: libc serves this process", |snapshot| look(snapshot));
     }
-    // While the locks are taken this thread's heap is left alone.
-    let _standing = thread::standing();
-    Snapshot::take(PROCESS.shared(), PROCESS.options().profile.name)
+    desk::with(PROCESS.options().profile.name, |snapshot| {
+        // While the locks are taken this thread's heap is left alone.
+        let standing = thread::standing();
+        snapshot.take(PROCESS.shared());
+        drop(standing);
+        look(snapshot)
+    })
 }

@@ -1,7 +1,7 @@
 #![expect(unsafe_code, reason = "exports a symbol")]
 //! The descriptor of this process, by the name under which tools find it.
 
-use super::process::Process;
+use super::process::{PROCESS, Process};
 use crate::observe::live::Descriptor;
 use crate::sys::cell::SetOnce;
 use crate::sys::memory::{self, CALL_KINDS};
@@ -22,4 +22,10 @@ pub(super) fn describe(process: &Process) {
     );
     // SAFETY: the start happens once, and nobody in the process reads it.
     unsafe { spandrel_live.set(descriptor) };
+}
+
+/// The descriptor; `None` until the allocator has started.
+pub(crate) fn descriptor() -> Option<Descriptor> {
+    // SAFETY: the start has written it.
+    PROCESS.is_ready().then(|| *unsafe { spandrel_live.get() })
 }

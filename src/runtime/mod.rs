@@ -6,12 +6,15 @@ mod barrier;
 mod closed;
 mod cold;
 mod crash;
+mod desk;
 mod exit;
 mod fixture;
 mod fork;
 pub(crate) mod gate;
 mod introspect;
 mod live;
+#[cfg(feature = "export")]
+mod loader;
 mod manner;
 mod mode;
 mod plugin;
@@ -25,7 +28,10 @@ mod thread;
 
 pub(crate) use closed::{set_limit_callback, set_limits};
 pub(crate) use cold::Request;
-pub(crate) use introspect::{collect, is_active, lane_of_pointer, page_bytes, retained_bytes, snapshot, trim};
+pub(crate) use introspect::{collect, is_active, lane_of_pointer, page_bytes, retained_bytes, safepoint, trim, with_snapshot};
+pub(crate) use live::descriptor;
+#[cfg(feature = "export")]
+pub(crate) use loader::{flags_of_dlopen, next_dlopen};
 pub(crate) use manner::{alloc, free, free_sized, good_size, realloc, usable_size};
 pub(crate) use mode::counting::outstanding;
 pub(crate) use mode::custom::set_functions;

@@ -155,8 +155,8 @@ pub(crate) fn dump(path: Option<&CStr>) -> Result<(), NoProfile> {
     }
     // Relaxed: a number.
     let number = profiling.dumps.fetch_add(1, Ordering::Relaxed);
-    let chosen = file_name(number as usize + 1);
-    let written = match path.or_else(|| chosen.finish()) {
+    let mut chosen = Path::new();
+    let written = match path.or_else(|| name_file(&mut chosen, u64::from(number) + 1)) {
         Some(path) => profile::write(&profiling.profile, path, &about()),
         None => Err(::libc::ENAMETOOLONG),
     };
@@ -171,25 +171,14 @@ fn about() -> About {
     About { period: PROCESS.profiling.mean(), time, duration: time.saturating_sub(since) }
 }
 
-/// The path of the option with its places filled in; one without places is what names begin with.
-fn file_name(number: usize) -> Path {
+/// Puts the path of the option into `name`, its places filled in; one without places is what names begin with.
+fn name_file(name: &mut Path, number: u64) -> Option<&CStr> {
     let pattern = PROCESS.options().heap_profile.as_ref().map_or(&b"spandrel-heap"[..], |path| path.bytes());
-    let mut name = Path::new();
+    name.fill_in(pattern, number);
     if !pattern.contains(&b'%') {
-        name.raw(pattern);
-        name.raw(b".").number(call::process_id() as usize).raw(b".").number(number).raw(b".pb.gz");
-        return name;
+        name.fill_in(b".%p.%n.pb.gz", number);
     }
-    let mut rest = pattern.iter();
-    while let Some(&byte) = rest.next() {
-        match (byte, if byte == b'%' { rest.next() } else { None }) {
-            (b'%', Some(b'p')) => name.number(call::process_id() as usize),
-            (b'%', Some(b'n')) => name.number(number),
-            (_, Some(&other)) => name.raw(&[other]),
-            (_, None) => name.raw(&[byte]),
-        };
-    }
-    name
+    name.finish()
 }
 
 /// Writes a dump that nobody waits for; one line if that fails.

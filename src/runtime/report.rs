@@ -4,7 +4,7 @@
 //! word for the next slow call of any thread. Time is looked at by slow calls alone. A report takes no memory; one that cannot be
 //! written costs a line, once.
 
-use core::ffi::{CStr, c_int, c_void};
+use core::ffi::{c_int, c_void};
 
 use super::process::PROCESS;
 use super::{crash, introspect, thread};
@@ -12,7 +12,7 @@ use crate::config::{Options, Path};
 use crate::diag::{self, Code};
 use crate::observe::Format;
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use crate::sys::file::{self, Output};
+use crate::sys::output::{self, Output};
 use crate::sys::{call, signal, tool};
 
 /// What is wanted, and what was done. Any thread reads and writes.
@@ -30,9 +30,6 @@ pub(super) struct Reporter {
 }
 
 const MILLISECONDS: u64 = 1000;
-/// A path with its places filled in, an ending, and the null.
-const PATH_BYTES: usize = 320;
-const PART: &[u8] = b".part";
 
 impl Reporter {
     pub(super) const fn new() -> Self {
@@ -105,7 +102,10 @@ impl Reporter {
         // Relaxed: a number.
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         match PROCESS.options().stats_file {
-            None => Format::Text.write(&introspect::snapshot(), &mut |bytes| PROCESS.reports.write(bytes)),
+            None => {
+                let print = &mut |bytes: &[u8]| PROCESS.reports.write(bytes);
+                let _ = introspect::with_snapshot(|figures| Format::Text.write(figures, print));
+            }
             Some(path) => {
                 if !write_file(&path, number) {
                     diag::once(Code::ReportOutput, "SPANDREL_STATS_FILE cannot be written; the process goes on without");
@@ -119,14 +119,15 @@ impl Reporter {
 /// Writes statistics in `format` to `descriptor`; false if they are not taken.
 pub(crate) fn write_stats(descriptor: c_int, format: Format) -> bool {
     let mut written = true;
-    format.write(&introspect::snapshot(), &mut |bytes| written = written && call::write_all(descriptor, bytes));
-    written
+    let mut print = |bytes: &[u8]| written = written && call::write_all(descriptor, bytes);
+    introspect::with_snapshot(|figures| format.write(figures, &mut print)).is_some() && written
 }
 
 /// Says which other tools watch this process's memory, and in vain.
 fn name_tools() {
     if tool::is_valgrind() {
-        let what = "valgrind runs this process and sees no block of Spandrel's; run it without, or with --soname-synonyms=somalloc=*spandrel*";
+        let what = "valgrind runs this process; its memory checkers serve malloc and free themselves, so they find everything and Spandrel \
+                    serves nothing; --soname-synonyms=somalloc=nouserintercepts leaves the calls to Spandrel, whose blocks no checker sees";
         diag::once(Code::OtherTool, what);
     }
     if tool::has_address_sanitizer() {
@@ -153,49 +154,14 @@ extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
     }
 }
 
-/// Writes a report into the file that `path` names: beside it first, so that readers always see a whole one; into devices and pipes
-/// directly.
+/// Writes the report of this number into the file that `path` names; false if that cannot be.
 fn write_file(path: &Path, number: u32) -> bool {
-    let (mut whole, mut part) = ([0; PATH_BYTES], [0; PATH_BYTES]);
-    let Some(whole) = fill_in(path, number, &[], &mut whole) else { return false };
-    let Some(part) = fill_in(path, number, PART, &mut part) else { return false };
-    let direct = file::is_special(whole);
-    let Some(mut output) = Output::create(if direct { whole } else { part }) else { return false };
-    Format::of_name(whole.to_bytes()).write(&introspect::snapshot(), &mut |bytes| output.write(bytes));
-    let written = output.finish();
-    if direct {
-        return written;
+    let mut name = output::Path::new();
+    let Some(name) = name.fill_in(path.bytes(), u64::from(number)).finish() else { return false };
+    let Ok(mut output) = Output::begin(name) else { return false };
+    let format = Format::of_name(name.to_bytes());
+    if introspect::with_snapshot(|figures| format.write(figures, &mut |bytes| output.write(bytes))).is_none() {
+        output.fail(::libc::ENOMEM);
     }
-    let kept = written && file::rename(part, whole);
-    if !kept {
-        file::remove(part);
-    }
-    kept
-}
-
-/// The path with its places filled in and `ending` behind it, as a C string in `buffer`; `None` if there is no room.
-fn fill_in<'a>(path: &Path, number: u32, ending: &[u8], buffer: &'a mut [u8]) -> Option<&'a CStr> {
-    let mut len = 0;
-    let mut fits = true;
-    let mut push = |byte| match buffer.get_mut(len) {
-        Some(slot) => {
-            *slot = byte;
-            len += 1;
-        }
-        None => fits = false,
-    };
-    let mut signs = path.bytes().iter();
-    while let Some(&sign) = signs.next() {
-        match sign {
-            b'%' => match signs.next() {
-                Some(b'p') => crate::base::text::each_digit(u64::from(call::process_id()), 10, &mut push),
-                Some(b'n') => crate::base::text::each_digit(u64::from(number), 10, &mut push),
-                _ => push(b'%'),
-            },
-            _ => push(sign),
-        }
-    }
-    ending.iter().chain(&[0]).for_each(|&byte| push(byte));
-    let bytes = buffer.get(..len).filter(|_| fits)?;
-    CStr::from_bytes_with_nul(bytes).ok()
+    output.finish().is_ok()
 }

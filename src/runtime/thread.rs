@@ -96,6 +96,11 @@ pub(super) fn standing() -> Standing {
     }
 }
 
+/// Whether the calling thread has a heap.
+pub(super) fn has_heap() -> bool {
+    tls::home() > LAST_MARK
+}
+
 /// Whether the calling thread is not inside the allocator. For signal handlers.
 pub(super) fn is_outside() -> bool {
     tls::locks() == 0 && matches!(tls::home(), NEW | EXITED) || is_at_rest()

@@ -32,17 +32,22 @@ pub(crate) fn write(descriptor: i32, bytes: &[u8]) {
 
 /// Writes all of `bytes` to `descriptor`; false if the kernel does not take them.
 #[must_use]
-pub(crate) fn write_all(descriptor: i32, mut bytes: &[u8]) -> bool {
+pub(crate) fn write_all(descriptor: i32, bytes: &[u8]) -> bool {
+    try_write_all(descriptor as usize, bytes).is_ok()
+}
+
+/// As [`write_all`]; the error where the kernel does not take them.
+pub(crate) fn try_write_all(descriptor: usize, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
         // SAFETY: `bytes` is readable for its length.
-        let done = unsafe { raw(libc::SYS_write, [descriptor as usize, bytes.as_ptr().addr(), bytes.len(), 0, 0, 0]) };
-        match done {
-            Ok(count) if count > 0 => bytes = bytes.get(count..).unwrap_or(&[]),
+        match unsafe { raw(libc::SYS_write, [descriptor, bytes.as_ptr().addr(), bytes.len(), 0, 0, 0]) } {
+            Ok(0) => return Err(Errno(libc::ENOSPC)),
+            Ok(count) => bytes = bytes.get(count..).unwrap_or(&[]),
             Err(Errno(libc::EINTR)) => {}
-            _ => return false,
+            Err(error) => return Err(error),
         }
     }
-    true
+    Ok(())
 }
 
 /// Nanoseconds in a second.

@@ -3,9 +3,7 @@
 
 use core::ffi::CStr;
 
-use super::call::{self, Errno, raw};
-
-const READABLE_BY_ALL: usize = 0o644;
+use super::call::{Errno, raw};
 
 /// What the file at `path` holds, as far as `buffer` has room; `None` if it cannot be read.
 pub(crate) fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
@@ -25,55 +23,6 @@ pub(crate) fn count_lines(path: &CStr) -> Option<usize> {
     }
     close(file);
     Some(lines)
-}
-
-/// A file that is being written. What goes wrong is remembered, and nothing more is written then.
-pub(crate) struct Output {
-    file: usize,
-    failed: bool,
-}
-
-impl Output {
-    /// Makes the file at `path`, or empties it; `None` if that cannot be.
-    pub(crate) fn create(path: &CStr) -> Option<Self> {
-        let flags = (libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_CLOEXEC | libc::O_NOCTTY) as usize;
-        let here = libc::AT_FDCWD as usize;
-        // SAFETY: the path is a C string.
-        let file = unsafe { raw(libc::SYS_openat, [here, path.as_ptr().addr(), flags, READABLE_BY_ALL, 0, 0]) }.ok()?;
-        Some(Self { file, failed: false })
-    }
-
-    /// Writes all of `bytes`.
-    pub(crate) fn write(&mut self, bytes: &[u8]) {
-        self.failed = self.failed || !call::write_all(self.file as i32, bytes);
-    }
-
-    /// Ends the file; whether all was written.
-    pub(crate) fn finish(self) -> bool {
-        close(self.file);
-        !self.failed
-    }
-}
-
-/// Gives the file at `from` the name `to`, in place of any file of that name; false if that cannot be.
-pub(crate) fn rename(from: &CStr, to: &CStr) -> bool {
-    // SAFETY: both paths are C strings.
-    unsafe { raw(libc::SYS_rename, [from.as_ptr().addr(), to.as_ptr().addr(), 0, 0, 0, 0]) }.is_ok()
-}
-
-/// Removes the file at `path`, if there is one.
-pub(crate) fn remove(path: &CStr) {
-    // SAFETY: the path is a C string.
-    let _ = unsafe { raw(libc::SYS_unlink, [path.as_ptr().addr(), 0, 0, 0, 0, 0]) };
-}
-
-/// Whether something is at `path` that is not a regular file: a device, a pipe, a directory.
-pub(crate) fn is_special(path: &CStr) -> bool {
-    // SAFETY: all-zero bytes are a valid value of this C structure.
-    let mut status = unsafe { core::mem::zeroed::<libc::stat>() };
-    // SAFETY: the path is a C string, and the kernel fills the structure.
-    let found = unsafe { raw(libc::SYS_stat, [path.as_ptr().addr(), (&raw mut status).addr(), 0, 0, 0, 0]) };
-    found.is_ok() && status.st_mode & libc::S_IFMT != libc::S_IFREG
 }
 
 /// The lines of a file, one after the other, through a buffer of the caller's. What of a line does not fit into the buffer is left out.

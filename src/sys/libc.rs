@@ -3,7 +3,6 @@
 //!
 //! Must not know why a call goes to libc.
 
-use core::arch::{asm, global_asm};
 use core::ffi::{CStr, c_char, c_int, c_void};
 
 use super::call;
@@ -15,13 +14,19 @@ unsafe extern "C" {
 }
 
 /// The address of a weak function as the given type, `None` where the program has no such function. A program linked statically
-/// has none of libc's allocator: a reference that is not weak would drag all of it in, next to ours.
+/// has none of libc's allocator: a reference that is not weak would drag all of it in, next to ours. The reference says by itself that it is
+/// weak, for it may end up in any object file.
 macro_rules! weak {
     ($name:literal as $type:ty) => {{
         let address: usize;
         // SAFETY: loads the address of a weak symbol, 0 if there is none.
         unsafe {
-            asm!(concat!("mov {}, qword ptr [rip + ", $name, "@GOTPCREL]"), out(reg) address, options(pure, readonly, nostack));
+            core::arch::asm!(
+                concat!(".weak ", $name),
+                concat!("mov {}, qword ptr [rip + ", $name, "@GOTPCREL]"),
+                out(reg) address,
+                options(pure, readonly, nostack),
+            );
         }
         // SAFETY: callers name the type of the C function; null is `None` in an optional function pointer.
         unsafe { core::mem::transmute::<usize, Option<$type>>(address) }
@@ -29,24 +34,6 @@ macro_rules! weak {
 }
 
 pub(super) use weak;
-
-global_asm!(
-    ".weak __libc_malloc",
-    ".weak __libc_calloc",
-    ".weak __libc_realloc",
-    ".weak __libc_memalign",
-    ".weak __libc_free",
-    ".weak pthread_create",
-    ".weak __libc_freeres",
-    ".weak on_exit",
-    ".weak dlopen",
-    ".weak dlerror",
-    ".weak _IO_flush_all",
-    ".weak _IO_list_lock",
-    ".weak _IO_list_unlock",
-    ".weak _IO_list_resetlock",
-    ".weak __libc_single_threaded",
-);
 
 /// Whether libc's allocator is there.
 pub(crate) fn has_allocator() -> bool {
@@ -129,6 +116,21 @@ pub(crate) unsafe fn usable_size(block: *mut u8) -> usize {
     unsafe { function(block.cast()) }
 }
 
+/// The C library's dlopen, found behind the one exported here. As [`USABLE_SIZE`].
+static DLOPEN: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The next `dlopen` after the one exported here; null where there is none.
+pub(crate) fn next_dlopen() -> *mut c_void {
+    // Relaxed: the pointer is to code, and every thread finds the same.
+    let mut function = DLOPEN.load(Ordering::Relaxed);
+    if function.is_null() {
+        // SAFETY: the name is a C string. Takes the loader's lock, which the caller is about to take in any case.
+        function = unsafe { libc::dlsym(libc::RTLD_NEXT, c"dlopen".as_ptr()) };
+        DLOPEN.store(function, Ordering::Relaxed);
+    }
+    function
+}
+
 /// Loads the shared object at `path`, all of whose references have to be met; otherwise why not, as far as that is known.
 pub(crate) fn open_object(path: &CStr) -> Result<*mut c_void, Option<&'static CStr>> {
     let open = weak!("dlopen" as unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void).ok_or(None)?;
@@ -205,7 +207,12 @@ pub(crate) fn is_single_threaded() -> bool {
     let address: usize;
     // SAFETY: loads the address of a weak symbol, 0 if there is none.
     unsafe {
-        asm!("mov {}, qword ptr [rip + __libc_single_threaded@GOTPCREL]", out(reg) address, options(pure, readonly, nostack));
+        core::arch::asm!(
+            ".weak __libc_single_threaded",
+            "mov {}, qword ptr [rip + __libc_single_threaded@GOTPCREL]",
+            out(reg) address,
+            options(pure, readonly, nostack),
+        );
     }
     // SAFETY: null, or a `char` of libc's that changes when a thread starts, which only a thread can do.
     unsafe { core::ptr::with_exposed_provenance::<u8>(address).as_ref() }.is_some_and(|&single| single != 0)

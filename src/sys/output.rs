@@ -1,10 +1,14 @@
 #![expect(unsafe_code, reason = "system calls")]
-//! A file that comes to be all at once: written beside its place and then renamed, so that nobody meets half of it. Must not know what
-//! it says.
+//! A file that comes to be all at once: written beside its place under a name that nobody can guess, and then renamed, so that nobody meets
+//! half of it. Must not know what it says.
+//!
+//! The folder may be one in which others can make files and links. So the file is new, is no link, and is readable by its owner alone; a
+//! link at its place is replaced, never followed. Devices and pipes, and the streams of the process by their names, are written to as they
+//! are.
 
 use core::ffi::CStr;
 
-use super::call::{Errno, raw};
+use super::call::{self, Errno, raw};
 
 /// Most bytes of a path, the final zero included.
 pub(crate) const PATH_BYTES: usize = 1024;
@@ -23,24 +27,37 @@ impl Path {
 
     /// Adds bytes.
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> &mut Self {
-        for &byte in bytes {
-            // The last byte stays zero.
-            if self.len < PATH_BYTES - 1
-                && let Some(place) = self.bytes.get_mut(self.len)
-            {
-                *place = byte;
-            }
-            self.len += 1;
-        }
+        bytes.iter().for_each(|&byte| self.push(byte));
         self
     }
 
     /// Adds a decimal number.
-    pub(crate) fn number(&mut self, value: usize) -> &mut Self {
-        if value >= 10 {
-            self.number(value / 10);
+    pub(crate) fn number(&mut self, value: u64) -> &mut Self {
+        crate::base::text::each_digit(value, 10, &mut |digit| self.push(digit));
+        self
+    }
+
+    /// Adds `pattern` with its places filled in: the process for `%p`, `number` for `%n`; what else stands behind a percent sign stays.
+    pub(crate) fn fill_in(&mut self, pattern: &[u8], number: u64) -> &mut Self {
+        let mut signs = pattern.iter();
+        while let Some(&sign) = signs.next() {
+            match (sign, if sign == b'%' { signs.next() } else { None }) {
+                (b'%', Some(b'p')) => self.number(u64::from(call::process_id())),
+                (b'%', Some(b'n')) => self.number(number),
+                (_, other) => self.raw(&[*other.unwrap_or(&sign)]),
+            };
         }
-        self.raw(&[b'0' + (value % 10) as u8])
+        self
+    }
+
+    fn push(&mut self, byte: u8) {
+        // The last byte stays zero.
+        if self.len < PATH_BYTES - 1
+            && let Some(place) = self.bytes.get_mut(self.len)
+        {
+            *place = byte;
+        }
+        self.len += 1;
     }
 
     /// As the kernel takes it; `None` if it did not fit.
@@ -53,38 +70,55 @@ impl Path {
 /// See the module.
 pub(crate) struct Output<'a> {
     path: &'a CStr,
-    beside: Path,
+    /// What the name beside the place has that nobody can guess; `None` for what is written to as it is.
+    beside: Option<u64>,
     descriptor: usize,
     /// What failed first.
     error: Option<i32>,
 }
 
-const MODE: usize = 0o644;
+const MODE: usize = 0o600;
+/// Names that a name was given already which nobody can guess.
+const TRIES: usize = 4;
+const WRITING: i32 = libc::O_WRONLY | libc::O_CLOEXEC | libc::O_NOCTTY;
+/// The streams of the process, whatever they are: nobody but the kernel and root makes names there.
+const STREAMS: [&[u8]; 5] = [b"/dev/stdout", b"/dev/stderr", b"/dev/fd/", b"/proc/self/fd/", b"/proc/thread-self/fd/"];
 
 impl<'a> Output<'a> {
     /// Begins a file that is to be at `path`; the error number if that cannot be.
     pub(crate) fn begin(path: &'a CStr) -> Result<Self, i32> {
-        let mut beside = Path::new();
-        beside.raw(path.to_bytes()).raw(b".").number(super::call::process_id() as usize).raw(b".part");
-        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_CLOEXEC | libc::O_NOFOLLOW;
-        let Some(place) = beside.finish() else { return Err(libc::ENAMETOOLONG) };
-        let arguments = [libc::AT_FDCWD as usize, place.as_ptr().addr(), flags as usize, MODE, 0, 0];
-        // SAFETY: the path is a C string.
-        let descriptor = unsafe { raw(libc::SYS_openat, arguments) }.map_err(|Errno(error)| error)?;
-        Ok(Self { path, beside, descriptor, error: None })
+        if STREAMS.iter().any(|name| path.to_bytes().starts_with(name)) {
+            let descriptor = open(path, WRITING | libc::O_APPEND)?;
+            return Ok(Self { path, beside: None, descriptor, error: None });
+        }
+        if let Some(descriptor) = open_special(path) {
+            return Ok(Self { path, beside: None, descriptor, error: None });
+        }
+        let mut error = libc::EEXIST;
+        for _ in 0..TRIES {
+            let number = call::random();
+            let new = WRITING | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+            match with_beside(path, number, |beside| open(beside, new))? {
+                Ok(descriptor) => return Ok(Self { path, beside: Some(number), descriptor, error: None }),
+                Err(refused) => error = refused,
+            }
+            if error != libc::EEXIST {
+                break;
+            }
+        }
+        Err(error)
     }
 
     /// Adds bytes.
-    pub(crate) fn write(&mut self, mut bytes: &[u8]) {
-        while self.error.is_none() && !bytes.is_empty() {
-            // SAFETY: `bytes` is readable for its length.
-            match unsafe { raw(libc::SYS_write, [self.descriptor, bytes.as_ptr().addr(), bytes.len(), 0, 0, 0]) } {
-                Ok(0) => self.error = Some(libc::ENOSPC),
-                Ok(count) => bytes = bytes.get(count..).unwrap_or(&[]),
-                Err(Errno(libc::EINTR)) => {}
-                Err(Errno(error)) => self.error = Some(error),
-            }
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        if self.error.is_none() {
+            self.error = call::try_write_all(self.descriptor, bytes).err().map(|Errno(error)| error);
         }
+    }
+
+    /// Has the file come to nothing, for this reason.
+    pub(crate) fn fail(&mut self, error: i32) {
+        self.error.get_or_insert(error);
     }
 
     /// Puts the file in its place, or removes it where something failed: the error number.
@@ -92,16 +126,23 @@ impl<'a> Output<'a> {
         // SAFETY: `begin` opened the descriptor, and it is nobody else's.
         let closed = unsafe { raw(libc::SYS_close, [self.descriptor, 0, 0, 0, 0, 0]) };
         self.note(closed);
-        let Some(beside) = self.beside.finish().map(|beside| beside.as_ptr().addr()) else { return Err(libc::ENAMETOOLONG) };
+        if let Some(number) = self.beside {
+            with_beside(self.path, number, |beside| self.put(beside))?;
+        }
+        self.error.map_or(Ok(()), Err)
+    }
+
+    /// Gives the file that was written its place, or removes it.
+    fn put(&mut self, beside: &CStr) {
         if self.error.is_none() {
             // SAFETY: both paths are C strings.
-            let renamed = unsafe { raw(libc::SYS_rename, [beside, self.path.as_ptr().addr(), 0, 0, 0, 0]) };
+            let renamed = unsafe { raw(libc::SYS_rename, [beside.as_ptr().addr(), self.path.as_ptr().addr(), 0, 0, 0, 0]) };
             self.note(renamed);
         }
-        let Some(error) = self.error else { return Ok(()) };
-        // SAFETY: the path is a C string.
-        let _ = unsafe { raw(libc::SYS_unlink, [beside, 0, 0, 0, 0, 0]) };
-        Err(error)
+        if self.error.is_some() {
+            // SAFETY: the path is a C string.
+            let _ = unsafe { raw(libc::SYS_unlink, [beside.as_ptr().addr(), 0, 0, 0, 0, 0]) };
+        }
     }
 
     fn note(&mut self, done: Result<usize, Errno>) {
@@ -111,9 +152,77 @@ impl<'a> Output<'a> {
     }
 }
 
+/// What `work` makes of the name that a file has while it is written; an error if that does not fit. The name lies on the stack no longer
+/// than that.
+#[inline(never)]
+fn with_beside<T>(path: &CStr, number: u64, work: impl FnOnce(&CStr) -> T) -> Result<T, i32> {
+    let mut name = Path::new();
+    name.raw(path.to_bytes()).raw(b".").number(number).raw(b".part");
+    name.finish().map(work).ok_or(libc::ENAMETOOLONG)
+}
+
+fn open(path: &CStr, flags: i32) -> Result<usize, i32> {
+    // SAFETY: the path is a C string.
+    unsafe { raw(libc::SYS_openat, [libc::AT_FDCWD as usize, path.as_ptr().addr(), flags as usize, MODE, 0, 0]) }
+        .map_err(|Errno(error)| error)
+}
+
+/// Opens what is at `path` if it is a character device or a pipe, not a link to one.
+fn open_special(path: &CStr) -> Option<usize> {
+    if !is_special(libc::SYS_lstat, path.as_ptr().addr()) {
+        return None;
+    }
+    let descriptor = open(path, WRITING | libc::O_NOFOLLOW).ok()?;
+    // Something else may be there by now.
+    if is_special(libc::SYS_fstat, descriptor) {
+        return Some(descriptor);
+    }
+    // SAFETY: opened above, and nobody else's.
+    let _ = unsafe { raw(libc::SYS_close, [descriptor, 0, 0, 0, 0, 0]) };
+    None
+}
+
+/// Whether `what`, as `call` takes it, is a character device or a pipe.
+fn is_special(call: libc::c_long, what: usize) -> bool {
+    // SAFETY: all-zero bytes are a valid value of this C structure.
+    let mut status = unsafe { core::mem::zeroed::<libc::stat>() };
+    // SAFETY: callers pass a C string or a descriptor; the kernel fills the structure.
+    let known = unsafe { raw(call, [what, (&raw mut status).addr(), 0, 0, 0, 0]) }.is_ok();
+    known && [libc::S_IFCHR, libc::S_IFIFO].contains(&(status.st_mode & libc::S_IFMT))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::CString;
+    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::path::PathBuf;
+
+    /// A folder of the test's own, removed at the end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("spandrel-output-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entries = std::fs::read_dir(&self.0).unwrap().flatten();
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn c_string(path: &std::path::Path) -> CString {
+        CString::new(path.to_str().unwrap()).unwrap()
+    }
 
     #[test]
     fn paths_are_put_together_and_refused_when_too_long() {
@@ -123,23 +232,55 @@ mod tests {
         path.raw(&[b'x'; PATH_BYTES]);
         assert_eq!(path.finish(), None);
         assert_eq!(Path::new().raw(b"a\0b").finish(), None);
+        let process = std::process::id();
+        let wanted = CString::new(format!("x{process}-7%%z")).unwrap();
+        assert_eq!(Path::new().fill_in(b"x%p-%n%%%%z", 7).finish(), Some(wanted.as_c_str()));
     }
 
     #[test]
     fn files_come_to_be_at_the_end_or_not_at_all() {
-        let place = std::env::temp_dir().join(format!("spandrel-output-{}", std::process::id()));
-        let name = std::ffi::CString::new(place.to_str().unwrap()).unwrap();
+        let folder = Folder::new("whole");
+        let place = folder.0.join("file");
+        let name = c_string(&place);
         let mut output = Output::begin(&name).ok().unwrap();
         output.write(b"whole");
-        assert!(!place.exists());
+        assert!(!place.exists() && folder.names().len() == 1);
         assert_eq!(output.finish(), Ok(()));
         assert_eq!(std::fs::read(&place).unwrap(), b"whole");
-        std::fs::remove_file(place).unwrap();
+        assert_eq!(std::fs::metadata(&place).unwrap().mode() & 0o777, 0o600);
         assert_eq!(Output::begin(c"/no/such/folder/file").err(), Some(libc::ENOENT));
         let mut full = Output::begin(&name).ok().unwrap();
         full.error = Some(libc::ENOSPC);
         full.write(b"nothing");
         assert_eq!(full.finish(), Err(libc::ENOSPC));
-        assert!(std::fs::read(name.to_str().unwrap()).is_err());
+        assert_eq!((std::fs::read(&place).unwrap().as_slice(), folder.names().len()), (&b"whole"[..], 1));
+    }
+
+    #[test]
+    fn no_link_is_followed() {
+        let folder = Folder::new("links");
+        let (victim, place) = (folder.0.join("victim"), folder.0.join("file"));
+        std::fs::write(&victim, "untouched").unwrap();
+        symlink(&victim, &place).unwrap();
+        let name = c_string(&place);
+        for _ in 0..2 {
+            let mut output = Output::begin(&name).ok().unwrap();
+            output.write(b"ours");
+            assert_eq!(output.finish(), Ok(()));
+            assert!(!place.is_symlink() && std::fs::read(&place).unwrap() == b"ours");
+        }
+        assert_eq!(std::fs::read(&victim).unwrap(), b"untouched");
+        // The name of the part is another one each time.
+        let [first, second] = [(); 2].map(|()| Output::begin(&name).ok().unwrap());
+        assert_ne!(first.beside, second.beside);
+        for output in [first, second] {
+            assert_eq!(output.finish(), Ok(()));
+        }
+        // A link to a device is a link.
+        std::fs::remove_file(&place).unwrap();
+        symlink("/dev/null", &place).unwrap();
+        assert!(Output::begin(&name).ok().unwrap().beside.is_some());
+        assert!(Output::begin(c"/dev/null").ok().unwrap().beside.is_none());
+        assert!(Output::begin(c"/dev/stderr").ok().unwrap().beside.is_none());
     }
 }

@@ -19,12 +19,13 @@ impl Action {
     }
 }
 
-/// Has `handler` called on `signal`, with `flags` besides; what was to happen before. `None` if the system refuses.
+/// Has `handler` called on `signal`, with `flags` besides, on the alternate stack of a thread that has one: its ordinary one may be used up, or
+/// too small for a handler; what was to happen before. `None` if the system refuses.
 pub(crate) fn handle(signal: c_int, handler: Handler, flags: c_int) -> Option<Action> {
     // SAFETY: all-zero bytes are a valid value of this C structure, and an empty mask.
     let mut action = unsafe { core::mem::zeroed::<libc::sigaction>() };
     action.sa_sigaction = handler as usize;
-    action.sa_flags = flags | libc::SA_SIGINFO;
+    action.sa_flags = flags | libc::SA_SIGINFO | libc::SA_ONSTACK;
     change(signal, &action)
 }
 
@@ -55,8 +56,6 @@ fn change(signal: c_int, action: &libc::sigaction) -> Option<Action> {
 
 /// What the system knows of a signal's cause.
 pub(crate) type Info = libc::siginfo_t;
-/// The handler runs on the thread's alternate stack, if it has one.
-pub(crate) const ON_STACK: c_int = libc::SA_ONSTACK;
 /// An address that may not be used.
 pub(crate) const SEGV: c_int = libc::SIGSEGV;
 /// An address behind which there is nothing.

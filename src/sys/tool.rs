@@ -4,6 +4,8 @@
 use core::arch::asm;
 use core::arch::x86_64::__cpuid;
 
+use super::libc::weak;
+
 /// Whether the process runs on valgrind. Instructions that do nothing on a processor, and that valgrind takes for a question (its
 /// "client request" 0x1001, which is part of its interface).
 pub(crate) fn is_valgrind() -> bool {
@@ -29,11 +31,5 @@ pub(crate) fn is_emulated() -> bool {
 
 /// Whether AddressSanitizer is linked into the process.
 pub(crate) fn has_address_sanitizer() -> bool {
-    let address: usize;
-    // SAFETY: loads the address of a weak symbol, 0 if there is none. It is made weak here, in whatever object this code comes to be.
-    unsafe {
-        asm!(".weak __asan_init", "mov {}, qword ptr [rip + __asan_init@GOTPCREL]", out(reg) address,
-            options(pure, readonly, nostack));
-    }
-    address != 0
+    weak!("__asan_init" as unsafe extern "C" fn()).is_some()
 }

@@ -43,11 +43,20 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Starts it, so built, with these settings, standard error where `stderr` says.
+    /// Starts it, so built, with these settings.
     pub fn start(variant: Variant, settings: &[(&str, &str)]) -> Result<Self, String> {
-        let program = build::program(&Source::new(paths::program_source("observed.c")), variant)?;
+        Self::start_program("observed.c", variant, &[], settings)
+    }
+
+    /// Starts `programs/lying.c`, whose descriptor has this value in this word.
+    pub fn start_lying(word: usize, value: usize) -> Result<Self, String> {
+        Self::start_program("lying.c", Variant::Preload, &[word.to_string(), value.to_string()], &[])
+    }
+
+    fn start_program(source: &str, variant: Variant, arguments: &[String], settings: &[(&str, &str)]) -> Result<Self, String> {
+        let program = build::program(&Source::new(paths::program_source(source)), variant)?;
         let mut command = if variant == Variant::Preload { run::preloaded(program)? } else { run::command(program) };
-        command.envs(settings.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(arguments).envs(settings.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| error.to_string())?;
         let stdout = child.stdout.take().ok_or("no pipe")?;
         let mut line = String::new();

@@ -81,6 +81,7 @@ pub fn all() -> Vec<Real> {
             &["-O2", "-S", "-o", "-", &include, "-D_GNU_SOURCE", &source.replace("std_containers.cpp", "producer_consumer.c")],
         ),
         real("rustc", "rustc", &["--edition=2024", "--crate-type=lib", "-O", "--emit=asm", "-o", "-", &rust]),
+        real("php", "php", &[&paths::program_source("extensions.php").display().to_string()]),
         real("java", "java", &["-version"]),
         real("c++", "c++", &["-O1", "-std=c++17", "-S", "-o", "-", &include, &source]),
     ]

@@ -55,7 +55,7 @@ pub(in super::super) fn begin(options: &Options, page: usize) {
     {
         // SAFETY: the start happens once, and nobody reads before the handler is in force.
         unsafe { BEFORE.set(before) };
-        let _ = signal::handle(libc::SIGSEGV, on_fault, libc::SA_ONSTACK);
+        let _ = signal::handle(libc::SIGSEGV, on_fault, 0);
     }
 }
 

@@ -2,21 +2,12 @@
 //! The loaded object that an address of code lies in, and where its table of frames is. glibc 2.35 answers without a lock; a program
 //! linked statically has one object, whose header the linker names. Must not know what the table says.
 
-use core::arch::{asm, global_asm};
+use core::arch::asm;
 use core::ffi::{c_int, c_void};
 
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::libc::weak;
 use crate::sys::startup::Startup;
-
-global_asm!(
-    ".weak _dl_find_object",
-    ".weak _r_debug",
-    ".weak __ehdr_start",
-    ".hidden __ehdr_start",
-    ".weak _end",
-    ".hidden _end"
-);
 
 /// A loaded object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,7 +63,9 @@ pub(super) fn link_map(address: usize) -> Option<usize> {
 pub(super) fn loader() -> Option<Object> {
     let address: usize;
     // SAFETY: loads the address of a weak symbol, 0 if there is none.
-    unsafe { asm!("mov {}, qword ptr [rip + _r_debug@GOTPCREL]", out(reg) address, options(pure, readonly, nostack)) };
+    unsafe {
+        asm!(".weak _r_debug", "mov {}, qword ptr [rip + _r_debug@GOTPCREL]", out(reg) address, options(pure, readonly, nostack))
+    };
     find(address)
 }
 
@@ -81,7 +74,8 @@ fn extent() -> (usize, usize) {
     let (start, end);
     // SAFETY: loads the addresses of weak symbols.
     unsafe {
-        asm!("mov {}, qword ptr [rip + __ehdr_start@GOTPCREL]", "mov {}, qword ptr [rip + _end@GOTPCREL]", out(reg) start,
+        asm!(".weak __ehdr_start", ".hidden __ehdr_start", ".weak _end", ".hidden _end",
+            "mov {}, qword ptr [rip + __ehdr_start@GOTPCREL]", "mov {}, qword ptr [rip + _end@GOTPCREL]", out(reg) start,
             out(reg) end, options(pure, readonly, nostack));
     }
     (start, end)

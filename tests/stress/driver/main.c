@@ -4,20 +4,24 @@
 static const struct {
     const char *name;
     void (*run)(void);
+    // What has to happen before live memory is first counted.
+    void (*prepare)(void);
 } SCENARIOS[] = {
-    {"churn", churn},
-    {"churn-large", churn_large},
-    {"remote-free", remote_free},
-    {"producer-consumer", producer_consumer},
-    {"thread-churn", thread_churn},
-    {"transfer-cache", transfer_cache},
-    {"control", control},
-    {"exhaustion", exhaustion},
-    {"fork-storm", fork_storm},
-    {"fork-nested", fork_nested},
-    {"fork-crowd", fork_crowd},
-    {"thread-crowd", thread_crowd},
-    {"shutdown", shutdown_storm},
+    {"churn", churn, NULL},
+    {"churn-large", churn_large, NULL},
+    {"remote-free", remote_free, NULL},
+    {"producer-consumer", producer_consumer, NULL},
+    {"thread-churn", thread_churn, NULL},
+    {"transfer-cache", transfer_cache, NULL},
+    {"control", control, NULL},
+    {"deepbind", deepbind, deepbind_prepare},
+    {"hostile-descriptor", hostile_descriptor, NULL},
+    {"exhaustion", exhaustion, NULL},
+    {"fork-storm", fork_storm, NULL},
+    {"fork-nested", fork_nested, NULL},
+    {"fork-crowd", fork_crowd, NULL},
+    {"thread-crowd", thread_crowd, NULL},
+    {"shutdown", shutdown_storm, NULL},
 };
 
 int main(int argc, char **argv) {
@@ -36,6 +40,7 @@ int main(int argc, char **argv) {
         if (strcmp(argv[1], SCENARIOS[i].name) != 0) continue;
         status_open(argv[4]);
         watch_start();
+        if (SCENARIOS[i].prepare != NULL) SCENARIOS[i].prepare();
         account_open(strtoull(argv[3], NULL, 10), strtod(argv[2], NULL));
         SCENARIOS[i].run();
         account_close();

@@ -32,6 +32,14 @@ fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// A shared object for the driver to open, compiled if that is not fresh.
+///
+/// # Errors
+/// When the compiler is missing or finds something wrong.
+pub fn plugin() -> Result<PathBuf> {
+    build::shared_object(&build::Source::new(paths::ffi_sources().join("helper_plugin.c"))).map_err(|text| anyhow!(text))
+}
+
 /// The driver, compiled if that is not fresh.
 ///
 /// # Errors

@@ -98,6 +98,7 @@ impl Order {
         }
         preload.push(library);
         command.arg(self.scenario.body).arg(self.seconds.to_string()).arg(self.seed.to_string()).arg(page);
+        command.env("STRESS_PLUGIN", program::plugin()?).env("STRESS_TOOL", paths::tool().unwrap_or_default());
         command.env("LD_PRELOAD", preload).envs(self.scenario.options(self.profile));
         command.envs(self.options.iter().filter_map(|option| option.split_once('=')));
         Ok(command)

@@ -2,6 +2,7 @@
 //!
 //! Knows: names, environments, what the machine must have for them. Must not know: how a run is made or judged.
 
+use harness::paths;
 use std::fs;
 
 /// What has to be seen from outside while a scenario runs.
@@ -93,14 +94,19 @@ const LARGE: Scenario = Scenario { body: "churn-large", profiles: &[HostedServer
 /// Where a crowd of threads fits: a heap and a span for each of ten thousand are more than the pool.
 const CROWDED: &[Profile] = &[HostedSmall, HostedServer, CompilerInternal, TestFixture];
 
+/// The scenario that runs the command `spandrel`.
+const HOSTILE: &str = "hostile-descriptor";
+
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 18] = [
+pub const SCENARIOS: [Scenario; 20] = [
     Scenario { name: "churn", title: "Churn", body: "churn", ..ORDINARY },
     Scenario { name: "remote-free", title: "Remote-free storm", body: "remote-free", ..ORDINARY },
     Scenario { name: "producer-consumer", title: "Producer, consumer", body: "producer-consumer", ..ORDINARY },
     Scenario { name: "thread-churn", title: "Thread churn", body: "thread-churn", ..ORDINARY },
     Scenario { name: "transfer-cache", title: "Transfer-cache pressure", body: "transfer-cache", ..ORDINARY },
     Scenario { name: "control", title: "Control under load", body: "control", ..ORDINARY },
+    Scenario { name: "deepbind", title: "RTLD_DEEPBIND", body: "deepbind", ..ORDINARY },
+    Scenario { name: HOSTILE, title: "Hostile descriptor", body: HOSTILE, ..ORDINARY },
     Scenario {
         name: "exhaustion",
         title: "Exhaustion: hard limit, pool",
@@ -195,6 +201,9 @@ impl Scenario {
 
     /// Why it cannot be run on this machine.
     pub fn obstacle(&self) -> Option<String> {
+        if self.name == HOSTILE {
+            return paths::tool().err();
+        }
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         match self.proof? {
             Proof::HugePages if self.name.ends_with("hugetlb") => {

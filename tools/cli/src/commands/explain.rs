@@ -51,7 +51,7 @@ fn explain_place(address: usize, place: &Place) -> Vec<(&'static str, String)> {
         Place::Block(block) => lines.extend(explain_block(address, block)),
         Place::Tail(class) => lines.push(("place", format!("behind the last block of a span of {} bytes", class.block_bytes))),
         Place::Large { start, bytes } => {
-            lines.push(("place", format!("{} bytes into a large block", address - start)));
+            lines.push(("place", format!("{} bytes into a large block", address.wrapping_sub(*start))));
             lines.push(("block", format!("{start:#x}, {bytes} bytes")));
             lines.push(("state", "live".to_owned()));
         }
@@ -79,7 +79,7 @@ fn explain_block(address: usize, block: &Block) -> [(&'static str, String); 5] {
         State::OnItsWay => "free, in a batch on its way".to_owned(),
     };
     [
-        ("place", format!("{} bytes into a block of a class", address - block.start)),
+        ("place", format!("{} bytes into a block of a class", address.wrapping_sub(block.start))),
         (
             "block",
             format!("{:#x}, {} bytes, number {} of {}", block.start, block.class.block_bytes, block.index, block.class.blocks),

@@ -1,6 +1,6 @@
 //! `spandrel top`: the memory of a process, looked at again and again from outside. Without a process, all that Spandrel serves.
 
-use crate::live::{self, Picture, Subject};
+use crate::live::{self, Picture, Subject, Unreadable};
 use crate::quantity::show;
 use crate::screen::{Frame, Screen};
 use crate::view;
@@ -33,7 +33,8 @@ fn seconds(text: &str) -> Result<f64, String> {
 /// Where the process cannot be read, or there is no terminal.
 pub(crate) fn execute(request: &Request) -> Result<()> {
     let Some(pid) = request.pid else {
-        print!("{}", list(&live::subjects()?));
+        let (subjects, unreadable) = live::subjects()?;
+        print!("{}", list(&subjects, unreadable));
         return Ok(());
     };
     let subject = Subject::open(pid)?;
@@ -47,8 +48,12 @@ pub(crate) fn execute(request: &Request) -> Result<()> {
     let mut screen = Screen::open()?;
     let mut history = Vec::new();
     loop {
-        // The process has ended: so does this.
-        let Ok((picture, resident)) = look() else { return Ok(()) };
+        let (picture, resident) = match look() {
+            Ok(seen) => seen,
+            Err(error) if live::exists(pid) => return Err(error),
+            // The process has ended: so does this.
+            Err(_) => return Ok(()),
+        };
         history.push((picture.snapshot.live() as u64, resident.unwrap_or(0)));
         let title = subject.process().title();
         screen.draw(&Frame { title: &title, picture: &picture, resident, history: &history })?;
@@ -58,13 +63,21 @@ pub(crate) fn execute(request: &Request) -> Result<()> {
     }
 }
 
-/// A line for each process.
-fn list(subjects: &[Subject]) -> String {
+/// A line for each process. One that cannot be read has its line, too, and keeps no other from its own.
+fn list(subjects: &[Subject], mut unreadable: Vec<Unreadable>) -> String {
     let mut text =
         format!("{:>8}  {:<16}  {:>10}  {:>10}  {:>10}  {:>7}\n", "PID", "NAME", "LIVE", "OBTAINED", "RESIDENT", "THREADS");
     for subject in subjects {
         let process = subject.process();
-        let Ok(Picture { snapshot, .. }) = subject.picture() else { continue };
+        let Picture { snapshot, .. } = match subject.picture() {
+            Ok(picture) => picture,
+            Err(why) => {
+                if live::exists(process.id()) {
+                    unreadable.push(Unreadable { id: process.id(), name: process.name(), why });
+                }
+                continue;
+            }
+        };
         let resident = live::resident(process.id()).map_or_else(|| "?".to_owned(), show);
         text.push_str(&format!(
             "{:>8}  {:<16}  {:>10}  {:>10}  {resident:>10}  {:>7}\n",
@@ -74,6 +87,9 @@ fn list(subjects: &[Subject]) -> String {
             show(snapshot.obtained() as u64),
             snapshot.heaps
         ));
+    }
+    for Unreadable { id, name, why } in unreadable {
+        text.push_str(&format!("{id:>8}  {name:<16}  unreadable: {why:#}\n"));
     }
     text
 }

@@ -17,8 +17,12 @@ pub(super) fn regions(recording: &Recording) -> String {
     let cells = (end - first).div_ceil(per_cell);
     let height = cells.div_ceil(COLUMNS) * CELL;
     let mut svg = format!("<svg width=\"{WIDTH}\" height=\"{height}\" role=\"img\">\n");
-    for piece in &recording.pieces {
-        svg.push_str(&draw(piece, first, per_cell));
+    // Of pieces in the same cells the last is seen; so many others there may be that a page with all of them would be of no use.
+    let cells_of = |piece: &Piece| cells_of(piece, first, per_cell);
+    for (index, piece) in recording.pieces.iter().enumerate() {
+        if recording.pieces.get(index + 1).is_none_or(|next| cells_of(next) != cells_of(piece)) {
+            svg.push_str(&draw(piece, cells_of(piece)));
+        }
     }
     svg.push_str("</svg>\n");
     let size = show((recording.region_bytes * per_cell) as u64);
@@ -36,10 +40,13 @@ pub(super) fn regions(recording: &Recording) -> String {
     text + &svg + &key(&entries)
 }
 
-/// The cells that a piece begins or goes on in, as one title over a rectangle in each row.
-fn draw(piece: &Piece, first: usize, per_cell: usize) -> String {
-    let start = (piece.region - first) / per_cell;
-    let end = (piece.region + piece.regions - first).div_ceil(per_cell);
+/// The first cell that a piece is in, and the one behind its last.
+fn cells_of(piece: &Piece, first: usize, per_cell: usize) -> (usize, usize) {
+    ((piece.region - first) / per_cell, (piece.region + piece.regions - first).div_ceil(per_cell))
+}
+
+/// The cells of a piece, as one title over a rectangle in each row.
+fn draw(piece: &Piece, (start, end): (usize, usize)) -> String {
     let (colour, title) = match piece.kind {
         Kind::Span { block_bytes, out, blocks } => {
             (green(out as f64 / blocks.max(1) as f64), format!("{out} of {blocks} blocks of {block_bytes} bytes out"))
@@ -78,8 +85,19 @@ mod tests {
     #[test]
     fn pieces_go_on_in_the_next_row() {
         let piece = Piece { region: COLUMNS, regions: 2 * COLUMNS, kind: Kind::Large };
-        assert_eq!(draw(&piece, 1, 1).matches("<rect").count(), 3);
-        assert_eq!(draw(&Piece { regions: 1, ..piece }, 1, 1).matches("<rect").count(), 1);
+        let rectangles = |piece: &Piece| draw(piece, cells_of(piece, 1, 1)).matches("<rect").count();
+        assert_eq!(rectangles(&piece), 3);
+        assert_eq!(rectangles(&Piece { regions: 1, ..piece }), 1);
+    }
+
+    #[test]
+    fn a_cell_is_drawn_once_however_many_pieces_are_in_it() {
+        let mut recording: Recording = serde_json::from_str(
+            r#"{"version":1,"title":"7 (x)","profile":"p","samples":[],"region_bytes":32768,"pieces":[],"classes":[]}"#,
+        )
+        .unwrap();
+        recording.pieces = (0..CELLS_MAX * 20).map(|region| Piece { region, regions: 1, kind: Kind::Large }).collect();
+        assert_eq!(regions(&recording).matches("<rect").count(), CELLS_MAX);
     }
 
     #[test]

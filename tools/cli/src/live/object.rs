@@ -1,9 +1,10 @@
 //! Finds the library's descriptor in a process: by its name in the symbols of a shared object, or of a program linked statically.
 
+use super::limits::REGIONS_RESERVED_MAX;
 use super::process::{Mapping, Process};
 use anyhow::{Context, Result, bail};
 use object::{Object, ObjectSegment, ObjectSymbol};
-use spandrel::live::{Descriptor, MAGIC, SYMBOL, VERSION, WORDS};
+use spandrel::live::{BANKS, Descriptor, MAGIC, SYMBOL, VERSION, WORDS};
 use std::collections::BTreeSet;
 
 /// The descriptor in `process`.
@@ -21,8 +22,23 @@ pub(super) fn descriptor(process: &Process) -> Result<Descriptor> {
             return at(process, address);
         }
     }
-    bail!("process {} is not served by Spandrel: none of its objects has the symbol {SYMBOL}", process.title())
+    bail!(NotServed(format!(
+        "process {} is not served by Spandrel: none of its objects has the symbol {SYMBOL}",
+        process.title()
+    )))
 }
+
+/// The process is no business of this command's.
+#[derive(Debug)]
+pub(super) struct NotServed(String);
+
+impl std::fmt::Display for NotServed {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotServed {}
 
 /// Where the symbol of an object is whose first segment is mapped at `start`.
 fn symbol(file: &[u8], start: usize) -> Option<usize> {
@@ -46,10 +62,20 @@ fn at(process: &Process, address: usize) -> Result<Descriptor> {
     for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(size_of::<usize>())) {
         *word = usize::from_le_bytes(bytes.try_into().context("a word")?);
     }
-    let descriptor = Descriptor::from_words(words);
+    believable(Descriptor::from_words(words)).with_context(|| format!("process {}", process.title()))
+}
+
+/// The descriptor, if its layout is this command's own and its numbers can be. Its addresses may still be anything.
+pub(super) fn believable(descriptor: Descriptor) -> Result<Descriptor> {
     match (descriptor.magic, descriptor.version, descriptor.bytes) {
-        (0, ..) => bail!("process {} has allocated nothing by Spandrel yet, or libc serves it", process.title()),
-        (MAGIC, VERSION, bytes) if bytes == size_of::<Descriptor>() => Ok(descriptor),
-        _ => bail!("process {} has another version of Spandrel than this command", process.title()),
+        (0, ..) => bail!(NotServed("has allocated nothing by Spandrel yet, or libc serves it".to_owned())),
+        (MAGIC, VERSION, bytes) if bytes == size_of::<Descriptor>() && descriptor.is_of_this_build() => {}
+        _ => bail!("another version of Spandrel than this command's"),
     }
+    let pages = &descriptor.pages;
+    let regions = pages.banks.checked_mul(pages.bank_regions);
+    if !(1..=BANKS).contains(&pages.banks) || pages.bank_regions == 0 || regions.is_none_or(|all| all > REGIONS_RESERVED_MAX) {
+        bail!("a descriptor that cannot be: {} banks of {} regions", pages.banks, pages.bank_regions);
+    }
+    Ok(descriptor)
 }

@@ -1,7 +1,7 @@
 //! What is at an address of a process: which block of which span, and whether the program holds it.
 
 use super::picture::{Owner, Picture, Span};
-use super::{Subject, search};
+use super::{Parts, search};
 use anyhow::Result;
 use spandrel::table::{ClassInfo, REGION_BYTES};
 
@@ -46,12 +46,9 @@ pub(crate) enum State {
     OnItsWay,
 }
 
-impl Subject {
-    /// What is at `address`.
-    ///
-    /// # Errors
-    /// Where the process has ended.
-    pub(crate) fn place(&self, address: usize) -> Result<Place> {
+impl Parts {
+    /// See [`super::Subject::place`].
+    pub(super) fn place(&self, address: usize) -> Result<Place> {
         let picture = self.picture()?;
         let region = address.wrapping_sub(picture.data) / REGION_BYTES;
         if let Some(span) = picture.spans.iter().find(|span| (span.region..span.region + span.class.regions).contains(&region)) {
@@ -59,7 +56,7 @@ impl Subject {
         }
         let bytes = |large: &&super::Large| large.bytes.div_ceil(REGION_BYTES);
         if let Some(large) = picture.large.iter().find(|large| (large.region..large.region + bytes(large)).contains(&region)) {
-            return Ok(Place::Large { start: picture.data + large.region * REGION_BYTES, bytes: large.bytes });
+            return Ok(Place::Large { start: picture.data.wrapping_add(large.region * REGION_BYTES), bytes: large.bytes });
         }
         let run = picture.runs.iter().find(|run| (run.region..run.region + run.regions).contains(&region));
         let reserved = region < self.descriptor.pages.reserved / REGION_BYTES;
@@ -71,12 +68,12 @@ impl Subject {
     }
 
     fn place_in_span(&self, picture: &Picture, span: &Span, address: usize) -> Result<Place> {
-        let first = picture.data + span.region * REGION_BYTES;
-        let index = (address - first) / span.class.block_bytes;
+        let first = picture.data.wrapping_add(span.region * REGION_BYTES);
+        let index = address.wrapping_sub(first) / span.class.block_bytes;
         if index >= span.class.blocks {
             return Ok(Place::Tail(span.class));
         }
-        let start = first + index * span.class.block_bytes;
+        let start = first.wrapping_add(index * span.class.block_bytes);
         let state = if search::is_out(&self.process, &self.descriptor, span.region, index)? {
             search::holder(&self.process, &self.descriptor, span.class, start)?
         } else {

@@ -2,10 +2,11 @@
 //!
 //! Memory is read by way of `/proc/PID/mem`, for which the kernel wants the right to trace the process.
 
-use anyhow::{Context, Result, anyhow, bail};
-use std::fs::{self, File};
-use std::io::ErrorKind;
-use std::os::unix::fs::FileExt;
+use super::limits::{FILE_MAX, READ_MAX};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A mapping of a file.
@@ -49,10 +50,9 @@ impl Process {
         format!("{} ({})", self.id, self.name())
     }
 
-    /// Its name.
+    /// Its name, without what a terminal would obey.
     pub(crate) fn name(&self) -> String {
-        let name = fs::read_to_string(format!("/proc/{}/comm", self.id)).unwrap_or_default();
-        name.trim_end().to_owned()
+        name(self.id)
     }
 
     /// Fills `bytes` with what is at `address`.
@@ -70,8 +70,9 @@ impl Process {
     /// `len` bytes at `address`.
     ///
     /// # Errors
-    /// As for [`Process::read`].
+    /// As for [`Process::read`], and where that is more than is read at a time.
     pub(crate) fn bytes(&self, address: usize, len: usize) -> Result<Vec<u8>> {
+        ensure!(len <= READ_MAX, "process {}: {len} bytes are no structure of Spandrel's", self.id);
         let mut bytes = vec![0; len];
         self.read(address, &mut bytes)?;
         Ok(bytes)
@@ -115,8 +116,26 @@ impl Process {
         let links = PathBuf::from(format!("/proc/{}/map_files", self.id)).join(&mapping.range);
         let root = PathBuf::from(format!("/proc/{}/root", self.id));
         let named = root.join(mapping.path.strip_prefix("/").unwrap_or(&mapping.path));
-        fs::read(links).or_else(|_| fs::read(&named)).with_context(|| format!("{}", named.display()))
+        object_bytes(&links).or_else(|_| object_bytes(&named))
     }
+}
+
+/// The name of process `id`.
+pub(super) fn name(id: u32) -> String {
+    let name = fs::read(format!("/proc/{id}/comm")).unwrap_or_default();
+    String::from_utf8_lossy(&name).trim_end().replace(char::is_control, "?")
+}
+
+/// What a file holds that may be an object. Others, which may be endless or never answer, are not read.
+fn object_bytes(path: &Path) -> Result<Vec<u8>> {
+    const NOT_WAITING: i32 = 0o4000;
+    let is_object = |data: &fs::Metadata| data.is_file() && data.len() <= FILE_MAX;
+    ensure!(is_object(&fs::metadata(path)?), "no object");
+    let file = OpenOptions::new().read(true).custom_flags(NOT_WAITING).open(path)?;
+    ensure!(is_object(&file.metadata()?), "no object");
+    let mut bytes = Vec::new();
+    file.take(FILE_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn not_permitted(id: u32, error: &std::io::Error) -> anyhow::Error {
@@ -144,6 +163,11 @@ fn mapping(line: &str) -> Option<Mapping> {
 pub(super) fn ids() -> Result<Vec<u32>> {
     let entries = fs::read_dir("/proc").context("/proc")?;
     Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// Whether there is a process `id`.
+pub(crate) fn exists(id: u32) -> bool {
+    Path::new(&format!("/proc/{id}")).is_dir()
 }
 
 /// Whether process `id` may have the library: a cheap question, to spare the reading of all objects of all processes.

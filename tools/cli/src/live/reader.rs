@@ -1,21 +1,18 @@
 //! Reads a process's figures by way of its descriptor.
 //!
-//! The process goes on meanwhile, so nothing that is read is believed: every number is bounded, every chain has an end, and what
-//! cannot be is counted as torn and left out.
+//! The process goes on meanwhile, and may mean harm: nothing that is read is believed. Offsets are this command's own (`object`), every
+//! number is bounded (`limits`), all chains together have an end, and what cannot be is counted as torn and left out.
 
+use super::limits::{BATCHES_MAX, FIGURE_MAX, HEAPS_MAX, NAME_MAX, REGIONS_MAX, SLOTS_MAX};
 use super::picture::{Large, Owner, Picture, Run, Span};
 use super::process::Process;
 use super::words::{byte, half, word};
 use anyhow::{Result, bail};
-use spandrel::live::{BANKS, ClassFigures, Descriptor, HeapFigures, ShelfFigures, Snapshot, Traffic};
+use spandrel::live::{ClassFigures, Descriptor, HeapFigures, ShelfFigures, Snapshot, Traffic};
 use spandrel::table::{self, ClassInfo, REGION_BYTES};
 use std::collections::HashMap;
 
-/// More heaps, batches or bytes than this are a sign of torn links.
-const HEAPS_MAX: usize = 1 << 20;
-const CHAIN_MAX: usize = 1 << 20;
-const NAME_MAX: usize = 64;
-/// Records read at a time.
+/// Regions whose records are read at a time.
 const CHUNK: usize = 1 << 16;
 const WORD: usize = size_of::<usize>();
 
@@ -26,8 +23,8 @@ pub(super) fn read(process: &Process, descriptor: &Descriptor) -> Result<Picture
         process,
         d: descriptor,
         classes,
-        entries: Vec::new(),
-        borders: Vec::new(),
+        banks: Vec::new(),
+        batches: BATCHES_MAX,
         heaps: HashMap::new(),
         out: HashMap::new(),
     };
@@ -52,10 +49,10 @@ struct Reader<'a> {
     process: &'a Process,
     d: &'a Descriptor,
     classes: Vec<ClassInfo>,
-    /// The region map, up to the last bank's first region never used.
-    entries: Vec<usize>,
-    /// Of each bank the first region never used.
-    borders: Vec<usize>,
+    /// Of each bank its part of the region map, up to the first region never used.
+    banks: Vec<Vec<usize>>,
+    /// Batches that may still be read.
+    batches: usize,
     /// Heaps by address: their threads, 0 for none, in the order of the registry, and their bytes.
     heaps: HashMap<usize, HeapRead>,
     /// Bytes of blocks out of the spans of each heap.
@@ -71,10 +68,9 @@ struct HeapRead {
 fn classes(process: &Process, d: &Descriptor) -> Result<Vec<ClassInfo>> {
     let own: Vec<ClassInfo> = table::classes().collect();
     let [address, row] = d.geometry;
-    let same = d.classes == own.len() && d.pages.region_bytes == REGION_BYTES && row >= 12;
-    let rows = if same { process.bytes(address, row * own.len())? } else { Vec::new() };
+    let rows = process.bytes(address, row * own.len())?;
     let equal = |(class, row): (&ClassInfo, &[u8])| half(row, 0) == class.block_bytes && half(row, 8) == class.blocks;
-    if !same || !own.iter().zip(rows.chunks_exact(row)).all(equal) {
+    if !own.iter().zip(rows.chunks_exact(row)).all(equal) {
         bail!("process {} has a Spandrel with other classes than this command", process.title());
     }
     Ok(own)
@@ -89,35 +85,37 @@ fn profile(process: &Process, d: &Descriptor) -> Result<&'static str> {
 }
 
 impl Reader<'_> {
+    /// The word at `address`, which is a figure.
+    fn figure(&self, address: usize) -> Result<usize> {
+        Ok(self.process.word(address)?.min(FIGURE_MAX))
+    }
+
     fn read_pages(&mut self, picture: &mut Picture) -> Result<()> {
         let (process, p) = (self.process, &self.d.pages);
-        if p.banks > BANKS {
-            bail!("process {} has memory by node on more nodes than this command knows of", process.title());
-        }
         let regions = |address| Ok::<usize, anyhow::Error>(process.half(address)? * REGION_BYTES);
         let pages = &mut picture.snapshot.pages;
         pages.used = regions(p.touched)?;
         pages.dirty = regions(p.dirty)?;
         pages.clean = regions(p.clean)?;
-        pages.reserved = p.reserved;
-        pages.purges = process.word(p.purges)?;
-        pages.purged = process.word(p.purged)?;
+        pages.reserved = p.reserved.min(FIGURE_MAX);
+        pages.purges = self.figure(p.purges)?;
+        pages.purged = self.figure(p.purged)?;
         for bank in 0..p.banks {
-            pages.metadata += process.word(p.metadata[bank])?;
-            let committed = p.committed[bank].iter().map(|&address| process.word(address)).collect::<Result<Vec<_>>>()?;
+            pages.metadata += self.figure(p.metadata[bank])?;
+            let committed = p.committed[bank].iter().map(|&address| self.figure(address)).collect::<Result<Vec<_>>>()?;
             pages.committed += committed.iter().sum::<usize>();
             if p.huge[bank] != 0 {
                 let data = committed.last().copied().unwrap_or(0);
-                pages.huge += process.word(p.huge[bank])?.min(data).saturating_sub(p.huge_from);
+                pages.huge += self.figure(p.huge[bank])?.min(data).saturating_sub(p.huge_from);
             }
             self.read_entries(bank)?;
         }
         let [address, count] = self.d.calls;
         for (index, call) in picture.snapshot.calls.iter_mut().enumerate().take(count) {
-            *call = process.word(address + index * WORD)? as u64;
+            *call = self.figure(address.wrapping_add(index * WORD))? as u64;
         }
-        picture.snapshot.large.direct_blocks = process.word(self.d.central.direct_blocks)?;
-        picture.snapshot.large.direct_bytes = process.word(self.d.central.direct_bytes)?;
+        picture.snapshot.large.direct_blocks = self.figure(self.d.central.direct_blocks)?;
+        picture.snapshot.large.direct_bytes = self.figure(self.d.central.direct_bytes)?;
         Ok(())
     }
 
@@ -125,19 +123,39 @@ impl Reader<'_> {
     fn read_entries(&mut self, bank: usize) -> Result<()> {
         let p = &self.d.pages;
         let first = bank * p.bank_regions;
-        let border = self.process.half(p.borders[bank])?.clamp(first, first + p.bank_regions);
-        let bytes = self.process.bytes(p.entries + first * WORD, (border - first) * WORD)?;
-        self.entries.resize(first, 0);
-        self.entries.extend(bytes.chunks_exact(WORD).map(|chunk| word(chunk, 0)));
-        self.borders.push(border);
+        let used = self.process.half(p.borders[bank])?.clamp(first, first + p.bank_regions) - first;
+        let before: usize = self.banks.iter().map(Vec::len).sum();
+        if used + before > REGIONS_MAX {
+            bail!("process {} has used more address space than this command reads", self.process.title());
+        }
+        let mut entries = Vec::new();
+        while entries.len() < used {
+            let count = CHUNK.min(used - entries.len());
+            let address = p.entries.wrapping_add((first + entries.len()) * WORD);
+            entries.extend(self.process.bytes(address, count * WORD)?.chunks_exact(WORD).map(|chunk| word(chunk, 0)));
+        }
+        self.banks.push(entries);
         Ok(())
+    }
+
+    /// The entry of a region; 0 for one that was never used, or is none.
+    fn entry(&self, region: usize) -> usize {
+        let each = self.d.pages.bank_regions;
+        self.banks.get(region / each).and_then(|entries| entries.get(region % each)).copied().unwrap_or(0)
+    }
+
+    /// Whether so many regions from `region` on were used and are of one bank.
+    fn are_used(&self, region: usize, regions: usize) -> bool {
+        let each = self.d.pages.bank_regions;
+        self.banks.get(region / each).is_some_and(|entries| region % each + regions <= entries.len())
     }
 
     fn find_heaps(&mut self, picture: &mut Picture) -> Result<()> {
         let h = &self.d.heap;
         let mut next = self.process.word(h.first)?;
-        while next != 0 && self.heaps.len() < HEAPS_MAX {
-            let Ok(bytes) = self.process.bytes(next, h.bytes) else {
+        while next != 0 {
+            let is_heap = next.is_multiple_of(self.d.pages.owner_align) && self.heaps.len() < HEAPS_MAX;
+            let Some(bytes) = is_heap.then(|| self.process.bytes(next, h.bytes).ok()).flatten() else {
                 picture.torn += 1;
                 break;
             };
@@ -153,9 +171,10 @@ impl Reader<'_> {
     }
 
     fn read_regions(&mut self, picture: &mut Picture) -> Result<()> {
-        for bank in 0..self.borders.len() {
+        for bank in 0..self.banks.len() {
+            let first = bank * self.d.pages.bank_regions;
             // The first region of a bank is never used.
-            let (mut region, border) = (bank * self.d.pages.bank_regions + 1, self.borders[bank]);
+            let (mut region, border) = (first + 1, first + self.banks[bank].len());
             while region < border {
                 let count = CHUNK.min(border - region);
                 self.read_records(picture, region, count)?;
@@ -167,7 +186,7 @@ impl Reader<'_> {
 
     fn read_records(&mut self, picture: &mut Picture, region: usize, count: usize) -> Result<()> {
         let p = &self.d.pages;
-        let records = self.process.bytes(p.records + region * p.record_bytes, count * p.record_bytes)?;
+        let records = self.process.bytes(p.records.wrapping_add(region * p.record_bytes), count * p.record_bytes)?;
         for (at, record) in records.chunks_exact(p.record_bytes).enumerate() {
             self.see_region(picture, region + at, record);
         }
@@ -176,16 +195,20 @@ impl Reader<'_> {
 
     fn see_region(&mut self, picture: &mut Picture, region: usize, record: &[u8]) {
         let (p, c) = (&self.d.pages, &self.d.central);
-        let entry = self.entries.get(region).copied().unwrap_or(0);
+        let entry = self.entry(region);
         let span = record.get(p.span..).unwrap_or(&[]);
         if entry == 0 {
             let regions = half(record, p.run_len);
             let after = picture.runs.last().map_or(0, |run| run.region + run.regions);
-            if regions > 0 && region >= after && region + regions <= self.entries.len() {
+            if regions > 0 && region >= after && self.are_used(region, regions) {
                 picture.runs.push(Run { region, regions, dirty: byte(record, p.run_dirty) != 0 });
             }
         } else if entry == p.large {
             let bytes = word(span, c.span_bytes);
+            if bytes > FIGURE_MAX || !self.are_used(region, bytes.div_ceil(REGION_BYTES)) {
+                picture.torn += 1;
+                return;
+            }
             picture.snapshot.large.large_blocks += 1;
             picture.snapshot.large.large_bytes += bytes;
             picture.large.push(Large { region, bytes });
@@ -216,7 +239,7 @@ impl Reader<'_> {
             return;
         }
         let figures = figures(picture, class);
-        figures.out += out as u32;
+        figures.out = figures.out.saturating_add(out as u32);
         if byte(span, c.span_state) == c.state_full {
             figures.full += 1
         } else {
@@ -238,14 +261,12 @@ impl Reader<'_> {
         if owner == self.d.pages.depot { 0 } else { owner }
     }
 
-    /// Takes the free blocks of a chain of batches off what is out of their owners' spans; `see` is told their classes.
+    /// Takes the free blocks of a chain of batches off what is out of their owners' spans; `see` gets their classes.
     fn read_chain(&mut self, first: usize, torn: &mut usize, see: &mut dyn FnMut(ClassInfo)) {
-        let (mut next, mut steps) = (first, 0);
-        while next != 0 && steps < CHAIN_MAX {
+        let mut next = first;
+        while next != 0 {
             next = self.read_batch(next, torn, see);
-            steps += 1;
         }
-        *torn += usize::from(next != 0);
     }
 
     /// As [`Reader::read_chain`], for one batch; the next one, 0 if there is none.
@@ -254,6 +275,11 @@ impl Reader<'_> {
         if address <= self.d.pages.owner_align {
             return 0;
         }
+        if self.batches == 0 {
+            *torn += 1;
+            return 0;
+        }
+        self.batches -= 1;
         let c = &self.d.central;
         let Ok(batch) = self.process.bytes(address, c.batch_blocks + c.batch_max * WORD) else {
             *torn += 1;
@@ -262,11 +288,12 @@ impl Reader<'_> {
         for index in half(&batch, c.batch_gone)..half(&batch, c.batch_len).min(c.batch_max) {
             let block = word(&batch, c.batch_blocks + index * WORD);
             let region = block.wrapping_sub(self.d.pages.data) / REGION_BYTES;
-            let entry = self.entries.get(region).copied().filter(|&entry| entry != 0 && entry != self.d.pages.large);
+            let entry = Some(self.entry(region)).filter(|&entry| entry != 0 && entry != self.d.pages.large);
             match entry.and_then(|entry| Some((entry, self.class_of(entry)?))) {
                 Some((entry, class)) => {
-                    let out = self.out.entry(self.owner_of(entry)).or_default();
-                    *out = out.saturating_sub(class.block_bytes as u64);
+                    if let Some(out) = self.out.get_mut(&self.owner_of(entry)) {
+                        *out = out.saturating_sub(class.block_bytes as u64);
+                    }
                     see(class);
                 }
                 None => *torn += 1,
@@ -278,16 +305,16 @@ impl Reader<'_> {
     fn read_shelves(&mut self, picture: &mut Picture) -> Result<()> {
         let (process, c) = (self.process, &self.d.central);
         for class in self.classes.clone() {
-            let shelf = c.shelves + class.index * c.shelf_step;
+            let at = |base: usize, offset| base.wrapping_add(class.index * c.shelf_step + offset);
             let mut cached = 0;
-            let first = process.word(shelf + c.batches)?;
+            let first = process.word(at(c.shelves, c.batches))?;
             self.read_chain(first, &mut picture.torn, &mut |_| cached += 1);
             let figures = figures(picture, class);
             figures.cached = cached;
             figures.shelf = ShelfFigures {
-                cache_hits: process.word(shelf + c.taken)? as u64,
-                adopted: process.word(shelf + c.adopted)? as u64,
-                made: process.word(c.made + class.index * c.shelf_step)? as u64,
+                cache_hits: self.figure(at(c.shelves, c.taken))? as u64,
+                adopted: self.figure(at(c.shelves, c.adopted))? as u64,
+                made: self.figure(at(c.made, 0))? as u64,
             };
         }
         Ok(())
@@ -323,21 +350,22 @@ impl Reader<'_> {
             thread: half(heap, h.thread) as u32,
             traffic: Traffic {
                 sent: half(heap, h.sent) as u64,
-                sent_blocks: word(heap, h.sent_blocks) as u64,
+                sent_blocks: word(heap, h.sent_blocks).min(FIGURE_MAX) as u64,
                 received: half(heap, h.received) as u64,
-                received_blocks: word(heap, h.received_blocks) as u64,
+                received_blocks: word(heap, h.received_blocks).min(FIGURE_MAX) as u64,
             },
             ..HeapFigures::default()
         };
         for class in &self.classes {
             let bin = class.index * h.bin_step;
             let slots = word(heap, bin + h.bin_top).saturating_sub(word(heap, bin + h.bin_base)) / WORD;
-            let binned = if taken { slots } else { 0 };
+            picture.torn += usize::from(slots > SLOTS_MAX);
+            let binned = if taken && slots <= SLOTS_MAX { slots } else { 0 };
             let figures = figures(picture, *class);
             let [refills, flushes] = [h.refills, h.flushes].map(|counts| half(heap, counts + class.index * 4) as u64);
             figures.refills += refills;
             figures.flushes += flushes;
-            figures.binned += binned as u32;
+            figures.binned = figures.binned.saturating_add(binned as u32);
             of_heap.refills += refills;
             of_heap.flushes += flushes;
             of_heap.binned += (binned * class.block_bytes) as u64;

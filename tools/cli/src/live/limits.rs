@@ -1,0 +1,30 @@
+//! How much of another process is read and believed at most. A process can write into its memory what it likes: none of its words
+//! may make this command allocate, loop or wait without end.
+
+use std::time::Duration;
+
+/// Regions that were ever used: 256 GiB of address space.
+pub(super) const REGIONS_MAX: usize = 1 << 23;
+/// Regions there may be at all, by the largest reservation.
+pub(super) const REGIONS_RESERVED_MAX: usize = 1 << 29;
+/// Heaps, read as a whole.
+pub(super) const HEAPS_MAX: usize = 1 << 15;
+/// Batches of all chains together.
+pub(super) const BATCHES_MAX: usize = 1 << 16;
+/// Blocks in a bin.
+pub(super) const SLOTS_MAX: usize = 1 << 27;
+/// Slots of a bin that are searched for one block.
+pub(super) const SLOTS_SEARCHED_MAX: usize = 1 << 16;
+/// Bytes of anything in an address space, and counts of anything: what is above is no figure.
+pub(super) const FIGURE_MAX: usize = 1 << 47;
+/// Bytes of a name.
+pub(super) const NAME_MAX: usize = 64;
+/// Bytes of one read.
+pub(super) const READ_MAX: usize = 16 << 20;
+/// Bytes of a file that may be an object.
+pub(super) const FILE_MAX: u64 = 512 << 20;
+/// How long a process that was named may take to be read, and one among all that there are. Memory behind a file system of the process's
+/// own comes when it likes.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// See [`PATIENCE`].
+pub(super) const PATIENCE_IN_LIST: Duration = Duration::from_secs(5);
