@@ -160,6 +160,13 @@ pub(crate) fn set_errno(value: c_int) {
     unsafe { place.write(value) };
 }
 
+/// Calls `work` and leaves `errno` as it was: for signal handlers, whose interrupted code may be about to read it.
+pub(crate) fn keeping_errno(work: impl FnOnce()) {
+    let before = errno();
+    work();
+    set_errno(before);
+}
+
 /// The signals by which libc reaches threads for itself: without an answer `setuid` waits for ever.
 const OF_LIBC: u64 = 1 << (32 - 1) | 1 << (33 - 1);
 

@@ -70,9 +70,7 @@ impl Task {
         let Some(hit_path) = hit_path() else { return Doing::Unknown };
         match self.sleep() {
             Ok(Some(Sleep { number, stack, code }))
-                if !SUBSTITUTED.contains(&number)
-                    && is_in_object(code)
-                    && has_none(&hit_path, stack, self.stack_end) =>
+                if !SUBSTITUTED.contains(&number) && is_in_object(code) && has_none(&hit_path, stack, self.stack_end) =>
             {
                 Doing::Sleeps
             }
