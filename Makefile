@@ -19,7 +19,7 @@ build: ## Build libspandrel.so and libspandrel.a
 .PHONY: cli
 cli: ## Build the command spandrel next to the library
 	$(CARGO) build --profile tool --package spandrel-cli
-	@mkdir -p $(TARGET)/release && cp -f $(TARGET)/tool/spandrel $(TARGET)/release/spandrel
+	@mkdir -p $(TARGET)/release && cp -f $(TARGET)/tool/spandrel $(TARGET)/release/spandrel.$$$$ && mv -f $(TARGET)/release/spandrel.$$$$ $(TARGET)/release/spandrel
 
 .PHONY: checked
 checked: ## Build target/checked/libspandrel.so, which checks its structures after each slow call

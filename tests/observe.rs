@@ -16,13 +16,6 @@ use harness::run::{self, Outcome};
 use harness::suite::{case, case_if, main as run_cases};
 use harness::{observed, paths};
 
-fn folder(name: &str) -> Result<PathBuf, String> {
-    let folder = paths::output().join("observe").join(name);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    Ok(folder)
-}
-
 fn files(folder: &PathBuf) -> Result<Vec<String>, String> {
     let entries = fs::read_dir(folder).map_err(|error| error.to_string())?;
     let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -36,7 +29,7 @@ fn observe(seconds: &str, settings: &[(&str, &str)]) -> Result<Outcome, String> 
 }
 
 fn writes_a_file_at_exit() -> Result<(), String> {
-    let folder = folder("exit")?;
+    let folder = paths::fresh("exit")?;
     let path = folder.join("a-%p-%n-%%.json").display().to_string();
     observe("0", &[("SPANDREL_STATS_FILE", &path)])?.clean()?;
     let names = files(&folder)?;
@@ -49,7 +42,7 @@ fn writes_a_file_at_exit() -> Result<(), String> {
 }
 
 fn writes_now_and_then() -> Result<(), String> {
-    let folder = folder("every")?;
+    let folder = paths::fresh("every")?;
     let path = folder.join("%n.prom").display().to_string();
     observe("2.6", &[("SPANDREL_STATS_FILE", &path), ("SPANDREL_STATS_EVERY", "1")])?.clean()?;
     let names = files(&folder)?;
@@ -59,7 +52,7 @@ fn writes_now_and_then() -> Result<(), String> {
 
 /// A process that only waits answers a signal at once, and goes on waiting.
 fn answers_a_signal_in_its_sleep() -> Result<(), String> {
-    let folder = folder("signal")?;
+    let folder = paths::fresh("signal")?;
     let path = folder.join("%n.xml").display().to_string();
     let settings = [("SPANDREL_STATS_FILE", path.as_str()), ("SPANDREL_STATS_SIGNAL", "USR2")];
     let waiting = Waiting::start(Variant::Preload, &settings)?;
@@ -92,7 +85,7 @@ fn wait_for(path: &Path) -> Result<(), String> {
 
 /// What the command reads from outside is what a quiet process says of itself, to the last figure; however it got the library.
 fn outside_and_inside_agree(variant: Variant) -> Result<(), String> {
-    let folder = folder(&format!("outside-{variant:?}"))?;
+    let folder = paths::fresh(&format!("outside-{variant:?}"))?;
     let path = folder.join("inside.json");
     let text = path.display().to_string();
     let waiting = Waiting::start(variant, &[("SPANDREL_STATS_FILE", &text), ("SPANDREL_STATS_SIGNAL", "USR1")])?;
@@ -145,7 +138,7 @@ fn top_shows_a_process_and_lists_all() -> Result<(), String> {
 }
 
 fn records_and_draws() -> Result<(), String> {
-    let folder = folder("report")?;
+    let folder = paths::fresh("report")?;
     let waiting = Waiting::start(Variant::Preload, &[])?;
     let (id, file, page) = (waiting.id().to_string(), folder.join("a.json"), folder.join("a.html"));
     let mut record = run::command(paths::tool()?);
@@ -279,7 +272,7 @@ print('read', len(families) > 40)
 
 /// Another reader of the format agrees that it is one, and that the parts make the sum.
 fn another_reader_reads_prometheus() -> Result<(), String> {
-    let path = folder("prometheus")?.join("a.prom").display().to_string();
+    let path = paths::fresh("prometheus")?.join("a.prom").display().to_string();
     observe("0", &[("SPANDREL_STATS_FILE", &path)])?.clean()?;
     let outcome = run::run(run::command("python3").args(["-c", PROMETHEUS, &path]), 30)?;
     if outcome.stdout == "read True\n" { Ok(()) } else { Err(format!("{outcome}")) }
@@ -303,7 +296,7 @@ print('read')
 ";
 
 fn other_readers_read_json_and_xml() -> Result<(), String> {
-    let folder = folder("readers")?;
+    let folder = paths::fresh("readers")?;
     for name in ["a.json", "a.xml"] {
         observe("0", &[("SPANDREL_STATS_FILE", &folder.join(name).display().to_string())])?.clean()?;
     }
