@@ -41,6 +41,19 @@ fn writes_a_file_at_exit() -> Result<(), String> {
     observed::check(observed::member(&text, "live_bytes")?)
 }
 
+/// Whoever has the old file open goes on reading it: a new one takes its place.
+fn replaces_the_file() -> Result<(), String> {
+    let folder = paths::fresh("replaced")?;
+    let (path, opened) = (folder.join("a.json"), folder.join("opened"));
+    fs::write(&path, "old").and_then(|()| fs::hard_link(&path, &opened)).map_err(|error| error.to_string())?;
+    observe("0", &[("SPANDREL_STATS_FILE", &path.display().to_string())])?.clean()?;
+    let read = |path: &PathBuf| fs::read_to_string(path).map_err(|error| error.to_string());
+    if read(&opened)? != "old" {
+        return Err("the file was written to while others could see it".to_owned());
+    }
+    observed::check(observed::member(&read(&path)?, "live_bytes")?)
+}
+
 fn writes_now_and_then() -> Result<(), String> {
     let folder = paths::fresh("every")?;
     let path = folder.join("%n.prom").display().to_string();
@@ -314,6 +327,7 @@ fn main() -> ExitCode {
     let cases = vec![
         case("file_at_exit", writes_a_file_at_exit),
         case("file_every_second", writes_now_and_then),
+        case("file_is_replaced", replaces_the_file),
         case("signal_to_a_sleeping_process", answers_a_signal_in_its_sleep),
         case("unwritable_files_cost_a_line", says_when_it_cannot_write),
         case("ignored_signals_stay_ignored", leaves_an_ignored_signal_alone),
