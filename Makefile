@@ -84,6 +84,10 @@ stress-check: build ## Run what docs/evidence/stress.toml records again, and com
 soak: build ## Run the stress scenarios for SOAK_MINUTES (60) in all, and draw memory over time
 	@$(STRESS) soak --minutes $(SOAK_MINUTES)
 
+.PHONY: mutants
+mutants: ## Break the promises of docs/ one by one in a copy of the sources, and want a test to fail each time (ONLY="WORD ...": those with such names)
+	@$(CARGO) run --quiet --package spandrel-mutants -- run $(ONLY)
+
 .PHONY: numa-check
 numa-check: build ## Boot an emulated machine with two NUMA nodes and look where pages lie (installs qemu-system-x86)
 	@$(CARGO) run --quiet --package spandrel-benches --bin numa-check
