@@ -8,10 +8,11 @@
 //! - A result depends on its name alone, or two processes would take turns with it: what is linked with a library lies in a folder
 //!   of that library.
 
+use core::hash::{Hash, Hasher};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::DefaultHasher;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
