@@ -19,7 +19,7 @@ build: ## Build libspandrel.so and libspandrel.a
 .PHONY: cli
 cli: ## Build the command spandrel next to the library
 	$(CARGO) build --profile tool --package spandrel-cli
-	@mkdir -p $(TARGET)/release && cp -f $(TARGET)/tool/spandrel $(TARGET)/release/spandrel
+	@mkdir -p $(TARGET)/release && cp -f $(TARGET)/tool/spandrel $(TARGET)/release/spandrel.$$$$ && mv -f $(TARGET)/release/spandrel.$$$$ $(TARGET)/release/spandrel
 
 .PHONY: checked
 checked: ## Build target/checked/libspandrel.so, which checks its structures after each slow call
@@ -83,6 +83,10 @@ stress-check: build cli ## Run what docs/evidence/stress.toml records again, and
 
 soak: build cli ## Run the stress scenarios for SOAK_MINUTES (60) in all, and draw memory over time
 	@$(STRESS) soak --minutes $(SOAK_MINUTES)
+
+.PHONY: mutants
+mutants: ## Break the promises of docs/ one by one in a copy of the sources, and want a test to fail each time (ONLY="WORD ...": those with such names)
+	@$(CARGO) run --quiet --package spandrel-mutants -- run $(ONLY)
 
 .PHONY: numa-check
 numa-check: build ## Boot an emulated machine with two NUMA nodes and look where pages lie (installs qemu-system-x86)

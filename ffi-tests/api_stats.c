@@ -1,4 +1,5 @@
 // spandrel_stats fills a structure of the size the caller knows, older and shorter ones too, and writes nothing beyond it.
+// Live bytes are those of blocks of every lane, freed ones those of none.
 // expect: exit 0
 // variants: preload linked static
 #include "check.h"
@@ -17,5 +18,17 @@ int main(void) {
     memset(small, 0xa5, sizeof small);
     (void)spandrel_stats((struct spandrel_stats *)(void *)small, 8);
     for (size_t i = 8; i < sizeof small; i++) CHECK_WITH(small[i] == 0xa5, i);
+    const size_t sizes[] = {32 * KIB, MIB, 40 * MIB};
+    struct spandrel_stats before, with, after;
+    for (size_t lane = 0; lane < 3; lane++) {
+        CHECK(spandrel_stats(&before, sizeof before));
+        void *block = opaque(malloc(sizes[lane]));
+        CHECK(spandrel_stats(&with, sizeof with));
+        free(block);
+        CHECK(spandrel_stats(&after, sizeof after));
+        CHECK_WITH(with.live_bytes - before.live_bytes == sizes[lane] && after.live_bytes == before.live_bytes, lane);
+        CHECK_WITH(with.large_blocks - before.large_blocks == (lane == 1) && after.large_blocks == before.large_blocks, lane);
+        CHECK_WITH(with.direct_blocks - before.direct_blocks == (lane == 2) && after.direct_blocks == before.direct_blocks, lane);
+    }
     return 0;
 }

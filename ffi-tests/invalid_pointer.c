@@ -2,15 +2,19 @@
 // run: stack
 // args: free stack
 // expect: signal SIGABRT stderr ALLOCATOR_INVALID_POINTER
+// says: ALLOCATOR_INVALID_POINTER: free(0x … it points into the stack
 // run: static
 // args: free static
 // expect: signal SIGABRT stderr ALLOCATOR_INVALID_POINTER
+// says: ALLOCATOR_INVALID_POINTER: free(0x … it points into a program or library
 // run: code
 // args: free code
 // expect: signal SIGABRT stderr ALLOCATOR_INVALID_POINTER
+// says: ALLOCATOR_INVALID_POINTER: free(0x … it points into a program or library
 // run: low
 // args: free low
 // expect: signal SIGABRT stderr ALLOCATOR_INVALID_POINTER
+// says: ALLOCATOR_INVALID_POINTER: free(0x … no memory is there
 // run: non_canonical
 // args: free non_canonical
 // expect: signal SIGABRT stderr ALLOCATOR_INVALID_POINTER
@@ -23,9 +27,11 @@
 // run: unmapped
 // args: free unmapped
 // expect: signal SIGABRT stderr ALLOCATOR_INVALID_POINTER
+// says: ALLOCATOR_INVALID_POINTER: free(0x … no memory is there
 // run: own_mapping
 // args: free own_mapping
 // expect: signal SIGABRT stderr ALLOCATOR_INVALID_POINTER
+// says: ALLOCATOR_INVALID_POINTER: free(0x … no allocator of this process made it
 // run: beyond_heap
 // args: free beyond_heap
 // expect: signal SIGABRT stderr ALLOCATOR_INVALID_POINTER

@@ -1,4 +1,4 @@
-// mallinfo and mallinfo2 answer plausibly: what is mapped covers what is live (20).
+// mallinfo and mallinfo2 answer plausibly: what is mapped covers what is live (20). A block that is a mapping of its own counts there alone.
 // expect: exit 0
 // variants: preload linked static glibc
 #include "check.h"
@@ -17,5 +17,10 @@ int main(void) {
     for (int i = 0; i < 32; i++) free(live[i]);
     struct mallinfo2 after = mallinfo2();
     CHECK_WITH(after.uordblks + after.hblkhd + 16 * MIB < wide.uordblks + wide.hblkhd, after.uordblks + after.hblkhd);
+    void *direct = opaque(malloc(64 * MIB));
+    struct mallinfo2 with = mallinfo2();
+    CHECK_WITH(with.hblkhd >= after.hblkhd + 64 * MIB && with.hblks == after.hblks + 1, with.hblkhd);
+    CHECK_WITH(with.uordblks < after.uordblks + MIB && with.arena < after.arena + MIB, with.uordblks);
+    free(direct);
     return 0;
 }

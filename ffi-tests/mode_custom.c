@@ -108,11 +108,12 @@ static void switches(void) {
 
 enum { THREADS = 4, ROUNDS = 20000, SLOTS = 64 };
 static void *_Atomic slots[SLOTS];
+static volatile bool switching = true;
 
 // Blocks change hands while the makers change.
 static void *exchange(void *seed) {
     uint64_t random = (uintptr_t)seed;
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < ROUNDS || switching; i++) {
         size_t size = next_random(&random) % 600 + 1;
         unsigned char *block = opaque(malloc(size));
         CHECK(block != NULL);
@@ -127,10 +128,11 @@ static void threads_switch(void) {
     pthread_t threads[THREADS];
     for (uintptr_t i = 0; i < THREADS; i++) threads[i] = start(exchange, (void *)(i * 2 + 1));
     const struct spandrel_functions *all[] = {&ONE, &WRAPPER, &TWO, NULL};
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 200 || wrapped == 0 || i % 4; i++) {
         CHECK(spandrel_set_alloc_functions(all[i % 4], sizeof ONE));
         usleep(200);
     }
+    switching = false;
     for (int i = 0; i < THREADS; i++) join(threads[i]);
     for (int i = 0; i < SLOTS; i++) free(slots[i]);
     CHECK(one_wrong == 0 && two_wrong == 0 && wrapped > 0);

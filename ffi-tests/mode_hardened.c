@@ -107,7 +107,10 @@ static void right(bool zero) {
         fill(block, size, size);
         char *moved = opaque(realloc(block, size + 1));
         CHECK(moved != block && holds(moved, size, size));
-        free(moved);
+        // Even where nothing changes.
+        char *moved_again = opaque(realloc(moved, size + 1));
+        CHECK(moved_again != moved && holds(moved_again, size, size));
+        free(moved_again);
         char *zeroed = opaque(calloc(1, size));
         CHECK(all_zero(zeroed, size));
         free(zeroed);

@@ -1,7 +1,19 @@
-// Growing and shrinking direct maps keeps contents and gives pages beyond the new end back (mremap path).
+// Growing and shrinking direct maps keeps contents and gives pages beyond the new end back (mremap path). Nothing is copied: pages that
+// the program never touched stay absent.
 // expect: exit 0
 // variants: preload linked static glibc
+#include <sys/mman.h>
 #include "check.h"
+
+// Bytes of the block that are resident, the kernel says.
+static size_t resident(void *block, size_t bytes) {
+    static unsigned char pages[200000];
+    char *start = (char *)((uintptr_t)block & ~(uintptr_t)4095);
+    size_t count = 0;
+    CHECK(bytes / 4096 <= sizeof pages && mincore(start, bytes, pages) == 0);
+    for (size_t i = 0; i < bytes / 4096; i++) count += pages[i] & 1;
+    return count * 4096;
+}
 
 int main(void) {
     size_t size = 33 * MIB;
@@ -14,6 +26,7 @@ int main(void) {
         CHECK(block != NULL && malloc_usable_size(block) >= size);
         CHECK(holds(block, 1 * MIB, 3));
         block[size - 1] = (char)step;
+        CHECK_WITH(resident(block, size) < 8 * MIB, resident(block, size));
     }
     void *neighbours[8];
     for (int i = 0; i < 8; i++) memset(neighbours[i] = opaque(malloc(34 * MIB)), i, 34 * MIB);

@@ -64,7 +64,7 @@ fn cases_of(path: &Path, helpers: &[PathBuf]) -> Result<Vec<Trial>, String> {
     let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
     let Header { flags, variants, timeout, runs } =
         header::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-    let source = Source { path: path.to_path_buf(), flags };
+    let source = Source { path: path.to_path_buf(), flags, name: None };
     let with_glibc = std::env::var_os("SPANDREL_TEST_GLIBC").is_some();
     let glibc_only = variants == [Variant::Glibc];
     let mut cases = Vec::new();

@@ -167,7 +167,7 @@ fn through_the_loader() -> Result<(), String> {
 
 fn preloaded_twice() -> Result<(), String> {
     let library = paths::shared_library()?;
-    let copy = paths::output().join("second-copy.so");
+    let copy = paths::scratch()?.join("second-copy.so");
     std::fs::copy(&library, &copy).map_err(|error| error.to_string())?;
     let mut same = run::command("ls");
     served(same.arg("/").env("LD_PRELOAD", format!("{0}:{0}", library.display())))?;
@@ -197,7 +197,7 @@ fn missing_library_is_harmless() -> Result<(), String> {
 fn links(cpp: bool, before: &[&str], name: &str) -> Result<(), String> {
     let source = if cpp { paths::ffi_sources().join("std_containers.cpp") } else { paths::program_source("workload.c") };
     let (headers, library) = (paths::ffi_sources(), paths::static_library()?);
-    let result = paths::output().join(name);
+    let result = paths::scratch()?.join(name);
     let mut words: Vec<&OsStr> = before.iter().map(OsStr::new).collect();
     words.extend(["-O1", "-D_GNU_SOURCE", "-I"].map(OsStr::new));
     words.extend([headers.as_os_str(), source.as_os_str(), library.as_os_str(), OsStr::new("-pthread")]);

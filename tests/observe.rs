@@ -17,13 +17,6 @@ use harness::run::{self, Outcome};
 use harness::suite::{case, case_if, main as run_cases};
 use harness::{observed, paths};
 
-fn folder(name: &str) -> Result<PathBuf, String> {
-    let folder = paths::output().join("observe").join(name);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    Ok(folder)
-}
-
 fn files(folder: &PathBuf) -> Result<Vec<String>, String> {
     let entries = fs::read_dir(folder).map_err(|error| error.to_string())?;
     let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -37,7 +30,7 @@ fn observe(seconds: &str, settings: &[(&str, &str)]) -> Result<Outcome, String> 
 }
 
 fn writes_a_file_at_exit() -> Result<(), String> {
-    let folder = folder("exit")?;
+    let folder = paths::fresh("exit")?;
     let path = folder.join("a-%p-%n-%%.json").display().to_string();
     observe("0", &[("SPANDREL_STATS_FILE", &path)])?.clean()?;
     let names = files(&folder)?;
@@ -51,7 +44,7 @@ fn writes_a_file_at_exit() -> Result<(), String> {
 
 /// Links that somebody put where a file, or what it was called while it was written, would be: what they lead to stays as it is.
 fn follows_no_link() -> Result<(), String> {
-    let folder = folder("links")?;
+    let folder = paths::fresh("links")?;
     let show = |error: std::io::Error| error.to_string();
     let (victim, file, profile) = (folder.join("victim"), folder.join("a.json"), folder.join("a.pb.gz"));
     fs::write(&victim, "untouched").map_err(show)?;
@@ -70,8 +63,21 @@ fn follows_no_link() -> Result<(), String> {
     if read(&victim)? == "untouched" && files(&folder)?.len() == 6 { Ok(()) } else { Err(format!("{:?}", files(&folder)?)) }
 }
 
+/// Whoever has the old file open goes on reading it: a new one takes its place.
+fn replaces_the_file() -> Result<(), String> {
+    let folder = paths::fresh("replaced")?;
+    let (path, opened) = (folder.join("a.json"), folder.join("opened"));
+    fs::write(&path, "old").and_then(|()| fs::hard_link(&path, &opened)).map_err(|error| error.to_string())?;
+    observe("0", &[("SPANDREL_STATS_FILE", &path.display().to_string())])?.clean()?;
+    let read = |path: &PathBuf| fs::read_to_string(path).map_err(|error| error.to_string());
+    if read(&opened)? != "old" {
+        return Err("the file was written to while others could see it".to_owned());
+    }
+    observed::check(observed::member(&read(&path)?, "live_bytes")?)
+}
+
 fn writes_now_and_then() -> Result<(), String> {
-    let folder = folder("every")?;
+    let folder = paths::fresh("every")?;
     let path = folder.join("%n.prom").display().to_string();
     observe("2.6", &[("SPANDREL_STATS_FILE", &path), ("SPANDREL_STATS_EVERY", "1")])?.clean()?;
     let names = files(&folder)?;
@@ -81,7 +87,7 @@ fn writes_now_and_then() -> Result<(), String> {
 
 /// A process that only waits answers a signal at once, and goes on waiting.
 fn answers_a_signal_in_its_sleep() -> Result<(), String> {
-    let folder = folder("signal")?;
+    let folder = paths::fresh("signal")?;
     let path = folder.join("%n.xml").display().to_string();
     let settings = [("SPANDREL_STATS_FILE", path.as_str()), ("SPANDREL_STATS_SIGNAL", "USR2")];
     let waiting = Waiting::start(Variant::Preload, &settings)?;
@@ -114,7 +120,7 @@ fn wait_for(path: &Path) -> Result<(), String> {
 
 /// What the command reads from outside is what a quiet process says of itself, to the last figure; however it got the library.
 fn outside_and_inside_agree(variant: Variant) -> Result<(), String> {
-    let folder = folder(&format!("outside-{variant:?}"))?;
+    let folder = paths::fresh(&format!("outside-{variant:?}"))?;
     let path = folder.join("inside.json");
     let text = path.display().to_string();
     let waiting = Waiting::start(variant, &[("SPANDREL_STATS_FILE", &text), ("SPANDREL_STATS_SIGNAL", "USR1")])?;
@@ -167,7 +173,7 @@ fn top_shows_a_process_and_lists_all() -> Result<(), String> {
 }
 
 fn records_and_draws() -> Result<(), String> {
-    let folder = folder("report")?;
+    let folder = paths::fresh("report")?;
     let waiting = Waiting::start(Variant::Preload, &[])?;
     let (id, file, page) = (waiting.id().to_string(), folder.join("a.json"), folder.join("a.html"));
     let mut record = run::command(paths::tool()?);
@@ -286,7 +292,7 @@ print('read', len(families) > 40)
 
 /// Another reader of the format agrees that it is one, and that the parts make the sum.
 fn another_reader_reads_prometheus() -> Result<(), String> {
-    let path = folder("prometheus")?.join("a.prom").display().to_string();
+    let path = paths::fresh("prometheus")?.join("a.prom").display().to_string();
     observe("0", &[("SPANDREL_STATS_FILE", &path)])?.clean()?;
     let outcome = run::run(run::command("python3").args(["-c", PROMETHEUS, &path]), 30)?;
     if outcome.stdout == "read True\n" { Ok(()) } else { Err(format!("{outcome}")) }
@@ -310,7 +316,7 @@ print('read')
 ";
 
 fn other_readers_read_json_and_xml() -> Result<(), String> {
-    let folder = folder("readers")?;
+    let folder = paths::fresh("readers")?;
     for name in ["a.json", "a.xml"] {
         observe("0", &[("SPANDREL_STATS_FILE", &folder.join(name).display().to_string())])?.clean()?;
     }
@@ -327,6 +333,7 @@ fn main() -> ExitCode {
     let cases = vec![
         case("file_at_exit", writes_a_file_at_exit),
         case("file_every_second", writes_now_and_then),
+        case("file_is_replaced", replaces_the_file),
         case("signal_to_a_sleeping_process", answers_a_signal_in_its_sleep),
         case("unwritable_files_cost_a_line", says_when_it_cannot_write),
         case("ignored_signals_stay_ignored", leaves_an_ignored_signal_alone),

@@ -25,14 +25,6 @@ const TOLERANCE: f64 = 0.15;
 /// What libc and the loader ask for besides.
 const BESIDES: f64 = 1_048_576.0;
 
-/// A fresh folder for the dumps of one case.
-fn folder(name: &str) -> Result<PathBuf, String> {
-    let folder = paths::output().join("profile").join(name);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    Ok(folder)
-}
-
 fn files(folder: &Path) -> Result<Vec<String>, String> {
     let entries = fs::read_dir(folder).map_err(|error| error.to_string())?;
     let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -47,13 +39,16 @@ fn reader() -> Result<PathBuf, String> {
     };
     let folder = paths::output().join("pprof-reader");
     if !folder.join("node_modules/pprof-format").is_dir() {
-        fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+        // Beside its place first: another process may be reading it, or fetching the same.
+        let draft = paths::fresh("pprof-reader")?;
         let mut command = Command::new(npm);
-        command.args(["install", "--no-audit", "--no-fund", "--prefix"]).arg(&folder).arg(READER);
+        command.args(["install", "--no-audit", "--no-fund", "--prefix"]).arg(&draft).arg(READER);
         let done = command.output().map_err(|error| error.to_string())?;
         if !done.status.success() {
             return Err(format!("npm does not bring {READER}: offline?"));
         }
+        // Refused where the other process was faster.
+        let _ = fs::rename(&draft, &folder);
     }
     Ok(folder.join("node_modules"))
 }
@@ -80,7 +75,7 @@ fn near(outcome: &Outcome, name: &str, expected: f64) -> Result<(), String> {
 }
 
 fn figures_are_those_of_the_program(modules: &Path) -> Result<(), String> {
-    let folder = folder("figures")?;
+    let folder = paths::fresh("figures")?;
     let path = folder.join("heap-%n").display().to_string();
     profiled("exit", &[("SPANDREL_HEAP_PROFILE", &path), ("SPANDREL_HEAP_PROFILE_RATE", RATE)])?.clean()?;
     let found = read(modules, &folder.join("heap-1"))?;
@@ -97,7 +92,7 @@ fn figures_are_those_of_the_program(modules: &Path) -> Result<(), String> {
 }
 
 fn children_write_their_own(modules: &Path) -> Result<(), String> {
-    let folder = folder("fork")?;
+    let folder = paths::fresh("fork")?;
     let path = folder.join("heap").display().to_string();
     let ran = profiled("fork", &[("SPANDREL_HEAP_PROFILE", &path), ("SPANDREL_HEAP_PROFILE_RATE", RATE)])?;
     ran.clean()?;
@@ -109,7 +104,7 @@ fn children_write_their_own(modules: &Path) -> Result<(), String> {
 }
 
 fn a_signal_asks_for_a_dump() -> Result<(), String> {
-    let folder = folder("signal")?;
+    let folder = paths::fresh("signal")?;
     let path = folder.join("heap-%n").display().to_string();
     let settings = [("SPANDREL_HEAP_PROFILE", path.as_str()), ("SPANDREL_HEAP_PROFILE_SIGNAL", "USR2")];
     profiled("kill", &settings)?.clean()?;
@@ -117,7 +112,7 @@ fn a_signal_asks_for_a_dump() -> Result<(), String> {
 }
 
 fn a_signal_starts_a_profile_that_waits() -> Result<(), String> {
-    let folder = folder("wait")?;
+    let folder = paths::fresh("wait")?;
     let path = folder.join("heap-%n").display().to_string();
     let settings = [("SPANDREL_HEAP_PROFILE", path.as_str()), ("SPANDREL_HEAP_PROFILE_WAIT", "1")];
     profiled("exit", &settings)?.clean()?;
@@ -128,7 +123,7 @@ fn a_signal_starts_a_profile_that_waits() -> Result<(), String> {
 }
 
 fn dumps_come_now_and_then() -> Result<(), String> {
-    let folder = folder("every")?;
+    let folder = paths::fresh("every")?;
     let path = folder.join("heap-%n").display().to_string();
     let settings = [("SPANDREL_HEAP_PROFILE", path.as_str()), ("SPANDREL_HEAP_PROFILE_EVERY", "30M")];
     profiled("exit", &settings)?.clean()?;
@@ -144,7 +139,7 @@ fn expect_files(folder: &Path, expected: &[&str]) -> Result<(), String> {
 
 /// Nothing is left of a dump that cannot be put in its place.
 fn refused_dumps_leave_nothing() -> Result<(), String> {
-    let folder = folder("refused")?;
+    let folder = paths::fresh("refused")?;
     for (call, errno) in [(libc::SYS_rename, libc::ENOSPC), (libc::SYS_openat, libc::EROFS)] {
         let program = build::program(&Source::new(paths::program_source("profiled.c")), Variant::Glibc)?;
         let mut command = run::preloaded(&program)?;

@@ -1,5 +1,7 @@
 //! Heaps against a naive model: which blocks are live, with what contents, on which heap.
 
+mod bounds;
+
 use std::collections::BTreeMap;
 
 use super::{Freed, Heap, Registry, Shared};

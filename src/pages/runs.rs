@@ -322,6 +322,22 @@ mod tests {
         assert_eq!(runs.touched(), dirty + clean + held);
     }
 
+    #[test]
+    fn much_that_is_free_does_not_wait() {
+        const LONG: u32 = 1 << 30;
+        let space = Space::reserve(256 * MIB, 4096).expect("256 MiB");
+        let (mut runs, count) = (Runs::new(), DIRTY_MIN / 8);
+        let held: Vec<Run> = (0..24).map(|_| runs.acquire(&space, Bank::FIRST, count, REGION_BYTES).expect("room")).collect();
+        for (index, run) in held.into_iter().enumerate().filter(|(index, _)| index % 2 == 0) {
+            runs.release(&space, Run { dirty: true, ..run }, index as u32);
+        }
+        assert_eq!(runs.dirty_regions(), 12 * count, "as much as is in use, and half more than may wait in any case");
+        while let Some(run) = runs.expire(&space, 100, LONG) {
+            runs.release(&space, Run { dirty: false, ..run }, 100);
+        }
+        assert_eq!(runs.dirty_regions(), DIRTY_MIN);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]

@@ -110,3 +110,39 @@ mod models {
         });
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::Barrier as Meeting;
+    use std::thread;
+
+    #[test]
+    fn nobody_is_let_through_before_the_end_of_the_start() {
+        for (ready, after) in [(true, Phase::Ready), (false, Phase::Libc)] {
+            let barrier = Barrier::new();
+            assert_eq!((barrier.phase(), barrier.enter()), (Phase::Yours, Phase::Yours));
+            assert_eq!((barrier.enter(), barrier.enter(), barrier.phase()), (Phase::Starting, Phase::Starting, Phase::Starting));
+            barrier.finish(ready);
+            assert_eq!((barrier.enter(), barrier.phase()), (after, after));
+        }
+    }
+
+    #[test]
+    fn of_threads_that_come_at_once_one_starts() {
+        const THREADS: usize = 4;
+        for _ in 0..500 {
+            let (barrier, meeting) = (Barrier::new(), Meeting::new(THREADS));
+            let call = || {
+                meeting.wait();
+                barrier.enter()
+            };
+            let phases: std::vec::Vec<_> = thread::scope(|scope| {
+                let callers: std::vec::Vec<_> = (0..THREADS).map(|_| scope.spawn(call)).collect();
+                callers.into_iter().map(|caller| caller.join().expect("no panic")).collect()
+            });
+            let count = |wanted| phases.iter().filter(|&&phase| phase == wanted).count();
+            assert_eq!((count(Phase::Yours), count(Phase::Starting)), (1, THREADS - 1), "{phases:?}");
+        }
+    }
+}

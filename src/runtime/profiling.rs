@@ -200,11 +200,11 @@ pub(super) fn end(options: &Options) {
 
 /// Starts the profile if it waits, else writes a dump. Allocates nothing and takes no lock.
 extern "C" fn on_signal(_: c_int, _: *mut ::libc::siginfo_t, _: *mut c_void) {
-    let errno = libc::errno();
-    if PROCESS.is_ready() {
-        if PROCESS.profiling.is_on() { dump_unasked() } else { switch_on(PROCESS.profiling.mean()) }
-    }
-    libc::set_errno(errno);
+    libc::keeping_errno(|| {
+        if PROCESS.is_ready() {
+            if PROCESS.profiling.is_on() { dump_unasked() } else { switch_on(PROCESS.profiling.mean()) }
+        }
+    });
 }
 
 /// A block from `heap`, which is this thread's and held: as others, or a sample.

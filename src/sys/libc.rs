@@ -168,6 +168,13 @@ pub(crate) fn set_errno(value: c_int) {
     unsafe { place.write(value) };
 }
 
+/// Calls `work` and leaves `errno` as it was: for signal handlers, whose interrupted code may be about to read it.
+pub(crate) fn keeping_errno(work: impl FnOnce()) {
+    let before = errno();
+    work();
+    set_errno(before);
+}
+
 /// Starts a thread that blocks all signals but libc's own; false if there can be none.
 pub(crate) fn start_thread(run: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
     type Create =

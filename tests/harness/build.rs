@@ -2,10 +2,17 @@
 //!
 //! An object is built once and linked once per variant. Freshness: the result is newer than every input and the command line (kept
 //! next to it) is unchanged.
+//!
+//! # Invariants
+//! - Processes that test at the same time share what is built. Whatever appears is whole: it is made beside its place and renamed.
+//! - A result depends on its name alone, or two processes would take turns with it: what is linked with a library lies in a folder
+//!   of that library.
 
+use core::hash::{Hash, Hasher};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
+use std::hash::DefaultHasher;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -24,12 +31,14 @@ pub struct Source {
     pub path: PathBuf,
     /// Words for both compiler and linker.
     pub flags: Vec<String>,
+    /// What the results are called, where one source makes several by its flags; the name of the file if not said.
+    pub name: Option<String>,
 }
 
 impl Source {
     /// A source without extra flags.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, flags: Vec::new() }
+        Self { path, flags: Vec::new(), name: None }
     }
 
     fn is_cpp(&self) -> bool {
@@ -37,6 +46,9 @@ impl Source {
     }
 
     fn stem(&self) -> String {
+        if let Some(name) = &self.name {
+            return name.clone();
+        }
         self.path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
     }
 }
@@ -84,9 +96,7 @@ fn produce(mut command: Command, result: &Path, inputs: &[PathBuf]) -> Result<()
     if fresh(result, inputs, &line) {
         return Ok(());
     }
-    // Built beside its place and renamed, so that a second test process never meets half a program.
-    let mut draft = result.as_os_str().to_owned();
-    draft.push(format!(".{}", std::process::id()));
+    let draft = draft_of(result);
     let output = command.arg("-o").arg(&draft).output().map_err(|error| format!("{line}: {error}"))?;
     if !output.status.success() {
         return Err(format!("{line}\n{}", String::from_utf8_lossy(&output.stderr)));
@@ -94,10 +104,27 @@ fn produce(mut command: Command, result: &Path, inputs: &[PathBuf]) -> Result<()
     fs::rename(&draft, result).and_then(|()| fs::write(note_of(result), line)).map_err(|error| error.to_string())
 }
 
+/// Where this process makes what becomes `result`.
+fn draft_of(result: &Path) -> PathBuf {
+    let mut draft = result.as_os_str().to_owned();
+    draft.push(format!(".{}", std::process::id()));
+    PathBuf::from(draft)
+}
+
 fn prepare_folder() -> Result<PathBuf, String> {
-    let folder = paths::output();
+    prepared(paths::output())
+}
+
+fn prepared(folder: PathBuf) -> Result<PathBuf, String> {
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     Ok(folder)
+}
+
+/// The folder of what is linked with `library`.
+fn folder_for(library: &Path) -> Result<PathBuf, String> {
+    let mut hasher = DefaultHasher::new();
+    library.hash(&mut hasher);
+    prepared(paths::output().join(format!("with-{:016x}", hasher.finish())))
 }
 
 /// The source and every header it might include.
@@ -126,21 +153,16 @@ fn object(source: &Source, position_independent: bool) -> Result<PathBuf, String
 
 /// A folder in which the loader finds the library under its `SONAME`, as an installation would have it.
 fn installed(library: &Path) -> Result<PathBuf, String> {
-    let folder = paths::output().join("lib");
+    let folder = folder_for(library)?;
     let link = folder.join("libspandrel.so.0");
     let lock = lock_of(&link);
     let _guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
     if fs::read_link(&link).is_ok_and(|target| target == library) {
         return Ok(folder);
     }
-    let place = || {
-        fs::create_dir_all(&folder)?;
-        if fs::symlink_metadata(&link).is_ok() {
-            fs::remove_file(&link)?;
-        }
-        std::os::unix::fs::symlink(library, &link)
-    };
-    place().map_err(|error| format!("{}: {error}", link.display()))?;
+    let draft = draft_of(&link);
+    let placed = std::os::unix::fs::symlink(library, &draft).and_then(|()| fs::rename(&draft, &link));
+    placed.map_err(|error| format!("{}: {error}", link.display()))?;
     Ok(folder)
 }
 
@@ -148,7 +170,12 @@ fn installed(library: &Path) -> Result<PathBuf, String> {
 pub fn program(source: &Source, variant: Variant) -> Result<PathBuf, String> {
     let object = object(source, false)?;
     let kind = if variant == Variant::Glibc { Variant::Preload } else { variant };
-    let result = prepare_folder()?.join(format!("{}.{}", source.stem(), kind.word()));
+    let folder = match kind {
+        Variant::Preload | Variant::Glibc => prepare_folder()?,
+        Variant::Linked => folder_for(&paths::shared_library()?)?,
+        Variant::Static => folder_for(&paths::static_library()?)?,
+    };
+    let result = folder.join(format!("{}.{}", source.stem(), kind.word()));
     let mut command = compiler(source.is_cpp());
     let mut inputs = vec![object.clone()];
     command.arg(object);

@@ -141,11 +141,9 @@ fn take(path: &Path) -> String {
 /// Runs the command to its end or the time limit.
 pub fn run(command: &mut Command, limit_seconds: u64) -> Result<Outcome, String> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let folder = paths::output().join("captured");
-    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let folder = paths::scratch()?;
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let stem = format!("{}-{number}", std::process::id());
-    let (out_path, err_path) = (folder.join(format!("{stem}.out")), folder.join(format!("{stem}.err")));
+    let (out_path, err_path) = (folder.join(format!("{number}.out")), folder.join(format!("{number}.err")));
     command.stdin(Stdio::null()).stdout(capture(&out_path)?).stderr(capture(&err_path)?).process_group(0);
     let shown = format!("{command:?}");
     let mut child = command.spawn().map_err(|error| format!("{shown}: {error}"))?;

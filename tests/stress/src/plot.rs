@@ -3,14 +3,14 @@
 //! Knows: plotters. Must not know: how samples come about.
 
 use crate::judge::mib;
+use crate::report;
 use crate::run::Done;
 use crate::sample::Sample;
 use crate::scenario::{PROFILES, Profile, SCENARIOS, Scenario};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use std::fs;
 use std::path::Path;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -51,7 +51,7 @@ fn failed(error: impl std::fmt::Display) -> anyhow::Error {
 pub fn write(all: &[Done], path: &Path) -> Result<()> {
     let mut svg = String::new();
     draw(all, &mut svg)?;
-    fs::write(path, svg).with_context(|| format!("cannot write {}", path.display()))
+    report::replace(path, &svg)
 }
 
 fn runs_of<'a>(all: &'a [Done], scenario: &Scenario) -> Vec<&'a Done> {

@@ -41,5 +41,15 @@ pub fn write_samples(all: &[Done], path: &Path) -> Result<()> {
             let _ = writeln!(text, "{scenario},{profile},{seed},{seconds:.3},{live},{resident},{anonymous},{own},{operations}");
         }
     }
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    replace(path, &text)
+}
+
+/// Writes a file beside its place and renames it: another process may be reading or writing the same.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn replace(path: &Path, text: &str) -> Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}", std::process::id()));
+    fs::write(&draft, text).and_then(|()| fs::rename(&draft, path)).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -16,11 +16,7 @@ const LONGER: f64 = 4.0;
 fn failure(fault: &str, scenario: &'static str) -> Result<String, String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("broken/shim.c");
     let flags = vec![format!("-DFAULT_{}", fault.to_uppercase().replace('-', "_")), "-ldl".to_owned()];
-    // One source makes all shims: each is built under a name of its own.
-    let copy = harness::paths::output().join(format!("broken-{fault}.c"));
-    std::fs::create_dir_all(harness::paths::output()).map_err(|error| error.to_string())?;
-    std::fs::copy(&source, &copy).map_err(|error| format!("{}: {error}", copy.display()))?;
-    let shim = build::shared_object(&Source { path: copy, flags })?;
+    let shim = build::shared_object(&Source { path: source, flags, name: Some(format!("broken-{fault}")) })?;
     let scenario = Scenario::named(scenario).ok_or("no such scenario")?;
     let order = Order {
         scenario,

@@ -23,8 +23,7 @@ fn doctored(name: &str, ratio: f64) -> PathBuf {
     let live = case["peak-live-mib"].as_float().unwrap();
     case.insert("peak-rss-mib".to_owned(), (live * ratio).into());
     case.insert("rss-over-live".to_owned(), ratio.into());
-    let file = paths::output().join(format!("stress-{name}.toml"));
-    fs::create_dir_all(paths::output()).unwrap();
+    let file = paths::scratch().unwrap().join(format!("stress-{name}.toml"));
     fs::write(&file, toml::to_string(&evidence).unwrap()).unwrap();
     file
 }

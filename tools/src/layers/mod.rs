@@ -1,4 +1,5 @@
-//! Checks the rules of `src/` that the compiler does not: who may import whom, how long things may be, where atomics are.
+//! Checks the rules of `src/` that the compiler does not: who may import whom, how long things may be, where atomics are, who sets
+//! `errno`.
 //!
 //! Knows: the rules. Must not know: how source text is taken apart (`source`), what the folders do.
 
@@ -18,6 +19,9 @@ const REASON_DISTANCE: usize = 4;
 /// The only file that may name the atomics of `core`.
 const ATOMIC_FILE: &str = "sys/atomic.rs";
 const DECISIONS: &str = "docs/decisions";
+/// The only layer that sets `errno`, and the file with the functions that it does so by.
+const ERRNO_LAYER: &str = "abi";
+const ERRNO_FILE: &str = "sys/libc.rs";
 
 /// A broken rule and where.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,6 +104,11 @@ fn check_source(file: &Path, text: &str, source: &Source, found: &mut impl FnMut
     if file != Path::new(ATOMIC_FILE) {
         for line in &source.core_atomics {
             found(*line, format!("names core::sync::atomic; only {ATOMIC_FILE} may"));
+        }
+    }
+    if file != Path::new(ERRNO_FILE) && !file.starts_with(ERRNO_LAYER) {
+        for line in &source.errno {
+            found(*line, format!("sets errno; only `{ERRNO_LAYER}` may"));
         }
     }
     let lines: Vec<&str> = text.lines().collect();

@@ -10,6 +10,8 @@ use syn::visit::{self, Visit};
 
 /// How many segments of a path are of interest.
 const SEGMENTS: usize = 2;
+/// The functions by which `errno` is set: ours and the C library's.
+const ERRNO_SETTERS: [&str; 2] = ["set_errno", "__errno_location"];
 
 /// What is in a file.
 #[derive(Debug, Default)]
@@ -22,6 +24,8 @@ pub(super) struct Source {
     pub(super) core_atomics: Vec<usize>,
     /// Lines that name `SeqCst`.
     pub(super) sequential: Vec<usize>,
+    /// Lines that name what sets `errno`.
+    pub(super) errno: Vec<usize>,
 }
 
 /// A path into the crate: its first segments after `crate::`.
@@ -62,7 +66,14 @@ impl Source {
                     }
                     self.scan(group.stream(), &inner);
                 }
-                TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+                // A string may be the name under which a function is linked.
+                TokenTree::Literal(literal) => {
+                    let text = literal.to_string();
+                    if ERRNO_SETTERS.contains(&text.trim_matches('"')) {
+                        self.errno.push(literal.span().start().line);
+                    }
+                }
+                TokenTree::Punct(_) => {}
             }
         }
     }
@@ -72,6 +83,7 @@ impl Source {
         let after = &trees[at + 1..];
         match word {
             "SeqCst" => self.sequential.push(line),
+            setter if ERRNO_SETTERS.contains(&setter) => self.errno.push(line),
             "crate" => self.paths(line, &[], after),
             "super" if is_start => {
                 let mut base = parent(module);

@@ -98,6 +98,20 @@ fn sequential_consistency_needs_a_decision() {
 }
 
 #[test]
+fn errno_is_set_in_the_top_layer_alone() {
+    let problem = "sets errno; only `abi` may";
+    let set = "fn f() { crate::sys::libc::set_errno(12); }\n";
+    assert_eq!(findings("runtime/a.rs", set), [format!("runtime/a.rs:2: {problem}")]);
+    assert_eq!(findings("sys/file.rs", "use super::libc::set_errno as put;\n"), [format!("sys/file.rs:2: {problem}")]);
+    assert_eq!(findings("heap/a.rs", "extern \"C\" { fn __errno_location() -> *mut i32; }\n").len(), 1);
+    assert_eq!(findings("heap/a.rs", "extern \"C\" { #[link_name = \"__errno_location\"] fn place() -> *mut i32; }\n").len(), 1);
+    assert_eq!(findings("heap/a.rs", "macro_rules! m { () => { set_errno(1) } }\n").len(), 1);
+    assert_eq!(findings("abi/family.rs", set), [""; 0]);
+    assert_eq!(findings("sys/libc.rs", "fn set_errno(_: i32) {}\n"), [""; 0]);
+    assert_eq!(findings("runtime/a.rs", "// set_errno\nfn f() { crate::sys::libc::keeping_errno(|| ()); }\n"), [""; 0]);
+}
+
+#[test]
 fn what_does_not_parse_is_a_finding() {
     assert_eq!(findings("base/a.rs", "fn f( {}\n").len(), 1);
 }

@@ -1,0 +1,40 @@
+// What goes back to the kernel is counted once: large blocks by their regions, and nothing when nothing is left to go.
+// env: SPANDREL_PURGE_DELAY=0
+// expect: exit 0
+#include <sys/mman.h>
+#include "check.h"
+#include "spandrel_weak.h"
+
+static size_t purged(void) {
+    struct spandrel_stats stats;
+    CHECK(spandrel_stats(&stats, sizeof stats));
+    return stats.purged_bytes;
+}
+
+// Bytes of a range that are resident, the kernel says.
+static size_t resident(void *start, size_t bytes) {
+    static unsigned char pages[8 * 256];
+    size_t count = 0;
+    CHECK(mincore(start, bytes, pages) == 0);
+    for (size_t i = 0; i < bytes / 4096; i++) count += pages[i] & 1;
+    return count * 4096;
+}
+
+int main(void) {
+    free(opaque(malloc(1)));
+    spandrel_collect(true);
+    for (size_t bytes = MIB; bytes <= 8 * MIB; bytes *= 2) {
+        char *block = opaque(malloc(bytes));
+        memset(block, 1, bytes);
+        CHECK(resident(block, bytes) == bytes);
+        size_t before = purged();
+        free(opaque(block));
+        CHECK_WITH(purged() - before == bytes, purged() - before);
+        CHECK_WITH(resident(block, bytes) == 0, resident(block, bytes));
+    }
+    size_t before = purged();
+    spandrel_collect(true);
+    spandrel_collect(true);
+    CHECK_WITH(purged() == before, purged() - before);
+    return 0;
+}
