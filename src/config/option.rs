@@ -110,7 +110,7 @@ options! {
     stats: bool = false, "SPANDREL_STATS", value::FLAG, "0", parse::flag,
         "Prints `malloc_stats` on fd 2 at exit.";
     stats_file: Option<Path> = None, "SPANDREL_STATS_FILE", value::FILE, "none", value::file,
-        "Where statistics go instead of fd 2; the file is replaced each time. `%p` is the process, `%n` a number that counts up. A name that ends with `.json`, `.prom` or `.xml` has that format. By itself it asks for them at exit.";
+        "Where statistics go instead of fd 2; the file is replaced each time, and readable by its owner alone. `%p` is the process, `%n` a number that counts up. A name that ends with `.json`, `.prom` or `.xml` has that format. By itself it asks for them at exit.";
     stats_every: usize = 0, "SPANDREL_STATS_EVERY", value::SECONDS, "0", parse::number,
         "Writes statistics every so many seconds, 0 for never. There is no thread for it: slow calls look at the clock, so a process that does nothing writes nothing.";
     crash_report: bool = false, "SPANDREL_CRASH_REPORT", value::FLAG, "0", parse::flag,
