@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include "stress.h"
 
@@ -88,6 +89,18 @@ static void *work(void *argument) {
     return NULL;
 }
 
+// A child must end with status 0.
+void judge_child(int how) {
+    if (WIFSIGNALED(how)) found("child", "a child ended by signal %d%s", WTERMSIG(how), WTERMSIG(how) == SIGALRM ? ": it was hanging" : "");
+    if (WEXITSTATUS(how) != 0) found("child", "a child ended with status %d", WEXITSTATUS(how));
+}
+
+void await_child(pid_t child) {
+    int how = 0;
+    CHECK(waitpid(child, &how, 0) == child);
+    judge_child(how);
+}
+
 // Runs the body in `count` threads, and waits for all of them.
 void crew_run(unsigned count, void (*body)(struct worker *worker)) {
     static struct job jobs[MOST_WORKERS];
@@ -125,16 +138,22 @@ static void warm_up(struct worker *worker) {
     pthread_exit(NULL);
 }
 
+// Sets the seed and when time is up.
+void time_open(uint64_t seed, double seconds) {
+    seed_of_run = seed;
+    clock_gettime(CLOCK_MONOTONIC, &end_of_run);
+    int64_t nanos = end_of_run.tv_nsec + (int64_t)(seconds * 1e9);
+    end_of_run.tv_sec += nanos / 1000000000;
+    end_of_run.tv_nsec = nanos % 1000000000;
+}
+
 // Notes what is live now. Before that as many threads as will ever be at once start and end, because libc keeps some memory for each.
 void account_open(uint64_t seed, double seconds) {
     seed_of_run = seed;
     pthread_barrier_init(&all_there, NULL, MOST_WORKERS);
     crew_run(MOST_WORKERS, warm_up);
     live_at_start = live_bytes();
-    clock_gettime(CLOCK_MONOTONIC, &end_of_run);
-    int64_t nanos = end_of_run.tv_nsec + (int64_t)(seconds * 1e9);
-    end_of_run.tv_sec += nanos / 1000000000;
-    end_of_run.tv_nsec = nanos % 1000000000;
+    time_open(seed, seconds);
     atomic_store(&status->running, 1);
 }
 

@@ -1,6 +1,5 @@
 // Fork storm: two threads fork while others churn. Children verify what they inherited, go on allocating, start threads, fork
 // again, exec or exit; each way must end with status 0 within the time.
-#include <sys/wait.h>
 #include "stress.h"
 
 enum { FORKERS = 2, CHURNERS_BESIDE = 2, HELD = 512, CHILDREN_AT_ONCE = 3, CHILD_STEPS = 2000 };
@@ -14,19 +13,12 @@ static void *child_thread(void *argument) {
     return NULL;
 }
 
-static void await(pid_t child) {
-    int how = 0;
-    CHECK(waitpid(child, &how, 0) == child);
-    if (WIFSIGNALED(how)) found("child", "a child ended by signal %d%s", WTERMSIG(how), WTERMSIG(how) == SIGALRM ? ": it was hanging" : "");
-    if (WEXITSTATUS(how) != 0) found("child", "a child ended with status %d", WEXITSTATUS(how));
-}
-
 // A grandchild verifies and frees what came to it through two forks.
 static void await_grandchild(struct worker *worker, struct table *table) {
     pid_t grandchild = fork();
     CHECK(grandchild >= 0);
     if (grandchild != 0) {
-        await(grandchild);
+        await_child(grandchild);
         return;
     }
     alarm(CHILD_PATIENCE);
@@ -62,7 +54,7 @@ static void fork_body(struct worker *worker) {
     pid_t children[CHILDREN_AT_ONCE] = {0};
     for (unsigned turn = 0; !time_is_up(); turn++) {
         pid_t *place = &children[turn % CHILDREN_AT_ONCE];
-        if (*place != 0) await(*place);
+        if (*place != 0) await_child(*place);
         for (int i = 0; i < 200; i++) table_step(worker, &table);
         *place = fork();
         CHECK(*place >= 0);
@@ -74,7 +66,7 @@ static void fork_body(struct worker *worker) {
         table_verify(&table);
     }
     for (int i = 0; i < CHILDREN_AT_ONCE; i++)
-        if (children[i] != 0) await(children[i]);
+        if (children[i] != 0) await_child(children[i]);
     table_empty(worker, &table, 0);
 }
 

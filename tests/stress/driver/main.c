@@ -14,6 +14,9 @@ static const struct {
     {"control", control},
     {"exhaustion", exhaustion},
     {"fork-storm", fork_storm},
+    {"fork-nested", fork_nested},
+    {"fork-crowd", fork_crowd},
+    {"thread-crowd", thread_crowd},
     {"shutdown", shutdown_storm},
 };
 
@@ -24,6 +27,7 @@ int main(int argc, char **argv) {
         return fork_child_of_exec();
     }
     if (argc == 3 && strcmp(argv[1], "shutdown-child") == 0) return shutdown_child(argv[2]);
+    if (argc == 4 && strcmp(argv[1], "nested-target") == 0) return fork_nested_target(argv[2], argv[3]);
     if (argc != 5) {
         fprintf(stderr, "usage: stress SCENARIO SECONDS SEED STATUS-FILE\n");
         return 2;

@@ -90,8 +90,11 @@ const ORDINARY: Scenario = Scenario {
 };
 const LARGE: Scenario = Scenario { body: "churn-large", profiles: &[HostedServer], ..ORDINARY };
 
+/// Where a crowd of threads fits: a heap and a span for each of ten thousand are more than the pool.
+const CROWDED: &[Profile] = &[HostedSmall, HostedServer, CompilerInternal, TestFixture];
+
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 15] = [
+pub const SCENARIOS: [Scenario; 18] = [
     Scenario { name: "churn", title: "Churn", body: "churn", ..ORDINARY },
     Scenario { name: "remote-free", title: "Remote-free storm", body: "remote-free", ..ORDINARY },
     Scenario { name: "producer-consumer", title: "Producer, consumer", body: "producer-consumer", ..ORDINARY },
@@ -119,6 +122,22 @@ pub const SCENARIOS: [Scenario; 15] = [
     },
     // A child that leaves by exit() has what its parent's other threads had: that is no leak to be told.
     Scenario { name: "fork-storm", title: "Fork storm", body: "fork-storm", environment: &[("SPANDREL_LEAKS", "0")], ..ORDINARY },
+    Scenario {
+        name: "fork-nested",
+        title: "Nested forks",
+        body: "fork-nested",
+        environment: &[("SPANDREL_LEAKS", "0")],
+        ..ORDINARY
+    },
+    Scenario {
+        name: "fork-crowd",
+        title: "Fork from 1,000 threads",
+        body: "fork-crowd",
+        profiles: CROWDED,
+        environment: &[("SPANDREL_LEAKS", "0")],
+        ..ORDINARY
+    },
+    Scenario { name: "thread-crowd", title: "10,000 threads", body: "thread-crowd", profiles: CROWDED, ..ORDINARY },
     Scenario { name: "shutdown", title: "Shutdown", body: "shutdown", ..ORDINARY },
     Scenario {
         name: "huge-pages-madvise",
