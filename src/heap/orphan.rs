@@ -40,7 +40,7 @@ mod generation {
     #[cfg(not(test))]
     static GENERATION: AtomicU32 = AtomicU32::new(0);
 
-    /// Each test is a process of its own.
+    // Each test is a process of its own.
     #[cfg(test)]
     std::thread_local! {
         static GENERATION: AtomicU32 = const { AtomicU32::new(0) };

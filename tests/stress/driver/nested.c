@@ -7,7 +7,7 @@
 #include <time.h>
 #include "stress.h"
 
-enum { SENDERS = 5, HELD = 256, CHILD_STEPS = 200, MOST_PAUSE = 2000000 };
+enum { SENDERS = 5, HELD = 256, STEPS = 8, CHILD_STEPS = 40, MOST_PAUSE = 1000000 };
 
 // How long one process is signalled.
 #define SECONDS "0.5"
@@ -67,7 +67,7 @@ static _Noreturn void end_as_child(struct worker *worker, struct table *table) {
 
 static void churn_and_fork(struct worker *worker, struct table *table) {
     while (!time_is_up()) {
-        for (int i = 0; i < 50; i++) {
+        for (int i = 0; i < STEPS; i++) {
             table_step(worker, table);
             if (getpid() != target) end_as_child(worker, table);
         }

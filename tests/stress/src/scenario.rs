@@ -128,7 +128,13 @@ pub const SCENARIOS: [Scenario; 20] = [
     },
     // A child that leaves by exit() has what its parent's other threads had: that is no leak to be told.
     Scenario { name: "fork-storm", title: "Fork storm", body: "fork-storm", environment: &[("SPANDREL_LEAKS", "0")], ..ORDINARY },
-    Scenario { name: "fork-nested", title: "Nested forks", body: "fork-nested", environment: &[("SPANDREL_LEAKS", "0")], ..ORDINARY },
+    Scenario {
+        name: "fork-nested",
+        title: "Nested forks",
+        body: "fork-nested",
+        environment: &[("SPANDREL_LEAKS", "0")],
+        ..ORDINARY
+    },
     Scenario {
         name: "fork-crowd",
         title: "Fork from 1,000 threads",
