@@ -28,7 +28,7 @@ pub(crate) struct Front {
     /// thread, and by others that close the heap; an old value shows less, or what can still be read.
     limit: AtomicUsize,
     /// Where the map's first entry is.
-    map: Cell<*const usize>,
+    map: Cell<*const AtomicUsize>,
     /// Largest request that a bin of this heap can serve.
     medium_max: Posted<usize>,
     /// For each request of up to `HIT_MAX` bytes where its bin is, in bytes from the start of the heap.
@@ -331,7 +331,9 @@ impl Front {
         }
         let word = self.map.get().wrapping_add(index);
         // SAFETY: entries below the limit can be read for the life of the process; the inert front's limit is 0.
-        look(Entry::from_bits(unsafe { word.read() }))
+        let word = unsafe { &*word };
+        // Relaxed: a block's entry was written before the block was handed out.
+        look(Entry::from_bits(word.load(Ordering::Relaxed)))
     }
 
     /// Sends `block` to the heap that owns it, where a batch for that heap is being collected and nothing else needs to be done.
