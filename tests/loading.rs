@@ -236,7 +236,7 @@ fn names_other_tools() -> Result<(), String> {
 
 /// valgrind's memory checker serves the calls itself and finds all that it finds without the preload; unless it is told not to.
 fn valgrind_finds_everything() -> Result<(), String> {
-    let source = Source { path: paths::program_source("mistakes.c"), flags: vec!["-O0".to_owned()] };
+    let source = Source { path: paths::program_source("mistakes.c"), flags: vec!["-O0".to_owned()], name: None };
     let program = build::program(&source, Variant::Preload)?;
     let library = paths::shared_library()?;
     let check = |words: &[&str], preload: bool| {

@@ -242,8 +242,11 @@ fn check(call: &'static Call, all: bool) -> Result<(), String> {
     let length = length(call)?;
     let wanted = if all || (call.fast && ["malloc", "free", "remote_free"].contains(&call.name)) { length + 1 } else { SAMPLED };
     let stride = (length + 1).div_ceil(wanted).max(1);
-    let cases: Vec<(usize, bool)> =
-        (0..=length).step_by(stride).flat_map(|steps| [(steps, true), (steps, false)]).filter(|case| call.fast || case.1).collect();
+    let cases: Vec<(usize, bool)> = (0..=length)
+        .step_by(stride)
+        .flat_map(|steps| [(steps, true), (steps, false)])
+        .filter(|case| call.fast || case.1)
+        .collect();
     let (next, drained, failures) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..JOBS {

@@ -77,10 +77,8 @@ impl Bin {
         let page = pages.space().page_bytes();
         let (low, high) = (start.addr(), start.addr() + (SLOT_BYTES << order));
         let hot = self.hot_slots();
-        let pieces = [
-            (low.next_multiple_of(page), hot.start & !(page - 1)),
-            (hot.end.next_multiple_of(page), high & !(page - 1)),
-        ];
+        let pieces =
+            [(low.next_multiple_of(page), hot.start & !(page - 1)), (hot.end.next_multiple_of(page), high & !(page - 1))];
         for (from, to) in pieces {
             if from < to {
                 // SAFETY: whole pages of an array of ours; the slots that anyone reads or writes lie outside.

@@ -17,6 +17,7 @@
 
 use core::cell::Cell;
 
+#[cfg(not(loom))]
 use crate::pages::map::BIN_BYTES;
 use crate::sys::atomic::{AtomicPtr, Ordering, settle_stores};
 use crate::sys::cell::{Slot, Slots};
@@ -33,7 +34,7 @@ impl Nothing {
     }
 }
 
-pub(super) const SLOT_BYTES: usize = size_of::<*mut u8>();
+pub(super) const SLOT_BYTES: usize = size_of::<Slot>();
 /// Most blocks that one call of [`Bin::drain`] takes.
 pub(super) const DRAIN_MAX: usize = 64;
 
@@ -57,6 +58,8 @@ pub(crate) struct Bin {
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Bin>() == BIN_BYTES && core::mem::offset_of!(Bin, top) == 0);
 
+// Those that the model checker does not look at copy slots as plain memory.
+#[cfg_attr(loom, allow(dead_code, reason = "models use what the fast path and drains use"))]
 impl Bin {
     /// Offsets of the last block's place and of the bottom.
     #[cfg(not(loom))]
@@ -99,15 +102,15 @@ impl Bin {
     /// As [`Bin::pop`], for the bin `offset` bytes behind `base`.
     ///
     /// # Safety
-    /// - A bin of the calling thread is there.
+    /// - A bin of the calling thread is there, or the first word of one that is empty for ever.
     #[cfg(not(loom))]
     #[inline(always)]
     pub(super) unsafe fn pop_at(base: *const u8, offset: usize) -> *mut u8 {
-        // SAFETY: the caller vouches for the bin.
-        let bin = unsafe { &*base.wrapping_add(offset).cast::<Self>() };
+        // SAFETY: the caller vouches for the bin, of which nothing but the first word is looked at.
+        let top = unsafe { &*base.wrapping_add(offset).cast::<AtomicPtr<Slot>>() };
         // Relaxed: only this thread writes.
         // SAFETY: `top` points to a slot or to `NOTHING`.
-        let block = unsafe { Slots(bin.top.load(Ordering::Relaxed)).get(0) };
+        let block = unsafe { Slots(top.load(Ordering::Relaxed)).get(0) };
         if !block.is_null() {
             // SAFETY: `top` is the bin's first word, and a block was there, so the slot below exists.
             unsafe { crate::sys::tls::step_at::<{ -(SLOT_BYTES as isize) }>(base, offset) };
@@ -334,5 +337,81 @@ impl Bin {
     fn slots(&self) -> Slots {
         // Relaxed: for who holds the spans, or a moment old.
         Slots(self.bottom.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+    use std::vec::Vec;
+
+    const ORDER: u8 = 3;
+    const BLOCKS: usize = 4;
+
+    struct Shared(Bin);
+
+    // SAFETY: the cells are read by both threads and written by none.
+    unsafe impl Send for Shared {}
+    // SAFETY: as above.
+    unsafe impl Sync for Shared {}
+
+    fn block(number: usize) -> *mut u8 {
+        core::ptr::without_provenance_mut(number * 16)
+    }
+
+    fn bin(blocks: usize) -> Shared {
+        let slots: Vec<Slot> = (0..1 << ORDER).map(|_| Slot::new(core::ptr::null_mut())).collect();
+        let bin = Bin::empty();
+        bin.adopt(Vec::leak(slots).as_mut_ptr(), ORDER);
+        (1..=blocks).for_each(|number| assert!(bin.push(block(number))));
+        Shared(bin)
+    }
+
+    /// One operation, begun before the fast path was closed, goes on while another thread drains the bin, as often as it likes.
+    fn model(blocks: usize, operation: fn(&Bin) -> Vec<*mut u8>, pushed: usize) {
+        loom::model(move || {
+            let shared = Arc::new(bin(blocks));
+            let owner = {
+                let shared = shared.clone();
+                thread::spawn(move || operation(&shared.0))
+            };
+            let mut seen = Vec::new();
+            for _ in 0..2 {
+                let mut drained = [core::ptr::null_mut(); DRAIN_MAX];
+                let count = shared.0.drain(&mut drained);
+                seen.extend_from_slice(&drained[..count]);
+            }
+            seen.extend(owner.join().expect("no panic"));
+            // The owner's next operations wait for the lock of the spans.
+            while let left @ 1.. = shared.0.len() {
+                let popped = shared.0.pop();
+                assert!(!popped.is_null(), "{left} blocks are left, and none is seen");
+                seen.push(popped);
+            }
+            assert!(shared.0.pop().is_null());
+            seen.sort_unstable();
+            let all: Vec<*mut u8> = (1..=blocks + pushed).map(block).collect();
+            assert_eq!(seen, all, "a block is lost or doubled");
+        });
+    }
+
+    #[test]
+    fn loom_an_interrupted_pop_and_a_drain() {
+        for blocks in 0..=BLOCKS {
+            model(blocks, |bin| [bin.pop()].into_iter().filter(|block| !block.is_null()).collect(), 0);
+        }
+    }
+
+    #[test]
+    fn loom_an_interrupted_push_and_a_drain() {
+        model(1, |bin| push_next(bin, 2), 1);
+        model(BLOCKS, |bin| push_next(bin, BLOCKS + 1), 1);
+    }
+
+    fn push_next(bin: &Bin, number: usize) -> Vec<*mut u8> {
+        assert!(bin.push(block(number)));
+        Vec::new()
     }
 }

@@ -37,8 +37,7 @@ pub(super) struct Budget {
 }
 
 /// While the process works: some tens of microseconds.
-pub(super) const SMALL: Budget =
-    Budget { stages: 1, heaps: 128, offers: 16, blocks: 256, regions: 256, spans: 16, purges: 1 };
+pub(super) const SMALL: Budget = Budget { stages: 1, heaps: 128, offers: 16, blocks: 256, regions: 256, spans: 16, purges: 1 };
 /// When the caller is in no hurry: a millisecond or two.
 pub(super) const LARGE: Budget =
     Budget { stages: 4, heaps: 4096, offers: 512, blocks: 1 << 14, regions: 1 << 14, spans: 512, purges: 32 };

@@ -14,9 +14,9 @@ use lock_api::{GuardSend, RawMutex};
 
 use super::bin::Bin;
 use super::counters::Counters;
-use super::offer::Offer;
 use super::front::Front;
 use super::inbox::Inbox;
+use super::offer::Offer;
 use super::outbox::Outbox;
 use crate::base::class::{self, Class};
 use crate::central::{Batch, SpanList};

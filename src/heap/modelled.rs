@@ -1,3 +1,4 @@
 //! What the model checker compiles of this layer.
 
+mod bin;
 mod inbox;

@@ -59,10 +59,31 @@ impl World {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Alloc { heap: usize, size: usize },
-    Free { heap: usize, victim: usize },
-    Retire { heap: usize },
-    Collect { heap: usize },
+    Alloc {
+        heap: usize,
+        size: usize,
+    },
+    Free {
+        heap: usize,
+        victim: usize,
+    },
+    Retire {
+        heap: usize,
+    },
+    Collect {
+        heap: usize,
+    },
+    /// Another heap's thread makes an offer, and drains what was offered a round ago.
+    Offer {
+        heap: usize,
+    },
+    Drain {
+        heap: usize,
+        blocks: u32,
+    },
+    Take {
+        heap: usize,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -72,7 +93,10 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(heap, size)| Step::Alloc { heap, size: size.min(32 << 10) }),
         7 => (heap.clone(), any::<usize>()).prop_map(|(heap, victim)| Step::Free { heap, victim }),
         1 => heap.clone().prop_map(|heap| Step::Retire { heap }),
-        1 => heap.prop_map(|heap| Step::Collect { heap }),
+        1 => heap.clone().prop_map(|heap| Step::Collect { heap }),
+        1 => heap.clone().prop_map(|heap| Step::Offer { heap }),
+        1 => (heap.clone(), 1_u32..400).prop_map(|(heap, blocks)| Step::Drain { heap, blocks }),
+        1 => heap.prop_map(|heap| Step::Take { heap }),
     ]
 }
 
@@ -88,6 +112,7 @@ proptest! {
         let world = World::new(64 * MIB);
         let mut heaps: Vec<&Heap> = (0..HEAPS).map(|_| world.heap()).collect();
         let mut live: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut round = 1;
         for step in steps {
             match step {
                 Step::Alloc { heap, size } => {
@@ -110,6 +135,19 @@ proptest! {
                     heaps[heap] = world.heap();
                 }
                 Step::Collect { heap } => heaps[heap].collect(world.shared()),
+                Step::Offer { heap } => {
+                    heaps[heap].take_part(true);
+                    round += 1;
+                    prop_assert!(heaps[heap].make_offer(round));
+                }
+                Step::Drain { heap, mut blocks } => {
+                    let by = heaps[(heap + 1) % HEAPS];
+                    round += 1;
+                    let _ = by.drain_other(world.shared(), heaps[heap], round, &mut blocks);
+                }
+                Step::Take { heap } => {
+                    let _ = heaps[heap].take_offer(world.shared());
+                }
             }
             for &start in live.keys() {
                 prop_assert!(matches!(world.central.resolve(start), Place::Small { .. }), "a live block lost its span");
@@ -121,6 +159,42 @@ proptest! {
         world.central.empty_caches(|batch| super::settle(world.shared(), batch));
         prop_assert_eq!(world.out(), live.len(), "after all heaps are gone only live blocks are out");
     }
+}
+
+#[test]
+fn a_drain_leaves_the_last_block_of_a_bin_and_the_end_of_a_batch() {
+    let world = World::new(64 * MIB);
+    let (idle, other) = (world.heap(), world.heap());
+    let class = Class::of_size(64).expect("small");
+    let theirs: Vec<_> = (0..50).map(|_| other.alloc(world.shared(), class).expect("memory")).collect();
+    let own: Vec<_> = (0..200).map(|_| idle.alloc(world.shared(), class).expect("memory")).collect();
+    for block in own.iter().chain(&theirs) {
+        assert_eq!(idle.free(world.shared(), *block), Freed::Small);
+    }
+    let last = idle.bin(class).last();
+    assert!(idle.bin(class).len() > 1);
+    idle.take_part(true);
+    assert!(idle.make_offer(7));
+    assert!(idle.bin_of_block(last).is_none() && idle.pop_hit(64).is_null(), "the fast path is closed");
+    let mut blocks = u32::MAX;
+    assert!(other.drain_other(world.shared(), idle, 7, &mut blocks), "an offer of this round is left alone");
+    assert!(idle.bin(class).len() > 1);
+    assert!(other.drain_other(world.shared(), idle, 8, &mut blocks));
+    assert_eq!((idle.bin(class).len(), idle.bin(class).last()), (1, last));
+    other.collect(world.shared());
+    assert_eq!(world.out(), 2, "one block in each of the two bins");
+    assert!(idle.take_offer(world.shared()) && !idle.take_offer(world.shared()));
+    assert_eq!(
+        (idle.pop_hit(64), idle.pop_hit(64)),
+        (last, core::ptr::null_mut()),
+        "the fast path is open, and has the last block"
+    );
+    // The batch is where it was, and takes more.
+    assert_eq!(idle.free(world.shared(), last), Freed::Small);
+    retire(&world, idle);
+    retire(&world, other);
+    world.central.empty_caches(|batch| super::settle(world.shared(), batch));
+    assert_eq!(world.out(), 0);
 }
 
 #[test]
