@@ -17,7 +17,7 @@
 // env: SPANDREL_DEEPBIND=yes
 // expect: exit 0 stderr ALLOCATOR_BAD_OPTION
 // variants: preload linked
-// flags: -Wl,-rpath,$ORIGIN -Wl,--enable-new-dtags
+// flags: -Wl,-rpath,$ORIGIN:$ORIGIN/.. -Wl,--enable-new-dtags
 #include <dlfcn.h>
 #include "spandrel_weak.h"
 #include "threads.h"

@@ -179,6 +179,16 @@ impl Bin {
         count
     }
 
+    /// Takes the last block out, which the program has freed twice. It is no operation's by right, so none is waited for.
+    pub(super) fn discard_last(&self) {
+        // Relaxed: as in `drain`.
+        let top = self.top.load(Ordering::Relaxed);
+        // SAFETY: `top` points to a slot with a block, so not to `NOTHING`.
+        unsafe { Slots(top).set(0, core::ptr::null_mut()) };
+        // Relaxed: as in `drain`.
+        self.bottom.store(top, Ordering::Relaxed);
+    }
+
     /// Undoes what drains did to the array: the bottom is its start again, and the blocks follow. For the heap's thread, when this bin
     /// misses or overflows.
     pub(super) fn restore(&self) {

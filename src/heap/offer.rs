@@ -22,6 +22,7 @@ use super::inbox;
 use super::layout::Heap;
 use super::outbox::Shared;
 use crate::base::class::{self, Class};
+use crate::central::{Place, Refused};
 use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// What others and the heap's thread know of offers. All-zero bytes are a heap that takes no part.
@@ -212,15 +213,46 @@ impl Heap {
         loop {
             let count = bin.drain(&mut drained);
             let Some(taken) = drained.get(..count).filter(|taken| !taken.is_empty()) else { break };
-            self.return_all(shared, class, taken);
+            self.return_but(shared, class, taken, bin.last());
             *blocks = blocks.saturating_sub(count as u32);
             if *blocks == 0 {
                 return false;
             }
         }
+        if let Some(refused) = self.last_refused(shared, class) {
+            super::free::report(refused, bin.last(), class.size());
+            bin.discard_last();
+        }
         bin.purge_array(&shared.central.pages);
         self.release_spare(shared, class);
         true
+    }
+
+    /// Why the block that stays in the bin of `class` could not go back to its span, as far as this heap may ask.
+    fn last_refused(&self, shared: Shared<'_>, class: Class) -> Option<Refused> {
+        let last = self.bin(class).last();
+        if last.is_null() {
+            return None;
+        }
+        match shared.central.resolve(last.addr()) {
+            Place::Small { span, entry, offset, .. } if entry.owner() == self.address() => {
+                span.is_out(class.geometry(), offset).err()
+            }
+            Place::Small { .. } => None,
+            _ => Some(Refused::Double),
+        }
+    }
+
+    /// Returns blocks to their spans, but for `last`, which stays in the bin: it was freed twice if it is among them.
+    fn return_but(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8], last: *mut u8) {
+        let mut parts = blocks.split(|&block| block == last);
+        if let Some(first) = parts.next() {
+            self.return_all(shared, class, first);
+        }
+        for part in parts {
+            super::free::report(Refused::Double, last, class.size());
+            self.return_all(shared, class, part);
+        }
     }
 
     /// The next batch that others sent; `None` if there is none. The caller holds the spans.
