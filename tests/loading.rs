@@ -111,7 +111,8 @@ fn takes_little_static_tls() -> Result<(), String> {
     let line = segments.lines().find(|line| line.trim_start().starts_with("TLS ")).ok_or("no TLS segment")?;
     let size = line.split_whitespace().nth(5).ok_or("cannot read the TLS segment")?;
     let bytes = u64::from_str_radix(size.trim_start_matches("0x"), 16).map_err(|_| format!("TLS size `{size}`"))?;
-    if bytes <= 16 { Ok(()) } else { Err(format!("{bytes} bytes of static TLS")) }
+    // The fast part, the state of the thread, and how many locks it holds.
+    if bytes <= 24 { Ok(()) } else { Err(format!("{bytes} bytes of static TLS")) }
 }
 
 /// Names of defined dynamic symbols.
