@@ -2,13 +2,23 @@
 
 use std::process::ExitCode;
 
-use harness::programs::Program;
+use harness::programs::{Program, number};
 use harness::suite::{case, main as run_cases};
 
 type Environment = &'static [(&'static str, &'static str)];
 
 fn run(arguments: &'static [&'static str], environment: Environment) -> Result<(), String> {
     Program { file: "idle.c", arguments, environment, timeout: 60 }.run_clean().map(drop)
+}
+
+/// Threads that worked a little and sleep keep little more than a page for each block size, of which they used fourteen.
+fn a_crowd_keeps_little() -> Result<(), String> {
+    const KIB_MAX: i64 = 150;
+    let arguments = &["400", "8", "100", "200"];
+    let outcome = Program { file: "crowd.c", arguments, environment: &[], timeout: 60 }.run_clean()?;
+    println!("{}", outcome.stdout.trim());
+    let kib = number(&outcome, "kib")?;
+    if kib <= KIB_MAX { Ok(()) } else { Err(format!("{kib} KiB of each thread stay\n{outcome}")) }
 }
 
 fn main() -> ExitCode {
@@ -34,6 +44,7 @@ fn main() -> ExitCode {
         case("a_context_that_was_swapped_away_goes_on", || run(&["contexts"], OFTEN)),
         case("libc_reaches_a_thread_of_ours", || run(&["identity"], THREAD)),
         case("who_sleeps_in_a_handler_is_left_alone", || run(&["handlers"], OFTEN)),
+        case("a_crowd_keeps_little", a_crowd_keeps_little),
     ];
     run_cases(cases, false)
 }

@@ -4,7 +4,7 @@
 //! too, until nothing is left to do. One that calls often does so a bounded number of times in a row; if its memory shrinks, a countdown
 //! of requests follows ([`super::countdown`]). Must not know what a round does.
 
-use super::idle::{Budget, LARGE, SMALL, pace};
+use super::idle::{UNHURRIED, pace};
 use super::layout::Heap;
 use super::outbox::Shared;
 use crate::sys::atomic::Ordering;
@@ -38,7 +38,7 @@ impl Heap {
         idle.owe();
         // Relaxed: at most one piece of a round per tick of the clock, or few.
         if idle.worked.load(Ordering::Relaxed) != now {
-            self.work_on_round(shared, now, SMALL);
+            self.work_on_round(shared, now);
         }
         // Perhaps no other thread ever takes its slow path.
         if now.wrapping_sub(self.offer.looked.get()) >= pace(shared) / PARTS {
@@ -46,7 +46,8 @@ impl Heap {
             self.offer.in_row.set(0);
             self.offer.again.set(true);
         }
-        self.count_down(shared);
+        self.end_countdown_for_round();
+        self.count_down(shared, false);
     }
 
     /// What a slow call does first because an offer stands, or because the last call asked for it.
@@ -63,18 +64,18 @@ impl Heap {
         let in_row = if is_leisurely(pause) { 0 } else { self.offer.in_row.get() + 1 };
         self.offer.in_row.set(in_row);
         if in_row == 0 {
-            self.make_time(shared, now, if came_again { LARGE } else { SMALL });
+            self.make_time(shared, now, if came_again { UNHURRIED } else { 1 });
         }
         let pending = self.is_pending(shared);
         self.offer.again.set(pending && in_row < IN_ROW_MAX);
         if pending && in_row >= IN_ROW_MAX {
-            self.count_down(shared);
+            self.count_down(shared, true);
         }
     }
 
     /// What a thread does that has nothing else to do.
     pub(crate) fn work_in_background(&self, shared: Shared<'_>) {
-        self.make_time(shared, call::milliseconds() as u32, LARGE);
+        self.make_time(shared, call::milliseconds() as u32, UNHURRIED);
     }
 
     /// What is left to do for the whole process.
@@ -88,9 +89,11 @@ impl Heap {
         (now, now.wrapping_sub(self.offer.looked.replace(now)))
     }
 
-    /// Purges what is due and works on a round.
-    pub(super) fn make_time(&self, shared: Shared<'_>, now: u32, budget: Budget) {
+    /// Purges what is due and makes up to so many portions of a round.
+    pub(super) fn make_time(&self, shared: Shared<'_>, now: u32, portions: u32) {
         shared.central.pages.purge_waiting(now);
-        self.work_on_round(shared, now, budget);
+        self.work_on_round(shared, now);
+        let under_way = (1..portions).take_while(|_| shared.registry.idle.is_under_way());
+        under_way.for_each(|_| self.work_on_round(shared, now));
     }
 }

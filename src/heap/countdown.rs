@@ -1,24 +1,26 @@
 //! Countdowns: a thread that just freed much, and then stays on its fast path, looks at the clock all the same.
 //!
 //! The bins of such a thread tell no time, and nobody else may be there to make it an offer. So when flushes follow one another without a
-//! refill, the heap has its next requests counted, by the way of [`super::sampling`], and looks at the clock after the last. Countdowns
-//! are as long as is needed to look some times from round to round, each at most twice as long as the one before. A refill now and then
-//! ends them, for then memory is wanted; so does [`REQUESTS_MAX`], which bounds what counting costs: some ten instructions per request.
-//! Must not know what is done with the time.
+//! refill, or the thread took an offer and something is left to do, the heap has its next requests counted, by the way of
+//! [`super::sampling`], and looks at the clock after the last. Countdowns are as long as is needed to look some times from round to round,
+//! and more often during one, each at most twice as long as the one before. A refill now and then ends them, for then memory is wanted; so
+//! does the next look at the clock on the way of slow events; so does [`REQUESTS_MAX`], which bounds what counting costs: some ten
+//! instructions per request. Must not know what is done with the time.
 
 use super::clock;
-use super::idle::{SMALL, pace};
+use super::idle::pace;
 use super::layout::Heap;
 use super::outbox::Shared;
+use crate::sys::call;
 
 /// Flushes without a refill that count as shrinking; each refill halves what there is.
 const SHRINKING: u32 = 16;
-/// Requests that are counted in all because memory shrank once: some milliseconds of counting.
+/// Requests that are counted in all because memory shrank once, or from one slow event to another: some milliseconds of counting.
 const REQUESTS_MAX: u32 = 1 << 20;
 /// From round to round the thread looks at the clock as often as this, or some times more.
 const LOOKS: u32 = 4;
-/// Milliseconds between two looks while a round is under way: a tick or two of the clock.
-const UNDER_WAY: u32 = 8;
+/// Microseconds between two looks while a round is under way, of which a portion takes some tens.
+const UNDER_WAY: u32 = 1000;
 
 impl Heap {
     /// Notes that a bin gave blocks back.
@@ -31,15 +33,29 @@ impl Heap {
     pub(super) fn grows(&self) {
         let shrinking = self.offer.shrinking.get() / 2;
         self.offer.shrinking.set(shrinking);
-        if shrinking < SHRINKING {
+        if shrinking < SHRINKING && !self.offer.for_round.get() {
             self.end_countdown();
         }
     }
 
-    /// Begins a countdown, if memory shrinks and requests are not counted anyway.
-    pub(super) fn count_down(&self, shared: Shared<'_>) {
-        if self.offer.shrinking.get() >= SHRINKING && !self.is_sampled() && self.takes_part() && self.is_pending(shared) {
-            self.count_down_from(self.offer.countdown.get().max(1));
+    /// Begins a countdown if memory shrinks, or `for_round`, because the thread may look at no clock otherwise; not if nothing is left to
+    /// do, or requests are counted anyway.
+    pub(super) fn count_down(&self, shared: Shared<'_>, for_round: bool) {
+        let shrinks = self.offer.shrinking.get() >= SHRINKING;
+        if (shrinks || for_round) && !self.is_sampled() && self.takes_part() && self.is_pending(shared) {
+            self.offer.for_round.set(!shrinks);
+            if !shrinks {
+                self.offer.counted.set(0);
+            }
+            // However busy it was before, it may be at leisure now.
+            self.count_down_from(1);
+        }
+    }
+
+    /// Ends a countdown for the sake of a round: the thread has looked at the clock.
+    pub(super) fn end_countdown_for_round(&self) {
+        if self.offer.for_round.replace(false) {
+            self.end_countdown();
         }
     }
 
@@ -78,7 +94,7 @@ impl Heap {
         self.end_countdown();
         let (now, pause) = self.look_at_clock();
         self.offer.in_row.set(0);
-        self.make_time(shared, now, SMALL);
+        self.make_time(shared, now, 1);
         if !self.is_pending(shared) || self.is_sampled() {
             return;
         }
@@ -86,11 +102,12 @@ impl Heap {
             // One request took as long as that.
             return self.offer.again.set(true);
         }
-        let wanted = if shared.registry.idle.is_under_way() { UNDER_WAY } else { pace(shared) / LOOKS };
-        let requests = self.offer.countdown.get();
-        self.count_down_from(match pause {
-            _ if pause < wanted / 2 => requests.saturating_mul(2),
-            _ if pause > wanted => (requests / 2).max(1),
+        let wanted = if shared.registry.idle.is_under_way() { UNDER_WAY } else { pace(shared) / LOOKS * 1000 };
+        let (requests, microseconds) = (self.offer.countdown.get(), (call::nanoseconds() / 1000) as u32);
+        let taken = microseconds.wrapping_sub(self.offer.counted_since.replace(microseconds));
+        self.count_down_from(match taken {
+            _ if taken < wanted / 2 => requests.saturating_mul(2),
+            _ if taken > wanted => (requests / 2).max(1),
             _ => requests,
         });
     }

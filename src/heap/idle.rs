@@ -22,25 +22,35 @@ use crate::central::{Holes, State};
 use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sys::call;
 
-/// How much of a round one call does.
-#[derive(Clone, Copy)]
-pub(super) struct Budget {
-    stages: u32,
+/// What is left of the budget of a portion.
+struct Budget {
     /// Heaps looked at; of these, offers made.
     heaps: u32,
     offers: u32,
     /// Blocks that leave bins and caches.
     blocks: u32,
     regions: u32,
-    spans: u32,
-    purges: u32,
+    /// When it ends, whatever is left, in nanoseconds: what a purge costs depends on the machine.
+    end: u64,
 }
 
-/// While the process works: some tens of microseconds.
-pub(super) const SMALL: Budget = Budget { stages: 1, heaps: 128, offers: 16, blocks: 256, regions: 256, spans: 16, purges: 1 };
-/// When the caller is in no hurry: a millisecond or two.
-pub(super) const LARGE: Budget =
-    Budget { stages: 4, heaps: 4096, offers: 512, blocks: 1 << 14, regions: 1 << 14, spans: 512, purges: 32 };
+impl Budget {
+    /// That of a portion which begins now.
+    fn new() -> Self {
+        Self { heaps: 128, offers: 16, blocks: 1024, regions: 512, end: call::nanoseconds() + PORTION }
+    }
+
+    fn is_over(&self) -> bool {
+        call::nanoseconds() >= self.end
+    }
+}
+
+/// A portion of a round takes as long as this, in nanoseconds, and the step in which that is noticed: a bin, a purge.
+const PORTION: u64 = 50_000;
+/// Heaps looked at from one look at the clock to the next.
+const HEAPS_PER_LOOK: u32 = 16;
+/// How many portions a call makes whose thread is in no hurry.
+pub(super) const UNHURRIED: u32 = 16;
 /// Rounds begin no sooner after one another than this, in milliseconds.
 pub(super) const PACE_MIN: u32 = 100;
 
@@ -156,8 +166,8 @@ pub(super) fn pace(shared: Shared<'_>) -> u32 {
 }
 
 impl Heap {
-    /// Works on the round that is under way, or begins one if it is time.
-    pub(super) fn work_on_round(&self, shared: Shared<'_>, now: u32, budget: Budget) {
+    /// Makes a portion of the round that is under way, or begins one if it is time.
+    pub(super) fn work_on_round(&self, shared: Shared<'_>, now: u32) {
         let idle = &shared.registry.idle;
         // Acquire pairs with the Release below.
         if idle.working.swap(true, Ordering::Acquire) {
@@ -165,23 +175,25 @@ impl Heap {
         }
         // Relaxed: a hint.
         idle.worked.store(now, Ordering::Relaxed);
-        self.call_some(shared, now, budget);
-        for _ in 0..budget.stages {
-            match idle.stage.get() {
-                Stage::Resting if self.is_time(shared, now) => self.begin_round(shared),
-                Stage::Resting => break,
-                Stage::Heaps => self.look_at_heaps(shared, budget),
-                Stage::Caches => self.empty_caches(shared, now, budget),
-                Stage::Spans => self.look_at_spans(shared, budget),
-            }
+        let mut budget = Budget::new();
+        self.call_some(shared, now, &mut budget);
+        if idle.stage.get() == Stage::Resting && self.is_time(shared, now) {
+            self.begin_round(shared);
         }
+        // From stage to stage, until there is none or one has used up its part of the budget.
+        while match idle.stage.get() {
+            Stage::Resting => false,
+            Stage::Heaps => self.look_at_heaps(shared, &mut budget),
+            Stage::Caches => self.empty_caches(shared, now, &mut budget),
+            Stage::Spans => self.look_at_spans(shared, &mut budget),
+        } {}
         // Release pairs with the Acquire above.
         idle.working.store(false, Ordering::Release);
     }
 
     /// Makes offers between rounds to some heaps, to the next ones the next time, so that a thread that else stays on its fast path has a
     /// look at the time: perhaps no other thread ever takes its slow path.
-    fn call_some(&self, shared: Shared<'_>, now: u32, budget: Budget) {
+    fn call_some(&self, shared: Shared<'_>, now: u32, budget: &mut Budget) {
         let idle = &shared.registry.idle;
         // Relaxed: only the thread at work writes it.
         if now.wrapping_sub(idle.called.load(Ordering::Relaxed)) < pace(shared) / CALLS {
@@ -189,6 +201,8 @@ impl Heap {
         }
         // Relaxed: as above.
         idle.called.store(now, Ordering::Relaxed);
+        // Half of the budget, so that some is left for the round.
+        budget.offers /= 2;
         for _ in 0..budget.offers {
             let heap = shared.registry.after(idle.caller.get());
             idle.caller.set(heap);
@@ -222,29 +236,33 @@ impl Heap {
         shared.registry.adopt_orphans(shared);
     }
 
-    fn look_at_heaps(&self, shared: Shared<'_>, mut budget: Budget) {
+    /// The stages say whether they came to their end.
+    fn look_at_heaps(&self, shared: Shared<'_>, budget: &mut Budget) -> bool {
         let idle = &shared.registry.idle;
-        for _ in 0..budget.heaps {
-            if budget.offers == 0 || budget.blocks == 0 {
-                return;
-            }
+        while budget.heaps > 0 && budget.offers > 0 && budget.blocks > 0 {
+            budget.heaps -= 1;
             let Some(heap) = shared.registry.after(idle.heap.get()) else {
                 // Read after the last offer, not before the first: a call may take long between two instructions.
                 // Relaxed: see the field.
                 idle.offered.store((call::milliseconds() as u32).max(1), Ordering::Relaxed);
                 idle.class.set(0);
-                return idle.stage.set(Stage::Caches);
+                idle.stage.set(Stage::Caches);
+                return true;
             };
             if heap.address() == self.address() {
                 if self.look_over(shared) {
                     idle.found.set(true);
                     idle.active.set(true);
                 }
-            } else if !self.look_at(shared, heap, &mut budget) {
-                return;
+            } else if !self.look_at(shared, heap, budget) {
+                return false;
             }
             idle.heap.set(Some(heap));
+            if budget.heaps.is_multiple_of(HEAPS_PER_LOOK) && budget.is_over() {
+                return false;
+            }
         }
+        false
     }
 
     /// Makes an offer to another heap, or drains it; false if something is left to drain.
@@ -270,17 +288,16 @@ impl Heap {
     }
 
     /// Empties the transfer caches and the outbox of this thread, if no thread was active, and has what is dirty purged.
-    fn empty_caches(&self, shared: Shared<'_>, now: u32, budget: Budget) {
+    fn empty_caches(&self, shared: Shared<'_>, now: u32, budget: &mut Budget) -> bool {
         let idle = &shared.registry.idle;
         if !idle.active.get() {
-            let mut blocks = budget.blocks;
             while let Some(class) = Class::from_index(idle.class.get() as usize) {
-                if blocks == 0 {
-                    return;
+                if budget.blocks == 0 {
+                    return false;
                 }
                 match shared.central.take_batch(class) {
                     Some(batch) => {
-                        blocks = blocks.saturating_sub(batch.len() as u32);
+                        budget.blocks = budget.blocks.saturating_sub(batch.len() as u32);
                         batch.blocks().iter().for_each(|&block| self.return_home(shared, block));
                         shared.central.release_batch(batch);
                     }
@@ -290,31 +307,38 @@ impl Heap {
             self.send_all(shared);
             // Nobody made any of it dirty lately but these rounds.
             let pages = &shared.central.pages;
-            (0..budget.purges).take_while(|_| pages.is_dirty()).for_each(|_| pages.purge_due(now, 0));
+            while pages.is_dirty() && pages.purge_one(now) {
+                if budget.is_over() {
+                    return false;
+                }
+            }
         }
         idle.region.set(Region::NONE);
         idle.stage.set(Stage::Spans);
+        true
     }
 
-    fn look_at_spans(&self, shared: Shared<'_>, budget: Budget) {
+    fn look_at_spans(&self, shared: Shared<'_>, budget: &mut Budget) -> bool {
         let idle = &shared.registry.idle;
         let pages = &shared.central.pages;
-        let (mut seen, mut purged) = (0, 0);
         for region in pages.regions_from(idle.region.get()).take_while(|_| pages.has_holes()) {
-            if seen == budget.regions || purged == budget.spans {
-                return idle.region.set(region);
+            if budget.regions == 0 {
+                idle.region.set(region);
+                return false;
             }
             match self.look_at_span(shared, region) {
                 Holes::None => {}
                 Holes::Waiting => idle.found.set(true),
-                Holes::Purged => purged += 1,
+                Holes::Purged if budget.is_over() => budget.regions = 1,
+                Holes::Purged => {}
             }
-            seen += 1;
+            budget.regions -= 1;
         }
         idle.stage.set(Stage::Resting);
         if idle.found.get() {
             idle.owe();
         }
+        true
     }
 
     /// Looks at the holes of the span that starts at `region`, if one does and it is partial, whoever owns it.

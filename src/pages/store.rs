@@ -276,6 +276,13 @@ impl Pages {
         self.purged_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Purges the run that has waited longest, however long that is; false if there is none, or it keeps its pages.
+    pub(crate) fn purge_one(&self, now: u32) -> bool {
+        // The guard goes before the purge: no system call under the lock.
+        let expired = self.runs.lock().expire(self.space(), now, 0);
+        expired.is_some_and(|run| self.purge_run(run) == Purged::Some)
+    }
+
     /// Purges what at `now` has waited for `delay` milliseconds.
     pub(crate) fn purge_due(&self, now: u32, delay: u32) {
         for _ in 0..PURGE_RUNS {
