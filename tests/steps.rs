@@ -4,12 +4,13 @@
 //! `make idle-check` looks at every boundary of every call, those of the slow path included. Without `SPANDREL_STEPS=all` some calls of the
 //! fast path are stepped through, and the others sampled.
 
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, ExitCode, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+
 use std::thread;
 
 use harness::build::{self, Source};

@@ -85,14 +85,26 @@ pub(crate) type Slot = AtomicPtr<u8>;
 pub(crate) struct Slots(pub(crate) *mut Slot);
 
 impl Slots {
+    /// Slot `index`.
+    ///
+    /// # Safety
+    /// - The array has that slot.
+    #[inline(always)]
+    unsafe fn slot<'a>(self, index: usize) -> &'a Slot {
+        // SAFETY: within the array, as the caller vouches.
+        let place = unsafe { self.0.add(index) };
+        // SAFETY: as above; metadata is never unmapped.
+        unsafe { &*place }
+    }
+
     /// Reads slot `index`.
     ///
     /// # Safety
     /// - The array has that slot, and only the calling thread writes it, or another one in whose absence nobody needs what it says.
     #[inline(always)]
     pub(crate) unsafe fn get(self, index: usize) -> *mut u8 {
-        // SAFETY: within the array, as the caller vouches.
-        let slot = unsafe { &*self.0.add(index) };
+        // SAFETY: the caller vouches for the slot.
+        let slot = unsafe { self.slot(index) };
         // A plain load where the model checker does not look: the processor then compares it in one instruction.
         #[cfg(not(loom))]
         // SAFETY: the caller vouches that nobody writes it meanwhile.
@@ -107,8 +119,8 @@ impl Slots {
     /// # Safety
     /// - The array has that slot.
     pub(crate) unsafe fn get_shared(self, index: usize) -> *mut u8 {
-        // SAFETY: within the array, as the caller vouches.
-        let slot = unsafe { &*self.0.add(index) };
+        // SAFETY: the caller vouches for the slot.
+        let slot = unsafe { self.slot(index) };
         // Relaxed: see the caller.
         slot.load(Ordering::Relaxed)
     }
@@ -119,8 +131,8 @@ impl Slots {
     /// - The array has that slot, and nobody else writes it meanwhile.
     #[inline(always)]
     pub(crate) unsafe fn set(self, index: usize, value: *mut u8) {
-        // SAFETY: within the array, as the caller vouches.
-        let slot = unsafe { &*self.0.add(index) };
+        // SAFETY: the caller vouches for the slot.
+        let slot = unsafe { self.slot(index) };
         // Relaxed: the owner's own order, or the lock of the spans, publishes it.
         slot.store(value, Ordering::Relaxed);
     }
