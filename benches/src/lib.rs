@@ -9,7 +9,6 @@ pub mod cases;
 pub mod evidence;
 pub mod listing;
 pub mod numa;
-pub mod section;
 
 /// What the line begins with that says a flow is over its budget.
 pub const CODE: &str = "ALLOCATOR_FAST_PATH_BUDGET";

@@ -8,7 +8,7 @@ use spandrel_benches::ask;
 use spandrel_benches::bench::Bench;
 use spandrel_benches::cases::FLOWS;
 use spandrel_benches::evidence::{Evidence, Measured, Verdict};
-use spandrel_benches::{CODE, listing, section};
+use spandrel_benches::{CODE, listing};
 use spandrel_evidence::Origin;
 use std::fs;
 use std::path::PathBuf;
@@ -52,7 +52,6 @@ fn run(arguments: &Arguments) -> Result<bool> {
     }
 
     let mut verdict = Verdict { over: listing::faults(&disassembled(&bench)?)?, stale: Vec::new() };
-    verdict.over.extend(misplaced(&bench)?);
     println!("Inside {} per block (callgrind)", bench.library.display());
     let measured = measure(&bench, &evidence)?;
     let compared = evidence.compare(&measured);
@@ -94,26 +93,4 @@ fn disassembled(bench: &Bench) -> Result<String> {
     let script = bench.root.join("scripts/listing");
     ask::output(Command::new(&script).arg(&bench.library).arg(&file))?;
     fs::read_to_string(&file).with_context(|| format!("no file {}", file.display()))
-}
-
-/// What of the hit path lies where the allocator would not look for it.
-fn misplaced(bench: &Bench) -> Result<Vec<String>> {
-    let library = &bench.library;
-    let code = ask::output(Command::new("objdump").args(["--disassemble", "--wide", "--section=.text"]).arg(library))?;
-    let symbols = ask::output(Command::new("nm").arg(library))?;
-    let symbol = |name: &str| {
-        let line = symbols.lines().find(|line| line.ends_with(&format!(" {name}")));
-        let value = line.and_then(|line| line.split(' ').next()).with_context(|| format!("the library has no symbol {name}"))?;
-        Ok::<u64, anyhow::Error>(u64::from_str_radix(value, 16)?)
-    };
-    // The word is the first of the thread's initialised ones.
-    let relocations = ask::output(Command::new("readelf").args(["--relocs", "--wide"]).arg(library))?;
-    let word = symbol("spandrel_tls_hot")?;
-    let slot = relocations.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let [offset, _, "R_X86_64_TPOFF64", addend] = fields[..] else { return None };
-        (u64::from_str_radix(addend, 16) == Ok(word)).then(|| u64::from_str_radix(offset, 16).ok())?
-    });
-    let slot = slot.context("the library has no relocation for the thread's word")?;
-    section::faults(&section::Layout { code: &code, hit_path: symbol("spandrel_hit_start")?..symbol("spandrel_hit_end")?, slot })
 }
