@@ -37,8 +37,9 @@ pub(crate) struct Front {
     never: Cell<*mut Slot>,
     /// How much may still be asked for before a request is sampled; 0 where none is. See `sampling`.
     until: Cell<usize>,
-    /// What of a request's size counts.
+    /// What of a request's size counts, and how much every request counts beside: one, or more than any gap while the heap is closed.
     counted: Cell<usize>,
+    each: Posted<usize>,
 }
 
 // SAFETY: cells are touched by the heap's thread alone; the inert front is never written.
@@ -56,6 +57,9 @@ static OFFSETS: [u16; HIT_MAX + 1] = {
     }
     table
 };
+
+/// See `Front::each`.
+const CLOSED: usize = usize::MAX / 2;
 
 /// Where the bin that is empty for ever is, as an offset of the table.
 const NEVER: u16 = core::mem::offset_of!(Front, never) as u16;
@@ -95,6 +99,7 @@ impl Front {
             never: Cell::new(NOTHING.slot()),
             until: Cell::new(0),
             counted: Cell::new(0),
+            each: Posted::new(1),
         }
     }
 
@@ -155,6 +160,7 @@ impl Front {
     /// Has every operation that begins from now on take the slow path. Any thread may call it that holds the heap's spans.
     pub(super) fn close(&self) {
         self.lead(false);
+        self.each.post(CLOSED);
         // Relaxed: a free that is just under way may still see the old limit.
         self.limit.store(0, Ordering::Relaxed);
     }
@@ -163,6 +169,7 @@ impl Front {
     pub(super) fn reopen(&self, space: &Space, frees: bool) {
         // Relaxed: entries below that limit can be read from here on, and they carry no more than what is read.
         self.limit.store(if frees { space.reach() } else { 0 }, Ordering::Relaxed);
+        self.each.post(1);
         self.lead(!self.is_sampled());
     }
 
@@ -199,11 +206,10 @@ impl Front {
     #[inline(always)]
     pub(crate) fn pop_counted(&self, size: usize) -> *mut u8 {
         let until = self.until.get();
-        // Relaxed: see the field; a closed heap counts nothing.
-        if until == 0 || self.limit.load(Ordering::Relaxed) == 0 {
+        if until == 0 {
             return core::ptr::null_mut();
         }
-        let cost = (size & self.counted.get()).wrapping_add(1);
+        let cost = (size & self.counted.get()).wrapping_add(self.each.get());
         if cost >= until {
             return core::ptr::null_mut();
         }
