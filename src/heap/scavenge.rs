@@ -6,6 +6,7 @@
 use super::layout::Heap;
 use super::outbox::Shared;
 use crate::base::class::Class;
+use crate::central::{Holes, Place, State};
 
 /// Slow events between two looks.
 const EVENTS: u32 = 128;
@@ -91,9 +92,26 @@ impl Heap {
         self.drain(shared, usize::MAX, None);
         for class in Class::all() {
             self.drain_whole_bin(shared, class);
+            self.purge_around_last(shared, class);
         }
         self.send_all(shared);
         self.drop_spares(shared);
+    }
+
+    /// Gives back the free pages of the span in which the last block of the bin of `class` lies, if the heap owns it.
+    fn purge_around_last(&self, shared: Shared<'_>, class: Class) {
+        let last = self.bin(class).last();
+        if last.is_null() || !shared.central.pages.has_holes() {
+            return;
+        }
+        if let Place::Small { span, entry, .. } = shared.central.resolve(last.addr())
+            && entry.owner() == self.address()
+            && span.state() == State::Partial
+        {
+            // The first look notes the count of blocks, the second purges.
+            let looks = [0, 1].map(|_| shared.central.purge_holes(class, span.first()));
+            debug_assert!(looks.last() != Some(&Holes::Waiting));
+        }
     }
 
     /// Empties the bin of `class` and gives up its array, for the end of the heap's thread.
