@@ -1,6 +1,7 @@
 //! Heaps against a naive model: which blocks are live, with what contents, on which heap.
 
 mod bounds;
+mod undisturbed;
 
 use std::collections::BTreeMap;
 
@@ -377,6 +378,42 @@ fn nobody_works_on_the_spans_of_an_orphan() {
     assert!(lost.try_hold_spans());
 }
 
+#[test]
+fn nobody_drains_an_orphan_that_was_at_rest() {
+    let world = World::new(64 * MIB);
+    let (own, lost) = (world.heap(), world.heap());
+    let class = Class::of_size(64).expect("small");
+    lost.alloc(world.shared(), class).expect("memory");
+    lost.take_part(true);
+    assert!(lost.make_offer(1));
+    let binned = lost.binned(class);
+    world.registry.leave_others(Some(own));
+    let mut blocks = u32::MAX;
+    assert!(binned > 1 && own.drain_other(world.shared(), lost, 2, &mut blocks));
+    assert!(!lost.try_hold_spans() && lost.binned(class) == binned);
+}
+
+#[test]
+fn what_a_busy_orphan_held_stays_out() {
+    for busy in [false, true] {
+        let world = World::new(64 * MIB);
+        let (own, lost) = (world.heap(), world.heap());
+        let class = Class::of_size(128).expect("small");
+        let blocks: Vec<_> = (0..100).map(|_| lost.alloc(world.shared(), class).expect("memory")).collect();
+        for block in blocks {
+            assert_eq!(lost.free(world.shared(), block), Freed::Small);
+        }
+        let binned = lost.binned(class);
+        lost.set_busy(busy);
+        world.registry.orphan_all_but(Some(own));
+        for _ in 0..100 {
+            world.registry.adopt_orphans(world.shared());
+        }
+        assert!(binned > 1 && heaps(&world) == 1);
+        assert_eq!(world.out(), if busy { binned } else { 0 });
+    }
+}
+
 /// Has the depot own a span of `bank` with one block out; where it is.
 fn leave_span(world: &World, class: Class, bank: Bank) -> Region {
     let region = world.central.new_span(class, Entry::depot(class), bank).expect("memory");
@@ -436,7 +473,13 @@ fn a_heap_is_near_to_its_thread() {
 
 #[test]
 fn the_fast_path_sees_the_map_as_far_as_it_can_be_read() {
-    let world = World::new(64 * MIB);
+    // A map that can be read as a whole, and one whose next word is not there yet.
+    for bytes in [64 * MIB, 1024 * MIB] {
+        sees_the_map(&World::new(bytes));
+    }
+}
+
+fn sees_the_map(world: &World) {
     let (heap, class) = (world.heap(), Class::of_size(100).expect("small"));
     let block = heap.alloc(world.shared(), class).expect("memory");
     let sees = |block: *mut u8| heap.bin_of_block(block).is_some();
