@@ -362,6 +362,9 @@ impl Place {
     fn give_back(self) {}
 }
 
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 #[cfg(all(test, loom))]
 mod models {
     use super::*;

@@ -283,4 +283,44 @@ mod tests {
         assert!(Output::begin(c"/dev/null").ok().unwrap().beside.is_none());
         assert!(Output::begin(c"/dev/stderr").ok().unwrap().beside.is_none());
     }
+
+    /// Has the kernel refuse this thread any file for creation that may be there already, or may be a link.
+    fn refuse_files_that_are_there() {
+        /// Where the kernel shows the call and its third argument.
+        const CALL: u32 = 0;
+        const FLAGS: u32 = 32;
+        let new = (libc::O_EXCL | libc::O_NOFOLLOW) as u32;
+        let step = |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter { code: code as u16, jt, jf, k };
+        let mut steps = [
+            step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, CALL, 0, 0),
+            step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, libc::SYS_openat as u32, 0, 5),
+            step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, FLAGS, 0, 0),
+            step(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, libc::O_CREAT as u32, 0, 3),
+            step(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, new, 0, 0),
+            step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, new, 1, 0),
+            step(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | libc::EACCES as u32, 0, 0),
+            step(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0),
+        ];
+        let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
+        // SAFETY: only this thread gets no new privileges.
+        assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
+        // SAFETY: the kernel reads the steps, which are there.
+        assert_eq!(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) }, 0);
+    }
+
+    #[test]
+    fn files_are_new_or_not_opened() {
+        let folder = Folder::new("new");
+        let (place, old) = (folder.0.join("file"), folder.0.join("old"));
+        let name = c_string(&place);
+        let thread = std::thread::spawn(move || {
+            refuse_files_that_are_there();
+            assert_eq!(std::fs::write(old, "old").map_err(|error| error.raw_os_error()), Err(Some(libc::EACCES)));
+            let mut output = Output::begin(&name).ok().unwrap();
+            output.write(b"new");
+            output.finish()
+        });
+        assert_eq!(thread.join().unwrap(), Ok(()));
+        assert_eq!(std::fs::read(&place).unwrap(), b"new");
+    }
 }

@@ -1,6 +1,11 @@
-//! Heaps whose threads were lost in a fork.
+//! Heaps whose threads a fork lost.
 
-use super::*;
+use std::collections::BTreeMap;
+
+use super::World;
+use crate::base::class::Class;
+use crate::base::units::MIB;
+use crate::heap::{Freed, Heap};
 
 fn heaps(world: &World) -> usize {
     let mut count = 0;
@@ -122,4 +127,40 @@ fn nobody_works_on_the_spans_of_an_orphan() {
     world.registry.leave_others(Some(own));
     assert_eq!(world.heap().address(), lost.address());
     assert!(lost.try_hold_spans());
+}
+
+#[test]
+fn nobody_drains_an_orphan_that_was_at_rest() {
+    let world = World::new(64 * MIB);
+    let (own, lost) = (world.heap(), world.heap());
+    let class = Class::of_size(64).expect("small");
+    lost.alloc(world.shared(), class).expect("memory");
+    lost.take_part(true);
+    assert!(lost.make_offer(1));
+    let binned = lost.binned(class);
+    world.registry.leave_others(Some(own));
+    let mut blocks = u32::MAX;
+    assert!(binned > 1 && own.drain_other(world.shared(), lost, 2, &mut blocks));
+    assert!(!lost.try_hold_spans() && lost.binned(class) == binned);
+}
+
+#[test]
+fn what_a_busy_orphan_held_stays_out() {
+    for busy in [false, true] {
+        let world = World::new(64 * MIB);
+        let (own, lost) = (world.heap(), world.heap());
+        let class = Class::of_size(128).expect("small");
+        let blocks: Vec<_> = (0..100).map(|_| lost.alloc(world.shared(), class).expect("memory")).collect();
+        for block in blocks {
+            assert_eq!(lost.free(world.shared(), block), Freed::Small);
+        }
+        let binned = lost.binned(class);
+        lost.set_busy(busy);
+        world.registry.orphan_all_but(Some(own));
+        for _ in 0..100 {
+            world.registry.adopt_orphans(world.shared());
+        }
+        assert!(binned > 1 && heaps(&world) == 1);
+        assert_eq!(world.out(), if busy { binned } else { 0 });
+    }
 }
