@@ -98,6 +98,15 @@ impl Heap {
         self.drop_spares(shared);
     }
 
+    /// Gives back all that this heap holds, the last block of each bin, too, so that no free block splits what a pool has left. Not right
+    /// for a call that interrupted an operation of its own thread.
+    pub(crate) fn collect_wholly(&self, shared: Shared<'_>) {
+        self.drain(shared, usize::MAX, None);
+        Class::all().for_each(|class| self.give_up_bin(shared, class));
+        self.close_outbox(shared);
+        self.drop_spares(shared);
+    }
+
     /// Gives back the free pages of the span in which the last block of the bin of `class` lies, if the heap owns it.
     fn purge_around_last(&self, shared: Shared<'_>, class: Class) {
         let last = self.bin(class).last();

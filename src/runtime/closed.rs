@@ -35,7 +35,11 @@ pub(super) fn gather<M: Manner>(request: Request) -> Option<*mut u8> {
     let shared = PROCESS.shared();
     M::give_up(Some(&heap));
     PROCESS.central.empty_caches(|batch| heap::settle(shared, batch));
-    heap.collect(shared);
+    if PROCESS.has_pool() {
+        heap.collect_wholly(shared);
+    } else {
+        heap.collect(shared);
+    }
     PROCESS.central.pages.purge_all();
     M::serve(&heap, request)
 }
