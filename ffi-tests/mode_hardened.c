@@ -191,7 +191,9 @@ int main(int argc, char **argv) {
     } else if (strcmp(what, "stack") == 0) {
         free(opaque(&result));
     } else if (strcmp(what, "overflow") == 0) {
-        memset(opaque(block), 1, 101);
+        // Another byte than the one that stands there, whatever that is.
+        volatile char *behind = (volatile char *)opaque(block) + 100;
+        *behind = (char)~*behind;
         free(block);
     } else if (strcmp(what, "unfreed") == 0) {
         memset(opaque(block), 1, 102);
