@@ -1,6 +1,7 @@
 // Many threads work a little and then sleep; the first thread goes on calling. Arguments: how many threads, how many seconds, and how many
 // calls it makes at a time before it sleeps for two milliseconds, or twenty if
-// these are fewer than ten; and up to which size the threads allocate.
+// these are fewer than ten; up to which size the threads
+// allocate; and, if it is to end before, as soon as each holds so many KiB.
 // Printed: `kib=` what each sleeping thread holds in the end of what the allocator has, beyond what it held that never worked (heap
 // included, its stack not); `calls=` and `longest=`, how many calls the first thread made meanwhile and the CPU time of the longest in
 // nanoseconds, and `above=` how many of them took 100 microseconds or more.
@@ -47,7 +48,8 @@ static void *work(void *seed) {
 }
 
 int main(int argc, char **argv) {
-    CHECK(argc == 5);
+    CHECK(argc == 5 || argc == 6);
+    long enough = argc == 6 ? atol(argv[5]) : 0;
     int threads = atoi(argv[1]), seconds = atoi(argv[2]), calls_at_a_time = atoi(argv[3]);
     largest = strtoull(argv[4], NULL, 10);
     pthread_t *all = malloc((size_t)threads * sizeof *all);
@@ -65,6 +67,10 @@ int main(int argc, char **argv) {
     clock_gettime(CLOCK_MONOTONIC, &start_time);
     char *held[64] = {0};
     do {
+        // More than a bin holds, so that this thread's time passes.
+        char *more[64];
+        for (int i = 0; i < 64; i++) more[i] = opaque(malloc(3000));
+        for (int i = 0; i < 64; i++) free(more[i]);
         for (int i = 0; i < calls_at_a_time; i++, calls++) {
             size_t slot = calls % 64;
             uint64_t began = processor_time();
@@ -76,6 +82,7 @@ int main(int argc, char **argv) {
         }
         nap(calls_at_a_time < 10 ? 20 : 2);
         clock_gettime(CLOCK_MONOTONIC, &now);
+        if (enough > 0 && (proc_number("/proc/self/status", "VmRSS:") - before) / threads <= enough) break;
     } while (now.tv_sec - start_time.tv_sec < seconds);
     long kept = proc_number("/proc/self/status", "VmRSS:");
     printf("full=%ld kib=%ld calls=%lu longest=%lu above=%lu\n", (full - before) / threads, (kept - before) / threads, calls, longest, above);
