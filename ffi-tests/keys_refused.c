@@ -3,26 +3,7 @@
 // expect: exit 0 stderr ALLOCATOR_NO_EXIT_KEY
 // variants: preload
 // timeout: 60
-#include "threads.h"
-
-enum { THREADS = 20000, MOST_KIB = 64 * 1024 };
-
-static void *live_shortly(void *unused) {
-    void *block = opaque(malloc(100)), *other = opaque(malloc(9000));
-    free(block);
-    free(other);
-    return unused;
-}
-
-static long peak_kib(void) {
-    char line[256];
-    long peak = -1;
-    FILE *file = fopen("/proc/self/status", "r");
-    CHECK(file != NULL);
-    while (fgets(line, sizeof line, file) != NULL) sscanf(line, "VmHWM: %ld", &peak);
-    fclose(file);
-    return peak;
-}
+#include "short_threads.h"
 
 // Each frees what the other made.
 static void *free_it(void *block) {

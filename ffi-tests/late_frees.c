@@ -1,4 +1,4 @@
-// A signal handler frees blocks while the code that it interrupted is inside the allocator: all of them come home with the next slow call.
+// A signal handler frees blocks while the code that it interrupted is inside the allocator: the next slow call returns all of them.
 // Junk keeps the allocator busy with filling, so that many signals find it at work.
 // env: SPANDREL_JUNK=1
 // expect: exit 0

@@ -1,4 +1,4 @@
-// A block's address with other high bits is no block: every call refuses it at once, in every lane and mode, whoever owns the block, and
+// A block's address with other high bits is no block: every call refuses it at once, in every lane and mode, own block or another thread's, and
 // the block stays whole and is not handed out again. Nor are kernel addresses, and those that no processor takes.
 // env: SPANDREL_ON_ERROR=report
 // expect: exit 0 stderr ALLOCATOR_INVALID_POINTER x800

@@ -38,7 +38,7 @@ pub(super) const SLOT_BYTES: usize = size_of::<Slot>();
 /// Most blocks that one call of [`Bin::drain`] takes.
 pub(super) const DRAIN_MAX: usize = 64;
 
-/// See the module. Changed by its heap's thread, and drained by whoever holds the heap's spans.
+/// See the module. Changed by its heap's thread, and drained by the holder of the heap's spans.
 #[repr(C, align(32))]
 pub(crate) struct Bin {
     /// Points to the last block. Written by the heap's thread; read by others for statistics and drains.

@@ -105,7 +105,7 @@ impl Heap {
         }
     }
 
-    /// Returns a block to its span, or sends it to whoever owns that.
+    /// Returns a block to its span, or sends it to the owner of that.
     #[inline(never)]
     pub(super) fn return_home(&self, shared: Shared<'_>, block: *mut u8) {
         match self.resolve_own(shared, block) {

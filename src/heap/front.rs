@@ -37,7 +37,7 @@ pub(crate) struct Front {
     never: Cell<*mut Slot>,
     /// How much may still be asked for before a request is sampled; 0 where none is. See `sampling`.
     until: Cell<usize>,
-    /// What of a request's size counts, and how much every request counts beside: one, or more than any gap while the heap is closed.
+    /// Which bits of a request's size count, and how much every request counts besides: one, or more than any gap while the heap is closed.
     counted: Cell<usize>,
     each: Posted<usize>,
 }

@@ -42,11 +42,11 @@ pub(super) struct Offer {
     pub(super) shrinking: Cell<u32>,
     /// Requests in the countdown that runs, and in all since memory began to shrink; see [`super::countdown`].
     pub(super) countdown: Cell<u32>,
+    pub(super) counted: Cell<u32>,
     /// When it began, roughly, in microseconds.
     pub(super) counted_since: Cell<u32>,
     /// Whether it runs for the sake of a round.
     pub(super) for_round: Cell<bool>,
-    pub(super) counted: Cell<u32>,
 }
 
 /// `Offer::drained` once nothing is left to do.

@@ -20,7 +20,7 @@ const FREE_LISTS: usize = 64;
 /// See the module.
 pub(crate) struct Registry {
     list: Lock<List>,
-    /// Whether a fork left heaps without their threads, and nobody is adopting them just now. Set by the child; whoever adopts clears it,
+    /// Whether a fork left heaps without their threads, and nobody is adopting them just now. Set by the child; the adopting thread clears it,
     /// and sets it again if something is left.
     orphans: AtomicBool,
     /// What heaps follow at their next slow event.
@@ -63,7 +63,7 @@ impl Registry {
         let near = list.take_free(bank).or_else(|| list.add(pages, bank, bin_bytes));
         let heap = near.or_else(|| list.take_any())?;
         if !heap.belongs_to_process() {
-            // Whoever worked on them was lost in a fork.
+            // The thread that worked on them was lost in a fork.
             heap.free_spans();
         }
         heap.belong_to_process();
