@@ -39,7 +39,7 @@ impl Pages {
             }
         };
         self.tell_refusal();
-        self.relieve();
+        self.receive_for();
         self.make_present(run)
     }
 
@@ -93,7 +93,7 @@ impl Pages {
     }
 
     /// Purges everything if more is held than the soft limit allows.
-    pub(super) fn relieve(&self) {
+    pub(super) fn receive_for(&self) {
         if self.limits.get().0 != UNLIMITED && self.limits.presses(self.held_bytes()) {
             self.purge_all();
         }

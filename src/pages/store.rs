@@ -138,7 +138,7 @@ impl Pages {
                 self.purge_due(now, delay);
             }
         }
-        self.relieve();
+        self.receive_for();
     }
 
     /// Whether there is anything that time could purge. A hint.

@@ -1,4 +1,4 @@
-//! What of the region map the fast path sees.
+//! What of the page map the fast path sees.
 
 use super::{LARGEST, World};
 use crate::base::class::Class;
