@@ -65,6 +65,8 @@ mod runtime;
 #[cfg(loom)]
 #[path = "runtime/modelled.rs"]
 mod runtime;
+#[cfg(not(loom))]
+mod unwind;
 
 #[cfg(not(loom))]
 pub use abi::Spandrel;

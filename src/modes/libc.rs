@@ -5,7 +5,8 @@
 //! `__libc_malloc`, libraries that see only libc), or it is a mistake. libc aborts on many mistakes with a message about itself,
 //! so what can be told is told here. Must not know who asks.
 
-use crate::sys::{call, stack, startup, tls};
+use crate::sys::{call, startup, tls};
+use crate::unwind;
 
 /// libc's blocks are multiples of this and aligned to it.
 const ALIGN: usize = 16;
@@ -45,7 +46,7 @@ pub(crate) fn judge(address: usize) -> Foreign {
     if is_on_stack(address) {
         return Foreign::Nobody("it points into the stack");
     }
-    if stack::is_in_object(address) {
+    if unwind::is_in_object(address) {
         return Foreign::Nobody("it points into a program or library");
     }
     if is_chunk(address) { Foreign::Libc } else { Foreign::Nobody("no allocator of this process made it") }

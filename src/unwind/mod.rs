@@ -1,4 +1,4 @@
-//! Call stacks: who called, as addresses of code. No allocation, no lock, nothing of the loader's that waits; safe in signal handlers.
+//! Layer 2: call stacks, as addresses of code. No allocation, no lock, nothing of the loader's that waits; safe in signal handlers.
 //!
 //! ```text
 //! pc, rsp, rbp -> cache: pc -> rule     some 40 instructions a frame
