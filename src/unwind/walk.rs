@@ -1,34 +1,27 @@
-//! The walk from frame to frame. Knows how to take one step by rule, row or frame pointer; must not know what the stack is for.
+//! The walk from frame to frame: by a rule of the cache; by the row of a table; by frame pointers where there is no
+//! table.
 
-use super::bounds::Bounds;
-use super::cache;
-use super::expression::evaluate;
-use super::frame::Registers;
+use gimli::CfaRule;
+
+use super::dwarf::{Entry, Row, Saved};
 use super::object;
-use super::row::{self, Cfa, Row, Saved};
-use super::rule::{Base, Rule};
-use super::table;
+use super::rule::{self, Base, Rule};
+use super::stack::{Registers, Stack};
 
 const WORD: usize = size_of::<usize>();
 /// No code lies in the first page.
 const LOWEST_CODE: usize = 4096;
 
-/// Frames of our own, and those to leave out, at most.
-const PASSED_MAX: usize = 64;
+/// Most frames of this library that are left out, and most that a caller may have left out.
+const LEFT_OUT_MAX: usize = 64;
 
-/// How the next frame is found.
-enum Step {
-    Rule(Rule),
-    /// The row, and whether the caller was interrupted by a signal there.
-    Row(Row, bool),
-}
-
-/// Puts the return addresses of the calling thread's stack into `frames`, the innermost first: those behind frames of this library and
-/// `skip` more. How many there are. In a program that this code is linked into the frames of the allocator count like others.
+/// Puts the return addresses of the calling thread's stack into `frames`, the innermost first, without frames of this
+/// library and `skip` more; returns how many there are. In a program that is linked with this code the allocator's
+/// frames count like others.
 #[inline(never)]
 pub(crate) fn capture(skip: usize, frames: &mut [usize]) -> usize {
     let mut walk = Walk::from(Registers::here());
-    for _ in 0..PASSED_MAX {
+    for _ in 0..LEFT_OUT_MAX {
         if !walk.step() {
             return 0;
         }
@@ -36,7 +29,7 @@ pub(crate) fn capture(skip: usize, frames: &mut [usize]) -> usize {
             break;
         }
     }
-    for _ in 0..skip.min(PASSED_MAX) {
+    for _ in 0..skip.min(LEFT_OUT_MAX) {
         if !walk.step() {
             return 0;
         }
@@ -44,7 +37,7 @@ pub(crate) fn capture(skip: usize, frames: &mut [usize]) -> usize {
     walk.fill(frames)
 }
 
-/// As [`capture`], from any registers: their `rip` comes first.
+/// As [`capture`], from any registers: their `rip` is the first frame.
 #[cfg(test)]
 pub(super) fn capture_from(registers: Registers, frames: &mut [usize]) -> usize {
     let mut walk = Walk::from(registers);
@@ -54,17 +47,17 @@ pub(super) fn capture_from(registers: Registers, frames: &mut [usize]) -> usize 
 
 struct Walk {
     at: Registers,
-    stack: Bounds,
-    /// Whether `rip` is the next instruction, rather than where a call comes back.
+    stack: Stack,
+    /// Whether `rip` is an instruction that was interrupted, not one to which a call returns.
     exact: bool,
 }
 
 impl Walk {
     fn from(at: Registers) -> Self {
-        Self { at, stack: Bounds::around(at.rsp), exact: false }
+        Self { at, stack: Stack::around(at.rsp), exact: false }
     }
 
-    /// From the present frame outwards.
+    /// Stores frames from the present one outwards.
     fn fill(&mut self, frames: &mut [usize]) -> usize {
         let mut count = 0;
         for frame in frames {
@@ -77,10 +70,10 @@ impl Walk {
         count
     }
 
-    /// Goes on to the caller; false at the end of the stack, or where it cannot be followed.
+    /// Goes on to the caller; false at the end of the stack, or if the next frame cannot be found.
     #[inline(always)]
     fn step(&mut self) -> bool {
-        let next = match cache::get(self.at.rip) {
+        let next = match rule::get(self.at.rip) {
             Some(rule) if !self.exact => self.by_rule(rule),
             _ => self.step_slow(),
         };
@@ -93,25 +86,23 @@ impl Walk {
     #[inline(never)]
     fn step_slow(&mut self) -> Option<Registers> {
         let exact = core::mem::replace(&mut self.exact, false);
-        match self.look_up(exact)? {
-            Step::Rule(rule) => {
-                if !exact {
-                    cache::put(self.at.rip, rule);
-                }
-                self.by_rule(rule)
-            }
-            Step::Row(row, is_signal) => self.by_row(&row, is_signal),
-        }
-    }
-
-    fn look_up(&self, exact: bool) -> Option<Step> {
-        // A call may be the last instruction of its function.
+        // A call may be the last instruction of its function: its return address belongs to the next one.
         let pc = if exact { self.at.rip } else { self.at.rip - 1 };
-        let described = object::find(pc).and_then(|object| table::find(object, pc));
-        let Some(description) = described else { return Some(Step::Rule(Rule::FRAME_POINTER)) };
-        let row = row::find(&description, pc)?;
-        let rule = if description.is_signal { None } else { Rule::of(&row) };
-        Some(rule.map_or(Step::Row(row, description.is_signal), Step::Rule))
+        let entry = object::find(pc).and_then(|object| Entry::find(object, pc));
+        let rule = match &entry {
+            None => Rule::FRAME_POINTER,
+            Some(entry) => {
+                let row = entry.row(pc)?;
+                match Rule::of(entry, &row) {
+                    Some(rule) => rule,
+                    None => return self.by_row(entry, &row),
+                }
+            }
+        };
+        if !exact {
+            rule::put(self.at.rip, rule);
+        }
+        self.by_rule(rule)
     }
 
     #[inline(always)]
@@ -123,7 +114,7 @@ impl Walk {
             Base::Aligned => (self.stack.word(at.rbp.wrapping_sub(rule.offset()))?, Some(at.rbp)),
             Base::Outermost => return None,
         };
-        // Callers lie further up.
+        // The stack grows downwards: a caller's frame lies higher.
         if cfa <= at.rsp {
             return None;
         }
@@ -136,17 +127,17 @@ impl Walk {
         Some(Registers { rip, rsp: cfa, rbp })
     }
 
-    fn by_row(&mut self, row: &Row, is_signal: bool) -> Option<Registers> {
-        let cfa = match row.cfa {
-            Cfa::Register(register, offset) => self.at.get(register)?.wrapping_add_signed(offset as isize),
-            Cfa::Expression(code) => evaluate(code, &self.at, None, &mut self.stack)?,
+    fn by_row(&mut self, entry: &Entry, row: &Row) -> Option<Registers> {
+        let cfa = match &row.cfa {
+            CfaRule::RegisterAndOffset { register, offset } => self.at.get(*register)?.wrapping_add_signed(*offset as isize),
+            CfaRule::Expression(code) => entry.evaluate(code, &self.at, None, &mut self.stack)?,
         };
-        let rip = self.saved(row.rip, cfa, self.at.rip)?;
-        let rbp = self.saved(row.rbp, cfa, self.at.rbp)?;
-        let rsp = row.rsp.map_or(Some(cfa), |saved| self.saved(saved, cfa, self.at.rsp))?;
-        if is_signal {
-            // The handler may have had a stack of its own.
-            self.stack = Bounds::around(rsp);
+        let rip = self.saved(entry, &row.rip, cfa, self.at.rip)?;
+        let rbp = self.saved(entry, &row.rbp, cfa, self.at.rbp)?;
+        let rsp = if row.rsp.is_some() { self.saved(entry, &row.rsp, cfa, self.at.rsp)? } else { cfa };
+        if entry.is_signal() {
+            // The interrupted code may stand on another stack than the handler.
+            self.stack = Stack::around(rsp);
             self.exact = true;
         } else if rsp <= self.at.rsp {
             return None;
@@ -155,18 +146,19 @@ impl Walk {
     }
 
     /// The caller's value of a register that is `same` now.
-    fn saved(&mut self, saved: Saved, cfa: usize, same: usize) -> Option<usize> {
-        match saved {
-            Saved::Same => Some(same),
-            Saved::Undefined => None,
-            Saved::At(offset) => self.stack.word(cfa.wrapping_add_signed(offset as isize)),
-            Saved::Value(offset) => Some(cfa.wrapping_add_signed(offset as isize)),
-            Saved::Expression(code) => {
-                let place = evaluate(code, &self.at, Some(cfa), &mut self.stack)?;
+    fn saved(&mut self, entry: &Entry, rule: &Option<Saved>, cfa: usize, same: usize) -> Option<usize> {
+        match rule {
+            None | Some(Saved::SameValue) => Some(same),
+            Some(Saved::Offset(offset)) => self.stack.word(cfa.wrapping_add_signed(*offset as isize)),
+            Some(Saved::ValOffset(offset)) => Some(cfa.wrapping_add_signed(*offset as isize)),
+            Some(Saved::Register(register)) => self.at.get(*register),
+            Some(Saved::Expression(code)) => {
+                let place = entry.evaluate(code, &self.at, Some(cfa), &mut self.stack)?;
                 self.stack.word(place)
             }
-            Saved::ValueExpression(code) => evaluate(code, &self.at, Some(cfa), &mut self.stack),
-            Saved::Register(register) => self.at.get(register),
+            Some(Saved::ValExpression(code)) => entry.evaluate(code, &self.at, Some(cfa), &mut self.stack),
+            // There is no caller, or the rule is one for other machines.
+            _ => None,
         }
     }
 }
