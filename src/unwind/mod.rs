@@ -2,7 +2,7 @@
 //! signal handlers.
 //!
 //! ```text
-//! walk: rip, rsp, rbp --> rule: cache of rules by rip          40 instructions a frame
+//! walk: rip, rsp, rbp --> rule: cache of rules by rip          65 instructions a frame
 //!        ^                  '- miss: object of rip (glibc's _dl_find_object) -> its .eh_frame -> row -> rule
 //!        '-- next frame <---'        '- no table: frame pointers
 //! ```
