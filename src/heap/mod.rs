@@ -27,7 +27,7 @@ pub use counters::Traffic;
 pub(crate) use fast::FastHeap;
 pub(crate) use free::{Freed, free_unowned, report, report_from};
 pub(crate) use layout::Heap;
-pub use layout::HeapLive;
+pub use layout::HeapDescriptor;
 pub(crate) use registry::Registry;
 pub(crate) use remote::outbox::{Shared, deliver_block, deliver_each};
 pub(crate) use sampling::Unit;

@@ -5,7 +5,7 @@
 
 use core::cell::Cell;
 
-use super::layout::{Heap, HeapLive};
+use super::layout::{Heap, HeapDescriptor};
 use super::orphan::{self, Adoption};
 use super::sampling::Sampling;
 use crate::heap::idle::rounds::Idle;
@@ -52,8 +52,8 @@ impl Registry {
     }
 
     /// Where heaps are, for tools that read them from outside.
-    pub(crate) fn layout(&self) -> HeapLive {
-        HeapLive::of(self.list.value_address() + core::mem::offset_of!(List, first))
+    pub(crate) fn layout(&self) -> HeapDescriptor {
+        HeapDescriptor::of(self.list.value_address() + core::mem::offset_of!(List, first))
     }
 
     /// A heap for the calling thread, its memory near to where the thread runs; `None` if there is no metadata for one.

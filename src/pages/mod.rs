@@ -7,11 +7,11 @@ mod area;
 mod bank;
 #[cfg(debug_assertions)]
 mod check;
+mod descriptor;
 mod divide;
 mod explicit;
 mod huge;
 pub(crate) mod limits;
-mod live;
 pub(crate) mod map;
 mod metadata;
 mod node;
@@ -24,8 +24,8 @@ mod store;
 mod tree;
 
 pub(crate) use bank::Bank;
+pub use descriptor::{BANKS, PagesDescriptor};
 pub(crate) use huge::{HUGE_BYTES, Huge};
-pub use live::{BANKS, PagesLive};
 pub(crate) use map::Entry;
 pub(crate) use metadata::{METADATA_MAX, METADATA_MIN};
 pub(crate) use node::Placement;

@@ -5,9 +5,9 @@
 //! it by its name in the object's symbols and reads all else through it. Addresses are the process's; offsets count from the start of
 //! a structure. All is words, so that it means the same to a tool built apart.
 
-pub use crate::central::{CentralListFigures, CentralLive, LargeFigures};
-pub use crate::heap::{HeapLive, Traffic};
-pub use crate::pages::{BANKS, PageFigures, PagesLive};
+pub use crate::central::{CentralDescriptor, CentralListFigures, LargeFigures};
+pub use crate::heap::{HeapDescriptor, Traffic};
+pub use crate::pages::{BANKS, PageFigures, PagesDescriptor};
 pub use crate::stats::Format;
 pub use crate::stats::snapshot::{ClassFigures, HeapFigures, Snapshot};
 
@@ -41,11 +41,11 @@ pub struct Descriptor {
     /// Where the counts of system calls are, a word each, and how many.
     pub calls: [usize; 2],
     /// Where pages are.
-    pub pages: PagesLive,
+    pub pages: PagesDescriptor,
     /// What heaps share.
-    pub central: CentralLive,
+    pub central: CentralDescriptor,
     /// Heaps.
-    pub heap: HeapLive,
+    pub heap: HeapDescriptor,
 }
 
 /// Words of a descriptor.
@@ -61,9 +61,9 @@ impl Descriptor {
         classes: class::COUNT,
         geometry: [0, GEOMETRY_BYTES],
         calls: [0, CALL_KINDS],
-        pages: PagesLive::LAYOUT,
-        central: CentralLive::LAYOUT,
-        heap: HeapLive::LAYOUT,
+        pages: PagesDescriptor::LAYOUT,
+        central: CentralDescriptor::LAYOUT,
+        heap: HeapDescriptor::LAYOUT,
     };
 
     /// Whether sizes, distances and offsets are those of the library that this is compiled into. Only then may a tool follow the
@@ -100,7 +100,13 @@ impl Descriptor {
 
     /// The descriptor of a process whose parts are these.
     #[must_use]
-    pub(crate) fn of(profile: &'static str, calls: [usize; 2], pages: PagesLive, central: CentralLive, heap: HeapLive) -> Self {
+    pub(crate) fn of(
+        profile: &'static str,
+        calls: [usize; 2],
+        pages: PagesDescriptor,
+        central: CentralDescriptor,
+        heap: HeapDescriptor,
+    ) -> Self {
         Self {
             magic: MAGIC,
             version: VERSION,

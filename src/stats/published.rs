@@ -16,8 +16,8 @@ pub(crate) fn describe(process: &Process) {
     let descriptor = Descriptor::of(
         process.options().profile.name,
         [memory::calls_address(), CALL_KINDS],
-        process.central.pages.live(),
-        process.central.live(),
+        process.central.pages.descriptor(),
+        process.central.descriptor(),
         process.registry.layout(),
     );
     // SAFETY: the start happens once, and nobody in the process reads it.
