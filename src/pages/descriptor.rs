@@ -5,9 +5,9 @@ use core::mem::offset_of;
 use super::bank::Bank;
 use super::map::{ENTRY_BYTES, Entry};
 use super::metadata::Metadata;
-use super::record::{Node, RECORD_BYTES};
 use super::runs::Runs;
 use super::store::Pages;
+use super::tree::{Node, RECORD_BYTES};
 use crate::base::units::{REGION_BYTES, Region};
 
 /// Most banks that are described.

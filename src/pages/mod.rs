@@ -2,22 +2,19 @@
 //!
 //! Knows regions and runs; must not know what a run is used for.
 
-mod age;
 mod area;
 mod bank;
 #[cfg(debug_assertions)]
 mod check;
 mod descriptor;
-mod divide;
-mod explicit;
 mod huge;
 pub(crate) mod limits;
 pub(crate) mod map;
 mod metadata;
-mod node;
 mod obtain;
-mod prefault;
-mod record;
+mod placement;
+mod purge;
+mod reserve;
 mod runs;
 mod space;
 mod store;
@@ -28,9 +25,10 @@ pub use descriptor::{BANKS, PagesDescriptor};
 pub(crate) use huge::{HUGE_BYTES, Huge};
 pub(crate) use map::Entry;
 pub(crate) use metadata::{METADATA_MAX, METADATA_MIN};
-pub(crate) use node::Placement;
-pub(crate) use record::SPAN_BYTES;
+pub(crate) use placement::Placement;
+pub(crate) use purge::Purged;
 pub(crate) use runs::Run;
 pub(crate) use space::{Finder, Space};
 pub use store::PageFigures;
-pub(crate) use store::{Pages, Purged};
+pub(crate) use store::Pages;
+pub(crate) use tree::SPAN_BYTES;
