@@ -158,12 +158,8 @@ impl Registry {
     }
 
     /// Ends `lock_for_fork`.
-    ///
-    /// # Safety
-    /// - This thread, or the one it was copied from, called `lock_for_fork`.
-    pub(crate) unsafe fn unlock_after_fork(&self) {
-        // SAFETY: the caller vouches.
-        unsafe { self.list.unlock_after_fork() };
+    pub(crate) fn unlock_after_fork(&self) {
+        self.list.unlock_after_fork();
     }
 }
 

@@ -187,14 +187,9 @@ impl Pages {
     }
 
     /// Ends both.
-    ///
-    /// # Safety
-    /// - This thread, or the one it was copied from, took both.
-    pub(crate) unsafe fn unlock_after_fork(&self) {
-        // SAFETY: the caller vouches.
-        unsafe { self.metadata.unlock_after_fork() };
-        // SAFETY: the caller vouches.
-        unsafe { self.runs.unlock_after_fork() };
+    pub(crate) fn unlock_after_fork(&self) {
+        self.metadata.unlock_after_fork();
+        self.runs.unlock_after_fork();
     }
 
     pub(super) fn put(&self, run: Run, now: u32) {

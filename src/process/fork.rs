@@ -106,15 +106,11 @@ impl Fork {
     /// Gives the locks back that this fork took.
     fn unlock(&self) {
         if let Some(mode) = self.mode.take() {
-            // SAFETY: this thread, or the one it was copied from, holds the gate.
-            unsafe { (mode.unlock_after_fork)() };
+            (mode.unlock_after_fork)();
         }
-        // SAFETY: as above.
-        unsafe { PROCESS.central.unlock_after_fork() };
-        // SAFETY: as above.
-        unsafe { PROCESS.profiling.profile.unlock_after_fork() };
-        // SAFETY: as above.
-        unsafe { PROCESS.registry.unlock_after_fork() };
+        PROCESS.central.unlock_after_fork();
+        PROCESS.profiling.profile.unlock_after_fork();
+        PROCESS.registry.unlock_after_fork();
         // Relaxed: see `is_mine`.
         self.owner.store(0, Ordering::Relaxed);
         // SAFETY: as above.

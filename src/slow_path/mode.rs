@@ -85,10 +85,7 @@ pub(crate) trait Mode {
     fn lock_for_fork(_: &Patience) {}
 
     /// Gives them back, in parent and child.
-    ///
-    /// # Safety
-    /// - This thread, or the one it was copied from, called `lock_for_fork`.
-    unsafe fn unlock_after_fork() {}
+    fn unlock_after_fork() {}
 }
 
 /// A row of the table.
@@ -108,7 +105,7 @@ pub(crate) struct ModeTable {
     pub(crate) give_up: fn(Option<&Heap>),
     pub(crate) report: fn(Print<'_>),
     pub(crate) lock_for_fork: fn(&Patience),
-    pub(crate) unlock_after_fork: unsafe fn(),
+    pub(crate) unlock_after_fork: fn(),
 }
 
 impl ModeTable {

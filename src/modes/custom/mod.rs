@@ -61,9 +61,8 @@ impl Mode for Custom {
         PROVIDERS.notes.lock_for_fork(patience);
     }
 
-    unsafe fn unlock_after_fork() {
-        // SAFETY: the caller vouches.
-        unsafe { PROVIDERS.notes.unlock_after_fork() };
+    fn unlock_after_fork() {
+        PROVIDERS.notes.unlock_after_fork();
     }
 }
 

@@ -117,11 +117,9 @@ impl Mode for Guarded {
         STACKS.lock_for_fork(patience);
     }
 
-    unsafe fn unlock_after_fork() {
-        // SAFETY: the caller vouches.
-        unsafe { STACKS.unlock_after_fork() };
-        // SAFETY: as above.
-        unsafe { POOL.unlock_after_fork() };
+    fn unlock_after_fork() {
+        STACKS.unlock_after_fork();
+        POOL.unlock_after_fork();
     }
 }
 

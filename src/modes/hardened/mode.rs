@@ -143,16 +143,13 @@ impl Mode for Hardened {
         NOTES.lock_for_fork(patience);
     }
 
-    unsafe fn unlock_after_fork() {
-        // SAFETY: the caller vouches.
-        unsafe { NOTES.unlock_after_fork() };
+    fn unlock_after_fork() {
+        NOTES.unlock_after_fork();
         for shard in &QUARANTINE {
-            // SAFETY: the caller vouches.
-            unsafe { shard.unlock_after_fork() };
+            shard.unlock_after_fork();
         }
         for spares in &SPARES {
-            // SAFETY: the caller vouches.
-            unsafe { spares.unlock_after_fork() };
+            spares.unlock_after_fork();
         }
     }
 }
