@@ -15,7 +15,7 @@ use crate::profile::sampling;
 use crate::slow_path::alloc::{self, Request};
 use crate::slow_path::mode::{Mode, ModeTable, Print};
 use crate::slow_path::realloc::{self, Resized};
-use crate::sys::tls;
+use crate::sys::{processor, tls};
 
 /// The counter.
 static COUNTER: Counter = Counter::new();
@@ -43,7 +43,7 @@ impl Mode for Counting {
 
     fn free_alone(block: *mut u8) -> Freed {
         let bytes = bytes_of(block);
-        count_free(tls::stack_pointer(), bytes, alloc::free_alone(block))
+        count_free(processor::stack_pointer(), bytes, alloc::free_alone(block))
     }
 
     fn resize(block: *mut u8, old: usize, size: usize) -> Option<Resized> {

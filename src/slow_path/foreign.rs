@@ -5,7 +5,7 @@
 //! `__libc_malloc`, libraries that see only libc), or it is a mistake. libc aborts on many mistakes with a message about itself,
 //! so what can be told is told here. Must not know who asks.
 
-use crate::sys::{call, stack, startup, tls};
+use crate::sys::{call, processor, stack, startup};
 
 /// libc's blocks are multiples of this and aligned to it.
 const ALIGN: usize = 16;
@@ -102,7 +102,7 @@ unsafe fn read(address: usize) -> [usize; 2] {
 /// Whether `address` lies in the part of the main thread's stack that is in use, as seen from the main thread. Other stacks are
 /// mappings like any other and may have libc's blocks as neighbours.
 fn is_on_stack(address: usize) -> bool {
-    let (pointer, end) = (tls::stack_pointer(), startup::stack_end());
+    let (pointer, end) = (processor::stack_pointer(), startup::stack_end());
     let most = call::stack_limit().map_or(STACK_MAX, |limit| limit as usize);
     (pointer..end).contains(&address) && end - pointer <= most.min(STACK_MAX)
 }

@@ -70,7 +70,7 @@ proptest! {
     #[test]
     fn damaged_registers_end_the_walk(rip: usize, rsp: usize, rbp: usize, near in 0_usize..1 << 14) {
         let mut frames = [0; DEPTH];
-        let here = crate::sys::tls::stack_pointer();
+        let here = crate::sys::processor::stack_pointer();
         let code = capture_from as fn(Registers, &mut [usize]) -> usize as usize;
         for registers in [
             Registers { rip, rsp, rbp },
