@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "gives a lock back after a fork")]
 //! The heap profile of this process: when requests are sampled, when dumps are written and where.
 
 use core::ffi::{CStr, c_int, c_void};
@@ -77,9 +76,8 @@ fn lock_for_fork(patience: &Patience) {
     PROFILING.profile.lock_for_fork(patience);
 }
 
-unsafe fn unlock_after_fork() {
-    // SAFETY: this thread, or the one it was copied from, called `lock_for_fork`.
-    unsafe { PROFILING.profile.unlock_after_fork() };
+fn unlock_after_fork() {
+    PROFILING.profile.unlock_after_fork();
 }
 
 /// In the child of a fork no other thread is writing.

@@ -122,11 +122,9 @@ fn lock_for_fork(patience: &Patience) {
     STACKS.lock_for_fork(patience);
 }
 
-unsafe fn unlock_after_fork() {
-    // SAFETY: this thread, or the one it was copied from, called `lock_for_fork`.
-    unsafe { STACKS.unlock_after_fork() };
-    // SAFETY: as above.
-    unsafe { POOL.unlock_after_fork() };
+fn unlock_after_fork() {
+    STACKS.unlock_after_fork();
+    POOL.unlock_after_fork();
 }
 
 /// Who is here.

@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "gives locks back after a fork")]
 //! ModeTable `tracked`: every live block with its size, thread, age and call stack.
 //!
 //! A note is made when a block is handed out and taken out before the block is free for others, with the heap held all the while: a signal
@@ -83,11 +82,9 @@ fn lock_for_fork(patience: &Patience) {
     STACKS.lock_for_fork(patience);
 }
 
-unsafe fn unlock_after_fork() {
-    // SAFETY: this thread, or the one it was copied from, called `lock_for_fork`.
-    unsafe { STACKS.unlock_after_fork() };
-    // SAFETY: as above.
-    unsafe { BLOCKS.unlock_after_fork() };
+fn unlock_after_fork() {
+    STACKS.unlock_after_fork();
+    BLOCKS.unlock_after_fork();
 }
 
 /// Begins to measure ages.

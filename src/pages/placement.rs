@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "tells the kernel where pages go")]
 //! NUMA: on which nodes the kernel places the pages of the data area and of mappings of their own. Raw system calls, no library.
 
 use super::bank::Bank;
@@ -99,8 +98,7 @@ fn only(node: usize) -> [u64; NODE_WORDS] {
 }
 
 fn apply(mode: u32, nodes: &[u64; NODE_WORDS], address: usize, len: usize) -> bool {
-    // SAFETY: callers pass memory of ours; where its pages are is nobody's business but the kernel's.
-    unsafe { memory::place(address, len, mode, nodes) }.is_ok()
+    memory::place(address, len, mode, nodes).is_ok()
 }
 
 #[cfg(test)]

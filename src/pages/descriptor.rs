@@ -1,13 +1,13 @@
-//! Where the figures of the pages are, for tools that read them from outside; see `observe::live`.
+//! Where the figures of the pages are, for tools that read them from outside; see `stats::descriptor`.
 
 use core::mem::offset_of;
 
 use super::bank::Bank;
 use super::map::{ENTRY_BYTES, Entry};
 use super::metadata::Metadata;
-use super::record::{Node, RECORD_BYTES};
 use super::runs::Runs;
 use super::store::Pages;
+use super::tree::{Node, RECORD_BYTES};
 use crate::base::units::{REGION_BYTES, Region};
 
 /// Most banks that are described.
@@ -18,7 +18,7 @@ const PARTS: usize = 4;
 /// Addresses and offsets; what is not a word is said.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PagesLive {
+pub struct PagesDescriptor {
     /// Where region 0 begins, and the bytes of a region.
     pub data: usize,
     /// See `data`.
@@ -71,7 +71,7 @@ pub struct PagesLive {
     pub huge_from: usize,
 }
 
-impl PagesLive {
+impl PagesDescriptor {
     /// What is the same in every process of this version; addresses, and what differs from process to process, are 0.
     pub(crate) const LAYOUT: Self = Self {
         data: 0,
@@ -101,7 +101,7 @@ impl PagesLive {
         huge_from: 0,
     };
 
-    /// As [`PagesLive::LAYOUT`], of this one.
+    /// As [`PagesDescriptor::LAYOUT`], of this one.
     #[must_use]
     pub(crate) const fn layout(&self) -> Self {
         Self {
@@ -120,13 +120,13 @@ impl PagesLive {
 }
 
 impl Pages {
-    /// See [`PagesLive`].
-    pub(crate) fn live(&self) -> PagesLive {
+    /// See [`PagesDescriptor`].
+    pub(crate) fn descriptor(&self) -> PagesDescriptor {
         let space = self.space();
         let [entries, records] = space.tables();
         let runs = self.runs.value_address();
         let [border, touched, dirty, clean] = Runs::OFFSETS.map(|offset| runs + offset);
-        let mut live = PagesLive {
+        let mut live = PagesDescriptor {
             data: space.address(Region(0)),
             entries,
             records,
@@ -143,7 +143,7 @@ impl Pages {
             committed: [[0; PARTS]; BANKS],
             huge: [0; BANKS],
             huge_from: space.huge().start().unwrap_or(0),
-            ..PagesLive::LAYOUT
+            ..PagesDescriptor::LAYOUT
         };
         for (index, bank) in space.banks().enumerate().take(BANKS) {
             self.describe(&mut live, index, bank);
@@ -151,7 +151,7 @@ impl Pages {
         live
     }
 
-    fn describe(&self, live: &mut PagesLive, index: usize, bank: Bank) {
+    fn describe(&self, live: &mut PagesDescriptor, index: usize, bank: Bank) {
         let space = self.space();
         let part = space.part(bank);
         if let (Some(trees), Some(place)) = (space.trees(bank), live.borders.get_mut(index)) {

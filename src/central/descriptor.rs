@@ -1,4 +1,4 @@
-//! Where the figures of what heaps share are, for tools that read them from outside; see `observe::live`.
+//! Where the figures of what heaps share are, for tools that read them from outside; see `stats::descriptor`.
 
 use core::mem::offset_of;
 
@@ -12,7 +12,7 @@ use crate::base::class::BATCH_BLOCKS_MAX;
 /// Addresses and offsets; what is not a word is said.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CentralLive {
+pub struct CentralDescriptor {
     /// Where the shelf of the smallest class is, and the distance to the next one.
     pub shelves: usize,
     /// See `shelves`.
@@ -57,7 +57,7 @@ pub struct CentralLive {
     pub direct_bytes: usize,
 }
 
-impl CentralLive {
+impl CentralDescriptor {
     /// What is the same in every process of this version; addresses are 0.
     pub(crate) const LAYOUT: Self = {
         let [batches, taken, adopted] = CentralList::OFFSETS;
@@ -87,23 +87,23 @@ impl CentralLive {
         }
     };
 
-    /// As [`CentralLive::LAYOUT`], of this one.
+    /// As [`CentralDescriptor::LAYOUT`], of this one.
     pub(crate) const fn layout(self) -> Self {
         Self { shelves: 0, made: 0, direct_blocks: 0, direct_bytes: 0, ..self }
     }
 }
 
 impl Central {
-    /// See [`CentralLive`].
-    pub(crate) fn live(&self) -> CentralLive {
+    /// See [`CentralDescriptor`].
+    pub(crate) fn descriptor(&self) -> CentralDescriptor {
         let first = &self.shelves[0];
         let [direct_blocks, direct_bytes] = DirectList::OFFSETS.map(|offset| self.direct.value_address() + offset);
-        CentralLive {
+        CentralDescriptor {
             shelves: first.shelf.value_address(),
             made: core::ptr::from_ref(first).addr() + offset_of!(Shared, made),
             direct_blocks,
             direct_bytes,
-            ..CentralLive::LAYOUT
+            ..CentralDescriptor::LAYOUT
         }
     }
 }
