@@ -4,7 +4,7 @@ PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 LIBRARY = $(TARGET)/release/libspandrel.so
-DEV = $(CARGO) run --quiet --package spandrel-tools --bin spandrel-dev --
+DEV = $(CARGO) run --quiet --package spandrel-xtask --bin xtask --
 # Instructions per malloc + free (16 bytes, 500 bytes, mix in 256 slots, mix in 8192 slots), and per block: malloc in a row, free in
 # order and in random order (12 and 32 beyond the 20 of the hit path)
 LIMITS = 32,32,33,33,20,37,53
@@ -49,7 +49,7 @@ uninstall: ## Remove what install put there (same PREFIX, LIBDIR, DESTDIR)
 	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' scripts/install uninstall
 
 startup: build ## Compare /bin/true with and without the preload over 200 interleaved runs
-	$(CARGO) build --quiet --package spandrel-tools
+	$(CARGO) build --quiet --package spandrel-xtask
 	@$(DEV) measure --runs 200 --max-ratio 1.1 --max-extra-kib 1024 /bin/true
 
 instructions: build ## Count the instructions of the hit path (needs valgrind)
@@ -106,7 +106,7 @@ study: $(STUDIES) ## Measure the alternatives of the design again and rewrite do
 
 $(STUDIES): study-%:
 	$(CARGO) build --quiet --release --package spandrel-studies --package spandrel-workloads
-	$(CARGO) build --quiet --release --package spandrel-tools --bin spandrel-measure
+	$(CARGO) build --quiet --release --package spandrel-xtask --bin spandrel-measure
 	@$(TARGET)/release/spandrel-study $*
 
 bench: build ## Compare with other allocators, in full: under an hour, best on a quiet machine

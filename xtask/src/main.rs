@@ -1,9 +1,9 @@
-//! `spandrel-dev`: the developer's commands.
+//! `xtask`: the developer's commands.
 //!
 //! Knows: the command line. Must not know: how any command does its work.
 
 use clap::{Parser, Subcommand};
-use spandrel_tools::{demo, docs, follow, header, layers, measure, repo, symbols};
+use spandrel_xtask::{demo, docs, follow, header, layers, measure, repo, symbols};
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -15,7 +15,7 @@ pub fn root() -> Result<PathBuf> {
     let start = env::current_dir().context("no current directory")?;
     start
         .ancestors()
-        .find(|dir| dir.join("Cargo.toml").is_file() && dir.join("tools/Cargo.toml").is_file())
+        .find(|dir| dir.join("Cargo.toml").is_file() && dir.join("xtask/Cargo.toml").is_file())
         .map(Path::to_path_buf)
         .context("run this inside the Spandrel repository")
 }

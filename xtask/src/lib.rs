@@ -1,4 +1,4 @@
-//! The developer tools of Spandrel as a library: what the `spandrel-dev` program does, in parts that other tools can use.
+//! The developer tools of Spandrel as a library: what the `xtask` program does, in parts that other tools can use.
 //!
 //! Knows: the layout of the repository, the C surface, what the reports print. Must not know: the allocator's inner workings.
 

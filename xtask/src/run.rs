@@ -125,7 +125,7 @@ impl Launcher {
     /// When it is not there or the directory cannot be made.
     pub fn at(path: &Path, scratch: &Path) -> Result<Self> {
         if !path.is_file() {
-            bail!("{} is not there: run `cargo build -p spandrel-tools`", path.display());
+            bail!("{} is not there: run `cargo build -p spandrel-xtask`", path.display());
         }
         fs::create_dir_all(scratch)?;
         Ok(Self { path: path.to_path_buf(), scratch: scratch.to_path_buf() })
