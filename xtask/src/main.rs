@@ -1,9 +1,14 @@
-//! `xtask`: the developer's commands.
+//! `cargo xtask`: the developer's commands.
 //!
 //! Knows: the command line. Must not know: how any command does its work.
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
-use spandrel_xtask::{demo, docs, follow, header, layers, measure, repo, symbols};
+#[cfg(feature = "tables")]
+use spandrel_xtask::docs;
+#[cfg(feature = "gate")]
+use spandrel_xtask::gate;
+use spandrel_xtask::{count, demo, follow, header, layers, measure, repo, symbols};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,12 +25,19 @@ enum Command {
     Demo(demo::Request),
     /// Compare a command's time and memory with and without the preload
     Measure(measure::Request),
+    /// Count the instructions of malloc and free
+    Instructions(count::Request),
+    /// Compare what the library does with docs/evidence, or record it there
+    #[cfg(feature = "gate")]
+    #[command(subcommand)]
+    Gate(gate::Request),
     /// Generate include/spandrel.h
     Header {
         /// Only check that it is fresh
         #[arg(long)]
         check: bool,
     },
+    #[cfg(feature = "tables")]
     /// Generate docs/options.md, docs/diagnostics.md and the index
     Docs {
         /// Only check that they are fresh
@@ -49,20 +61,31 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = repo::root().and_then(|root| match Arguments::parse().command {
-        Command::Demo(request) => demo::run(&request),
-        Command::Measure(request) => measure::compare(&request),
-        Command::Header { check } => header::run(&root, check),
-        Command::Docs { check } => docs::run(&root, check),
-        Command::Follow { base } => follow::run(&root, base.as_deref()),
-        Command::Layers => layers::run(&root),
-        Command::Symbols { library } => symbols::run(&root, library.as_ref()),
-    });
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(Arguments::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// False if a gate found a fault; it has printed which.
+fn run(command: Command) -> Result<bool> {
+    let root = repo::root()?;
+    let done = match command {
+        Command::Demo(request) => demo::run(&request),
+        Command::Measure(request) => measure::compare(&request),
+        Command::Instructions(request) => count::run(&request),
+        #[cfg(feature = "gate")]
+        Command::Gate(request) => return gate::run(&request),
+        Command::Header { check } => header::run(&root, check),
+        #[cfg(feature = "tables")]
+        Command::Docs { check } => docs::run(&root, check),
+        Command::Follow { base } => follow::run(&root, base.as_deref()),
+        Command::Layers => layers::run(&root),
+        Command::Symbols { library } => symbols::run(&root, library.as_ref()),
+    };
+    done.map(|()| true)
 }

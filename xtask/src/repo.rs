@@ -20,6 +20,13 @@ pub fn root() -> Result<PathBuf> {
         .context("run this inside the Spandrel repository")
 }
 
+/// The repository that this program was built in.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_path_buf()
+}
+
 /// The directory cargo builds into.
 #[must_use]
 pub fn target(root: &Path) -> PathBuf {
