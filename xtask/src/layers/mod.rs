@@ -3,6 +3,8 @@
 //!
 //! Knows: the rules. Must not know: how source text is taken apart (`source`), what the folders do.
 
+mod circles;
+mod modules;
 mod order;
 mod source;
 
@@ -14,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 const LONGEST_FILE: usize = 400;
 const LONGEST_FUNCTION: usize = 60;
+/// Files that import from one another, by way of one another too.
+const LONGEST_CIRCLE: usize = 23;
 /// How far above a `SeqCst` the decision it rests on may be named.
 const REASON_DISTANCE: usize = 4;
 /// The only file that may name the atomics of `core`.
@@ -55,7 +59,33 @@ pub fn run(root: &Path) -> Result<()> {
             files.len()
         );
     }
-    println!("layers: {} files of src/ keep the rules", files.len());
+    report(&sources, &files)
+}
+
+/// Prints the figures of `src/`, and fails for circles that are too long.
+fn report(sources: &Path, files: &[PathBuf]) -> Result<()> {
+    let read = |file: &Path| fs::read_to_string(sources.join(file)).ok();
+    let imports = modules::imports(&read);
+    let is_unsafe = |file: &&PathBuf| read(file).is_some_and(|text| modules::is_unsafe(&text));
+    let needs_unsafe = imports.keys().filter(is_unsafe).count();
+    println!(
+        "layers: {} files of src/, {} of them without tests and models; {needs_unsafe} have unsafe code",
+        files.len(),
+        imports.len()
+    );
+    let circles = circles::circles(&imports);
+    let longest = circles.first().map_or(0, Vec::len);
+    println!("layers: {} circles of imports; the longest has {longest} files, {LONGEST_CIRCLE} are allowed", circles.len());
+    for circle in circles.iter().filter(|circle| circle.len() > LONGEST_CIRCLE) {
+        println!("{} files in a circle:", circle.len());
+        for arrow in circles::arrows(circle, &imports) {
+            println!("  {arrow}");
+        }
+    }
+    if longest > LONGEST_CIRCLE {
+        bail!("a circle of imports has {longest} files, at most {LONGEST_CIRCLE} are allowed");
+    }
+    println!("layers: all files keep the rules");
     Ok(())
 }
 

@@ -161,7 +161,7 @@ fn inline_module(trees: &[TokenTree], at: usize) -> Option<String> {
     }
 }
 
-fn is_separator(trees: &[TokenTree], at: usize) -> bool {
+pub(super) fn is_separator(trees: &[TokenTree], at: usize) -> bool {
     let colon = |tree: Option<&TokenTree>| matches!(tree, Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
     colon(trees.get(at)) && colon(trees.get(at + 1))
 }
