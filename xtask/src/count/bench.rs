@@ -31,7 +31,7 @@ impl Bench {
         let root = repo::root()?;
         let library = repo::library(library)?;
         let scratch = repo::target(&root).join("instructions");
-        let driver = compile(&root, &scratch)?;
+        let driver = compile(&root, &scratch, "driver")?;
         Ok(Self { root, library, scratch, driver })
     }
 
@@ -44,15 +44,15 @@ impl Bench {
     }
 }
 
-/// Compiles the driver with the C compiler.
-fn compile(root: &Path, scratch: &Path) -> Result<PathBuf> {
+/// Compiles a program of `benches/driver` with the C compiler.
+pub(super) fn compile(root: &Path, scratch: &Path, name: &str) -> Result<PathBuf> {
     fs::create_dir_all(scratch)?;
-    let driver = scratch.join("driver");
+    let driver = scratch.join(name);
     let compiler = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
     let status = Command::new(&compiler)
         .args(["-O2", "-g", "-pthread", "-fno-builtin-malloc", "-o"])
         .arg(&driver)
-        .arg(root.join("benches/driver/driver.c"))
+        .arg(root.join("benches/driver").join(name).with_extension("c"))
         .status()
         .with_context(|| format!("cannot run {compiler}"))?;
     if !status.success() {

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+pub(super) const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
 /// What was executed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
