@@ -4,7 +4,7 @@
 //! Knows: the rules. Must not know: how source text is taken apart (`source`), what the folders do.
 
 mod circles;
-mod modules;
+pub(crate) mod modules;
 mod order;
 mod source;
 

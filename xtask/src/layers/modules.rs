@@ -240,22 +240,19 @@ impl Crate {
 }
 
 /// The trees that are compiled: without what `cfg` leaves out of the product.
-fn active(tokens: TokenStream) -> Vec<TokenTree> {
+pub(crate) fn active(tokens: TokenStream) -> Vec<TokenTree> {
     let trees: Vec<TokenTree> = tokens.into_iter().collect();
     let mut kept = Vec::new();
     let mut at = 0;
     while at < trees.len() {
         match attribute(&trees, at) {
-            Some(group) => {
-                at += 2;
-                if !holds(&group) {
-                    while attribute(&trees, at).is_some() {
-                        at += 2;
-                    }
-                    at = behind_item(&trees, at);
+            Some(group) if !holds(&group) => {
+                while attribute(&trees, at).is_some() {
+                    at += 2;
                 }
+                at = behind_item(&trees, at);
             }
-            None => {
+            _ => {
                 kept.push(trees[at].clone());
                 at += 1;
             }
