@@ -28,8 +28,12 @@ checked: ## Build target/checked/libspandrel.so, which checks its structures aft
 demo: build ## Run real programs with and without the preload and compare
 	@scripts/demo
 
-test: build cli checked ## Run all tests and print how many passed
+test: build cli checked ## Run all tests; print how many passed and how long each suite took
 	@scripts/test
+
+.PHONY: quick
+quick: ## After a change, in a minute: format, layers, unit tests of what changed, instructions of the fast path
+	@LIMITS='$(LIMITS)' scripts/quick
 
 check: build ## Check format, lints, layers, symbols, header and docs, and that what tells of a change follows it
 	$(CARGO) fmt --all --check
