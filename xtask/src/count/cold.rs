@@ -158,11 +158,11 @@ mod tests {
 
     #[test]
     fn files_come_once_and_in_order_and_those_from_elsewhere_do_not() {
-        let frames = "0x0000000000000010\nspandrel::base::class::of\n/w/src/base/class.rs:7\nmalloc\n/w/src/abi/family.rs:3\n\
+        let frames = "0x0000000000000010\nspandrel::base::class::of\n/w/src/base/class.rs:7\nmalloc\n/w/src/api/c.rs:3\n\
             0x0000000000000014\ncore::mem::swap\n/rustc/mem.rs:1\n<spandrel::heap::Heap>::refill\n/w/src/heap/refill.rs:9 (discriminator 2)\n\
-            0x0000000000000018\nmalloc\n/w/src/abi/family.rs:4";
+            0x0000000000000018\nmalloc\n/w/src/api/c.rs:4";
         let passed = |file: &str, function: &str| Passed { file: file.to_owned(), functions: vec![function.to_owned()] };
-        let wanted = [passed("abi/family.rs", "malloc"), passed("base/class.rs", "of"), passed("heap/refill.rs", "refill")];
+        let wanted = [passed("api/c.rs", "malloc"), passed("base/class.rs", "of"), passed("heap/refill.rs", "refill")];
         assert_eq!(files(frames, Path::new("/w/src")), wanted);
     }
 

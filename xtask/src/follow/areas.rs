@@ -23,7 +23,7 @@ const OPTIONS: &str = "docs/options.md";
 pub(super) const AREAS: [Area; 10] = [
     Area {
         name: "page backend",
-        sources: &["src/pages/", "src/sys/memory.rs", "src/base/page.rs", "src/runtime/closed", "src/config/container.rs"],
+        sources: &["src/pages/", "src/sys/memory.rs", "src/base/page.rs", "src/config/container.rs"],
         pages: &[MEMORY, NUMA, ARCHITECTURE, DECISIONS],
         evidence: &["page-backend", "huge-pages", "numa", "limits", "profiles"],
     },
@@ -40,26 +40,26 @@ pub(super) const AREAS: [Area; 10] = [
         evidence: &["fast-path", "page-backend", "stress", "numa", "limits", "profiles"],
     },
     Area {
-        name: "start, fork and exit",
-        sources: &["src/runtime/start", "src/runtime/fork", "src/runtime/exit", "src/runtime/fixture"],
+        name: "start, threads, fork and exit",
+        sources: &["src/control/", "src/process/"],
         pages: &[MEMORY, ARCHITECTURE, NUMA, MODES, DECISIONS],
         evidence: &["limits", "profiles", "stress", "modes", "page-backend"],
     },
     Area {
         name: "slow path",
-        sources: &["src/runtime/cold", "src/runtime/resize", "src/runtime/gate", "src/runtime/thread", "src/runtime/background"],
+        sources: &["src/slow_path/"],
         pages: &[MEMORY, ARCHITECTURE, MODES, "docs/system-calls.md", DECISIONS],
         evidence: &["fast-path", "page-backend", "limits", "modes", "stress"],
     },
     Area {
         name: "modes",
-        sources: &["src/modes/", "src/runtime/mode/", "src/runtime/manner", "src/runtime/switch", "src/ledger/"],
+        sources: &["src/modes/"],
         pages: &[MODES, ARCHITECTURE, DECISIONS],
         evidence: &["modes", "limits", "profiles", "stress"],
     },
     Area {
         name: "API",
-        sources: &["src/abi/"],
+        sources: &["src/api/"],
         pages: &[
             MEMORY,
             MODES,

@@ -224,8 +224,8 @@ mod tests {
             ("src/sys/memory.rs", "page backend"),
             ("src/base/class.rs", "size classes"),
             ("src/config/option.rs", "options"),
-            ("src/runtime/cold.rs", "slow path"),
-            ("src/abi/glibc.rs", "API"),
+            ("src/slow_path/alloc.rs", "slow path"),
+            ("src/api/glibc.rs", "API"),
             ("src/modes/tally.rs", "modes"),
         ] {
             let scratch = Scratch::new();

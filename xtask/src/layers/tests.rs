@@ -21,23 +21,23 @@ fn raw_findings(name: &str, text: &str) -> Vec<String> {
 #[test]
 fn lower_and_own_folders_are_allowed() {
     assert_eq!(findings("heap/bin.rs", "use crate::base::Bytes;\nuse crate::{central::depot, heap::refill};\n"), [""; 0]);
-    assert_eq!(findings("lib.rs", "use crate::abi;\n"), [""; 0]);
+    assert_eq!(findings("lib.rs", "use crate::api;\n"), [""; 0]);
     assert_eq!(findings("pages/map.rs", "pub(crate) fn f() { super::run::g() }\n"), [""; 0]);
 }
 
 #[test]
 fn higher_folders_are_forbidden_with_file_and_line() {
     assert_eq!(findings("base/a.rs", "\nuse crate::sys::x;\n"), ["base/a.rs:3: `base` may not use `sys`: it is not below it"]);
-    assert_eq!(findings("heap/a.rs", "use crate::{base::x, abi::{y}};\n").len(), 1);
+    assert_eq!(findings("heap/a.rs", "use crate::{base::x, api::{y}};\n").len(), 1);
     assert_eq!(findings("central/a.rs", "fn f() { let x = crate::heap::g(); }\n").len(), 1);
     assert_eq!(findings("sys/a.rs", "macro_rules! m { () => { $crate::pages::x() } }\n").len(), 1);
-    assert_eq!(findings("sys/a.rs", "#[cfg(test)]\nmod tests { use crate::runtime::x; }\n").len(), 1);
+    assert_eq!(findings("sys/a.rs", "#[cfg(test)]\nmod tests { use crate::process::x; }\n").len(), 1);
 }
 
 #[test]
 fn climbing_out_with_super_is_seen() {
-    assert_eq!(findings("base/a.rs", "use super::super::abi::x;\n").len(), 1);
-    assert_eq!(findings("base/mod.rs", "use super::abi::x;\n").len(), 1);
+    assert_eq!(findings("base/a.rs", "use super::super::api::x;\n").len(), 1);
+    assert_eq!(findings("base/mod.rs", "use super::api::x;\n").len(), 1);
     assert_eq!(findings("base/a.rs", "mod tests { use super::*; use super::super::b; }\n"), [""; 0]);
 }
 
@@ -99,19 +99,25 @@ fn sequential_consistency_needs_a_decision() {
 
 #[test]
 fn errno_is_set_in_the_top_layer_alone() {
-    let problem = "sets errno; only `abi` may";
+    let problem = "sets errno; only `api` may";
     let set = "fn f() { crate::sys::libc::set_errno(12); }\n";
-    assert_eq!(findings("runtime/a.rs", set), [format!("runtime/a.rs:2: {problem}")]);
+    assert_eq!(findings("process/a.rs", set), [format!("process/a.rs:2: {problem}")]);
     assert_eq!(findings("sys/file.rs", "use super::libc::set_errno as put;\n"), [format!("sys/file.rs:2: {problem}")]);
     assert_eq!(findings("heap/a.rs", "extern \"C\" { fn __errno_location() -> *mut i32; }\n").len(), 1);
     assert_eq!(findings("heap/a.rs", "extern \"C\" { #[link_name = \"__errno_location\"] fn place() -> *mut i32; }\n").len(), 1);
     assert_eq!(findings("heap/a.rs", "macro_rules! m { () => { set_errno(1) } }\n").len(), 1);
-    assert_eq!(findings("abi/family.rs", set), [""; 0]);
+    assert_eq!(findings("api/c.rs", set), [""; 0]);
     assert_eq!(findings("sys/libc.rs", "fn set_errno(_: i32) {}\n"), [""; 0]);
-    assert_eq!(findings("runtime/a.rs", "// set_errno\nfn f() { crate::sys::libc::keeping_errno(|| ()); }\n"), [""; 0]);
+    assert_eq!(findings("process/a.rs", "// set_errno\nfn f() { crate::sys::libc::keeping_errno(|| ()); }\n"), [""; 0]);
 }
 
 #[test]
 fn what_does_not_parse_is_a_finding() {
     assert_eq!(findings("base/a.rs", "fn f( {}\n").len(), 1);
+}
+
+#[test]
+fn modes_may_use_what_serves_them_all_and_it_may_not_use_them() {
+    assert_eq!(findings("modes/guarded/mod.rs", "use crate::modes::ledger::x;\nuse super::counter;\n"), [""; 0]);
+    assert_eq!(findings("modes/ledger/book.rs", "use crate::modes::guarded::x;\n").len(), 1);
 }
