@@ -32,14 +32,15 @@ test: build cli checked ## Run all tests; print how many passed and how long eac
 	@scripts/test
 
 .PHONY: quick
-quick: ## After a change, in a minute: format, layers, unit tests of what changed, instructions of the fast path
+quick: ## After a change, in a minute: format, layers, prose, unit tests of what changed, instructions of the fast path
 	@LIMITS='$(LIMITS)' scripts/quick
 
-check: build ## Check format, lints, layers, symbols, header and docs, and that what tells of a change follows it
+check: build ## Check format, lints, layers, prose, symbols, header and docs, and that what describes a change follows it
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --exclude spandrel --all-targets -- --deny warnings
 	$(CARGO) clippy --package spandrel -- --deny warnings
 	$(XTASK) layers
+	$(XTASK) prose
 	$(XTASK) symbols
 	$(XTASK) header --check
 	$(XTASK) docs --check

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use spandrel_xtask::docs;
 #[cfg(feature = "gate")]
 use spandrel_xtask::gate;
-use spandrel_xtask::{count, demo, follow, header, layers, measure, repo, symbols};
+use spandrel_xtask::{count, demo, follow, header, layers, measure, prose, repo, symbols};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -52,8 +52,10 @@ enum Command {
         #[arg(long)]
         base: Option<String>,
     },
-    /// Check the import order and the sizes in src/
+    /// Check imports, sizes, atomics and errno in src/
     Layers,
+    /// Check the length of lines, the words and the sentences of sources and pages
+    Prose(prose::Request),
     /// Check what the built library exports, imports and needs
     Symbols {
         /// Library to check (default: the release build)
@@ -88,6 +90,7 @@ fn run(command: Command) -> Result<bool> {
         Command::Docs { check } => docs::run(&root, check),
         Command::Follow { base } => follow::run(&root, base.as_deref()),
         Command::Layers => layers::run(&root),
+        Command::Prose(request) => prose::run(&root, &request),
         Command::Symbols { library } => symbols::run(&root, library.as_ref()),
     };
     done.map(|()| true)
