@@ -105,7 +105,8 @@ fn pool_refused() -> Result<Found> {
 }
 
 fn overflow() -> Result<Found> {
-    let outcome = run_ffi("threads/remote_free_overflow.c", &[], &[("SPANDREL_PROFILE", "freestanding"), ("SPANDREL_POOL", "4M")])?;
+    let outcome =
+        run_ffi("threads/remote_free_overflow.c", &[], &[("SPANDREL_PROFILE", "freestanding"), ("SPANDREL_POOL", "4M")])?;
     let lines = outcome.diagnostics().iter().filter(|line| line.code == OVERFLOW).count() as i64;
     Ok(Found::Figures(vec![Figure::number("status", status(&outcome)).is(0), Figure::number("lines", lines).is(1)]))
 }
