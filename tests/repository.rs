@@ -1,12 +1,12 @@
-//! What the repository says of itself: that pages name what is there, and that numbers of field failures lead to their page and
-//! from there to tests.
+//! What the repository says of itself: that pages name what is there, that numbers of field failures lead to their page and from
+//! there to tests, and that unsupported targets are refused with a sentence.
 //!
 //! Knows the sources as text alone; the library need not be built.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
+use std::{env, fs};
 
 use harness::suite::{case, main as run_cases};
 use harness::{pages, paths};
@@ -118,10 +118,77 @@ fn failures_and_tests_name_each_other() -> Result<(), String> {
     none(&faults)
 }
 
+/// Every `#[cfg(…)]` of the crate's root that a `compile_error!` follows.
+fn guards() -> Result<String, String> {
+    let text = read(&paths::workspace().join("src/lib.rs"))?;
+    let attributes = text.match_indices("#[cfg(").map(|(start, _)| &text[start..]);
+    let guards = attributes.filter(|rest| rest.lines().nth(1).is_some_and(|line| line.starts_with("compile_error!(")));
+    Ok(guards.filter_map(|rest| rest.split_once(");\n")).map(|(guard, _)| format!("{guard});\n")).collect())
+}
+
+fn rustc() -> Command {
+    Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+}
+
+/// The guards as that target would see them: each of its facts is put in, so that this machine's compiler can judge them without the
+/// target's `core`.
+fn guards_for(target: &str) -> Result<String, String> {
+    let output = rustc().args(["--print", "cfg", "--target", target]).output().map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let facts: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(|fact| fact.replace('=', " = ")).collect();
+    let mut text = guards()?;
+    while let Some(start) = text.find("target_") {
+        let is_end = |(_, letter): &(usize, char)| matches!(letter, ')' | ',');
+        let end = text[start..].char_indices().find(is_end).map_or(text.len(), |(index, _)| start + index);
+        let value = if facts.iter().any(|fact| *fact == text[start..end]) { "all()" } else { "any()" };
+        text.replace_range(start..end, value);
+    }
+    Ok(text)
+}
+
+/// What the compiler says to the guards for a target; empty if it has nothing against it.
+fn refusals(target: &str) -> Result<String, String> {
+    let folder = paths::fresh(&format!("target-{target}"))?;
+    let source = folder.join("guards.rs");
+    fs::write(&source, format!("#![no_std]\n{}\n", guards_for(target)?)).map_err(|error| error.to_string())?;
+    let mut command = rustc();
+    command.args(["--edition", "2024", "--crate-type", "lib", "--emit", "metadata", "--out-dir"]).arg(&folder).arg(&source);
+    let output = command.output().map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() == said.is_empty() { Ok(said) } else { Err(said) }
+}
+
+fn other_targets_are_refused() -> Result<(), String> {
+    const GNU: &str = "x86_64-unknown-linux-gnu";
+    let refused = [
+        ("aarch64-unknown-linux-gnu", "on x86-64 only"),
+        ("s390x-unknown-linux-gnu", "addresses of 64 bits, the lowest byte first"),
+        ("i686-unknown-linux-gnu", "addresses of 64 bits"),
+        ("x86_64-unknown-linux-gnux32", "addresses of 64 bits"),
+        ("x86_64-unknown-linux-musl", "with glibc only"),
+        ("x86_64-apple-darwin", "on Linux only"),
+        ("x86_64-pc-windows-gnu", "on Linux only"),
+    ];
+    let said = refusals(GNU)?;
+    if !said.is_empty() {
+        return Err(format!("{GNU} is refused:\n{said}"));
+    }
+    for (target, sentence) in refused {
+        let said = refusals(target)?;
+        if !said.contains("error: Spandrel ") || !said.contains(sentence) {
+            return Err(format!("{target} is not refused with `{sentence}`:\n{said}"));
+        }
+    }
+    Ok(())
+}
+
 fn main() -> ExitCode {
     let cases = vec![
         case("pages_name_what_is_there", pages_name_what_is_there),
         case("failures_and_tests_name_each_other", failures_and_tests_name_each_other),
+        case("other_targets_are_refused", other_targets_are_refused),
     ];
     run_cases(cases, false)
 }
