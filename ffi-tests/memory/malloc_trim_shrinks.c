@@ -2,18 +2,9 @@
 // env: SPANDREL_PURGE_DELAY=never
 // expect: exit 0
 // variants: preload linked
-#include <fcntl.h>
-#include "check.h"
+#include "proc.h"
 
-static long resident_kib(void) {
-    char text[128] = {0};
-    int file = open("/proc/self/statm", O_RDONLY);
-    CHECK(read(file, text, sizeof text - 1) > 0);
-    close(file);
-    long total, resident;
-    CHECK(sscanf(text, "%ld %ld", &total, &resident) == 2);
-    return resident * (sysconf(_SC_PAGESIZE) / 1024);
-}
+static long resident_kib(void) { return proc_number("/proc/self/status", "VmRSS:"); }
 
 int main(void) {
     static void *ptrs[64], *kept[64];

@@ -1,8 +1,7 @@
 // A heap grows in a process that has as many mappings as vm.max_map_count allows: that moves borders, and cuts no mapping.
 // expect: exit 0
 // timeout: 60
-#include <sys/mman.h>
-#include "check.h"
+#include "all_mappings.h"
 
 enum { HELD = 4000 };
 
@@ -30,14 +29,9 @@ static void drop(void) {
 int main(void) {
     hold(8 * MIB);
     drop();
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = (size_t)1 << 21, made = 0;
-    char *area = mmap(NULL, pages * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    CHECK(area != MAP_FAILED);
-    while (made < pages && mprotect(area + made * page, page, PROT_READ) == 0) made += 2;
-    CHECK_WITH(made < pages && errno == ENOMEM, made);
-    for (int i = 0; mmap(NULL, page, i % 2 ? PROT_READ : PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED; i++) CHECK(i < 100);
+    char *area = use_up_mappings();
     hold((size_t)-1);
-    CHECK(munmap(area, pages * page) == 0);
+    release_mappings(area);
     for (size_t i = 0; i < HELD; i++) CHECK_WITH(holds(held[i], 1, i), i);
     drop();
     return 0;

@@ -2,6 +2,7 @@
 #ifndef SHORT_THREADS_H
 #define SHORT_THREADS_H
 
+#include "proc.h"
 #include "threads.h"
 
 enum { THREADS = 20000, MOST_KIB = 64 * 1024 };
@@ -13,14 +14,6 @@ static inline void *live_shortly(void *unused) {
     return unused;
 }
 
-static inline long peak_kib(void) {
-    char line[256];
-    long peak = -1;
-    FILE *file = fopen("/proc/self/status", "r");
-    CHECK(file != NULL);
-    while (fgets(line, sizeof line, file) != NULL) sscanf(line, "VmHWM: %ld", &peak);
-    fclose(file);
-    return peak;
-}
+static inline long peak_kib(void) { return proc_number("/proc/self/status", "VmHWM:"); }
 
 #endif

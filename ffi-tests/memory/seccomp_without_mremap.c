@@ -2,13 +2,10 @@
 // env: SPANDREL_PURGE_DELAY=0
 // expect: exit 0
 // variants: preload linked static glibc
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
+#include "sandbox.h"
 #include "threads.h"
 
-#define REFUSE(number) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
+#define FORBID(number) ON_CALL(number, REFUSE(EPERM))
 
 static void *body(void *seed) {
     churn((uintptr_t)seed, 3000, 64, 100000);
@@ -17,13 +14,11 @@ static void *body(void *seed) {
 
 int main(void) {
     struct sock_filter rules[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        REFUSE(SYS_madvise), REFUSE(SYS_mremap), REFUSE(SYS_membarrier), REFUSE(SYS_openat), REFUSE(SYS_sched_getaffinity),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        LOOK_AT_CALL,
+        FORBID(SYS_madvise), FORBID(SYS_mremap), FORBID(SYS_membarrier), FORBID(SYS_openat), FORBID(SYS_sched_getaffinity),
+        ELSE(ALLOW),
     };
-    struct sock_fprog program = {sizeof rules / sizeof rules[0], rules};
-    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-    CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+    ENTER_SANDBOX(rules);
     char *direct = opaque(malloc(40 * MIB));
     fill(direct, 5000, 1);
     direct = opaque(realloc(direct, 90 * MIB));

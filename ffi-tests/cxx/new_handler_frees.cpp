@@ -1,11 +1,10 @@
 // operator new calls the new_handler and tries again: a handler that frees memory makes the allocation succeed.
 // env: SPANDREL_RESERVE=64M
-// env: SPANDREL_RESERVE=64M
 // expect: exit 0 stderr ALLOCATOR_EXHAUSTION x?
 // variants: preload linked static glibc
 #include <new>
 #include <sys/resource.h>
-#include "check.h"
+#include "proc.h"
 
 static void *reserve;
 static int called;
@@ -19,13 +18,9 @@ static void release_reserve() {
 
 int main() {
     reserve = opaque(malloc(400 * MIB));
-    long pages = 0;
-    FILE *statm = fopen("/proc/self/statm", "r");
-    CHECK(statm != nullptr && fscanf(statm, "%ld", &pages) == 1);
-    fclose(statm);
     rlimit limit{};
     CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
-    limit.rlim_cur = static_cast<rlim_t>(pages) * 4096 + 50 * MIB;
+    limit.rlim_cur = static_cast<rlim_t>(proc_number("/proc/self/status", "VmSize:")) * KIB + 50 * MIB;
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
     std::set_new_handler(release_reserve);
     char *block = static_cast<char *>(opaque(operator new(300 * MIB)));
