@@ -2,7 +2,7 @@
 //!
 //! # Glossary
 //! *block*: what malloc returns. *class*: a block size. *region*: 32 KiB of address space. *span*: one or more regions that hold
-//! blocks of one class, or one large block. *region map*: address -> class and owner. *bin*: a heap's array of free block
+//! blocks of one class, or one large block. *page map*: address -> class and owner. *bin*: a heap's array of free block
 //! pointers of one class. *heap*: one thread's bins and spans. *batch*: pointers that travel together. *inbox*, *outbox*: remote
 //! frees received, collected. *transfer cache*: bounded store of batches between heaps. *depot*: one class's spans that no heap
 //! owns; with its transfer cache it is a *shelf*. *page runs*: free regions. *bank*: the part of the data area for one
@@ -34,7 +34,7 @@ mod base;
 mod sys;
 
 #[cfg(not(loom))]
-mod abi;
+mod api;
 #[cfg(not(loom))]
 mod central;
 #[cfg(loom)]
@@ -43,6 +43,8 @@ mod central;
 #[cfg(not(loom))]
 pub mod config;
 #[cfg(not(loom))]
+mod control;
+#[cfg(not(loom))]
 pub mod diag;
 #[cfg(not(loom))]
 mod heap;
@@ -50,28 +52,30 @@ mod heap;
 #[path = "heap/modelled.rs"]
 mod heap;
 #[cfg(not(loom))]
-mod ledger;
-#[cfg(not(loom))]
 mod modes;
-#[cfg(not(loom))]
-mod observe;
 #[cfg(not(loom))]
 mod pages;
 #[cfg(loom)]
 #[path = "pages/modelled.rs"]
 mod pages;
 #[cfg(not(loom))]
-mod runtime;
+mod process;
 #[cfg(loom)]
-#[path = "runtime/modelled.rs"]
-mod runtime;
+#[path = "process/modelled.rs"]
+mod process;
+#[cfg(not(loom))]
+mod profile;
+#[cfg(not(loom))]
+mod slow_path;
+#[cfg(not(loom))]
+mod stats;
 
 #[cfg(not(loom))]
-pub use abi::Spandrel;
+pub use api::Spandrel;
 #[cfg(all(feature = "export", not(loom)))]
-pub use abi::{extension, modes as extension_modes, profiling};
+pub use api::{extension, heap_profile as profiling, modes as extension_modes};
 #[cfg(not(loom))]
-pub use observe::{live, table};
+pub use stats::{descriptor as live, table};
 
 /// Without `std` there is nobody else to say what a panic does: the process is aborted.
 #[cfg(all(feature = "export", not(test), not(loom)))]

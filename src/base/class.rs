@@ -8,10 +8,10 @@ use super::units::{KIB, REGION_BYTES};
 
 /// How many classes there are.
 pub(crate) const COUNT: usize = 1 + LINEAR + DOUBLINGS * STEPS;
-/// Largest request served by the table of the hit path, in bytes.
-pub(crate) const HIT_MAX: usize = 1024;
+/// Largest request served by the table of the fast path, in bytes.
+pub(crate) const FAST_MAX: usize = 1024;
 /// Largest request served by a class, in bytes.
-pub(crate) const SMALL_MAX: usize = HIT_MAX << DOUBLINGS;
+pub(crate) const SMALL_MAX: usize = FAST_MAX << DOUBLINGS;
 /// Bytes of the smallest block.
 pub(crate) const TINY: usize = 8;
 /// Most regions that one span of a class has.
@@ -20,7 +20,7 @@ pub(crate) const SPAN_REGIONS_MAX: u32 = 16;
 pub(crate) const SPAN_BLOCKS_MAX: usize = REGION_BYTES / TINY;
 
 const LINEAR_STEP: usize = 16;
-const LINEAR: usize = HIT_MAX / LINEAR_STEP;
+const LINEAR: usize = FAST_MAX / LINEAR_STEP;
 const DOUBLINGS: usize = 5;
 const STEPS: usize = 8;
 const STEPS_SHIFT: u32 = STEPS.trailing_zeros();
@@ -93,7 +93,7 @@ impl Class {
     pub(crate) const fn of_size(size: usize) -> Option<Self> {
         if size <= TINY {
             Some(Self(0))
-        } else if size <= HIT_MAX {
+        } else if size <= FAST_MAX {
             Some(Self(size.div_ceil(LINEAR_STEP) as u8))
         } else if size <= SMALL_MAX {
             Some(Self::of_medium(size))
@@ -102,13 +102,13 @@ impl Class {
         }
     }
 
-    /// The class of a request above [`HIT_MAX`] and not above [`SMALL_MAX`].
+    /// The class of a request above [`FAST_MAX`] and not above [`SMALL_MAX`].
     #[inline]
     pub(crate) const fn of_medium(size: usize) -> Self {
         let last = size - 1;
         let doubling = last.ilog2();
         let step = (last >> (doubling - STEPS_SHIFT)) & (STEPS - 1);
-        let first = (doubling - HIT_MAX.ilog2()) as usize * STEPS;
+        let first = (doubling - FAST_MAX.ilog2()) as usize * STEPS;
         Self((1 + LINEAR + first + step) as u8)
     }
 
@@ -184,11 +184,11 @@ static GEOMETRY: [Geometry; PADDED] = {
     table
 };
 
-/// For each request of 0 to [`HIT_MAX`] bytes its class number: the source of the heaps' premultiplied tables.
-pub(crate) const HIT_CLASSES: [u8; HIT_MAX + 1] = {
-    let mut table = [0; HIT_MAX + 1];
+/// For each request of 0 to [`FAST_MAX`] bytes its class number: the source of the heaps' premultiplied tables.
+pub(crate) const FAST_CLASSES: [u8; FAST_MAX + 1] = {
+    let mut table = [0; FAST_MAX + 1];
     let mut size = 0;
-    while size <= HIT_MAX {
+    while size <= FAST_MAX {
         if let Some(class) = Class::of_size(size) {
             table[size] = class.0;
         }
@@ -205,7 +205,7 @@ const fn size_of(index: usize) -> usize {
         return index * LINEAR_STEP;
     }
     let medium = index - LINEAR - 1;
-    let base = HIT_MAX << (medium / STEPS);
+    let base = FAST_MAX << (medium / STEPS);
     base + (medium % STEPS + 1) * (base / STEPS)
 }
 
@@ -238,7 +238,7 @@ const fn batch_of(size: usize) -> usize {
 
 const _: () = {
     assert!(COUNT <= 128 && SPAN_BLOCKS_MAX <= u16::MAX as usize);
-    assert!(size_of(COUNT - 1) == SMALL_MAX && size_of(LINEAR) == HIT_MAX);
+    assert!(size_of(COUNT - 1) == SMALL_MAX && size_of(LINEAR) == FAST_MAX);
     let mut index = 1;
     while index < COUNT {
         assert!(size_of(index) > size_of(index - 1), "classes grow");
@@ -265,8 +265,8 @@ mod tests {
     }
 
     #[test]
-    fn the_hit_table_agrees_with_the_classes() {
-        for (size, &index) in HIT_CLASSES.iter().enumerate() {
+    fn the_fast_table_agrees_with_the_classes() {
+        for (size, &index) in FAST_CLASSES.iter().enumerate() {
             assert_eq!(Class::of_size(size).map(Class::index), Some(usize::from(index)));
         }
     }

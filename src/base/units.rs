@@ -4,7 +4,7 @@
 
 /// log2 of the bytes of a region.
 pub(crate) const REGION_SHIFT: u32 = 15;
-/// Bytes of a region, the unit in which spans and the region map think.
+/// Bytes of a region, the unit in which spans and the page map think.
 pub(crate) const REGION_BYTES: usize = 1 << REGION_SHIFT;
 /// Largest request that the large lane serves, in bytes; above it a block is a mapping of its own.
 pub(crate) const LARGE_MAX: usize = 32 << 20;

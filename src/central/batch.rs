@@ -213,7 +213,7 @@ mod models {
         for before in 1..=3_usize {
             loom::model(move || {
                 let class = Class::all().next().expect("a class");
-                let (geometry, entry) = (class.geometry(), Entry::depot(class));
+                let (geometry, entry) = (class.geometry(), Entry::central(class));
                 let block = |number: usize| core::ptr::without_provenance_mut::<u8>(number * 16);
                 let shared = Arc::new(Shared(Batch::new(0)));
                 (1..=before).for_each(|number| assert!(shared.0.push(block(number), entry, geometry)));

@@ -1,7 +1,7 @@
 //! The check of spans, their lists and the shelves. In builds with debug assertions alone.
 
 use super::list::SpanList;
-use super::shelf::Shelf;
+use super::shelf::CentralList;
 use super::span::State;
 use super::store::Central;
 use crate::base::class::Class;
@@ -41,16 +41,16 @@ impl Central {
     }
 
     /// Checks the shelf of `class`.
-    pub(crate) fn check_shelf(&self, class: Class) -> Verdict {
-        self.with_shelf(class, |shelf| {
+    pub(crate) fn check_central_list(&self, class: Class) -> Verdict {
+        self.with_list(class, |shelf| {
             let [partial, full] = shelf.lists();
-            self.check_list(partial, class, Entry::depot(class), State::Partial)?;
-            self.check_list(full, class, Entry::depot(class), State::Full)?;
+            self.check_list(partial, class, Entry::central(class), State::Partial)?;
+            self.check_list(full, class, Entry::central(class), State::Full)?;
             self.check_cached(shelf, class)
         })
     }
 
-    fn check_cached(&self, shelf: &Shelf, class: Class) -> Verdict {
+    fn check_cached(&self, shelf: &CentralList, class: Class) -> Verdict {
         let (mut blocks, mut strangers) = (0, 0);
         shelf.each_cached(|block| {
             blocks += 1;

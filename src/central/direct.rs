@@ -1,7 +1,7 @@
 #![expect(unsafe_code, reason = "maps memory and follows its own list")]
 //! Direct mappings: blocks too large for the page runs, each a mapping of its own, described in metadata.
 //!
-//! There are few, and each costs system calls anyway, so a list is enough. They are not in the region map: a free that the map
+//! There are few, and each costs system calls anyway, so a list is enough. They are not in the page map: a free that the map
 //! does not know looks here before it is called foreign.
 
 use crate::base::units::round_up;

@@ -6,7 +6,7 @@ use crate::pages::Entry;
 
 /// What the shelf of a class has, and has given.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct ShelfFigures {
+pub struct CentralListFigures {
     /// Batches of the transfer cache that heaps were given so far.
     pub cache_hits: u64,
     /// Spans of the depot that heaps were given so far.
@@ -30,12 +30,12 @@ pub struct LargeFigures {
 
 impl Central {
     /// The figures of one shelf. `see` is given the blocks of its transfer cache.
-    pub(crate) fn shelf_figures(&self, class: Class, see: impl FnMut(*mut u8)) -> ShelfFigures {
-        let [taken, adopted] = self.with_shelf(class, |shelf| {
+    pub(crate) fn list_figures(&self, class: Class, see: impl FnMut(*mut u8)) -> CentralListFigures {
+        let [taken, adopted] = self.with_list(class, |shelf| {
             shelf.each_cached(see);
             shelf.given()
         });
-        ShelfFigures { cache_hits: taken as u64, adopted: adopted as u64, made: self.made(class) as u64 }
+        CentralListFigures { cache_hits: taken as u64, adopted: adopted as u64, made: self.made(class) as u64 }
     }
 
     /// Live direct blocks and their bytes.

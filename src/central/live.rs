@@ -4,7 +4,7 @@ use core::mem::offset_of;
 
 use super::batch::Batch;
 use super::direct::DirectList;
-use super::shelf::Shelf;
+use super::shelf::CentralList;
 use super::span::{Span, State};
 use super::store::{Central, Shared};
 use crate::base::class::BATCH_BLOCKS_MAX;
@@ -60,7 +60,7 @@ pub struct CentralLive {
 impl CentralLive {
     /// What is the same in every process of this version; addresses are 0.
     pub(crate) const LAYOUT: Self = {
-        let [batches, taken, adopted] = Shelf::OFFSETS;
+        let [batches, taken, adopted] = CentralList::OFFSETS;
         let [batch_next, batch_len, batch_gone, batch_blocks] = Batch::OFFSETS;
         let [span_first, span_out, span_state, span_bytes, span_bitmap] = Span::OFFSETS;
         Self {

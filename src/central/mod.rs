@@ -4,12 +4,12 @@
 mod batch;
 #[cfg(debug_assertions)]
 mod check;
+mod deferred;
 mod direct;
 mod figures;
 mod guards;
 mod holes;
 mod large;
-mod late;
 mod list;
 mod live;
 mod resolve;
@@ -20,7 +20,7 @@ mod store;
 pub(crate) use batch::Batch;
 #[cfg(debug_assertions)]
 pub(crate) use check::{Verdict, must};
-pub use figures::{LargeFigures, ShelfFigures};
+pub use figures::{CentralListFigures, LargeFigures};
 pub(crate) use holes::Holes;
 pub(crate) use large::Fresh;
 pub(crate) use list::SpanList;

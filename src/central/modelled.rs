@@ -1,6 +1,6 @@
 //! What the model checker compiles of this layer.
 
 mod batch;
-mod late;
+mod deferred;
 
 pub(crate) use batch::Batch;

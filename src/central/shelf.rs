@@ -34,7 +34,7 @@ pub(crate) enum Returned {
 }
 
 /// See the module. Guarded by a lock.
-pub(crate) struct Shelf {
+pub(crate) struct CentralList {
     partial: SpanList,
     full: SpanList,
     batches: *mut Batch,
@@ -47,9 +47,9 @@ pub(crate) struct Shelf {
 }
 
 // SAFETY: spans and batches on the shelf belong to no thread; the lock around this structure guards them.
-unsafe impl Send for Shelf {}
+unsafe impl Send for CentralList {}
 
-impl Shelf {
+impl CentralList {
     /// Offsets of the batches, and of batches and spans given.
     pub(super) const OFFSETS: [usize; 3] = [offset_of!(Self, batches), offset_of!(Self, taken), offset_of!(Self, adopted)];
 
@@ -100,7 +100,7 @@ impl Shelf {
         Some(batch)
     }
 
-    /// As [`Shelf::take_batch`], for a heap that needs blocks.
+    /// As [`CentralList::take_batch`], for a heap that needs blocks.
     pub(crate) fn serve_batch(&mut self) -> Option<*mut Batch> {
         let batch = self.take_batch()?;
         self.taken += 1;
@@ -137,7 +137,7 @@ impl Shelf {
     /// Takes over a span that its owner gives up. The span is in no list.
     pub(crate) fn accept(&mut self, space: &Space, class: Class, region: Region) {
         let span = header(space, region);
-        space.set_entries(region, class.geometry().regions, Entry::depot(class));
+        space.set_entries(region, class.geometry().regions, Entry::central(class));
         if span.available(class.geometry()) > 0 {
             span.set_state(State::Partial);
             self.partial.push(space, region);
@@ -160,7 +160,7 @@ impl Shelf {
 
     /// Hands the span at `region` to the owner whose map entry is `entry`; false if it is not the depot's.
     pub(crate) fn claim(&mut self, space: &Space, class: Class, region: Region, entry: Entry) -> bool {
-        if space.entry(region) != Entry::depot(class) || header(space, region).first() != region {
+        if space.entry(region) != Entry::central(class) || header(space, region).first() != region {
             return false;
         }
         let list = if header(space, region).state() == State::Full { &self.full } else { &self.partial };
@@ -171,7 +171,7 @@ impl Shelf {
 
     /// Takes back a block of `class` at `address`, whose span starts at `region`.
     pub(crate) fn give_back(&mut self, space: &Space, class: Class, region: Region, address: usize) -> Returned {
-        if space.entry(region) != Entry::depot(class) {
+        if space.entry(region) != Entry::central(class) {
             return Returned::Moved;
         }
         let span = header(space, region);

@@ -2,14 +2,14 @@
 //! The central store: everything that heaps share, each part behind its own lock.
 
 use super::batch::{BATCH_BYTES, Batch};
+use super::deferred::Deferred;
 use super::direct::DirectList;
 use super::guards::Guards;
-use super::late::Late;
-use super::shelf::{Returned, Shelf};
+use super::shelf::{CentralList, Returned};
 use super::span::{Span, header};
 use crate::base::class::{self, Class};
 use crate::base::units::{REGION_BYTES, Region};
-use crate::pages::{Bank, Entry, Pages};
+use crate::pages::{Bank, Entry, Pages, Work};
 use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::lock::{Lock, Patience, Rank};
 use crate::sys::memory;
@@ -26,12 +26,12 @@ pub(crate) struct Central {
     /// Most bytes that a transfer cache keeps. Written at start, read by any thread.
     cache_bytes: AtomicUsize,
     /// Blocks freed where they could not go home: inside the allocator, or without memory for a batch.
-    pub(crate) late: Late,
+    deferred: Deferred,
     pub(crate) guards: Guards,
 }
 
 pub(super) struct Shared {
-    pub(super) shelf: Lock<Shelf>,
+    pub(super) shelf: Lock<CentralList>,
     /// Whether the shelf may have something: written under its lock, read by anyone as a hint.
     stocked: AtomicBool,
     /// Spans made for want of anything on the shelf; any thread adds.
@@ -40,7 +40,11 @@ pub(super) struct Shared {
 
 impl Shared {
     const fn new() -> Self {
-        Self { shelf: Lock::new(Rank::Shelf, Shelf::new()), stocked: AtomicBool::new(false), made: AtomicUsize::new(0) }
+        Self {
+            shelf: Lock::new(Rank::CentralList, CentralList::new()),
+            stocked: AtomicBool::new(false),
+            made: AtomicUsize::new(0),
+        }
     }
 }
 
@@ -63,8 +67,25 @@ impl Central {
             direct_count: AtomicUsize::new(0),
             batches: Lock::new(Rank::Batches, Stack(core::ptr::null_mut())),
             cache_bytes: AtomicUsize::new(CACHE_BYTES),
-            late: Late::new(),
+            deferred: Deferred::new(),
             guards: Guards::new(),
+        }
+    }
+
+    /// Leaves a block to be freed by the next slow call of any thread, where no heap may be touched and no lock taken.
+    ///
+    /// # Safety
+    /// - `block` has at least eight writable bytes, aligned to eight, and is nobody's any more.
+    pub(crate) unsafe fn defer_free(&self, block: *mut u8) {
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { self.deferred.push(block) };
+        self.pages.pending.set(Work::DEFERRED_FREES);
+    }
+
+    /// Calls `free` with each block that waits.
+    pub(crate) fn take_deferred(&self, free: impl FnMut(*mut u8)) {
+        if self.pages.pending.take(Work::DEFERRED_FREES) {
+            self.deferred.take(free);
         }
     }
 
@@ -106,13 +127,13 @@ impl Central {
     /// A span with free blocks from the depot, for the owner whose map entry is `entry`; one of `bank`, or where none is named of any.
     pub(crate) fn adopt_span(&self, class: Class, entry: Entry, bank: Option<Bank>) -> Option<Region> {
         self.stocked(class)?;
-        self.with_shelf(class, |shelf| shelf.adopt(self.pages.space(), class, entry, bank))
+        self.with_list(class, |shelf| shelf.adopt(self.pages.space(), class, entry, bank))
     }
 
     /// Hands the span at `region` to the owner whose map entry is `entry`; false if the depot does not own it. The span is in no list
     /// then.
     pub(crate) fn claim_span(&self, class: Class, region: Region, entry: Entry) -> bool {
-        self.with_shelf(class, |shelf| shelf.claim(self.pages.space(), class, region, entry))
+        self.with_list(class, |shelf| shelf.claim(self.pages.space(), class, region, entry))
     }
 
     /// Hands a span that is in no list to the depot, or releases it if it is empty.
@@ -120,7 +141,7 @@ impl Central {
         if self.span(region).used() == 0 {
             self.release_span(class, region);
         } else {
-            self.with_shelf(class, |shelf| shelf.accept(self.pages.space(), class, region));
+            self.with_list(class, |shelf| shelf.accept(self.pages.space(), class, region));
         }
     }
 
@@ -132,12 +153,12 @@ impl Central {
 
     /// A batch of blocks of `class` from the transfer cache, for a heap that needs them.
     pub(crate) fn serve_batch(&self, class: Class) -> Option<&Batch> {
-        self.batch_by(class, Shelf::serve_batch)
+        self.batch_by(class, CentralList::serve_batch)
     }
 
-    fn batch_by(&self, class: Class, take: impl FnOnce(&mut Shelf) -> Option<*mut Batch>) -> Option<&Batch> {
+    fn batch_by(&self, class: Class, take: impl FnOnce(&mut CentralList) -> Option<*mut Batch>) -> Option<&Batch> {
         self.stocked(class)?;
-        let batch = self.with_shelf(class, take)?;
+        let batch = self.with_list(class, take)?;
         // SAFETY: a batch taken off a shelf is valid and the caller's alone.
         Some(unsafe { &*batch })
     }
@@ -147,14 +168,14 @@ impl Central {
         if self.pages.space().is_divided() {
             return false;
         }
-        self.with_shelf(class, |shelf| shelf.put_batch(class, batch, self.cache_bytes.load(Ordering::Relaxed)))
+        self.with_list(class, |shelf| shelf.put_batch(class, batch, self.cache_bytes.load(Ordering::Relaxed)))
     }
 
     /// Brings a block to a span that the depot owns.
     pub(crate) fn give_back(&self, class: Class, region: Region, address: usize) -> Returned {
-        let returned = self.with_shelf(class, |shelf| shelf.give_back(self.pages.space(), class, region, address));
+        let returned = self.with_list(class, |shelf| shelf.give_back(self.pages.space(), class, region, address));
         if let Returned::Emptied(region) = returned {
-            self.release_from_depot(class, region);
+            self.release_from_central(class, region);
         }
         returned
     }
@@ -165,21 +186,21 @@ impl Central {
         let mut rest = blocks.iter();
         while !rest.as_slice().is_empty() {
             // One lock for as many as need nothing that has to wait until it is released.
-            let stopped = self.with_shelf(class, |shelf| {
+            let stopped = self.with_list(class, |shelf| {
                 rest.find_map(|&block| match self.give_back_to(shelf, class, block) {
                     Returned::Taken => None,
                     stop => Some((block, stop)),
                 })
             });
             match stopped {
-                Some((_, Returned::Emptied(region))) => self.release_from_depot(class, region),
+                Some((_, Returned::Emptied(region))) => self.release_from_central(class, region),
                 Some((block, _)) => other(block),
                 None => {}
             }
         }
     }
 
-    fn give_back_to(&self, shelf: &mut Shelf, class: Class, block: *mut u8) -> Returned {
+    fn give_back_to(&self, shelf: &mut CentralList, class: Class, block: *mut u8) -> Returned {
         let space = self.pages.space();
         match space.region_of(block.addr()) {
             Some(region) => shelf.give_back(space, class, self.span(region).first(), block.addr()),
@@ -187,7 +208,7 @@ impl Central {
         }
     }
 
-    fn release_from_depot(&self, class: Class, region: Region) {
+    fn release_from_central(&self, class: Class, region: Region) {
         self.span(region).unmake(&self.pages, class);
         self.release_run(region, class.geometry().regions);
     }
@@ -229,7 +250,7 @@ impl Central {
 
     /// A batch of blocks of `class` from the transfer cache, to empty that.
     pub(crate) fn take_batch(&self, class: Class) -> Option<&Batch> {
-        self.batch_by(class, Shelf::take_batch)
+        self.batch_by(class, CentralList::take_batch)
     }
 
     /// Empties the transfer caches into `take`.
@@ -295,7 +316,7 @@ impl Central {
         self.shared(class)?.stocked.load(Ordering::Relaxed).then_some(())
     }
 
-    pub(super) fn with_shelf<R>(&self, class: Class, work: impl FnOnce(&mut Shelf) -> R) -> R {
+    pub(super) fn with_list<R>(&self, class: Class, work: impl FnOnce(&mut CentralList) -> R) -> R {
         // Classes are below the number of shelves; the mask-free index keeps panics out.
         let shared = self.shared(class).unwrap_or(&self.shelves[0]);
         let mut shelf = shared.shelf.lock();

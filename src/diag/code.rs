@@ -96,7 +96,7 @@ codes! {
         "A child needs a lock that is held by a thread which it does not have: it was made by `_Fork`, or by a signal handler that forked while its thread was inside malloc, in a process with several threads."
         => "The child is aborted, for it could only wait for ever. Such a child may call `exec` and `_exit`, and whatever else is async-signal-safe.";
     FastPathBudget "ALLOCATOR_FAST_PATH_BUDGET":
-        "Printed by `make allocator-fast-path-check` alone, never in a process: a flow takes more instructions or branches than its budget in `docs/evidence/fast-path.toml`, or the hit path has a call, a lock prefix or a system call."
+        "Printed by `make allocator-fast-path-check` alone, never in a process: a flow takes more instructions or branches than its budget in `docs/evidence/fast-path.toml`, or the fast path has a call, a lock prefix or a system call."
         => "The check ends with 1.";
 }
 

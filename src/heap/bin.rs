@@ -3,7 +3,7 @@
 //!
 //! The bottom slot always holds null, so an empty bin and one without an array look the same to the fast path: the top slot is null.
 //! `top` points to the last block, `end` to the last slot. Blocks themselves are never written. Must not know spans, nor where arrays
-//! come from: that is [`super::array`].
+//! come from: that is [`crate::heap::bin_array`].
 //!
 //! # Drains
 //! [`Bin::drain`] takes blocks out from below while an operation of the owner may be interrupted anywhere between its load of `top` and
@@ -156,7 +156,7 @@ impl Bin {
     /// heap's spans, even while an operation of the heap's thread is interrupted: see the module.
     pub(super) fn drain(&self, blocks: &mut [*mut u8; DRAIN_MAX]) -> usize {
         // Relaxed: an operation that goes on meanwhile makes this one slot more or less than there is; both leave the last block alone.
-        // Earlier ones are over since the fast path was closed, a round or more ago: see `super::offer`.
+        // Earlier ones are over since the fast path was closed, a round or more ago: see `crate::heap::idle::offer`.
         let top = self.top.load(Ordering::Relaxed);
         // Relaxed: who holds the spans writes it.
         let bottom = self.bottom.load(Ordering::Relaxed);

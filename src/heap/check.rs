@@ -4,9 +4,9 @@
 
 use super::bin::Bin;
 use super::layout::Heap;
-use super::outbox::Shared;
 use crate::base::class::{self, Class};
 use crate::central::{State, Verdict, must};
+use crate::heap::remote::outbox::Shared;
 
 /// Checks of a heap between two of the page runs and the registry.
 const ROUND: u32 = 64;
@@ -18,7 +18,7 @@ impl Heap {
         let turn = Class::from_index(count as usize % class::COUNT);
         for class in [self.counters.last(), turn].into_iter().flatten() {
             self.check_class(shared, class)?;
-            shared.central.check_shelf(class)?;
+            shared.central.check_central_list(class)?;
         }
         if count.is_multiple_of(ROUND) {
             shared.central.pages.check_runs()?;

@@ -1,13 +1,13 @@
-//! What a heap counts of itself, off the hit path, and what of it statistics may see from other threads.
+//! What a heap counts of itself, off the fast path, and what of it statistics may see from other threads.
 //!
 //! A heap counts from when it was placed, for all the threads that have had it.
 
 use core::cell::Cell;
 use core::mem::offset_of;
 
-use super::inbox;
 use super::layout::Heap;
 use crate::base::class::{self, Class};
+use crate::heap::remote::inbox;
 use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// See the module. Written by the heap's thread, read by anyone, who may see them a moment old. All-zero bytes are a start.
@@ -166,7 +166,7 @@ impl Heap {
     /// because another thread is just at work here.
     pub(crate) fn each_in_flight(&self, mut see: impl FnMut(*mut u8)) -> bool {
         // The caller's own heap is held already.
-        let own = self.is_busy() && self.address() == crate::sys::tls::home();
+        let own = self.is_entered() && self.address() == crate::sys::tls::own_heap();
         if !own && !self.try_hold_spans() {
             return false;
         }

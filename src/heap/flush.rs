@@ -4,10 +4,10 @@
 
 use super::bin::Bin;
 use super::layout::Heap;
-use super::outbox::{Lane, Shared};
 use crate::base::class::Class;
 use crate::base::units::REGION_BYTES;
 use crate::central::{Batch, Next, Place, Refused, Span, State, found};
+use crate::heap::remote::outbox::{Lane, Shared};
 
 /// Blocks given back one by one until it is asked again whether they lie in a row.
 const SCATTERED: usize = 128;
@@ -29,12 +29,12 @@ impl Heap {
     /// Gives the `amount` lowest blocks of `bin` back to their spans, or to whoever owns those by now.
     pub(super) fn flush(&self, shared: Shared<'_>, class: Class, bin: &Bin, amount: usize) {
         self.counters.flushed(class);
-        self.return_all(shared, class, bin.lowest(amount));
+        self.return_blocks(shared, class, bin.lowest(amount));
         bin.drop_lowest(amount);
     }
 
     /// Gives blocks of `class` back to their spans: at once where they lie in a row, else one by one.
-    pub(super) fn return_all(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) {
+    pub(super) fn return_blocks(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) {
         if class.geometry().regions > 1 {
             return self.return_scattered::<false>(shared, class, blocks);
         }
@@ -60,7 +60,7 @@ impl Heap {
         let span = found(finder, *first);
         let row = span.clear_row(class.geometry(), blocks);
         if row > 0 && span.count_down(row) {
-            self.follow(shared, class, span);
+            self.relink_span(shared, class, span);
         }
         row as usize
     }
@@ -81,9 +81,9 @@ impl Heap {
                 offset = block.addr().wrapping_sub(space.address(first));
             }
             if !own || !span.clear_block(divisor, offset) {
-                self.return_home(shared, block);
+                self.return_or_send(shared, block);
             } else if span.count_down(1) {
-                self.follow(shared, class, span);
+                self.relink_span(shared, class, span);
             }
         }
     }
@@ -91,7 +91,7 @@ impl Heap {
     /// Does what a span asks for after blocks came back.
     #[cold]
     #[inline(never)]
-    fn follow(&self, shared: Shared<'_>, class: Class, span: &Span) {
+    fn relink_span(&self, shared: Shared<'_>, class: Class, span: &Span) {
         let (space, region) = (shared.central.pages.space(), span.first());
         if span.state() == State::Full {
             self.full(class).remove(space, region);
@@ -107,10 +107,10 @@ impl Heap {
 
     /// Returns a block to its span, or sends it to the owner of that.
     #[inline(never)]
-    pub(super) fn return_home(&self, shared: Shared<'_>, block: *mut u8) {
-        match self.resolve_own(shared, block) {
+    pub(super) fn return_or_send(&self, shared: Shared<'_>, block: *mut u8) {
+        match self.resolve_and_claim(shared, block) {
             Place::Small { span, class, entry, offset } if entry.owner() == self.address() => {
-                self.return_to(shared, span, class, offset, block);
+                self.return_to_span(shared, span, class, offset, block);
             }
             Place::Small { class, entry, .. } => self.send(shared, entry, class, block, Lane::Inner),
             _ => super::free::report(Refused::Double, block, 0),
@@ -120,11 +120,11 @@ impl Heap {
     /// What `block` is. A span that nobody owns, and that is not far from the thread, becomes this heap's if blocks of that class go in
     /// and out of it just now: whoever frees one block of the span is likely to free the others, and from then on they take the hit
     /// path.
-    pub(super) fn resolve_own<'a>(&self, shared: Shared<'a>, block: *mut u8) -> Place<'a> {
+    pub(super) fn resolve_and_claim<'a>(&self, shared: Shared<'a>, block: *mut u8) -> Place<'a> {
         loop {
             let place = shared.central.resolve(block.addr());
             let Place::Small { span, class, entry, .. } = place else { return place };
-            if !entry.is_depot() || self.bin(class).events.get() == 0 {
+            if !entry.is_central() || self.bin(class).events.get() == 0 {
                 return place;
             }
             let region = span.first();
@@ -140,37 +140,37 @@ impl Heap {
 
     /// Receives what others sent, until `most` blocks have come. Blocks of `wanted` go to their bin while it is less than half full, for
     /// they will be wanted soon; the others to their spans.
-    pub(super) fn drain(&self, shared: Shared<'_>, most: usize, wanted: Option<Class>) {
+    pub(super) fn receive_blocks(&self, shared: Shared<'_>, most: usize, wanted: Option<Class>) {
         let mut done = 0;
         while done < most {
             let Some(batch) = self.receive() else { return };
             done += batch.len();
-            self.take_in(shared, batch, wanted);
+            self.receive_batch(shared, batch, wanted);
             self.keep_batch(shared, batch);
         }
     }
 
-    fn take_in(&self, shared: Shared<'_>, batch: &Batch, wanted: Option<Class>) {
+    fn receive_batch(&self, shared: Shared<'_>, batch: &Batch, wanted: Option<Class>) {
         let common = batch.common();
         match common.class().filter(|class| class.geometry().regions == 1 && common.owner() == self.address()) {
             Some(class) => {
                 let blocks = batch.blocks();
                 let taken = if wanted == Some(class) { self.bin(class).take_in(blocks) } else { 0 };
-                self.return_all(shared, class, blocks.get(taken..).unwrap_or(&[]));
+                self.return_blocks(shared, class, blocks.get(taken..).unwrap_or(&[]));
             }
-            None => batch.blocks().iter().for_each(|&block| self.welcome(shared, block, wanted)),
+            None => batch.blocks().iter().for_each(|&block| self.receive_block(shared, block, wanted)),
         }
     }
 
-    /// Gives a batch back to the spans of this heap, whose thread may be on its hit path: all that this path uses is left alone. The
+    /// Gives a batch back to the spans of this heap, whose thread may be on its fast path: all that this path uses is left alone. The
     /// caller holds the spans.
-    pub(super) fn return_for(&self, shared: Shared<'_>, batch: &Batch) {
+    pub(super) fn return_batch(&self, shared: Shared<'_>, batch: &Batch) {
         let single = batch.common().class().filter(|class| class.geometry().regions == 1);
         let mut rest = batch.blocks();
         while let [first, others @ ..] = rest {
             match single.map_or(0, |class| self.return_row(shared, class, rest)) {
                 0 => {
-                    self.return_one(shared, *first);
+                    self.return_block(shared, *first);
                     rest = others;
                 }
                 row => rest = rest.get(row..).unwrap_or(&[]),
@@ -178,33 +178,33 @@ impl Heap {
         }
     }
 
-    fn return_one(&self, shared: Shared<'_>, block: *mut u8) {
+    fn return_block(&self, shared: Shared<'_>, block: *mut u8) {
         match shared.central.resolve(block.addr()) {
             Place::Small { span, class, entry, offset } if entry.owner() == self.address() => {
-                self.return_to(shared, span, class, offset, block);
+                self.return_to_span(shared, span, class, offset, block);
             }
-            _ => super::outbox::settle_or_report(shared, block),
+            _ => crate::heap::remote::outbox::deliver_or_report(shared, block),
         }
     }
 
-    fn return_to(&self, shared: Shared<'_>, span: &Span, class: Class, offset: usize, block: *mut u8) {
+    fn return_to_span(&self, shared: Shared<'_>, span: &Span, class: Class, offset: usize, block: *mut u8) {
         match span.give_back(class.geometry(), offset) {
             Ok(Next::Stay) => {}
-            Ok(_) => self.follow(shared, class, span),
+            Ok(_) => self.relink_span(shared, class, span),
             Err(refused) => super::free::report(refused, block, class.size()),
         }
     }
 
     /// Takes in one block as [`Heap::take_in`] does. Of spans of one region the sender saw that a block starts there.
     #[inline]
-    fn welcome(&self, shared: Shared<'_>, block: *mut u8, wanted: Option<Class>) {
+    fn receive_block(&self, shared: Shared<'_>, block: *mut u8, wanted: Option<Class>) {
         match self.bin_of_block(block) {
             Some(bin)
                 if wanted.is_some_and(|class| core::ptr::eq(bin, self.bin(class)))
                     && bin.has_half()
                     && self.is_single(bin)
                     && bin.push(block) => {}
-            _ => self.return_home(shared, block),
+            _ => self.return_or_send(shared, block),
         }
     }
 }

@@ -1,10 +1,10 @@
-//! The slow half of free: blocks that the hit path would not take.
+//! The slow half of free: blocks that the fast path would not take.
 
 use super::layout::Heap;
-use super::outbox::{Lane, Shared};
 use crate::base::class::Class;
 use crate::central::{Central, Place, Refused, Span};
 use crate::diag::{self, Code, Misuse};
+use crate::heap::remote::outbox::{Lane, Shared};
 use crate::pages::Entry;
 
 /// What became of a pointer that was freed.
@@ -44,8 +44,8 @@ impl Heap {
     /// no refill.
     pub(crate) fn free(&self, shared: Shared<'_>, block: *mut u8) -> Freed {
         self.widen(shared.central.pages.space());
-        self.drain(shared, 1, None);
-        match self.resolve_own(shared, block) {
+        self.receive_blocks(shared, 1, None);
+        match self.resolve_and_claim(shared, block) {
             Place::Small { span, class, entry, offset } => self.free_small(shared, block, (span, class, entry, offset)),
             place => {
                 let freed = free_unowned(shared.central, &place, block);
@@ -86,12 +86,12 @@ impl Heap {
             return Freed::Misused;
         }
         if self.defers.get() {
-            self.return_home(shared, block);
+            self.return_or_send(shared, block);
         } else if entry.owner() == self.address() {
             if !bin.push(block) {
                 self.make_room(shared, class, bin);
                 if !bin.push(block) {
-                    self.return_home(shared, block);
+                    self.return_or_send(shared, block);
                 }
             }
         } else {
@@ -106,7 +106,7 @@ impl Heap {
     /// come; whether more waits.
     pub(crate) fn exchange(&self, shared: Shared<'_>, most: usize) -> bool {
         self.send_all(shared);
-        self.drain(shared, most, None);
+        self.receive_blocks(shared, most, None);
         !self.pending.get().is_null() || !self.inbox.is_empty()
     }
 

@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "places heaps in memory")]
-//! A heap, as it lies in memory: the front, which the hit path reads, and everything else.
+//! A heap, as it lies in memory: the front, which the fast path reads, and everything else.
 //!
 //! # Invariants
 //! - Heaps are never unmapped: an address that was a heap once can be dereferenced for ever.
@@ -14,12 +14,12 @@ use lock_api::{GuardSend, RawMutex};
 
 use super::bin::Bin;
 use super::counters::Counters;
-use super::front::Front;
-use super::inbox::Inbox;
-use super::offer::Offer;
-use super::outbox::Outbox;
 use crate::base::class::{self, Class};
 use crate::central::{Batch, SpanList};
+use crate::heap::fast::FastHeap;
+use crate::heap::idle::offer::Offer;
+use crate::heap::remote::inbox::Inbox;
+use crate::heap::remote::outbox::Outbox;
 use crate::pages::map::HEAP_ALIGN;
 use crate::pages::{Bank, Entry, Space};
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -29,25 +29,27 @@ use crate::sys::memory;
 /// See the module.
 #[repr(C, align(8192))]
 pub(crate) struct Heap {
-    front: Front,
+    fast: FastHeap,
     /// Whether the heap is being worked on: a call that finds it so came from inside. Written by the heap's thread; read by the child
     /// of a fork, too.
     busy: AtomicBool,
+    /// What waits for the thread's next slow call: [`OFFER`], [`AGAIN`]. Written by the holder of the spans.
+    pending_work: AtomicU32,
     pub(super) offer: Offer,
     /// Whether deferred frees are being made.
     pub(super) defers: Cell<bool>,
-    /// What `tls::hot` is set to while the heap is not busy: the heap, or the inert one where every call is to be seen. Any
+    /// What `tls::fast_heap` is set to while the heap is not busy: the heap, or the inert one where every call is to be seen. Any
     /// thread may change it; the heap's thread follows when it is busy next.
-    pub(crate) hot: AtomicUsize,
+    pub(crate) visible: AtomicUsize,
     /// Whether the thread is inside a function of the program's that serves a call.
-    pub(crate) guest: Cell<bool>,
+    pub(crate) in_provider: Cell<bool>,
     /// Rounds of the C library's thread exit that have passed.
     pub(crate) exit_rounds: Cell<u8>,
     /// Most bytes of blocks in a bin.
     pub(super) bin_bytes: Cell<usize>,
     /// The bank of the node on which the thread ran when that was last asked, and the one where the heap's own memory lies.
     pub(super) bank: Cell<Bank>,
-    pub(super) home: Cell<Bank>,
+    pub(super) own_bank: Cell<Bank>,
     /// Spans with blocks to fetch, by class.
     partial: [SpanList; class::COUNT],
     /// Spans with every block out, by class.
@@ -67,7 +69,7 @@ pub(crate) struct Heap {
     pub(super) sampling_mean: Cell<usize>,
     pub(super) random: Cell<u64>,
     /// Held by whoever works on the heap's spans: its thread while the heap is busy, or another one that takes home what waits in the
-    /// inbox of a thread that does not. The hit path needs no spans.
+    /// inbox of a thread that does not. The fast path needs no spans.
     spans: Futex,
     /// The next heap of the registry, and whether a thread has this one. Guarded by the registry's lock.
     pub(super) next: Cell<*const Heap>,
@@ -83,14 +85,14 @@ pub(crate) struct Heap {
 // SAFETY: cells are touched by the heap's thread or under the lock they name; the rest is atomic.
 unsafe impl Sync for Heap {}
 
-const _: () = assert!(size_of::<Heap>() == HEAP_ALIGN && core::mem::offset_of!(Heap, front) == 0);
+const _: () = assert!(size_of::<Heap>() == HEAP_ALIGN && core::mem::offset_of!(Heap, fast) == 0);
 
 impl Deref for Heap {
-    type Target = Front;
+    type Target = FastHeap;
 
     #[inline(always)]
-    fn deref(&self) -> &Front {
-        &self.front
+    fn deref(&self) -> &FastHeap {
+        &self.fast
     }
 }
 
@@ -172,7 +174,39 @@ impl HeapLive {
     }
 }
 
+/// Pending work of a heap: an offer stands that another thread made.
+pub(super) const OFFER: u32 = 1;
+/// The thread itself wants its next call on the slow path.
+pub(super) const AGAIN: u32 = 2;
+
 impl Heap {
+    /// Whether anything waits for the thread's next slow call. The caller holds the spans, as for all of these.
+    #[inline(always)]
+    pub(crate) fn has_pending(&self) -> bool {
+        // Relaxed: the lock of the spans orders it.
+        self.pending_work.load(Ordering::Relaxed) != 0
+    }
+
+    fn wants(&self, work: u32) -> bool {
+        // Relaxed: as above.
+        self.pending_work.load(Ordering::Relaxed) & work != 0
+    }
+
+    /// Adds `work` to what waits, or takes it off.
+    pub(super) fn set_pending(&self, work: u32, wanted: bool) {
+        // Relaxed: as above.
+        let before = self.pending_work.load(Ordering::Relaxed);
+        // Relaxed: as above.
+        self.pending_work.store(if wanted { before | work } else { before & !work }, Ordering::Relaxed);
+    }
+
+    /// Takes `work` off; whether it waited.
+    pub(super) fn take_pending(&self, work: u32) -> bool {
+        let waits = self.wants(work);
+        self.set_pending(work, false);
+        waits
+    }
+
     /// Makes a heap in `piece`.
     ///
     /// # Safety
@@ -187,17 +221,17 @@ impl Heap {
     /// What the thread's word is to be while the heap is not busy.
     #[inline]
     pub(crate) fn word_at_rest(&self) -> usize {
-        if self.offer.again.get() {
-            Front::inert_address()
+        if self.wants(AGAIN) {
+            FastHeap::inert_address()
         } else {
             // Relaxed: an address of what never goes away.
-            self.hot.load(Ordering::Relaxed)
+            self.visible.load(Ordering::Relaxed)
         }
     }
 
     /// Readies the heap for a thread.
     pub(super) fn ready(&self, space: &Space, bin_bytes: usize) {
-        self.front.ready(space);
+        self.fast.ready(space);
         self.bin_bytes.set(bin_bytes);
     }
 
@@ -249,22 +283,22 @@ impl Heap {
         self.outbox.forget();
         self.pending.set(core::ptr::null_mut());
         self.events.set(0);
-        self.offer.forget();
+        self.forget_offers();
         self.defers.set(false);
-        self.set_busy(false);
-        self.guest.set(false);
+        self.set_entered(false);
+        self.in_provider.set(false);
         self.free_spans();
     }
 
     /// Whether a call that finds the heap so came from inside.
-    pub(crate) fn is_busy(&self) -> bool {
-        // Acquire pairs with the Release in `set_busy`.
+    pub(crate) fn is_entered(&self) -> bool {
+        // Acquire pairs with the Release in `set_entered`.
         self.busy.load(Ordering::Acquire)
     }
 
-    /// See [`Heap::is_busy`].
-    pub(crate) fn set_busy(&self, busy: bool) {
-        // Release pairs with the Acquire in `is_busy`.
+    /// See [`Heap::is_entered`].
+    pub(crate) fn set_entered(&self, busy: bool) {
+        // Release pairs with the Acquire in `is_entered`.
         self.busy.store(busy, Ordering::Release);
     }
 

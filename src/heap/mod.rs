@@ -4,35 +4,30 @@
 //! malloc -> pop a bin -> (empty) `refill`: inbox, own partial spans, transfer cache, depot, a new span.
 //! free -> push a bin -> (full) `flush`: the bottom half to the bitmaps; blocks of others to the outbox.
 
-mod array;
 mod bin;
+mod bin_array;
 #[cfg(debug_assertions)]
 mod check;
-mod clock;
-mod countdown;
 mod counters;
+mod fast;
 mod flush;
 mod free;
-mod front;
 mod idle;
-mod inbox;
 mod layout;
-mod offer;
 mod orphan;
-mod outbox;
 mod refill;
 mod registry;
+mod remote;
 mod retire;
 mod sampling;
-mod scavenge;
 #[cfg(test)]
 mod tests;
 
 pub use counters::Traffic;
+pub(crate) use fast::FastHeap;
 pub(crate) use free::{Freed, free_unowned, report, report_from};
-pub(crate) use front::Front;
 pub(crate) use layout::Heap;
 pub use layout::HeapLive;
-pub(crate) use outbox::{Shared, settle, settle_block};
 pub(crate) use registry::Registry;
+pub(crate) use remote::outbox::{Shared, deliver_block, deliver_each};
 pub(crate) use sampling::Unit;

@@ -1,4 +1,6 @@
 //! What the model checker compiles of this layer.
 
 mod bin;
-mod inbox;
+mod remote {
+    mod inbox;
+}

@@ -16,11 +16,11 @@
 use core::cell::Cell;
 
 use super::layout::Heap;
-use super::outbox::{self, Shared};
 use super::registry::heaps_from;
 use crate::base::class::Class;
 use crate::base::units::Region;
 use crate::central::{Batch, Place};
+use crate::heap::remote::outbox::{self, Shared};
 use crate::pages::Entry;
 use crate::sys::atomic::Ordering;
 
@@ -166,7 +166,7 @@ impl Adoption {
 
     /// Whether the map says that an orphan owns the span.
     fn owns(&self, entry: Entry) -> bool {
-        !entry.is_depot() && self.is_orphan(outbox::owner_of(entry))
+        !entry.is_central() && self.is_orphan(outbox::owner_of(entry))
     }
 
     /// Calls `work` with each orphan from where the last portion ended, until it says that the portion is used up.
@@ -187,10 +187,10 @@ impl Adoption {
     /// While the map still names the lost owners nobody else touches their spans, so blocks can go straight into the bitmaps.
     fn empty_heaps(&self, shared: Shared<'_>, portion: &Portion) -> bool {
         self.each_orphan(portion, |heap| {
-            heap.is_busy()
+            heap.is_entered()
                 || (Class::all().all(|class| self.empty_bin(shared, heap, class, portion))
                     && self.empty_batches(shared, || heap.outbox.take_batch(), portion)
-                    && self.empty_batches(shared, || super::inbox::pop(&heap.pending), portion))
+                    && self.empty_batches(shared, || crate::heap::remote::inbox::pop(&heap.pending), portion))
         })
     }
 
@@ -224,7 +224,7 @@ impl Adoption {
                 let _ = span.give_back(class.geometry(), offset);
             }
             _ => {
-                let _ = outbox::settle_block(shared, block);
+                let _ = outbox::deliver_block(shared, block);
             }
         }
     }
@@ -252,7 +252,7 @@ impl Adoption {
                 heap.forget();
                 heap.pending.set(heap.inbox.close());
             }
-            while let Some(batch) = super::inbox::pop(&heap.pending) {
+            while let Some(batch) = crate::heap::remote::inbox::pop(&heap.pending) {
                 batch.blocks().iter().for_each(|&block| self.rescue(shared, block));
                 let is_left = portion.spend(BLOCK * batch.len() as u32);
                 shared.central.release_batch(batch);

@@ -2,13 +2,13 @@
 //! Refill: an empty bin gets blocks. In this order: what others sent home, own partial spans, the transfer cache, the depot, a new
 //! span.
 
-use super::array;
 use super::bin::Bin;
 use super::layout::Heap;
-use super::outbox::Shared;
 use crate::base::class::Class;
 use crate::base::units::Region;
 use crate::central::State;
+use crate::heap::bin_array;
+use crate::heap::remote::outbox::Shared;
 
 /// Blocks of the inbox taken home in one refill, before fresh memory is taken: some eight full batches.
 const DRAINED_PER_REFILL: usize = 1000;
@@ -38,7 +38,7 @@ impl Heap {
             bin.shed(&shared.central.pages);
         }
         let wanted = self.room_to_fetch(shared, class, bin);
-        self.drain(shared, DRAINED_PER_REFILL, Some(class));
+        self.receive_blocks(shared, DRAINED_PER_REFILL, Some(class));
         let received = bin.pop();
         if !received.is_null() {
             return Some(received);
@@ -64,7 +64,7 @@ impl Heap {
         if bin.capacity() > 0 && !crowded {
             return false;
         }
-        let grown = bin.grow(&shared.central.pages, class, array::limit(class, self.bin_bytes.get()));
+        let grown = bin.grow(&shared.central.pages, class, bin_array::limit(class, self.bin_bytes.get()));
         if grown && crowded {
             bin.events.set(0);
         }
@@ -119,7 +119,7 @@ impl Heap {
             bin.set_block(index + 1, block);
         }
         bin.set_len(fitting.len());
-        rest.iter().for_each(|&block| self.return_home(shared, block));
+        rest.iter().for_each(|&block| self.return_or_send(shared, block));
         shared.central.release_batch(batch);
         fitting.len()
     }

@@ -5,11 +5,11 @@
 
 use core::cell::Cell;
 
-use super::idle::Idle;
 use super::layout::{Heap, HeapLive};
 use super::orphan::{self, Adoption};
-use super::outbox::Shared;
 use super::sampling::Sampling;
+use crate::heap::idle::rounds::Idle;
+use crate::heap::remote::outbox::Shared;
 use crate::pages::{Bank, Pages};
 use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::sys::lock::{Lock, Patience, Rank};
@@ -183,7 +183,7 @@ impl List {
         // SAFETY: the piece has the size of a heap and is aligned to it; metadata stays for ever.
         let heap = unsafe { Heap::place(piece) };
         heap.ready(pages.space(), bin_bytes);
-        heap.home.set(bank);
+        heap.own_bank.set(bank);
         heap.next.set(self.first.get());
         self.first.set(heap);
         Some(heap)
@@ -203,7 +203,7 @@ impl List {
     fn put_free(&self, heap: &Heap) {
         heap.taken.set(false);
         self.taken.set(self.taken.get() - 1);
-        let free = self.free_of(heap.home.get());
+        let free = self.free_of(heap.own_bank.get());
         heap.next_free.set(free.replace(heap));
     }
 

@@ -5,17 +5,17 @@
 
 use core::cell::Cell;
 
-use super::inbox;
 use super::layout::Heap;
-use super::outbox::{self, Shared};
 use crate::base::class::Class;
 use crate::central::SpanList;
+use crate::heap::remote::inbox;
+use crate::heap::remote::outbox::{self, Shared};
 use crate::pages::Entry;
 
 impl Heap {
     /// Gives everything away. `Registry::release` follows.
     pub(crate) fn retire(&self, shared: Shared<'_>) {
-        self.drain(shared, usize::MAX, None);
+        self.receive_blocks(shared, usize::MAX, None);
         for class in Class::all() {
             self.bin(class).restore();
             self.cache_bin(shared, class);
@@ -28,7 +28,7 @@ impl Heap {
         }
         let late = Cell::new(self.inbox.close());
         while let Some(batch) = inbox::pop(&late) {
-            outbox::settle(shared, batch);
+            outbox::deliver_each(shared, batch);
         }
         self.close_outbox(shared);
         self.drop_spares(shared);
@@ -39,7 +39,7 @@ impl Heap {
         let (bin, geometry) = (self.bin(class), class.geometry());
         let whole = geometry.batch as usize;
         while bin.len() >= whole {
-            let entry = Entry::depot(class);
+            let entry = Entry::central(class);
             let Some(batch) = shared.central.acquire_batch(entry.bits()) else { return };
             for index in 1..=whole {
                 let _ = batch.push(bin.block(index), entry, geometry);

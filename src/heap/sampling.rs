@@ -1,17 +1,17 @@
 //! Sampling: now and then a request is not served like others, but shown to whoever registered for it.
 //!
 //! A heap whose requests are sampled leads all sizes to a bin that is empty for ever, so every hit of malloc fails. The first thing
-//! that the slow path then does is [`Front::pop_counted`]: it counts the request against the gap to the next sample, and pops from the
-//! bin that it belongs to. Frees stay on their hit path. A heap that is not sampled pays nothing on its hit paths.
+//! that the slow path then does is [`FastHeap::pop_counted`]: it counts the request against the gap to the next sample, and pops from the
+//! bin that it belongs to. Frees stay on their fast path. A heap that is not sampled pays nothing on its fast paths.
 //!
 //! Gaps are exponential, so each byte (or each call) is as likely to be sampled as any other, whatever the pattern of the program. Must
 //! not know what is done with a sample.
 //!
 //! # Invariants
-//! - `until` is 0 exactly where requests are not counted; where they are and the mean gap is 0, it is for a [`super::countdown`].
+//! - `until` is 0 exactly where requests are not counted; where they are and the mean gap is 0, it is for a [`crate::heap::idle::countdown`].
 
 use super::layout::Heap;
-use crate::base::chance::Random;
+use crate::base::random::Random;
 use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// What the gaps are counted in.
@@ -83,7 +83,7 @@ impl Heap {
         self.set_sampled(gap, mask);
     }
 
-    /// Counts a request that comes this way instead of the hit path's; whether it is the one to be sampled. The next gap begins then.
+    /// Counts a request that comes this way instead of the fast path's; whether it is the one to be sampled. The next gap begins then.
     #[inline]
     pub(crate) fn is_sample(&self, size: usize) -> bool {
         self.is_sampled() && !self.counts_down() && self.is_sample_slow(size)

@@ -160,7 +160,7 @@ proptest! {
         for heap in heaps {
             retire(&world, heap);
         }
-        world.central.empty_caches(|batch| super::settle(world.shared(), batch));
+        world.central.empty_caches(|batch| super::deliver_each(world.shared(), batch));
         prop_assert_eq!(world.out(), live.len(), "after all heaps are gone only live blocks are out");
     }
 }
@@ -219,13 +219,13 @@ fn remote_frees_come_home_through_the_inbox_and_after_the_owner_is_gone() {
         assert_eq!(other.free(world.shared(), block), Freed::Small);
     }
     retire(&world, other);
-    world.central.empty_caches(|batch| super::settle(world.shared(), batch));
+    world.central.empty_caches(|batch| super::deliver_each(world.shared(), batch));
     assert_eq!(world.out(), 0);
 }
 
 /// Has the depot own a span of `bank` with one block out; where it is.
 fn leave_span(world: &World, class: Class, bank: Bank) -> Region {
-    let region = world.central.new_span(class, Entry::depot(class), bank).expect("memory");
+    let region = world.central.new_span(class, Entry::central(class), bank).expect("memory");
     let (span, mut block) = (world.central.span(region), core::ptr::null_mut());
     #[expect(unsafe_code, reason = "takes a block")]
     // SAFETY: one block for one place.
@@ -258,7 +258,7 @@ fn batches_are_not_kept_where_blocks_have_nodes() {
         let world = World::within(space);
         let batch = world.central.acquire_batch(0).expect("metadata");
         for _ in 0..class.geometry().batch {
-            let _ = batch.push(core::ptr::without_provenance_mut(8), Entry::depot(class), class.geometry());
+            let _ = batch.push(core::ptr::without_provenance_mut(8), Entry::central(class), class.geometry());
         }
         assert_eq!(world.central.put_batch(class, batch), kept);
     }
@@ -272,7 +272,7 @@ fn a_heap_is_near_to_its_thread() {
     let first = world.heap();
     world.registry.release(first);
     assert_eq!(world.heap().address(), first.address(), "it is near and has no thread");
-    first.home.set(world.central.pages.space().banks().find(|&bank| bank != here).expect("another bank"));
+    first.own_bank.set(world.central.pages.space().banks().find(|&bank| bank != here).expect("another bank"));
     world.registry.release(first);
     let second = world.heap();
     assert_ne!(second.address(), first.address(), "that one is far away");

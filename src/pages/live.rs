@@ -23,7 +23,7 @@ pub struct PagesLive {
     pub data: usize,
     /// See `data`.
     pub region_bytes: usize,
-    /// Where entry 0 of the region map is; an entry is a word.
+    /// Where entry 0 of the page map is; an entry is a word.
     pub entries: usize,
     /// The entry of a large block. Those of spans are an owner and a class; `depot` is the owner of those that no heap owns.
     pub large: usize,

@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "reads and writes the map's words")]
-//! The region map: for each region of the data area, whose it is.
+//! The page map: for each region of the data area, whose it is.
 //!
 //! An entry is the address of a bin: the owner's heap address plus the class's place in it. So "mine and small" is one exclusive
 //! or and one compare, and the result is the bin itself. Two owners are not heaps: the depot (spans without an owner) and the
@@ -31,9 +31,9 @@ impl Entry {
     pub(crate) const LARGE: Self = Self(2 * HEAP_ALIGN);
 
     /// The lowest entry of the depot's spans.
-    pub(super) const LOWEST: Self = Self(Self::DEPOT);
+    pub(super) const LOWEST: Self = Self(Self::CENTRAL);
 
-    const DEPOT: usize = HEAP_ALIGN;
+    const CENTRAL: usize = HEAP_ALIGN;
 
     /// The entry of the spans of `class` of the heap at `heap`.
     pub(crate) const fn small(heap: usize, class: Class) -> Self {
@@ -41,11 +41,11 @@ impl Entry {
     }
 
     /// The entry of the spans of `class` that no heap owns.
-    pub(crate) const fn depot(class: Class) -> Self {
-        Self::small(Self::DEPOT, class)
+    pub(crate) const fn central(class: Class) -> Self {
+        Self::small(Self::CENTRAL, class)
     }
 
-    /// The entry as read by the hit path.
+    /// The entry as read by the fast path.
     pub(crate) const fn from_bits(bits: usize) -> Self {
         Self(bits)
     }
@@ -61,8 +61,8 @@ impl Entry {
     }
 
     /// Whether the depot owns it.
-    pub(crate) const fn is_depot(self) -> bool {
-        self.owner() == Self::DEPOT
+    pub(crate) const fn is_central(self) -> bool {
+        self.owner() == Self::CENTRAL
     }
 
     /// The class, for entries of spans.

@@ -1,4 +1,4 @@
-//! Layer 3: address space. One reservation, the region map, metadata storage, page runs and their purge.
+//! Layer 3: address space. One reservation, the page map, metadata storage, page runs and their purge.
 //!
 //! Knows regions and runs; must not know what a run is used for.
 
@@ -16,6 +16,7 @@ pub(crate) mod map;
 mod metadata;
 mod node;
 mod obtain;
+mod pending;
 mod prefault;
 mod record;
 mod runs;
@@ -29,6 +30,7 @@ pub use live::{BANKS, PagesLive};
 pub(crate) use map::Entry;
 pub(crate) use metadata::{METADATA_MAX, METADATA_MIN};
 pub(crate) use node::Placement;
+pub(crate) use pending::Work;
 pub(crate) use record::SPAN_BYTES;
 pub(crate) use runs::Run;
 pub(crate) use space::{Finder, Space};

@@ -6,6 +6,7 @@
 
 use super::bank::Bank;
 use super::limits::UNLIMITED;
+use super::pending::Work;
 use super::prefault::Way;
 use super::runs::{Run, Runs};
 use super::store::{Pages, Purged};
@@ -33,13 +34,13 @@ impl Pages {
             Err(()) => {
                 self.purge_all();
                 self.try_take(&take).unwrap_or_else(|()| {
-                    self.limits.note_refusal();
+                    self.pending.set(Work::HARD_LIMIT);
                     None
                 })
             }
         };
         self.tell_refusal();
-        self.relieve();
+        self.receive_for();
         self.make_present(run)
     }
 
@@ -71,7 +72,7 @@ impl Pages {
         self.purge_all();
         let admitted = admit();
         if !admitted {
-            self.limits.note_refusal();
+            self.pending.set(Work::HARD_LIMIT);
         }
         admitted
     }
@@ -93,8 +94,8 @@ impl Pages {
     }
 
     /// Purges everything if more is held than the soft limit allows.
-    pub(super) fn relieve(&self) {
-        if self.limits.get().0 != UNLIMITED && self.limits.presses(self.held_bytes()) {
+    pub(super) fn receive_for(&self) {
+        if self.limits.get().0 != UNLIMITED && self.limits.presses(self.held_bytes(), &self.pending) {
             self.purge_all();
         }
     }

@@ -8,6 +8,7 @@ use super::age::AGE_MAX;
 use super::bank::Bank;
 use super::limits::Limits;
 use super::metadata::Metadata;
+use super::pending::Pending;
 use super::prefault::Way;
 use super::runs::{Run, Runs};
 use super::space::Space;
@@ -39,6 +40,8 @@ pub(crate) struct Pages {
     pub(super) prefault: Way,
     /// What may be held.
     pub(crate) limits: Limits,
+    /// What waits for a slow call.
+    pub(crate) pending: Pending,
     /// Whether purged pages read as zero, once that is known. Any thread finds out, all find the same.
     zeroing: AtomicU32,
     /// Regions in dirty runs: written under the lock of the runs, read by anyone as a hint.
@@ -93,6 +96,7 @@ impl Pages {
             delay: AtomicU32::new(NEVER),
             prefault: Way::off(),
             limits: Limits::new(),
+            pending: Pending::new(),
             zeroing: AtomicU32::new(UNKNOWN),
             dirty_hint: AtomicU32::new(0),
             purges: AtomicUsize::new(0),
@@ -138,7 +142,7 @@ impl Pages {
                 self.purge_due(now, delay);
             }
         }
-        self.relieve();
+        self.receive_for();
     }
 
     /// Whether there is anything that time could purge. A hint.

@@ -28,7 +28,7 @@ pub(crate) enum Rank {
     /// The heap profile.
     Profile,
     /// One class's depot and transfer cache.
-    Shelf,
+    CentralList,
     /// The list of direct mappings.
     Direct,
     /// Page runs.
@@ -38,7 +38,7 @@ pub(crate) enum Rank {
     /// Metadata storage.
     Metadata,
     /// The functions of mode `custom`.
-    Makers,
+    Providers,
     /// What a hardened heap keeps back.
     Reserve,
     /// A mode's notes about blocks.

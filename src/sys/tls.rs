@@ -1,8 +1,8 @@
 #![expect(unsafe_code, reason = "initial-exec TLS needs assembly on stable Rust")]
 //! The thread's words, initial-exec: reading one is a load of its offset and a load; no call, no lazy allocation, no destructor.
 //!
-//! `hot` is the heap on which the hit path works. It starts as the inert heap (the heap layer defines the symbol and that initial
-//! value), so the hit path needs no test for "not ready". `home` is the thread's own state word. Must not know what a heap is.
+//! `hot` is the heap on which the fast path works. It starts as the inert heap (the heap layer defines the symbol and that initial
+//! value), so the fast path needs no test for "not ready". `home` is the thread's own state word. Must not know what a heap is.
 
 use core::arch::{asm, global_asm};
 
@@ -96,25 +96,25 @@ macro_rules! write {
     }};
 }
 
-/// The address of the heap that this thread's hit path uses.
+/// The address of the heap that this thread's fast path uses.
 #[inline(always)]
-pub(crate) fn hot() -> usize {
-    read!("spandrel_tls_hot")
+pub(crate) fn fast_heap() -> usize {
+    read!("spandrel_tls_fast")
 }
 
 /// Sets [`hot`].
 #[inline(always)]
-pub(crate) fn set_hot(heap: usize) {
-    write!("spandrel_tls_hot", heap);
+pub(crate) fn set_fast_heap(heap: usize) {
+    write!("spandrel_tls_fast", heap);
 }
 
 /// Where this thread keeps [`hot`]: an address that no other thread of the process has.
-pub(crate) fn hot_address() -> usize {
+pub(crate) fn word_address() -> usize {
     let address: usize;
     // SAFETY: the first word of the thread's control block is that block's own address.
     unsafe {
         asm!(
-            "mov {0}, qword ptr [rip + spandrel_tls_hot@GOTTPOFF]",
+            "mov {0}, qword ptr [rip + spandrel_tls_fast@GOTTPOFF]",
             "add {0}, qword ptr fs:[0]",
             out(reg) address,
             options(pure, readonly, nostack),
@@ -125,13 +125,13 @@ pub(crate) fn hot_address() -> usize {
 
 /// The thread's state word; 0 in a new thread.
 #[inline(always)]
-pub(crate) fn home() -> usize {
+pub(crate) fn own_heap() -> usize {
     read!("spandrel_tls_home")
 }
 
 /// Sets [`home`].
 #[inline(always)]
-pub(crate) fn set_home(state: usize) {
+pub(crate) fn set_own_heap(state: usize) {
     write!("spandrel_tls_home", state);
 }
 

@@ -57,7 +57,7 @@ fn transfer_caches_hold_no_more_than_they_may() {
         let put = || {
             let batch: &Batch = world.central.acquire_batch(0).expect("metadata");
             for _ in 0..class.geometry().batch {
-                let _ = batch.push(core::ptr::without_provenance_mut(8), Entry::depot(class), class.geometry());
+                let _ = batch.push(core::ptr::without_provenance_mut(8), Entry::central(class), class.geometry());
             }
             world.central.put_batch(class, batch)
         };

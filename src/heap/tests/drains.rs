@@ -16,7 +16,7 @@ fn a_drain_leaves_the_last_block_of_a_bin_and_the_end_of_a_batch() {
     assert!(idle.bin(class).len() > 1);
     idle.take_part(true);
     assert!(idle.make_offer(7));
-    assert!(idle.bin_of_block(last).is_none() && idle.pop_hit(64).is_null(), "the fast path is closed");
+    assert!(idle.bin_of_block(last).is_none() && idle.pop_fast(64).is_null(), "the fast path is closed");
     let mut blocks = u32::MAX;
     assert!(other.drain_other(world.shared(), idle, 7, &mut blocks), "an offer of this round is left alone");
     assert!(idle.bin(class).len() > 1);
@@ -26,7 +26,7 @@ fn a_drain_leaves_the_last_block_of_a_bin_and_the_end_of_a_batch() {
     assert_eq!(world.out(), 2, "one block in each of the two bins");
     assert!(idle.take_offer(world.shared()) && !idle.take_offer(world.shared()));
     assert_eq!(
-        (idle.pop_hit(64), idle.pop_hit(64)),
+        (idle.pop_fast(64), idle.pop_fast(64)),
         (last, core::ptr::null_mut()),
         "the fast path is open, and has the last block"
     );
@@ -34,6 +34,6 @@ fn a_drain_leaves_the_last_block_of_a_bin_and_the_end_of_a_batch() {
     assert_eq!(idle.free(world.shared(), last), Freed::Small);
     retire(&world, idle);
     retire(&world, other);
-    world.central.empty_caches(|batch| crate::heap::settle(world.shared(), batch));
+    world.central.empty_caches(|batch| crate::heap::deliver_each(world.shared(), batch));
     assert_eq!(world.out(), 0);
 }

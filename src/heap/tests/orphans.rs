@@ -155,7 +155,7 @@ fn what_a_busy_orphan_held_stays_out() {
             assert_eq!(lost.free(world.shared(), block), Freed::Small);
         }
         let binned = lost.binned(class);
-        lost.set_busy(busy);
+        lost.set_entered(busy);
         world.registry.orphan_all_but(Some(own));
         for _ in 0..100 {
             world.registry.adopt_orphans(world.shared());

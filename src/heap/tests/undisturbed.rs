@@ -128,7 +128,7 @@ fn what_caches_give_back_joins_no_batch_of_the_fast_path() {
     let scene = Scene::new();
     let [freed, cached] = [scene.blocks[0][0], scene.blocks[0][1]];
     assert_eq!(scene.other.free(scene.world.shared(), freed), Freed::Small);
-    scene.other.return_home(scene.world.shared(), cached);
+    scene.other.return_or_send(scene.world.shared(), cached);
     let lens: Vec<usize> = scene.other.outbox.batches().map(crate::central::Batch::len).collect();
     assert_eq!(lens, [1, 1]);
 }

@@ -2,11 +2,13 @@
 //! blocks leave at random, and spare blocks among which a fresh one is drawn. Must not know heaps.
 
 mod marks;
+mod mode;
 mod note;
 mod quarantine;
 mod spares;
 
 pub(crate) use marks::{CANARY_MIN, Marks, Overwritten};
+pub(crate) use mode::{HARDENED, begin};
 pub(crate) use note::Note;
 pub(crate) use quarantine::{Patient, Quarantine};
 pub(crate) use spares::Spares;

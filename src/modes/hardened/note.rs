@@ -1,6 +1,6 @@
 //! What is noted of a block from when it is made until it leaves the quarantine.
 
-use crate::ledger::Record;
+use crate::modes::ledger::Record;
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 //! The quarantine: freed blocks that are not to be used again yet. It has room for so many bytes; when it is full, blocks leave it at
 //! random, so nobody can tell when a block will be used again. Must not know what leaving means.
 
-use crate::base::chance::Random;
+use crate::base::random::Random;
 use crate::sys::memory;
 
 /// A block in the quarantine.

@@ -1,7 +1,7 @@
 //! Spare blocks of one class, among which a fresh one is drawn: where a block lies says nothing about where the next one will. Must not
 //! know where spares come from.
 
-use crate::base::chance::Random;
+use crate::base::random::Random;
 
 /// Spares of small classes; those of large ones are fewer.
 const SPARES_MAX: usize = 32;

@@ -20,7 +20,7 @@ const REASON_DISTANCE: usize = 4;
 const ATOMIC_FILE: &str = "sys/atomic.rs";
 const DECISIONS: &str = "docs/decisions";
 /// The only layer that sets `errno`, and the file with the functions that it does so by.
-const ERRNO_LAYER: &str = "abi";
+const ERRNO_LAYER: &str = "api";
 const ERRNO_FILE: &str = "sys/libc.rs";
 
 /// A broken rule and where.

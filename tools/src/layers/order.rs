@@ -8,14 +8,15 @@ use std::path::Path;
 const LEVELS: &[&[&str]] = &[
     &["base"],
     &["sys"],
-    &["diag", "config", "ledger"],
+    &["diag", "config"],
     &["pages"],
     &["central"],
     &["heap"],
-    &[ALTERNATIVES],
-    &["observe"],
-    &["runtime"],
-    &["abi"],
+    &["process"],
+    &["slow_path"],
+    &[ALTERNATIVES, "profile", "stats"],
+    &["control"],
+    &["api"],
 ];
 
 /// The folder whose modules are alternatives and do not know each other.

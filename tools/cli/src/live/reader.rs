@@ -8,7 +8,7 @@ use super::picture::{Large, Owner, Picture, Run, Span};
 use super::process::Process;
 use super::words::{byte, half, word};
 use anyhow::{Result, bail};
-use spandrel::live::{ClassFigures, Descriptor, HeapFigures, ShelfFigures, Snapshot, Traffic};
+use spandrel::live::{CentralListFigures, ClassFigures, Descriptor, HeapFigures, Snapshot, Traffic};
 use spandrel::table::{self, ClassInfo, REGION_BYTES};
 use std::collections::HashMap;
 
@@ -311,7 +311,7 @@ impl Reader<'_> {
             self.read_chain(first, &mut picture.torn, &mut |_| cached += 1);
             let figures = figures(picture, class);
             figures.cached = cached;
-            figures.shelf = ShelfFigures {
+            figures.shelf = CentralListFigures {
                 cache_hits: self.figure(at(c.shelves, c.taken))? as u64,
                 adopted: self.figure(at(c.shelves, c.adopted))? as u64,
                 made: self.figure(at(c.made, 0))? as u64,

@@ -1,0 +1,323 @@
+#![expect(unsafe_code, reason = "exports C functions")]
+//! What malloc's own interface cannot say: `include/spandrel.h` is made from this file and `modes.rs`.
+
+use core::ffi::{c_char, c_int, c_void};
+
+use super::c::malloc_slow;
+use super::errno;
+use super::fast_path;
+use crate::base::class::Class;
+use crate::base::lane::Lane;
+use crate::base::units::{REGION_BYTES, round_up};
+use crate::control::dispatch;
+use crate::control::requests;
+use crate::slow_path::exhaustion;
+use crate::stats::desk;
+use crate::stats::report;
+use crate::stats::{Format, Snapshot};
+
+/// Served by a block of a size class (0 to 32 KiB).
+pub const SPANDREL_LANE_SMALL: c_int = 0;
+/// Served by a run of regions (above, to 32 MiB).
+pub const SPANDREL_LANE_LARGE: c_int = 1;
+/// Served by a mapping of its own (above, to PTRDIFF_MAX).
+pub const SPANDREL_LANE_DIRECT: c_int = 2;
+/// Served by libc's allocator, or unknown.
+pub const SPANDREL_LANE_LIBC: c_int = 3;
+/// Refused: no object can be that large.
+pub const SPANDREL_LANE_REFUSED: c_int = 4;
+
+/// Figures of the allocator at one moment. Sizes are in bytes. Other threads go on while they are taken; in a quiet process they
+/// are exact.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct spandrel_stats {
+    /// Blocks that the program holds, by the size of the block.
+    pub live_bytes: usize,
+    /// Address space in use for blocks, free or not.
+    pub obtained_bytes: usize,
+    /// Free blocks in threads' bins.
+    pub binned_bytes: usize,
+    /// Free blocks in transfer caches.
+    pub cached_bytes: usize,
+    /// Free runs whose pages the kernel has not got back yet.
+    pub dirty_bytes: usize,
+    /// The allocator's own structures.
+    pub metadata_bytes: usize,
+    /// Live large blocks.
+    pub large_blocks: usize,
+    /// Live direct mappings.
+    pub direct_blocks: usize,
+    /// Threads that have a heap.
+    pub heaps: usize,
+    /// Bytes given back to the kernel so far.
+    pub purged_bytes: usize,
+    /// Blocks freed by another thread that are on their way home.
+    pub in_flight_bytes: usize,
+    /// Regions cut into blocks of a class.
+    pub span_bytes: usize,
+    /// Address space reserved, and what of it can be read and written.
+    pub reserved_bytes: usize,
+    /// See reserved_bytes.
+    pub committed_bytes: usize,
+    /// Bins refilled so far.
+    pub refills: u64,
+    /// Bins flushed so far.
+    pub flushes: u64,
+    /// Blocks of other threads freed so far, sent and received.
+    pub sent_blocks: u64,
+    /// See sent_blocks.
+    pub received_blocks: u64,
+}
+
+impl spandrel_stats {
+    fn of(snapshot: &Snapshot) -> Self {
+        let [refills, flushes] = snapshot.events();
+        Self {
+            live_bytes: snapshot.live(),
+            obtained_bytes: snapshot.obtained(),
+            binned_bytes: snapshot.binned(),
+            cached_bytes: snapshot.cached(),
+            dirty_bytes: snapshot.pages.dirty,
+            metadata_bytes: snapshot.pages.metadata,
+            large_blocks: snapshot.large.large_blocks,
+            direct_blocks: snapshot.large.direct_blocks,
+            heaps: snapshot.heaps,
+            purged_bytes: snapshot.pages.purged,
+            in_flight_bytes: snapshot.in_flight(),
+            span_bytes: snapshot.spans(),
+            reserved_bytes: snapshot.pages.reserved,
+            committed_bytes: snapshot.pages.committed,
+            refills,
+            flushes,
+            sent_blocks: snapshot.traffic.sent_blocks,
+            received_blocks: snapshot.traffic.received_blocks,
+        }
+    }
+}
+
+/// Figures of one class.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct spandrel_class_stats {
+    /// Bytes of a block.
+    pub block_bytes: usize,
+    /// Bytes of a span, and the blocks in it.
+    pub span_bytes: usize,
+    /// See span_bytes.
+    pub span_blocks: usize,
+    /// Blocks that the program holds.
+    pub live_blocks: usize,
+    /// Free blocks in threads' bins.
+    pub binned_blocks: usize,
+    /// Free blocks in the transfer cache.
+    pub cached_blocks: usize,
+    /// Blocks freed by another thread that are on their way home.
+    pub in_flight_blocks: usize,
+    /// Spans of which blocks can be fetched.
+    pub partial_spans: usize,
+    /// Spans with every block out.
+    pub full_spans: usize,
+    /// Bins refilled so far.
+    pub refills: u64,
+    /// Bins flushed so far.
+    pub flushes: u64,
+    /// Refills served by the transfer cache, by a span without an owner, and by a new span.
+    pub cache_hits: u64,
+    /// See cache_hits.
+    pub adopted_spans: u64,
+    /// See cache_hits.
+    pub made_spans: u64,
+}
+
+/// Lines of text, as malloc_stats prints them.
+pub const SPANDREL_FORMAT_TEXT: c_int = 0;
+/// One JSON object in a line.
+pub const SPANDREL_FORMAT_JSON: c_int = 1;
+/// glibc's XML, as malloc_info writes it.
+pub const SPANDREL_FORMAT_XML: c_int = 2;
+/// Prometheus's text format.
+pub const SPANDREL_FORMAT_PROMETHEUS: c_int = 3;
+
+/// True if this process's malloc is served by Spandrel: preloaded or linked, and not sent to libc by SPANDREL_FORCE_LIBC.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_is_active() -> bool {
+    requests::is_active()
+}
+
+/// The version, as "major.minor.patch".
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_version() -> *const c_char {
+    const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
+    VERSION.as_ptr().cast()
+}
+
+/// The lane (SPANDREL_LANE_...) that serves requests of `size` bytes.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_lane_of_size(size: usize) -> c_int {
+    let lane = Lane::of_size(size);
+    if lane == Lane::Refused || requests::is_active() { lane as c_int } else { SPANDREL_LANE_LIBC }
+}
+
+/// The lane (SPANDREL_LANE_...) that `pointer`, an address in a live block, is from; SPANDREL_LANE_LIBC for all that is not
+/// Spandrel's.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_lane_of_pointer(pointer: *const c_void) -> c_int {
+    requests::lane_of_pointer(pointer.addr()) as c_int
+}
+
+/// The bytes that malloc(size) would make usable; 0 for a size that is refused.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_good_size(size: usize) -> usize {
+    match (Lane::of_size(size), Class::of_size(size)) {
+        (Lane::Refused, _) => 0,
+        (_, Some(class)) => dispatch::good_size(size, class.size()),
+        _ => dispatch::good_size(size, round_up(size, requests::page_bytes()).unwrap_or(0)),
+    }
+}
+
+/// As malloc(size), and stores the bytes that may be used in `*usable` (if that is not NULL); 0 where NULL is returned.
+///
+/// # Safety
+/// - `usable` is NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spandrel_alloc_at_least(size: usize, usable: *mut usize) -> *mut c_void {
+    let block = fast_path::malloc(size, malloc_slow);
+    let bytes = if block.is_null() { 0 } else { dispatch::usable_size(block) };
+    if !usable.is_null() {
+        // SAFETY: the caller passes NULL or a writable place.
+        unsafe { usable.write(bytes) };
+    }
+    block.cast()
+}
+
+/// Gives back what the calling thread's heap holds without need; with `everything` also what threads share, down to the pages.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_collect(everything: bool) {
+    requests::collect(everything);
+}
+
+/// Exchanges freed blocks with other threads, for a program's own points: a safepoint, the border between two messages, the end of an
+/// arena. What the calling thread freed of other threads' blocks is sent off, and blocks that others freed of its own are taken in, in
+/// whole batches (at most 124 blocks each) until `most` blocks have come; 0 for 250. True if more waits. Cheap where there is nothing to do.
+/// Never fails; does nothing in a thread that has not allocated, and where libc serves the process. Not for signal handlers.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_safepoint(most: usize) -> bool {
+    requests::safepoint(most)
+}
+
+/// Bytes of free runs whose pages the kernel has not got back yet.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_resident_bytes() -> usize {
+    requests::retained_bytes()
+}
+
+/// More than the soft limit is in use. Said again only when an eighth of it was free meanwhile.
+pub const SPANDREL_LIMIT_SOFT: c_int = 1;
+/// The hard limit is about to refuse a request; it is tried again after the callback.
+pub const SPANDREL_LIMIT_HARD: c_int = 2;
+
+/// Called on the thread that met a limit, from inside its call: which limit (SPANDREL_LIMIT_...), the bytes in use, the limit in bytes.
+/// May allocate and free; it is not called again meanwhile. Must not throw.
+#[expect(non_camel_case_types, reason = "a name of C")]
+pub type spandrel_limit_callback = Option<unsafe extern "C" fn(limit: c_int, held: usize, bytes: usize)>;
+
+/// Has `callback` called when a limit is met; NULL for nothing.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_set_limit_callback(callback: spandrel_limit_callback) {
+    exhaustion::set_limit_callback(callback);
+}
+
+/// Sets the soft and the hard limit in bytes, 0 for none, as SPANDREL_SOFT_LIMIT and SPANDREL_HARD_LIMIT do. False, and errno EINVAL,
+/// if the soft limit is not below the hard one, in a profile with a pool, and where libc serves the process.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_set_limits(soft: usize, hard: usize) -> bool {
+    let set = requests::set_limits(soft, hard);
+    if !set {
+        errno::fail::<c_void>(libc::EINVAL);
+    }
+    set
+}
+
+/// Fills the first `struct_size` bytes of `*stats`; false, and errno EINVAL, if `stats` is NULL or `struct_size` is larger than
+/// this version's structure; ENOMEM if there is no memory to work in.
+///
+/// # Safety
+/// - `stats` is NULL or writable for `struct_size` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spandrel_stats(stats: *mut spandrel_stats, struct_size: usize) -> bool {
+    match desk::with_snapshot(spandrel_stats::of) {
+        // SAFETY: the caller vouches for the place.
+        Some(filled) => unsafe { hand_out(&filled, stats, struct_size) },
+        None => errno::refuse(libc::ENOMEM),
+    }
+}
+/// Fills the first `struct_size` bytes of `*stats` with the figures of class `index`, counted from 0, the smallest blocks first; false,
+/// and errno EINVAL, if there is no such class, if `stats` is NULL, or if `struct_size` is larger than this version's structure.
+///
+/// # Safety
+/// - `stats` is NULL or writable for `struct_size` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spandrel_class_stats(index: usize, stats: *mut spandrel_class_stats, struct_size: usize) -> bool {
+    let Some(class) = Class::from_index(index) else {
+        errno::fail::<c_void>(libc::EINVAL);
+        return false;
+    };
+    let Some(figures) = desk::with_snapshot(|snapshot| snapshot.of_class(class)) else {
+        return errno::refuse(libc::ENOMEM);
+    };
+    let geometry = class.geometry();
+    let filled = spandrel_class_stats {
+        block_bytes: class.size(),
+        span_bytes: geometry.regions as usize * REGION_BYTES,
+        span_blocks: geometry.capacity as usize,
+        live_blocks: figures.live() as usize,
+        binned_blocks: figures.binned as usize,
+        cached_blocks: figures.cached as usize,
+        in_flight_blocks: figures.in_flight as usize,
+        partial_spans: figures.partial as usize,
+        full_spans: figures.full as usize,
+        refills: figures.refills,
+        flushes: figures.flushes,
+        cache_hits: figures.shelf.cache_hits,
+        adopted_spans: figures.shelf.adopted,
+        made_spans: figures.shelf.made,
+    };
+    // SAFETY: the caller vouches for the place.
+    unsafe { hand_out(&filled, stats, struct_size) }
+}
+
+/// Copies the first `struct_size` bytes of `filled` to `place`; false, and errno EINVAL, if that cannot be.
+///
+/// # Safety
+/// - `place` is null or writable for `struct_size` bytes.
+unsafe fn hand_out<T>(filled: &T, place: *mut T, struct_size: usize) -> bool {
+    if place.is_null() || struct_size > size_of::<T>() {
+        errno::fail::<c_void>(libc::EINVAL);
+        return false;
+    }
+    // SAFETY: the caller says that `struct_size` bytes are writable there.
+    unsafe { core::ptr::from_ref(filled).cast::<u8>().copy_to_nonoverlapping(place.cast(), struct_size) };
+    true
+}
+
+/// Writes all figures to file descriptor `fd` in `format` (SPANDREL_FORMAT_...), without taking memory; false, and errno EINVAL or EIO,
+/// if there is no such format or not all was taken.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_stats_write(fd: c_int, format: c_int) -> bool {
+    let format = match format {
+        SPANDREL_FORMAT_TEXT => Format::Text,
+        SPANDREL_FORMAT_JSON => Format::Json,
+        SPANDREL_FORMAT_XML => Format::Xml,
+        SPANDREL_FORMAT_PROMETHEUS => Format::Prometheus,
+        _ => {
+            errno::fail::<c_void>(libc::EINVAL);
+            return false;
+        }
+    };
+    let written = report::write_stats(fd, format);
+    if !written {
+        errno::fail::<c_void>(libc::EIO);
+    }
+    written
+}

@@ -1,0 +1,130 @@
+#![expect(unsafe_code, reason = "exports C functions")]
+//! glibc's statistics and tuning calls, which programs use on whatever malloc they have.
+
+use core::ffi::{c_int, c_void};
+
+use super::errno;
+use crate::control::requests;
+use crate::stats::desk;
+use crate::stats::{Format, Snapshot};
+use crate::sys::call;
+
+const STANDARD_ERROR: i32 = 2;
+
+/// glibc's `struct mallinfo2`, in bytes.
+#[repr(C)]
+#[derive(Default)]
+struct MallInfo2 {
+    arena: usize,
+    ordblks: usize,
+    smblks: usize,
+    hblks: usize,
+    hblkhd: usize,
+    usmblks: usize,
+    fsmblks: usize,
+    uordblks: usize,
+    fordblks: usize,
+    keepcost: usize,
+}
+
+/// glibc's `struct mallinfo`: the same in `int`, stuck at its largest value where that is too small.
+#[repr(C)]
+struct MallInfo {
+    fields: [c_int; 10],
+}
+
+impl MallInfo2 {
+    fn of(snapshot: &Snapshot) -> Self {
+        let (direct, direct_bytes) = (snapshot.large.direct_blocks, snapshot.large.direct_bytes);
+        let arena = snapshot.obtained() - direct_bytes;
+        let live = snapshot.live().saturating_sub(direct_bytes);
+        Self {
+            arena,
+            hblks: direct,
+            hblkhd: direct_bytes,
+            smblks: snapshot.classes.iter().map(|figures| figures.binned as usize).sum(),
+            fsmblks: snapshot.binned(),
+            uordblks: live,
+            fordblks: arena.saturating_sub(live),
+            keepcost: snapshot.pages.dirty,
+            ..Self::default()
+        }
+    }
+}
+
+/// Figures of the allocator, in bytes. `arena`: obtained but for direct mappings; `uordblks`: live; `fordblks`: the rest of
+/// `arena`; `fsmblks`: free in bins; `hblks`, `hblkhd`: direct mappings; `keepcost`: what `malloc_trim` could give back.
+#[unsafe(no_mangle)]
+extern "C" fn mallinfo2() -> MallInfo2 {
+    desk::with_snapshot(MallInfo2::of).unwrap_or_default()
+}
+
+/// As `mallinfo2`, in `int`.
+#[unsafe(no_mangle)]
+extern "C" fn mallinfo() -> MallInfo {
+    let info = mallinfo2();
+    let small = |value: usize| c_int::try_from(value).unwrap_or(c_int::MAX);
+    MallInfo {
+        fields: [
+            small(info.arena),
+            small(info.ordblks),
+            small(info.smblks),
+            small(info.hblks),
+            small(info.hblkhd),
+            small(info.usmblks),
+            small(info.fsmblks),
+            small(info.uordblks),
+            small(info.fordblks),
+            small(info.keepcost),
+        ],
+    }
+}
+
+/// Gives free memory back to the kernel, but for `keep` bytes; 1 if any went. Bounded in time: a very large heap takes several
+/// calls.
+#[unsafe(no_mangle)]
+extern "C" fn malloc_trim(keep: usize) -> c_int {
+    c_int::from(requests::trim(keep))
+}
+
+/// Accepts glibc's parameters, none of which has a meaning here: 1 for those glibc knows, 0 for others.
+#[unsafe(no_mangle)]
+extern "C" fn mallopt(parameter: c_int, _: c_int) -> c_int {
+    const KNOWN: [c_int; 9] = [
+        libc::M_MXFAST,
+        libc::M_TRIM_THRESHOLD,
+        libc::M_TOP_PAD,
+        libc::M_MMAP_THRESHOLD,
+        libc::M_MMAP_MAX,
+        libc::M_CHECK_ACTION,
+        libc::M_PERTURB,
+        libc::M_ARENA_TEST,
+        libc::M_ARENA_MAX,
+    ];
+    c_int::from(KNOWN.contains(&parameter))
+}
+
+/// Prints the figures on fd 2.
+#[unsafe(no_mangle)]
+extern "C" fn malloc_stats() {
+    let _ = desk::with_snapshot(|figures| Format::Text.write(figures, &mut |text| call::write(STANDARD_ERROR, text)));
+}
+
+/// Writes the figures as XML to `stream`. EINVAL unless `options` is 0; -1 and errno where the stream refuses.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn malloc_info(options: c_int, stream: *mut libc::FILE) -> c_int {
+    if options != 0 || stream.is_null() {
+        errno::fail::<c_void>(libc::EINVAL);
+        return if options != 0 { libc::EINVAL } else { -1 };
+    }
+    let mut written = true;
+    let mut print = |text: &[u8]| {
+        // SAFETY: the C contract says that the stream is open; the text is readable.
+        written &= unsafe { libc::fwrite(text.as_ptr().cast(), 1, text.len(), stream) } == text.len();
+    };
+    let taken = desk::with_snapshot(|figures| Format::Xml.write(figures, &mut print)).is_some();
+    if !taken {
+        errno::set(libc::ENOMEM);
+    }
+    if taken && written { 0 } else { -1 }
+}

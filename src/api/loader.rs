@@ -1,0 +1,46 @@
+#![expect(unsafe_code, reason = "assembly that leaves for the C library's dlopen")]
+//! `dlopen` in front of the C library's: without RTLD_DEEPBIND, by which an object would find libc's malloc before ours.
+//!
+//! The shared library exports it as `dlopen`, by way of `scripts/dlopen.ld`; nothing else has it. The C library tells by the return
+//! address from which object the call comes, whose RUNPATH, `$ORIGIN` and namespace hold then. So this leaves by a jump, with the
+//! caller's return address in place.
+
+use crate::control::dlopen;
+use core::arch::global_asm;
+use core::ffi::{c_int, c_void};
+
+// `path` in rdi, `flags` in esi. No other register carries an argument.
+global_asm!(
+    ".pushsection .text.spandrel_dlopen, \"ax\", @progbits",
+    ".globl spandrel_dlopen",
+    ".type spandrel_dlopen, @function",
+    "spandrel_dlopen:",
+    ".cfi_startproc",
+    "push rdi",
+    ".cfi_def_cfa_offset 16",
+    "mov edi, esi",
+    "call {onward}",
+    "pop rdi",
+    ".cfi_def_cfa_offset 8",
+    "mov esi, edx",
+    "test rax, rax",
+    "jz 2f",
+    "jmp rax",
+    "2:",
+    "ret",
+    ".cfi_endproc",
+    ".size spandrel_dlopen, . - spandrel_dlopen",
+    ".popsection",
+    onward = sym onward,
+);
+
+/// Where a call of `dlopen` goes, in rax, and with which flags, in edx.
+#[repr(C)]
+struct Onward {
+    dlopen: *mut c_void,
+    flags: usize,
+}
+
+extern "C" fn onward(flags: c_int) -> Onward {
+    Onward { dlopen: dlopen::next_dlopen(), flags: dlopen::flags_of_dlopen(flags) as usize }
+}

@@ -1,0 +1,229 @@
+#![expect(unsafe_code, reason = "opens the store and sets the options")]
+//! Start: reading the environment, reserving address space, putting the mode into force, and having features register.
+//!
+//! ld.so may call malloc before it runs any constructor, so the fork handlers and the key for thread exit are registered by the first
+//! heap or by the constructor, whichever comes first. The C library's tables for both are static.
+
+use super::switch;
+use crate::base::units::GIB;
+use crate::config::{self, CacheBytes, Complaint, HugePages, IdleReturn, Limit, Numa, OnError, Options};
+use crate::diag::{self, Code, Policy};
+use crate::pages::limits::UNLIMITED;
+use crate::pages::{HUGE_BYTES, Huge, Placement, Space};
+use crate::process::barrier::Phase;
+use crate::process::state::{PROCESS, Process};
+use crate::process::{background, fork, thread};
+use crate::profile::sampling;
+use crate::slow_path::mode::{self, LIBC};
+use crate::slow_path::{exhaustion, pending};
+use crate::stats::{descriptor, leaks, report};
+use crate::sys::startup::Startup;
+use crate::sys::{lock, memory, tool};
+
+const CACHE_BYTES_PER_PROCESSOR: usize = 256 << 10;
+/// Of what a container allows, one part in this many is left free before free pages go back, and before calls fail: the program's
+/// code, its stacks and libc need some as well.
+const SPARE_SOFT: usize = 8;
+const SPARE_HARD: usize = 16;
+const PAGE_BYTES_USUAL: usize = 4096;
+/// QEMU up to version 7 has 24 bytes of notes for each page of a program's address space: 24 MiB for this much.
+const RESERVE_EMULATED: usize = 4 * GIB;
+
+/// Starts the process, unless another thread is about to, or this call comes from inside the allocator.
+pub(crate) fn ensure() {
+    if PROCESS.barrier.phase() == Phase::Yours {
+        thread::while_starting(|| {
+            if PROCESS.barrier.enter() == Phase::Yours {
+                PROCESS.barrier.finish(start(&PROCESS));
+            }
+        });
+    }
+}
+
+/// Makes the process ready; false if libc is to serve everything.
+fn start(process: &Process) -> bool {
+    let startup = Startup::find();
+    let options = match startup {
+        Some(startup) if !startup.is_secure() => read_options(startup),
+        _ => config::read(core::iter::empty(), |_, _| {}),
+    };
+    diag::set_policy(match options.on_error {
+        OnError::Abort => Policy::Abort,
+        OnError::Report => Policy::Report,
+        OnError::Ignore => Policy::Ignore,
+    });
+    // SAFETY: the barrier lets one thread come here, once, before any thread has a heap.
+    unsafe { lock::when_lost(fork::give_up) };
+    process.tally.set_range(options.diag_range);
+    let page = startup.map_or(PAGE_BYTES_USUAL, Startup::page_bytes);
+    let mode = switch::chosen(&options, page);
+    let reports = options.stats || options.stats_every > 0 || options.stats_signal.is_some() || options.crash_report;
+    if options.diag > 0 || reports || options.leaks || options.heap_profile.is_some() || mode.is_some() {
+        process.reports.open();
+    }
+    if options.leaks {
+        leaks::watch_status();
+    }
+    // SAFETY: the barrier lets one thread come here, once.
+    unsafe { process.set_options(options) };
+    if options.mode() == config::Mode::Libc {
+        mode::put_into_force(mode);
+        return false;
+    }
+    let set_bounds = || process.set_bounds(options.pool.is_some(), options.hard_limit != Limit::None);
+    let Some(mut space) = reserve(&options, page) else {
+        set_bounds();
+        tell_refusal(&options);
+        mode::put_into_force(Some(&LIBC));
+        return false;
+    };
+    place(&mut space, options.numa);
+    // SAFETY: as for the options.
+    unsafe { process.central.pages.open(space, options.purge_delay) };
+    if options.pool.is_some() {
+        prepare_pool(process, &options);
+    } else {
+        process.central.pages.set_prefault(options.prefault);
+        limit(process, &options);
+    }
+    process.central.set_cache_bytes(match options.cache_bytes {
+        CacheBytes::Bytes(bytes) => bytes,
+        CacheBytes::PerProcessor => CACHE_BYTES_PER_PROCESSOR * config::processors(),
+    });
+    descriptor::describe(process);
+    register_features(&options);
+    sampling::prepare(&options, mode.is_none_or(|mode| mode.profiled));
+    // Not before the end of the start, so that threads that come meanwhile are served.
+    set_bounds();
+    mode::put_into_force(mode);
+    true
+}
+
+/// Has the features that `options` ask for register, but for those of the mode.
+fn register_features(options: &Options) {
+    pending::register();
+    report::register(options);
+    if options.idle_return == IdleReturn::Thread {
+        background::register();
+    }
+}
+
+/// Says that the kernel gives no address space.
+#[cold]
+fn tell_refusal(options: &Options) {
+    exhaustion::explain_refusal();
+    let what = match options.pool {
+        Some(_) => "no memory for the pool; every call fails",
+        None => "no address space to start with; libc serves everything",
+    };
+    diag::once(Code::Exhaustion, what);
+}
+
+/// Has the pages placed on nodes, where that was asked for.
+fn place(space: &mut Space, numa: Numa) {
+    if numa == Numa::Off {
+        return;
+    }
+    let placement = Placement::of(numa).ok_or("no such node; pages go where the process's policy says");
+    if let Err(what) = placement.and_then(|placement| space.place(placement)) {
+        let is_ours = |entry: &&[u8]| entry.starts_with(b"SPANDREL_NUMA=");
+        let entry = Startup::find().and_then(|startup| startup.environment().filter(is_ours).last());
+        diag::line(Code::NumaPolicy, &[entry.unwrap_or(b"SPANDREL_NUMA"), b": ", what.as_bytes()]);
+    }
+}
+
+/// Puts the limits into force.
+fn limit(process: &Process, options: &Options) {
+    if (options.soft_limit, options.hard_limit) == (Limit::None, Limit::None) {
+        return;
+    }
+    let container = config::memory_limit();
+    let bytes = |limit, spare| match limit {
+        Limit::None => UNLIMITED,
+        Limit::Container => container.map_or(UNLIMITED, |whole| whole - whole / spare),
+        Limit::Bytes(bytes) => bytes,
+    };
+    process.central.pages.limits.set(bytes(options.soft_limit, SPARE_SOFT), bytes(options.hard_limit, SPARE_HARD));
+}
+
+/// Makes the pages of the pool present and locks them, where that was asked for.
+fn prepare_pool(process: &Process, options: &Options) {
+    let pages = &process.central.pages;
+    pages.make_pool_present(options.prefault);
+    if options.lock && !pages.space().lock() {
+        diag::line(Code::PoolPolicy, &[b"SPANDREL_LOCK=1: the kernel refuses (see ulimit -l); the pool is not locked"]);
+    }
+}
+
+/// How much address space to reserve. An emulator may note something of every page of it, so there it is little, unless the environment
+/// says how much.
+fn wanted(options: &Options) -> usize {
+    let said =
+        || Startup::find().is_some_and(|startup| startup.environment().any(|entry| entry.starts_with(b"SPANDREL_RESERVE=")));
+    if tool::is_emulated() && !said() { options.reserve.min(RESERVE_EMULATED) } else { options.reserve }
+}
+
+/// Address space, with the huge pages that were asked for.
+fn reserve(options: &Options, page: usize) -> Option<Space> {
+    if let Some(bytes) = options.pool {
+        return Space::reserve_pool(bytes, page);
+    }
+    let wanted = wanted(options);
+    if options.fixed_address {
+        if let Some(space) = Space::reserve_fixed_address(wanted, page) {
+            return Some(space);
+        }
+        diag::line(Code::BadOption, &[b"SPANDREL_FIXED_ADDRESS=1: the address is taken; memory is somewhere else"]);
+    }
+    let from = match options.huge_pages {
+        HugePages::Off => return Space::reserve(wanted, page),
+        HugePages::Madvise => options.huge_from,
+        HugePages::Thp => 0,
+        HugePages::Table => return Space::reserve_explicit(wanted, page, HUGE_BYTES),
+        HugePages::GiantTable => return Space::reserve_explicit(wanted, page, GIB),
+    };
+    let space = Space::reserve(wanted, page)?;
+    if memory::has_huge_pages() {
+        return Some(space.with_huge(Huge::from(from)));
+    }
+    diag::line(Code::HugePagePolicy, &[b"the kernel's setting is never; ordinary pages are used"]);
+    Some(space)
+}
+
+/// Whether the environment has any option of ours.
+pub(crate) fn has_options() -> bool {
+    Startup::find().is_some_and(|startup| config::any(startup.environment()))
+}
+
+fn read_options(startup: Startup) -> Options {
+    config::read(startup.environment(), |entry, complaint| match complaint {
+        Complaint::Form(form) => {
+            diag::line(Code::BadOption, &[entry, b": takes ", form.as_bytes(), b"; the default stays"]);
+        }
+        Complaint::Clash(what) => diag::line(Code::BadOption, &[entry, b": ", what.as_bytes()]),
+        Complaint::Numa => {
+            diag::line(Code::NumaPolicy, &[entry, b": needs SPANDREL_PROFILE=hosted-server; ignored"]);
+        }
+        Complaint::HugePages => {
+            diag::line(Code::HugePagePolicy, &[entry, b": needs SPANDREL_PROFILE=hosted-server; ordinary pages are used"]);
+        }
+    })
+}
+
+mod constructor {
+    ctor::declarative::ctor! {
+        #[ctor(unsafe)]
+        fn on_load() {
+            super::on_load();
+        }
+    }
+}
+
+/// Runs when the object is loaded, before other constructors, so that nobody's fork handlers come before ours, and nobody takes the last
+/// key. A program that never
+/// calls malloc pays for nothing more than this.
+fn on_load() {
+    fork::hook(&PROCESS);
+    let _ = thread::exit_key(&PROCESS);
+    super::exit::keep();
+}

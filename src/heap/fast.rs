@@ -1,0 +1,377 @@
+#![expect(unsafe_code, reason = "finds bins by their offsets and stands in the thread's word")]
+//! The front of a heap: all that the fast path reads, in the order in which it reads it.
+//!
+//! A thread without a heap of its own stands on the inert front, where every hit fails: its one visible bin has neither a block
+//! nor room, no request is small enough for the other bins, and its map has no entries. Must not know spans.
+
+use core::arch::global_asm;
+use core::cell::Cell;
+
+use super::bin::{Bin, NOTHING};
+use super::layout::Heap;
+use crate::base::class::{self, Class, FAST_CLASSES, FAST_MAX};
+use crate::base::units::{REGION_BYTES, REGION_SHIFT};
+use crate::pages::map::{BIN_BYTES, BINS_BYTES};
+use crate::pages::{Entry, Space};
+use crate::sys::atomic::{AtomicUsize, Ordering};
+use crate::sys::cell::{Posted, Slot};
+use crate::sys::tls;
+
+/// See the module. Belongs to its heap's thread. What is posted may be changed by any thread that holds the heap's spans, to close the
+/// fast path: an operation reads each of these words once, and counts as begun before if it reads the old one.
+#[repr(C)]
+pub(crate) struct FastHeap {
+    bins: [Bin; class::COUNT],
+    /// Where the data area begins.
+    base: Cell<usize>,
+    /// How many entries of the map are seen, from the first one on; 0 where every free takes the slow path. Written by the heap's
+    /// thread, and by others that close the heap; an old value shows less, or what can still be read.
+    limit: AtomicUsize,
+    /// Where the map's first entry is.
+    map: Cell<*const AtomicUsize>,
+    /// Largest request that a bin of this heap can serve.
+    medium_max: Posted<usize>,
+    /// For each request of up to `FAST_MAX` bytes where its bin is, in bytes from the start of the heap.
+    offsets: [Posted<u16>; FAST_MAX + 1],
+    /// As the first word of an empty bin: what all sizes lead to while requests are sampled.
+    never: Cell<*mut Slot>,
+    /// How much may still be asked for before a request is sampled; 0 where none is. See `sampling`.
+    until: Cell<usize>,
+    /// Which bits of a request's size count, and how much every request counts besides: one, or more than any gap while the heap is closed.
+    counted: Cell<usize>,
+    each: Posted<usize>,
+}
+
+// SAFETY: cells are touched by the heap's thread alone; the inert front is never written.
+unsafe impl Sync for FastHeap {}
+
+const _: () = assert!(core::mem::offset_of!(FastHeap, base) == BINS_BYTES);
+
+/// The heaps' tables while no requests are sampled.
+static OFFSETS: [u16; FAST_MAX + 1] = {
+    let mut table = [0; FAST_MAX + 1];
+    let mut size = 0;
+    while size <= FAST_MAX {
+        table[size] = FAST_CLASSES[size] as u16 * BIN_BYTES as u16;
+        size += 1;
+    }
+    table
+};
+
+/// See `FastHeap::each`.
+const CLOSED: usize = usize::MAX / 2;
+
+/// Where the bin that is empty for ever is, as an offset of the table.
+const NEVER: u16 = core::mem::offset_of!(FastHeap, never) as u16;
+
+const _: () = assert!(core::mem::offset_of!(FastHeap, never) <= u16::MAX as usize);
+
+/// Where the limit is.
+const LIMIT: usize = core::mem::offset_of!(FastHeap, limit);
+
+/// The front of threads that have no heap.
+static INERT: FastHeap = FastHeap::inert();
+
+global_asm!(
+    ".pushsection .tdata.spandrel, \"awT\", @progbits",
+    ".balign 8",
+    ".hidden spandrel_tls_fast",
+    ".globl spandrel_tls_fast",
+    ".type spandrel_tls_fast, @object",
+    "spandrel_tls_fast: .quad {inert}",
+    ".size spandrel_tls_fast, 8",
+    ".popsection",
+    inert = sym INERT,
+);
+
+impl FastHeap {
+    const fn inert() -> Self {
+        let mut bins = [const { Bin::unused() }; class::COUNT];
+        // All offsets are 0, so this is the one bin that can be seen.
+        bins[0] = Bin::empty();
+        Self {
+            bins,
+            base: Cell::new(0),
+            limit: AtomicUsize::new(0),
+            map: Cell::new(core::ptr::null()),
+            medium_max: Posted::new(0),
+            offsets: [const { Posted::new(0) }; FAST_MAX + 1],
+            never: Cell::new(NOTHING.slot()),
+            until: Cell::new(0),
+            counted: Cell::new(0),
+            each: Posted::new(1),
+        }
+    }
+
+    /// The address of the inert front.
+    #[inline(always)]
+    pub(crate) fn inert_address() -> usize {
+        core::ptr::from_ref(&INERT).addr()
+    }
+
+    /// The front at `address`.
+    ///
+    /// # Safety
+    /// - The address comes from the thread's word `hot`.
+    #[inline(always)]
+    pub(crate) unsafe fn at(address: usize) -> &'static Self {
+        // SAFETY: the word names the inert front or a heap, which starts with its front; neither is ever unmapped.
+        unsafe { &*core::ptr::with_exposed_provenance::<Self>(address) }
+    }
+
+    /// Readies a zeroed front for a thread.
+    pub(super) fn ready(&self, space: &Space) {
+        Class::all().for_each(|class| self.bin(class).forget());
+        self.never.set(NOTHING.slot());
+        self.set_sampled(0, 0);
+        let [base, map] = space.window();
+        self.base.set(base);
+        self.map.set(core::ptr::with_exposed_provenance(map));
+        self.reopen(space);
+    }
+
+    /// Shows the heap's thread what the map has gained since the heap last looked. A heap that was closed stays so. The caller holds the
+    /// heap's spans.
+    #[inline]
+    pub(super) fn widen(&self, space: &Space) {
+        // Relaxed: `reach` has seen to it that these entries can be read, and only this thread reads them by this word.
+        let (limit, reach) = (self.limit.load(Ordering::Relaxed), space.reach());
+        if limit < reach && limit != 0 {
+            // Relaxed: as above.
+            self.limit.store(reach, Ordering::Relaxed);
+        }
+    }
+
+    /// Has requests sampled, the first one after `gap` units; 0 for no samples. `counted` is what of a size counts.
+    pub(super) fn set_sampled(&self, gap: usize, counted: usize) {
+        self.counted.set(counted);
+        self.until.set(gap);
+        self.lead(gap == 0);
+    }
+
+    /// Leads requests to the bins of their sizes, or all of them to the slow path.
+    fn lead(&self, to_bins: bool) {
+        for (place, &offset) in self.offsets.iter().zip(&OFFSETS) {
+            place.post(if to_bins { offset } else { NEVER });
+        }
+        self.medium_max.post(if to_bins { class::SMALL_MAX } else { 0 });
+    }
+
+    /// Has every operation that begins from now on take the slow path. Any thread may call it that holds the heap's spans.
+    pub(super) fn close(&self) {
+        self.lead(false);
+        self.each.post(CLOSED);
+        // Relaxed: a free that is just under way may still see the old limit.
+        self.limit.store(0, Ordering::Relaxed);
+    }
+
+    /// Ends [`FastHeap::close`]; for the heap's thread.
+    pub(super) fn reopen(&self, space: &Space) {
+        // Relaxed: entries below that limit can be read from here on, and they carry no more than what is read.
+        self.limit.store(space.reach(), Ordering::Relaxed);
+        self.each.post(1);
+        self.lead(!self.is_sampled());
+    }
+
+    /// Begins another gap.
+    pub(super) fn set_gap(&self, gap: usize) {
+        self.until.set(gap);
+    }
+
+    /// Whether at least one more request comes before the gap ends.
+    #[inline(always)]
+    pub(super) fn has_gap(&self) -> bool {
+        self.until.get() > 1
+    }
+
+    /// Whether requests are sampled.
+    #[inline(always)]
+    pub(crate) fn is_sampled(&self) -> bool {
+        self.until.get() != 0
+    }
+
+    /// Counts a request; false, and nothing is counted, if it reaches the end of the gap.
+    #[inline(always)]
+    pub(super) fn count(&self, size: usize) -> bool {
+        let cost = (size & self.counted.get()).wrapping_add(1);
+        let before = cost < self.until.get();
+        if before {
+            self.until.set(self.until.get() - cost);
+        }
+        before
+    }
+
+    /// What [`FastHeap::pop_fast`] and [`FastHeap::bin_of_medium`] would have found, had requests not been sampled; null if the bin is empty, if
+    /// this request is to be sampled, and where none is.
+    #[inline(always)]
+    pub(crate) fn pop_counted(&self, size: usize) -> *mut u8 {
+        let until = self.until.get();
+        if until == 0 {
+            return core::ptr::null_mut();
+        }
+        let cost = (size & self.counted.get()).wrapping_add(self.each.get());
+        if cost >= until {
+            return core::ptr::null_mut();
+        }
+        let offset = match OFFSETS.get(size) {
+            Some(&offset) => usize::from(offset),
+            None if size <= class::SMALL_MAX => Class::of_medium(size).index() * BIN_BYTES,
+            None => return core::ptr::null_mut(),
+        };
+        // SAFETY: both are the offset of a bin of this heap, which is the calling thread's.
+        let block = unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), offset) };
+        if !block.is_null() {
+            self.until.set(until - cost);
+        }
+        block
+    }
+
+    /// As [`FastHeap::bin_of_sized_block`], for heaps whose requests are sampled; `None` for others.
+    #[inline(always)]
+    pub(crate) fn bin_of_sized_block_counted(&self, block: *mut u8, size: usize) -> Option<&Bin> {
+        if !self.is_sampled() {
+            return None;
+        }
+        let bin = self.bin_of_block(block)?;
+        let class = Class::of_size(size)?;
+        core::ptr::eq(self.bin(class), bin).then_some(bin)
+    }
+
+    /// Where the heap lies: its name as an owner.
+    #[inline(always)]
+    pub(crate) fn address(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+
+    /// A block for a request of `size` bytes, at most `FAST_MAX`; null if there is none in the bin.
+    #[inline(always)]
+    pub(crate) fn pop_fast(&self, size: usize) -> *mut u8 {
+        // SAFETY: the caller keeps `size` within the table, which has one place more than `FAST_MAX`.
+        let offset = unsafe { self.offsets.get_unchecked(size) }.get();
+        // SAFETY: the table holds offsets of this heap's bins; the inert heap's are all those of its one empty bin.
+        unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), usize::from(offset)) }
+    }
+
+    /// The bin `offset` bytes from the start of the heap, an offset from the table or from a map entry.
+    #[inline(always)]
+    fn bin_at(&self, offset: usize) -> &Bin {
+        debug_assert!(offset < BINS_BYTES && offset.is_multiple_of(BIN_BYTES));
+        let bin = core::ptr::from_ref(self).cast::<u8>().wrapping_add(offset).cast::<Bin>();
+        // SAFETY: the offset is that of a bin of this heap.
+        unsafe { &*bin }
+    }
+
+    /// The bin for a request above `FAST_MAX`; `None` if no bin of this heap can serve it.
+    #[inline(always)]
+    pub(crate) fn bin_of_medium(&self, size: usize) -> Option<&Bin> {
+        (size <= self.medium_max.get()).then(|| self.bin(Class::of_medium(size)))
+    }
+
+    /// Usable bytes of a block that starts at `block` in a span of this heap that is one region; `None` for all others.
+    #[inline(always)]
+    pub(crate) fn bytes_of_block(&self, block: *mut u8) -> Option<usize> {
+        let bin = self.bin_of_block(block)?;
+        let geometry = self.class_of(bin)?.geometry();
+        let (_, exact) = geometry.locate(block.addr() % REGION_BYTES);
+        (geometry.regions == 1 && exact && bin.last() != block).then_some(geometry.size as usize)
+    }
+
+    /// As [`FastHeap::bin_of_block`], but `None` also unless requests of `size` bytes are served by that bin.
+    #[inline(always)]
+    pub(crate) fn bin_of_sized_block(&self, block: *mut u8, size: usize) -> Option<&Bin> {
+        let bin = self.bin_of_block(block)?;
+        if size > FAST_MAX {
+            return self.bin_of_medium(size).filter(|&expected| core::ptr::eq(expected, bin));
+        }
+        // SAFETY: the size was just compared with the last place of the table.
+        let offset = unsafe { self.offsets.get_unchecked(size) }.get();
+        (core::ptr::from_ref(bin).addr() - self.address() == usize::from(offset)).then_some(bin)
+    }
+
+    /// Whether spans of the class of `bin`, one of this heap's, are one region.
+    pub(super) fn is_single(&self, bin: &Bin) -> bool {
+        self.class_of(bin).is_some_and(|class| class.geometry().regions == 1)
+    }
+
+    /// The class of `bin`, one of this heap's.
+    #[inline(always)]
+    fn class_of(&self, bin: &Bin) -> Option<Class> {
+        Class::from_index((core::ptr::from_ref(bin).addr() - self.address()) / BIN_BYTES)
+    }
+
+    /// Adds `block` to the bin of its span; false unless the map says that the block is in a span of this heap, and if the bin does not
+    /// take it. This is the fast path's whole test: remote, large, foreign, wild and null pointers all fail it.
+    #[inline(always)]
+    pub(crate) fn push_fast(&self, block: *mut u8) -> bool {
+        self.with_entry(block, false, |entry| self.is_own(entry) && Self::bin_of_entry(entry).push(block))
+    }
+
+    /// As [`FastHeap::push_fast`]; the class of the block that was taken back.
+    #[inline(always)]
+    pub(crate) fn push_own(&self, block: *mut u8) -> Option<Class> {
+        let bin = self.bin_of_block(block)?;
+        if bin.push(block) { self.class_of(bin) } else { None }
+    }
+
+    /// The bin that takes `block` back; `None` unless the map says that the block is in a span of this heap.
+    #[inline(always)]
+    pub(crate) fn bin_of_block(&self, block: *mut u8) -> Option<&Bin> {
+        self.with_entry(block, None, |entry| self.is_own(entry).then(|| Self::bin_of_entry(entry)))
+    }
+
+    /// Whether `entry` is that of a span of this heap.
+    #[inline(always)]
+    fn is_own(&self, entry: Entry) -> bool {
+        entry.bits() ^ self.address() < BINS_BYTES
+    }
+
+    /// The bin whose address `entry` is, one of this heap's.
+    #[inline(always)]
+    fn bin_of_entry<'a>(entry: Entry) -> &'a Bin {
+        // SAFETY: callers have seen that the entry is of this heap, and so the address of one of its bins, which is never unmapped.
+        unsafe { &*core::ptr::with_exposed_provenance::<Bin>(entry.bits()) }
+    }
+
+    /// What `look` says of the map's entry of the region of `block`; `outside` where this front sees no entry. A function is taken, and
+    /// no entry returned, because a missing one would cost the fast path another test.
+    #[inline(always)]
+    fn with_entry<R>(&self, block: *mut u8, outside: R, look: impl FnOnce(Entry) -> R) -> R {
+        // Below the data area this is more than any limit.
+        let index = block.addr().wrapping_sub(self.base.get()) >> REGION_SHIFT;
+        // SAFETY: the front's limit is there.
+        if !unsafe { tls::is_below::<LIMIT>(index, core::ptr::from_ref(self).cast()) } {
+            return outside;
+        }
+        let word = self.map.get().wrapping_add(index);
+        // SAFETY: entries below the limit can be read for the life of the process; the inert front's limit is 0.
+        let word = unsafe { &*word };
+        // Relaxed: a block's entry was written before the block was handed out.
+        look(Entry::from_bits(word.load(Ordering::Relaxed)))
+    }
+
+    /// Sends `block` to the heap that owns it, where a batch for that heap is being collected and nothing else needs to be done.
+    #[inline(always)]
+    pub(crate) fn send_fast(&self, block: *mut u8) -> bool {
+        // The inert front, which is no heap, sees no entry.
+        self.with_entry(block, false, |entry| self.heap().send_fast(entry, block))
+    }
+
+    /// As [`FastHeap::send_fast`], for blocks of `class` alone.
+    #[inline(always)]
+    pub(crate) fn send_sized_fast(&self, block: *mut u8, class: Class) -> bool {
+        self.with_entry(block, false, |entry| entry.class() == Some(class) && self.heap().send_fast(entry, block))
+    }
+
+    /// The heap that starts with this front, which is not the inert one.
+    #[inline(always)]
+    fn heap(&self) -> &Heap {
+        // SAFETY: every front but the inert one is the first field of a heap; heaps are never unmapped.
+        unsafe { Heap::at(self.address()) }
+    }
+
+    /// The bin of `class`.
+    #[inline(always)]
+    pub(crate) fn bin(&self, class: Class) -> &Bin {
+        self.bin_at(class.index() * BIN_BYTES)
+    }
+}

@@ -1,0 +1,136 @@
+//! Looking over the bins: blocks that lay untouched for a while go back, so that bins may be large without holding memory for ever.
+//!
+//! The call may come from a signal handler or another context, and so may have interrupted an operation on any bin but that of its own
+//! class. So bins are drained as other threads would drain them ([`crate::heap::idle::offer`]): each keeps its last block and its array.
+
+use crate::base::class::Class;
+use crate::central::{Holes, Place, State};
+use crate::heap::layout::Heap;
+use crate::heap::remote::outbox::Shared;
+
+/// Slow events between two looks.
+const EVENTS: u32 = 128;
+/// Blocks received on a large allocation.
+const RECEIVED_PER_LARGE: usize = 250;
+/// Slow events between two looks at the clock, and where there is nothing to purge.
+const TICK_EVENTS: u32 = 8;
+const CLEAN_TICK_EVENTS: u32 = 64;
+
+impl Heap {
+    /// Notes that the fast path was left; now and then this looks over the bins and lets time purge.
+    pub(in crate::heap) fn slow_event(&self, shared: Shared<'_>) {
+        let events = self.events.get() + 1;
+        self.events.set(events);
+        if events.is_multiple_of(TICK_EVENTS) && (shared.central.pages.is_dirty() || events.is_multiple_of(CLEAN_TICK_EVENTS)) {
+            self.tick(shared);
+        }
+        if events.is_multiple_of(TICK_EVENTS) {
+            self.follow_sampling(&shared.registry.sampling);
+            shared.registry.adopt_orphans(shared);
+        }
+        if events >= EVENTS {
+            self.events.set(0);
+            // With a pool there is nobody to give anything back to.
+            if shared.central.pages.space().is_fixed() {
+                self.send_all(shared);
+            } else {
+                self.look_over(shared);
+            }
+        }
+    }
+
+    /// Drains every bin whose number of blocks is what it was at the last look and that had no slow event since, and sends what waits in
+    /// the outbox; whether any bin was in use.
+    pub(in crate::heap) fn look_over(&self, shared: Shared<'_>) -> bool {
+        let mut used = false;
+        for class in Class::all() {
+            let bin = self.bin(class);
+            let (len, events) = (bin.len(), bin.events.replace(0));
+            if events == 0 && usize::from(bin.mark.get()) == len {
+                if len > 1 {
+                    self.drain_whole_bin(shared, class);
+                } else {
+                    self.release_spare(shared, class);
+                }
+            } else {
+                used = true;
+            }
+            bin.mark.set(bin.len() as u16);
+        }
+        self.send_all(shared);
+        used
+    }
+
+    fn drain_whole_bin(&self, shared: Shared<'_>, class: Class) {
+        let mut blocks = u32::MAX;
+        self.drain_bin(shared, class, &mut blocks);
+    }
+
+    /// Releases the empty span that may be kept for `class`.
+    pub(in crate::heap) fn release_spare(&self, shared: Shared<'_>, class: Class) {
+        /// Partial spans looked at. A kept span is the last of the list, so a long list hides it until the next look.
+        const SEEN: usize = 4;
+        let space = shared.central.pages.space();
+        let spare = self.partial(class).iter(space).take(SEEN).find(|(_, span)| span.used() == 0);
+        if let Some((region, _)) = spare {
+            self.partial(class).remove(space, region);
+            shared.central.release_span(class, region);
+        }
+    }
+
+    /// What a large allocation owes: it does not pass a bin, but an owner that makes no other must still receive what others freed.
+    pub(crate) fn attend(&self, shared: Shared<'_>) {
+        if shared.central.pages.is_dirty() {
+            self.tick(shared);
+        }
+        self.follow_sampling(&shared.registry.sampling);
+        self.receive_blocks(shared, RECEIVED_PER_LARGE, None);
+    }
+
+    /// Gives back what this heap holds without need: the explicit collection. Each bin keeps one block, as the module says.
+    pub(crate) fn collect(&self, shared: Shared<'_>) {
+        self.receive_blocks(shared, usize::MAX, None);
+        for class in Class::all() {
+            self.drain_whole_bin(shared, class);
+            self.purge_around_last(shared, class);
+        }
+        self.send_all(shared);
+        self.drop_spares(shared);
+    }
+
+    /// Gives back all that this heap holds, the last block of each bin, too, so that no free block splits what a pool has left. Not right
+    /// for a call that interrupted an operation of its own thread.
+    pub(crate) fn collect_wholly(&self, shared: Shared<'_>) {
+        self.receive_blocks(shared, usize::MAX, None);
+        Class::all().for_each(|class| self.give_up_bin(shared, class));
+        self.close_outbox(shared);
+        self.drop_spares(shared);
+    }
+
+    /// Gives back the free pages of the span in which the last block of the bin of `class` lies, if the heap owns it.
+    fn purge_around_last(&self, shared: Shared<'_>, class: Class) {
+        let last = self.bin(class).last();
+        if last.is_null() || !shared.central.pages.has_holes() {
+            return;
+        }
+        if let Place::Small { span, entry, .. } = shared.central.resolve(last.addr())
+            && entry.owner() == self.address()
+            && span.state() == State::Partial
+        {
+            // The first look notes the count of blocks, the second purges.
+            let looks = [0, 1].map(|_| shared.central.purge_holes(class, span.first()));
+            debug_assert!(looks.last() != Some(&Holes::Waiting));
+        }
+    }
+
+    /// Empties the bin of `class` and gives up its array, for the end of the heap's thread.
+    pub(in crate::heap) fn give_up_bin(&self, shared: Shared<'_>, class: Class) {
+        let bin = self.bin(class);
+        bin.restore();
+        if bin.len() > 0 {
+            self.flush(shared, class, bin, bin.len());
+        }
+        bin.shed(&shared.central.pages);
+        self.release_spare(shared, class);
+    }
+}

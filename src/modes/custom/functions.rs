@@ -1,0 +1,175 @@
+#![expect(unsafe_code, reason = "calls functions of the program's")]
+//! Functions of the program's or a plugin's that serve calls, and which of them made which block.
+//!
+//! Providers are never forgotten, for blocks come home to them. Must not know when they are called.
+
+use core::ffi::c_void;
+
+use crate::modes::ledger::{Ledger, Record};
+use crate::sys::atomic::{AtomicUsize, Ordering};
+use crate::sys::cell::SetOnce;
+use crate::sys::lock::{Lock, Rank};
+use crate::sys::memory;
+
+/// malloc's type.
+pub(crate) type Malloc = unsafe extern "C" fn(usize) -> *mut c_void;
+/// free's type.
+pub(crate) type Free = unsafe extern "C" fn(*mut c_void);
+/// calloc's type.
+pub(crate) type Calloc = unsafe extern "C" fn(usize, usize) -> *mut c_void;
+/// realloc's type.
+pub(crate) type Realloc = unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void;
+/// aligned_alloc's type.
+pub(crate) type AlignedAlloc = unsafe extern "C" fn(usize, usize) -> *mut c_void;
+/// malloc_usable_size's type.
+pub(crate) type UsableSize = unsafe extern "C" fn(*mut c_void) -> usize;
+
+/// The functions of a provider, with the contracts of the C functions of these names. Those after the second may be missing.
+#[derive(Clone, Copy)]
+pub(crate) struct Functions {
+    pub(crate) malloc: Malloc,
+    pub(crate) free: Free,
+    pub(crate) calloc: Option<Calloc>,
+    pub(crate) realloc: Option<Realloc>,
+    pub(crate) aligned_alloc: Option<AlignedAlloc>,
+    pub(crate) usable_size: Option<UsableSize>,
+}
+
+impl Functions {
+    fn addresses(&self) -> [usize; 6] {
+        [
+            self.malloc as usize,
+            self.free as usize,
+            self.calloc.map_or(0, |function| function as usize),
+            self.realloc.map_or(0, |function| function as usize),
+            self.aligned_alloc.map_or(0, |function| function as usize),
+            self.usable_size.map_or(0, |function| function as usize),
+        ]
+    }
+
+    /// A block of at least `size` bytes that read as zero if `zero` says so; null where there is none, or none with that alignment.
+    pub(crate) fn alloc(&self, size: usize, align: Option<usize>, zero: bool) -> *mut u8 {
+        let block = match (align, self.calloc) {
+            // SAFETY: the provider's promise: its functions take what the C functions take.
+            (None, Some(calloc)) if zero => return unsafe { calloc(1, size) }.cast(),
+            // SAFETY: as above.
+            (None, _) => unsafe { (self.malloc)(size) },
+            (Some(align), _) => match self.aligned_alloc {
+                // SAFETY: as above; the alignment is a power of two.
+                Some(aligned_alloc) => unsafe { aligned_alloc(align, size) },
+                None => return core::ptr::null_mut(),
+            },
+        };
+        if zero && !block.is_null() {
+            // SAFETY: the provider's promise: the block has that many bytes.
+            unsafe { memory::zero(block.cast(), size) };
+        }
+        block.cast()
+    }
+
+    /// Frees a block that this provider made.
+    pub(crate) fn free(&self, block: *mut u8) {
+        // SAFETY: the block is the provider's, as a note says.
+        unsafe { (self.free)(block.cast()) };
+    }
+
+    /// Resizes a block that this provider made; `None` if it has no function for that.
+    pub(crate) fn realloc(&self, block: *mut u8, size: usize) -> Option<*mut u8> {
+        // SAFETY: the block is the provider's, as a note says.
+        self.realloc.map(|realloc| unsafe { realloc(block.cast(), size) }.cast())
+    }
+
+    /// Usable bytes of a block that this provider made; `None` if it has no function for that.
+    pub(crate) fn usable_size(&self, block: *mut u8) -> Option<usize> {
+        // SAFETY: the block is the provider's, as a note says.
+        self.usable_size.map(|usable_size| unsafe { usable_size(block.cast()) })
+    }
+}
+
+/// What is noted of a live block.
+#[derive(Clone, Copy)]
+pub(crate) struct Note {
+    pub(crate) address: usize,
+    /// As asked for.
+    pub(crate) size: usize,
+    pub(crate) provider: Provider,
+}
+
+// SAFETY: zeroes are a note of address 0, by provider 0, which is none.
+unsafe impl Record for Note {
+    fn key(&self) -> usize {
+        self.address
+    }
+}
+
+/// A provider; 0 is Spandrel itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Provider(usize);
+
+/// Sets of functions that a process may have in the course of time.
+pub(crate) const PROVIDERS_MAX: usize = 64;
+
+/// All providers, and all live blocks of theirs.
+pub(crate) struct Providers {
+    functions: [SetOnce<Functions>; PROVIDERS_MAX],
+    /// How many there are. Only grows.
+    count: Lock<usize>,
+    /// The one that serves now. Any thread reads; a block is noted with the provider that was read.
+    current: AtomicUsize,
+    pub(crate) notes: Ledger<Note>,
+}
+
+impl Providers {
+    /// None, so Spandrel serves.
+    pub(crate) const fn new() -> Self {
+        Self {
+            functions: [const { SetOnce::new() }; PROVIDERS_MAX],
+            count: Lock::new(Rank::Providers, 0),
+            current: AtomicUsize::new(0),
+            notes: Ledger::new(),
+        }
+    }
+
+    /// Has `functions` serve from now on; none for Spandrel itself. False if there were too many already.
+    pub(crate) fn choose(&self, functions: Option<Functions>) -> bool {
+        let provider = match functions {
+            None => Provider(0),
+            Some(functions) => match self.find_or_add(functions) {
+                Some(provider) => provider,
+                None => return false,
+            },
+        };
+        // Release pairs with the Acquire in `current`: the functions are there.
+        self.current.store(provider.0, Ordering::Release);
+        true
+    }
+
+    fn find_or_add(&self, functions: Functions) -> Option<Provider> {
+        let mut count = self.count.lock();
+        let known = (1..=*count)
+            .map(Provider)
+            .find(|&provider| self.functions(provider).is_some_and(|known| known.addresses() == functions.addresses()));
+        if known.is_some() {
+            return known;
+        }
+        let place = self.functions.get(*count)?;
+        // SAFETY: the lock is held, and nobody has the number of this place yet.
+        unsafe { place.set(functions) };
+        *count += 1;
+        Some(Provider(*count))
+    }
+
+    /// The provider that serves now; none if Spandrel does.
+    pub(crate) fn current(&self) -> Option<(Provider, &Functions)> {
+        // Acquire pairs with the Release in `choose`.
+        let provider = Provider(self.current.load(Ordering::Acquire));
+        Some((provider, self.functions(provider)?))
+    }
+
+    /// The functions of `provider`; none for Spandrel itself.
+    pub(crate) fn functions(&self, provider: Provider) -> Option<&Functions> {
+        let place = self.functions.get(provider.0.checked_sub(1)?)?;
+        // SAFETY: providers are handed out when their functions are set.
+        Some(unsafe { place.get() })
+    }
+}

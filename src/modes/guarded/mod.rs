@@ -1,0 +1,260 @@
+#![expect(unsafe_code, reason = "gives locks back after a fork, reads what a handler of signals is given")]
+//! ModeTable `guarded`: one request in some thousands gets a page of its own between guard pages. All others are served as in the default mode, on
+//! the fast path as far as that may be while requests are counted.
+//!
+//! The pool is looked at with the heap held, or on a thread that has none; whoever may have interrupted that only tries.
+
+mod pool;
+
+use core::ffi::{CStr, c_int, c_void};
+
+use self::pool::{Act, Fate, Place, Pool, State};
+use crate::base::lane::Lane;
+use crate::base::text::Line;
+use crate::central::Refused;
+use crate::config::{FRAMES_MAX, Options};
+use crate::diag::{self, Code};
+use crate::heap::{Freed, Heap, Unit};
+use crate::modes::ledger::Stacks;
+use crate::process::feature::{Feature, Order};
+use crate::process::state::PROCESS;
+use crate::process::tally::Reason;
+use crate::process::thread::{self, HeapAccess};
+use crate::slow_path::alloc::Request;
+use crate::slow_path::free;
+use crate::slow_path::inspect;
+use crate::slow_path::mode::{self, Mode, ModeTable};
+use crate::slow_path::realloc::{self, Resized};
+use crate::slow_path::sampled::{self, Sampler};
+use crate::sys::atomic::{AtomicUsize, Ordering};
+use crate::sys::cell::SetOnce;
+use crate::sys::lock::{Guard, Lock, Patience, Rank};
+use crate::sys::signal::{self, Action};
+use crate::sys::{call, stack};
+
+/// Attempts to get at the pool for who must not wait.
+const ATTEMPTS: usize = 1000;
+
+static POOL: Lock<Pool> = Lock::new(Rank::Reserve, Pool::new());
+static STACKS: Stacks = Stacks::new();
+/// Where the pool is. Written at start, read by any thread.
+static START: AtomicUsize = AtomicUsize::new(0);
+static END: AtomicUsize = AtomicUsize::new(0);
+/// What was to happen on SIGSEGV. Set once, before the handler is in force.
+static BEFORE: SetOnce<Action> = SetOnce::new();
+
+/// The table.
+pub(crate) static GUARDED: ModeTable = ModeTable::of::<Guarded>();
+
+/// See the module.
+struct Guarded;
+
+/// Reserves the pool and has requests sampled, at start; without address space the mode is as the default one.
+pub(crate) fn begin(options: &Options, page: usize) {
+    PROCESS.features.register(&FORK);
+    let Some((start, end)) = POOL.lock().begin(options.guarded_slots, page, call::random()) else { return };
+    // Relaxed: published by the start barrier.
+    START.store(start, Ordering::Relaxed);
+    END.store(end, Ordering::Relaxed);
+    sampled::register(&SAMPLER);
+    PROCESS.registry.sampling.switch(options.guarded_rate, Unit::Calls);
+    if options.guarded_sigsegv
+        && let Some(before) = signal::action(libc::SIGSEGV)
+    {
+        // SAFETY: the start happens once, and nobody reads before the handler is in force.
+        unsafe { BEFORE.set(before) };
+        let _ = signal::handle(libc::SIGSEGV, on_fault, 0);
+    }
+}
+
+/// Whether `address` lies among the sampled blocks.
+pub(crate) fn is_of_pool(address: usize) -> bool {
+    // Relaxed: see the words.
+    (START.load(Ordering::Relaxed)..END.load(Ordering::Relaxed)).contains(&address)
+}
+
+impl Mode for Guarded {
+    const NAME: &'static CStr = c"guarded";
+    const USES_FAST_PATH: bool = true;
+
+    fn free(heap: &Heap, block: *mut u8) -> Freed {
+        if is_of_pool(block.addr()) { free(heap.thread.get(), block, true) } else { free::free_on(heap, block) }
+    }
+
+    fn free_overwritten(heap: &Heap, block: *mut u8) -> Freed {
+        if is_of_pool(block.addr()) { free(heap.thread.get(), block, false) } else { free::free_on(heap, block) }
+    }
+
+    fn free_alone(block: *mut u8) -> Freed {
+        if is_of_pool(block.addr()) { free(call::thread_id(), block, true) } else { free::free_alone(block) }
+    }
+
+    fn holds(block: *mut u8) -> bool {
+        is_of_pool(block.addr())
+    }
+
+    fn usable(block: *mut u8) -> Result<Option<usize>, Refused> {
+        if !is_of_pool(block.addr()) {
+            return realloc::usable(block);
+        }
+        match look(|pool| pool.place(block.addr()).copied()).flatten() {
+            Some(place) if place.address != block.addr() || place.state == State::Unused => Err(Refused::Inside),
+            Some(place) if place.state == State::Live => Ok(Some(place.size)),
+            Some(_) => Err(Refused::Double),
+            None => Err(Refused::Inside),
+        }
+    }
+
+    fn resize(block: *mut u8, old: usize, size: usize) -> Option<Resized> {
+        if is_of_pool(block.addr()) { None } else { realloc::resize(block, old, size) }
+    }
+}
+
+/// How requests are sampled; no large block of the pool is ever resized, and none has a ticket.
+static SAMPLER: Sampler = Sampler { sample, freed: |_| {}, resized: |_| {} };
+
+/// The mode's locks for a fork.
+static FORK: Feature = Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
+
+fn lock_for_fork(patience: &Patience) {
+    POOL.lock_for_fork(patience);
+    STACKS.lock_for_fork(patience);
+}
+
+unsafe fn unlock_after_fork() {
+    // SAFETY: this thread, or the one it was copied from, called `lock_for_fork`.
+    unsafe { STACKS.unlock_after_fork() };
+    // SAFETY: as above.
+    unsafe { POOL.unlock_after_fork() };
+}
+
+/// Who is here.
+fn act(thread: u32) -> Act {
+    let mut frames = [0; FRAMES_MAX];
+    let wanted = frames.get_mut(..PROCESS.options().guarded_frames).unwrap_or_default();
+    let count = stack::capture(0, wanted);
+    Act { thread, stack: STACKS.intern(frames.get(..count).unwrap_or_default()) }
+}
+
+#[cold]
+#[inline(never)]
+fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
+    let made = act(heap.thread.get());
+    let address = POOL.lock().alloc(request.size, request.align, made)?;
+    inspect::count(Lane::Direct, request.size);
+    Some(core::ptr::with_exposed_provenance_mut(address))
+}
+
+#[cold]
+#[inline(never)]
+fn free(thread: u32, block: *mut u8, check: bool) -> Freed {
+    let address = block.addr();
+    let here = act(thread);
+    let (fate, place) = {
+        let mut pool = POOL.lock();
+        (pool.free(address, here, check), pool.nearest(address).copied())
+    };
+    let (code, what) = match fate {
+        Fate::Freed => return Freed::Direct,
+        Fate::Overflowed(_) => (Code::HeapOverflow, "something wrote behind the block"),
+        Fate::Double => (Code::DoubleFree, "the block is free already"),
+        Fate::Inside => (Code::InvalidPointer, "no block starts there"),
+    };
+    let tell = |line: &mut Line| {
+        line.text("free(").address(address).text("): ").text(what);
+        if let Some(place) = &place {
+            describe(place, line);
+        }
+    };
+    let overflowed = matches!(fate, Fate::Overflowed(_));
+    diag::misuse_told(code, tell, |print| {
+        if let Some(place) = &place {
+            show(place, print);
+        }
+        // After an overflow the block is freed, here and now.
+        if !overflowed {
+            show_act("freed now", here, print);
+        }
+    });
+    if overflowed { Freed::Direct } else { Freed::Misused }
+}
+
+fn describe(place: &Place, line: &mut Line) {
+    let state = if place.state == State::Live { "live" } else { "freed" };
+    line.text(" (").text(state).text(" block of ").number(place.size as u64).text(" bytes at ").address(place.address).text(")");
+}
+
+const NAME: &str = "spandrel: guarded: ";
+
+/// Who made the block, and who freed it.
+fn show(place: &Place, print: &mut dyn FnMut(&[u8])) {
+    show_act("allocated", place.made, print);
+    if place.state == State::Freed && place.freed.thread != 0 {
+        show_act("freed", place.freed, print);
+    }
+}
+
+fn show_act(what: &str, act: Act, print: &mut dyn FnMut(&[u8])) {
+    show_frames(what, act.thread, STACKS.frames(act.stack), print);
+}
+
+fn show_frames(what: &str, thread: u32, frames: &[usize], print: &mut dyn FnMut(&[u8])) {
+    print(Line::new().text(NAME).text(what).text(" by thread ").number(u64::from(thread)).text(":").finish());
+    for &frame in frames {
+        let mut line = Line::new();
+        stack::describe(frame, line.text(NAME).text("   "));
+        print(line.finish());
+    }
+}
+
+/// Looks at the pool; `None` for a caller who may have interrupted somebody at it.
+fn look<T>(look: impl FnOnce(&Pool) -> T) -> Option<T> {
+    match thread::access() {
+        HeapAccess::Libc(Reason::Recursion) => try_pool().map(|pool| look(&pool)),
+        _held => Some(look(&POOL.lock())),
+    }
+}
+
+fn try_pool() -> Option<Guard<'static, Pool>> {
+    (0..ATTEMPTS).find_map(|_| POOL.try_lock())
+}
+
+/// Says what is known of `address`, in any thread and any signal handler; false if that is nothing.
+pub(crate) fn explain(address: usize) -> bool {
+    if !mode::is_in_force(&GUARDED) || !is_of_pool(address) {
+        return false;
+    }
+    let Some(place) = try_pool().and_then(|pool| pool.nearest(address).copied()) else { return false };
+    let freed = place.state == State::Freed;
+    let code = if freed { Code::UseAfterFree } else { Code::HeapOverflow };
+    let mut print = |bytes: &[u8]| call::write(2, bytes);
+    let tell = |line: &mut Line| {
+        line.text("access to ").address(address);
+        if address < place.address {
+            line.text(", ").number((place.address - address) as u64).text(" bytes before a");
+        } else {
+            line.text(", ").number((address - place.address) as u64).text(" bytes from the start of a");
+        }
+        describe(&place, line);
+    };
+    diag::described(code, tell, print);
+    show(&place, &mut print);
+    true
+}
+
+/// SIGSEGV: says what is known, and leaves the rest to who handled it before: the instruction faults again.
+extern "C" fn on_fault(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
+    // SAFETY: the kernel gives a handler with SA_SIGINFO a whole structure.
+    let info = unsafe { &*info };
+    // SAFETY: on SIGSEGV the structure has an address.
+    let address = unsafe { info.si_addr() }.addr();
+    // SAFETY: set before the handler was in force.
+    let before = unsafe { BEFORE.get() };
+    signal::put_back(libc::SIGSEGV, before);
+    if explain(address) {
+        let mut frames = [0; FRAMES_MAX];
+        let count = stack::capture(0, &mut frames);
+        let frames = frames.get(..count).unwrap_or_default();
+        show_frames("accessed", call::thread_id(), frames, &mut |bytes| call::write(2, bytes));
+    }
+}

@@ -1,0 +1,10 @@
+//! The process: its state, the start barrier, the heap that a thread may work on now, fork, and the features that registered. Must not know how a
+//! call is served.
+
+pub(crate) mod background;
+pub(crate) mod barrier;
+pub(crate) mod feature;
+pub(crate) mod fork;
+pub(crate) mod state;
+pub(crate) mod tally;
+pub(crate) mod thread;

@@ -1,0 +1,300 @@
+#![expect(unsafe_code, reason = "gives a lock back after a fork")]
+//! The heap profile of this process: when requests are sampled, when dumps are written and where.
+
+use core::ffi::{CStr, c_int, c_void};
+
+use super::{About, DEPTH, Profile};
+use crate::config::Options;
+use crate::diag::{self, Code};
+use crate::heap::{Heap, Unit};
+use crate::process::feature::{Feature, Order};
+use crate::process::state::PROCESS;
+use crate::process::thread::{self, HeapAccess};
+use crate::slow_path::alloc::{self, Request};
+use crate::slow_path::mode;
+use crate::slow_path::sampled::{self, Moved, Sampler};
+use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sys::lock::Patience;
+use crate::sys::output::Path;
+use crate::sys::{call, libc, signal, stack};
+
+/// A peak is dumped when it is above the last one that was by one part in this many.
+const PEAK_STEP: u64 = 8;
+/// No dump is due.
+const NEVER: u64 = u64::MAX;
+
+/// See the module.
+struct Profiling {
+    profile: Profile,
+    /// Whether samples are taken. Written by whoever starts and stops; read by any thread, which may be late.
+    on: AtomicBool,
+    /// Bytes between samples, on average. As above.
+    mean: AtomicUsize,
+    /// When samples were first taken, in nanoseconds since 1970; 0 for never.
+    since: AtomicU64,
+    /// Dumps so far, and whether one is being written. Any thread adds.
+    dumps: AtomicU32,
+    dumping: AtomicBool,
+    /// Bytes asked for, and live, at which the next dump is due.
+    next_asked: AtomicU64,
+    next_peak: AtomicU64,
+}
+
+impl Profiling {
+    const fn new() -> Self {
+        Self {
+            profile: Profile::new(),
+            on: AtomicBool::new(false),
+            mean: AtomicUsize::new(0),
+            since: AtomicU64::new(0),
+            dumps: AtomicU32::new(0),
+            dumping: AtomicBool::new(false),
+            next_asked: AtomicU64::new(NEVER),
+            next_peak: AtomicU64::new(NEVER),
+        }
+    }
+
+    fn is_on(&self) -> bool {
+        // Relaxed: see the field.
+        self.on.load(Ordering::Relaxed)
+    }
+
+    fn mean(&self) -> usize {
+        // Relaxed: see the field.
+        self.mean.load(Ordering::Relaxed)
+    }
+}
+
+static PROFILING: Profiling = Profiling::new();
+
+static SAMPLER: Sampler = Sampler { sample, freed, resized };
+
+static FEATURE: Feature =
+    Feature { locks: Some((Order::BeforeCentral, lock_for_fork, unlock_after_fork)), in_child: forget_writer, ..Feature::NONE };
+
+fn lock_for_fork(patience: &Patience) {
+    PROFILING.profile.lock_for_fork(patience);
+}
+
+unsafe fn unlock_after_fork() {
+    // SAFETY: this thread, or the one it was copied from, called `lock_for_fork`.
+    unsafe { PROFILING.profile.unlock_after_fork() };
+}
+
+/// In the child of a fork no other thread is writing.
+fn forget_writer(inside: bool) {
+    if !inside {
+        // Relaxed: the child has one thread.
+        PROFILING.dumping.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Why there is no profile.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NoProfile {
+    /// Requests cannot be sampled in this process: libc or a mode serves them.
+    Unsampled,
+    /// Another dump is being written, or samples were never taken.
+    HeapGuard,
+    /// The file cannot be written: the error number.
+    File(i32),
+}
+
+/// Does what the options say, at start. `sampled` is whether the mode that was chosen lets requests be sampled.
+pub(crate) fn prepare(options: &Options, sampled: bool) {
+    let profiling = &PROFILING;
+    // Relaxed: the start barrier publishes all of it.
+    profiling.mean.store(options.heap_profile_rate, Ordering::Relaxed);
+    if sampled {
+        sampled::register(&SAMPLER);
+        PROCESS.features.register(&FEATURE);
+    }
+    if options.heap_profile.is_none() {
+        return;
+    }
+    if !sampled {
+        return diag::line(Code::BadOption, &[b"SPANDREL_HEAP_PROFILE: needs mode fast or counting; ignored"]);
+    }
+    if let Some(bytes) = options.heap_profile_every {
+        profiling.next_asked.store(bytes as u64, Ordering::Relaxed);
+    }
+    if options.heap_profile_peaks {
+        profiling.next_peak.store(options.heap_profile_rate as u64, Ordering::Relaxed);
+    }
+    if let Some(number) = options.heap_profile_signal {
+        listen(number);
+    }
+    if !options.heap_profile_wait {
+        switch_on(options.heap_profile_rate);
+    }
+}
+
+/// Has the signal `number` ask for dumps, unless the program has its own use for it.
+fn listen(number: c_int) {
+    if !signal::handle_if_free(number, on_signal, ::libc::SA_RESTART) {
+        diag::once(Code::ReportOutput, "SPANDREL_HEAP_PROFILE_SIGNAL: the program has its own use for that signal; it stays so");
+    }
+}
+
+fn switch_on(mean: usize) {
+    let profiling = &PROFILING;
+    // Relaxed: see the fields.
+    profiling.mean.store(mean, Ordering::Relaxed);
+    profiling.on.store(true, Ordering::Relaxed);
+    let _ = profiling.since.compare_exchange(0, call::nanoseconds_of_day(), Ordering::Relaxed, Ordering::Relaxed);
+    PROCESS.registry.sampling.switch(mean, Unit::Bytes);
+}
+
+/// Starts to take samples, every `mean` bytes on average; 0 for what the options say.
+pub(crate) fn start(mean: usize) -> Result<(), NoProfile> {
+    if !PROCESS.is_ready() || !mode::can_sample() {
+        return Err(NoProfile::Unsampled);
+    }
+    switch_on(if mean == 0 { PROCESS.options().heap_profile_rate } else { mean });
+    follow();
+    Ok(())
+}
+
+/// Takes no more samples; what was sampled stays in the profile, and leaves it when it is freed.
+pub(crate) fn stop() {
+    if PROCESS.is_ready() && PROFILING.is_on() {
+        PROFILING.on.store(false, Ordering::Relaxed);
+        PROCESS.registry.sampling.switch(0, Unit::Bytes);
+        follow();
+    }
+}
+
+/// The calling thread does what was switched at once; others at their next slow event.
+fn follow() {
+    if let HeapAccess::Own(heap) = thread::access() {
+        heap.follow_sampling(&PROCESS.registry.sampling);
+    }
+}
+
+/// Writes a dump to `path`, or where the options say.
+pub(crate) fn dump(path: Option<&CStr>) -> Result<(), NoProfile> {
+    let profiling = &PROFILING;
+    // Acquire and Release: what a dump works in is the next one's afterwards.
+    if !PROCESS.is_ready() || profiling.since.load(Ordering::Relaxed) == 0 || profiling.dumping.swap(true, Ordering::Acquire) {
+        return Err(NoProfile::HeapGuard);
+    }
+    // Relaxed: a number.
+    let number = profiling.dumps.fetch_add(1, Ordering::Relaxed);
+    let mut chosen = Path::new();
+    let written = match path.or_else(|| name_file(&mut chosen, u64::from(number) + 1)) {
+        Some(path) => super::write(&profiling.profile, path, &about()),
+        None => Err(::libc::ENAMETOOLONG),
+    };
+    profiling.dumping.store(false, Ordering::Release);
+    written.map_err(NoProfile::File)
+}
+
+fn about() -> About {
+    let time = call::nanoseconds_of_day();
+    // Relaxed: see the field.
+    let since = PROFILING.since.load(Ordering::Relaxed);
+    About { period: PROFILING.mean(), time, duration: time.saturating_sub(since) }
+}
+
+/// Puts the path of the option into `name`, its places filled in; one without places is what names begin with.
+fn name_file(name: &mut Path, number: u64) -> Option<&CStr> {
+    let pattern = PROCESS.options().heap_profile.as_ref().map_or(&b"spandrel-heap"[..], |path| path.bytes());
+    name.fill_in(pattern, number);
+    if !pattern.contains(&b'%') {
+        name.fill_in(b".%p.%n.pb.gz", number);
+    }
+    name.finish()
+}
+
+/// Writes a dump that nobody waits for; one line if that fails.
+fn dump_unasked() {
+    if let Err(NoProfile::File(error)) = dump(None) {
+        let describe = |line: &mut crate::base::text::Line| {
+            line.text("SPANDREL_HEAP_PROFILE: error ").number(error as u64).text(", the process goes on without this dump");
+        };
+        diag::described(Code::ReportOutput, describe, |bytes| PROCESS.reports.write(bytes));
+    }
+}
+
+/// The last dump, when the process ends.
+pub(crate) fn end(options: &Options) {
+    if options.heap_profile.is_some() && PROFILING.since.load(Ordering::Relaxed) != 0 {
+        dump_unasked();
+    }
+}
+
+/// Starts the profile if it waits, else writes a dump. Allocates nothing and takes no lock.
+extern "C" fn on_signal(_: c_int, _: *mut ::libc::siginfo_t, _: *mut c_void) {
+    libc::keeping_errno(|| {
+        if PROCESS.is_ready() {
+            if PROFILING.is_on() { dump_unasked() } else { switch_on(PROFILING.mean()) }
+        }
+    });
+}
+
+/// A sampled block: a run of its own whatever its size, so that its free is slow and says that it was sampled.
+#[cold]
+#[inline(never)]
+fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
+    if !PROFILING.is_on() {
+        return None;
+    }
+    heap.attend(PROCESS.shared());
+    let bank = heap.locate(PROCESS.central.pages.space());
+    let fresh = match alloc::class_of(request) {
+        Some(class) => PROCESS.central.alloc_small_apart(class.size(), request.align, bank),
+        None => PROCESS.central.alloc_large(request.size, request.align, bank),
+    }?;
+    let ticket = note(request.size, request.size);
+    PROCESS.central.set_ticket(fresh.address, fresh.direct, ticket);
+    let block = alloc::hand_out(fresh, request);
+    dump_if_due();
+    Some(block)
+}
+
+/// Adds a sample of `asked` bytes, which made a block of `size` bytes, to the profile.
+fn note(asked: usize, size: usize) -> u32 {
+    let mut frames = [0; DEPTH];
+    let len = stack::capture(0, &mut frames);
+    let frames = frames.get(..len).unwrap_or(&[]);
+    PROFILING.profile.add(&PROCESS.central.pages, frames, (asked, size), PROFILING.mean())
+}
+
+/// The block of `ticket` was freed.
+fn freed(ticket: u32) {
+    PROFILING.profile.remove(ticket);
+}
+
+/// A block was resized where it is, or with its pages. What it grew by is as good as asked for anew.
+fn resized(moved: &Moved) {
+    let profiling = &PROFILING;
+    let asked = moved.size.saturating_sub(moved.old);
+    if moved.ticket != 0 {
+        return profiling.profile.resize(moved.ticket, (asked, moved.size), profiling.mean());
+    }
+    if !profiling.is_on() || asked == 0 {
+        return;
+    }
+    if let HeapAccess::Own(heap) = thread::access()
+        && heap.is_sample(asked)
+    {
+        PROCESS.central.set_ticket(moved.address, moved.direct, note(asked, moved.size));
+    }
+}
+
+fn dump_if_due() {
+    let profiling = &PROFILING;
+    // Relaxed: figures; two threads that both find a dump due write one, for the other finds it being written.
+    let asked = profiling.profile.asked.load(Ordering::Relaxed);
+    let due = profiling.next_asked.load(Ordering::Relaxed);
+    let every = PROCESS.options().heap_profile_every.unwrap_or(0) as u64;
+    if asked >= due {
+        profiling.next_asked.store(asked + every, Ordering::Relaxed);
+        return dump_unasked();
+    }
+    let live = profiling.profile.live.load(Ordering::Relaxed);
+    if live >= profiling.next_peak.load(Ordering::Relaxed) {
+        profiling.next_peak.store(live + live / PEAK_STEP, Ordering::Relaxed);
+        dump_unasked();
+    }
+}

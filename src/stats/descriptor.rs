@@ -1,0 +1,144 @@
+#![expect(unsafe_code, reason = "exports a symbol, views words as a descriptor")]
+//! The descriptor: where in a process's memory its figures are, for tools that read them from outside.
+//!
+//! The product exports one as `spandrel_live`. It is written once, at start, and costs the process nothing afterwards; a tool finds
+//! it by its name in the object's symbols and reads all else through it. Addresses are the process's; offsets count from the start of
+//! a structure. All is words, so that it means the same to a tool built apart.
+
+pub use crate::central::{CentralListFigures, CentralLive, LargeFigures};
+pub use crate::heap::{HeapLive, Traffic};
+pub use crate::pages::{BANKS, PageFigures, PagesLive};
+pub use crate::stats::Format;
+pub use crate::stats::snapshot::{ClassFigures, HeapFigures, Snapshot};
+
+use crate::base::class::{self, Class, GEOMETRY_BYTES};
+use crate::process::state::{PROCESS, Process};
+use crate::sys::cell::SetOnce;
+use crate::sys::memory::{self, CALL_KINDS};
+
+/// The name of the symbol.
+pub const SYMBOL: &str = "spandrel_live";
+/// The first word of a descriptor that is there.
+pub const MAGIC: usize = usize::from_le_bytes(*b"spandrel");
+/// Changes whenever the descriptor's own layout does.
+pub const VERSION: usize = 1;
+
+/// The descriptor of this process, by the name under which tools find it. All zeroes until the allocator has started, and in a process that
+/// libc serves.
+#[cfg_attr(feature = "export", unsafe(no_mangle))]
+#[cfg_attr(not(feature = "export"), expect(non_upper_case_globals, reason = "a name of C"))]
+static spandrel_live: SetOnce<Descriptor> = SetOnce::new();
+
+/// Writes the descriptor of this process. Part of the start.
+pub(crate) fn describe(process: &Process) {
+    let descriptor = Descriptor::of(
+        process.options().profile.name,
+        [memory::calls_address(), CALL_KINDS],
+        process.central.pages.live(),
+        process.central.live(),
+        process.registry.layout(),
+    );
+    // SAFETY: the start happens once, and nothing in the process reads it before.
+    unsafe { spandrel_live.set(descriptor) };
+}
+
+/// The descriptor of this process; `None` until the allocator has started.
+pub(crate) fn current() -> Option<Descriptor> {
+    // SAFETY: the start has written it.
+    PROCESS.is_ready().then(|| *unsafe { spandrel_live.get() })
+}
+
+/// See the module.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Descriptor {
+    /// [`MAGIC`], once the rest is there.
+    pub magic: usize,
+    /// [`VERSION`].
+    pub version: usize,
+    /// Bytes of a descriptor.
+    pub bytes: usize,
+    /// Where the name of the profile is, and its bytes.
+    pub profile: [usize; 2],
+    /// How many classes there are.
+    pub classes: usize,
+    /// Where the table of classes is, and the bytes of a row. A row begins with block bytes, regions and blocks of a span, each four
+    /// bytes.
+    pub geometry: [usize; 2],
+    /// Where the counts of system calls are, a word each, and how many.
+    pub calls: [usize; 2],
+    /// Where pages are.
+    pub pages: PagesLive,
+    /// What heaps share.
+    pub central: CentralLive,
+    /// Heaps.
+    pub heap: HeapLive,
+}
+
+/// Words of a descriptor.
+pub const WORDS: usize = size_of::<Descriptor>() / size_of::<usize>();
+
+impl Descriptor {
+    /// What is the same in every process of this version; addresses, and what differs from process to process, are 0.
+    const LAYOUT: Self = Self {
+        magic: MAGIC,
+        version: VERSION,
+        bytes: size_of::<Self>(),
+        profile: [0; 2],
+        classes: class::COUNT,
+        geometry: [0, GEOMETRY_BYTES],
+        calls: [0, CALL_KINDS],
+        pages: PagesLive::LAYOUT,
+        central: CentralLive::LAYOUT,
+        heap: HeapLive::LAYOUT,
+    };
+
+    /// Whether sizes, distances and offsets are those of the library that this is compiled into. Only then may a tool follow the
+    /// addresses, which may still be anything: the process whose descriptor it is can write there what it likes.
+    #[must_use]
+    pub fn is_of_this_build(&self) -> bool {
+        let [_, row] = self.geometry;
+        let [_, calls] = self.calls;
+        let layout = Self {
+            profile: [0; 2],
+            geometry: [0, row],
+            calls: [0, calls],
+            pages: self.pages.layout(),
+            central: self.central.layout(),
+            heap: self.heap.layout(),
+            ..*self
+        };
+        layout == Self::LAYOUT
+    }
+
+    /// Its words, as they lie in memory.
+    #[must_use]
+    pub fn words(self) -> [usize; WORDS] {
+        // SAFETY: a descriptor is that many words and nothing else.
+        unsafe { core::mem::transmute::<Self, [usize; WORDS]>(self) }
+    }
+
+    /// The descriptor of which these are the words, read from a process.
+    #[must_use]
+    pub fn from_words(words: [usize; WORDS]) -> Self {
+        // SAFETY: a descriptor is that many words and nothing else, and any words are one.
+        unsafe { core::mem::transmute::<[usize; WORDS], Self>(words) }
+    }
+
+    /// The descriptor of a process whose parts are these.
+    #[must_use]
+    pub(crate) fn of(profile: &'static str, calls: [usize; 2], pages: PagesLive, central: CentralLive, heap: HeapLive) -> Self {
+        Self {
+            magic: MAGIC,
+            version: VERSION,
+            bytes: size_of::<Self>(),
+            profile: [profile.as_ptr().addr(), profile.len()],
+            classes: class::COUNT,
+            geometry: [Class::geometry_address(), GEOMETRY_BYTES],
+            calls,
+            pages,
+            central,
+            heap,
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The snapshot: what memory looks like at one moment.
+//!
+//! Other threads go on while it is taken, so parts of it may be some calls apart; in a quiet process it is exact. It is some twelve
+//! kilobytes large, so whoever wants one says where it lies.
+
+#![expect(unsafe_code, reason = "makes a snapshot in memory of the caller's")]
+
+use crate::base::class::{self, Class};
+use crate::base::units::{REGION_BYTES, Region};
+use crate::central::{CentralListFigures, LargeFigures, Span, State};
+use crate::heap::{Heap, Shared, Traffic};
+use crate::pages::{Entry, PageFigures};
+use crate::sys::memory::{self, CALL_KINDS};
+
+/// Heaps that have a place of their own.
+pub(super) const HEAPS: usize = 64;
+
+/// One class.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct ClassFigures {
+    /// Blocks that are out of their spans: live, or free somewhere else.
+    pub out: u32,
+    /// Free blocks in bins.
+    pub binned: u32,
+    /// Free blocks in the transfer cache.
+    pub cached: u32,
+    /// Freed blocks on their way home from another thread.
+    pub in_flight: u32,
+    /// Spans of which blocks can be fetched.
+    pub partial: u32,
+    /// Spans with every block out.
+    pub full: u32,
+    /// Refills and flushes of bins so far.
+    pub refills: u64,
+    /// See `refills`.
+    pub flushes: u64,
+    /// What the shelf gave.
+    pub shelf: CentralListFigures,
+}
+
+impl ClassFigures {
+    /// Blocks that the program holds.
+    #[must_use]
+    pub fn live(&self) -> u64 {
+        u64::from(self.out).saturating_sub(u64::from(self.binned) + u64::from(self.cached) + u64::from(self.in_flight))
+    }
+
+    /// Whether the class was ever used.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.partial + self.full > 0 || self.refills > 0 || self.shelf.made > 0
+    }
+}
+
+/// One heap that has a thread.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct HeapFigures {
+    /// Its thread, by the kernel's number.
+    pub thread: u32,
+    /// Bytes of live blocks of its spans.
+    pub live: u64,
+    /// Bytes of free blocks in its bins.
+    pub binned: u64,
+    /// Refills and flushes of its bins so far.
+    pub refills: u64,
+    /// See `refills`.
+    pub flushes: u64,
+    /// Remote frees.
+    pub traffic: Traffic,
+}
+
+/// All in bytes, but for counts.
+pub struct Snapshot {
+    /// The name of the profile in force.
+    pub profile: &'static str,
+    /// Page runs and metadata.
+    pub pages: PageFigures,
+    /// Large and direct blocks.
+    pub large: LargeFigures,
+    /// Each class.
+    pub classes: [ClassFigures; class::COUNT],
+    /// Heaps that have a thread: how many, and the first of them.
+    pub heaps: usize,
+    heap_figures: [HeapFigures; HEAPS],
+    /// Remote frees of all heaps there ever were.
+    pub traffic: Traffic,
+    /// System calls for memory so far, by kind.
+    pub calls: [u64; CALL_KINDS],
+    /// Whether a thread was at work where this was to look, so that some blocks on their way count as live.
+    pub disturbed: bool,
+}
+
+impl Snapshot {
+    /// Nothing.
+    #[must_use]
+    pub fn empty(profile: &'static str) -> Self {
+        Self {
+            profile,
+            pages: PageFigures::default(),
+            large: LargeFigures::default(),
+            classes: [ClassFigures::default(); class::COUNT],
+            heaps: 0,
+            heap_figures: [HeapFigures::default(); HEAPS],
+            traffic: Traffic::default(),
+            calls: [0; CALL_KINDS],
+            disturbed: false,
+        }
+    }
+
+    /// Makes one of nothing at `place`, without a copy of it on the stack.
+    ///
+    /// # Safety
+    /// - `place` is large enough and aligned, and the caller's alone for as long as the snapshot is used.
+    pub(crate) unsafe fn place<'a>(place: *mut Self, profile: &'static str) -> &'a mut Self {
+        // SAFETY: the caller vouches for the place.
+        unsafe { memory::zero(place.cast(), size_of::<Self>()) };
+        // SAFETY: as above; the field is within.
+        let name = unsafe { &raw mut (*place).profile };
+        // SAFETY: as above.
+        unsafe { name.write(profile) };
+        // SAFETY: all-zero bytes are figures of nothing, and the name was written.
+        unsafe { &mut *place }
+    }
+
+    /// Takes the figures of this moment, into a snapshot of nothing. The caller's heap, if it has one, is held.
+    pub(crate) fn take(&mut self, shared: Shared<'_>) {
+        self.pages = shared.central.pages.figures();
+        self.calls = memory::calls();
+        (self.large.direct_blocks, self.large.direct_bytes) = shared.central.direct_figures();
+        shared.registry.each_ever(|heap| heap.out().set(0));
+        shared.central.each_span(|span, entry, region| self.see_span(span, entry, region));
+        for class in Class::all() {
+            let mut cached = 0;
+            let shelf = shared.central.list_figures(class, |block| {
+                cached += 1;
+                disown(shared.central.entry_of(block));
+            });
+            let figures = self.class(class);
+            (figures.shelf, figures.cached) = (shelf, cached);
+        }
+        shared.registry.each(|heap| {
+            let seen = heap.each_in_flight(|block| {
+                let entry = shared.central.entry_of(block);
+                if let Some(class) = entry.class() {
+                    self.class(class).in_flight += 1;
+                    disown(entry);
+                }
+            });
+            self.disturbed |= !seen;
+        });
+        shared.registry.each_ever(|heap| self.see_heap(heap));
+    }
+
+    fn see_span(&mut self, span: &Span, entry: Entry, region: Region) {
+        let Some(class) = entry.class() else {
+            self.large.large_blocks += 1;
+            self.large.large_bytes += span.large_bytes();
+            return;
+        };
+        if span.first() != region {
+            return;
+        }
+        let figures = self.class(class);
+        figures.out += span.used();
+        if span.state() == State::Full {
+            figures.full += 1
+        } else {
+            figures.partial += 1
+        }
+        if let Some(owner) = heap_of(entry) {
+            owner.out().set(owner.out().get() + span.used() as usize * class.size());
+        }
+    }
+
+    fn see_heap(&mut self, heap: &Heap) {
+        let mut figures = HeapFigures { thread: heap.thread.get(), traffic: heap.traffic(), ..HeapFigures::default() };
+        for class in Class::all() {
+            let [refills, flushes] = heap.events_of(class);
+            let binned = if heap.is_taken() { heap.binned(class) } else { 0 };
+            let of_class = self.class(class);
+            of_class.refills += refills;
+            of_class.flushes += flushes;
+            of_class.binned += binned as u32;
+            figures.refills += refills;
+            figures.flushes += flushes;
+            figures.binned += (binned * class.size()) as u64;
+        }
+        self.traffic.sent += figures.traffic.sent;
+        self.traffic.sent_blocks += figures.traffic.sent_blocks;
+        self.traffic.received += figures.traffic.received;
+        self.traffic.received_blocks += figures.traffic.received_blocks;
+        if heap.is_taken() {
+            figures.live = (heap.out().get() as u64).saturating_sub(figures.binned);
+            self.add_heap(figures);
+        }
+    }
+
+    /// Adds a heap that has a thread.
+    pub fn add_heap(&mut self, figures: HeapFigures) {
+        if let Some(place) = self.heap_figures.get_mut(self.heaps) {
+            *place = figures;
+        }
+        self.heaps += 1;
+    }
+
+    fn class(&mut self, class: Class) -> &mut ClassFigures {
+        // Classes are below the number of places; the fallback keeps panics out.
+        let index = class.index().min(class::COUNT - 1);
+        &mut self.classes[index]
+    }
+
+    /// The figures of `class`.
+    pub(crate) fn of_class(&self, class: Class) -> ClassFigures {
+        self.classes.get(class.index()).copied().unwrap_or_default()
+    }
+
+    /// Classes that were ever used, with their figures.
+    pub(crate) fn used_classes(&self) -> impl Iterator<Item = (Class, &ClassFigures)> {
+        Class::all().zip(&self.classes).filter(|(_, figures)| figures.is_used())
+    }
+
+    /// Heaps that have a thread, at most [`HEAPS`].
+    pub fn each_heap(&self) -> impl Iterator<Item = &HeapFigures> {
+        self.heap_figures.iter().take(self.heaps)
+    }
+
+    fn sum(&self, count: impl Fn(&ClassFigures) -> u64) -> u64 {
+        Class::all().zip(&self.classes).map(|(class, figures)| count(figures) * class.size() as u64).sum()
+    }
+
+    /// Bytes of blocks of classes that the program holds.
+    #[must_use]
+    pub fn small_live(&self) -> usize {
+        self.sum(ClassFigures::live) as usize
+    }
+
+    /// Bytes of blocks that the program holds.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.small_live() + self.large.large_bytes + self.large.direct_bytes
+    }
+
+    /// Bytes of free blocks in bins.
+    #[must_use]
+    pub fn binned(&self) -> usize {
+        self.sum(|figures| u64::from(figures.binned)) as usize
+    }
+
+    /// Bytes of free blocks in transfer caches.
+    #[must_use]
+    pub fn cached(&self) -> usize {
+        self.sum(|figures| u64::from(figures.cached)) as usize
+    }
+
+    /// Bytes of freed blocks on their way home.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.sum(|figures| u64::from(figures.in_flight)) as usize
+    }
+
+    /// Bytes of spans.
+    #[must_use]
+    pub fn spans(&self) -> usize {
+        let bytes = |class: Class, figures: &ClassFigures| {
+            (figures.partial + figures.full) as usize * class.geometry().regions as usize * REGION_BYTES
+        };
+        Class::all().zip(&self.classes).map(|(class, figures)| bytes(class, figures)).sum()
+    }
+
+    /// Refills and flushes of all classes.
+    #[must_use]
+    pub fn events(&self) -> [u64; 2] {
+        let sum = |count: fn(&ClassFigures) -> u64| self.classes.iter().map(count).sum();
+        [sum(|figures| figures.refills), sum(|figures| figures.flushes)]
+    }
+
+    /// Bytes obtained for blocks: regions ever used and direct mappings.
+    #[must_use]
+    pub fn obtained(&self) -> usize {
+        self.pages.used + self.large.direct_bytes
+    }
+
+    /// Bytes obtained that hold no live block.
+    #[must_use]
+    pub fn free(&self) -> usize {
+        self.obtained().saturating_sub(self.live())
+    }
+
+    /// Bytes of regions in use: those that are in no free run.
+    #[must_use]
+    pub fn in_use(&self) -> usize {
+        self.pages.used.saturating_sub(self.pages.dirty + self.pages.clean)
+    }
+}
+
+/// Takes a free block off what is out of its owner's spans.
+fn disown(entry: Entry) {
+    if let (Some(owner), Some(class)) = (heap_of(entry), entry.class()) {
+        owner.out().set(owner.out().get().saturating_sub(class.size()));
+    }
+}
+
+/// The heap that an entry names, if it names one.
+fn heap_of(entry: Entry) -> Option<&'static Heap> {
+    (entry.class().is_some() && !entry.is_central()).then(|| Heap::of_entry(entry))
+}
