@@ -151,6 +151,12 @@ impl Heap {
         self.bin_bytes.set(bin_bytes);
     }
 
+    /// Whether there may be batches to receive.
+    #[inline]
+    pub(super) fn may_receive(&self) -> bool {
+        !self.pending.get().is_null() || !self.inbox.is_empty()
+    }
+
     /// The bank from which the thread is to have memory now. Asks the kernel where memory is kept by node.
     pub(crate) fn locate(&self, space: &Space) -> Bank {
         let bank = space.bank_here();

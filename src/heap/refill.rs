@@ -12,7 +12,7 @@ use crate::pages::{METADATA_MAX, METADATA_MIN, Pages};
 use crate::sys::cell::{Slot, Slots};
 
 /// Blocks of the inbox taken home in one refill, before fresh memory is taken: some eight full batches.
-const DRAINED_PER_REFILL: usize = 1000;
+const RECEIVED_PER_REFILL: usize = 1000;
 /// Most blocks fetched at a time.
 const FETCH_MAX: usize = 256;
 /// Partial spans looked at for the fullest one.
@@ -63,10 +63,12 @@ impl Heap {
             bin.shed(&shared.central.pages);
         }
         let wanted = self.room_to_fetch(shared, class, bin);
-        self.receive_blocks(shared, DRAINED_PER_REFILL, Some(class));
-        let received = bin.pop();
-        if !received.is_null() {
-            return Some(received);
+        if self.may_receive() {
+            self.receive_blocks(shared, RECEIVED_PER_REFILL, Some(class));
+            let received = bin.pop();
+            if !received.is_null() {
+                return Some(received);
+            }
         }
         let fetched = self.fetch(shared, class, bin, wanted);
         if fetched == 0 {
