@@ -6,9 +6,9 @@ use core::ffi::{c_int, c_void};
 use super::c::malloc;
 use super::errno;
 use super::fast_path;
-use crate::control::{self};
+use crate::control::dispatch;
+use crate::control::requests;
 use crate::slow_path::alloc::Request;
-use crate::slow_path::mode;
 
 /// Alignments above this overflow when rounded up.
 const ALIGN_MAX: usize = 1 << (usize::BITS - 1);
@@ -23,7 +23,7 @@ pub(super) fn aligned(align: usize, size: usize) -> *mut c_void {
 #[cold]
 #[inline(never)]
 fn aligned_slow(align: usize, size: usize) -> *mut c_void {
-    mode::alloc(Request { size, align, zero: false }).cast()
+    dispatch::alloc(Request { size, align, zero: false }).cast()
 }
 
 fn aligned_or_errno(align: usize, size: usize) -> *mut c_void {
@@ -73,13 +73,13 @@ extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
 /// A block at a multiple of the page size.
 #[unsafe(no_mangle)]
 extern "C" fn valloc(size: usize) -> *mut c_void {
-    aligned_or_errno(control::page_bytes(), size)
+    aligned_or_errno(requests::page_bytes(), size)
 }
 
 /// As `valloc`, of a multiple of the page size, at least one page.
 #[unsafe(no_mangle)]
 extern "C" fn pvalloc(size: usize) -> *mut c_void {
-    let page = control::page_bytes();
+    let page = requests::page_bytes();
     match size.max(1).checked_next_multiple_of(page) {
         Some(size) => aligned_or_errno(page, size),
         None => errno::fail(libc::ENOMEM),

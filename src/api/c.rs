@@ -5,8 +5,8 @@ use core::ffi::c_void;
 
 use super::errno;
 use super::fast_path;
+use crate::control::dispatch;
 use crate::slow_path::alloc::Request;
-use crate::slow_path::mode;
 use crate::slow_path::realloc;
 use crate::slow_path::realloc::FreeSize;
 use crate::slow_path::realloc::Resized;
@@ -26,7 +26,7 @@ pub(super) fn malloc_slow(size: usize) -> *mut u8 {
 #[cold]
 #[inline(never)]
 fn malloc_slower(size: usize) -> *mut u8 {
-    errno::or_out_of_memory(mode::alloc(Request { size, align: 1, zero: false }))
+    errno::or_out_of_memory(dispatch::alloc(Request { size, align: 1, zero: false }))
 }
 
 /// free where the fast path failed.
@@ -34,7 +34,7 @@ fn malloc_slower(size: usize) -> *mut u8 {
 #[inline(never)]
 pub(super) fn free_slow(block: *mut u8) {
     if !fast_path::free_remote(block) {
-        mode::free(block);
+        dispatch::free(block);
     }
 }
 
@@ -83,7 +83,7 @@ extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
 #[cold]
 #[inline(never)]
 fn calloc_slow(bytes: usize) -> *mut u8 {
-    errno::or_out_of_memory(mode::alloc(Request { size: bytes, align: 1, zero: true }))
+    errno::or_out_of_memory(dispatch::alloc(Request { size: bytes, align: 1, zero: true }))
 }
 
 /// Makes `block` hold `size` bytes, moving it if need be. Null allocates; zero bytes free and return null. On failure null, errno,
@@ -107,7 +107,7 @@ fn resize(block: *mut c_void, size: usize) -> *mut c_void {
         }
         return relocate(block, bytes, size);
     }
-    match mode::realloc(block.cast(), size) {
+    match dispatch::realloc(block.cast(), size) {
         Resized::At(moved) => moved.cast(),
         Resized::OutOfMemory => errno::fail(libc::ENOMEM),
         Resized::Misused => errno::fail(libc::EINVAL),
@@ -140,7 +140,7 @@ extern "C" fn malloc_usable_size(block: *mut c_void) -> usize {
     match fast_path::bytes_of(block.cast()) {
         Some(bytes) => bytes,
         None if block.is_null() => 0,
-        None => mode::usable_size(block.cast()),
+        None => dispatch::usable_size(block.cast()),
     }
 }
 
@@ -159,7 +159,7 @@ extern "C" fn free_aligned_sized(block: *mut c_void, align: usize, size: usize) 
 /// Frees a block whose size and alignment the caller names.
 pub(super) fn free_aligned(block: *mut c_void, named: FreeSize) {
     if !block.is_null() {
-        mode::free_sized(block.cast(), named);
+        dispatch::free_sized(block.cast(), named);
     }
 }
 

@@ -9,9 +9,10 @@ use super::fast_path;
 use crate::base::class::Class;
 use crate::base::lane::Lane;
 use crate::base::units::{REGION_BYTES, round_up};
-use crate::control::{self};
+use crate::control::dispatch;
+use crate::control::requests;
 use crate::slow_path::exhaustion;
-use crate::slow_path::mode;
+use crate::stats::desk;
 use crate::stats::report;
 use crate::stats::{Format, Snapshot};
 
@@ -141,7 +142,7 @@ pub const SPANDREL_FORMAT_PROMETHEUS: c_int = 3;
 /// True if this process's malloc is served by Spandrel: preloaded or linked, and not sent to libc by SPANDREL_FORCE_LIBC.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_is_active() -> bool {
-    control::is_active()
+    requests::is_active()
 }
 
 /// The version, as "major.minor.patch".
@@ -155,14 +156,14 @@ pub extern "C" fn spandrel_version() -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_lane_of_size(size: usize) -> c_int {
     let lane = Lane::of_size(size);
-    if lane == Lane::Refused || control::is_active() { lane as c_int } else { SPANDREL_LANE_LIBC }
+    if lane == Lane::Refused || requests::is_active() { lane as c_int } else { SPANDREL_LANE_LIBC }
 }
 
 /// The lane (SPANDREL_LANE_...) that `pointer`, an address in a live block, is from; SPANDREL_LANE_LIBC for all that is not
 /// Spandrel's.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_lane_of_pointer(pointer: *const c_void) -> c_int {
-    control::lane_of_pointer(pointer.addr()) as c_int
+    requests::lane_of_pointer(pointer.addr()) as c_int
 }
 
 /// The bytes that malloc(size) would make usable; 0 for a size that is refused.
@@ -170,8 +171,8 @@ pub extern "C" fn spandrel_lane_of_pointer(pointer: *const c_void) -> c_int {
 pub extern "C" fn spandrel_good_size(size: usize) -> usize {
     match (Lane::of_size(size), Class::of_size(size)) {
         (Lane::Refused, _) => 0,
-        (_, Some(class)) => mode::good_size(size, class.size()),
-        _ => mode::good_size(size, round_up(size, control::page_bytes()).unwrap_or(0)),
+        (_, Some(class)) => dispatch::good_size(size, class.size()),
+        _ => dispatch::good_size(size, round_up(size, requests::page_bytes()).unwrap_or(0)),
     }
 }
 
@@ -182,7 +183,7 @@ pub extern "C" fn spandrel_good_size(size: usize) -> usize {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_alloc_at_least(size: usize, usable: *mut usize) -> *mut c_void {
     let block = fast_path::malloc(size, malloc_slow);
-    let bytes = if block.is_null() { 0 } else { mode::usable_size(block) };
+    let bytes = if block.is_null() { 0 } else { dispatch::usable_size(block) };
     if !usable.is_null() {
         // SAFETY: the caller passes NULL or a writable place.
         unsafe { usable.write(bytes) };
@@ -193,7 +194,7 @@ pub unsafe extern "C" fn spandrel_alloc_at_least(size: usize, usable: *mut usize
 /// Gives back what the calling thread's heap holds without need; with `everything` also what threads share, down to the pages.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_collect(everything: bool) {
-    control::collect(everything);
+    requests::collect(everything);
 }
 
 /// Exchanges freed blocks with other threads, for a program's own points: a safepoint, the border between two messages, the end of an
@@ -202,13 +203,13 @@ pub extern "C" fn spandrel_collect(everything: bool) {
 /// Never fails; does nothing in a thread that has not allocated, and where libc serves the process. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_safepoint(most: usize) -> bool {
-    control::safepoint(most)
+    requests::safepoint(most)
 }
 
 /// Bytes of free runs whose pages the kernel has not got back yet.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_resident_bytes() -> usize {
-    control::retained_bytes()
+    requests::retained_bytes()
 }
 
 /// More than the soft limit is in use. Said again only when an eighth of it was free meanwhile.
@@ -231,7 +232,7 @@ pub extern "C" fn spandrel_set_limit_callback(callback: spandrel_limit_callback)
 /// if the soft limit is not below the hard one, in a profile with a pool, and where libc serves the process.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_set_limits(soft: usize, hard: usize) -> bool {
-    let set = exhaustion::set_limits(soft, hard);
+    let set = requests::set_limits(soft, hard);
     if !set {
         errno::fail::<c_void>(libc::EINVAL);
     }
@@ -245,7 +246,7 @@ pub extern "C" fn spandrel_set_limits(soft: usize, hard: usize) -> bool {
 /// - `stats` is NULL or writable for `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_stats(stats: *mut spandrel_stats, struct_size: usize) -> bool {
-    match control::with_snapshot(spandrel_stats::of) {
+    match desk::with_snapshot(spandrel_stats::of) {
         // SAFETY: the caller vouches for the place.
         Some(filled) => unsafe { hand_out(&filled, stats, struct_size) },
         None => errno::refuse(libc::ENOMEM),
@@ -262,7 +263,7 @@ pub unsafe extern "C" fn spandrel_class_stats(index: usize, stats: *mut spandrel
         errno::fail::<c_void>(libc::EINVAL);
         return false;
     };
-    let Some(figures) = control::with_snapshot(|snapshot| snapshot.of_class(class)) else {
+    let Some(figures) = desk::with_snapshot(|snapshot| snapshot.of_class(class)) else {
         return errno::refuse(libc::ENOMEM);
     };
     let geometry = class.geometry();

@@ -4,6 +4,7 @@
 use core::ffi::{CStr, c_char, c_void};
 
 use super::errno;
+use crate::control::requests;
 use crate::profile::sampling;
 use crate::profile::sampling::NoProfile;
 use crate::sys::stack;
@@ -13,7 +14,7 @@ use crate::sys::stack;
 /// process.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_profile_start(rate: usize) -> bool {
-    told(sampling::start(rate))
+    told(if requests::is_active() { sampling::start(rate) } else { Err(NoProfile::Unsampled) })
 }
 
 /// Samples no more requests. Blocks that were sampled stay in the profile until they are freed.

@@ -5,10 +5,9 @@
 //! address from which object the call comes, whose RUNPATH, `$ORIGIN` and namespace hold then. So this leaves by a jump, with the
 //! caller's return address in place.
 
+use crate::control::dlopen;
 use core::arch::global_asm;
 use core::ffi::{c_int, c_void};
-
-use crate::control::{self};
 
 // `path` in rdi, `flags` in esi. No other register carries an argument.
 global_asm!(
@@ -43,5 +42,5 @@ struct Onward {
 }
 
 extern "C" fn onward(flags: c_int) -> Onward {
-    Onward { dlopen: control::next_dlopen(), flags: control::flags_of_dlopen(flags) as usize }
+    Onward { dlopen: dlopen::next_dlopen(), flags: dlopen::flags_of_dlopen(flags) as usize }
 }

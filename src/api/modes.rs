@@ -4,18 +4,19 @@
 use core::ffi::{CStr, c_char, c_void};
 
 use super::errno;
-use crate::control::{self, Refusal};
+use crate::control::{requests, switch};
 use crate::modes::counting;
 use crate::modes::custom;
 use crate::modes::custom::functions::Functions;
 use crate::modes::guarded;
 use crate::modes::tracked;
 use crate::modes::tracked::BlockInfo;
+use crate::slow_path::mode::Refusal;
 
 /// The mode in force, as SPANDREL_MODE names it.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_mode() -> *const c_char {
-    control::mode_name().as_ptr()
+    switch::mode_name().as_ptr()
 }
 
 /// Puts the mode of that name into force. "counting" can be switched on in a process in mode "fast", and off again ("fast"); it then counts
@@ -33,7 +34,7 @@ pub unsafe extern "C" fn spandrel_set_mode(name: *const c_char) -> bool {
     }
     // SAFETY: the caller says that it is a C string.
     let name = unsafe { CStr::from_ptr(name) };
-    answer(control::set_mode(name.to_bytes()))
+    answer(switch::set_mode(name.to_bytes()))
 }
 
 /// True, or false with errno.
@@ -94,6 +95,9 @@ pub struct spandrel_functions {
 /// - `functions` is NULL or readable for `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_set_alloc_functions(functions: *const spandrel_functions, struct_size: usize) -> bool {
+    if !requests::is_active() {
+        return answer(Err(Refusal::Unsafe));
+    }
     if functions.is_null() {
         return answer(custom::set_functions(None));
     }

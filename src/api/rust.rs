@@ -4,12 +4,12 @@
 use core::alloc::{GlobalAlloc, Layout};
 
 use super::fast_path;
-use crate::control::{self};
+use crate::control::dispatch;
+use crate::control::requests;
 use crate::slow_path::alloc::Request;
-use crate::slow_path::mode;
 use crate::slow_path::realloc::Resized;
+use crate::stats::descriptor;
 use crate::stats::descriptor::Descriptor;
-use crate::stats::published;
 
 /// The allocator as a Rust global allocator.
 ///
@@ -25,12 +25,12 @@ impl Spandrel {
     ///
     /// Cheap where there is nothing to do. Never fails; does nothing in a thread that has not allocated. Not for signal handlers.
     pub fn safepoint(&self, most: usize) -> bool {
-        control::safepoint(most)
+        requests::safepoint(most)
     }
 
     /// Where the figures of this allocator are in memory, for tools that read them from outside; `None` until it has served a request.
     pub fn descriptor(&self) -> Option<Descriptor> {
-        published::descriptor()
+        descriptor::current()
     }
 }
 
@@ -38,7 +38,7 @@ impl Spandrel {
 const NATURAL_ALIGN: usize = 16;
 
 fn slow(size: usize) -> *mut u8 {
-    mode::alloc(Request { size, align: 1, zero: false })
+    dispatch::alloc(Request { size, align: 1, zero: false })
 }
 
 fn natural(layout: Layout) -> bool {
@@ -52,23 +52,23 @@ unsafe impl GlobalAlloc for Spandrel {
         if natural(layout) {
             return fast_path::malloc(layout.size(), slow);
         }
-        mode::alloc(Request { size: layout.size(), align: layout.align(), zero: false })
+        dispatch::alloc(Request { size: layout.size(), align: layout.align(), zero: false })
     }
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, _: Layout) {
-        fast_path::free(block, mode::free);
+        fast_path::free(block, dispatch::free);
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        mode::alloc(Request { size: layout.size(), align: layout.align(), zero: true })
+        dispatch::alloc(Request { size: layout.size(), align: layout.align(), zero: true })
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if layout.align() <= NATURAL_ALIGN {
             // Blocks of at least that many bytes are aligned wherever they move: nothing is left to be done that could fail once the old
             // block is gone.
-            return match mode::realloc(block, size.max(layout.align())) {
+            return match dispatch::realloc(block, size.max(layout.align())) {
                 Resized::At(moved) => moved,
                 Resized::OutOfMemory | Resized::Misused => core::ptr::null_mut(),
             };
@@ -79,11 +79,11 @@ unsafe impl GlobalAlloc for Spandrel {
 
 /// Moves `block`, of `bytes` bytes, to one of `size` bytes at a multiple of `align`; null leaves it as it was.
 fn relocate(block: *mut u8, bytes: usize, align: usize, size: usize) -> *mut u8 {
-    let moved = mode::alloc(Request { size, align, zero: false });
+    let moved = dispatch::alloc(Request { size, align, zero: false });
     if !moved.is_null() {
         // SAFETY: both blocks hold that many bytes and are different blocks.
         unsafe { block.copy_to_nonoverlapping(moved, bytes.min(size)) };
-        mode::free(block);
+        dispatch::free(block);
     }
     moved
 }

@@ -9,9 +9,9 @@ use core::arch::{global_asm, naked_asm};
 use core::ffi::c_void;
 
 use super::fast_path;
+use crate::control::dispatch;
 use crate::diag::{self, Code};
 use crate::slow_path::alloc::Request;
-use crate::slow_path::mode;
 
 /// A program's operator new. The alignment is passed to plain forms too, which do not look at it.
 pub(super) type New = unsafe extern "C" fn(usize, usize) -> *mut c_void;
@@ -204,7 +204,7 @@ unsafe extern "C" {
 
 /// One attempt, without handler and without errno.
 extern "C" fn try_new(size: usize, align: usize) -> *mut u8 {
-    mode::alloc(Request { size, align, zero: false })
+    dispatch::alloc(Request { size, align, zero: false })
 }
 
 /// There is nobody to throw `std::bad_alloc`.

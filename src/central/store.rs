@@ -9,7 +9,7 @@ use super::shelf::{CentralList, Returned};
 use super::span::{Span, header};
 use crate::base::class::{self, Class};
 use crate::base::units::{REGION_BYTES, Region};
-use crate::pages::{Bank, Entry, Pages};
+use crate::pages::{Bank, Entry, Pages, Work};
 use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::lock::{Lock, Patience, Rank};
 use crate::sys::memory;
@@ -26,7 +26,7 @@ pub(crate) struct Central {
     /// Most bytes that a transfer cache keeps. Written at start, read by any thread.
     cache_bytes: AtomicUsize,
     /// Blocks freed where they could not go home: inside the allocator, or without memory for a batch.
-    pub(crate) deferred: Deferred,
+    deferred: Deferred,
     pub(crate) guards: Guards,
 }
 
@@ -69,6 +69,23 @@ impl Central {
             cache_bytes: AtomicUsize::new(CACHE_BYTES),
             deferred: Deferred::new(),
             guards: Guards::new(),
+        }
+    }
+
+    /// Leaves a block to be freed by the next slow call of any thread, where no heap may be touched and no lock taken.
+    ///
+    /// # Safety
+    /// - `block` has at least eight writable bytes, aligned to eight, and is nobody's any more.
+    pub(crate) unsafe fn defer_free(&self, block: *mut u8) {
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { self.deferred.push(block) };
+        self.pages.pending.set(Work::DEFERRED_FREES);
+    }
+
+    /// Calls `free` with each block that waits.
+    pub(crate) fn take_deferred(&self, free: impl FnMut(*mut u8)) {
+        if self.pages.pending.take(Work::DEFERRED_FREES) {
+            self.deferred.take(free);
         }
     }
 

@@ -1,13 +1,12 @@
 #![expect(unsafe_code, reason = "registers a function that runs at exit")]
 //! The end of the process: the reports that were asked for.
 
-use crate::control::start;
+use super::{requests, start};
 use crate::process::barrier::Phase;
 use crate::process::state::PROCESS;
-use crate::process::thread;
 use crate::profile::sampling;
-use crate::slow_path::junk;
-use crate::stats;
+use crate::slow_path::mode;
+use crate::stats::{lanes, leaks, report};
 
 #[used]
 #[unsafe(link_section = ".fini_array")]
@@ -20,8 +19,8 @@ pub(crate) fn keep() {
 
 extern "C" fn at_exit() {
     // A process that never called malloc has its options read now, if it has any.
-    if PROCESS.barrier.phase() == Phase::Yours && start::has_options() {
-        drop(thread::access());
+    if start::has_options() {
+        start::ensure();
     }
     if matches!(PROCESS.barrier.phase(), Phase::Yours | Phase::Starting) {
         return;
@@ -29,21 +28,23 @@ extern "C" fn at_exit() {
     let options = PROCESS.options();
     let mut print = |bytes: &[u8]| PROCESS.reports.write(bytes);
     if options.diag > 0 {
-        stats::lanes::report(options.profile.name, &PROCESS.tally, &mut print);
+        lanes::report(options.profile.name, &PROCESS.tally, &mut print);
         if options.diag > 1 {
-            stats::lanes::report_classes(&PROCESS.tally, &mut print);
+            lanes::report_classes(&PROCESS.tally, &mut print);
         }
     }
     if (options.stats || options.stats_file.is_some()) && PROCESS.is_ready() {
-        PROCESS.reporter.write();
+        report::write();
     }
-    if let Some(mode) = PROCESS.mode.get() {
+    if let Some(mode) = mode::in_force() {
         (mode.report)(&mut print);
     }
     if PROCESS.is_ready() {
         sampling::end(options);
     }
     if options.leaks && PROCESS.is_ready() {
-        junk::end_with_leaks();
+        leaks::free_what_libc_keeps();
+        requests::collect(true);
+        leaks::end();
     }
 }

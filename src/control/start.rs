@@ -1,33 +1,24 @@
-#![expect(unsafe_code, reason = "opens the store and registers with the C library")]
-//! Start: reading the environment, reserving address space, registering with the C library.
+#![expect(unsafe_code, reason = "opens the store and sets the options")]
+//! Start: reading the environment, reserving address space, putting the mode into force, and having features register.
 //!
 //! ld.so may call malloc before it runs any constructor, so the fork handlers and the key for thread exit are registered by the first
 //! heap or by the constructor, whichever comes first. The C library's tables for both are static.
 
+use super::switch;
 use crate::base::units::GIB;
-use crate::config::{self, CacheBytes, Complaint, HugePages, Limit, Numa, OnError, Options};
-use crate::control::exit;
-use crate::control::switch;
+use crate::config::{self, CacheBytes, Complaint, HugePages, IdleReturn, Limit, Numa, OnError, Options};
 use crate::diag::{self, Code, Policy};
 use crate::pages::limits::UNLIMITED;
 use crate::pages::{HUGE_BYTES, Huge, Placement, Space};
-use crate::process::fork;
+use crate::process::barrier::Phase;
 use crate::process::state::{PROCESS, Process};
-use crate::process::thread;
+use crate::process::{background, fork, thread};
 use crate::profile::sampling;
-use crate::slow_path::exhaustion;
-use crate::slow_path::junk;
-use crate::slow_path::mode::LIBC;
-use crate::stats::published;
-use crate::sys::atomic::{Ordering, spin};
+use crate::slow_path::mode::{self, LIBC};
+use crate::slow_path::{exhaustion, pending};
+use crate::stats::{descriptor, leaks, report};
 use crate::sys::startup::Startup;
 use crate::sys::{lock, memory, tool};
-
-/// States of the word for the key of thread exit; from `KEY_FIRST` on it is the key plus that.
-const KEY_NONE: u32 = 0;
-const KEY_MAKING: u32 = 1;
-const KEY_REFUSED: u32 = 2;
-const KEY_FIRST: u32 = 3;
 
 const CACHE_BYTES_PER_PROCESSOR: usize = 256 << 10;
 /// Of what a container allows, one part in this many is left free before free pages go back, and before calls fail: the program's
@@ -38,8 +29,19 @@ const PAGE_BYTES_USUAL: usize = 4096;
 /// QEMU up to version 7 has 24 bytes of notes for each page of a program's address space: 24 MiB for this much.
 const RESERVE_EMULATED: usize = 4 * GIB;
 
+/// Starts the process, unless another thread is about to, or this call comes from inside the allocator.
+pub(crate) fn ensure() {
+    if PROCESS.barrier.phase() == Phase::Yours {
+        thread::while_starting(|| {
+            if PROCESS.barrier.enter() == Phase::Yours {
+                PROCESS.barrier.finish(start(&PROCESS));
+            }
+        });
+    }
+}
+
 /// Makes the process ready; false if libc is to serve everything.
-pub(crate) fn start(process: &Process) -> bool {
+fn start(process: &Process) -> bool {
     let startup = Startup::find();
     let options = match startup {
         Some(startup) if !startup.is_secure() => read_options(startup),
@@ -60,22 +62,19 @@ pub(crate) fn start(process: &Process) -> bool {
         process.reports.open();
     }
     if options.leaks {
-        junk::watch_status();
+        leaks::watch_status();
     }
     // SAFETY: the barrier lets one thread come here, once.
-    unsafe { process.options.set(options) };
+    unsafe { process.set_options(options) };
     if options.mode() == config::Mode::Libc {
-        process.mode.set(mode);
+        mode::put_into_force(mode);
         return false;
     }
-    let close = || {
-        process.pool.store(options.pool.is_some(), Ordering::Relaxed);
-        process.bounded.store(options.pool.is_some() || options.hard_limit != Limit::None, Ordering::Relaxed);
-    };
+    let set_bounds = || process.set_bounds(options.pool.is_some(), options.hard_limit != Limit::None);
     let Some(mut space) = reserve(&options, page) else {
-        close();
+        set_bounds();
         tell_refusal(&options);
-        process.mode.set(Some(&LIBC));
+        mode::put_into_force(Some(&LIBC));
         return false;
     };
     place(&mut space, options.numa);
@@ -91,19 +90,28 @@ pub(crate) fn start(process: &Process) -> bool {
         CacheBytes::Bytes(bytes) => bytes,
         CacheBytes::PerProcessor => CACHE_BYTES_PER_PROCESSOR * config::processors(),
     });
-    published::describe(process);
-    process.reporter.arm(&options);
+    descriptor::describe(process);
+    register_features(&options);
     sampling::prepare(&options, mode.is_none_or(|mode| mode.profiled));
-    // Relaxed: see `is_bounded`. Not before the end of the start, so that threads that come meanwhile are served.
-    close();
-    process.mode.set(mode);
+    // Not before the end of the start, so that threads that come meanwhile are served.
+    set_bounds();
+    mode::put_into_force(mode);
     true
+}
+
+/// Has the features that `options` ask for register, but for those of the mode.
+fn register_features(options: &Options) {
+    pending::register();
+    report::register(options);
+    if options.idle_return == IdleReturn::Thread {
+        background::register();
+    }
 }
 
 /// Says that the kernel gives no address space.
 #[cold]
 fn tell_refusal(options: &Options) {
-    exhaustion::explain();
+    exhaustion::explain_refusal();
     let what = match options.pool {
         Some(_) => "no memory for the pool; every call fails",
         None => "no address space to start with; libc serves everything",
@@ -202,40 +210,6 @@ fn read_options(startup: Startup) -> Options {
     })
 }
 
-/// Registers the fork handlers, once.
-pub(crate) fn hook_fork(process: &Process) {
-    // Relaxed: only who comes first matters; the C library's table has a lock of its own.
-    if !process.fork_hooked.swap(true, Ordering::Relaxed) {
-        // SAFETY: the handlers are functions that stay; the object is never unloaded.
-        unsafe { libc::pthread_atfork(Some(fork::prepare), Some(fork::parent), Some(fork::child)) };
-    }
-}
-
-/// The key whose destructor ends a thread's heap; `None` if the C library had no key left when the library was loaded, or the first heap
-/// made.
-pub(crate) fn exit_key(process: &Process) -> Option<libc::pthread_key_t> {
-    // Acquire pairs with the Release below, for threads other than the one that made the key.
-    match process.exit_key.compare_exchange(KEY_NONE, KEY_MAKING, Ordering::Acquire, Ordering::Acquire) {
-        Ok(_) => {
-            let mut key = 0;
-            // SAFETY: `key` is writable; the destructor is a function that stays.
-            let made = unsafe { libc::pthread_key_create(&raw mut key, Some(thread::on_exit)) } == 0;
-            process.exit_key.store(if made { key + KEY_FIRST } else { KEY_REFUSED }, Ordering::Release);
-            if !made {
-                diag::once(Code::NoExitKey, "pthread_key_create fails; libc serves all threads but the first");
-            }
-        }
-        Err(KEY_MAKING) => {
-            // Another thread is at it, which takes some nanoseconds.
-            while process.exit_key.load(Ordering::Acquire) == KEY_MAKING {
-                spin();
-            }
-        }
-        Err(_) => {}
-    }
-    process.exit_key.load(Ordering::Acquire).checked_sub(KEY_FIRST)
-}
-
 mod constructor {
     ctor::declarative::ctor! {
         #[ctor(unsafe)]
@@ -249,7 +223,7 @@ mod constructor {
 /// key. A program that never
 /// calls malloc pays for nothing more than this.
 fn on_load() {
-    hook_fork(&PROCESS);
-    let _ = exit_key(&PROCESS);
-    exit::keep();
+    fork::hook(&PROCESS);
+    let _ = thread::exit_key(&PROCESS);
+    super::exit::keep();
 }

@@ -127,7 +127,7 @@ impl FastHeap {
         let [base, map] = space.window();
         self.base.set(base);
         self.map.set(core::ptr::with_exposed_provenance(map));
-        self.reopen(space, true);
+        self.reopen(space);
     }
 
     /// Shows the heap's thread what the map has gained since the heap last looked. A heap that was closed stays so. The caller holds the
@@ -165,10 +165,10 @@ impl FastHeap {
         self.limit.store(0, Ordering::Relaxed);
     }
 
-    /// Ends [`FastHeap::close`], for frees only if `frees`; for the heap's thread.
-    pub(super) fn reopen(&self, space: &Space, frees: bool) {
+    /// Ends [`FastHeap::close`]; for the heap's thread.
+    pub(super) fn reopen(&self, space: &Space) {
         // Relaxed: entries below that limit can be read from here on, and they carry no more than what is read.
-        self.limit.store(if frees { space.reach() } else { 0 }, Ordering::Relaxed);
+        self.limit.store(space.reach(), Ordering::Relaxed);
         self.each.post(1);
         self.lead(!self.is_sampled());
     }
@@ -186,7 +186,7 @@ impl FastHeap {
 
     /// Whether requests are sampled.
     #[inline(always)]
-    pub(super) fn is_sampled(&self) -> bool {
+    pub(crate) fn is_sampled(&self) -> bool {
         self.until.get() != 0
     }
 
@@ -304,6 +304,13 @@ impl FastHeap {
     #[inline(always)]
     pub(crate) fn push_fast(&self, block: *mut u8) -> bool {
         self.with_entry(block, false, |entry| self.is_own(entry) && Self::bin_of_entry(entry).push(block))
+    }
+
+    /// As [`FastHeap::push_fast`]; the class of the block that was taken back.
+    #[inline(always)]
+    pub(crate) fn push_own(&self, block: *mut u8) -> Option<Class> {
+        let bin = self.bin_of_block(block)?;
+        if bin.push(block) { self.class_of(bin) } else { None }
     }
 
     /// The bin that takes `block` back; `None` unless the map says that the block is in a span of this heap.

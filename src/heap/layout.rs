@@ -33,6 +33,8 @@ pub(crate) struct Heap {
     /// Whether the heap is being worked on: a call that finds it so came from inside. Written by the heap's thread; read by the child
     /// of a fork, too.
     busy: AtomicBool,
+    /// What waits for the thread's next slow call: [`OFFER`], [`AGAIN`]. Written by the holder of the spans.
+    pending_work: AtomicU32,
     pub(super) offer: Offer,
     /// Whether deferred frees are being made.
     pub(super) defers: Cell<bool>,
@@ -172,7 +174,39 @@ impl HeapDescriptor {
     }
 }
 
+/// Pending work of a heap: an offer stands that another thread made.
+pub(super) const OFFER: u32 = 1;
+/// The thread itself wants its next call on the slow path.
+pub(super) const AGAIN: u32 = 2;
+
 impl Heap {
+    /// Whether anything waits for the thread's next slow call. The caller holds the spans, as for all of these.
+    #[inline(always)]
+    pub(crate) fn has_pending(&self) -> bool {
+        // Relaxed: the lock of the spans orders it.
+        self.pending_work.load(Ordering::Relaxed) != 0
+    }
+
+    fn wants(&self, work: u32) -> bool {
+        // Relaxed: as above.
+        self.pending_work.load(Ordering::Relaxed) & work != 0
+    }
+
+    /// Adds `work` to what waits, or takes it off.
+    pub(super) fn set_pending(&self, work: u32, wanted: bool) {
+        // Relaxed: as above.
+        let before = self.pending_work.load(Ordering::Relaxed);
+        // Relaxed: as above.
+        self.pending_work.store(if wanted { before | work } else { before & !work }, Ordering::Relaxed);
+    }
+
+    /// Takes `work` off; whether it waited.
+    pub(super) fn take_pending(&self, work: u32) -> bool {
+        let waits = self.wants(work);
+        self.set_pending(work, false);
+        waits
+    }
+
     /// Makes a heap in `piece`.
     ///
     /// # Safety
@@ -187,7 +221,7 @@ impl Heap {
     /// What the thread's word is to be while the heap is not busy.
     #[inline]
     pub(crate) fn word_at_rest(&self) -> usize {
-        if self.offer.again.get() {
+        if self.wants(AGAIN) {
             FastHeap::inert_address()
         } else {
             // Relaxed: an address of what never goes away.
@@ -249,7 +283,7 @@ impl Heap {
         self.outbox.forget();
         self.pending.set(core::ptr::null_mut());
         self.events.set(0);
-        self.offer.forget();
+        self.forget_offers();
         self.defers.set(false);
         self.set_entered(false);
         self.in_provider.set(false);

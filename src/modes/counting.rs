@@ -5,15 +5,16 @@
 
 use core::ffi::CStr;
 
+use super::counter::Counter;
+use crate::base::class::Class;
 use crate::base::text::Line;
 use crate::central::Place;
 use crate::heap::{Freed, Heap};
-use crate::modes::counter::Counter;
 use crate::process::state::PROCESS;
 use crate::process::thread;
-use crate::profile::sampling;
 use crate::slow_path::alloc::{self, Request};
-use crate::slow_path::mode::{Mode, ModeTable, Print};
+use crate::slow_path::free;
+use crate::slow_path::mode::{self, Mode, ModeTable, Print};
 use crate::slow_path::realloc::{self, Resized};
 use crate::sys::{processor, tls};
 
@@ -31,19 +32,29 @@ impl Mode for Counting {
     const PROFILED: bool = true;
 
     fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
-        let block = sampling::serve(heap, request)?;
+        if let Some((block, class)) = pop(heap, request) {
+            COUNTER.add(heap.address(), 1, class.size() as i64);
+            return Some(block);
+        }
+        let block = alloc::serve(heap, request)?;
         COUNTER.add(heap.address(), 1, bytes_of(block));
         Some(block)
     }
 
     fn free(heap: &Heap, block: *mut u8) -> Freed {
+        if !PROCESS.inspects()
+            && let Some(class) = heap.push_own(block)
+        {
+            COUNTER.add(heap.address(), -1, -(class.size() as i64));
+            return Freed::Small;
+        }
         let bytes = bytes_of(block);
-        count_free(heap.address(), bytes, alloc::free_on(heap, block))
+        count_free(heap.address(), bytes, free::free_on(heap, block))
     }
 
     fn free_alone(block: *mut u8) -> Freed {
         let bytes = bytes_of(block);
-        count_free(processor::stack_pointer(), bytes, alloc::free_alone(block))
+        count_free(processor::stack_pointer(), bytes, free::free_alone(block))
     }
 
     fn resize(block: *mut u8, old: usize, size: usize) -> Option<Resized> {
@@ -60,6 +71,17 @@ impl Mode for Counting {
         line.text("spandrel: counting: outstanding blocks ").signed(blocks);
         print(line.text(" bytes ").signed(bytes).finish());
     }
+}
+
+/// A block of the bin that `request` leads to, if it has one and nothing else wants to see the request.
+#[inline]
+fn pop(heap: &Heap, request: Request) -> Option<(*mut u8, Class)> {
+    if request.zero || heap.is_sampled() || PROCESS.inspects() {
+        return None;
+    }
+    let class = alloc::class_of(request)?;
+    let block = heap.bin(class).pop();
+    (!block.is_null()).then_some((block, class))
 }
 
 fn count_free(thread: usize, bytes: i64, freed: Freed) -> Freed {
@@ -82,7 +104,7 @@ fn bytes_of(block: *mut u8) -> i64 {
 
 /// Outstanding blocks and bytes; `None` in other modes.
 pub(crate) fn outstanding() -> Option<(i64, i64)> {
-    PROCESS.mode.is(&COUNTING).then(|| COUNTER.sum())
+    mode::is_in_force(&COUNTING).then(|| COUNTER.sum())
 }
 
 /// Begins or ends counting in a process in the default mode.
@@ -90,6 +112,6 @@ pub(crate) fn switch(on: bool) {
     if on {
         COUNTER.reset();
     }
-    PROCESS.mode.set(on.then_some(&COUNTING));
+    mode::put_into_force(on.then_some(&COUNTING));
     thread::follow_mode();
 }

@@ -2,7 +2,8 @@
 //!
 //! What counts is what may be resident: runs that are in use or dirty, and mappings of their own. Metadata does not.
 
-use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use super::pending::{Pending, Work};
+use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// See the module. Set at start or by the program; read by any thread, which may see an old value for a moment.
 pub(crate) struct Limits {
@@ -12,19 +13,11 @@ pub(crate) struct Limits {
     mapped: AtomicUsize,
     /// Whether more than the soft limit is held, and has been said.
     over: AtomicBool,
-    /// Which limit was met and not told yet: [`NOTHING`], [`SOFT`] or [`HARD`].
-    news: AtomicU32,
 }
 
 /// No limit.
 pub(crate) const UNLIMITED: usize = usize::MAX;
 
-/// See [`Limits::take_news`].
-const NOTHING: u32 = 0;
-/// The soft limit was passed.
-pub(crate) const SOFT: u32 = 1;
-/// The hard limit refused something.
-pub(crate) const HARD: u32 = 2;
 /// The soft limit is said again only after this share of it was free meanwhile.
 const RELIEF_SHARE: usize = 8;
 
@@ -35,7 +28,6 @@ impl Limits {
             hard: AtomicUsize::new(UNLIMITED),
             mapped: AtomicUsize::new(0),
             over: AtomicBool::new(false),
-            news: AtomicU32::new(NOTHING),
         }
     }
 
@@ -72,17 +64,12 @@ impl Limits {
         held > self.hard.load(Ordering::Relaxed)
     }
 
-    /// Notes that something was refused.
-    pub(super) fn note_refusal(&self) {
-        self.news.store(HARD, Ordering::Relaxed);
-    }
-
-    /// Whether `held` bytes call for a purge: more than the soft limit.
-    pub(super) fn presses(&self, held: usize) -> bool {
+    /// Whether `held` bytes call for a purge: more than the soft limit, which is `pending` work the first time.
+    pub(super) fn presses(&self, held: usize, pending: &Pending) -> bool {
         let soft = self.soft.load(Ordering::Relaxed);
         if held > soft {
             if !self.over.swap(true, Ordering::Relaxed) {
-                self.news.store(SOFT, Ordering::Relaxed);
+                pending.set(Work::SOFT_LIMIT);
             }
             return true;
         }
@@ -90,15 +77,6 @@ impl Limits {
             self.over.store(false, Ordering::Relaxed);
         }
         false
-    }
-
-    /// Which limit was met since this was last asked, if any.
-    #[inline]
-    pub(crate) fn take_news(&self) -> Option<u32> {
-        if self.news.load(Ordering::Relaxed) == NOTHING {
-            return None;
-        }
-        Some(self.news.swap(NOTHING, Ordering::Relaxed)).filter(|&news| news != NOTHING)
     }
 }
 
@@ -108,15 +86,17 @@ mod tests {
 
     #[test]
     fn the_soft_limit_is_told_once_until_there_was_relief() {
-        let limits = Limits::new();
-        assert!(!limits.presses(usize::MAX - 1) && !limits.forbids(usize::MAX));
+        let (limits, pending) = (Limits::new(), Pending::new());
+        let presses = |held| limits.presses(held, &pending);
+        let is_told = || pending.take(Work::SOFT_LIMIT);
+        assert!(!presses(usize::MAX - 1) && !limits.forbids(usize::MAX));
         limits.set(800, 1000);
-        assert!(!limits.presses(800) && limits.take_news().is_none());
-        assert!(limits.presses(801) && limits.presses(900));
-        assert_eq!((limits.take_news(), limits.take_news()), (Some(SOFT), None));
-        assert!(!limits.presses(750) && limits.presses(801) && limits.take_news().is_none(), "too little relief");
-        assert!(!limits.presses(700) && limits.presses(801));
-        assert_eq!(limits.take_news(), Some(SOFT));
+        assert!(!presses(800) && !is_told());
+        assert!(presses(801) && presses(900));
+        assert_eq!((is_told(), is_told()), (true, false));
+        assert!(!presses(750) && presses(801) && !is_told(), "too little relief");
+        assert!(!presses(700) && presses(801));
+        assert!(is_told());
         assert!(limits.forbids(1001) && !limits.forbids(1000));
     }
 }

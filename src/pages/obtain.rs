@@ -6,6 +6,7 @@
 
 use super::bank::Bank;
 use super::limits::UNLIMITED;
+use super::pending::Work;
 use super::runs::{Run, Runs};
 use super::store::{NEVER, Pages};
 use crate::base::units::{REGION_BYTES, Region};
@@ -38,7 +39,7 @@ impl Pages {
             Err(()) => {
                 self.purge_all();
                 self.try_take(&take).unwrap_or_else(|()| {
-                    self.limits.note_refusal();
+                    self.pending.set(Work::HARD_LIMIT);
                     None
                 })
             }
@@ -92,7 +93,7 @@ impl Pages {
         self.purge_all();
         let admitted = admit();
         if !admitted {
-            self.limits.note_refusal();
+            self.pending.set(Work::HARD_LIMIT);
         }
         admitted
     }
@@ -115,7 +116,7 @@ impl Pages {
 
     /// Purges everything if more is held than the soft limit allows.
     pub(super) fn receive_for(&self) {
-        if self.limits.get().0 != UNLIMITED && self.limits.presses(self.held_bytes()) {
+        if self.limits.get().0 != UNLIMITED && self.limits.presses(self.held_bytes(), &self.pending) {
             self.purge_all();
         }
     }

@@ -7,6 +7,7 @@
 use super::bank::Bank;
 use super::limits::Limits;
 use super::metadata::Metadata;
+use super::pending::Pending;
 use super::runs::{AGE_MAX, Run, Runs};
 use super::space::Space;
 use crate::base::units::{REGION_BYTES, Region};
@@ -36,6 +37,8 @@ pub(crate) struct Pages {
     pub(super) prefault: AtomicU32,
     /// What may be held.
     pub(crate) limits: Limits,
+    /// What waits for a slow call.
+    pub(crate) pending: Pending,
     /// Whether purged pages read as zero, once that is known. Any thread finds out, all find the same.
     pub(super) zeroing: AtomicU32,
     /// Regions in dirty runs: written under the lock of the runs, read by anyone as a hint.
@@ -78,6 +81,7 @@ impl Pages {
             delay: AtomicU32::new(NEVER),
             prefault: AtomicU32::new(Prefault::Off as u32),
             limits: Limits::new(),
+            pending: Pending::new(),
             zeroing: AtomicU32::new(UNKNOWN),
             dirty_hint: AtomicU32::new(0),
             purges: AtomicUsize::new(0),

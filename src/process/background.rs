@@ -1,33 +1,30 @@
-//! The thread that gives memory back while nobody calls, for who asked for it. It blocks all signals, sleeps for good while nothing
-//! happens, and is started again by the first call that needs it in the child of a fork.
+//! The thread that gives memory back in a process whose threads do not call, where the option asks for it. It blocks all signals, and sleeps
+//! while there is nothing to do. A child of a fork starts its own in its first slow call.
 
 use core::ffi::c_void;
 
+use super::feature::Feature;
+use super::state::PROCESS;
+use super::thread::{self, HeapAccess};
 use crate::diag::{self, Code};
-use crate::process::state::PROCESS;
-use crate::process::thread::{self, HeapAccess};
-use crate::sys::atomic::Ordering;
 use crate::sys::{call, libc};
 
 /// Between two looks, in milliseconds, one part of the purge delay, but no less than this.
 const PART: u32 = 4;
 const NAP_MIN: u32 = 10;
 
-/// Starts the thread, unless there is one. The caller holds nothing.
-pub(crate) fn ensure() {
-    // Relaxed: only who comes first matters.
-    if PROCESS.background.load(Ordering::Relaxed) || PROCESS.background.swap(true, Ordering::Relaxed) {
-        return;
-    }
+static BACKGROUND: Feature = Feature { attend: start, in_child: |_| BACKGROUND.want_attention(), ..Feature::NONE };
+
+/// Has the first slow call start the thread, which the start of the process cannot: creating a thread allocates.
+pub(crate) fn register() {
+    PROCESS.features.register(&BACKGROUND);
+    BACKGROUND.want_attention();
+}
+
+fn start() {
     if PROCESS.central.pages.delay().is_some() && !PROCESS.has_pool() && !libc::start_thread(run) {
         diag::line(Code::BadOption, &[b"SPANDREL_IDLE_RETURN=thread: no thread can be started; calls do the work"]);
     }
-}
-
-/// The child of a fork has no such thread.
-pub(crate) fn forget() {
-    // Relaxed: the child has one thread.
-    PROCESS.background.store(false, Ordering::Relaxed);
 }
 
 extern "C" fn run(_: *mut c_void) -> *mut c_void {

@@ -18,10 +18,9 @@ use core::cell::Cell;
 use lock_api::{GuardSend, RawMutex};
 
 use crate::diag::{self, Code};
-use crate::process::background;
-use crate::process::state::PROCESS;
+use crate::process::feature::Order;
+use crate::process::state::{PROCESS, Process};
 use crate::process::thread;
-use crate::slow_path::mode::ModeTable;
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::lock::{self, Futex, Patience};
 use crate::sys::{call, libc, tls};
@@ -33,7 +32,7 @@ const PATIENCE: u64 = 10_000_000;
 const PATIENCE_INSIDE: u64 = 1_000_000;
 
 /// The fork that is under way. All but `owner` is for its thread, and the copy of that in the child.
-pub(crate) struct Fork {
+struct Fork {
     /// Held from the first handler to the last one.
     gate: Futex,
     /// The thread that holds the gate, by the address of its word; 0 if there is none. Written by that thread, read by any, which only
@@ -48,8 +47,8 @@ pub(crate) struct Fork {
     blocked: Cell<u64>,
     /// The process that forks, by the kernel's number.
     process: Cell<u32>,
-    /// The mode whose locks were taken.
-    mode: Cell<Option<&'static ModeTable>>,
+    /// How many features there were when their locks were taken.
+    features: Cell<usize>,
 }
 
 // SAFETY: cells are touched by the thread that holds the gate.
@@ -57,7 +56,7 @@ unsafe impl Sync for Fork {}
 
 impl Fork {
     /// None.
-    pub(crate) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             gate: Futex::INIT,
             owner: AtomicUsize::new(0),
@@ -66,7 +65,7 @@ impl Fork {
             depth: Cell::new(0),
             blocked: Cell::new(0),
             process: Cell::new(0),
-            mode: Cell::new(None),
+            features: Cell::new(0),
         }
     }
 
@@ -90,12 +89,10 @@ impl Fork {
         // Relaxed: see `is_mine`.
         self.owner.store(tls::word_address(), Ordering::Relaxed);
         PROCESS.registry.lock_for_fork(&patience);
-        PROCESS.profiling.profile.lock_for_fork(&patience);
+        self.features.set(PROCESS.features.iter().count());
+        self.locks(Order::BeforeCentral).for_each(|(lock, _)| lock(&patience));
         PROCESS.central.lock_for_fork(&patience);
-        self.mode.set(PROCESS.mode.get());
-        if let Some(mode) = self.mode.get() {
-            (mode.lock_for_fork)(&patience);
-        }
+        self.locks(Order::AfterCentral).for_each(|(lock, _)| lock(&patience));
         if patience.missed() && !inside {
             self.unlock();
             return false;
@@ -103,24 +100,43 @@ impl Fork {
         true
     }
 
+    /// The locks of the features that this fork is about.
+    fn locks(&self, order: Order) -> impl Iterator<Item = (fn(&Patience), fn())> {
+        let locks = PROCESS.features.iter().take(self.features.get()).filter_map(|feature| feature.locks);
+        locks.filter(move |locks| locks.0 == order).map(|(_, lock, unlock)| (lock, unlock))
+    }
+
     /// Gives the locks back that this fork took.
     fn unlock(&self) {
-        if let Some(mode) = self.mode.take() {
-            (mode.unlock_after_fork)();
+        for (_, unlock) in self.locks(Order::AfterCentral) {
+            unlock();
         }
         PROCESS.central.unlock_after_fork();
-        PROCESS.profiling.profile.unlock_after_fork();
+        for (_, unlock) in self.locks(Order::BeforeCentral) {
+            unlock();
+        }
         PROCESS.registry.unlock_after_fork();
         // Relaxed: see `is_mine`.
         self.owner.store(0, Ordering::Relaxed);
-        // SAFETY: as above.
+        // SAFETY: this thread, or the one it was copied from, took the gate in `lock`.
         unsafe { self.gate.unlock(GuardSend::new()) };
     }
 }
 
+static FORK: Fork = Fork::new();
+
+/// Registers the handlers, once.
+pub(crate) fn hook(process: &Process) {
+    // Relaxed: only the first call matters; the C library's table has a lock of its own.
+    if !process.fork_hooked.swap(true, Ordering::Relaxed) {
+        // SAFETY: the handlers are functions that stay; the object is never unloaded.
+        unsafe { ::libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
+    }
+}
+
 /// Runs in the parent before a fork.
-pub(crate) extern "C" fn prepare() {
-    let fork = &PROCESS.fork;
+extern "C" fn prepare() {
+    let fork = &FORK;
     // A handler that runs from here on would fork while this fork has some of the locks.
     let blocked = call::block_signals();
     if fork.is_mine() {
@@ -158,8 +174,8 @@ fn take_all(fork: &Fork, inside: bool, is_single: bool) -> bool {
 }
 
 /// Runs in the parent after a fork.
-pub(crate) extern "C" fn parent() {
-    let fork = &PROCESS.fork;
+extern "C" fn parent() {
+    let fork = &FORK;
     if !fork.is_mine() || ends_inner(fork) {
         return;
     }
@@ -180,8 +196,8 @@ pub(crate) extern "C" fn parent() {
 }
 
 /// Runs in the child after a fork.
-pub(crate) extern "C" fn child() {
-    let fork = &PROCESS.fork;
+extern "C" fn child() {
+    let fork = &FORK;
     if !fork.is_mine() {
         // Nothing could be prepared. A thread of this process may come to have the word of one that is lost.
         // Relaxed: the child has one thread.
@@ -215,14 +231,12 @@ fn go_on_in_child(fork: &Fork) {
     if !is_single {
         libc::reset_streams();
     }
-    background::forget();
+    PROCESS.features.iter().for_each(|feature| (feature.in_child)(inside));
     let own = thread::note_copy();
     if inside {
         PROCESS.registry.leave_others(own);
     } else {
         thread::resume();
-        PROCESS.reporter.forget_writer();
-        PROCESS.profiling.forget_writer();
         PROCESS.registry.orphan_all_but(own);
         lock::note_process();
     }

@@ -1,7 +1,9 @@
-//! The process: its state, the start barrier, which heap a thread may work on now, fork. Must not know how a call is served.
+//! The process: its state, the start barrier, the heap that a thread may work on now, fork, and the features that registered. Must not know how a
+//! call is served.
 
 pub(crate) mod background;
 pub(crate) mod barrier;
+pub(crate) mod feature;
 pub(crate) mod fork;
 pub(crate) mod state;
 pub(crate) mod tally;

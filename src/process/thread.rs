@@ -8,14 +8,14 @@
 use core::ffi::c_void;
 use core::ops::Deref;
 
+use super::barrier::Phase;
+use super::fork;
+use super::state::{PROCESS, Process};
+use super::tally::Reason;
 use crate::config::IdleReturn;
-use crate::control::start;
+use crate::diag::{self, Code};
 use crate::heap::{FastHeap, Heap};
-use crate::process::barrier::Phase;
-use crate::process::state::PROCESS;
-use crate::process::tally::Reason;
-use crate::stats::crash;
-use crate::sys::atomic::{Ordering, settle_stores};
+use crate::sys::atomic::{Ordering, settle_stores, spin};
 use crate::sys::libc::has_allocator;
 use crate::sys::{call, lock, tls};
 
@@ -30,6 +30,12 @@ const FORKING_EXITED: usize = 4;
 pub(crate) const LAST_MARK: usize = FORKING_EXITED;
 /// The C library calls key destructors in rounds as long as keys are set; others may still free in the first ones.
 const EXIT_ROUNDS: u8 = 2;
+
+/// States of the word for the key of thread exit; from `KEY_FIRST` on it is the key plus that.
+const KEY_NONE: u32 = 0;
+const KEY_MAKING: u32 = 1;
+const KEY_REFUSED: u32 = 2;
+const KEY_FIRST: u32 = 3;
 
 /// What a call may do.
 pub(crate) enum HeapAccess {
@@ -114,24 +120,16 @@ pub(crate) fn is_at_rest() -> bool {
     home > LAST_MARK && tls::locks() == 0 && !unsafe { Heap::at(home) }.is_entered()
 }
 
+/// Gives a new thread its heap, once the process is ready.
 #[cold]
 fn begin() -> HeapAccess {
+    match PROCESS.barrier.phase() {
+        Phase::Ready => {}
+        Phase::Yours | Phase::Starting => return HeapAccess::Libc(Reason::InitWait),
+        Phase::Libc => return HeapAccess::Libc(Reason::ForceLibc),
+    }
     tls::set_own_heap(STARTING);
-    let ready = match PROCESS.barrier.enter() {
-        Phase::Ready => true,
-        Phase::Yours => {
-            let ready = start::start(&PROCESS);
-            PROCESS.barrier.finish(ready);
-            ready
-        }
-        Phase::Starting => {
-            tls::set_own_heap(NEW);
-            return HeapAccess::Libc(Reason::InitWait);
-        }
-        Phase::Libc => false,
-    };
-    let access = if ready { make_heap() } else { Err(Reason::ForceLibc) };
-    match access {
+    match make_heap() {
         Ok(heap) => HeapAccess::Own(HeapGuard::new(heap)),
         Err(reason) => {
             tls::set_own_heap(if reason == Reason::Exiting { EXITED } else { NEW });
@@ -140,13 +138,23 @@ fn begin() -> HeapAccess {
     }
 }
 
+/// Has calls of this thread count as recursion while it does `work`, the start of the process; not for a thread that has a heap, or is inside
+/// the allocator.
+pub(crate) fn while_starting(work: impl FnOnce()) {
+    if tls::locks() == 0 && tls::own_heap() == NEW {
+        tls::set_own_heap(STARTING);
+        work();
+        tls::set_own_heap(NEW);
+    }
+}
+
 fn make_heap() -> Result<&'static Heap, Reason> {
     let options = PROCESS.options();
     lock::note_process();
     let id = call::thread_id();
-    // Nobody would give back the heap of a thread whose end cannot be seen. The first thread's ends with the process.
+    // Nothing would give back the heap of a thread whose end cannot be seen. The first thread's ends with the process.
     let needs_key = id != call::process_id() && has_allocator() && !PROCESS.has_pool();
-    if needs_key && start::exit_key(&PROCESS).is_none() {
+    if needs_key && exit_key(&PROCESS).is_none() {
         return Err(Reason::Exiting);
     }
     let heap = PROCESS.registry.acquire(&PROCESS.central.pages, options.bin_bytes).ok_or(Reason::Exhausted)?;
@@ -154,15 +162,13 @@ fn make_heap() -> Result<&'static Heap, Reason> {
     heap.reopen_fast_path(PROCESS.shared());
     heap.exit_rounds.set(0);
     heap.thread.set(id);
-    start::hook_fork(&PROCESS);
+    fork::hook(&PROCESS);
     let watched = watch_exit(heap.address());
     if needs_key && !watched {
         PROCESS.registry.release(heap);
         return Err(Reason::Exiting);
     }
-    if options.crash_report {
-        crash::prepare_thread(heap);
-    }
+    PROCESS.features.iter().for_each(|feature| (feature.thread_begins)(heap));
     tls::set_own_heap(heap.address());
     heap.take_part(options.idle_return != IdleReturn::Off && PROCESS.central.pages.delay().is_some() && !PROCESS.has_pool());
     Ok(heap)
@@ -243,16 +249,41 @@ pub(crate) fn note_copy() -> Option<&'static Heap> {
     Some(own)
 }
 
+/// The key whose destructor ends a thread's heap; `None` if the C library had no key left when the library was loaded, or the first heap
+/// made.
+pub(crate) fn exit_key(process: &Process) -> Option<libc::pthread_key_t> {
+    // Acquire pairs with the Release below, for threads other than the one that made the key.
+    match process.exit_key.compare_exchange(KEY_NONE, KEY_MAKING, Ordering::Acquire, Ordering::Acquire) {
+        Ok(_) => {
+            let mut key = 0;
+            // SAFETY: `key` is writable; the destructor is a function that stays.
+            let made = unsafe { libc::pthread_key_create(&raw mut key, Some(on_exit)) } == 0;
+            process.exit_key.store(if made { key + KEY_FIRST } else { KEY_REFUSED }, Ordering::Release);
+            if !made {
+                diag::once(Code::NoExitKey, "pthread_key_create fails; libc serves all threads but the first");
+            }
+        }
+        Err(KEY_MAKING) => {
+            // Another thread is at it, which takes some nanoseconds.
+            while process.exit_key.load(Ordering::Acquire) == KEY_MAKING {
+                spin();
+            }
+        }
+        Err(_) => {}
+    }
+    process.exit_key.load(Ordering::Acquire).checked_sub(KEY_FIRST)
+}
+
 /// Has the C library call [`on_exit`] when this thread ends; false if it will not.
 fn watch_exit(heap: usize) -> bool {
-    start::exit_key(&PROCESS).is_some_and(|key| {
+    exit_key(&PROCESS).is_some_and(|key| {
         // SAFETY: the key exists. The call may allocate, which the recursion guard serves.
         unsafe { libc::pthread_setspecific(key, core::ptr::with_exposed_provenance(heap)) == 0 }
     })
 }
 
 /// The key's destructor: gives the heap up, in the last round but one.
-pub(crate) unsafe extern "C" fn on_exit(value: *mut c_void) {
+unsafe extern "C" fn on_exit(value: *mut c_void) {
     if tls::own_heap() != value.addr() {
         return;
     }
@@ -264,12 +295,11 @@ pub(crate) unsafe extern "C" fn on_exit(value: *mut c_void) {
         watch_exit(value.addr());
         return;
     }
-    let busy = HeapGuard::new(heap);
-    crash::leave_thread(heap);
-    busy.defer(|| PROCESS.central.deferred.take(|block| crate::slow_path::mode::free_deferred(&busy, block)));
-    busy.retire(PROCESS.shared());
+    let guard = HeapGuard::new(heap);
+    PROCESS.features.iter().for_each(|feature| (feature.thread_ends)(heap));
+    guard.retire(PROCESS.shared());
     // The word `hot` stays on the inert heap.
-    core::mem::forget(busy);
+    core::mem::forget(guard);
     tls::set_own_heap(EXITED);
     heap.close_offers();
     heap.free_spans();

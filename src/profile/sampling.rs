@@ -2,16 +2,18 @@
 
 use core::ffi::{CStr, c_int, c_void};
 
-use crate::base::lane::Lane;
+use super::{About, DEPTH, Profile};
 use crate::config::Options;
 use crate::diag::{self, Code};
 use crate::heap::{Heap, Unit};
+use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
-use crate::profile::{self, About, DEPTH, Profile};
 use crate::slow_path::alloc::{self, Request};
-use crate::slow_path::realloc::Moved;
+use crate::slow_path::mode;
+use crate::slow_path::sampled::{self, Moved, Sampler};
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sys::lock::Patience;
 use crate::sys::output::Path;
 use crate::sys::{call, libc, signal, stack};
 
@@ -21,8 +23,8 @@ const PEAK_STEP: u64 = 8;
 const NEVER: u64 = u64::MAX;
 
 /// See the module.
-pub(crate) struct Profiling {
-    pub(crate) profile: Profile,
+struct Profiling {
+    profile: Profile,
     /// Whether samples are taken. Written by whoever starts and stops; read by any thread, which may be late.
     on: AtomicBool,
     /// Bytes between samples, on average. As above.
@@ -38,7 +40,7 @@ pub(crate) struct Profiling {
 }
 
 impl Profiling {
-    pub(crate) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             profile: Profile::new(),
             on: AtomicBool::new(false),
@@ -51,12 +53,6 @@ impl Profiling {
         }
     }
 
-    /// For the child of a fork: whoever was writing is not there.
-    pub(crate) fn forget_writer(&self) {
-        // Relaxed: the child has one thread.
-        self.dumping.store(false, Ordering::Relaxed);
-    }
-
     fn is_on(&self) -> bool {
         // Relaxed: see the field.
         self.on.load(Ordering::Relaxed)
@@ -65,6 +61,29 @@ impl Profiling {
     fn mean(&self) -> usize {
         // Relaxed: see the field.
         self.mean.load(Ordering::Relaxed)
+    }
+}
+
+static PROFILING: Profiling = Profiling::new();
+
+static SAMPLER: Sampler = Sampler { sample, freed, resized };
+
+static FEATURE: Feature =
+    Feature { locks: Some((Order::BeforeCentral, lock_for_fork, unlock_after_fork)), in_child: forget_writer, ..Feature::NONE };
+
+fn lock_for_fork(patience: &Patience) {
+    PROFILING.profile.lock_for_fork(patience);
+}
+
+fn unlock_after_fork() {
+    PROFILING.profile.unlock_after_fork();
+}
+
+/// In the child of a fork no other thread is writing.
+fn forget_writer(inside: bool) {
+    if !inside {
+        // Relaxed: the child has one thread.
+        PROFILING.dumping.store(false, Ordering::Relaxed);
     }
 }
 
@@ -81,9 +100,13 @@ pub(crate) enum NoProfile {
 
 /// Does what the options say, at start. `sampled` is whether the mode that was chosen lets requests be sampled.
 pub(crate) fn prepare(options: &Options, sampled: bool) {
-    let profiling = &PROCESS.profiling;
+    let profiling = &PROFILING;
     // Relaxed: the start barrier publishes all of it.
     profiling.mean.store(options.heap_profile_rate, Ordering::Relaxed);
+    if sampled {
+        sampled::register(&SAMPLER);
+        PROCESS.features.register(&FEATURE);
+    }
     if options.heap_profile.is_none() {
         return;
     }
@@ -112,7 +135,7 @@ fn listen(number: c_int) {
 }
 
 fn switch_on(mean: usize) {
-    let profiling = &PROCESS.profiling;
+    let profiling = &PROFILING;
     // Relaxed: see the fields.
     profiling.mean.store(mean, Ordering::Relaxed);
     profiling.on.store(true, Ordering::Relaxed);
@@ -122,7 +145,7 @@ fn switch_on(mean: usize) {
 
 /// Starts to take samples, every `mean` bytes on average; 0 for what the options say.
 pub(crate) fn start(mean: usize) -> Result<(), NoProfile> {
-    if !crate::control::is_active() || !PROCESS.can_sample() {
+    if !PROCESS.is_ready() || !mode::can_sample() {
         return Err(NoProfile::Unsampled);
     }
     switch_on(if mean == 0 { PROCESS.options().heap_profile_rate } else { mean });
@@ -132,8 +155,8 @@ pub(crate) fn start(mean: usize) -> Result<(), NoProfile> {
 
 /// Takes no more samples; what was sampled stays in the profile, and leaves it when it is freed.
 pub(crate) fn stop() {
-    if PROCESS.is_ready() && PROCESS.profiling.is_on() {
-        PROCESS.profiling.on.store(false, Ordering::Relaxed);
+    if PROCESS.is_ready() && PROFILING.is_on() {
+        PROFILING.on.store(false, Ordering::Relaxed);
         PROCESS.registry.sampling.switch(0, Unit::Bytes);
         follow();
     }
@@ -148,7 +171,7 @@ fn follow() {
 
 /// Writes a dump to `path`, or where the options say.
 pub(crate) fn dump(path: Option<&CStr>) -> Result<(), NoProfile> {
-    let profiling = &PROCESS.profiling;
+    let profiling = &PROFILING;
     // Acquire and Release: what a dump works in is the next one's afterwards.
     if !PROCESS.is_ready() || profiling.since.load(Ordering::Relaxed) == 0 || profiling.dumping.swap(true, Ordering::Acquire) {
         return Err(NoProfile::HeapGuard);
@@ -157,7 +180,7 @@ pub(crate) fn dump(path: Option<&CStr>) -> Result<(), NoProfile> {
     let number = profiling.dumps.fetch_add(1, Ordering::Relaxed);
     let mut chosen = Path::new();
     let written = match path.or_else(|| name_file(&mut chosen, u64::from(number) + 1)) {
-        Some(path) => profile::write(&profiling.profile, path, &about()),
+        Some(path) => super::write(&profiling.profile, path, &about()),
         None => Err(::libc::ENAMETOOLONG),
     };
     profiling.dumping.store(false, Ordering::Release);
@@ -167,8 +190,8 @@ pub(crate) fn dump(path: Option<&CStr>) -> Result<(), NoProfile> {
 fn about() -> About {
     let time = call::nanoseconds_of_day();
     // Relaxed: see the field.
-    let since = PROCESS.profiling.since.load(Ordering::Relaxed);
-    About { period: PROCESS.profiling.mean(), time, duration: time.saturating_sub(since) }
+    let since = PROFILING.since.load(Ordering::Relaxed);
+    About { period: PROFILING.mean(), time, duration: time.saturating_sub(since) }
 }
 
 /// Puts the path of the option into `name`, its places filled in; one without places is what names begin with.
@@ -193,7 +216,7 @@ fn dump_unasked() {
 
 /// The last dump, when the process ends.
 pub(crate) fn end(options: &Options) {
-    if options.heap_profile.is_some() && PROCESS.profiling.since.load(Ordering::Relaxed) != 0 {
+    if options.heap_profile.is_some() && PROFILING.since.load(Ordering::Relaxed) != 0 {
         dump_unasked();
     }
 }
@@ -202,26 +225,16 @@ pub(crate) fn end(options: &Options) {
 extern "C" fn on_signal(_: c_int, _: *mut ::libc::siginfo_t, _: *mut c_void) {
     libc::keeping_errno(|| {
         if PROCESS.is_ready() {
-            if PROCESS.profiling.is_on() { dump_unasked() } else { switch_on(PROCESS.profiling.mean()) }
+            if PROFILING.is_on() { dump_unasked() } else { switch_on(PROFILING.mean()) }
         }
     });
-}
-
-/// A block from `heap`, which is this thread's and held: as others, or a sample.
-pub(crate) fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
-    if heap.is_sample(request.size)
-        && let Some(block) = sample(heap, request)
-    {
-        return Some(block);
-    }
-    alloc::serve(heap, request)
 }
 
 /// A sampled block: a run of its own whatever its size, so that its free is slow and says that it was sampled.
 #[cold]
 #[inline(never)]
 fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
-    if !PROCESS.profiling.is_on() {
+    if !PROFILING.is_on() {
         return None;
     }
     heap.attend(PROCESS.shared());
@@ -242,18 +255,17 @@ fn note(asked: usize, size: usize) -> u32 {
     let mut frames = [0; DEPTH];
     let len = stack::capture(0, &mut frames);
     let frames = frames.get(..len).unwrap_or(&[]);
-    PROCESS.profiling.profile.add(&PROCESS.central.pages, frames, (asked, size), PROCESS.profiling.mean())
+    PROFILING.profile.add(&PROCESS.central.pages, frames, (asked, size), PROFILING.mean())
 }
 
 /// The block of `ticket` was freed.
-pub(crate) fn freed(ticket: u32) -> Lane {
-    PROCESS.profiling.profile.remove(ticket);
-    Lane::Large
+fn freed(ticket: u32) {
+    PROFILING.profile.remove(ticket);
 }
 
 /// A block was resized where it is, or with its pages. What it grew by is as good as asked for anew.
-pub(crate) fn resized(moved: &Moved) {
-    let profiling = &PROCESS.profiling;
+fn resized(moved: &Moved) {
+    let profiling = &PROFILING;
     let asked = moved.size.saturating_sub(moved.old);
     if moved.ticket != 0 {
         return profiling.profile.resize(moved.ticket, (asked, moved.size), profiling.mean());
@@ -269,7 +281,7 @@ pub(crate) fn resized(moved: &Moved) {
 }
 
 fn dump_if_due() {
-    let profiling = &PROCESS.profiling;
+    let profiling = &PROFILING;
     // Relaxed: figures; two threads that both find a dump due write one, for the other finds it being written.
     let asked = profiling.profile.asked.load(Ordering::Relaxed);
     let due = profiling.next_asked.load(Ordering::Relaxed);

@@ -1,25 +1,48 @@
 #![expect(unsafe_code, reason = "calls a function of the program's")]
-//! Memory that is bounded by a pool or by limits: what a call gets when it is used up, and who is told.
+//! Exhaustion: what a call gets when memory is used up (a pool, a limit, the kernel's refusal), and who learns of it.
 
 use core::ffi::{c_int, c_void};
 
-use crate::base::text::Line;
+use super::alloc::Request;
+use super::foreign;
+use super::mode::Mode;
+use crate::base::lane::Lane;
+use crate::base::units::LARGE_MAX;
 use crate::config;
-use crate::control::introspect;
 use crate::diag::{self, Code};
 use crate::heap;
-use crate::pages::limits::{HARD, UNLIMITED};
+use crate::pages::Work;
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
 use crate::process::thread::{self, HeapAccess};
-use crate::slow_path::alloc::Request;
-use crate::slow_path::mode::Mode;
-use crate::sys::atomic::Ordering;
+use crate::sys::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::sys::file;
 
-/// As [`reclaim`] where memory is bounded; null, and a line, if that was of no use.
+/// Requests that found no memory; any thread adds.
+static REFUSALS: AtomicU32 = AtomicU32::new(0);
+/// What the program wants called when a limit is met; null for nothing. Written and read by any thread.
+static CALLBACK: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+/// Whether a thread is calling it.
+static CALLING: AtomicBool = AtomicBool::new(false);
+
+/// The last attempts at a request for which Spandrel's own memory does not suffice. Small requests may still fit libc's heap; for others libc
+/// would ask the kernel the same. Before a refusal, all free memory that can be reclaimed is.
 #[cold]
-pub(crate) fn reclaim_or_fail<M: Mode>(request: Request) -> *mut u8 {
+pub(super) fn alloc<M: Mode>(request: Request) -> *mut u8 {
+    if PROCESS.is_bounded() {
+        return reclaim_or_refuse::<M>(request);
+    }
+    explain_refusal();
+    if Lane::of_size(request.size) == Lane::Direct || request.align > LARGE_MAX {
+        return reclaim::<M>(request).unwrap_or(core::ptr::null_mut());
+    }
+    diag::once(Code::Exhaustion, "out of memory or address space");
+    let block = foreign::alloc(Reason::Exhausted, request);
+    if block.is_null() { reclaim::<M>(request).unwrap_or(core::ptr::null_mut()) } else { block }
+}
+
+/// As [`reclaim`] where memory is bounded; null, and a line, if that does not suffice.
+fn reclaim_or_refuse<M: Mode>(request: Request) -> *mut u8 {
     if let Some(block) = reclaim::<M>(request) {
         return block;
     }
@@ -28,9 +51,8 @@ pub(crate) fn reclaim_or_fail<M: Mode>(request: Request) -> *mut u8 {
     core::ptr::null_mut()
 }
 
-/// Has what heap and caches of the calling thread hold without need go back, and free runs be purged so that they merge, and tries again.
-#[cold]
-pub(crate) fn reclaim<M: Mode>(request: Request) -> Option<*mut u8> {
+/// Returns what mode, transfer caches and the calling thread's heap hold without need, purges free runs so that they merge, and tries again.
+fn reclaim<M: Mode>(request: Request) -> Option<*mut u8> {
     let HeapAccess::Own(heap) = thread::access() else { return None };
     let shared = PROCESS.shared();
     M::give_up(Some(&heap));
@@ -44,13 +66,12 @@ pub(crate) fn reclaim<M: Mode>(request: Request) -> Option<*mut u8> {
     M::serve(&heap, request)
 }
 
-/// Says if the kernel refuses memory for the number of the process's mappings, which is not what ENOMEM makes one think of.
-#[cold]
-pub(crate) fn explain() {
+/// Says so if the kernel refuses memory for the number of the process's mappings, which ENOMEM does not suggest.
+pub(crate) fn explain_refusal() {
     /// Mappings that come and go meanwhile.
     const MARGIN: usize = 16;
     // Relaxed: a counter. A process that goes on without memory asks ever more rarely.
-    if !(PROCESS.refusals.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two() || diag::was_said(Code::PageExhaustion) {
+    if !(REFUSALS.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two() || diag::was_said(Code::PageExhaustion) {
         return;
     }
     let mut text = [0; 24];
@@ -61,62 +82,8 @@ pub(crate) fn explain() {
     }
 }
 
-/// A function of the program's: which limit was met, the bytes held, the limit.
-pub(crate) type LimitCallback = unsafe extern "C" fn(limit: c_int, held: usize, bytes: usize);
-
-/// Sets what is called when a limit is met.
-pub(crate) fn set_limit_callback(callback: Option<LimitCallback>) {
-    let address = callback.map_or(core::ptr::null_mut(), |callback| callback as *mut c_void);
-    // Relaxed: the pointer is to code.
-    PROCESS.limit_callback.store(address, Ordering::Relaxed);
-}
-
-/// Tells the program that `limit` was met; not from within that.
-#[cold]
-pub(crate) fn call_back(limit: u32) {
-    // Relaxed: see `set_limit_callback`.
-    let callback = PROCESS.limit_callback.load(Ordering::Relaxed);
-    if callback.is_null() || PROCESS.calling_back.swap(true, Ordering::Acquire) {
-        return;
-    }
-    let pages = &PROCESS.central.pages;
-    let (soft, hard) = pages.limits.get();
-    // SAFETY: the pointer was stored by `set_limit_callback`, and is not null.
-    let callback = unsafe { core::mem::transmute::<*mut c_void, LimitCallback>(callback) };
-    // SAFETY: the program's promise; this thread's heap is free, and no lock is held.
-    unsafe { callback(limit as c_int, pages.held_bytes(), if limit == HARD { hard } else { soft }) };
-    // What the callback itself met is no news.
-    let _ = pages.limits.take_news();
-    // Release pairs with the Acquire above: two threads do not call back at once.
-    PROCESS.calling_back.store(false, Ordering::Release);
-}
-
-/// Sets both limits, 0 for none; false where that cannot be: with a pool, or a soft limit that is not below the hard one.
-pub(crate) fn set_limits(soft: usize, hard: usize) -> bool {
-    let contradict = soft != 0 && hard != 0 && soft >= hard;
-    if !introspect::is_active() || PROCESS.has_pool() || contradict {
-        return false;
-    }
-    let pages = &PROCESS.central.pages;
-    let or_none = |bytes: usize| if bytes == 0 { UNLIMITED } else { bytes };
-    pages.limits.set(or_none(soft), or_none(hard));
-    // Relaxed: see `is_bounded`.
-    PROCESS.bounded.store(hard != 0, Ordering::Relaxed);
-    let held = pages.held_bytes();
-    if held > or_none(hard) {
-        let mut what = Line::new();
-        what.text("spandrel_set_limits: the hard limit ")
-            .number(hard as u64)
-            .text(" is below what is in use, ")
-            .number(held as u64);
-        diag::line(Code::BadOption, &[what.bytes(), b"; nothing more is handed out until that is freed"]);
-    }
-    true
-}
-
-/// A block for a thread that has no heap, or may not touch it now; null where there cannot be one.
-#[cold]
-pub(crate) fn serve_alone(reason: Reason, request: Request) -> *mut u8 {
+/// A block of the pool for a thread that has no heap, or may not touch it now; null where there cannot be one.
+pub(super) fn alloc_alone(reason: Reason, request: Request) -> *mut u8 {
     if reason == Reason::Exhausted {
         diag::once(Code::PageExhaustion, "the pool has no room for the heap of another thread");
     }
@@ -124,11 +91,58 @@ pub(crate) fn serve_alone(reason: Reason, request: Request) -> *mut u8 {
     if reason != Reason::Exiting {
         return core::ptr::null_mut();
     }
-    let Some(fresh) = PROCESS.central.alloc_large(request.size, request.align, PROCESS.central.pages.space().bank_here()) else {
+    let bank = PROCESS.central.pages.space().bank_here();
+    let Some(fresh) = PROCESS.central.alloc_large(request.size, request.align, bank) else {
         return core::ptr::null_mut();
     };
     if request.zero {
         PROCESS.central.zero_large(fresh, request.size);
     }
     core::ptr::with_exposed_provenance_mut(fresh.address)
+}
+
+/// A function of the program's: which limit was met (1 the soft one, 2 the hard one), the bytes held, the limit.
+pub(crate) type LimitCallback = unsafe extern "C" fn(limit: c_int, held: usize, bytes: usize);
+
+/// The numbers by which a callback knows the limits.
+const SOFT: c_int = 1;
+const HARD: c_int = 2;
+
+/// Sets the function that is called when a limit is met.
+pub(crate) fn set_limit_callback(callback: Option<LimitCallback>) {
+    let address = callback.map_or(core::ptr::null_mut(), |callback| callback as *mut c_void);
+    // Relaxed: the pointer is to code.
+    CALLBACK.store(address, Ordering::Relaxed);
+}
+
+/// Calls the program's function for each limit that was met since the last time.
+pub(super) fn tell_limits() {
+    let pending = &PROCESS.central.pages.pending;
+    let (soft, hard) = PROCESS.central.pages.limits.get();
+    if pending.take(Work::HARD_LIMIT) {
+        // The soft limit lies below.
+        pending.take(Work::SOFT_LIMIT);
+        call_back(HARD, hard);
+    } else if pending.take(Work::SOFT_LIMIT) {
+        call_back(SOFT, soft);
+    }
+}
+
+/// Calls the program's function, unless this call comes from within it.
+fn call_back(limit: c_int, bytes: usize) {
+    // Relaxed: see `set_limit_callback`.
+    let callback = CALLBACK.load(Ordering::Relaxed);
+    if callback.is_null() || CALLING.swap(true, Ordering::Acquire) {
+        return;
+    }
+    let pages = &PROCESS.central.pages;
+    // SAFETY: the pointer was stored by `set_limit_callback`, and is not null.
+    let callback = unsafe { core::mem::transmute::<*mut c_void, LimitCallback>(callback) };
+    // SAFETY: the program's promise; this thread's heap is free, and no lock is held.
+    unsafe { callback(limit, pages.held_bytes(), bytes) };
+    // The callback knows of what it met itself.
+    pages.pending.take(Work::SOFT_LIMIT);
+    pages.pending.take(Work::HARD_LIMIT);
+    // Release pairs with the Acquire above: two threads do not call back at once.
+    CALLING.store(false, Ordering::Release);
 }

@@ -1,11 +1,17 @@
-#![expect(unsafe_code, reason = "reads the header libc puts before a block")]
-//! Foreign pointers: could libc's allocator have handed this one out?
+#![expect(unsafe_code, reason = "reads the header libc puts before a block, and hands blocks to libc")]
+//! libc's blocks: requests that libc serves, and pointers that libc may have handed out.
 //!
-//! A pointer that is none of ours comes from libc (calls before we were ready or from inside the allocator, programs that call
-//! `__libc_malloc`, libraries that see only libc), or it is a mistake. libc aborts on many mistakes with a message about itself,
-//! so what can be told is told here. Must not know who asks.
+//! A pointer that is none of ours comes from libc (calls before the start or from inside the allocator, programs that call
+//! `__libc_malloc`, libraries that see only libc), or it is a mistake. libc aborts on many mistakes with a message about itself, so what
+//! can be said of them is said here.
 
-use crate::sys::{call, processor, stack, startup};
+use super::alloc::{NATURAL_ALIGN, Request};
+use super::exhaustion;
+use crate::base::lane::Lane;
+use crate::diag::{self, Code, Misuse};
+use crate::process::state::PROCESS;
+use crate::process::tally::Reason;
+use crate::sys::{call, libc, processor, stack, startup, tls};
 
 /// libc's blocks are multiples of this and aligned to it.
 const ALIGN: usize = 16;
@@ -32,6 +38,61 @@ pub(crate) enum Foreign {
     Libc,
     /// Nobody did; why.
     Nobody(&'static str),
+}
+
+/// Has libc serve `request`, for `reason`.
+#[cold]
+pub(super) fn alloc(reason: Reason, request: Request) -> *mut u8 {
+    if PROCESS.has_pool() {
+        return exhaustion::alloc_alone(reason, request);
+    }
+    PROCESS.tally.divert(reason, request.size);
+    if request.align > NATURAL_ALIGN {
+        let block = libc::memalign(request.align, request.size);
+        if request.zero && !block.is_null() {
+            PROCESS.central.fill_zero(block.addr(), request.size);
+        }
+        block
+    } else if request.zero {
+        libc::calloc(1, request.size)
+    } else {
+        libc::malloc(request.size)
+    }
+}
+
+/// Frees a block that is none of ours.
+#[cold]
+pub(super) fn free(block: *mut u8) {
+    match judge(block.addr()) {
+        Foreign::Libc => free_known(block),
+        Foreign::Nobody(what) => report("free", block, what),
+    }
+}
+
+/// Frees a block of libc's.
+pub(super) fn free_known(block: *mut u8) {
+    PROCESS.tally.free(Lane::Libc);
+    // SAFETY: as far as can be told, libc made it.
+    unsafe { libc::free(block) };
+}
+
+/// Usable bytes of a block of libc's; 0 where libc does not say.
+pub(super) fn usable_size(block: *mut u8) -> usize {
+    // SAFETY: as far as can be told, libc made it.
+    unsafe { libc::usable_size(block) }
+}
+
+/// Has libc resize a block of its own.
+pub(super) fn realloc(block: *mut u8, size: usize) -> *mut u8 {
+    // SAFETY: as far as can be told, libc made it.
+    let moved = unsafe { libc::realloc(block, size) };
+    PROCESS.tally.divert(Reason::ForceLibc, size);
+    moved
+}
+
+/// Reports a pointer that no allocator made.
+pub(super) fn report(call: &'static str, block: *mut u8, what: &'static str) {
+    diag::misuse(&Misuse { code: Code::InvalidPointer, call, pointer: block.addr(), what, block_bytes: 0 });
 }
 
 /// Judges a foreign `address`. In doubt it is libc's: better that libc complains of a mistake than that a right program dies.

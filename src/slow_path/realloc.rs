@@ -1,20 +1,20 @@
-#![expect(unsafe_code, reason = "copies blocks and hands them to libc")]
+#![expect(unsafe_code, reason = "copies blocks")]
 //! realloc, usable size, sized frees: calls that ask what a block is.
 
+use super::alloc::{self, Request};
+use super::mode::Mode;
+use super::sampled::{self, Moved};
+use super::{foreign, free};
 use crate::base::class::{Class, SMALL_MAX};
 use crate::base::lane::Lane;
 use crate::base::units::{LARGE_MAX, REQUEST_MAX};
 use crate::central::{Place, Refused};
-use crate::control::introspect;
 use crate::diag::{self, Code, Misuse};
 use crate::heap::{self, Heap};
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
-use crate::profile::sampling;
-use crate::slow_path::alloc::{self, Request};
 use crate::slow_path::foreign::{Foreign, judge};
-use crate::slow_path::mode::Mode;
-use crate::sys::{libc, memory, tls};
+use crate::sys::{memory, tls};
 
 /// A block stays in place when it would not be more than this many times as large as asked for.
 const SLACK: usize = 2;
@@ -39,20 +39,6 @@ pub(crate) enum Resized {
     Misused,
 }
 
-/// A large or direct block that was resized without copying.
-pub(crate) struct Moved {
-    /// Where it is now.
-    pub(crate) address: usize,
-    /// Whether it is a mapping of its own.
-    pub(crate) direct: bool,
-    /// What it is known by, if it was sampled; else 0.
-    pub(crate) ticket: u32,
-    /// Its bytes before.
-    pub(crate) old: usize,
-    /// Its bytes as asked for now.
-    pub(crate) size: usize,
-}
-
 /// The size a sized free names.
 #[derive(Clone, Copy)]
 pub(crate) struct FreeSize {
@@ -66,7 +52,7 @@ pub(crate) struct FreeSize {
 const NOBODY: usize = 0;
 
 fn identify<M: Mode>(call: &'static str, block: *mut u8) -> Known {
-    if !introspect::is_active() {
+    if !PROCESS.is_ready() {
         return Known::Libc;
     }
     match M::usable(block) {
@@ -74,7 +60,7 @@ fn identify<M: Mode>(call: &'static str, block: *mut u8) -> Known {
         Ok(None) => match judge(block.addr()) {
             Foreign::Libc => Known::Libc,
             Foreign::Nobody(what) => {
-                alloc::misuse(call, block, what);
+                foreign::report(call, block, what);
                 Known::Nobody
             }
         },
@@ -105,10 +91,7 @@ fn bytes_of(block: *mut u8) -> Result<Option<usize>, Refused> {
 /// Whether this thread's last free was of `block`.
 fn was_just_freed(place: &Place<'_>, block: *mut u8) -> bool {
     match place {
-        Place::Small { class, entry, .. } if entry.owner() == tls::own_heap() => {
-            // SAFETY: the owner of an entry of a class is a heap, here this thread's.
-            unsafe { Heap::at(entry.owner()) }.has_last(*class, block)
-        }
+        Place::Small { class, entry, .. } if entry.owner() == tls::own_heap() => Heap::of_entry(*entry).has_last(*class, block),
         _ => false,
     }
 }
@@ -117,8 +100,7 @@ fn was_just_freed(place: &Place<'_>, block: *mut u8) -> bool {
 pub(crate) fn usable_size<M: Mode>(block: *mut u8) -> usize {
     match identify::<M>("malloc_usable_size", block) {
         Known::Ours(bytes) => bytes,
-        // SAFETY: as far as can be told, libc made it.
-        Known::Libc => unsafe { libc::usable_size(block) },
+        Known::Libc => foreign::usable_size(block),
         Known::Nobody => 0,
     }
 }
@@ -145,17 +127,14 @@ pub(crate) fn resize(block: *mut u8, old: usize, size: usize) -> Option<Resized>
     if PROCESS.options().junk { None } else { resize_in_lane(block, size) }
 }
 
-/// A block of libc's comes home: it is copied to one of ours, so that the proof of `SPANDREL_DIAG` holds for it too. Where libc serves
+/// Resizes a block of libc's by copying it to one of ours, so that the proof of `SPANDREL_DIAG` holds for it too. Where libc serves
 /// everything, or does not say how large the block is, it stays libc's.
 fn realloc_foreign<M: Mode>(block: *mut u8, size: usize) -> Resized {
-    // SAFETY: as far as can be told, libc made it.
-    let bytes = if introspect::is_active() { unsafe { libc::usable_size(block) } } else { 0 };
+    let bytes = if PROCESS.is_ready() { foreign::usable_size(block) } else { 0 };
     if bytes > 0 {
         return relocate::<M>(block, bytes, size);
     }
-    // SAFETY: as above.
-    let moved = unsafe { libc::realloc(block, size) };
-    alloc::note_forced(size);
+    let moved = foreign::realloc(block, size);
     if moved.is_null() { Resized::OutOfMemory } else { Resized::At(moved) }
 }
 
@@ -186,7 +165,7 @@ fn resize_in_lane(block: *mut u8, size: usize) -> Option<Resized> {
         }
         _ => None,
     }?;
-    sampling::resized(&moved);
+    sampled::resized(&moved);
     Some(Resized::At(core::ptr::with_exposed_provenance_mut(moved.address)))
 }
 
@@ -195,20 +174,15 @@ fn relocate<M: Mode>(block: *mut u8, old: usize, size: usize) -> Resized {
     if moved.is_null() {
         return Resized::OutOfMemory;
     }
-    copy(block, moved, old.min(size));
-    alloc::free::<M>(block);
+    // SAFETY: two blocks, of which this call holds both, and no more bytes than either has.
+    unsafe { memory::copy(block, moved, old.min(size)) };
+    free::free::<M>(block);
     Resized::At(moved)
-}
-
-/// Copies what moves from one block to another.
-pub(crate) fn copy(from: *const u8, to: *mut u8, bytes: usize) {
-    // SAFETY: callers pass two live blocks that hold that many bytes.
-    unsafe { memory::copy(from, to, bytes) };
 }
 
 /// Frees `block` after a look at whether it can have been asked for with that size.
 pub(crate) fn free_sized<M: Mode>(block: *mut u8, named: FreeSize) {
-    if introspect::is_active()
+    if PROCESS.is_ready()
         && let Ok(Some(usable)) = M::usable(block)
         && !M::can_be(usable, named)
     {
@@ -217,7 +191,7 @@ pub(crate) fn free_sized<M: Mode>(block: *mut u8, named: FreeSize) {
         let code = Code::SizeMismatch;
         return diag::misuse(&Misuse { code, call, pointer: block.addr(), what, block_bytes: usable });
     }
-    alloc::free::<M>(block);
+    free::free::<M>(block);
 }
 
 /// Whether a block of `usable` bytes can have come from a request of that size: directly, or by a realloc that left it in place.

@@ -9,6 +9,7 @@ use core::ffi::{c_int, c_void};
 use crate::base::text::Line;
 use crate::diag::{self, Code};
 use crate::heap::Heap;
+use crate::process::feature::Feature;
 use crate::process::state::PROCESS;
 use crate::process::thread;
 use crate::stats::address;
@@ -16,25 +17,21 @@ use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::sys::cell::SetOnce;
 use crate::sys::signal::{self, Action, Cause, Info};
 
-/// What was to happen before, and whether a report has been made.
-pub(crate) struct Crash {
-    before: [SetOnce<Option<Action>>; SIGNALS.len()],
-    told: AtomicBool,
-}
+/// What was to happen before, by signal. Set at start.
+static BEFORE: [SetOnce<Option<Action>>; SIGNALS.len()] = [const { SetOnce::new() }; SIGNALS.len()];
+/// Whether a report has been made.
+static REPORTED: AtomicBool = AtomicBool::new(false);
+
+static CRASH: Feature = Feature { thread_begins: prepare_thread, thread_ends: leave_thread, ..Feature::NONE };
 
 const SIGNALS: [(c_int, &str); 2] = [(signal::SEGV, "SIGSEGV"), (signal::BUS, "SIGBUS")];
 /// Enough for the report and what it asks, with room for a handler of the program's.
 const STACK_BYTES: usize = 32 << 10;
 
-impl Crash {
-    pub(crate) const fn new() -> Self {
-        Self { before: [const { SetOnce::new() }; SIGNALS.len()], told: AtomicBool::new(false) }
-    }
-}
-
 /// Sets the handlers. Part of the start.
-pub(crate) fn listen() {
-    for ((number, _), before) in SIGNALS.iter().zip(&PROCESS.crash.before) {
+pub(crate) fn register() {
+    PROCESS.features.register(&CRASH);
+    for ((number, _), before) in SIGNALS.iter().zip(&BEFORE) {
         let action = signal::action(*number);
         // SAFETY: the start happens once, and the handler that reads this is not set yet.
         unsafe { before.set(action) };
@@ -43,7 +40,7 @@ pub(crate) fn listen() {
 }
 
 /// Gives a thread that has none a stack for its handlers, which stays with its heap: a stack that overflowed has no room for one.
-pub(crate) fn prepare_thread(heap: &Heap) {
+fn prepare_thread(heap: &Heap) {
     if signal::has_stack() {
         return;
     }
@@ -56,7 +53,7 @@ pub(crate) fn prepare_thread(heap: &Heap) {
 }
 
 /// Takes the stack back from a thread that gives its heap up.
-pub(crate) fn leave_thread(heap: &Heap) {
+fn leave_thread(heap: &Heap) {
     if !heap.handler_stack.get().is_null() {
         signal::drop_stack(heap.handler_stack.get());
     }
@@ -64,7 +61,7 @@ pub(crate) fn leave_thread(heap: &Heap) {
 
 extern "C" fn on_fault(number: c_int, info: *mut Info, context: *mut c_void) {
     // Relaxed: only who comes first matters.
-    if !PROCESS.crash.told.swap(true, Ordering::Relaxed) {
+    if !REPORTED.swap(true, Ordering::Relaxed) {
         // SAFETY: the kernel passes both, of this signal.
         let cause = unsafe { Cause::of(info, context) };
         tell(number, &cause);
@@ -112,7 +109,7 @@ fn describe_cause(line: &mut Line, cause: &Cause) {
 fn pass_on(number: c_int, info: *mut Info, context: *mut c_void) {
     let index = SIGNALS.iter().position(|(other, _)| *other == number).unwrap_or(0);
     // SAFETY: set before the handler was.
-    let before = PROCESS.crash.before.get(index).and_then(|before| *unsafe { before.get() });
+    let before = BEFORE.get(index).and_then(|before| *unsafe { before.get() });
     // SAFETY: the kernel passed both to this handler.
     unsafe { signal::pass_on(number, before.as_ref(), info, context) };
 }

@@ -1,4 +1,4 @@
-#![expect(unsafe_code, reason = "views words as a descriptor")]
+#![expect(unsafe_code, reason = "exports a symbol, views words as a descriptor")]
 //! The descriptor: where in a process's memory its figures are, for tools that read them from outside.
 //!
 //! The product exports one as `spandrel_live`. It is written once, at start, and costs the process nothing afterwards; a tool finds
@@ -12,7 +12,9 @@ pub use crate::stats::Format;
 pub use crate::stats::snapshot::{ClassFigures, HeapFigures, Snapshot};
 
 use crate::base::class::{self, Class, GEOMETRY_BYTES};
-use crate::sys::memory::CALL_KINDS;
+use crate::process::state::{PROCESS, Process};
+use crate::sys::cell::SetOnce;
+use crate::sys::memory::{self, CALL_KINDS};
 
 /// The name of the symbol.
 pub const SYMBOL: &str = "spandrel_live";
@@ -20,6 +22,31 @@ pub const SYMBOL: &str = "spandrel_live";
 pub const MAGIC: usize = usize::from_le_bytes(*b"spandrel");
 /// Changes whenever the descriptor's own layout does.
 pub const VERSION: usize = 1;
+
+/// The descriptor of this process, by the name under which tools find it. All zeroes until the allocator has started, and in a process that
+/// libc serves.
+#[cfg_attr(feature = "export", unsafe(no_mangle))]
+#[cfg_attr(not(feature = "export"), expect(non_upper_case_globals, reason = "a name of C"))]
+static spandrel_live: SetOnce<Descriptor> = SetOnce::new();
+
+/// Writes the descriptor of this process. Part of the start.
+pub(crate) fn describe(process: &Process) {
+    let descriptor = Descriptor::of(
+        process.options().profile.name,
+        [memory::calls_address(), CALL_KINDS],
+        process.central.pages.descriptor(),
+        process.central.descriptor(),
+        process.registry.layout(),
+    );
+    // SAFETY: the start happens once, and nothing in the process reads it before.
+    unsafe { spandrel_live.set(descriptor) };
+}
+
+/// The descriptor of this process; `None` until the allocator has started.
+pub(crate) fn current() -> Option<Descriptor> {
+    // SAFETY: the start has written it.
+    PROCESS.is_ready().then(|| *unsafe { spandrel_live.get() })
+}
 
 /// See the module.
 #[repr(C)]

@@ -5,7 +5,9 @@
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 
-use crate::stats::Snapshot;
+use super::Snapshot;
+use crate::process::state::PROCESS;
+use crate::process::thread;
 use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::sys::memory;
 
@@ -22,7 +24,7 @@ unsafe impl Sync for Desk {}
 static DESK: Desk = Desk { taken: AtomicBool::new(false), snapshot: UnsafeCell::new(MaybeUninit::uninit()) };
 
 /// Does `work` with a snapshot of nothing yet; `None` where there is no memory for it.
-pub(crate) fn with<R>(profile: &'static str, work: impl FnOnce(&mut Snapshot) -> R) -> Option<R> {
+fn with<R>(profile: &'static str, work: impl FnOnce(&mut Snapshot) -> R) -> Option<R> {
     // Acquire and Release: what one wrote is done with before the next begins.
     if !DESK.taken.swap(true, Ordering::Acquire) {
         // SAFETY: the place is this thread's until it is given back.
@@ -36,4 +38,19 @@ pub(crate) fn with<R>(profile: &'static str, work: impl FnOnce(&mut Snapshot) ->
     // SAFETY: made above; the snapshot is not used any more.
     let _ = unsafe { memory::unmap(address, size_of::<Snapshot>()) };
     Some(done)
+}
+
+/// What `look` makes of the figures of this moment, which are zeroes where libc serves everything; `None` where there is no memory for
+/// them.
+pub(crate) fn with_snapshot<R>(look: impl FnOnce(&Snapshot) -> R) -> Option<R> {
+    if !PROCESS.is_ready() {
+        return with("none: libc serves this process", |snapshot| look(snapshot));
+    }
+    with(PROCESS.options().profile.name, |snapshot| {
+        // While the locks are taken this thread's heap is left alone.
+        let held = thread::access();
+        snapshot.take(PROCESS.shared());
+        drop(held);
+        look(snapshot)
+    })
 }

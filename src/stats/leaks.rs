@@ -1,11 +1,51 @@
-//! Leaks: the blocks that are live when nothing should be, counted by size. Must not know the static state.
+//! Leaks: the blocks that are live when nothing should be, counted by size, and reported when the process ends.
 
+use super::desk;
 use super::snapshot::Snapshot;
 use crate::base::class::{self, Class};
 use crate::base::text::Line;
+use crate::diag::{self, Code};
+use crate::process::state::PROCESS;
+use crate::sys::atomic::{AtomicU32, Ordering};
+use crate::sys::{call, libc};
+
+/// The exit status of a process that would have ended with 0, but has leaked.
+const LEAK_STATUS: i32 = 23;
+
+/// The status with which the process ends, where it is watched.
+static EXIT_STATUS: AtomicU32 = AtomicU32::new(0);
+
+/// Has the C library say with which status the process ends; registered before any other handler, and so called last.
+pub(crate) fn watch_status() {
+    libc::on_exit(keep_status);
+}
+
+extern "C" fn keep_status(status: i32, _: *mut core::ffi::c_void) {
+    // Relaxed: the process has one thread that ends it.
+    EXIT_STATUS.store(status as u32, Ordering::Relaxed);
+}
+
+/// Has libc free what it keeps for itself. After that the process can only end.
+pub(crate) fn free_what_libc_keeps() {
+    libc::free_everything();
+}
+
+/// Reports what is live now that all destructors have run, and ends the process.
+pub(crate) fn end() {
+    let Some(leaks) = desk::with_snapshot(Leaks::of) else { return };
+    // Relaxed: see `keep_status`.
+    let mut status = EXIT_STATUS.load(Ordering::Relaxed) as i32;
+    if leaks.blocks() > 0 {
+        diag::described(Code::ShutdownLeak, |line| leaks.describe(line), |bytes| PROCESS.reports.write(bytes));
+        if status == 0 {
+            status = LEAK_STATUS;
+        }
+    }
+    call::exit(status);
+}
 
 /// Blocks that are live.
-pub(crate) struct Leaks {
+struct Leaks {
     small: [usize; class::COUNT],
     large: usize,
     large_bytes: usize,
@@ -13,7 +53,7 @@ pub(crate) struct Leaks {
 
 impl Leaks {
     /// Counts them, in a process at rest.
-    pub(crate) fn of(snapshot: &Snapshot) -> Self {
+    fn of(snapshot: &Snapshot) -> Self {
         let large = &snapshot.large;
         Self {
             small: snapshot.classes.map(|figures| figures.live() as usize),
@@ -23,7 +63,7 @@ impl Leaks {
     }
 
     /// How many there are.
-    pub(crate) fn blocks(&self) -> usize {
+    fn blocks(&self) -> usize {
         self.small.iter().sum::<usize>() + self.large
     }
 
@@ -36,7 +76,7 @@ impl Leaks {
     }
 
     /// Adds to `line` how many blocks and bytes there are, and of which sizes, the smallest first.
-    pub(crate) fn describe(&self, line: &mut Line) {
+    fn describe(&self, line: &mut Line) {
         line.number(self.blocks() as u64).text(" blocks of ").number(self.bytes() as u64).text(" bytes are live at exit:");
         for (size, count) in self.by_size() {
             line.text(" ").number(count as u64).text("x").number(size as u64);

@@ -9,7 +9,6 @@ mod json;
 pub(crate) mod lanes;
 pub(crate) mod leaks;
 mod prometheus;
-pub(crate) mod published;
 pub(crate) mod report;
 mod snapshot;
 pub mod table;

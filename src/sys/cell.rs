@@ -45,6 +45,55 @@ impl<T> SetOnce<T> {
     }
 }
 
+/// A reference to what lives for ever, or none. Any thread reads and writes; it may see the old one for a moment.
+pub(crate) struct StaticRef<T: Sync + 'static>(AtomicPtr<T>);
+
+impl<T: Sync> StaticRef<T> {
+    /// None.
+    pub(crate) const fn none() -> Self {
+        Self(AtomicPtr::new(core::ptr::null_mut()))
+    }
+
+    /// With a first referent.
+    #[cfg(not(loom))]
+    pub(crate) const fn to(referent: &'static T) -> Self {
+        Self(AtomicPtr::new(core::ptr::from_ref(referent).cast_mut()))
+    }
+
+    /// The referent.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> Option<&'static T> {
+        // Acquire pairs with the Release in `set` and `fill`: what the referent needs is there before it is.
+        let word = self.0.load(Ordering::Acquire);
+        // SAFETY: only references for ever were stored.
+        unsafe { word.as_ref() }
+    }
+
+    /// Replaces the referent.
+    pub(crate) fn set(&self, referent: Option<&'static T>) {
+        // Release pairs with the Acquire in `get`.
+        self.0.store(
+            referent.map_or(core::ptr::null_mut(), |referent| core::ptr::from_ref(referent).cast_mut()),
+            Ordering::Release,
+        );
+    }
+
+    /// Sets the referent where there is none; whether `referent` is the one now.
+    pub(crate) fn fill(&self, referent: &'static T) -> bool {
+        let word = core::ptr::from_ref(referent).cast_mut();
+        // Release pairs with the Acquire in `get`. Relaxed: nothing is read through the failed exchange.
+        match self.0.compare_exchange(core::ptr::null_mut(), word, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => true,
+            Err(there) => there == word,
+        }
+    }
+
+    /// Whether `referent` is the one.
+    pub(crate) fn is(&self, referent: &'static T) -> bool {
+        self.get().is_some_and(|there| core::ptr::eq(there, referent))
+    }
+}
+
 /// A number that one thread reads on its fast path and any thread may post anew. The processor reads and writes it as a whole; the
 /// reader sees the old number or the new one, and orders nothing by it.
 #[repr(transparent)]

@@ -5,7 +5,7 @@
 //! of requests follows ([`crate::heap::idle::countdown`]). Must not know what a round does.
 
 use crate::heap::idle::rounds::{UNHURRIED, pace};
-use crate::heap::layout::Heap;
+use crate::heap::layout::{AGAIN, Heap};
 use crate::heap::remote::outbox::Shared;
 use crate::sys::atomic::Ordering;
 use crate::sys::call;
@@ -44,7 +44,7 @@ impl Heap {
         if now.wrapping_sub(self.offer.looked.get()) >= pace(shared) / PARTS {
             self.offer.looked.set(now);
             self.offer.in_row.set(0);
-            self.offer.again.set(true);
+            self.set_pending(AGAIN, true);
         }
         self.end_countdown_for_round();
         self.count_down(shared, false);
@@ -53,7 +53,7 @@ impl Heap {
     /// What a slow call does first because an offer stands, or because the last call asked for it.
     #[cold]
     pub(crate) fn answer(&self, shared: Shared<'_>) {
-        let came_again = self.offer.again.replace(false);
+        let came_again = self.take_pending(AGAIN);
         if self.take_offer(shared) {
             self.look_over(shared);
         }
@@ -67,7 +67,7 @@ impl Heap {
             self.make_time(shared, now, if came_again { UNHURRIED } else { 1 });
         }
         let pending = self.is_pending(shared);
-        self.offer.again.set(pending && in_row < IN_ROW_MAX);
+        self.set_pending(AGAIN, pending && in_row < IN_ROW_MAX);
         if pending && in_row >= IN_ROW_MAX {
             self.count_down(shared, true);
         }

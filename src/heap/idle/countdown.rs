@@ -9,7 +9,7 @@
 
 use crate::heap::idle::clock;
 use crate::heap::idle::rounds::pace;
-use crate::heap::layout::Heap;
+use crate::heap::layout::{AGAIN, Heap};
 use crate::heap::remote::outbox::Shared;
 use crate::sys::call;
 
@@ -100,7 +100,7 @@ impl Heap {
         }
         if clock::is_leisurely(pause) && self.offer.countdown.get() == 1 {
             // One request took as long as that.
-            return self.offer.again.set(true);
+            return self.set_pending(AGAIN, true);
         }
         let wanted = if shared.registry.idle.is_under_way() { UNDER_WAY } else { pace(shared) / LOOKS * 1000 };
         let (requests, microseconds) = (self.offer.countdown.get(), (call::nanoseconds() / 1000) as u32);

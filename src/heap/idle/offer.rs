@@ -20,7 +20,7 @@ use core::cell::Cell;
 use crate::base::class::{self, Class};
 use crate::central::{Place, Refused};
 use crate::heap::bin::DRAIN_MAX;
-use crate::heap::layout::Heap;
+use crate::heap::layout::{AGAIN, Heap, OFFER};
 use crate::heap::remote::inbox;
 use crate::heap::remote::outbox::Shared;
 use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -33,9 +33,8 @@ pub(in crate::heap) struct Offer {
     made: AtomicU32,
     /// Classes drained since; one more than there are once everything else is done, too. As `made`.
     drained: AtomicU32,
-    /// Whether the thread's own next call is to take the slow path. For the heap's thread, as are the rest.
-    pub(in crate::heap) again: Cell<bool>,
-    /// When the thread last looked at the time for others, in milliseconds, and how often it did so since without a pause.
+    /// When the thread last looked at the time for others, in milliseconds, and how often it did so since without a pause. For the heap's
+    /// thread, as are the rest.
     pub(in crate::heap) looked: Cell<u32>,
     pub(in crate::heap) in_row: Cell<u32>,
     /// Flushes of late, as far as no refill came between.
@@ -74,7 +73,6 @@ impl Offer {
         self.open.store(false, Ordering::Relaxed);
         // Relaxed: as above.
         self.made.store(0, Ordering::Relaxed);
-        self.again.set(false);
         self.shrinking.set(0);
         self.counted.set(0);
     }
@@ -110,21 +108,20 @@ impl Heap {
     /// Ends [`Heap::take_part`] for good, and opens the fast path for the next thread. The caller holds the spans.
     pub(crate) fn close_offers(&self) {
         self.end_countdown();
-        self.offer.forget();
+        self.forget_offers();
     }
 
-    /// Opens the fast path again as the mode in force wants it. For the heap's thread, and for new heaps.
+    /// Opens the fast path again. For the heap's thread, and for new heaps. Where the mode sees every call, the thread's word names the
+    /// inert heap all the same.
     pub(crate) fn reopen_fast_path(&self, shared: Shared<'_>) {
-        // Relaxed: any thread may change it, and then makes an offer.
-        let stands_here = self.visible.load(Ordering::Relaxed) == self.address();
-        self.reopen(shared.central.pages.space(), stands_here);
+        self.reopen(shared.central.pages.space());
     }
 
-    /// Whether an offer stands, made by others or by the thread itself.
-    #[inline]
-    pub(crate) fn is_offered(&self) -> bool {
-        // Relaxed: the caller holds the spans.
-        self.offer.again.get() || self.offer.made.load(Ordering::Relaxed) != 0
+    /// The heap takes no part any more, and nothing waits for its thread.
+    pub(in crate::heap) fn forget_offers(&self) {
+        self.offer.forget();
+        self.set_pending(OFFER, false);
+        self.set_pending(AGAIN, false);
     }
 
     /// Has the next call of this heap's thread take the slow path, because the mode was switched. Waits for the spans.
@@ -158,15 +155,15 @@ impl Heap {
         self.offer.drained.store(0, Ordering::Relaxed);
         // Relaxed: as above. 0 means that there is none.
         self.offer.made.store(round.max(1), Ordering::Relaxed);
+        self.set_pending(OFFER, true);
     }
 
     /// Takes the offer of others, if there is one; whether there was.
     pub(in crate::heap) fn take_offer(&self, shared: Shared<'_>) -> bool {
-        // Relaxed: the caller holds the spans.
-        if self.offer.made.load(Ordering::Relaxed) == 0 {
+        if !self.take_pending(OFFER) {
             return false;
         }
-        // Relaxed: as above.
+        // Relaxed: the caller holds the spans.
         self.offer.made.store(0, Ordering::Relaxed);
         self.reopen_fast_path(shared);
         true

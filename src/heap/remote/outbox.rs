@@ -290,7 +290,7 @@ pub(crate) fn deliver_block(shared: Shared<'_>, block: *mut u8) -> Result<(), Re
         let Some(batch) = shared.central.acquire_batch(entry.owner()) else {
             // Without a batch the block cannot travel; whoever comes next tries again.
             // SAFETY: a block of a class, which its last holder gave up.
-            unsafe { shared.central.deferred.push(block) };
+            unsafe { shared.central.defer_free(block) };
             diag::once(Code::RemoteFreeOverflow, "no memory for a batch of blocks on their way home; they wait");
             return Ok(());
         };

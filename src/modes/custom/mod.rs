@@ -6,22 +6,23 @@
 //! looked at with the heap held, so that a signal handler never waits for the thread it interrupted.
 
 pub(crate) mod functions;
+mod plugin;
 
 use core::ffi::CStr;
 
 use self::functions::{Functions, Note, Providers};
-use crate::control::introspect;
-use crate::control::plugin;
-use crate::control::switch::Refusal;
 use crate::heap::{Freed, Heap};
 use crate::modes::ledger::Table;
+use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::alloc::{self, Request};
-use crate::slow_path::mode::{Fast, Mode, ModeTable};
+use crate::slow_path::free;
+use crate::slow_path::mode::{self, Fast, Mode, ModeTable, Refusal};
 use crate::slow_path::realloc::{self, FreeSize, Resized};
 use crate::sys::lock::Patience;
+use crate::sys::memory;
 
 /// Up to this alignment malloc serves.
 const NATURAL_ALIGN: usize = 16;
@@ -53,17 +54,20 @@ impl Mode for Custom {
                 // Nothing is left to do.
                 Freed::Misused
             }
-            None => alloc::free_on(heap, block),
+            None => free::free_on(heap, block),
         }
     }
+}
 
-    fn lock_for_fork(patience: &Patience) {
-        PROVIDERS.notes.lock_for_fork(patience);
-    }
+/// The mode's locks for a fork.
+static FORK: Feature = Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
 
-    fn unlock_after_fork() {
-        PROVIDERS.notes.unlock_after_fork();
-    }
+fn lock_for_fork(patience: &Patience) {
+    PROVIDERS.notes.lock_for_fork(patience);
+}
+
+fn unlock_after_fork() {
+    PROVIDERS.notes.unlock_after_fork();
 }
 
 /// A guest's time on this thread.
@@ -119,10 +123,10 @@ fn alloc(request: Request) -> *mut u8 {
 
 fn free(block: *mut u8) {
     match look(block, |notes| notes.remove(block.addr())) {
-        Some(None) => alloc::free::<Fast>(block),
+        Some(None) => free::free::<Fast>(block),
         Some(Some(note)) => give_back(block, note),
         // SAFETY: the program gives up a block, which is as large and aligned as blocks are.
-        None => unsafe { PROCESS.central.deferred.push(block) },
+        None => unsafe { PROCESS.central.defer_free(block) },
     }
 }
 
@@ -168,7 +172,8 @@ fn move_block(block: *mut u8, note: Note, size: usize) -> Resized {
         note_again(block, note);
         return Resized::OutOfMemory;
     }
-    realloc::copy(block, moved, note.size.min(size));
+    // SAFETY: two blocks, of which this call holds both, and no more bytes than either has.
+    unsafe { memory::copy(block, moved, note.size.min(size)) };
     give_back(block, note);
     Resized::At(moved)
 }
@@ -181,14 +186,20 @@ fn usable_size(block: *mut u8) -> usize {
     PROVIDERS.functions(note.provider).and_then(|functions| functions.usable_size(block)).unwrap_or(note.size)
 }
 
+/// Prepares the mode, at start.
+pub(crate) fn begin() {
+    PROCESS.features.register(&FORK);
+}
+
 /// Has `functions` serve from now on; none for Spandrel itself. Only in modes `fast` and `custom`.
 pub(crate) fn set_functions(functions: Option<Functions>) -> Result<(), Refusal> {
-    if !introspect::is_active() || PROCESS.has_pool() || PROCESS.mode.get().is_some_and(|mode| !core::ptr::eq(mode, &CUSTOM)) {
+    if !PROCESS.is_ready() || PROCESS.has_pool() || mode::in_force().is_some_and(|mode| !core::ptr::eq(mode, &CUSTOM)) {
         return Err(Refusal::Unsafe);
     }
+    begin();
     // From now on every free is looked up, before there is a block that must not miss it.
-    if !PROCESS.mode.is(&CUSTOM) {
-        PROCESS.mode.set(Some(&CUSTOM));
+    if !mode::is_in_force(&CUSTOM) {
+        mode::put_into_force(Some(&CUSTOM));
         thread::follow_mode();
     }
     if PROVIDERS.choose(functions) { Ok(()) } else { Err(Refusal::TooMany) }

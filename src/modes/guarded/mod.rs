@@ -16,12 +16,16 @@ use crate::config::{FRAMES_MAX, Options};
 use crate::diag::{self, Code};
 use crate::heap::{Freed, Heap, Unit};
 use crate::modes::ledger::Stacks;
+use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
 use crate::process::thread::{self, HeapAccess};
-use crate::slow_path::alloc::{self, Request};
-use crate::slow_path::mode::{Mode, ModeTable};
+use crate::slow_path::alloc::Request;
+use crate::slow_path::free;
+use crate::slow_path::inspect;
+use crate::slow_path::mode::{self, Mode, ModeTable};
 use crate::slow_path::realloc::{self, Resized};
+use crate::slow_path::sampled::{self, Sampler};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::cell::SetOnce;
 use crate::sys::lock::{Guard, Lock, Patience, Rank};
@@ -47,10 +51,12 @@ struct Guarded;
 
 /// Reserves the pool and has requests sampled, at start; without address space the mode is as the default one.
 pub(crate) fn begin(options: &Options, page: usize) {
+    PROCESS.features.register(&FORK);
     let Some((start, end)) = POOL.lock().begin(options.guarded_slots, page, call::random()) else { return };
     // Relaxed: published by the start barrier.
     START.store(start, Ordering::Relaxed);
     END.store(end, Ordering::Relaxed);
+    sampled::register(&SAMPLER);
     PROCESS.registry.sampling.switch(options.guarded_rate, Unit::Calls);
     if options.guarded_sigsegv
         && let Some(before) = signal::action(libc::SIGSEGV)
@@ -71,25 +77,16 @@ impl Mode for Guarded {
     const NAME: &'static CStr = c"guarded";
     const USES_FAST_PATH: bool = true;
 
-    fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
-        if heap.is_sample(request.size)
-            && let Some(block) = sample(heap, request)
-        {
-            return Some(block);
-        }
-        alloc::serve(heap, request)
-    }
-
     fn free(heap: &Heap, block: *mut u8) -> Freed {
-        if is_of_pool(block.addr()) { free(heap.thread.get(), block, true) } else { alloc::free_on(heap, block) }
+        if is_of_pool(block.addr()) { free(heap.thread.get(), block, true) } else { free::free_on(heap, block) }
     }
 
     fn free_overwritten(heap: &Heap, block: *mut u8) -> Freed {
-        if is_of_pool(block.addr()) { free(heap.thread.get(), block, false) } else { alloc::free_on(heap, block) }
+        if is_of_pool(block.addr()) { free(heap.thread.get(), block, false) } else { free::free_on(heap, block) }
     }
 
     fn free_alone(block: *mut u8) -> Freed {
-        if is_of_pool(block.addr()) { free(call::thread_id(), block, true) } else { alloc::free_alone(block) }
+        if is_of_pool(block.addr()) { free(call::thread_id(), block, true) } else { free::free_alone(block) }
     }
 
     fn holds(block: *mut u8) -> bool {
@@ -111,16 +108,22 @@ impl Mode for Guarded {
     fn resize(block: *mut u8, old: usize, size: usize) -> Option<Resized> {
         if is_of_pool(block.addr()) { None } else { realloc::resize(block, old, size) }
     }
+}
 
-    fn lock_for_fork(patience: &Patience) {
-        POOL.lock_for_fork(patience);
-        STACKS.lock_for_fork(patience);
-    }
+/// How requests are sampled; no large block of the pool is ever resized, and none has a ticket.
+static SAMPLER: Sampler = Sampler { sample, freed: |_| {}, resized: |_| {} };
 
-    fn unlock_after_fork() {
-        STACKS.unlock_after_fork();
-        POOL.unlock_after_fork();
-    }
+/// The mode's locks for a fork.
+static FORK: Feature = Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
+
+fn lock_for_fork(patience: &Patience) {
+    POOL.lock_for_fork(patience);
+    STACKS.lock_for_fork(patience);
+}
+
+fn unlock_after_fork() {
+    STACKS.unlock_after_fork();
+    POOL.unlock_after_fork();
 }
 
 /// Who is here.
@@ -136,9 +139,7 @@ fn act(thread: u32) -> Act {
 fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
     let made = act(heap.thread.get());
     let address = POOL.lock().alloc(request.size, request.align, made)?;
-    if PROCESS.options().diag > 0 {
-        PROCESS.tally.serve(Lane::Direct, request.size);
-    }
+    inspect::count(Lane::Direct, request.size);
     Some(core::ptr::with_exposed_provenance_mut(address))
 }
 
@@ -218,7 +219,7 @@ fn try_pool() -> Option<Guard<'static, Pool>> {
 
 /// Says what is known of `address`, in any thread and any signal handler; false if that is nothing.
 pub(crate) fn explain(address: usize) -> bool {
-    if !PROCESS.mode.is(&GUARDED) || !is_of_pool(address) {
+    if !mode::is_in_force(&GUARDED) || !is_of_pool(address) {
         return false;
     }
     let Some(place) = try_pool().and_then(|pool| pool.nearest(address).copied()) else { return false };

@@ -15,11 +15,13 @@ use crate::diag::{self, Code};
 use crate::heap::{Freed, Heap};
 use crate::modes::hardened::{CANARY_MIN, Marks, Note, Overwritten, Patient, Quarantine, Spares};
 use crate::modes::ledger::Ledger;
+use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::alloc::{self, Request};
 use crate::slow_path::foreign::{Foreign, judge};
+use crate::slow_path::free;
 use crate::slow_path::mode::{Mode, ModeTable, Print};
 use crate::slow_path::realloc::{FreeSize, Resized};
 use crate::sys::call;
@@ -43,6 +45,7 @@ struct Hardened;
 
 /// Draws all secrets, at start.
 pub(crate) fn begin(options: &Options) {
+    PROCESS.features.register(&FORK);
     MARKS.begin(call::random(), options.zero_on_free);
     PROCESS.central.guards.allow(options.guard_regions);
     let mut seed = call::random();
@@ -73,7 +76,7 @@ impl Mode for Hardened {
         if NOTES.shard(note.address).insert(note) {
             return Some(block);
         }
-        let _ = alloc::free_on(heap, block);
+        let _ = free::free_on(heap, block);
         None
     }
 
@@ -136,21 +139,24 @@ impl Mode for Hardened {
     fn report(_: Print<'_>) {
         check_everything();
     }
+}
 
-    fn lock_for_fork(patience: &Patience) {
-        SPARES.iter().for_each(|lock| lock.lock_for_fork(patience));
-        QUARANTINE.iter().for_each(|lock| lock.lock_for_fork(patience));
-        NOTES.lock_for_fork(patience);
+/// The mode's locks for a fork.
+static FORK: Feature = Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
+
+fn lock_for_fork(patience: &Patience) {
+    SPARES.iter().for_each(|lock| lock.lock_for_fork(patience));
+    QUARANTINE.iter().for_each(|lock| lock.lock_for_fork(patience));
+    NOTES.lock_for_fork(patience);
+}
+
+fn unlock_after_fork() {
+    NOTES.unlock_after_fork();
+    for shard in &QUARANTINE {
+        shard.unlock_after_fork();
     }
-
-    fn unlock_after_fork() {
-        NOTES.unlock_after_fork();
-        for shard in &QUARANTINE {
-            shard.unlock_after_fork();
-        }
-        for spares in &SPARES {
-            spares.unlock_after_fork();
-        }
+    for spares in &SPARES {
+        spares.unlock_after_fork();
     }
 }
 
@@ -268,8 +274,8 @@ fn go_home(heap: Option<&Heap>, note: &Note) {
 fn free_home(heap: Option<&Heap>, address: usize) {
     let block = core::ptr::with_exposed_provenance_mut(address);
     let _ = match heap {
-        Some(heap) => alloc::free_on(heap, block),
-        None => alloc::free_alone(block),
+        Some(heap) => free::free_on(heap, block),
+        None => free::free_alone(block),
     };
 }
 

@@ -12,10 +12,12 @@ use crate::base::text::Line;
 use crate::config::FRAMES_MAX;
 use crate::heap::{Freed, Heap};
 use crate::modes::ledger::{Ledger, Stacks};
+use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::alloc::{self, Request};
-use crate::slow_path::mode::{Mode, ModeTable, Print};
+use crate::slow_path::free;
+use crate::slow_path::mode::{self, Mode, ModeTable, Print};
 use crate::slow_path::realloc::{self, Resized};
 use crate::sys::clock::{self, Epoch};
 use crate::sys::lock::Patience;
@@ -42,14 +44,14 @@ impl Mode for Tracked {
 
     fn free(heap: &Heap, block: *mut u8) -> Freed {
         let note = BLOCKS.shard(block.addr()).remove(block.addr());
-        let freed = alloc::free_on(heap, block);
+        let freed = free::free_on(heap, block);
         put_back_if(freed, note);
         freed
     }
 
     fn free_alone(block: *mut u8) -> Freed {
         let note = BLOCKS.shard(block.addr()).remove(block.addr());
-        let freed = alloc::free_alone(block);
+        let freed = free::free_alone(block);
         put_back_if(freed, note);
         freed
     }
@@ -70,20 +72,24 @@ impl Mode for Tracked {
     fn report(print: Print<'_>) {
         report(print);
     }
+}
 
-    fn lock_for_fork(patience: &Patience) {
-        BLOCKS.lock_for_fork(patience);
-        STACKS.lock_for_fork(patience);
-    }
+/// The mode's locks for a fork.
+static FORK: Feature = Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
 
-    fn unlock_after_fork() {
-        STACKS.unlock_after_fork();
-        BLOCKS.unlock_after_fork();
-    }
+fn lock_for_fork(patience: &Patience) {
+    BLOCKS.lock_for_fork(patience);
+    STACKS.lock_for_fork(patience);
+}
+
+fn unlock_after_fork() {
+    STACKS.unlock_after_fork();
+    BLOCKS.unlock_after_fork();
 }
 
 /// Begins to measure ages.
 pub(crate) fn begin() {
+    PROCESS.features.register(&FORK);
     EPOCH.begin();
 }
 
@@ -157,7 +163,7 @@ fn info_of(block: &Block) -> BlockInfo {
 
 /// Whether blocks are tracked.
 pub(crate) fn is_tracking() -> bool {
-    PROCESS.mode.is(&TRACKED)
+    mode::is_in_force(&TRACKED)
 }
 
 /// What is known of the live block that starts at `address`.

@@ -1,9 +1,9 @@
 //! What happens to the flags of `dlopen`.
 
+use super::start;
 use crate::config::Mode;
 use crate::process::barrier::Phase;
 use crate::process::state::PROCESS;
-use crate::process::thread;
 use crate::sys::libc as system;
 
 pub(crate) use system::next_dlopen;
@@ -15,10 +15,7 @@ pub(crate) fn flags_of_dlopen(flags: i32) -> i32 {
 }
 
 fn keeps_deepbind() -> bool {
-    if PROCESS.barrier.phase() == Phase::Yours {
-        // The first call of all makes the process ready.
-        drop(thread::access());
-    }
+    start::ensure();
     match PROCESS.barrier.phase() {
         // The options are not known yet. Whatever they say, a block that both allocators know of is the worse.
         Phase::Yours | Phase::Starting => false,

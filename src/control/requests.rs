@@ -1,16 +1,17 @@
-//! What a program may ask of the allocator: is it active, what is where, give back what you can.
+//! What a program may ask of the allocator: is it active, what is where, give back what you can, these limits.
 
+use super::start;
 use crate::base::lane::Lane;
+use crate::base::text::Line;
 use crate::central::Place;
+use crate::diag::{self, Code};
 use crate::heap;
 use crate::modes::guarded;
 use crate::pages::Purged;
-use crate::process::barrier::Phase;
+use crate::pages::limits::UNLIMITED;
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
-use crate::slow_path::mode::free_deferred;
-use crate::stats::Snapshot;
-use crate::stats::desk;
+use crate::slow_path::mode;
 use crate::sys::call;
 
 /// Runs given back in one trim, and the time after which it starts on no further one.
@@ -19,10 +20,7 @@ const TRIM_MILLISECONDS: u64 = 100;
 
 /// Whether Spandrel serves this process.
 pub(crate) fn is_active() -> bool {
-    if PROCESS.barrier.phase() == Phase::Yours {
-        // The first call of all makes the process ready.
-        drop(thread::access());
-    }
+    start::ensure();
     PROCESS.is_ready()
 }
 
@@ -47,7 +45,7 @@ pub(crate) fn collect(everything: bool) {
     let HeapAccess::Own(heap) = thread::access() else { return };
     let shared = PROCESS.shared();
     if everything {
-        if let Some(mode) = PROCESS.mode.get() {
+        if let Some(mode) = mode::in_force() {
             (mode.give_up)(Some(&heap));
         }
         PROCESS.central.empty_caches(|batch| heap::deliver_each(shared, batch));
@@ -68,7 +66,7 @@ pub(crate) fn safepoint(most: usize) -> bool {
         return false;
     }
     let HeapAccess::Own(heap) = thread::access() else { return false };
-    PROCESS.central.deferred.take(|block| free_deferred(&heap, block));
+    mode::free_deferred_blocks(&heap);
     heap.exchange(PROCESS.shared(), if most == 0 { SAFEPOINT_BLOCKS } else { most })
 }
 
@@ -112,17 +110,24 @@ pub(crate) fn retained_bytes() -> usize {
     if PROCESS.is_ready() { PROCESS.central.pages.figures().dirty } else { 0 }
 }
 
-/// What `look` makes of the figures of this moment, which are zeroes where libc serves everything; `None` where there is no memory for
-/// them.
-pub(crate) fn with_snapshot<R>(look: impl FnOnce(&Snapshot) -> R) -> Option<R> {
-    if !PROCESS.is_ready() {
-        return desk::with("none: libc serves this process", |snapshot| look(snapshot));
+/// Sets both limits, 0 for none; false where that cannot be: with a pool, or a soft limit that is not below the hard one.
+pub(crate) fn set_limits(soft: usize, hard: usize) -> bool {
+    let contradict = soft != 0 && hard != 0 && soft >= hard;
+    if !is_active() || PROCESS.has_pool() || contradict {
+        return false;
     }
-    desk::with(PROCESS.options().profile.name, |snapshot| {
-        // While the locks are taken this thread's heap is left alone.
-        let access = thread::access();
-        snapshot.take(PROCESS.shared());
-        drop(access);
-        look(snapshot)
-    })
+    let pages = &PROCESS.central.pages;
+    let or_none = |bytes: usize| if bytes == 0 { UNLIMITED } else { bytes };
+    pages.limits.set(or_none(soft), or_none(hard));
+    PROCESS.set_bounds(false, hard != 0);
+    let held = pages.held_bytes();
+    if held > or_none(hard) {
+        let mut what = Line::new();
+        what.text("spandrel_set_limits: the hard limit ")
+            .number(hard as u64)
+            .text(" is below what is in use, ")
+            .number(held as u64);
+        diag::line(Code::BadOption, &[what.bytes(), b"; nothing more is handed out until that is freed"]);
+    }
+    true
 }

@@ -7,8 +7,8 @@ use core::ffi::{CStr, c_void};
 use core::mem::transmute;
 
 use crate::diag::{self, Code};
-use crate::modes::custom;
-use crate::modes::custom::functions::{AlignedAlloc, Calloc, Free, Functions, Malloc, Realloc, UsableSize};
+
+use super::functions::{AlignedAlloc, Calloc, Free, Functions, Malloc, Realloc, UsableSize};
 use crate::process::state::PROCESS;
 use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::sys::libc as system;
@@ -66,5 +66,5 @@ fn install(path: &CStr) -> Result<(), Option<&'static [u8]>> {
         // SAFETY: as above.
         usable_size: unsafe { transmute::<*mut c_void, Option<UsableSize>>(find(c"spandrel_plugin_malloc_usable_size")) },
     };
-    custom::set_functions(Some(functions)).map_err(|_| Some(&b"there is no room for it"[..]))
+    super::set_functions(Some(functions)).map_err(|_| Some(&b"there is no room for it"[..]))
 }

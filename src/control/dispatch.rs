@@ -1,0 +1,69 @@
+//! Each call that the fast path does not serve, by the mode in force. The first one starts the process.
+
+use super::start;
+use crate::slow_path::alloc::{self, Request};
+use crate::slow_path::free;
+use crate::slow_path::mode::{self, Fast, ModeTable};
+use crate::slow_path::realloc::{self, FreeSize, Resized};
+
+/// The table of the mode in force, once the process has started; none in the default mode.
+#[inline(always)]
+fn in_force() -> Option<&'static ModeTable> {
+    match mode::in_force() {
+        Some(table) if mode::is_undecided(table) => decide(),
+        table => table,
+    }
+}
+
+/// The same, where the process has not started. If another thread is about to start it, or this call comes from inside the start, libc
+/// serves.
+#[cold]
+fn decide() -> Option<&'static ModeTable> {
+    start::ensure();
+    mode::in_force()
+}
+
+/// A block that meets `request`; null where that cannot be.
+pub(crate) fn alloc(request: Request) -> *mut u8 {
+    match in_force() {
+        None => alloc::alloc::<Fast>(request),
+        Some(mode) => (mode.alloc)(request),
+    }
+}
+
+/// Frees `block`, wherever it is from.
+pub(crate) fn free(block: *mut u8) {
+    match in_force() {
+        None => free::free::<Fast>(block),
+        Some(mode) => (mode.free)(block),
+    }
+}
+
+/// Makes `block`, which is not null, hold `size` bytes, which is not 0.
+pub(crate) fn realloc(block: *mut u8, size: usize) -> Resized {
+    match in_force() {
+        None => realloc::realloc::<Fast>(block, size),
+        Some(mode) => (mode.realloc)(block, size),
+    }
+}
+
+/// Usable bytes of `block`, which is not null; 0 for a misused pointer.
+pub(crate) fn usable_size(block: *mut u8) -> usize {
+    match in_force() {
+        None => realloc::usable_size::<Fast>(block),
+        Some(mode) => (mode.usable_size)(block),
+    }
+}
+
+/// Frees `block`, unless it cannot have been asked for with that size.
+pub(crate) fn free_sized(block: *mut u8, named: FreeSize) {
+    match in_force() {
+        None => realloc::free_sized::<Fast>(block, named),
+        Some(mode) => (mode.free_sized)(block, named),
+    }
+}
+
+/// Usable bytes of a block of `size` bytes, of which the default mode makes `usable` usable.
+pub(crate) fn good_size(size: usize, usable: usize) -> usize {
+    in_force().map_or(usable, |mode| (mode.good_size)(size, usable))
+}

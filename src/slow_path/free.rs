@@ -1,0 +1,94 @@
+#![expect(unsafe_code, reason = "defers blocks by their first word")]
+//! free on the slow path: to this thread's heap, to another one's, to the large lanes, or to libc.
+
+use super::mode::Mode;
+use super::{foreign, inspect, pending, sampled};
+use crate::base::lane::Lane;
+use crate::central::Place;
+use crate::heap::{self, Freed, Heap};
+use crate::process::state::PROCESS;
+use crate::process::tally::Reason;
+use crate::process::thread::{self, HeapAccess};
+use crate::sys::call;
+
+/// Frees `block`, wherever it is from, by mode `M`.
+pub(crate) fn free<M: Mode>(block: *mut u8) {
+    if block.is_null() {
+        return;
+    }
+    let freed = match thread::access() {
+        HeapAccess::Own(heap) => {
+            pending::with_heap::<M>(&heap);
+            let freed = M::free(&heap, block);
+            drop(heap);
+            pending::without_heap();
+            freed
+        }
+        HeapAccess::Libc(reason) => free_without_heap::<M>(reason, block),
+    };
+    let lane = match freed {
+        Freed::Small => Lane::Small,
+        Freed::Large => Lane::Large,
+        Freed::Direct => Lane::Direct,
+        Freed::Sampled(ticket) => sampled::freed(ticket),
+        Freed::Foreign => return foreign::free(block),
+        Freed::Misused => return,
+    };
+    if PROCESS.inspects() {
+        inspect::freed(lane);
+    }
+}
+
+/// Frees a block on a thread that may not work on a heap, for `reason`.
+#[cold]
+fn free_without_heap<M: Mode>(reason: Reason, block: *mut u8) -> Freed {
+    if !PROCESS.is_ready() {
+        // libc is the only allocator so far, or for good.
+        foreign::free_known(block);
+        return Freed::Misused;
+    }
+    if reason == Reason::Recursion { free_reentrant::<M>(block) } else { M::free_alone(block) }
+}
+
+/// Frees a block that was deferred.
+pub(crate) fn free_deferred<M: Mode>(heap: &Heap, block: *mut u8) {
+    match M::free_overwritten(heap, block) {
+        Freed::Foreign => foreign::free(block),
+        Freed::Sampled(ticket) => drop(sampled::freed(ticket)),
+        Freed::Small | Freed::Large | Freed::Direct | Freed::Misused => {}
+    }
+}
+
+/// The default way to free a block: to its heap, or to the large lanes. `heap` is this thread's, and held.
+pub(crate) fn free_on(heap: &Heap, block: *mut u8) -> Freed {
+    if PROCESS.inspects() {
+        inspect::freeing(heap, block);
+    }
+    heap.free(PROCESS.shared(), block)
+}
+
+/// Frees a block on a thread that has no heap.
+pub(crate) fn free_alone(block: *mut u8) -> Freed {
+    match PROCESS.central.resolve(block.addr()) {
+        Place::Small { class, .. } => match heap::deliver_block(PROCESS.shared(), block) {
+            Ok(()) => Freed::Small,
+            Err(refused) => {
+                heap::report(refused, block, class.size());
+                Freed::Misused
+            }
+        },
+        place => heap::free_unowned(&PROCESS.central, &place, block),
+    }
+}
+
+/// The call interrupted the allocator, which may hold locks: only what needs none can be asked.
+fn free_reentrant<M: Mode>(block: *mut u8) -> Freed {
+    let space = PROCESS.central.pages.space();
+    let may_be_direct = block.addr().is_multiple_of(space.page_bytes()) && call::is_readable(block.addr());
+    if !space.reserves(block.addr()) && !may_be_direct && !M::holds(block) {
+        return Freed::Foreign;
+    }
+    // SAFETY: the program gives up a block, which is at least eight bytes long, aligned to that, and readable as blocks are.
+    unsafe { PROCESS.central.defer_free(block) };
+    Freed::Small
+}
