@@ -2,11 +2,12 @@
 //! The central store: everything that heaps share, each part behind its own lock.
 
 use super::batch::{BATCH_BYTES, Batch};
+use super::central_list::{CentralList, Returned};
 use super::deferred::Deferred;
 use super::direct::DirectList;
 use super::guards::Guards;
-use super::shelf::{CentralList, Returned};
 use super::span::{Span, header};
+use super::spans::Next;
 use crate::base::class::{self, Class};
 use crate::base::units::{REGION_BYTES, Region};
 use crate::pages::{Bank, Entry, Pages, Work};
@@ -138,10 +139,9 @@ impl Central {
 
     /// Hands a span that is in no list to the depot, or releases it if it is empty.
     pub(crate) fn surrender_span(&self, class: Class, region: Region) {
-        if self.span(region).used() == 0 {
-            self.release_span(class, region);
-        } else {
-            self.with_list(class, |shelf| shelf.accept(self.pages.space(), class, region));
+        match Next::of_given_up(self.span(region)) {
+            Next::Release => self.release_span(class, region),
+            Next::Keep => self.with_list(class, |list| list.accept(self.pages.space(), class, region)),
         }
     }
 
