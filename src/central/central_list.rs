@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "follows batch pointers")]
 //! A shelf: what one class keeps between heaps. Spans that no heap owns (the depot) and whole batches of blocks (the transfer
 //! cache).
 //!
@@ -9,7 +8,7 @@
 
 use core::mem::offset_of;
 
-use super::batch::Batch;
+use super::batch::{Batch, Stack};
 use super::span::{Refused, Span, State, header};
 use super::spans::{Empty, Next, Spans};
 use crate::base::class::Class;
@@ -36,7 +35,7 @@ pub(crate) enum Returned {
 /// See the module. Guarded by a lock.
 pub(crate) struct CentralList {
     spans: Spans,
-    batches: *mut Batch,
+    batches: Stack,
     /// Batches, and blocks in them.
     count: usize,
     blocks: usize,
@@ -45,21 +44,18 @@ pub(crate) struct CentralList {
     adopted: usize,
 }
 
-// SAFETY: spans and batches on the shelf belong to no thread; the lock around this structure guards them.
-unsafe impl Send for CentralList {}
-
 impl CentralList {
     /// Offsets of the batches, and of batches and spans given.
     pub(super) const OFFSETS: [usize; 3] = [offset_of!(Self, batches), offset_of!(Self, taken), offset_of!(Self, adopted)];
 
     /// An empty shelf.
     pub(crate) const fn new() -> Self {
-        Self { spans: Spans::new(), batches: core::ptr::null_mut(), count: 0, blocks: 0, taken: 0, adopted: 0 }
+        Self { spans: Spans::new(), batches: Stack::new(), count: 0, blocks: 0, taken: 0, adopted: 0 }
     }
 
     /// Whether there is nothing that a heap could use.
     pub(crate) fn is_bare(&self) -> bool {
-        self.batches.is_null() && self.spans.partial.first().is_none()
+        self.batches.is_empty() && self.spans.partial.first().is_none()
     }
 
     /// Keeps a batch of blocks of `class`, within `bytes` in all but at least one; false if the cache is full.
@@ -70,29 +66,22 @@ impl CentralList {
         if self.count >= room || batch.len() * 2 < full {
             return false;
         }
-        batch.next.set(self.batches);
-        self.batches = core::ptr::from_ref(batch).cast_mut();
+        self.batches.push(batch);
         self.count += 1;
         self.blocks += batch.len();
         true
     }
 
     /// Takes the batch that was put last.
-    pub(crate) fn take_batch(&mut self) -> Option<*mut Batch> {
-        if self.batches.is_null() {
-            return None;
-        }
-        let batch = self.batches;
-        // SAFETY: batches on the shelf are valid and the shelf's alone.
-        let top = unsafe { &*batch };
-        self.batches = top.next.get();
+    pub(crate) fn take_batch(&mut self) -> Option<&'static Batch> {
+        let batch = self.batches.pop()?;
         self.count -= 1;
-        self.blocks -= top.len();
+        self.blocks -= batch.len();
         Some(batch)
     }
 
     /// As [`CentralList::take_batch`], for a heap that needs blocks.
-    pub(crate) fn serve_batch(&mut self) -> Option<*mut Batch> {
+    pub(crate) fn serve_batch(&mut self) -> Option<&'static Batch> {
         let batch = self.take_batch()?;
         self.taken += 1;
         Some(batch)
@@ -117,12 +106,7 @@ impl CentralList {
 
     /// Calls `see` with each block in the batches kept.
     pub(crate) fn each_cached(&self, mut see: impl FnMut(*mut u8)) {
-        let mut next = self.batches;
-        // SAFETY: batches on the shelf are valid and the shelf's alone.
-        while let Some(batch) = unsafe { next.as_ref() } {
-            batch.blocks().iter().for_each(|&block| see(block));
-            next = batch.next.get();
-        }
+        self.batches.iter().for_each(|batch| batch.blocks().iter().for_each(|&block| see(block)));
     }
 
     /// Takes over a span that its owner gives up. The span is in no list.

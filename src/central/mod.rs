@@ -9,7 +9,6 @@ mod deferred;
 mod descriptor;
 mod direct;
 mod figures;
-mod guards;
 mod holes;
 mod large;
 mod resolve;

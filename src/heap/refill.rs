@@ -7,6 +7,7 @@ use super::layout::Heap;
 use super::registry::Shared;
 use crate::base::class::Class;
 use crate::base::units::{KIB, Region};
+use crate::central::Fresh;
 use crate::pages::{METADATA_MAX, METADATA_MIN, Pages};
 use crate::sys::cell::{Slot, Slots};
 
@@ -49,6 +50,13 @@ impl Heap {
         let bin = self.bin(class);
         let block = bin.pop();
         if block.is_null() { self.refill(shared, class, bin) } else { Some(block) }
+    }
+
+    /// As [`Heap::alloc`], for a caller that writes to the block before the program has it.
+    #[inline]
+    pub(crate) fn alloc_fresh(&self, shared: Shared<'_>, class: Class) -> Option<Fresh> {
+        // SAFETY: a block of the class was just taken out of a bin or a span.
+        self.alloc(shared, class).map(|block| unsafe { Fresh::small(block, class.size()) })
     }
 
     #[inline(never)]

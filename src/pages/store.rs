@@ -169,6 +169,24 @@ impl Pages {
         self.obtain(|runs| runs.acquire(self.space(), bank, count, align))
     }
 
+    /// As [`Pages::acquire`], with a region behind the run that nobody can touch; `None` also where the kernel refuses that.
+    pub(crate) fn acquire_guarded(&self, bank: Bank, count: u32, align: usize) -> Option<Run> {
+        let run = self.acquire(bank, count + 1, align)?;
+        // SAFETY: the region is part of a run that was just acquired, so nobody uses it.
+        if unsafe { memory::protect(self.space().address(run.region.plus(count)), REGION_BYTES) }.is_ok() {
+            return Some(Run { count, ..run });
+        }
+        self.release(run.region, count + 1);
+        None
+    }
+
+    /// Takes back a run of [`Pages::acquire_guarded`].
+    pub(crate) fn release_guarded(&self, region: Region, count: u32) {
+        // SAFETY: the region was acquired with the run. If the kernel refuses, it stays without access, and is lost.
+        let opened = unsafe { memory::commit(self.space().address(region.plus(count)), REGION_BYTES) }.is_ok();
+        self.release(region, count + u32::from(opened));
+    }
+
     /// `extra` more regions behind a run that ends before `end`.
     pub(crate) fn acquire_behind(&self, end: Region, extra: u32) -> Option<Run> {
         self.obtain(|runs| runs.acquire_behind(self.space(), end, extra))

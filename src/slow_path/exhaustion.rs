@@ -96,9 +96,9 @@ pub(super) fn alloc_alone(reason: Reason, request: Request) -> *mut u8 {
         return core::ptr::null_mut();
     };
     if request.zero {
-        PROCESS.central.zero_large(fresh, request.size);
+        PROCESS.central.zero_large(&fresh, request.size);
     }
-    core::ptr::with_exposed_provenance_mut(fresh.address)
+    fresh.hand_out()
 }
 
 /// A function of the program's: which limit was met (1 the soft one, 2 the hard one), the bytes held, the limit.
