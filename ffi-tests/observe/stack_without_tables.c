@@ -1,4 +1,4 @@
-// Code without tables is followed by its frame pointers; what has neither ends the stack, and nothing worse.
+// Code without tables is followed by its frame pointers; code with neither ends the stack, without a crash.
 // expect: exit 0
 // flags: -O1 -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-unwind-tables
 // variants: preload linked static
