@@ -5,9 +5,9 @@ use core::ffi::{c_int, c_void};
 
 use super::c::malloc;
 use super::errno;
-use super::fast_path;
 use crate::control::dispatch;
 use crate::control::requests;
+use crate::heap::fast_path;
 use crate::slow_path::request::Request;
 
 /// Alignments above this overflow when rounded up.

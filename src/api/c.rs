@@ -4,8 +4,8 @@
 use core::ffi::c_void;
 
 use super::errno;
-use super::fast_path;
 use crate::control::dispatch;
+use crate::heap::fast_path;
 use crate::slow_path::mode;
 use crate::slow_path::request::{FreeSize, Request, Resized};
 

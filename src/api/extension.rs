@@ -5,12 +5,12 @@ use core::ffi::{c_char, c_int, c_void};
 
 use super::c::malloc_slow;
 use super::errno;
-use super::fast_path;
 use crate::base::class::Class;
 use crate::base::lane::Lane;
 use crate::base::units::{REGION_BYTES, round_up};
 use crate::control::dispatch;
 use crate::control::requests;
+use crate::heap::fast_path;
 use crate::slow_path::exhaustion;
 use crate::stats::desk;
 use crate::stats::report;

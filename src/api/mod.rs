@@ -11,7 +11,6 @@ mod cxx;
 mod errno;
 #[cfg(feature = "export")]
 pub mod extension;
-mod fast_path;
 #[cfg(feature = "export")]
 mod glibc;
 #[cfg(feature = "export")]

@@ -3,9 +3,9 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 
-use super::fast_path;
 use crate::control::dispatch;
 use crate::control::requests;
+use crate::heap::fast_path;
 use crate::slow_path::request::{Request, Resized};
 use crate::stats::descriptor;
 use crate::stats::descriptor::Descriptor;

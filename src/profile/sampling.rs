@@ -11,7 +11,7 @@ use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::mode;
-use crate::slow_path::request::{self, Moved, Request};
+use crate::slow_path::request::{Moved, Request};
 use crate::slow_path::sampled::{self, Sampler};
 use crate::slow_path::table;
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -242,7 +242,7 @@ fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
     }
     heap.attend(PROCESS.shared());
     let bank = heap.locate(PROCESS.central.pages.space());
-    let fresh = match request::class_of(request) {
+    let fresh = match mode::class_of(request) {
         Some(class) => PROCESS.central.alloc_small_apart(class.size(), request.align, bank),
         None => PROCESS.central.alloc_large(request.size, request.align, bank),
     }?;

@@ -129,6 +129,25 @@ macro_rules! relaxed {
     )+};
 }
 
+/// Counters that one thread writes.
+macro_rules! counter {
+    ($($atomic:ident => $value:ty;)+) => {$(
+        impl Relaxed<$atomic> {
+            /// Adds to a counter that no other thread writes meanwhile: a load and a store, not one operation.
+            #[cfg_attr(loom, allow(dead_code, reason = "no model counts"))]
+            #[inline(always)]
+            pub(crate) fn add(&self, more: $value) {
+                self.set(self.get().wrapping_add(more));
+            }
+        }
+    )+};
+}
+
+counter! {
+    AtomicU32 => u32;
+    AtomicUsize => usize;
+}
+
 relaxed! {
     AtomicBool => bool;
     AtomicU32 => u32;

@@ -24,7 +24,8 @@ impl Heap {
             self.pending.set(self.inbox.take());
         }
         let batch = inbox::pop(&self.pending)?;
-        self.counters.received(batch.len());
+        self.counters.received.add(1);
+        self.counters.received_blocks.add(batch.len());
         Some(batch)
     }
 

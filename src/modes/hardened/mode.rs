@@ -21,7 +21,7 @@ use crate::process::tally::Reason;
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::foreign::{Foreign, judge};
 use crate::slow_path::mode::{self, Mode, Print};
-use crate::slow_path::request::{self, FreeSize, Request, Resized};
+use crate::slow_path::request::{FreeSize, Request, Resized};
 use crate::slow_path::table::ModeTable;
 use crate::sys::lock::{Lock, Patience, Rank};
 use crate::sys::{call, memory};
@@ -64,7 +64,7 @@ impl Mode for Hardened {
         if padded.size > REQUEST_MAX {
             return None;
         }
-        let block = match request::class_of(padded) {
+        let block = match mode::class_of(padded) {
             Some(class) => draw(heap, class, request)?,
             None => mode::serve(heap, padded)?,
         };
