@@ -1,5 +1,5 @@
-// Call stacks as Spandrel tells them against those of glibc's backtrace(), which finds them by the same tables: in a chain of calls
-// through functions with frames of many shapes, through libc's qsort, in a signal handler, on a stack of the handler's own, in a
+// Compares Spandrel's call stacks with those of glibc's backtrace(), which uses the same tables: in a chain of calls
+// through functions with frames of many shapes, through libc's qsort, in a signal handler, on an alternate stack, in a
 // thread, and on a stack that the program made.
 #ifndef STACK_SHARED_H
 #define STACK_SHARED_H

@@ -1,4 +1,5 @@
-// A thread that frees one block of another thread and no more sends it off all the same, once it has been busy with its own for a while.
+// A thread that frees one block of another thread and no more still sends it, after some time of work on its own
+// blocks.
 // env: SPANDREL_IDLE_RETURN=off
 // expect: exit 0
 #include "spandrel_weak.h"
