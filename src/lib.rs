@@ -78,13 +78,15 @@ mod profile;
 mod slow_path;
 #[cfg(not(loom))]
 mod stats;
+#[cfg(not(loom))]
+mod unwind;
 
 #[cfg(not(loom))]
 pub use api::Spandrel;
 #[cfg(all(feature = "export", not(loom)))]
 pub use api::{extension, heap_profile as profiling, modes as extension_modes};
 #[cfg(not(loom))]
-pub use stats::{descriptor as live, table};
+pub use stats::{descriptor, table};
 
 /// Without `std` there is nobody else to say what a panic does: the process is aborted.
 #[cfg(all(feature = "export", not(test), not(loom)))]

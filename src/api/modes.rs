@@ -4,7 +4,7 @@
 use core::ffi::{CStr, c_char, c_void};
 
 use super::errno;
-use crate::control::switch;
+use crate::control::{requests, switch};
 use crate::modes::counting;
 use crate::modes::custom;
 use crate::modes::custom::functions::Functions;
@@ -95,6 +95,9 @@ pub struct spandrel_functions {
 /// - `functions` is NULL or readable for `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_set_alloc_functions(functions: *const spandrel_functions, struct_size: usize) -> bool {
+    if !requests::is_active() {
+        return answer(Err(Refusal::Unsafe));
+    }
     if functions.is_null() {
         return answer(custom::set_functions(None));
     }

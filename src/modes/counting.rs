@@ -16,7 +16,7 @@ use crate::slow_path::alloc::{self, Request};
 use crate::slow_path::free;
 use crate::slow_path::mode::{self, Mode, ModeTable, Print};
 use crate::slow_path::realloc::{self, Resized};
-use crate::sys::tls;
+use crate::sys::{processor, tls};
 
 /// The counter.
 static COUNTER: Counter = Counter::new();
@@ -54,7 +54,7 @@ impl Mode for Counting {
 
     fn free_alone(block: *mut u8) -> Freed {
         let bytes = bytes_of(block);
-        count_free(tls::stack_pointer(), bytes, free::free_alone(block))
+        count_free(processor::stack_pointer(), bytes, free::free_alone(block))
     }
 
     fn resize(block: *mut u8, old: usize, size: usize) -> Option<Resized> {

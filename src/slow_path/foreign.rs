@@ -11,7 +11,8 @@ use crate::base::lane::Lane;
 use crate::diag::{self, Code, Misuse};
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
-use crate::sys::{call, libc, stack, startup, tls};
+use crate::sys::{call, libc, processor, startup};
+use crate::unwind;
 
 /// libc's blocks are multiples of this and aligned to it.
 const ALIGN: usize = 16;
@@ -106,7 +107,7 @@ pub(crate) fn judge(address: usize) -> Foreign {
     if is_on_stack(address) {
         return Foreign::Nobody("it points into the stack");
     }
-    if stack::is_in_object(address) {
+    if unwind::is_in_object(address) {
         return Foreign::Nobody("it points into a program or library");
     }
     if is_chunk(address) { Foreign::Libc } else { Foreign::Nobody("no allocator of this process made it") }
@@ -163,7 +164,7 @@ unsafe fn read(address: usize) -> [usize; 2] {
 /// Whether `address` lies in the part of the main thread's stack that is in use, as seen from the main thread. Other stacks are
 /// mappings like any other and may have libc's blocks as neighbours.
 fn is_on_stack(address: usize) -> bool {
-    let (pointer, end) = (tls::stack_pointer(), startup::stack_end());
+    let (pointer, end) = (processor::stack_pointer(), startup::stack_end());
     let most = call::stack_limit().map_or(STACK_MAX, |limit| limit as usize);
     (pointer..end).contains(&address) && end - pointer <= most.min(STACK_MAX)
 }

@@ -4,11 +4,11 @@
 
 use crate::page::{Page, Table};
 use anyhow::{Result, bail};
-use spandrel_benches::bench::Bench;
-use spandrel_benches::cases::{Case, PAIRED};
-use spandrel_tools::repo;
-use spandrel_tools::run::{End, Launcher, Task};
-use spandrel_tools::stats;
+use spandrel_xtask::count::bench::Bench;
+use spandrel_xtask::count::cases::{Case, PAIRED};
+use spandrel_xtask::repo;
+use spandrel_xtask::run::{End, Launcher, Task};
+use spandrel_xtask::stats;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -66,9 +66,8 @@ fn lock_for_fork(patience: &Patience) {
     PROVIDERS.notes.lock_for_fork(patience);
 }
 
-unsafe fn unlock_after_fork() {
-    // SAFETY: this thread, or the one it was copied from, called `lock_for_fork`.
-    unsafe { PROVIDERS.notes.unlock_after_fork() };
+fn unlock_after_fork() {
+    PROVIDERS.notes.unlock_after_fork();
 }
 
 /// A guest's time on this thread.

@@ -150,16 +150,13 @@ fn lock_for_fork(patience: &Patience) {
     NOTES.lock_for_fork(patience);
 }
 
-unsafe fn unlock_after_fork() {
-    // SAFETY: this thread, or the one it was copied from, called `lock_for_fork`.
-    unsafe { NOTES.unlock_after_fork() };
+fn unlock_after_fork() {
+    NOTES.unlock_after_fork();
     for shard in &QUARANTINE {
-        // SAFETY: this thread, or the one it was copied from, called `lock_for_fork`.
-        unsafe { shard.unlock_after_fork() };
+        shard.unlock_after_fork();
     }
     for spares in &SPARES {
-        // SAFETY: this thread, or the one it was copied from, called `lock_for_fork`.
-        unsafe { spares.unlock_after_fork() };
+        spares.unlock_after_fork();
     }
 }
 

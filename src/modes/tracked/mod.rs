@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "gives locks back after a fork")]
 //! ModeTable `tracked`: every live block with its size, thread, age and call stack.
 //!
 //! A note is made when a block is handed out and taken out before the block is free for others, with the heap held all the while: a signal
@@ -22,7 +21,7 @@ use crate::slow_path::mode::{self, Mode, ModeTable, Print};
 use crate::slow_path::realloc::{self, Resized};
 use crate::sys::clock::{self, Epoch};
 use crate::sys::lock::Patience;
-use crate::sys::stack;
+use crate::unwind;
 
 static BLOCKS: Ledger<Block> = Ledger::new();
 static STACKS: Stacks = Stacks::new();
@@ -83,11 +82,9 @@ fn lock_for_fork(patience: &Patience) {
     STACKS.lock_for_fork(patience);
 }
 
-unsafe fn unlock_after_fork() {
-    // SAFETY: this thread, or the one it was copied from, called `lock_for_fork`.
-    unsafe { STACKS.unlock_after_fork() };
-    // SAFETY: as above.
-    unsafe { BLOCKS.unlock_after_fork() };
+fn unlock_after_fork() {
+    STACKS.unlock_after_fork();
+    BLOCKS.unlock_after_fork();
 }
 
 /// Begins to measure ages.
@@ -105,7 +102,7 @@ fn insert(block: Block) {
 fn note(heap: &Heap, block: *mut u8, size: usize) {
     let mut frames = [0; FRAMES_MAX];
     let wanted = frames.get_mut(..PROCESS.options().tracked_frames).unwrap_or_default();
-    let count = stack::capture(0, wanted);
+    let count = unwind::capture(0, wanted);
     let stack = STACKS.intern(frames.get(..count).unwrap_or_default());
     insert(Block { address: block.addr(), size, made: clock::ticks(), thread: heap.thread.get(), stack });
 }
@@ -138,7 +135,7 @@ fn report(print: Print<'_>) {
         print(line.finish());
         for &frame in STACKS.frames(group.stack()) {
             let mut line = Line::new();
-            stack::describe(frame, line.text(NAME).text("   "));
+            unwind::describe(frame, line.text(NAME).text("   "));
             print(line.finish());
         }
     }
