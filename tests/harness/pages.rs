@@ -1,4 +1,4 @@
-//! What the pages of the documentation name: links, files of the repository, targets of `make`. Finds what is not there.
+//! Names in the pages of the documentation (links, files of the repository, targets of `make`) that lead nowhere.
 //!
 //! Knows: the Markdown that our pages use, and GitHub's names for headings. Must not know: what any page says.
 
@@ -32,7 +32,7 @@ fn is_page(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "md")
 }
 
-/// What the page at `path` with this text names and what is not in the repository at `root`.
+/// The names in the page at `path`, with this text, that are not in the repository at `root`.
 pub fn faults(root: &Path, path: &Path, text: &str) -> Vec<String> {
     let shown = path.strip_prefix(root).unwrap_or(path).display();
     let mut found = Vec::new();
@@ -87,7 +87,8 @@ fn has_heading(text: &str, wanted: &str) -> bool {
     prose(text).any(|(_, line)| line.starts_with('#') && slug(line.trim_start_matches('#').trim()) == wanted)
 }
 
-/// False if the code looks like a path from the root or from `src/`, and there is no such file. `*` stands for any name.
+/// False if the code looks like a path from the root or from `src/`, and there is no such file. `*` stands for any
+/// name.
 fn file_exists(root: &Path, code: &str) -> bool {
     let is_path = |letter: char| letter.is_ascii_alphanumeric() || "/._-*".contains(letter);
     let Some((first, _)) = code.split_once('/') else { return true };
