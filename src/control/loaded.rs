@@ -1,11 +1,12 @@
 #![expect(unsafe_code, reason = "registers a function that runs at exit")]
-//! The end of the process: the reports that were asked for.
+//! What the loader calls: when the object is loaded, and when the process ends, with the reports that were asked for.
 
 use super::{requests, start};
 use crate::process::barrier::Phase;
 use crate::process::state::PROCESS;
+use crate::process::{fork, thread};
 use crate::profile::sampling;
-use crate::slow_path::mode;
+use crate::slow_path::table;
 use crate::stats::{lanes, leaks, report};
 
 #[used]
@@ -36,7 +37,7 @@ extern "C" fn at_exit() {
     if (options.stats || options.stats_file.is_some()) && PROCESS.is_ready() {
         report::write();
     }
-    if let Some(mode) = mode::in_force() {
+    if let Some(mode) = table::in_force() {
         (mode.report)(&mut print);
     }
     if PROCESS.is_ready() {
@@ -47,4 +48,22 @@ extern "C" fn at_exit() {
         requests::collect(true);
         leaks::end();
     }
+}
+
+mod constructor {
+    ctor::declarative::ctor! {
+        #[ctor(unsafe)]
+        fn on_load() {
+            super::on_load();
+        }
+    }
+}
+
+/// Runs when the object is loaded, before other constructors, so that nobody's fork handlers come before ours, and nobody takes the last
+/// key. A program that never
+/// calls malloc pays for nothing more than this.
+fn on_load() {
+    fork::hook(&PROCESS);
+    let _ = thread::exit_key(&PROCESS);
+    keep();
 }
