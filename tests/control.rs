@@ -259,7 +259,7 @@ fn faults(prefault: &str, arguments: &[&str]) -> Result<i64, String> {
 }
 
 /// 64 MiB of fresh blocks fault page by page, or not at all.
-fn prefault_spares_faults() -> Result<(), String> {
+fn prefault_avoids_faults() -> Result<(), String> {
     const PAGES: i64 = 64 * 256;
     for size in ["500", "100000", "40000000"] {
         let without = faults("off", &[size])?;
@@ -341,7 +341,7 @@ fn main() -> ExitCode {
             case_if(always_obstacle(), "huge_pages_are_off_by_default", huge_pages_are_off_by_default),
             case_if(always_obstacle(), "other_profiles_refuse", other_profiles_refuse),
             case_if(collector_obstacle(), "purged_pages_stay_away", purged_pages_stay_away),
-            case("prefault_spares_faults", prefault_spares_faults),
+            case("prefault_avoids_faults", prefault_avoids_faults),
             case_if(explicit(TWO_MIB, 64), "explicit_pages_are_used", explicit_pages_are_used),
             case_if(explicit(ONE_GIB, 1), "giant_pages_are_used", giant_pages_are_used),
             case_if(explicit(TWO_MIB, 8), "too_few_explicit_pages_fall_back", too_few_explicit_pages_fall_back),

@@ -88,7 +88,7 @@ static void go_quiet(bool calls, bool stays) {
 }
 
 // Refills, flushes, new and recycled spans: such slow calls drain the heaps of sleeping threads.
-static void *busy(void *number) {
+static void *works(void *number) {
     while (!stop) {
         churn((uintptr_t)number, 2000, 200, 4000);
         nap(1);
@@ -117,7 +117,7 @@ static void *works_and_sleeps(void *number) {
 
 static void work_and_sleep(int seconds) {
     pthread_t threads[6];
-    threads[0] = start(busy, (void *)1);
+    threads[0] = start(works, (void *)1);
     for (uintptr_t i = 1; i < 6; i++) threads[i] = start(works_and_sleeps, (void *)i);
     nap(seconds * 1000);
     stop = true;
@@ -287,7 +287,7 @@ static void interrupt_hits(void (*handler)(int), void *(*hits)(void *), int seco
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK | SA_RESTART};
     if (handler == swap_away) action.sa_flags = SA_RESTART;
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
-    pthread_t threads[THREADS], other = start(busy, (void *)9);
+    pthread_t threads[THREADS], other = start(works, (void *)9);
     for (uintptr_t i = 0; i < THREADS; i++) threads[i] = start(hits, (void *)(handler == swap_away ? 2 * i : i));
     uint64_t state = 42;
     nap(20);
