@@ -15,7 +15,7 @@ use work::{Bench, Sample, WORKLOADS};
 const BIN_BYTES: &str = "SPANDREL_BIN_BYTES";
 const CAPACITIES: [&str; 5] = ["8K", "32K", "128K", "512K", "1M"];
 /// Slow events of a heap between two looks over its bins; the largest means never.
-const SCAVENGE: Edit = Edit { file: "src/heap/idle/collect.rs", constant: "EVENTS: u32" };
+const SCAVENGE: Edit = Edit { file: "src/heap/idle/clock.rs", constant: "EVENTS: u32" };
 const SCAVENGE_VALUES: [(&str, &str); 4] =
     [("every 16 slow events", "16"), ("every 32", "32"), ("every 512", "512"), ("never", "u32::MAX")];
 /// Refills and flushes of a bin before it doubles.
