@@ -17,6 +17,7 @@ pub mod header;
 pub mod index;
 pub mod layers;
 pub mod measure;
+pub mod programs;
 pub mod prose;
 pub mod repo;
 pub mod run;

@@ -18,7 +18,7 @@ const CHECKSUM_FACTOR: u64 = 1_099_511_628_211;
 ///
 /// # Errors
 /// When the server answers anything unexpected.
-pub fn load(port: u16) -> Result<String> {
+pub(super) fn load(port: u16) -> Result<String> {
     let workers: Vec<_> = (0..CONNECTIONS).map(|connection| thread::spawn(move || session(port, connection))).collect();
     let mut output = String::new();
     for (connection, worker) in workers.into_iter().enumerate() {

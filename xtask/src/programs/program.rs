@@ -6,9 +6,20 @@
 use crate::repo;
 use anyhow::Result;
 
+/// One that runs the programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum User {
+    /// `make demo`: same output with and without Spandrel?
+    Demo,
+    /// `make bench`: how does it compare with other allocators?
+    Lab,
+}
+
 /// One real program with its work.
 #[derive(Debug)]
 pub struct Program {
+    /// Those that run it.
+    pub users: &'static [User],
     /// Short name, for the table and `--only`.
     pub name: &'static str,
     /// What it does here, in a few words.
