@@ -2,15 +2,16 @@
 //!
 //! Knows: panels and lines. Must not know: how calls are timed.
 
-use super::canvas::{Canvas, Lettering, Place, Side};
-use super::legend::Heading;
-use super::scale::Scale;
-use super::style::{BAND, GRID, INK, PALE_INK, Style};
+use super::style::{Style, entries};
 use crate::figures::quantile;
 use crate::latency::{CALLS, Call, PERCENTILES};
 use crate::results::{Results, Workload};
 use anyhow::Result;
-use plotters::style::Color;
+use spandrel_plot::Color;
+use spandrel_plot::canvas::{Canvas, Lettering, Place, Side};
+use spandrel_plot::legend::Heading;
+use spandrel_plot::scale::Scale;
+use spandrel_plot::style::{BAND, GRID, INK, PALE_INK};
 
 const WIDTH: f64 = 1500.0;
 const HEIGHT: f64 = 880.0;
@@ -45,7 +46,7 @@ pub(super) fn draw(results: &Results, workload: &Workload) -> Result<Option<Stri
     let clock = clock.filter_map(|run| Some(run.said.as_ref()?.latency.as_ref()?.resolution_ns)).next().unwrap_or(0.0);
     let summary = &workload.summary;
     let subtitle = format!("{summary}. Logarithmic axis, lower is better; the clock's own steps are {clock:.0} ns.");
-    let heading = Heading { title: &title, subtitle: &subtitle, names: &names, area: None, width: WIDTH, margin: MARGIN };
+    let heading = Heading { title: &title, subtitle: &subtitle, entries: &entries(&names), width: WIDTH, margin: MARGIN };
     let (top, bottom) = (heading.bottom() + 60.0, HEIGHT - BELOW);
     let mut svg = String::new();
     let canvas = Canvas::new(&mut svg, WIDTH, HEIGHT)?;

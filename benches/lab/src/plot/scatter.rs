@@ -2,14 +2,15 @@
 //!
 //! Knows: places of marks and labels. Must not know: workloads.
 
-use super::canvas::{Canvas, Lettering, Place, Side};
-use super::legend::Heading;
-use super::scale::Scale;
-use super::style::{BASE_LINE, GRID, INK, PALE_INK, PAPER, Style, label};
+use super::style::{Style, label};
 use crate::figures::quantile;
 use crate::results::Results;
 use crate::table::{Measure, base, mean_ratio};
 use anyhow::Result;
+use spandrel_plot::canvas::{Canvas, Lettering, Place, Side};
+use spandrel_plot::legend::Heading;
+use spandrel_plot::scale::Scale;
+use spandrel_plot::style::{BASE_LINE, GRID, INK, PALE_INK, PAPER};
 
 const WIDTH: f64 = 1200.0;
 const HEIGHT: f64 = 860.0;
@@ -45,7 +46,7 @@ pub(super) fn draw(results: &Results) -> Result<Option<String>> {
     }
     let title = format!("Time against memory, all workloads, against {}", label(base));
     let subtitle = "Geometric means of CPU time and of peak resident memory; further down and left is better.";
-    let heading = Heading { title: &title, subtitle, names: &[], area: None, width: WIDTH, margin: MARGIN };
+    let heading = Heading { title: &title, subtitle, entries: &[], width: WIDTH, margin: MARGIN };
     let (top, bottom) = (heading.bottom() + 56.0, HEIGHT - BELOW);
     let mut svg = String::new();
     let canvas = Canvas::new(&mut svg, WIDTH, HEIGHT)?;
