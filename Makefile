@@ -86,6 +86,10 @@ stress-check: build cli ## Run what docs/evidence/stress.toml records again, and
 soak: build cli ## Run the stress scenarios for SOAK_MINUTES (60) in all, and draw memory over time
 	@$(STRESS) soak --minutes $(SOAK_MINUTES)
 
+.PHONY: examples
+examples: build ## Build and run the examples
+	@$(MAKE) --no-print-directory -C examples
+
 .PHONY: mutants
 mutants: ## Break the promises of docs/ one by one in a copy of the sources, and want a test to fail each time (ONLY="WORD ...": those with such names)
 	@$(CARGO) run --quiet --package spandrel-mutants -- run $(ONLY)

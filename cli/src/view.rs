@@ -4,7 +4,7 @@
 
 use crate::live::{Owner, Picture};
 use crate::quantity::show;
-use spandrel::live::ClassFigures;
+use spandrel::descriptor::ClassFigures;
 use spandrel::table::{self, ClassInfo};
 use std::fmt::Write;
 

@@ -11,8 +11,9 @@ pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod output;
 pub(crate) mod signal;
-pub(crate) mod stack;
 pub(crate) mod startup;
 pub(crate) mod stream;
-pub(crate) mod tls;
 pub(crate) mod tool;
+mod x86_64;
+
+pub(crate) use x86_64::{processor, tls};

@@ -51,7 +51,8 @@ const TABLE: &str = "create table t(a integer primary key, b text); with recursi
 
 fn programs(root: &Path) -> Vec<Program> {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    let (source, include) = (root.join("ffi-tests/std_containers.cpp"), format!("-I{}", root.join("ffi-tests").display()));
+    let tests = root.join("ffi-tests");
+    let (source, include) = (tests.join("cxx/std_containers.cpp"), format!("-I{}", tests.join("support").display()));
     vec![
         Program {
             name: "python3, a million lists and numbers",

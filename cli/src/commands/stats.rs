@@ -4,7 +4,7 @@ use crate::live::{self, Subject};
 use crate::view;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use spandrel::live::Format;
+use spandrel::descriptor::Format;
 use std::io::{self, Write};
 
 /// How figures are written.

@@ -6,7 +6,7 @@ use super::process::Process;
 use super::{Parts, reader};
 use anyhow::Result;
 use spandrel::Spandrel;
-use spandrel::live::{Descriptor, WORDS};
+use spandrel::descriptor::{Descriptor, WORDS};
 use std::process::Command;
 use std::time::{Duration, Instant};
 

@@ -20,7 +20,7 @@ pub(crate) use process::{Process, exists, resident};
 use anyhow::{Error, Result, anyhow, bail};
 use limits::{PATIENCE, PATIENCE_IN_LIST};
 use object::NotServed;
-use spandrel::live::Descriptor;
+use spandrel::descriptor::Descriptor;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;

@@ -4,7 +4,7 @@ use super::limits::REGIONS_RESERVED_MAX;
 use super::process::{Mapping, Process};
 use anyhow::{Context, Result, bail};
 use object::{Object, ObjectSegment, ObjectSymbol};
-use spandrel::live::{BANKS, Descriptor, MAGIC, SYMBOL, VERSION, WORDS};
+use spandrel::descriptor::{BANKS, Descriptor, MAGIC, SYMBOL, VERSION, WORDS};
 use std::collections::BTreeSet;
 
 /// The descriptor in `process`.

@@ -1,6 +1,6 @@
 //! What was read: the library's own snapshot, and behind it every span, large block and free run.
 
-use spandrel::live::{HeapFigures, Snapshot};
+use spandrel::descriptor::{HeapFigures, Snapshot};
 use spandrel::table::ClassInfo;
 
 /// Who owns a span.

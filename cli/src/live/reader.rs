@@ -8,7 +8,7 @@ use super::picture::{Large, Owner, Picture, Run, Span};
 use super::process::Process;
 use super::words::{byte, half, word};
 use anyhow::{Result, bail};
-use spandrel::live::{CentralListFigures, ClassFigures, Descriptor, HeapFigures, Snapshot, Traffic};
+use spandrel::descriptor::{CentralListFigures, ClassFigures, Descriptor, HeapFigures, Snapshot, Traffic};
 use spandrel::table::{self, ClassInfo, REGION_BYTES};
 use std::collections::HashMap;
 

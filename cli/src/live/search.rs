@@ -5,7 +5,7 @@ use super::place::State;
 use super::process::Process;
 use super::words::{byte, half, word};
 use anyhow::Result;
-use spandrel::live::Descriptor;
+use spandrel::descriptor::Descriptor;
 use spandrel::table::ClassInfo;
 
 const WORD: usize = size_of::<usize>();

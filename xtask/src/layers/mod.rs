@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 const LONGEST_FILE: usize = 400;
 const LONGEST_FUNCTION: usize = 60;
 /// Files that import from one another, by way of one another too.
-const LONGEST_CIRCLE: usize = 10;
+const LONGEST_CIRCLE: usize = 3;
 /// How far above a `SeqCst` the decision it rests on may be named.
 const REASON_DISTANCE: usize = 4;
 /// The only file that may name the atomics of `core`.

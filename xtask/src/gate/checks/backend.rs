@@ -108,7 +108,7 @@ fn idle(what: &str, way: &str) -> Result<Found> {
 
 /// Every block of calloc's is zero all the same.
 fn without_effect() -> Result<Found> {
-    let outcome = run_ffi("purge_without_effect.c", &[], &[("SPANDREL_PURGE_DELAY", "0")])?;
+    let outcome = run_ffi("memory/purge_without_effect.c", &[], &[("SPANDREL_PURGE_DELAY", "0")])?;
     Ok(Found::Figures(end(&outcome, CODE, 0)))
 }
 

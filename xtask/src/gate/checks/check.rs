@@ -67,7 +67,7 @@ pub(super) fn run(file: &str, arguments: &[&str], environment: Environment<'_>) 
     Program { file, arguments, environment, timeout: PATIENCE }.run()
 }
 
-/// Runs a program of `ffi-tests`, where the kernel refuses a system call, if one is named.
+/// Runs a program of `ffi-tests`, named with its folder, where the kernel refuses a system call, if one is named.
 ///
 /// # Errors
 /// When it cannot be built or started.

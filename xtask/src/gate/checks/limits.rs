@@ -25,12 +25,12 @@ pub(super) fn checks() -> Vec<Check> {
             "soft",
             "above 32 MiB freed pages go back at once",
             LIMIT,
-            "limit_soft.c",
+            "limits/limit_soft.c",
             &[("SPANDREL_SOFT_LIMIT", "32M"), ("SPANDREL_PURGE_DELAY", "never")],
             0,
         ),
-        ffi("hard", "at 64 MiB every lane fails, and serves again", LIMIT, "limit_hard.c", &[(HARD, "64M")], 1),
-        ffi("callback", "limits set by the program, and what it hears of them", LIMIT, "limit_callback.c", &[], 1),
+        ffi("hard", "at 64 MiB every lane fails, and serves again", LIMIT, "limits/limit_hard.c", &[(HARD, "64M")], 1),
+        ffi("callback", "limits set by the program, and what it hears of them", LIMIT, "limits/limit_callback.c", &[], 1),
         Check::new("below-use", "a limit below what is in use", OPTION, below_use).quick(),
         Check::new("hard.mebibytes", "MiB that a greedy program gets of 64", LIMIT, greedy).quick(),
         Check::new("contradiction", "a soft limit above the hard one", OPTION, contradiction).quick(),
@@ -50,7 +50,7 @@ pub(super) fn checks() -> Vec<Check> {
 }
 
 fn below_use() -> Result<Found> {
-    let outcome = run_ffi("limit_below_use.c", &[], &[])?;
+    let outcome = run_ffi("limits/limit_below_use.c", &[], &[])?;
     let lines = outcome.diagnostics();
     let count = |code| lines.iter().filter(|line| line.code == code).count() as i64;
     Ok(Found::Figures(vec![
@@ -105,7 +105,8 @@ fn pool_refused() -> Result<Found> {
 }
 
 fn overflow() -> Result<Found> {
-    let outcome = run_ffi("remote_free_overflow.c", &[], &[("SPANDREL_PROFILE", "freestanding"), ("SPANDREL_POOL", "4M")])?;
+    let outcome =
+        run_ffi("threads/remote_free_overflow.c", &[], &[("SPANDREL_PROFILE", "freestanding"), ("SPANDREL_POOL", "4M")])?;
     let lines = outcome.diagnostics().iter().filter(|line| line.code == OVERFLOW).count() as i64;
     Ok(Found::Figures(vec![Figure::number("status", status(&outcome)).is(0), Figure::number("lines", lines).is(1)]))
 }
@@ -113,7 +114,7 @@ fn overflow() -> Result<Found> {
 /// A status of its own stays; 0 becomes 23 if anything is live.
 fn shutdown(arguments: &str, lines: i64, what: &str) -> Result<Found> {
     let words: Vec<&str> = arguments.split(' ').collect();
-    let outcome = run_ffi("fixture_leaks.c", &words, &[("SPANDREL_LEAKS", "1")])?;
+    let outcome = run_ffi("modes/fixture_leaks.c", &words, &[("SPANDREL_LEAKS", "1")])?;
     let own: i64 = words.last().and_then(|word| word.parse().ok()).unwrap_or_default();
     let promised = if own == 0 && lines > 0 { 23 } else { own };
     Ok(Found::Figures(vec![

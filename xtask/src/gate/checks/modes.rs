@@ -61,7 +61,7 @@ fn served(mode: &str) -> Result<Found> {
 }
 
 fn counting(argument: &str, mode: &str) -> Result<Found> {
-    let outcome = run_ffi("mode_counting.c", &[argument], &[(MODE, mode)])?;
+    let outcome = run_ffi("modes/mode_counting.c", &[argument], &[(MODE, mode)])?;
     outcome.clean()?;
     let lines = outcome.stderr.lines().filter(|line| line.starts_with("spandrel: counting: outstanding blocks ")).count();
     Ok(Found::Figures(vec![

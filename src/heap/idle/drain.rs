@@ -1,0 +1,209 @@
+#![expect(unsafe_code, reason = "gives pages of arrays back")]
+//! Offers and drains: memory of a thread that does not call is given back by others, without a question about what the thread does.
+//!
+//! *Offer*: another thread closes the fast path of a heap ([`crate::heap::fast::FastHeap::close`]), which is memory of ours. The thread's next
+//! call, whatever it is, takes the slow path, finds the offer and takes it: it looks over its own bins. Nothing of the thread itself is
+//! ever written to, so one that ended without a trace harms nobody.
+//!
+//! *Drain*: where an offer has not been taken for a whole round, others take free blocks out of the heap, under the lock of its spans.
+//! Each bin keeps its last block, and each batch of the outbox its end, because the thread may be anywhere within one operation: stopped by
+//! a signal, a debugger, SIGSTOP or the freezer, or on a context that was swapped away. See [`crate::heap::bin::Bin::drain`] and
+//! [`crate::central::Batch::move_to`].
+//!
+//! Why that is right: [decision 24](../../docs/decisions/0024-offers-and-drains.md).
+//!
+//! # Invariants
+//! - Fast path and bins of a heap are touched by others only while they hold its spans.
+//! - A drain comes no sooner than [`crate::heap::idle::rounds::PACE_MIN`] milliseconds after the fast path was closed.
+
+use crate::base::class::Class;
+use crate::central::{Place, Refused};
+use crate::heap::bin::{Bin, DRAIN_MAX, SLOT_BYTES};
+use crate::heap::layout::Heap;
+use crate::heap::offer::{AGAIN, ALL_DRAINED, OFFER, OfferState};
+use crate::heap::registry::Shared;
+use crate::pages::Pages;
+use crate::sys::atomic::Ordering;
+
+impl Heap {
+    /// Has the heap take part in idle return, if `part`. For its thread.
+    pub(crate) fn take_part(&self, part: bool) {
+        // Relaxed: see the field.
+        self.offer.open.store(part, Ordering::Relaxed);
+    }
+
+    /// Whether the heap takes part in idle return.
+    pub(crate) fn takes_part(&self) -> bool {
+        // Relaxed: asked by the thread itself.
+        self.offer.open.load(Ordering::Relaxed)
+    }
+
+    /// Ends [`Heap::take_part`] for good, and opens the fast path for the next thread. The caller holds the spans.
+    pub(crate) fn close_offers(&self) {
+        self.end_countdown();
+        self.forget_offers();
+    }
+
+    /// Opens the fast path again. For the heap's thread, and for new heaps. Where the mode sees every call, the thread's word names the
+    /// inert heap all the same.
+    pub(crate) fn reopen_fast_path(&self, shared: Shared<'_>) {
+        self.reopen(shared.central.pages.space());
+    }
+
+    /// The heap takes no part any more, and nothing waits for its thread.
+    pub(in crate::heap) fn forget_offers(&self) {
+        self.offer.forget();
+        self.set_pending(OFFER, false);
+        self.set_pending(AGAIN, false);
+    }
+
+    /// Has the next call of this heap's thread take the slow path, because the mode was switched. Waits for the spans.
+    pub(crate) fn announce(&self, shared: Shared<'_>) {
+        if !self.belongs_to_process() {
+            return;
+        }
+        self.hold_spans();
+        self.close();
+        // The round is read after the fast path was closed: the next but one begins a pause later.
+        let round = shared.registry.idle.round().wrapping_add(1);
+        self.note_offer(round);
+        self.free_spans();
+    }
+
+    /// Makes an offer to this heap of another thread's in `round`; false if its spans are held, so that the thread is at work.
+    pub(in crate::heap) fn make_offer(&self, round: u32) -> bool {
+        if !self.try_hold_spans() {
+            return false;
+        }
+        if self.offer.state(round) == OfferState::None {
+            self.close();
+            self.note_offer(round);
+        }
+        self.free_spans();
+        true
+    }
+
+    fn note_offer(&self, round: u32) {
+        // Relaxed: the lock of the spans orders it.
+        self.offer.drained.store(0, Ordering::Relaxed);
+        // Relaxed: as above. 0 means that there is none.
+        self.offer.made.store(round.max(1), Ordering::Relaxed);
+        self.set_pending(OFFER, true);
+    }
+
+    /// Takes the offer of others, if there is one; whether there was.
+    pub(in crate::heap) fn take_offer(&self, shared: Shared<'_>) -> bool {
+        if !self.take_pending(OFFER) {
+            return false;
+        }
+        // Relaxed: the caller holds the spans.
+        self.offer.made.store(0, Ordering::Relaxed);
+        self.reopen_fast_path(shared);
+        true
+    }
+
+    /// Drains a heap whose offer is ripe in `round`, until `blocks` blocks have left; false if something is left. `self` is the heap of the
+    /// thread that does so.
+    pub(in crate::heap) fn drain_other(&self, shared: Shared<'_>, other: &Heap, round: u32, blocks: &mut u32) -> bool {
+        if !other.try_hold_spans() {
+            return true;
+        }
+        let ripe = matches!(other.offer.state(round), OfferState::Ripe | OfferState::Drained);
+        let done = !ripe || self.drain_held(shared, other, blocks);
+        other.free_spans();
+        done
+    }
+
+    fn drain_held(&self, shared: Shared<'_>, other: &Heap, blocks: &mut u32) -> bool {
+        while *blocks > 0 {
+            let Some(batch) = other.receive() else { break };
+            *blocks = blocks.saturating_sub(batch.len() as u32);
+            other.return_batch(shared, batch);
+            self.keep_batch(shared, batch);
+        }
+        // Relaxed: the spans are held.
+        let mut class = other.offer.drained.load(Ordering::Relaxed);
+        while let Some(next) = Class::from_index(class as usize) {
+            if *blocks == 0 {
+                return false;
+            }
+            if other.drain_bin(shared, next, blocks) {
+                class += 1;
+                // Relaxed: the spans are held.
+                other.offer.drained.store(class, Ordering::Relaxed);
+            }
+        }
+        other.send_all(shared);
+        other.drop_spares(shared);
+        // Relaxed: as above.
+        other.offer.drained.store(ALL_DRAINED, Ordering::Relaxed);
+        true
+    }
+
+    /// Drains the bin of `class` until `blocks` blocks have left; false if something is left. The caller holds the spans.
+    pub(in crate::heap) fn drain_bin(&self, shared: Shared<'_>, class: Class, blocks: &mut u32) -> bool {
+        let bin = self.bin(class);
+        let mut drained = [core::ptr::null_mut(); DRAIN_MAX];
+        loop {
+            let count = bin.drain(&mut drained);
+            let Some(taken) = drained.get(..count).filter(|taken| !taken.is_empty()) else { break };
+            self.return_but(shared, class, taken, bin.last());
+            *blocks = blocks.saturating_sub(count as u32);
+            if *blocks == 0 {
+                return false;
+            }
+        }
+        if let Some(refused) = self.last_refused(shared, class) {
+            refused.report("free", bin.last(), class.size());
+            bin.discard_last();
+        }
+        bin.purge_array(&shared.central.pages);
+        self.release_spare(shared, class);
+        true
+    }
+
+    /// Why the block that stays in the bin of `class` could not go back to its span, as far as this heap may ask.
+    fn last_refused(&self, shared: Shared<'_>, class: Class) -> Option<Refused> {
+        let last = self.bin(class).last();
+        if last.is_null() {
+            return None;
+        }
+        match shared.central.resolve(last.addr()) {
+            Place::Small { span, entry, offset, .. } if entry.owner() == self.address() => {
+                span.is_out(class.geometry(), offset).err()
+            }
+            Place::Small { .. } => None,
+            _ => Some(Refused::Double),
+        }
+    }
+
+    /// Returns blocks to their spans, but for `last`, which stays in the bin: it was freed twice if it is among them.
+    fn return_but(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8], last: *mut u8) {
+        let mut parts = blocks.split(|&block| block == last);
+        if let Some(first) = parts.next() {
+            self.return_blocks(shared, class, first);
+        }
+        for part in parts {
+            Refused::Double.report("free", last, class.size());
+            self.return_blocks(shared, class, part);
+        }
+    }
+}
+
+impl Bin {
+    /// Gives whole pages of the array back to the kernel on which no block lies and no interrupted operation works.
+    pub(in crate::heap) fn purge_array(&self, pages: &Pages) {
+        let Some((start, order)) = self.array() else { return };
+        let page = pages.space().page_bytes();
+        let (low, high) = (start.addr(), start.addr() + (SLOT_BYTES << order));
+        let hot = self.hot_slots();
+        let pieces =
+            [(low.next_multiple_of(page), hot.start & !(page - 1)), (hot.end.next_multiple_of(page), high & !(page - 1))];
+        for (from, to) in pieces {
+            if from < to {
+                // SAFETY: whole pages of an array of ours; the slots that anyone reads or writes lie outside.
+                unsafe { pages.purge_hole(from, to - from) };
+            }
+        }
+    }
+}

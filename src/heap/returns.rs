@@ -1,0 +1,301 @@
+//! The slow half of free, and flushes: blocks go back to their bin, to their span, or to the heap that owns that.
+//!
+//! Only the bin of the class that a call is about may be pushed to or rearranged: the call may have interrupted an operation on any other.
+
+use super::bin::Bin;
+use super::layout::Heap;
+use super::registry::Shared;
+use super::remote::outbox::Lane;
+use super::remote::send::deliver_or_report;
+use crate::base::class::Class;
+use crate::base::units::REGION_BYTES;
+use crate::central::{Batch, Central, Next, Place, Refused, Span, State, found};
+use crate::diag::{self, Code, Misuse};
+use crate::pages::Entry;
+
+/// Blocks given back one by one until it is asked again whether they lie in a row.
+const SCATTERED: usize = 128;
+
+/// What became of a pointer that was freed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(crate) enum Freed {
+    /// It was a block of a class.
+    Small,
+    /// It was a large block.
+    Large,
+    /// It was a direct mapping.
+    Direct,
+    /// It was a sampled block, known by this ticket.
+    Sampled(u32),
+    /// It is none of our addresses; libc may own it.
+    Foreign,
+    /// It was reported as a misuse, and the policy lets the process go on.
+    Misused,
+}
+
+impl Refused {
+    /// Reports `block`, which `call` was given, and which cannot be freed or measured. `bytes` is its size, or 0.
+    pub(crate) fn report(self, call: &'static str, block: *mut u8, bytes: usize) {
+        let (code, what) = match self {
+            Self::Double => (Code::DoubleFree, "the block is free already"),
+            Self::Inside => (Code::InvalidPointer, "no block starts there"),
+        };
+        diag::misuse(&Misuse { code, call, pointer: block.addr(), what, block_bytes: bytes });
+    }
+}
+
+impl Heap {
+    /// Frees `block`, whatever it is. On the way a batch of blocks that others freed is received, for a thread that only frees comes to
+    /// no refill.
+    pub(crate) fn free(&self, shared: Shared<'_>, block: *mut u8) -> Freed {
+        self.widen(shared.central.pages.space());
+        self.receive_blocks(shared, 1, None);
+        match self.resolve_and_claim(shared, block) {
+            Place::Small { span, class, entry, offset } => self.free_small(shared, block, (span, class, entry, offset)),
+            place => {
+                let freed = free_unowned(shared.central, &place, block);
+                if self.takes_part() {
+                    // What came free is to be purged even if nobody calls any more.
+                    shared.registry.idle().owe();
+                }
+                freed
+            }
+        }
+    }
+
+    /// Frees deferred blocks by `work`: they are of any class, so they bypass the bins.
+    pub(crate) fn defer<R>(&self, work: impl FnOnce() -> R) -> R {
+        let before = self.defers.replace(true);
+        let result = work();
+        self.defers.set(before);
+        result
+    }
+
+    /// Whether `block` is the one of its class that this heap got back last.
+    pub(crate) fn has_last(&self, class: Class, block: *mut u8) -> bool {
+        self.bin(class).last() == block
+    }
+
+    fn free_small(&self, shared: Shared<'_>, block: *mut u8, place: (&Span, Class, Entry, usize)) -> Freed {
+        let (span, class, entry, offset) = place;
+        let bin = self.bin(class);
+        let refused = if entry.owner() == self.address() {
+            let last = bin.last() == block && !block.is_null();
+            if last { Some(Refused::Double) } else { span.is_out(class.geometry(), offset).err() }
+        } else {
+            // Another thread changes that span, so only what never changes can be asked here; its owner asks the rest.
+            (!class.geometry().locate(offset).1).then_some(Refused::Inside)
+        };
+        if let Some(refused) = refused {
+            refused.report("free", block, class.size());
+            return Freed::Misused;
+        }
+        if self.defers.get() {
+            self.return_or_send(shared, block);
+        } else if entry.owner() == self.address() {
+            if !bin.push(block) {
+                self.make_room(shared, class, bin);
+                if !bin.push(block) {
+                    self.return_or_send(shared, block);
+                }
+            }
+        } else {
+            self.free_remote(shared, entry, class, block);
+        }
+        Freed::Small
+    }
+}
+
+impl Heap {
+    fn free_remote(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
+        let sent = self.counters.batches_sent();
+        self.send(shared, entry, class, block, Lane::Outer);
+        // A batch that left is a slow event; a block that joined one is not.
+        if self.counters.batches_sent() != sent {
+            self.slow_event(shared);
+        }
+    }
+}
+
+/// Frees a block that no heap owns.
+pub(crate) fn free_unowned(central: &Central, place: &Place<'_>, block: *mut u8) -> Freed {
+    let (ticket, kind) = match place {
+        Place::Large { region, .. } => (central.free_large(*region), Freed::Large),
+        Place::Direct(direct) if direct.address == block.addr() => (central.free_direct(direct.address), Freed::Direct),
+        Place::Foreign => return Freed::Foreign,
+        Place::Direct(_) | Place::Small { .. } => (None, Freed::Misused),
+        Place::Nowhere => {
+            central.why_nowhere(block.addr()).report("free", block, 0);
+            return Freed::Misused;
+        }
+    };
+    match ticket {
+        Some(0) => return kind,
+        Some(ticket) => return Freed::Sampled(ticket),
+        None => {}
+    }
+    let refused = if matches!(place, Place::Direct(_)) { Refused::Inside } else { Refused::Double };
+    refused.report("free", block, 0);
+    Freed::Misused
+}
+
+impl Heap {
+    /// Makes room in the full `bin`: it grows, or its bottom half goes back.
+    pub(super) fn make_room(&self, shared: Shared<'_>, class: Class, bin: &Bin) {
+        self.shrinks();
+        self.slow_event(shared);
+        if bin.is_drained() {
+            bin.restore();
+            return;
+        }
+        if !self.count_event(shared, class, bin) {
+            self.flush(shared, class, bin, bin.len().div_ceil(2));
+        }
+    }
+
+    /// Gives the `amount` lowest blocks of `bin` back to their spans, or to whoever owns those by now.
+    pub(super) fn flush(&self, shared: Shared<'_>, class: Class, bin: &Bin, amount: usize) {
+        self.counters.flushed(class);
+        self.return_blocks(shared, class, bin.lowest(amount));
+        bin.drop_lowest(amount);
+    }
+
+    /// Gives blocks of `class` back to their spans: at once where they lie in a row, else one by one.
+    pub(super) fn return_blocks(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) {
+        if class.geometry().regions > 1 {
+            return self.return_scattered::<false>(shared, class, blocks);
+        }
+        let mut rest = blocks;
+        while !rest.is_empty() {
+            let mut done = self.return_row(shared, class, rest);
+            if done == 0 {
+                let (scattered, _) = rest.split_at_checked(SCATTERED).unwrap_or((rest, &[]));
+                self.return_scattered::<true>(shared, class, scattered);
+                done = scattered.len();
+            }
+            rest = rest.get(done..).unwrap_or(&[]);
+        }
+    }
+
+    /// Gives back as many of `blocks` as lie in one row of this heap's, upwards or downwards without a gap; how many.
+    fn return_row(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) -> usize {
+        let Some(first) = blocks.first() else { return 0 };
+        let finder = shared.central.pages.space().finder();
+        if finder.entry(first.addr()) != self.entry(class) {
+            return 0;
+        }
+        let span = found(finder, *first);
+        let row = span.clear_row(class.geometry(), blocks);
+        if row > 0 && span.count_down(row) {
+            self.relink_span(shared, class, span);
+        }
+        row as usize
+    }
+
+    /// Gives blocks back one by one. `SINGLE`: spans of the class are one region.
+    // Apart, and with slow calls that are calls, so that what the loop needs stays in registers.
+    #[inline(never)]
+    fn return_scattered<const SINGLE: bool>(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) {
+        let space = shared.central.pages.space();
+        let (finder, divisor, entry) = (space.finder(), class.geometry().divisor(), self.entry(class));
+        for &block in blocks {
+            let mut span = found(finder, block);
+            let mut offset = block.addr() % REGION_BYTES;
+            let own = finder.entry(block.addr()) == entry;
+            if !SINGLE && own {
+                let first = span.first();
+                span = shared.central.span(first);
+                offset = block.addr().wrapping_sub(space.address(first));
+            }
+            if !own || !span.clear_block(divisor, offset) {
+                self.return_or_send(shared, block);
+            } else if span.count_down(1) {
+                self.relink_span(shared, class, span);
+            }
+        }
+    }
+
+    /// Does what a span asks for after blocks came back.
+    #[cold]
+    #[inline(never)]
+    fn relink_span(&self, shared: Shared<'_>, class: Class, span: &Span) {
+        let (space, region) = (shared.central.pages.space(), span.first());
+        if span.state() == State::Full {
+            self.full(class).remove(space, region);
+            span.set_state(State::Partial);
+            self.partial(class).push(space, region);
+        }
+        // The last span of a class is kept for the next refill, even when it is empty.
+        if span.used() == 0 && !self.partial(class).is_single(space) {
+            self.partial(class).remove(space, region);
+            shared.central.release_span(class, region);
+        }
+    }
+
+    /// Returns a block to its span, or sends it to the owner of that.
+    #[inline(never)]
+    pub(super) fn return_or_send(&self, shared: Shared<'_>, block: *mut u8) {
+        match self.resolve_and_claim(shared, block) {
+            Place::Small { span, class, entry, offset } if entry.owner() == self.address() => {
+                self.return_to_span(shared, span, class, offset, block);
+            }
+            Place::Small { class, entry, .. } => self.send(shared, entry, class, block, Lane::Inner),
+            _ => Refused::Double.report("free", block, 0),
+        }
+    }
+
+    /// What `block` is. A span that nobody owns, and that is not far from the thread, becomes this heap's if blocks of that class go in
+    /// and out of it just now: whoever frees one block of the span is likely to free the others, and from then on they take the hit
+    /// path.
+    pub(super) fn resolve_and_claim<'a>(&self, shared: Shared<'a>, block: *mut u8) -> Place<'a> {
+        loop {
+            let place = shared.central.resolve(block.addr());
+            let Place::Small { span, class, entry, .. } = place else { return place };
+            if !entry.is_central() || self.bin(class).events.get() == 0 {
+                return place;
+            }
+            let region = span.first();
+            if shared.central.pages.space().bank_of(region) != self.bank.get() {
+                return place;
+            }
+            if shared.central.claim_span(class, region, self.entry(class)) {
+                let list = if span.state() == State::Full { self.full(class) } else { self.partial(class) };
+                list.push(shared.central.pages.space(), region);
+            }
+        }
+    }
+
+    /// Gives a batch back to the spans of this heap, whose thread may be on its fast path: all that this path uses is left alone. The
+    /// caller holds the spans.
+    pub(super) fn return_batch(&self, shared: Shared<'_>, batch: &Batch) {
+        let single = batch.common().class().filter(|class| class.geometry().regions == 1);
+        let mut rest = batch.blocks();
+        while let [first, others @ ..] = rest {
+            match single.map_or(0, |class| self.return_row(shared, class, rest)) {
+                0 => {
+                    self.return_block(shared, *first);
+                    rest = others;
+                }
+                row => rest = rest.get(row..).unwrap_or(&[]),
+            }
+        }
+    }
+
+    fn return_block(&self, shared: Shared<'_>, block: *mut u8) {
+        match shared.central.resolve(block.addr()) {
+            Place::Small { span, class, entry, offset } if entry.owner() == self.address() => {
+                self.return_to_span(shared, span, class, offset, block);
+            }
+            _ => deliver_or_report(shared, block),
+        }
+    }
+
+    fn return_to_span(&self, shared: Shared<'_>, span: &Span, class: Class, offset: usize, block: *mut u8) {
+        match span.give_back(class.geometry(), offset) {
+            Ok(Next::Stay) => {}
+            Ok(_) => self.relink_span(shared, class, span),
+            Err(refused) => refused.report("free", block, class.size()),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+#![expect(unsafe_code, reason = "reads the loader's description of an object")]
+//! Names of addresses of code: the object, and the function among those that it exports. Names for debuggers alone are
+//! left to tools. Takes no lock. Must not know what calls are at the addresses.
+
+use core::ffi::{CStr, c_char};
+
+use super::object;
+use crate::base::text::Line;
+use crate::sys::startup::Startup;
+
+/// The public part of glibc's `struct link_map`.
+#[repr(C)]
+struct LinkMap {
+    bias: usize,
+    name: *const c_char,
+    dynamic: *const Entry,
+}
+
+/// An entry of a dynamic section.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Entry {
+    tag: usize,
+    value: usize,
+}
+
+const END: usize = 0;
+const STRINGS: usize = 5;
+const SYMBOLS: usize = 6;
+const GNU_HASH: usize = 0x6fff_fef5;
+
+/// Adds to `line` the place of the call that returns to `address`: `OBJECT+OFFSET`, and `(SYMBOL+OFFSET)` if the object
+/// exports one. Offsets are those of the last byte of the call instruction, as tools such as addr2line need them.
+pub(crate) fn describe(address: usize, line: &mut Line) {
+    let call = address.wrapping_sub(1);
+    let Some(map) = object::link_map(call) else {
+        line.address(call);
+        return;
+    };
+    // SAFETY: the loader's description of an object; it lives while the object, whose code is on a stack, is loaded.
+    let map = unsafe { &*core::ptr::with_exposed_provenance::<LinkMap>(map) };
+    let offset = call.wrapping_sub(map.bias);
+    line.raw(name_of(map)).text("+").address(offset);
+    if let Some((name, distance)) = Exports::of(map).and_then(|exports| exports.nearest(offset)) {
+        line.text(" (").raw(name.to_bytes()).text("+").address(distance).text(")");
+    }
+}
+
+/// The path of an object. The loader has none of the program itself, but the kernel has.
+fn name_of(map: &LinkMap) -> &'static [u8] {
+    // SAFETY: the loader names objects by C strings.
+    let name = if map.name.is_null() { c"" } else { unsafe { CStr::from_ptr(map.name) } };
+    if !name.is_empty() {
+        return name.to_bytes();
+    }
+    Startup::find().and_then(Startup::program_path).map_or(b"program", CStr::to_bytes)
+}
+
+/// The names that an object exports.
+struct Exports {
+    symbols: *const libc::Elf64_Sym,
+    count: usize,
+    strings: *const c_char,
+}
+
+impl Exports {
+    fn of(map: &LinkMap) -> Option<Self> {
+        let (mut symbols, mut strings, mut hash) = (0, 0, 0);
+        let mut next = map.dynamic;
+        loop {
+            // SAFETY: the section ends with an entry of tag 0, at which this loop ends.
+            let Entry { tag, value } = unsafe { next.read() };
+            // The loader has added the bias to addresses, except in the object that the kernel maps (the vDSO).
+            let address = if value < map.bias { value.wrapping_add(map.bias) } else { value };
+            match tag {
+                END => break,
+                STRINGS => strings = address,
+                SYMBOLS => symbols = address,
+                GNU_HASH => hash = address,
+                _ => {}
+            }
+            next = next.wrapping_add(1);
+        }
+        let count = (symbols != 0 && strings != 0 && hash != 0).then(|| count_of(hash))?;
+        let symbols = core::ptr::with_exposed_provenance(symbols);
+        Some(Self { symbols, count, strings: core::ptr::with_exposed_provenance(strings) })
+    }
+
+    /// The function that `offset` lies in, and its distance from the function's start.
+    fn nearest(&self, offset: usize) -> Option<(&'static CStr, usize)> {
+        // SAFETY: `count` is the number of symbols by the hash table, which covers the table's end.
+        let symbols = unsafe { core::slice::from_raw_parts(self.symbols, self.count) };
+        let symbol = symbols.iter().find(|symbol| {
+            let start = symbol.st_value as usize;
+            symbol.st_shndx != 0 && (start..start.saturating_add(symbol.st_size as usize)).contains(&offset)
+        })?;
+        let name = self.strings.wrapping_add(symbol.st_name as usize);
+        // SAFETY: the linker put a C string at that offset of the table of strings.
+        Some((unsafe { CStr::from_ptr(name) }, offset - symbol.st_value as usize))
+    }
+}
+
+/// The number of symbols by the GNU hash table at `hash`: one more than the last of the last chain.
+fn count_of(hash: usize) -> usize {
+    const HEADER: usize = 4;
+    let words = core::ptr::with_exposed_provenance::<u32>(hash);
+    // SAFETY: the table begins with four words.
+    let [buckets, first, filter, _] = unsafe { words.cast::<[u32; HEADER]>().read() };
+    let start = words.wrapping_add(HEADER + filter as usize * 2);
+    // SAFETY: the header counts the filter's double words and the buckets that follow them.
+    let heads = unsafe { core::slice::from_raw_parts(start, buckets as usize) };
+    let Some(&last) = heads.iter().max().filter(|&&last| last >= first) else { return 0 };
+    let chains = start.wrapping_add(buckets as usize);
+    let mut at = last;
+    loop {
+        // SAFETY: a chain ends with a word whose lowest bit is set, at which this loop ends.
+        let word = unsafe { chains.wrapping_add((at - first) as usize).read() };
+        at += 1;
+        if word & 1 != 0 {
+            return at as usize;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(address: usize) -> String {
+        let mut line = Line::new();
+        describe(address, &mut line);
+        String::from_utf8_lossy(line.finish()).into_owned()
+    }
+
+    #[test]
+    fn an_exported_function_is_named_with_its_object() {
+        let here = described(libc::getpid as *const () as usize + 2);
+        assert!(here.contains("libc.so.6+0x") && here.contains("getpid+0x1)"), "{here}");
+    }
+
+    #[test]
+    fn the_program_and_what_is_nowhere_are_told_apart() {
+        let own = described(the_program_and_what_is_nowhere_are_told_apart as fn() as usize + 1);
+        assert!(own.starts_with('/') && own.contains("+0x"), "{own}");
+        assert_eq!(described(17), "0x10\n");
+    }
+}
