@@ -11,8 +11,8 @@ use plotters::style::{Color, FontFamily, FontStyle, IntoFont, IntoTextStyle, Sha
 
 /// DejaVu Sans is what the PNG is drawn with; where a viewer of the SVG lacks it, the others are no wider.
 const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
-/// Width of a letter of that family as a share of the size given here, which the backend divides by 1.24; for keeping labels
-/// apart.
+/// Width of a letter of that family as a share of the size given here, which the backend divides by 1.24; for keeping
+/// labels apart.
 const LETTER: f64 = 0.46;
 
 /// A place in pixels from the upper left corner.

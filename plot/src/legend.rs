@@ -39,7 +39,7 @@ pub struct Entry<'a> {
     pub bold: bool,
 }
 
-/// What stands above a picture.
+/// Title and legend above a picture.
 #[derive(Clone, Copy, Debug)]
 pub struct Heading<'a> {
     /// The first line; without it there is only a legend.

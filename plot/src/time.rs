@@ -42,7 +42,7 @@ pub type Frame = (f64, f64, f64, f64);
 pub struct Chart<'a> {
     /// Above it; may be empty.
     pub title: &'a str,
-    /// What its values are, with their unit.
+    /// The name of its values, with their unit.
     pub values: &'a str,
     /// Size of its letters.
     pub letters: f64,
@@ -68,7 +68,8 @@ impl Chart<'_> {
         let across = Scale::linear(most(|point| point.0), left, right);
         let up = Scale::from_zero(most(|point| point.1), bottom, inner.1);
         if let Some((points, colour)) = self.area {
-            let mut outline: Vec<Place> = points.iter().map(|point| (across.pixel(point.0), up.pixel(point.1))).collect();
+            let mut outline: Vec<Place> =
+                points.iter().map(|point| (across.pixel(point.0), up.pixel(point.1))).collect();
             if let (Some(first), Some(last)) = (outline.first().copied(), outline.last().copied()) {
                 outline.extend([(last.0, bottom), (first.0, bottom)]);
             }
@@ -76,7 +77,8 @@ impl Chart<'_> {
         }
         self.axes(canvas, &across, &up, inner)?;
         for (number, line) in self.lines.iter().enumerate() {
-            let places: Vec<Place> = line.points.iter().map(|point| (across.pixel(point.0), up.pixel(point.1))).collect();
+            let places: Vec<Place> =
+                line.points.iter().map(|point| (across.pixel(point.0), up.pixel(point.1))).collect();
             canvas.path(&places, line.colour, line.width)?;
             let Some((shape, weight)) = line.mark else { continue };
             let mut next = left + MARK_GAP * (0.3 + number as f64 / self.lines.len() as f64);
@@ -126,8 +128,12 @@ mod tests {
 
     #[test]
     fn a_chart_has_its_lines_its_area_and_its_units() {
-        let line =
-            Line { points: vec![(0.0, 1.0), (2.0, 30.0)], colour: BLUE.mix(1.0), width: 2, mark: Some((Shape::Disc, 1.0)) };
+        let line = Line {
+            points: vec![(0.0, 1.0), (2.0, 30.0)],
+            colour: BLUE.mix(1.0),
+            width: 2,
+            mark: Some((Shape::Disc, 1.0)),
+        };
         let svg = drawn(&[line], &[(0.0, 1.0), (2.0, 20.0)]);
         for text in ["Churn", "resident, MiB", "seconds", "<polygon", "<polyline", "<circle"] {
             assert!(svg.contains(text), "{text}: {svg}");

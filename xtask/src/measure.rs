@@ -78,7 +78,11 @@ pub fn compare(request: &Request) -> Result<()> {
         limit: LIMIT,
     };
     let (alone, preloaded) = interleave(&launcher, &task, &library, request.runs)?;
-    println!("{} interleaved runs of `{}`; user+sys time in ms, peak memory in KiB", request.runs, request.command.join(" "));
+    println!(
+        "{} interleaved runs of `{}`; user+sys time in ms, peak memory in KiB",
+        request.runs,
+        request.command.join(" ")
+    );
     println!("{:<10} {:>12} {:>12} {:>12} {:>12} {:>12}", "", "median", "minimum", "mean", "peak median", "peak min");
     println!("{}", alone.row("alone"));
     println!("{}", preloaded.row("preloaded"));

@@ -230,11 +230,14 @@ fn build(root: &Path) -> Result<()> {
 
 /// The rows that are wanted and can run, and those that cannot.
 fn works(request: &Run, binary: &Path) -> Result<(Vec<Work>, BTreeMap<String, String>)> {
-    let wanted = |name: &str| request.only.is_empty() || request.only.iter().any(|pattern| work::matches(pattern, name));
-    let mut works: Vec<Work> = work::synthetics(binary)?.into_iter().filter(|work| wanted(&work.workload.name)).collect();
+    let wanted =
+        |name: &str| request.only.is_empty() || request.only.iter().any(|pattern| work::matches(pattern, name));
+    let mut works: Vec<Work> =
+        work::synthetics(binary)?.into_iter().filter(|work| wanted(&work.workload.name)).collect();
     let mut left_out = BTreeMap::new();
     for program in programs::of(User::Lab) {
-        let in_form = !request.quick || request.programs || !request.only.is_empty() || QUICK_PROGRAMS.contains(&program.name);
+        let in_form =
+            !request.quick || request.programs || !request.only.is_empty() || QUICK_PROGRAMS.contains(&program.name);
         let missing = program.missing();
         if request.no_programs || !in_form || !wanted(program.name) {
             continue;

@@ -1,7 +1,7 @@
 //! The lab: Spandrel beside other allocators on the same work, with figures, tables and pictures.
 //!
-//! Knows: which allocators and which work there are, how runs are repeated, what a loss is. Must not know: how any allocator or
-//! workload works inside.
+//! Knows: which allocators and which work there are, how runs are repeated, what a loss is. Must not know: how any
+//! allocator or workload works inside.
 
 pub mod allocators;
 pub mod bench;

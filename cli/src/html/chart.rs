@@ -23,9 +23,11 @@ pub(super) fn over_time(samples: &[Sample]) -> Result<String> {
         (VERMILLION, "resident", |sample| sample.resident),
         (ORANGE, "in bins", |sample| sample.binned),
     ];
-    let points =
-        |value: Figure| -> Vec<Point> { samples.iter().map(|sample| (sample.seconds, value(sample) as f64 / MIB)).collect() };
-    let lines = figures.map(|(colour, _, value)| Line { points: points(value), colour: colour.mix(1.0), width: 2, mark: None });
+    let points = |value: Figure| -> Vec<Point> {
+        samples.iter().map(|sample| (sample.seconds, value(sample) as f64 / MIB)).collect()
+    };
+    let lines =
+        figures.map(|(colour, _, value)| Line { points: points(value), colour: colour.mix(1.0), width: 2, mark: None });
     let live = points(|sample| sample.live);
     let mut entries = vec![Entry { text: "live", key: Key::Area(AREA), bold: false }];
     entries.extend(figures.map(|(colour, text, _)| Entry { text, key: Key::Line(colour), bold: false }));

@@ -66,7 +66,8 @@ fn totals(recording: &Recording) -> String {
 
 /// A key of colours.
 fn key(entries: &[(&str, &str)]) -> String {
-    let entries: String = entries.iter().map(|(colour, name)| format!("<i style=\"background:{colour}\"></i>{name}")).collect();
+    let entries: String =
+        entries.iter().map(|(colour, name)| format!("<i style=\"background:{colour}\"></i>{name}")).collect();
     format!("<p class=\"key\">{entries}</p>\n")
 }
 

@@ -48,8 +48,11 @@ fn is_drawn(runs: &[&Done]) -> bool {
 }
 
 fn draw(all: &[Done]) -> Result<String> {
-    let panels: Vec<_> =
-        SCENARIOS.iter().map(|scenario| (scenario, runs_of(all, scenario))).filter(|(_, runs)| is_drawn(runs)).collect();
+    let panels: Vec<_> = SCENARIOS
+        .iter()
+        .map(|scenario| (scenario, runs_of(all, scenario)))
+        .filter(|(_, runs)| is_drawn(runs))
+        .collect();
     let seconds = all.first().map_or(0.0, |done| done.order.seconds);
     let seed = all.first().map_or(0, |done| done.order.seed);
     let subtitle = format!(
@@ -88,7 +91,8 @@ fn panel(canvas: &Canvas<'_>, frame: (f64, f64, f64, f64), scenario: &Scenario, 
         mark: None,
     };
     let lines: Vec<Line> = runs.iter().map(line).collect();
-    let chart = Chart { title: scenario.title, values: "MiB", letters: LETTERS, area: Some((&live, AREA)), lines: &lines };
+    let chart =
+        Chart { title: scenario.title, values: "MiB", letters: LETTERS, area: Some((&live, AREA)), lines: &lines };
     chart.draw(canvas, frame)
 }
 
@@ -100,7 +104,8 @@ mod tests {
     fn run_of(name: &str, profile: Profile) -> Done {
         let scenario = Scenario::named(name).unwrap();
         let order = Order { scenario, profile, seconds: 2.0, seed: 11, options: Vec::new(), before: None };
-        let sample = |at: u32| Sample { seconds: f64::from(at), live: 10 << 20, resident: 14 << 20, ..Sample::default() };
+        let sample =
+            |at: u32| Sample { seconds: f64::from(at), live: 10 << 20, resident: 14 << 20, ..Sample::default() };
         Done { order, samples: (0..5).map(sample).collect(), outcome: Outcome::Passed }
     }
 
@@ -112,7 +117,9 @@ mod tests {
             run_of("fork-storm", Profile::HostedSmall),
         ];
         let svg = draw(&all).unwrap();
-        for text in ["Churn", "Fork storm", "MiB", "seconds", "seed 11", "RSS, hosted-small", "RSS, freestanding", "live bytes"] {
+        for text in
+            ["Churn", "Fork storm", "MiB", "seconds", "seed 11", "RSS, hosted-small", "RSS, freestanding", "live bytes"]
+        {
             assert!(svg.contains(text), "{text}");
         }
         assert!(!svg.contains("RSS, test-fixture") && !svg.contains("Thread churn"));

@@ -32,8 +32,22 @@ const BULK: f64 = 50_000.0;
 pub const PAIRED: [Case; 4] = [
     Case { name: "pair-16", text: "malloc(16) + free", count: PAIRS, units: 1.0, inside: None, environment: &[] },
     Case { name: "pair-500", text: "malloc(500) + free", count: PAIRS, units: 1.0, inside: None, environment: &[] },
-    Case { name: "mix-256", text: "16..1040 bytes in 256 slots", count: PAIRS, units: 1.0, inside: None, environment: &[] },
-    Case { name: "mix-8192", text: "16..1040 bytes in 8192 slots", count: PAIRS, units: 1.0, inside: None, environment: &[] },
+    Case {
+        name: "mix-256",
+        text: "16..1040 bytes in 256 slots",
+        count: PAIRS,
+        units: 1.0,
+        inside: None,
+        environment: &[],
+    },
+    Case {
+        name: "mix-8192",
+        text: "16..1040 bytes in 8192 slots",
+        count: PAIRS,
+        units: 1.0,
+        inside: None,
+        environment: &[],
+    },
 ];
 
 /// Many blocks taken and then given back. Each includes the fast path: 11 instructions of malloc, 18 of free.
@@ -46,7 +60,14 @@ pub const BULKED: [Case; 3] = [
         inside: Some("bulk_alloc"),
         environment: &[],
     },
-    Case { name: "bulk-order", text: "free, in order", count: ROUNDS, units: BULK, inside: Some("bulk_free"), environment: &[] },
+    Case {
+        name: "bulk-order",
+        text: "free, in order",
+        count: ROUNDS,
+        units: BULK,
+        inside: Some("bulk_free"),
+        environment: &[],
+    },
     Case {
         name: "bulk-random",
         text: "free, in random order",

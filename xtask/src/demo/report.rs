@@ -36,7 +36,8 @@ impl Row {
         matches!(&self.result, Ok(comparison) if comparison.difference.is_none())
     }
 
-    /// It speaks against the library, or it had to run and did not. A program that need not be installed and is not does neither.
+    /// It speaks against the library, or it had to run and did not. A program that need not be installed and is not
+    /// does neither.
     #[must_use]
     pub(super) fn failed(&self) -> bool {
         !self.matched() && (self.program.required || self.program.missing().is_empty())
@@ -69,7 +70,8 @@ impl fmt::Display for Row {
             return write!(out, "{}", if self.failed() { "FAILED" } else { "not installed" });
         };
         let (alone, preloaded) = (median(&comparison.cpu_alone), median(&comparison.cpu_preloaded));
-        let (small, large) = (median(&comparison.peak_alone) / KIB_PER_MIB, median(&comparison.peak_preloaded) / KIB_PER_MIB);
+        let (small, large) =
+            (median(&comparison.peak_alone) / KIB_PER_MIB, median(&comparison.peak_preloaded) / KIB_PER_MIB);
         write!(out, "{alone:>8.3} {preloaded:>9.3} {:>6.2}   ", ratio(preloaded, alone))?;
         write!(out, "{small:>9.1} {large:>9.1} {:>6.2}   ", ratio(large, small))?;
         write!(out, "{}", if self.matched() { "same" } else { "DIFFERS" })

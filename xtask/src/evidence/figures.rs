@@ -1,4 +1,5 @@
-//! Figures by check: what was measured, what is promised of it, and how far the recorded figure may be from the measured one.
+//! Figures by check: what was measured, what is promised of it, and how far the recorded figure may be from the
+//! measured one.
 //!
 //! Knows: the form of a file of checks. Must not know: how anything is measured.
 //!
@@ -221,7 +222,9 @@ impl Record {
         }
         let known = |name: &String| name == WHAT || figures.iter().any(|figure| figure.name == name);
         stale.extend(
-            row.keys().filter(|name| !known(name)).map(|name| format!("{name} is recorded, and nothing that is measured")),
+            row.keys()
+                .filter(|name| !known(name))
+                .map(|name| format!("{name} is recorded, and nothing that is measured")),
         );
         stale
     }
@@ -240,7 +243,8 @@ pub fn text(made: &[Made]) -> String {
         match found {
             Found::Impossible(why) => text += &format!("{IMPOSSIBLE} = {why:?}\n"),
             Found::Figures(figures) => {
-                text += &figures.iter().map(|figure| format!("{} = {}\n", figure.name, figure.value)).collect::<String>();
+                text +=
+                    &figures.iter().map(|figure| format!("{} = {}\n", figure.name, figure.value)).collect::<String>();
             }
         }
     }

@@ -33,7 +33,8 @@ impl<F: DeserializeOwned> Evidence<F> {
     /// Reads the text of a file.
     ///
     /// # Errors
-    /// When it does not have this form, or does not say where its figures come from; one line says what is wrong, and where.
+    /// When it does not have this form, or does not say where its figures come from; one line says what is wrong, and
+    /// where.
     pub fn parse(text: &str) -> Result<Self> {
         let evidence: Self = parse(text)?;
         evidence.origin.check()?;
@@ -64,7 +65,8 @@ impl Origin {
     pub fn now(root: &Path) -> Result<Self> {
         let release = output(Command::new("uname").arg("-r"))?;
         // What follows the numbers names a distribution or a machine.
-        let numbers = release.split(|letter: char| !letter.is_ascii_digit() && letter != '.').next().unwrap_or_default();
+        let numbers =
+            release.split(|letter: char| !letter.is_ascii_digit() && letter != '.').next().unwrap_or_default();
         Ok(Self {
             command: COMMAND.to_owned(),
             date: output(Command::new("date").args(["--utc", "+%F"]))?,
@@ -97,7 +99,8 @@ impl Origin {
         [("command", command), ("date", date), ("commit", commit), ("kernel", kernel), ("compiler", compiler)]
     }
 
-    /// Whether the sources of the figures are those of now, or came before them. Without a whole history nothing is known.
+    /// Whether the sources of the figures are those of now, or came before them. Without a whole history nothing is
+    /// known.
     ///
     /// # Errors
     /// When they are of no commit, of none that is known, or of one that did not come before.
@@ -161,7 +164,8 @@ mod tests {
     fn what_is_written_is_read_back() {
         assert_eq!(parse::<Origin>(&origin().text()).unwrap(), origin());
         for line in origin().text().lines() {
-            let error = format!("{:#}", parse::<Origin>(&origin().text().replace(&format!("{line}\n"), "")).unwrap_err());
+            let error =
+                format!("{:#}", parse::<Origin>(&origin().text().replace(&format!("{line}\n"), "")).unwrap_err());
             assert!(error.contains("missing field") && error.lines().count() == 1, "{error}");
         }
         let empty = Origin { kernel: String::new(), ..origin() };

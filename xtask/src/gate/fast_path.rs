@@ -1,5 +1,5 @@
-//! What the flows cost: recorded costs and budgets, and the comparison with what callgrind counts now. And what must not be on the fast
-//! path, which the machine code shows.
+//! What the flows cost: recorded costs and budgets, and the comparison with what callgrind counts now. And what must
+//! not be on the fast path, which the machine code shows.
 //!
 //! Knows: the form of `docs/evidence/fast-path.toml`. Must not know: callgrind, x86.
 //! Figures are written by a program; budgets are set by people, and kept when figures are written.
@@ -229,7 +229,8 @@ mod tests {
 
     fn compare(flows: &Flows) -> Verdict {
         let verdicts = measured().iter().map(|flow| flows.compare(flow)).collect::<Vec<_>>();
-        let (over, stale) = verdicts.into_iter().map(|verdict| (verdict.over, verdict.stale)).unzip::<_, _, Vec<_>, Vec<_>>();
+        let (over, stale) =
+            verdicts.into_iter().map(|verdict| (verdict.over, verdict.stale)).unzip::<_, _, Vec<_>, Vec<_>>();
         Verdict { over: over.concat(), stale: stale.concat() }
     }
 

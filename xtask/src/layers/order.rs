@@ -38,7 +38,8 @@ pub(super) fn forbidden(file: &Path, segments: &[String]) -> Option<String> {
         return Some(format!("is in `{own}/`, which is not a layer"));
     };
     if own == &target {
-        return sibling(rest, segments).map(|other| format!("`{ALTERNATIVES}` are alternatives: may not use `{other}`"));
+        return sibling(rest, segments)
+            .map(|other| format!("`{ALTERNATIVES}` are alternatives: may not use `{other}`"));
     }
     match level(target) {
         None => Some(format!("`crate::{target}` is not a layer")),
@@ -56,5 +57,6 @@ fn sibling<'a>(rest: &[&str], segments: &'a [String]) -> Option<&'a str> {
     let [folder, other, ..] = segments else { return None };
     let own = rest.first()?.trim_end_matches(".rs");
     let is_module = other.chars().next().is_some_and(char::is_lowercase);
-    (folder == ALTERNATIVES && own != "mod" && own != other && is_module && !SHARED.contains(&other.as_str())).then_some(other)
+    (folder == ALTERNATIVES && own != "mod" && own != other && is_module && !SHARED.contains(&other.as_str()))
+        .then_some(other)
 }

@@ -95,8 +95,9 @@ impl Source {
                 self.paths(line, base, rest);
             }
             "core" | "std" if is_start => {
-                let atomics =
-                    paths_after(after).into_iter().filter(|path| path.starts_with(&["sync".to_owned(), "atomic".to_owned()]));
+                let atomics = paths_after(after)
+                    .into_iter()
+                    .filter(|path| path.starts_with(&["sync".to_owned(), "atomic".to_owned()]));
                 self.core_atomics.extend(atomics.map(|_| line));
             }
             _ => {}
@@ -161,7 +162,7 @@ fn inline_module(trees: &[TokenTree], at: usize) -> Option<String> {
     }
 }
 
-pub(super) fn is_separator(trees: &[TokenTree], at: usize) -> bool {
+pub(crate) fn is_separator(trees: &[TokenTree], at: usize) -> bool {
     let colon = |tree: Option<&TokenTree>| matches!(tree, Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
     colon(trees.get(at)) && colon(trees.get(at + 1))
 }

@@ -1,4 +1,5 @@
-//! The real programs that Spandrel is tried with: those that the demonstration compares, and those that the lab measures.
+//! The real programs that Spandrel is tried with: those that the demonstration compares, and those that the lab
+//! measures.
 //!
 //! Knows: command lines. Must not know: how they are run (`session`).
 //! A program that the two want in different sizes has a row for each.
@@ -238,8 +239,8 @@ const POSTGRES_CLIENTS: &[Client] = &[
     Client::Stop(&["sh", "postgres.sh", "stop"]),
 ];
 
-/// Without its input-output threads, which spin and so would measure how busy the machine is; the flush at the end frees in a
-/// thread of its own.
+/// Without its input-output threads, which spin and so would measure how busy the machine is; the flush at the end
+/// frees in a thread of its own.
 const REDIS: &[&str] = &[
     "redis-server",
     "--port",
@@ -254,7 +255,8 @@ const REDIS: &[&str] = &[
     "yes",
 ];
 
-/// redis-benchmark draws random keys from the clock, so it works on fixed ones; the varied keys come from the command file.
+/// redis-benchmark draws random keys from the clock, so it works on fixed ones; the varied keys come from the command
+/// file.
 const REDIS_CLIENTS: &[Client] = &[
     Client::Load(&[
         "redis-benchmark",

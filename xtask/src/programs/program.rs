@@ -1,7 +1,8 @@
 //! How a real program is described: what it needs, what it reads, what is run, what has to be the same.
 //!
 //! Knows: the shape of a description. Must not know: how runs are measured.
-//! In every argument `{port}` stands for a free TCP port; the working directory of all steps is the one that holds the inputs.
+//! In every argument `{port}` stands for a free TCP port; the working directory of all steps is the one that holds the
+//! inputs.
 
 use crate::repo;
 use anyhow::Result;

@@ -1,7 +1,8 @@
 //! The runs of one program: warm-up, interleaved repetitions, comparison.
 //!
 //! Knows: how to carry out the steps of a description. Must not know: tables.
-//! Invariants: every run starts in a fresh directory of the same name with the same inputs; servers never outlive their step.
+//! Invariants: every run starts in a fresh directory of the same name with the same inputs; servers never outlive their
+//! step.
 
 use super::diag::{self, Served};
 use super::program::{Client, Program, Step};
@@ -111,7 +112,9 @@ impl Session<'_> {
                     continue;
                 }
                 Step::Run(command) => (self.launcher.run(&task(command, None)?, preload)?, String::new()),
-                Step::Feed(command, input) => (self.launcher.run(&task(command, Some(input))?, preload)?, String::new()),
+                Step::Feed(command, input) => {
+                    (self.launcher.run(&task(command, Some(input))?, preload)?, String::new())
+                }
                 Step::Serve(command, clients) => {
                     let running = self.launcher.start(&task(command, None)?, preload)?;
                     self.serve(running, clients, port)?
@@ -253,8 +256,11 @@ mod tests {
 
     #[test]
     fn a_failing_step_and_a_diagnostic_are_errors() {
-        let outcome = |end, stderr: &str| Outcome { end, usage: Usage::default(), stdout: Vec::new(), stderr: stderr.into() };
-        assert!(Run::default().add(&outcome(End::Code(0), "spandrel: diag: lane=small calls=1 bytes=1"), "", false).is_ok());
+        let outcome =
+            |end, stderr: &str| Outcome { end, usage: Usage::default(), stdout: Vec::new(), stderr: stderr.into() };
+        assert!(
+            Run::default().add(&outcome(End::Code(0), "spandrel: diag: lane=small calls=1 bytes=1"), "", false).is_ok()
+        );
         assert!(Run::default().add(&outcome(End::Code(0), "spandrel: ALLOCATOR_DOUBLE_FREE: x"), "", false).is_err());
         assert!(Run::default().add(&outcome(End::Signal(6), ""), "", false).is_err());
         assert!(Run::default().add(&outcome(End::TimedOut, ""), "", false).is_err());

@@ -56,10 +56,18 @@ fn drawn(results: &Results) -> Result<Vec<(String, String, Option<String>)>> {
         let name = &workload.name;
         match workload.kind {
             Kind::Soak => {
-                drawn.push((format!("over-time-{name}"), format!("Memory over time: {name}"), soak::draw(results, workload)?));
+                drawn.push((
+                    format!("over-time-{name}"),
+                    format!("Memory over time: {name}"),
+                    soak::draw(results, workload)?,
+                ));
             }
             Kind::Latency => {
-                drawn.push((format!("calls-{name}"), format!("Duration of calls: {name}"), latency::draw(results, workload)?));
+                drawn.push((
+                    format!("calls-{name}"),
+                    format!("Duration of calls: {name}"),
+                    latency::draw(results, workload)?,
+                ));
             }
             Kind::Time | Kind::Idle | Kind::Program => {}
         }

@@ -43,7 +43,8 @@ pub(super) fn draw(results: &Results, measure: Measure) -> Result<Option<String>
 
     let what = if measure == Measure::Peak { "Peak resident memory" } else { "CPU time" };
     let title = format!("{what} of each workload, against {}", label(base));
-    let subtitle = "Ratio of medians on a logarithmic axis; further left is better. Medians of repeated, interleaved runs.";
+    let subtitle =
+        "Ratio of medians on a logarithmic axis; further left is better. Medians of repeated, interleaved runs.";
     let heading = Heading { title: &title, subtitle, entries: &entries(&names), width: WIDTH, margin: MARGIN };
     let top = heading.bottom() + 34.0;
     let rows: usize = groups.iter().map(Vec::len).sum();
@@ -79,14 +80,19 @@ pub(super) fn draw(results: &Results, measure: Measure) -> Result<Option<String>
 /// Workloads, then programs, then the geometric means; empty groups left out.
 fn groups<'a>(results: &'a Results, names: &[&'a str], base: &str, measure: Measure) -> Vec<Vec<Row<'a>>> {
     let of = |synthetic: bool| {
-        let among = results.workloads.iter().filter(|workload| measure.counts(workload) && workload.synthetic() == synthetic);
+        let among =
+            results.workloads.iter().filter(|workload| measure.counts(workload) && workload.synthetic() == synthetic);
         let row = |workload: &'a Workload| Row {
             name: &workload.name,
-            ratios: names.iter().filter_map(|name| Some((*name, ratio(results, &workload.name, name, base, measure)?))).collect(),
+            ratios: names
+                .iter()
+                .filter_map(|name| Some((*name, ratio(results, &workload.name, name, base, measure)?)))
+                .collect(),
         };
         among.map(row).collect::<Vec<_>>()
     };
-    let mean = |name: &&'a str| Some((*name, mean_ratio(results, name, base, measure, |workload| measure.counts(workload))?));
+    let mean =
+        |name: &&'a str| Some((*name, mean_ratio(results, name, base, measure, |workload| measure.counts(workload))?));
     let means = vec![Row { name: "geometric mean", ratios: names.iter().filter_map(mean).collect() }];
     let mut groups = vec![of(true), of(false), means];
     groups.retain(|group| !group.is_empty());

@@ -33,7 +33,8 @@ type Frame = (f64, f64, f64, f64);
 /// The picture, or none with fewer than two allocators.
 pub(super) fn draw(results: &Results) -> Result<Option<String>> {
     let base = base(results);
-    let mean = |name: &str, measure: Measure| mean_ratio(results, name, base, measure, |workload| measure.counts(workload));
+    let mean =
+        |name: &str, measure: Measure| mean_ratio(results, name, base, measure, |workload| measure.counts(workload));
     let means: Vec<(&str, f64, f64)> = results
         .present()
         .filter_map(|allocator| {
@@ -85,7 +86,11 @@ fn axes(canvas: &Canvas<'_>, across: &Scale, up: &Scale, top: f64, bottom: f64) 
         canvas.line((LEFT, up.pixel(tick)), (WIDTH - RIGHT, up.pixel(tick)), colour, width)?;
         canvas.text(&format!("{tick}"), (LEFT - 12.0, up.pixel(tick)), pale(Side::Left))?;
     }
-    canvas.text("CPU time, ratio (◂ lower is better)", ((LEFT + WIDTH - RIGHT) / 2.0, bottom + 58.0), pale(Side::Middle))?;
+    canvas.text(
+        "CPU time, ratio (◂ lower is better)",
+        ((LEFT + WIDTH - RIGHT) / 2.0, bottom + 58.0),
+        pale(Side::Middle),
+    )?;
     canvas.text("peak memory, ratio (▾ lower is better)", (MARGIN, top - 26.0), pale(Side::Right))
 }
 
@@ -103,7 +108,11 @@ fn labels(canvas: &Canvas<'_>, points: &[Point<'_>], area: Frame) -> Result<()> 
         let free = |frame: &Frame| within(frame, &area) && taken.iter().all(|other| !meet(frame, other));
         let Some(frame) = candidates.iter().copied().find(free).or(candidates.first().copied()) else { continue };
         canvas.bar((frame.0 - 3.0, frame.1 + 2.0), (frame.2, frame.3 - 2.0), PAPER)?;
-        canvas.text(text, (frame.0, f64::midpoint(frame.1, frame.3)), Lettering { colour: style.colour, ..lettering })?;
+        canvas.text(
+            text,
+            (frame.0, f64::midpoint(frame.1, frame.3)),
+            Lettering { colour: style.colour, ..lettering },
+        )?;
         taken.push(frame);
     }
     Ok(())

@@ -50,7 +50,13 @@ pub(super) fn draw(results: &Results, workload: &Workload) -> Result<Option<Stri
     };
     let lines: Vec<Line> = all.iter().map(line).collect();
     let live = points(live, 2);
-    let chart = Chart { title: "", values: "resident memory in MiB", letters: LETTERS, area: Some((&live, AREA)), lines: &lines };
+    let chart = Chart {
+        title: "",
+        values: "resident memory in MiB",
+        letters: LETTERS,
+        area: Some((&live, AREA)),
+        lines: &lines,
+    };
 
     let mut svg = String::new();
     let canvas = Canvas::new(&mut svg, WIDTH, HEIGHT)?;

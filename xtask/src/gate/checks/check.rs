@@ -89,8 +89,8 @@ pub(super) fn run_refused(file: &str, environment: Environment<'_>, call: i64, e
     run::run(&mut command, PATIENCE)
 }
 
-/// Runs a program of `tests/programs` and counts the system calls for memory of the library in it; nothing where the kernel has no
-/// supervisors.
+/// Runs a program of `tests/programs` and counts the system calls for memory of the library in it; nothing where the
+/// kernel has no supervisors.
 ///
 /// # Errors
 /// When it cannot be built or started, or does not end as it should.
@@ -98,7 +98,11 @@ pub(super) fn count(file: &str, arguments: &[&str], environment: Environment<'_>
     let supervisor = build::program(&Source::new(paths::program_source("count.c")), Variant::Glibc)?;
     let program = build::program(&Source::new(paths::program_source(file)), Variant::Preload)?;
     let mut command = run::command(supervisor);
-    command.arg(program).args(arguments).env("SUPERVISED_PRELOAD", paths::shared_library()?).envs(environment.iter().copied());
+    command
+        .arg(program)
+        .args(arguments)
+        .env("SUPERVISED_PRELOAD", paths::shared_library()?)
+        .envs(environment.iter().copied());
     let outcome = run::run(&mut command, PATIENCE)?;
     if outcome.end == NO_LISTENER {
         return Ok(None);

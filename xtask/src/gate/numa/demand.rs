@@ -117,7 +117,8 @@ pub(in crate::gate) const ROWS: &[Row] = &[
     row("bind:1", "adopted-node0", ADOPTED[0], All(1)),
 ];
 
-/// What the kernel must call the policy of small and of direct blocks of a thread on node 1, and how many lines the library may say.
+/// What the kernel must call the policy of small and of direct blocks of a thread on node 1, and how many lines the
+/// library may say.
 const POLICIES: &[(&str, [&str; 2], usize)] = &[
     ("off", ["default", "default"], 0),
     ("first-touch", ["local", "local"], 0),
@@ -182,7 +183,10 @@ impl Row {
 
 /// What is wrong with the words for policies, and with what the library said.
 pub(in crate::gate) fn faults(told: &Told) -> Vec<String> {
-    POLICIES.iter().flat_map(|(policy, words, lines)| faults_of(told.runs.get(*policy), policy, *words, *lines)).collect()
+    POLICIES
+        .iter()
+        .flat_map(|(policy, words, lines)| faults_of(told.runs.get(*policy), policy, *words, *lines))
+        .collect()
 }
 
 fn faults_of(run: Option<&Run>, policy: &str, words: [&str; 2], lines: usize) -> Vec<String> {

@@ -1,5 +1,5 @@
-//! Where pages lie on a machine with two NUMA nodes, which an emulator provides: what its guest printed, what it should have printed, and
-//! what is recorded of it.
+//! Where pages lie on a machine with two NUMA nodes, which an emulator provides: what its guest printed, what it should
+//! have printed, and what is recorded of it.
 //!
 //! Knows: the table that is printed. Must not know: the emulator, what is right.
 
