@@ -82,7 +82,7 @@ fn name(file: &Path) -> String {
     file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
-/// What stands behind `key = ` in quotes.
+/// The text behind `key = ` in quotes.
 fn value<'a>(content: &'a str, key: &str) -> &'a str {
     let line = content.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
     line.map_or("", |value| value.trim_matches('"'))

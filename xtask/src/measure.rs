@@ -11,7 +11,7 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(300);
 const MILLIS: f64 = 1e3;
 
-/// What to compare and what is allowed.
+/// The command to compare, and the limits.
 #[derive(Debug, clap::Args)]
 pub struct Request {
     /// Interleaved runs of each kind

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const POLL: Duration = Duration::from_millis(1);
 const NULL_DEVICE: &str = "/dev/null";
 
-/// What to run.
+/// A command to run.
 #[derive(Debug, Clone)]
 pub struct Task {
     /// Full path of the program.
@@ -45,7 +45,7 @@ pub enum End {
     TimedOut,
 }
 
-/// What the kernel counted for a command and every child it waited for; nothing for one that was killed at its limit.
+/// The kernel's counts for a command and every child it waited for; nothing for one that was killed at its limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Usage {
     /// User and system time in seconds.
@@ -80,12 +80,12 @@ impl Usage {
     }
 }
 
-/// What a command used and printed.
+/// The usage and the output of a command.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// How it ended.
     pub end: End,
-    /// What it used.
+    /// Its usage.
     pub usage: Usage,
     /// Standard output.
     pub stdout: Vec<u8>,

@@ -57,7 +57,7 @@ const UNFRIENDLY: &[&str] = &[
     "vsnprintf",
 ];
 
-/// What was found in a library.
+/// The facts about a library.
 #[derive(Debug, Default)]
 struct Facts {
     exported: BTreeSet<String>,

@@ -10,7 +10,7 @@ use std::process::Command;
 
 pub(super) const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
-/// What was executed.
+/// The executed instructions and branches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     /// Instructions.
@@ -19,7 +19,7 @@ pub(super) struct Counts {
     pub(super) branches: u64,
 }
 
-/// What to run and what to count.
+/// A run, and the part of it that counts.
 #[derive(Debug)]
 pub(super) struct Run<'a> {
     /// The program.
@@ -35,7 +35,7 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// What the library executed when the program is run with these arguments.
+    /// Counts the library's part of a run with these arguments.
     ///
     /// # Errors
     /// When valgrind cannot be run, or the program fails.
@@ -47,8 +47,8 @@ impl Run<'_> {
             command.arg(format!("--toggle-collect={function}"));
         }
         command.args([LOADER, "--preload"]).arg(self.library).arg(self.program).args(arguments);
-        // What comes once in so many milliseconds would come fifty times as often for each call as in a program that
-        // runs by itself.
+        // Work that is due once in so many milliseconds would come fifty times as often for each call as in a program
+        // that runs by itself.
         command.env_remove("LD_PRELOAD").env("SPANDREL_IDLE_RETURN", "off").envs(self.environment.iter().copied());
         let done = command.output().context("cannot run valgrind: install the package `valgrind`")?;
         if !done.status.success() {

@@ -97,7 +97,7 @@ const fn sampled(name: &'static str, text: &'static str, inside: &'static str) -
     Case { environment: SAMPLED, ..flow(name, text, FEWS, FEW, inside) }
 }
 
-/// What the evidence records: its key there, and the case. Per block; what is in a row includes the fast path.
+/// The flows of the evidence: the key there, and the case. Per block; calls in a row include the fast path.
 pub const FLOWS: [(&str, Case); 15] = [
     ("malloc-16", flow("few-16", "malloc(16), fast path", FEWS, FEW, "few_alloc")),
     ("malloc-500", flow("few-500", "malloc(500), fast path", FEWS, FEW, "few_alloc")),
@@ -125,7 +125,7 @@ impl Case {
     }
 }
 
-/// What one unit of a case costs inside the library.
+/// The cost of one unit of a case inside the library.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cost {
     /// Instructions.
@@ -134,7 +134,7 @@ pub struct Cost {
     pub branches: f64,
 }
 
-/// What the library spends per unit of a case: the difference of a run and one of twice the length.
+/// The cost of one unit of a case inside the library: the difference of a run and one of twice the length.
 ///
 /// # Errors
 /// When the driver cannot be run under callgrind, or nothing of the library was counted.

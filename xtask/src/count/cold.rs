@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
 
-/// What to trace.
+/// The library and the limit.
 #[derive(Debug, clap::Args)]
 pub struct Request {
     /// Library to look into (default: the release build)
@@ -84,7 +84,7 @@ fn traced(driver: &Path, library: &Path) -> Result<Vec<u64>> {
     let [base, cold, done] = addresses[..] else { bail!("{} printed {said:?}", driver.display()) };
     let start = all.iter().rposition(|address| *address == cold).context("the call is not in the trace")?;
     let call = all[start..].split(|address| *address == done).next().unwrap_or_default();
-    // What lies outside, such as the driver itself, has addresses that no line of the library has.
+    // Code outside, such as the driver itself, has addresses that no line of the library has.
     Ok(call.iter().map(|address| address.wrapping_sub(base)).filter(|address| *address < 1 << 32).collect())
 }
 
@@ -99,7 +99,7 @@ fn is_system_call(library: &[u8], address: u64) -> bool {
     file.segments().any(|segment| segment.data_range(address, 2).is_ok_and(|data| data == Some(&SYSCALL)))
 }
 
-/// What addr2line prints of these addresses: for each the function and the line it is from, and those that it is
+/// The output of addr2line for these addresses: for each the function and the line it is from, and those that it is
 /// inlined into.
 fn frames(library: &Path, addresses: &[u64]) -> Result<String> {
     let mut seen = BTreeSet::new();

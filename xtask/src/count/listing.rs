@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 /// The functions that must be listed.
 pub const FUNCTIONS: [&str; 4] = ["malloc", "free", "_Znwm", "_ZdlPv"];
 
-/// What stands before the name of an instruction and changes nothing that matters here.
+/// Prefixes of an instruction that change nothing that matters here.
 const PREFIXES: [&str; 15] =
     ["bnd", "notrack", "rep", "repe", "repz", "repne", "repnz", "data16", "addr32", "cs", "ds", "es", "fs", "gs", "ss"];
 
@@ -22,7 +22,7 @@ struct Function<'a> {
     code: Vec<&'a str>,
 }
 
-/// What is on the fast path and must not be, one line each.
+/// The instructions on the fast path that must not be there, one line each.
 ///
 /// # Errors
 /// When the text is not such a listing, or lacks one of [`FUNCTIONS`].

@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use bench::Bench;
 use std::path::PathBuf;
 
-/// What to count.
+/// The cases and limits.
 #[derive(Debug, clap::Args)]
 pub struct Request {
     /// Library to look into (default: the release build)

@@ -13,7 +13,7 @@ use anyhow::{Result, bail};
 use report::Row;
 use std::path::{Path, PathBuf};
 
-/// What to run.
+/// The programs and the number of runs.
 #[derive(Debug, clap::Args)]
 pub struct Request {
     /// Counted runs of each kind per program

@@ -43,7 +43,7 @@ impl Row {
         !self.matched() && (self.program.required || self.program.missing().is_empty())
     }
 
-    /// What went wrong; empty if nothing did.
+    /// The fault; empty if there is none.
     #[must_use]
     pub(super) fn problem(&self) -> &str {
         match &self.result {
@@ -78,7 +78,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// What the preload did, a line per program.
+/// The calls that the preload served, a line per program.
 #[must_use]
 pub(super) fn served(rows: &[Row]) -> String {
     let mut text = String::from("Allocation calls under the preload, counted by SPANDREL_DIAG=1:\n");

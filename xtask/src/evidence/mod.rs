@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::process::Command;
 
-/// What is written into files as the command that wrote them.
+/// The command that files name as the one that wrote them.
 pub const COMMAND: &str = "make evidence";
-/// What the library is made of. Commits that touch none of it leave figures as they are.
+/// The sources of the library. Commits that touch none of them leave figures as they are.
 const SOURCES: [&str; 2] = ["src", "scripts/link.rs"];
 /// Behind the commit of sources that no commit has.
 const DIRTY: &str = "-dirty";
@@ -45,7 +45,7 @@ impl<F: DeserializeOwned> Evidence<F> {
 /// The circumstances of recorded figures.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Origin {
-    /// What wrote them.
+    /// The command that wrote them.
     pub command: String,
     /// The day.
     pub date: String,
@@ -53,7 +53,7 @@ pub struct Origin {
     pub commit: String,
     /// The kernel it ran on.
     pub kernel: String,
-    /// What it was built with: another compiler may count otherwise.
+    /// The compiler that built it: another compiler may count otherwise.
     pub compiler: String,
 }
 
@@ -64,7 +64,7 @@ impl Origin {
     /// When git, date, uname or rustc do not answer.
     pub fn now(root: &Path) -> Result<Self> {
         let release = output(Command::new("uname").arg("-r"))?;
-        // What follows the numbers names a distribution or a machine.
+        // The rest of the release names a distribution or a machine.
         let numbers =
             release.split(|letter: char| !letter.is_ascii_digit() && letter != '.').next().unwrap_or_default();
         Ok(Self {
@@ -137,7 +137,7 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     })
 }
 
-/// What a command prints.
+/// The output of a command.
 ///
 /// # Errors
 /// When it cannot be run, or does not end with 0; with what it says on fd 2.

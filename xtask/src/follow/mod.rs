@@ -22,7 +22,7 @@ const EXCUSE: &str = "Unchanged:";
 /// Commits end with this byte in what git is asked for.
 const END: char = '\0';
 
-/// What changed: files that ask for followers, and all files, which may be followers.
+/// The files of a change: those that ask for followers, and all files, which may be followers.
 #[derive(Debug, Default)]
 struct Change {
     asking: Vec<String>,

@@ -1,4 +1,4 @@
-//! What is left of a text when names, imports and comments are taken out. Where that is the same before and after, a
+//! The remainder of a text when names, imports and comments are taken out. Where that is the same before and after, a
 //! change renamed, moved or reworded, and did nothing else.
 //!
 //! Knows: Rust's tokens. Must not know: where texts come from.

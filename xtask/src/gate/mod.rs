@@ -26,7 +26,7 @@ use stress::Stress;
 
 const FOLDER: &str = "docs/evidence";
 
-/// What to do.
+/// The two directions: compare, or record.
 #[derive(Debug, clap::Subcommand)]
 pub enum Request {
     /// Measure, and compare with what is recorded
@@ -77,7 +77,7 @@ pub struct Scope {
     console: Option<PathBuf>,
 }
 
-/// What one file of `docs/evidence` has figures of.
+/// The subject of one file of `docs/evidence`.
 trait Subject {
     /// The figures as the file has them.
     type Figures: DeserializeOwned;
@@ -112,7 +112,7 @@ trait Subject {
     }
 }
 
-/// What the figures are measured for.
+/// The reason for which figures are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     Check,
@@ -242,7 +242,7 @@ pub fn run(request: &Request) -> Result<bool> {
     Ok(sum.failed == 0)
 }
 
-/// What `make evidence` calls this file, in the message on one that is not true any more.
+/// The remedy for a file that is not true any more.
 fn stale(name: &str) -> String {
     format!("`make evidence` renews {FOLDER}/{name}.toml")
 }

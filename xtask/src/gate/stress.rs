@@ -101,7 +101,7 @@ impl Runs {
         Ok(())
     }
 
-    /// What is worse now than recorded, if anything is.
+    /// The line for a run that is worse now than recorded.
     fn worse(&self, done: &Done) -> Option<String> {
         let name = done.order.name();
         let Some(recorded) = self.runs.get(&name) else { return Some(format!("{name}: not recorded")) };
@@ -166,7 +166,7 @@ impl Subject for Stress {
 
     fn measure(&self, scope: &Scope, recorded: &Runs, purpose: Purpose) -> Result<(Vec<Done>, Tally)> {
         let orders = match purpose {
-            // What is there may lack a scenario that is new, or have one that is gone.
+            // The file may lack a scenario that is new, or have one that is gone.
             Purpose::Record => scenario::orders(recorded.seconds, scenario::seed_of_now(), |_, _| true),
             Purpose::Check => {
                 let chosen =

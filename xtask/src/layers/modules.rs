@@ -21,9 +21,9 @@ struct Module {
     file: PathBuf,
     parent: Option<usize>,
     children: BTreeMap<String, usize>,
-    /// What the file defines here.
+    /// The names that the file defines here.
     items: BTreeSet<String>,
-    /// What `use` brings in: the name here, the path it stands for.
+    /// The names that `use` brings in, with the paths they stand for.
     aliases: BTreeMap<String, Names>,
     /// Modules whose names are all brought in.
     globs: Vec<Names>,
@@ -37,7 +37,7 @@ struct Crate {
     modules: Vec<Module>,
 }
 
-/// What a path leads to.
+/// The end of a path.
 enum Target {
     Module(usize),
     Item(usize),
@@ -236,7 +236,7 @@ impl Crate {
             let whole: Names = alias.iter().chain(rest).cloned().collect();
             return self.resolve(module, &whole, depth + 1);
         }
-        // What no file defines by name is made by a macro there.
+        // A name that no file defines is made by a macro there.
         self.through_globs(module, path, depth).or(Some(Target::Item(module)))
     }
 

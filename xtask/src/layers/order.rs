@@ -22,7 +22,7 @@ const LEVELS: &[&[&str]] = &[
 /// The folder whose modules are alternatives and do not know each other.
 const ALTERNATIVES: &str = "modes";
 
-/// What is in that folder and serves the alternatives, which they may use.
+/// Modules of that folder that serve the alternatives, which they may use.
 const SHARED: &[&str] = &["counter", "ledger"];
 
 /// Why `file` may not name this path of the crate (segments after `crate::`), or none if it may.

@@ -13,7 +13,7 @@ const SEGMENTS: usize = 2;
 /// The functions by which `errno` is set: ours and the C library's.
 const ERRNO_SETTERS: [&str; 2] = ["set_errno", "__errno_location"];
 
-/// What is in a file.
+/// The parts of a file that the rules ask about.
 #[derive(Debug, Default)]
 pub(super) struct Source {
     /// Paths into the crate, written with `crate::` or with `super::`.

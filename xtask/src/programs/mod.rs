@@ -17,7 +17,7 @@ use smt::smt_problems;
 
 const BOTH: &[User] = &[User::Demo, User::Lab];
 
-/// What most programs share: the demonstration requires them; no environment, no result files.
+/// The defaults of most programs: the demonstration requires them; no environment, no result files.
 const PLAIN: Program = Program {
     users: &[User::Demo],
     name: "",

@@ -23,7 +23,7 @@ pub struct Program {
     pub users: &'static [User],
     /// Short name, for the table and `--only`.
     pub name: &'static str,
-    /// What it does here, in a few words.
+    /// Its work here, in a few words.
     pub work: &'static str,
     /// Debian packages that bring it.
     pub packages: &'static [&'static str],
@@ -35,7 +35,7 @@ pub struct Program {
     pub environment: &'static [(&'static str, &'static str)],
     /// Files written before each run.
     pub inputs: &'static [Input],
-    /// What is run, in order; times add up, the largest peak counts.
+    /// Its steps, in order; times add up, the largest peak counts.
     pub steps: &'static [Step],
     /// Result files that must not differ either.
     pub results: &'static [&'static str],
@@ -46,7 +46,7 @@ pub struct Program {
 pub struct Input {
     /// Its name in the working directory.
     pub name: &'static str,
-    /// What is in it.
+    /// Its text.
     pub content: Content,
 }
 

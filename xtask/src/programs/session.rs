@@ -21,7 +21,7 @@ const CLIENT_SECONDS: &str = "100";
 const READY_LIMIT: Duration = Duration::from_secs(20);
 const READY_POLL: Duration = Duration::from_millis(10);
 
-/// What is needed to run one program.
+/// The set-up that running one program needs.
 #[derive(Debug)]
 pub struct Session<'a> {
     /// The program.
@@ -35,9 +35,9 @@ pub struct Session<'a> {
 /// One run of all steps.
 #[derive(Debug, Default)]
 pub struct Run {
-    /// What the measured steps used: times and counters add up, the largest peak counts.
+    /// The usage of the measured steps: times and counters add up, the largest peak counts.
     pub usage: Usage,
-    /// What the program printed, or what the clients of a server heard.
+    /// The output of the program, or that of the clients of a server.
     pub output: String,
     /// The result files.
     pub results: Vec<Vec<u8>>,
@@ -55,7 +55,7 @@ pub struct Comparison {
     pub peak_alone: Vec<f64>,
     /// Peak KiB of each run with the preload.
     pub peak_preloaded: Vec<f64>,
-    /// What the preload says it served, where it got to say so.
+    /// The calls that the preload served, where it printed its report.
     pub served: Option<Served>,
     /// The first difference found.
     pub difference: Option<String>,

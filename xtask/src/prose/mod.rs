@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use words::{Out, Scope, WORDS};
 
-/// What is read: folders and single files.
+/// The folders and single files that are read.
 const ROOTS: [&str; 12] = [
     "src",
     "include",
@@ -29,7 +29,7 @@ const ROOTS: [&str; 12] = [
     "ffi-tests",
 ];
 const ENDINGS: [&str; 6] = ["rs", "md", "c", "h", "cpp", "toml"];
-/// What is generated, or quotes sources that are checked themselves, and the table of words.
+/// Generated files, those that quote sources which are checked themselves, and the table of words.
 const EXEMPT: [&str; 8] = [
     "docs/README.md",
     "docs/options.md",
@@ -41,10 +41,10 @@ const EXEMPT: [&str; 8] = [
     "xtask/src/prose/words.rs",
 ];
 const LONGEST_LINE: usize = 120;
-/// What does not keep to the length of lines yet: its lines are counted and do not fail.
+/// Folders and files that do not keep to the length of lines yet: their lines are counted and do not fail.
 const LONG_LINES_IN: &[&str] =
     &["src/", "include/", "docs/", "tests/", "ffi-tests/", "benches/peers/", "CONTRIBUTING.md", "README.md"];
-/// What does not keep to sentences with a subject yet.
+/// Folders and files that do not keep to sentences with a subject yet.
 const BARE_OPENINGS_IN: &[&str] = &[
     "src/",
     "include/",
@@ -53,7 +53,6 @@ const BARE_OPENINGS_IN: &[&str] = &[
     "ffi-tests/",
     "cli/",
     "benches/",
-    "xtask/",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
@@ -77,7 +76,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What to check.
+/// The amount of output.
 #[derive(Debug, clap::Args)]
 pub struct Request {
     /// Print what is only counted as well

@@ -1,5 +1,5 @@
-//! What the page backend asks of the kernel, what it gives back, what calloc finds, and what is left when the kernel
-//! refuses.
+//! The page backend's calls of the kernel, the pages it gives back, the bytes calloc finds, and the blocks left when
+//! the kernel refuses.
 
 use super::HOOKED;
 use super::check::{Check, KINDS, Result, calls, count, end, no_supervisor, run, run_ffi};
@@ -104,7 +104,7 @@ fn prefault(way: &str) -> Result<Found> {
     Ok(Found::Figures(vec![if way == "off" { faults.at_least(4000) } else { faults.at_most(100) }]))
 }
 
-/// What stays in use lies in every span, so most of this is holes.
+/// Blocks that stay in use lie in every span, so most of this is holes.
 fn idle(what: &str, way: &str) -> Result<Found> {
     let arguments = [what, "stays"];
     let arguments = if way == "off" { &arguments } else { &arguments[..1] };

@@ -1,4 +1,4 @@
-//! What of a heap lies in huge pages, as smaps tells, and that only one profile has any.
+//! The part of a heap that lies in huge pages by smaps, and that only one profile has any.
 
 use super::check::{Check, Result, said, status};
 use super::machine::{self, ONE_GIB, TWO_MIB};

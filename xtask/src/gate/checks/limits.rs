@@ -1,4 +1,4 @@
-//! What happens at a limit, where there is no more memory, and when the process ends.
+//! The behaviour at a limit, where there is no more memory, and when the process ends.
 
 use super::FIXTURE;
 use super::check::{Check, Environment, Result, end, lines, run, run_ffi, said, status};

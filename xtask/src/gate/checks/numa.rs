@@ -1,5 +1,5 @@
-//! What of NUMA one node can show: that policies reach the kernel, and that what cannot be is refused. `numa.toml` has
-//! two nodes.
+//! As much of NUMA as one node can show: that policies reach the kernel, and that what cannot be is refused.
+//! `numa.toml` has two nodes.
 
 use super::check::{Check, Result, run_refused, said, status};
 use super::machine;

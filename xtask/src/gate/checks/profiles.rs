@@ -1,4 +1,4 @@
-//! What each of the six profiles promises: system calls, addresses, statuses, what goes back and when, what is locked.
+//! The promises of the six profiles: system calls, addresses, statuses, what goes back and when, what is locked.
 
 use super::check::{Check, KINDS, Result, calls, count, end, lines, no_supervisor, run, run_refused, said, status};
 use super::{FIXTURE, HOOKED, POOLED, PROFILES};

@@ -18,7 +18,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What the line begins with by which the library says that it will not place pages.
+/// The code of the line by which the library says that it will not place pages.
 const CODE: &str = "ALLOCATOR_NUMA_POLICY";
 
 /// The machine with two nodes.

@@ -46,7 +46,7 @@ impl Record {
         Ok(())
     }
 
-    /// What was measured now, as a record.
+    /// The placement measured now, as a record.
     pub(super) fn of_now(told: &Told) -> Result<Self> {
         let mut placement: BTreeMap<String, BTreeMap<String, Figures>> = BTreeMap::new();
         for row in ROWS {
