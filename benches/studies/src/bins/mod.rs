@@ -42,7 +42,8 @@ pub(crate) fn study(runs: usize) -> Result<Page> {
     };
     let mut settings = vec![plain("as it is")];
     settings.extend(CAPACITIES.iter().map(capacity));
-    for (title, edit, values) in [("looked over", SCAVENGE, &SCAVENGE_VALUES[..]), ("doubled", GROWTH, &GROWTH_VALUES)] {
+    for (title, edit, values) in [("looked over", SCAVENGE, &SCAVENGE_VALUES[..]), ("doubled", GROWTH, &GROWTH_VALUES)]
+    {
         for (name, value) in values {
             let library = sources.build_with(&format!("variant-{}", settings.len()), edit, value)?;
             settings.push(Setting { name: format!("{title} {name}"), library, environment: Vec::new() });
