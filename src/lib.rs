@@ -69,6 +69,8 @@ mod profile;
 mod slow_path;
 #[cfg(not(loom))]
 mod stats;
+#[cfg(not(loom))]
+mod unwind;
 
 #[cfg(not(loom))]
 pub use api::Spandrel;

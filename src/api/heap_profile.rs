@@ -5,9 +5,8 @@ use core::ffi::{CStr, c_char, c_void};
 
 use super::errno;
 use crate::control::requests;
-use crate::profile::sampling;
-use crate::profile::sampling::NoProfile;
-use crate::sys::stack;
+use crate::profile::sampling::{self, NoProfile};
+use crate::unwind;
 
 /// Starts to sample requests for the heap profile, one every `rate` bytes on average; 0 for SPANDREL_HEAP_PROFILE_RATE. Other threads
 /// follow when they next leave the fast path. False, and errno ENOTSUP, where libc or a mode other than `fast` and `counting` serves the
@@ -59,5 +58,5 @@ pub unsafe extern "C" fn spandrel_call_stack(frames: *mut usize, count: usize) -
         return 0;
     }
     // SAFETY: the caller vouches for the array.
-    stack::capture(0, unsafe { core::slice::from_raw_parts_mut(frames, count) })
+    unwind::capture(0, unsafe { core::slice::from_raw_parts_mut(frames, count) })
 }

@@ -6,7 +6,7 @@ use super::bin::Bin;
 use super::layout::Heap;
 use crate::base::class::{self, Class};
 use crate::central::{State, Verdict, must};
-use crate::heap::remote::outbox::Shared;
+use crate::heap::registry::Shared;
 
 /// Checks of a heap between two of the page runs and the registry.
 const ROUND: u32 = 64;

@@ -8,7 +8,6 @@ use core::arch::global_asm;
 use core::cell::Cell;
 
 use super::bin::{Bin, NOTHING};
-use super::layout::Heap;
 use crate::base::class::{self, Class, FAST_CLASSES, FAST_MAX};
 use crate::base::units::{REGION_BYTES, REGION_SHIFT};
 use crate::pages::map::{BIN_BYTES, BINS_BYTES};
@@ -335,7 +334,7 @@ impl FastHeap {
     /// What `look` says of the map's entry of the region of `block`; `outside` where this front sees no entry. A function is taken, and
     /// no entry returned, because a missing one would cost the fast path another test.
     #[inline(always)]
-    fn with_entry<R>(&self, block: *mut u8, outside: R, look: impl FnOnce(Entry) -> R) -> R {
+    pub(super) fn with_entry<R>(&self, block: *mut u8, outside: R, look: impl FnOnce(Entry) -> R) -> R {
         // Below the data area this is more than any limit.
         let index = block.addr().wrapping_sub(self.base.get()) >> REGION_SHIFT;
         // SAFETY: the front's limit is there.
@@ -347,26 +346,6 @@ impl FastHeap {
         let word = unsafe { &*word };
         // Relaxed: a block's entry was written before the block was handed out.
         look(Entry::from_bits(word.load(Ordering::Relaxed)))
-    }
-
-    /// Sends `block` to the heap that owns it, where a batch for that heap is being collected and nothing else needs to be done.
-    #[inline(always)]
-    pub(crate) fn send_fast(&self, block: *mut u8) -> bool {
-        // The inert front, which is no heap, sees no entry.
-        self.with_entry(block, false, |entry| self.heap().send_fast(entry, block))
-    }
-
-    /// As [`FastHeap::send_fast`], for blocks of `class` alone.
-    #[inline(always)]
-    pub(crate) fn send_sized_fast(&self, block: *mut u8, class: Class) -> bool {
-        self.with_entry(block, false, |entry| entry.class() == Some(class) && self.heap().send_fast(entry, block))
-    }
-
-    /// The heap that starts with this front, which is not the inert one.
-    #[inline(always)]
-    fn heap(&self) -> &Heap {
-        // SAFETY: every front but the inert one is the first field of a heap; heaps are never unmapped.
-        unsafe { Heap::at(self.address()) }
     }
 
     /// The bin of `class`.

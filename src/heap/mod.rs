@@ -5,29 +5,31 @@
 //! free -> push a bin -> (full) `flush`: the bottom half to the bitmaps; blocks of others to the outbox.
 
 mod bin;
-mod bin_array;
 #[cfg(debug_assertions)]
 mod check;
 mod counters;
+mod descriptor;
 mod fast;
-mod flush;
-mod free;
+mod figures;
+mod generation;
 mod idle;
 mod layout;
+mod offer;
 mod orphan;
 mod refill;
 mod registry;
 mod remote;
 mod retire;
+mod returns;
 mod sampling;
 #[cfg(test)]
 mod tests;
 
 pub use counters::Traffic;
+pub use descriptor::HeapLive;
 pub(crate) use fast::FastHeap;
-pub(crate) use free::{Freed, free_unowned, report, report_from};
 pub(crate) use layout::Heap;
-pub use layout::HeapLive;
-pub(crate) use registry::Registry;
-pub(crate) use remote::outbox::{Shared, deliver_block, deliver_each};
+pub(crate) use registry::{Registry, Shared};
+pub(crate) use remote::send::{deliver_block, deliver_each};
+pub(crate) use returns::{Freed, free_unowned};
 pub(crate) use sampling::Unit;

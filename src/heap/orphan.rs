@@ -15,12 +15,15 @@
 
 use core::cell::Cell;
 
+use super::bin::Bin;
+use super::generation;
 use super::layout::Heap;
-use super::registry::heaps_from;
+use super::refill::SLOTS_MAX;
+use super::registry::{Adoption, Registry, Shared, Stage, heaps_from};
+use super::remote::send;
 use crate::base::class::Class;
 use crate::base::units::Region;
 use crate::central::{Batch, Place};
-use crate::heap::remote::outbox::{self, Shared};
 use crate::pages::Entry;
 use crate::sys::atomic::Ordering;
 
@@ -31,63 +34,6 @@ const REGION: u32 = 1;
 const SPAN: u32 = 8;
 /// All bins are looked at, and two pages written that the parent has, too.
 const HEAP: u32 = 64;
-
-/// Which generation the process is.
-mod generation {
-    use crate::sys::atomic::{AtomicU32, Ordering};
-
-    /// Written by the only thread of the child of a fork.
-    #[cfg(not(test))]
-    static GENERATION: AtomicU32 = AtomicU32::new(0);
-
-    // Each test is a process of its own.
-    #[cfg(test)]
-    std::thread_local! {
-        static GENERATION: AtomicU32 = const { AtomicU32::new(0) };
-    }
-
-    #[cfg(not(test))]
-    fn with<R>(see: impl FnOnce(&AtomicU32) -> R) -> R {
-        see(&GENERATION)
-    }
-
-    #[cfg(test)]
-    fn with<R>(see: impl FnOnce(&AtomicU32) -> R) -> R {
-        GENERATION.with(see)
-    }
-
-    pub(super) fn current() -> u32 {
-        // Relaxed: a process has one thread when it changes.
-        with(|generation| generation.load(Ordering::Relaxed))
-    }
-
-    pub(in super::super) fn begin() {
-        // Relaxed: as above.
-        with(|generation| generation.store(generation.load(Ordering::Relaxed) + 1, Ordering::Relaxed));
-    }
-}
-
-pub(super) use generation::begin as begin_generation;
-
-/// What is being done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
-    Bins,
-    Spans,
-    Inboxes,
-}
-
-/// How far the adoption has come. Guarded by the registry's lock.
-pub(super) struct Adoption {
-    stage: Cell<Stage>,
-    /// Heaps of earlier generations are adopted.
-    generation: Cell<u32>,
-    /// The next heap, the next region.
-    heap: Cell<*const Heap>,
-    region: Cell<Region>,
-    /// Whether the inbox of that heap is closed.
-    closed: Cell<bool>,
-}
 
 /// What is left of a portion.
 struct Portion(Cell<u32>);
@@ -101,32 +47,7 @@ impl Portion {
     }
 }
 
-impl Heap {
-    /// Whether its thread is, or was, one of this process's.
-    pub(super) fn belongs_to_process(&self) -> bool {
-        // Relaxed: a thread that finds the heap in the map sees what was written before the heap had spans.
-        self.generation.load(Ordering::Relaxed) == generation::current()
-    }
-
-    /// Gives the heap, which is the calling thread's and has no other one at work on it, to this generation.
-    pub(super) fn belong_to_process(&self) {
-        // Relaxed: as above.
-        self.generation.store(generation::current(), Ordering::Relaxed);
-    }
-}
-
 impl Adoption {
-    /// None.
-    pub(super) const fn new() -> Self {
-        Self {
-            stage: Cell::new(Stage::Bins),
-            generation: Cell::new(0),
-            heap: Cell::new(core::ptr::null()),
-            region: Cell::new(Region::NONE),
-            closed: Cell::new(false),
-        }
-    }
-
     /// Begins to adopt every heap that does not belong to the process; `first` is the registry's first. If another adoption was under way,
     /// this one finds what that left.
     pub(super) fn begin(&self, first: *const Heap) {
@@ -166,7 +87,7 @@ impl Adoption {
 
     /// Whether the map says that an orphan owns the span.
     fn owns(&self, entry: Entry) -> bool {
-        !entry.is_central() && self.is_orphan(outbox::owner_of(entry))
+        !entry.is_central() && self.is_orphan(Heap::of_entry(entry))
     }
 
     /// Calls `work` with each orphan from where the last portion ended, until it says that the portion is used up.
@@ -224,7 +145,7 @@ impl Adoption {
                 let _ = span.give_back(class.geometry(), offset);
             }
             _ => {
-                let _ = outbox::deliver_block(shared, block);
+                let _ = send::deliver_block(shared, block);
             }
         }
     }
@@ -264,5 +185,50 @@ impl Adoption {
             release(heap);
             true
         })
+    }
+}
+
+impl Registry {
+    /// In the child of a fork: every heap but `own` has lost its thread. No other heap is looked at, so a child that only calls exec pays
+    /// nothing for them; the rest is done when memory is next needed.
+    pub(crate) fn orphan_all_but(&self, own: Option<&Heap>) {
+        self.idle.reset();
+        let list = self.list.lock();
+        self.leave_others(own);
+        if list.taken.get() > usize::from(own.is_some()) {
+            list.adoption.begin(list.first.get());
+            // Relaxed: the child has one thread; threads it starts later see everything from before.
+            self.orphans.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// In the child of a fork whose thread, which has the heap `own`, may be at work on the heaps of others: these are left as they are,
+    /// for good.
+    pub(crate) fn leave_others(&self, own: Option<&Heap>) {
+        generation::begin();
+        if let Some(heap) = own {
+            heap.belong_to_process();
+        }
+    }
+
+    /// Hands a part of what orphaned heaps hold to the depot. Does nothing, quickly, where there are none.
+    pub(super) fn adopt_orphans(&self, shared: Shared<'_>) {
+        // Relaxed: only one thread gets true.
+        if !self.orphans.load(Ordering::Relaxed) || !self.orphans.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let list = self.list.lock();
+        if !list.adoption.go_on(shared, list.first.get(), |heap| list.put_free(heap)) {
+            // Relaxed: as above.
+            self.orphans.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Bin {
+    /// The bounds of the bin as found after a fork, if they make sense: blocks 1 to the number returned can be read.
+    pub(super) fn orphaned_len(&self) -> usize {
+        let len = self.len();
+        if len <= SLOTS_MAX && len <= self.capacity() { len } else { 0 }
     }
 }

@@ -2,13 +2,14 @@
 //! Refill: an empty bin gets blocks. In this order: what others sent home, own partial spans, the transfer cache, the depot, a new
 //! span.
 
-use super::bin::Bin;
+use super::bin::{Bin, SLOT_BYTES};
 use super::layout::Heap;
+use super::registry::Shared;
 use crate::base::class::Class;
-use crate::base::units::Region;
+use crate::base::units::{KIB, Region};
 use crate::central::State;
-use crate::heap::bin_array;
-use crate::heap::remote::outbox::Shared;
+use crate::pages::{METADATA_MAX, METADATA_MIN, Pages};
+use crate::sys::cell::{Slot, Slots};
 
 /// Blocks of the inbox taken home in one refill, before fresh memory is taken: some eight full batches.
 const DRAINED_PER_REFILL: usize = 1000;
@@ -18,6 +19,30 @@ const FETCH_MAX: usize = 256;
 const LOOKED_AT: usize = 4;
 /// Slow events of a class before its bin grows.
 const GROWTH_EVENTS: u16 = 3;
+
+/// A bin starts with room for about this many bytes of blocks.
+const FIRST_BYTES: usize = 2 * KIB;
+/// Fewest slots of an array, the null one included; its bytes are the smallest piece of metadata.
+const SLOTS_MIN: usize = METADATA_MIN / SLOT_BYTES;
+const SLOTS_SMALL_MIN: usize = 8;
+/// Blocks above this start with the fewest slots.
+const SMALL_BLOCK_MAX: usize = 4 * KIB;
+pub(super) const SLOTS_MAX: usize = METADATA_MAX / 2 / SLOT_BYTES;
+
+/// Lengths are kept in 16 bits.
+const _: () = assert!(SLOTS_MAX <= u16::MAX as usize);
+
+/// Most blocks a bin of `class` may hold when bins are limited to `bytes`.
+pub(super) fn limit(class: Class, bytes: usize) -> usize {
+    let blocks = (bytes / class.size()).clamp(SLOTS_MIN - 1, SLOTS_MAX - 1);
+    // Arrays are powers of two with one slot for null.
+    (1 << (blocks + 1).ilog2()) - 1
+}
+
+fn first_slots(class: Class) -> usize {
+    let least = if class.size() <= SMALL_BLOCK_MAX { SLOTS_SMALL_MIN } else { SLOTS_MIN };
+    (FIRST_BYTES / class.size()).next_power_of_two().max(least)
+}
 
 impl Heap {
     /// A block of `class`; `None` where memory is used up.
@@ -64,7 +89,7 @@ impl Heap {
         if bin.capacity() > 0 && !crowded {
             return false;
         }
-        let grown = bin.grow(&shared.central.pages, class, bin_array::limit(class, self.bin_bytes.get()));
+        let grown = bin.grow(&shared.central.pages, class, limit(class, self.bin_bytes.get()));
         if grown && crowded {
             bin.events.set(0);
         }
@@ -164,6 +189,46 @@ impl Heap {
             self.partial(class).remove(space, region);
             span.set_state(State::Full);
             self.full(class).push(space, region);
+        }
+    }
+}
+
+impl Bin {
+    /// Gives the bin, which no drain has changed since [`Bin::restore`], an array, or one of twice the slots, as long as it may hold
+    /// `limit` blocks; false if it stays as it is.
+    pub(super) fn grow(&self, pages: &Pages, class: Class, limit: usize) -> bool {
+        let (old, len) = (self.capacity(), self.len());
+        let slots = if old == 0 { first_slots(class).min(limit + 1) } else { (old + 1) * 2 };
+        if slots - 1 > limit {
+            return false;
+        }
+        let Some(piece) = pages.acquire_metadata(slots * SLOT_BYTES) else {
+            return false;
+        };
+        let array = Slots(piece.cast::<Slot>());
+        // SAFETY: slot 0 of the new array.
+        unsafe { array.set(0, core::ptr::null_mut()) };
+        for index in 1..=len {
+            // SAFETY: the new array is larger than the old one.
+            unsafe { array.set(index, self.block(index)) };
+        }
+        self.release_array(pages);
+        self.adopt(array.0, slots.ilog2() as u8);
+        self.set_len(len);
+        true
+    }
+
+    /// Gives up the array; the bin must be empty.
+    pub(super) fn shed(&self, pages: &Pages) {
+        debug_assert_eq!(self.len(), 0);
+        self.release_array(pages);
+        self.forget();
+    }
+
+    fn release_array(&self, pages: &Pages) {
+        if let Some((start, order)) = self.array() {
+            // SAFETY: `grow` acquired the array with these bytes.
+            unsafe { pages.release_metadata(start.cast(), SLOT_BYTES << order) };
         }
     }
 }

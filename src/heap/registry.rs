@@ -5,13 +5,14 @@
 
 use core::cell::Cell;
 
-use super::layout::{Heap, HeapLive};
-use super::orphan::{self, Adoption};
+use super::descriptor::HeapLive;
+use super::idle::state::Idle;
+use super::layout::Heap;
 use super::sampling::Sampling;
-use crate::heap::idle::rounds::Idle;
-use crate::heap::remote::outbox::Shared;
+use crate::base::units::Region;
+use crate::central::Central;
 use crate::pages::{Bank, Pages};
-use crate::sys::atomic::{AtomicBool, Ordering};
+use crate::sys::atomic::AtomicBool;
 use crate::sys::lock::{Lock, Patience, Rank};
 
 /// Free lists; banks beyond as many share them, and then a heap may come from another bank.
@@ -19,22 +20,62 @@ const FREE_LISTS: usize = 64;
 
 /// See the module.
 pub(crate) struct Registry {
-    list: Lock<List>,
+    pub(super) list: Lock<List>,
     /// Whether a fork left heaps without their threads, and nobody is adopting them just now. Set by the child; the adopting thread clears it,
     /// and sets it again if something is left.
-    orphans: AtomicBool,
+    pub(super) orphans: AtomicBool,
     /// What heaps follow at their next slow event.
     pub(crate) sampling: Sampling,
     pub(super) idle: Idle,
 }
 
-struct List {
-    first: Cell<*const Heap>,
+/// What is being done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    Bins,
+    Spans,
+    Inboxes,
+}
+
+/// How far the adoption has come. Guarded by the registry's lock.
+pub(super) struct Adoption {
+    pub(super) stage: Cell<Stage>,
+    /// Heaps of earlier generations are adopted.
+    pub(super) generation: Cell<u32>,
+    /// The next heap, the next region.
+    pub(super) heap: Cell<*const Heap>,
+    pub(super) region: Cell<Region>,
+    /// Whether the inbox of that heap is closed.
+    pub(super) closed: Cell<bool>,
+}
+
+impl Adoption {
+    /// None.
+    const fn new() -> Self {
+        Self {
+            stage: Cell::new(Stage::Bins),
+            generation: Cell::new(0),
+            heap: Cell::new(core::ptr::null()),
+            region: Cell::new(Region::NONE),
+            closed: Cell::new(false),
+        }
+    }
+}
+
+/// The central store and the registry: what remote frees need to find their way.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared<'a> {
+    pub(crate) central: &'a Central,
+    pub(crate) registry: &'a Registry,
+}
+
+pub(super) struct List {
+    pub(super) first: Cell<*const Heap>,
     /// Heaps without a thread, by bank; the one that was released last comes first.
     free: [Cell<*const Heap>; FREE_LISTS],
     /// How many heaps have a thread, or had one that a fork left behind.
-    taken: Cell<usize>,
-    adoption: Adoption,
+    pub(super) taken: Cell<usize>,
+    pub(super) adoption: Adoption,
 }
 
 // SAFETY: heaps are shared; the lists' links, and the adoption, are guarded by the lock around them.
@@ -117,41 +158,6 @@ impl Registry {
         heaps_from(heap.map_or(list.first.get(), |heap| heap.next.get())).next()
     }
 
-    /// In the child of a fork: every heap but `own` has lost its thread. No other heap is looked at, so a child that only calls exec pays
-    /// nothing for them; the rest is done when memory is next needed.
-    pub(crate) fn orphan_all_but(&self, own: Option<&Heap>) {
-        self.idle.reset();
-        let list = self.list.lock();
-        self.leave_others(own);
-        if list.taken.get() > usize::from(own.is_some()) {
-            list.adoption.begin(list.first.get());
-            // Relaxed: the child has one thread; threads it starts later see everything from before.
-            self.orphans.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// In the child of a fork whose thread, which has the heap `own`, may be at work on the heaps of others: these are left as they are,
-    /// for good.
-    pub(crate) fn leave_others(&self, own: Option<&Heap>) {
-        orphan::begin_generation();
-        if let Some(heap) = own {
-            heap.belong_to_process();
-        }
-    }
-
-    /// Hands a part of what orphaned heaps hold to the depot. Does nothing, quickly, where there are none.
-    pub(super) fn adopt_orphans(&self, shared: Shared<'_>) {
-        // Relaxed: only one thread gets true.
-        if !self.orphans.load(Ordering::Relaxed) || !self.orphans.swap(false, Ordering::Relaxed) {
-            return;
-        }
-        let list = self.list.lock();
-        if !list.adoption.go_on(shared, list.first.get(), |heap| list.put_free(heap)) {
-            // Relaxed: as above.
-            self.orphans.store(true, Ordering::Relaxed);
-        }
-    }
-
     /// Takes the lock for a fork.
     pub(crate) fn lock_for_fork(&self, patience: &Patience) {
         self.list.lock_for_fork(patience);
@@ -200,7 +206,7 @@ impl List {
     }
 
     /// Adds a heap to those without a thread.
-    fn put_free(&self, heap: &Heap) {
+    pub(super) fn put_free(&self, heap: &Heap) {
         heap.taken.set(false);
         self.taken.set(self.taken.get() - 1);
         let free = self.free_of(heap.own_bank.get());

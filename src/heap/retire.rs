@@ -6,10 +6,10 @@
 use core::cell::Cell;
 
 use super::layout::Heap;
+use super::registry::Shared;
+use super::remote::{inbox, send};
 use crate::base::class::Class;
 use crate::central::SpanList;
-use crate::heap::remote::inbox;
-use crate::heap::remote::outbox::{self, Shared};
 use crate::pages::Entry;
 
 impl Heap {
@@ -28,7 +28,7 @@ impl Heap {
         }
         let late = Cell::new(self.inbox.close());
         while let Some(batch) = inbox::pop(&late) {
-            outbox::deliver_each(shared, batch);
+            send::deliver_each(shared, batch);
         }
         self.close_outbox(shared);
         self.drop_spares(shared);

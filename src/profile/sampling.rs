@@ -16,7 +16,8 @@ use crate::slow_path::sampled::{self, Moved, Sampler};
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sys::lock::Patience;
 use crate::sys::output::Path;
-use crate::sys::{call, libc, signal, stack};
+use crate::sys::{call, libc, signal};
+use crate::unwind;
 
 /// A peak is dumped when it is above the last one that was by one part in this many.
 const PEAK_STEP: u64 = 8;
@@ -255,7 +256,7 @@ fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
 /// Adds a sample of `asked` bytes, which made a block of `size` bytes, to the profile.
 fn note(asked: usize, size: usize) -> u32 {
     let mut frames = [0; DEPTH];
-    let len = stack::capture(0, &mut frames);
+    let len = unwind::capture(0, &mut frames);
     let frames = frames.get(..len).unwrap_or(&[]);
     PROFILING.profile.add(&PROCESS.central.pages, frames, (asked, size), PROFILING.mean())
 }

@@ -11,7 +11,8 @@ use crate::base::lane::Lane;
 use crate::diag::{self, Code, Misuse};
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
-use crate::sys::{call, libc, stack, startup, tls};
+use crate::sys::{call, libc, startup, tls};
+use crate::unwind;
 
 /// libc's blocks are multiples of this and aligned to it.
 const ALIGN: usize = 16;
@@ -106,7 +107,7 @@ pub(crate) fn judge(address: usize) -> Foreign {
     if is_on_stack(address) {
         return Foreign::Nobody("it points into the stack");
     }
-    if stack::is_in_object(address) {
+    if unwind::is_in_object(address) {
         return Foreign::Nobody("it points into a program or library");
     }
     if is_chunk(address) { Foreign::Libc } else { Foreign::Nobody("no allocator of this process made it") }

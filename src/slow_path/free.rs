@@ -73,7 +73,7 @@ pub(crate) fn free_alone(block: *mut u8) -> Freed {
         Place::Small { class, .. } => match heap::deliver_block(PROCESS.shared(), block) {
             Ok(()) => Freed::Small,
             Err(refused) => {
-                heap::report(refused, block, class.size());
+                refused.report("free", block, class.size());
                 Freed::Misused
             }
         },

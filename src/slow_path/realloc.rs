@@ -10,7 +10,7 @@ use crate::base::lane::Lane;
 use crate::base::units::{LARGE_MAX, REQUEST_MAX};
 use crate::central::{Place, Refused};
 use crate::diag::{self, Code, Misuse};
-use crate::heap::{self, Heap};
+use crate::heap::Heap;
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::foreign::{Foreign, judge};
@@ -65,7 +65,7 @@ fn identify<M: Mode>(call: &'static str, block: *mut u8) -> Known {
             }
         },
         Err(refused) => {
-            heap::report_from(call, refused, block, 0);
+            refused.report(call, block, 0);
             Known::Nobody
         }
     }

@@ -33,7 +33,7 @@ macro_rules! weak {
     }};
 }
 
-pub(super) use weak;
+pub(crate) use weak;
 
 /// Whether libc's allocator is there.
 pub(crate) fn has_allocator() -> bool {

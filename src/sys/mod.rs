@@ -11,7 +11,6 @@ pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod output;
 pub(crate) mod signal;
-pub(crate) mod stack;
 pub(crate) mod startup;
 pub(crate) mod stream;
 pub(crate) mod tls;

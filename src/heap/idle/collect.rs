@@ -6,39 +6,9 @@
 use crate::base::class::Class;
 use crate::central::{Holes, Place, State};
 use crate::heap::layout::Heap;
-use crate::heap::remote::outbox::Shared;
-
-/// Slow events between two looks.
-const EVENTS: u32 = 128;
-/// Blocks received on a large allocation.
-const RECEIVED_PER_LARGE: usize = 250;
-/// Slow events between two looks at the clock, and where there is nothing to purge.
-const TICK_EVENTS: u32 = 8;
-const CLEAN_TICK_EVENTS: u32 = 64;
+use crate::heap::registry::Shared;
 
 impl Heap {
-    /// Notes that the fast path was left; now and then this looks over the bins and lets time purge.
-    pub(in crate::heap) fn slow_event(&self, shared: Shared<'_>) {
-        let events = self.events.get() + 1;
-        self.events.set(events);
-        if events.is_multiple_of(TICK_EVENTS) && (shared.central.pages.is_dirty() || events.is_multiple_of(CLEAN_TICK_EVENTS)) {
-            self.tick(shared);
-        }
-        if events.is_multiple_of(TICK_EVENTS) {
-            self.follow_sampling(&shared.registry.sampling);
-            shared.registry.adopt_orphans(shared);
-        }
-        if events >= EVENTS {
-            self.events.set(0);
-            // With a pool there is nobody to give anything back to.
-            if shared.central.pages.space().is_fixed() {
-                self.send_all(shared);
-            } else {
-                self.look_over(shared);
-            }
-        }
-    }
-
     /// Drains every bin whose number of blocks is what it was at the last look and that had no slow event since, and sends what waits in
     /// the outbox; whether any bin was in use.
     pub(in crate::heap) fn look_over(&self, shared: Shared<'_>) -> bool {
@@ -76,15 +46,6 @@ impl Heap {
             self.partial(class).remove(space, region);
             shared.central.release_span(class, region);
         }
-    }
-
-    /// What a large allocation owes: it does not pass a bin, but an owner that makes no other must still receive what others freed.
-    pub(crate) fn attend(&self, shared: Shared<'_>) {
-        if shared.central.pages.is_dirty() {
-            self.tick(shared);
-        }
-        self.follow_sampling(&shared.registry.sampling);
-        self.receive_blocks(shared, RECEIVED_PER_LARGE, None);
     }
 
     /// Gives back what this heap holds without need: the explicit collection. Each bin keeps one block, as the module says.

@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "a structure whose cells are guarded by a flag")]
 //! Idle return: memory of a process that went quiet goes back to the kernel, whatever threads hold it.
 //!
 //! *Rounds*: once per purge delay, within a budget per call, a thread on its slow path looks at every heap. It makes an offer to each, and
@@ -11,15 +10,14 @@
 //! - One thread at a time works on a round; nothing waits for it.
 //! - A round begins [`PACE_MIN`] milliseconds or more after the last offer of the round before was made.
 
-use core::cell::Cell;
-
+use super::state::{NOTHING, OWED, Stage};
 use crate::base::class::Class;
 use crate::base::units::Region;
 use crate::central::{Holes, State};
-use crate::heap::idle::offer::OfferState;
 use crate::heap::layout::Heap;
-use crate::heap::remote::outbox::{Shared, owner_of};
-use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::heap::offer::OfferState;
+use crate::heap::registry::Shared;
+use crate::sys::atomic::Ordering;
 use crate::sys::call;
 
 /// What is left of the budget of a portion.
@@ -56,109 +54,6 @@ pub(in crate::heap) const PACE_MIN: u32 = 100;
 
 /// From round to round some heaps get an offer as often as this.
 const CALLS: u32 = 4;
-
-/// See `Idle::owed`.
-const NOTHING: u32 = 0;
-const OWED: u32 = 1;
-const AWAITED: u32 = 2;
-
-/// Where a round stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
-    /// There is none.
-    Resting,
-    Heaps,
-    Caches,
-    Spans,
-}
-
-/// See the module.
-pub(crate) struct Idle {
-    /// Whether anything happened since the last round began: [`NOTHING`], [`OWED`], or nothing and a thread waits on this word. Written
-    /// by any thread.
-    owed: AtomicU32,
-    /// Held by the thread that works on a round.
-    working: AtomicBool,
-    /// When the last round had made its offers, when some were made between rounds, and when a round was last worked on, in milliseconds.
-    /// Written by the thread at work.
-    offered: AtomicU32,
-    called: AtomicU32,
-    pub(in crate::heap) worked: AtomicU32,
-    /// The number of the round, from 1. Written by the thread at work; read by any.
-    round: AtomicU32,
-    // The rest belongs to the thread at work.
-    stage: Cell<Stage>,
-    heap: Cell<Option<&'static Heap>>,
-    /// The heap to which an offer was made last between rounds.
-    caller: Cell<Option<&'static Heap>>,
-    class: Cell<u32>,
-    region: Cell<Region>,
-    /// Whether the round found anything that a later one should look at again.
-    found: Cell<bool>,
-    /// Whether it found a heap that is in use.
-    active: Cell<bool>,
-}
-
-// SAFETY: the cells are touched by the thread that holds `working`; `stage` is read by others as a hint.
-unsafe impl Sync for Idle {}
-
-impl Idle {
-    pub(in crate::heap) const fn new() -> Self {
-        Self {
-            owed: AtomicU32::new(NOTHING),
-            working: AtomicBool::new(false),
-            offered: AtomicU32::new(0),
-            called: AtomicU32::new(0),
-            worked: AtomicU32::new(0),
-            round: AtomicU32::new(1),
-            stage: Cell::new(Stage::Resting),
-            heap: Cell::new(None),
-            caller: Cell::new(None),
-            class: Cell::new(0),
-            region: Cell::new(Region::NONE),
-            found: Cell::new(false),
-            active: Cell::new(false),
-        }
-    }
-
-    /// In the child of a fork: the thread that was at work is gone.
-    pub(in crate::heap) fn reset(&self) {
-        self.stage.set(Stage::Resting);
-        // Relaxed: the child has one thread.
-        self.working.store(false, Ordering::Relaxed);
-    }
-
-    /// The number of the round under way, or of the last one.
-    pub(in crate::heap) fn round(&self) -> u32 {
-        // Relaxed: a number that only grows.
-        self.round.load(Ordering::Relaxed)
-    }
-
-    /// Whether a round is under way or owed.
-    pub(crate) fn is_pending(&self) -> bool {
-        // Relaxed: a late answer only returns memory later.
-        self.owed.load(Ordering::Relaxed) == OWED || self.working.load(Ordering::Relaxed) || self.stage.get() != Stage::Resting
-    }
-
-    /// Whether a round is under way. A hint.
-    pub(in crate::heap) fn is_under_way(&self) -> bool {
-        self.stage.get() != Stage::Resting
-    }
-
-    /// Sleeps until something happens that a round should look at.
-    pub(crate) fn wait(&self) {
-        // Relaxed: one word says both, so that who writes to it knows whether to wake.
-        let _ = self.owed.compare_exchange(NOTHING, AWAITED, Ordering::Relaxed, Ordering::Relaxed);
-        call::futex_wait(self.owed.as_ptr(), AWAITED);
-    }
-
-    pub(in crate::heap) fn owe(&self) {
-        // Relaxed: a hint.
-        if self.owed.load(Ordering::Relaxed) != OWED && self.owed.swap(OWED, Ordering::Relaxed) == AWAITED {
-            call::futex_wake(self.owed.as_ptr());
-        }
-    }
-}
 
 /// Milliseconds from one round to the next: the purge delay.
 pub(in crate::heap) fn pace(shared: Shared<'_>) -> u32 {
@@ -365,7 +260,7 @@ impl Heap {
         if entry.owner() == self.address() {
             return central.purge_holes(class, region);
         }
-        let owner = owner_of(entry);
+        let owner = Heap::of_entry(entry);
         if !owner.try_hold_spans() {
             return Holes::Waiting;
         }

@@ -1,4 +1,6 @@
 //! Frees for other heaps: batches on their way from an outbox to an inbox.
 
-pub(in crate::heap) mod inbox;
-pub(in crate::heap) mod outbox;
+pub(super) mod inbox;
+pub(super) mod outbox;
+mod receive;
+pub(super) mod send;

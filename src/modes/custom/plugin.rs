@@ -12,8 +12,8 @@ use super::functions::{AlignedAlloc, Calloc, Free, Functions, Malloc, Realloc, U
 use crate::process::state::PROCESS;
 use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::sys::libc as system;
-use crate::sys::stack;
 use crate::sys::startup::Startup;
+use crate::unwind;
 
 const VARIABLE: &[u8] = b"SPANDREL_PLUGIN=";
 
@@ -36,7 +36,7 @@ fn load() {
         return DONE.store(true, Ordering::Relaxed);
     }
     // Acquire and Release: threads that come later find what the one that loads has done so far.
-    if stack::comes_through_loader() || DONE.swap(true, Ordering::AcqRel) {
+    if unwind::comes_through_loader() || DONE.swap(true, Ordering::AcqRel) {
         return;
     }
     let Some(path) = Startup::find().and_then(|startup| startup.variable(VARIABLE)) else { return };

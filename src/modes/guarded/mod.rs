@@ -27,10 +27,11 @@ use crate::slow_path::mode::{self, Mode, ModeTable};
 use crate::slow_path::realloc::{self, Resized};
 use crate::slow_path::sampled::{self, Sampler};
 use crate::sys::atomic::{AtomicUsize, Ordering};
+use crate::sys::call;
 use crate::sys::cell::SetOnce;
 use crate::sys::lock::{Guard, Lock, Patience, Rank};
 use crate::sys::signal::{self, Action};
-use crate::sys::{call, stack};
+use crate::unwind;
 
 /// Attempts to get at the pool for who must not wait.
 const ATTEMPTS: usize = 1000;
@@ -132,7 +133,7 @@ unsafe fn unlock_after_fork() {
 fn act(thread: u32) -> Act {
     let mut frames = [0; FRAMES_MAX];
     let wanted = frames.get_mut(..PROCESS.options().guarded_frames).unwrap_or_default();
-    let count = stack::capture(0, wanted);
+    let count = unwind::capture(0, wanted);
     Act { thread, stack: STACKS.intern(frames.get(..count).unwrap_or_default()) }
 }
 
@@ -202,7 +203,7 @@ fn show_frames(what: &str, thread: u32, frames: &[usize], print: &mut dyn FnMut(
     print(Line::new().text(NAME).text(what).text(" by thread ").number(u64::from(thread)).text(":").finish());
     for &frame in frames {
         let mut line = Line::new();
-        stack::describe(frame, line.text(NAME).text("   "));
+        unwind::describe(frame, line.text(NAME).text("   "));
         print(line.finish());
     }
 }
@@ -253,7 +254,7 @@ extern "C" fn on_fault(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
     signal::put_back(libc::SIGSEGV, before);
     if explain(address) {
         let mut frames = [0; FRAMES_MAX];
-        let count = stack::capture(0, &mut frames);
+        let count = unwind::capture(0, &mut frames);
         let frames = frames.get(..count).unwrap_or_default();
         show_frames("accessed", call::thread_id(), frames, &mut |bytes| call::write(2, bytes));
     }

@@ -22,7 +22,7 @@ use crate::slow_path::mode::{self, Mode, ModeTable, Print};
 use crate::slow_path::realloc::{self, Resized};
 use crate::sys::clock::{self, Epoch};
 use crate::sys::lock::Patience;
-use crate::sys::stack;
+use crate::unwind;
 
 static BLOCKS: Ledger<Block> = Ledger::new();
 static STACKS: Stacks = Stacks::new();
@@ -105,7 +105,7 @@ fn insert(block: Block) {
 fn note(heap: &Heap, block: *mut u8, size: usize) {
     let mut frames = [0; FRAMES_MAX];
     let wanted = frames.get_mut(..PROCESS.options().tracked_frames).unwrap_or_default();
-    let count = stack::capture(0, wanted);
+    let count = unwind::capture(0, wanted);
     let stack = STACKS.intern(frames.get(..count).unwrap_or_default());
     insert(Block { address: block.addr(), size, made: clock::ticks(), thread: heap.thread.get(), stack });
 }
@@ -138,7 +138,7 @@ fn report(print: Print<'_>) {
         print(line.finish());
         for &frame in STACKS.frames(group.stack()) {
             let mut line = Line::new();
-            stack::describe(frame, line.text(NAME).text("   "));
+            unwind::describe(frame, line.text(NAME).text("   "));
             print(line.finish());
         }
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 const LEVELS: &[&[&str]] = &[
     &["base"],
     &["sys"],
-    &["diag", "config"],
+    &["unwind", "diag", "config"],
     &["pages"],
     &["central"],
     &["heap"],

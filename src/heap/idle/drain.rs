@@ -1,3 +1,4 @@
+#![expect(unsafe_code, reason = "gives pages of arrays back")]
 //! Offers and drains: memory of a thread that does not call is given back by others, without a question about what the thread does.
 //!
 //! *Offer*: another thread closes the fast path of a heap ([`crate::heap::fast::FastHeap::close`]), which is memory of ours. The thread's next
@@ -15,82 +16,14 @@
 //! - Fast path and bins of a heap are touched by others only while they hold its spans.
 //! - A drain comes no sooner than [`crate::heap::idle::rounds::PACE_MIN`] milliseconds after the fast path was closed.
 
-use core::cell::Cell;
-
-use crate::base::class::{self, Class};
+use crate::base::class::Class;
 use crate::central::{Place, Refused};
-use crate::heap::bin::DRAIN_MAX;
-use crate::heap::layout::{AGAIN, Heap, OFFER};
-use crate::heap::remote::inbox;
-use crate::heap::remote::outbox::Shared;
-use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
-
-/// What others and the heap's thread know of offers. All-zero bytes are a heap that takes no part.
-pub(in crate::heap) struct Offer {
-    /// Whether the heap takes part in idle return. Written by its thread while it holds the spans; read by any as a hint.
-    open: AtomicBool,
-    /// The round in which the offer was made that stands; 0 for none. Written by who holds the spans; read by any as a hint.
-    made: AtomicU32,
-    /// Classes drained since; one more than there are once everything else is done, too. As `made`.
-    drained: AtomicU32,
-    /// When the thread last looked at the time for others, in milliseconds, and how often it did so since without a pause. For the heap's
-    /// thread, as are the rest.
-    pub(in crate::heap) looked: Cell<u32>,
-    pub(in crate::heap) in_row: Cell<u32>,
-    /// Flushes of late, as far as no refill came between.
-    pub(in crate::heap) shrinking: Cell<u32>,
-    /// Requests in the countdown that runs, and in all since memory began to shrink; see [`crate::heap::idle::countdown`].
-    pub(in crate::heap) countdown: Cell<u32>,
-    pub(in crate::heap) counted: Cell<u32>,
-    /// When it began, roughly, in microseconds.
-    pub(in crate::heap) counted_since: Cell<u32>,
-    /// Whether it runs for the sake of a round.
-    pub(in crate::heap) for_round: Cell<bool>,
-}
-
-/// `Offer::drained` once nothing is left to do.
-const ALL_DRAINED: u32 = class::COUNT as u32 + 1;
-
-/// Where an offer stands, as far as can be told without the spans.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::heap) enum OfferState {
-    /// The heap takes no part.
-    Closed,
-    /// There is none, or it was taken.
-    None,
-    /// It was made in this round.
-    Fresh,
-    /// It stands since an earlier round: the heap may be drained.
-    Ripe,
-    /// As `Ripe`, and nothing is left to drain.
-    Drained,
-}
-
-impl Offer {
-    /// The heap takes no part any more.
-    pub(in crate::heap) fn forget(&self) {
-        // Relaxed: the lock of the spans orders it; others take it for a hint.
-        self.open.store(false, Ordering::Relaxed);
-        // Relaxed: as above.
-        self.made.store(0, Ordering::Relaxed);
-        self.shrinking.set(0);
-        self.counted.set(0);
-    }
-
-    /// Where the offer stands in `round`.
-    pub(in crate::heap) fn state(&self, round: u32) -> OfferState {
-        // Relaxed: a hint, or the caller holds the spans.
-        let (open, made) = (self.open.load(Ordering::Relaxed), self.made.load(Ordering::Relaxed));
-        match () {
-            () if !open => OfferState::Closed,
-            () if made == 0 => OfferState::None,
-            () if (round.wrapping_sub(made) as i32) <= 0 => OfferState::Fresh,
-            // Relaxed: as above.
-            () if self.drained.load(Ordering::Relaxed) == ALL_DRAINED => OfferState::Drained,
-            () => OfferState::Ripe,
-        }
-    }
-}
+use crate::heap::bin::{Bin, DRAIN_MAX, SLOT_BYTES};
+use crate::heap::layout::Heap;
+use crate::heap::offer::{AGAIN, ALL_DRAINED, OFFER, OfferState};
+use crate::heap::registry::Shared;
+use crate::pages::Pages;
+use crate::sys::atomic::Ordering;
 
 impl Heap {
     /// Has the heap take part in idle return, if `part`. For its thread.
@@ -221,7 +154,7 @@ impl Heap {
             }
         }
         if let Some(refused) = self.last_refused(shared, class) {
-            crate::heap::free::report(refused, bin.last(), class.size());
+            refused.report("free", bin.last(), class.size());
             bin.discard_last();
         }
         bin.purge_array(&shared.central.pages);
@@ -251,18 +184,26 @@ impl Heap {
             self.return_blocks(shared, class, first);
         }
         for part in parts {
-            crate::heap::free::report(Refused::Double, last, class.size());
+            Refused::Double.report("free", last, class.size());
             self.return_blocks(shared, class, part);
         }
     }
+}
 
-    /// The next batch that others sent; `None` if there is none. The caller holds the spans.
-    pub(in crate::heap) fn receive(&self) -> Option<&'static crate::central::Batch> {
-        if self.pending.get().is_null() {
-            self.pending.set(self.inbox.take());
+impl Bin {
+    /// Gives whole pages of the array back to the kernel on which no block lies and no interrupted operation works.
+    pub(in crate::heap) fn purge_array(&self, pages: &Pages) {
+        let Some((start, order)) = self.array() else { return };
+        let page = pages.space().page_bytes();
+        let (low, high) = (start.addr(), start.addr() + (SLOT_BYTES << order));
+        let hot = self.hot_slots();
+        let pieces =
+            [(low.next_multiple_of(page), hot.start & !(page - 1)), (hot.end.next_multiple_of(page), high & !(page - 1))];
+        for (from, to) in pieces {
+            if from < to {
+                // SAFETY: whole pages of an array of ours; the slots that anyone reads or writes lie outside.
+                unsafe { pages.purge_hole(from, to - from) };
+            }
         }
-        let batch = inbox::pop(&self.pending)?;
-        self.counters.received(batch.len());
-        Some(batch)
     }
 }

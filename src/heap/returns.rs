@@ -1,16 +1,144 @@
-//! Flush and drain: blocks go back to their spans.
+//! The slow half of free, and flushes: blocks go back to their bin, to their span, or to the heap that owns that.
 //!
 //! Only the bin of the class that a call is about may be pushed to or rearranged: the call may have interrupted an operation on any other.
 
 use super::bin::Bin;
 use super::layout::Heap;
+use super::registry::Shared;
+use super::remote::outbox::Lane;
+use super::remote::send::deliver_or_report;
 use crate::base::class::Class;
 use crate::base::units::REGION_BYTES;
-use crate::central::{Batch, Next, Place, Refused, Span, State, found};
-use crate::heap::remote::outbox::{Lane, Shared};
+use crate::central::{Batch, Central, Next, Place, Refused, Span, State, found};
+use crate::diag::{self, Code, Misuse};
+use crate::pages::Entry;
 
 /// Blocks given back one by one until it is asked again whether they lie in a row.
 const SCATTERED: usize = 128;
+
+/// What became of a pointer that was freed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(crate) enum Freed {
+    /// It was a block of a class.
+    Small,
+    /// It was a large block.
+    Large,
+    /// It was a direct mapping.
+    Direct,
+    /// It was a sampled block, known by this ticket.
+    Sampled(u32),
+    /// It is none of our addresses; libc may own it.
+    Foreign,
+    /// It was reported as a misuse, and the policy lets the process go on.
+    Misused,
+}
+
+impl Refused {
+    /// Reports `block`, which `call` was given, and which cannot be freed or measured. `bytes` is its size, or 0.
+    pub(crate) fn report(self, call: &'static str, block: *mut u8, bytes: usize) {
+        let (code, what) = match self {
+            Self::Double => (Code::DoubleFree, "the block is free already"),
+            Self::Inside => (Code::InvalidPointer, "no block starts there"),
+        };
+        diag::misuse(&Misuse { code, call, pointer: block.addr(), what, block_bytes: bytes });
+    }
+}
+
+impl Heap {
+    /// Frees `block`, whatever it is. On the way a batch of blocks that others freed is received, for a thread that only frees comes to
+    /// no refill.
+    pub(crate) fn free(&self, shared: Shared<'_>, block: *mut u8) -> Freed {
+        self.widen(shared.central.pages.space());
+        self.receive_blocks(shared, 1, None);
+        match self.resolve_and_claim(shared, block) {
+            Place::Small { span, class, entry, offset } => self.free_small(shared, block, (span, class, entry, offset)),
+            place => {
+                let freed = free_unowned(shared.central, &place, block);
+                if self.takes_part() {
+                    // What came free is to be purged even if nobody calls any more.
+                    shared.registry.idle().owe();
+                }
+                freed
+            }
+        }
+    }
+
+    /// Frees deferred blocks by `work`: they are of any class, so they bypass the bins.
+    pub(crate) fn defer<R>(&self, work: impl FnOnce() -> R) -> R {
+        let before = self.defers.replace(true);
+        let result = work();
+        self.defers.set(before);
+        result
+    }
+
+    /// Whether `block` is the one of its class that this heap got back last.
+    pub(crate) fn has_last(&self, class: Class, block: *mut u8) -> bool {
+        self.bin(class).last() == block
+    }
+
+    fn free_small(&self, shared: Shared<'_>, block: *mut u8, place: (&Span, Class, Entry, usize)) -> Freed {
+        let (span, class, entry, offset) = place;
+        let bin = self.bin(class);
+        let refused = if entry.owner() == self.address() {
+            let last = bin.last() == block && !block.is_null();
+            if last { Some(Refused::Double) } else { span.is_out(class.geometry(), offset).err() }
+        } else {
+            // Another thread changes that span, so only what never changes can be asked here; its owner asks the rest.
+            (!class.geometry().locate(offset).1).then_some(Refused::Inside)
+        };
+        if let Some(refused) = refused {
+            refused.report("free", block, class.size());
+            return Freed::Misused;
+        }
+        if self.defers.get() {
+            self.return_or_send(shared, block);
+        } else if entry.owner() == self.address() {
+            if !bin.push(block) {
+                self.make_room(shared, class, bin);
+                if !bin.push(block) {
+                    self.return_or_send(shared, block);
+                }
+            }
+        } else {
+            self.free_remote(shared, entry, class, block);
+        }
+        Freed::Small
+    }
+}
+
+impl Heap {
+    fn free_remote(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
+        let sent = self.counters.batches_sent();
+        self.send(shared, entry, class, block, Lane::Outer);
+        // A batch that left is a slow event; a block that joined one is not.
+        if self.counters.batches_sent() != sent {
+            self.slow_event(shared);
+        }
+    }
+}
+
+/// Frees a block that no heap owns.
+pub(crate) fn free_unowned(central: &Central, place: &Place<'_>, block: *mut u8) -> Freed {
+    let (ticket, kind) = match place {
+        Place::Large { region, .. } => (central.free_large(*region), Freed::Large),
+        Place::Direct(direct) if direct.address == block.addr() => (central.free_direct(direct.address), Freed::Direct),
+        Place::Foreign => return Freed::Foreign,
+        Place::Direct(_) | Place::Small { .. } => (None, Freed::Misused),
+        Place::Nowhere => {
+            central.why_nowhere(block.addr()).report("free", block, 0);
+            return Freed::Misused;
+        }
+    };
+    match ticket {
+        Some(0) => return kind,
+        Some(ticket) => return Freed::Sampled(ticket),
+        None => {}
+    }
+    let refused = if matches!(place, Place::Direct(_)) { Refused::Inside } else { Refused::Double };
+    refused.report("free", block, 0);
+    Freed::Misused
+}
 
 impl Heap {
     /// Makes room in the full `bin`: it grows, or its bottom half goes back.
@@ -113,7 +241,7 @@ impl Heap {
                 self.return_to_span(shared, span, class, offset, block);
             }
             Place::Small { class, entry, .. } => self.send(shared, entry, class, block, Lane::Inner),
-            _ => super::free::report(Refused::Double, block, 0),
+            _ => Refused::Double.report("free", block, 0),
         }
     }
 
@@ -138,30 +266,6 @@ impl Heap {
         }
     }
 
-    /// Receives what others sent, until `most` blocks have come. Blocks of `wanted` go to their bin while it is less than half full, for
-    /// they will be wanted soon; the others to their spans.
-    pub(super) fn receive_blocks(&self, shared: Shared<'_>, most: usize, wanted: Option<Class>) {
-        let mut done = 0;
-        while done < most {
-            let Some(batch) = self.receive() else { return };
-            done += batch.len();
-            self.receive_batch(shared, batch, wanted);
-            self.keep_batch(shared, batch);
-        }
-    }
-
-    fn receive_batch(&self, shared: Shared<'_>, batch: &Batch, wanted: Option<Class>) {
-        let common = batch.common();
-        match common.class().filter(|class| class.geometry().regions == 1 && common.owner() == self.address()) {
-            Some(class) => {
-                let blocks = batch.blocks();
-                let taken = if wanted == Some(class) { self.bin(class).take_in(blocks) } else { 0 };
-                self.return_blocks(shared, class, blocks.get(taken..).unwrap_or(&[]));
-            }
-            None => batch.blocks().iter().for_each(|&block| self.receive_block(shared, block, wanted)),
-        }
-    }
-
     /// Gives a batch back to the spans of this heap, whose thread may be on its fast path: all that this path uses is left alone. The
     /// caller holds the spans.
     pub(super) fn return_batch(&self, shared: Shared<'_>, batch: &Batch) {
@@ -183,7 +287,7 @@ impl Heap {
             Place::Small { span, class, entry, offset } if entry.owner() == self.address() => {
                 self.return_to_span(shared, span, class, offset, block);
             }
-            _ => crate::heap::remote::outbox::deliver_or_report(shared, block),
+            _ => deliver_or_report(shared, block),
         }
     }
 
@@ -191,20 +295,7 @@ impl Heap {
         match span.give_back(class.geometry(), offset) {
             Ok(Next::Stay) => {}
             Ok(_) => self.relink_span(shared, class, span),
-            Err(refused) => super::free::report(refused, block, class.size()),
-        }
-    }
-
-    /// Takes in one block as [`Heap::take_in`] does. Of spans of one region the sender saw that a block starts there.
-    #[inline]
-    fn receive_block(&self, shared: Shared<'_>, block: *mut u8, wanted: Option<Class>) {
-        match self.bin_of_block(block) {
-            Some(bin)
-                if wanted.is_some_and(|class| core::ptr::eq(bin, self.bin(class)))
-                    && bin.has_half()
-                    && self.is_single(bin)
-                    && bin.push(block) => {}
-            _ => self.return_or_send(shared, block),
+            Err(refused) => refused.report("free", block, class.size()),
         }
     }
 }

@@ -1,49 +1,95 @@
-#![expect(unsafe_code, reason = "reads stacks")]
-//! How far a stack goes: words of it are read only where it certainly is, or where the kernel says that something can be read.
+#![expect(unsafe_code, reason = "reads registers and stacks")]
+//! A thread's registers and its stack. Words of a stack are read where it certainly is, or where the kernel says that
+//! something can be read.
 //!
-//! Two ends are known without asking: the process's first stack ends where ld.so found it, and glibc puts the control block of a
-//! thread it makes at the end of that thread's stack. Must not know what the words mean.
+//! The ends of two kinds of stacks are known without a system call: that of the process's first stack from ld.so, and
+//! that of a thread that glibc made, because its control block lies there. Must not know what the words mean.
 
 use core::arch::asm;
+
+use gimli::{Register, X86_64};
 
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::{call, startup};
 
+/// Where a thread is in its code and on its stack.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Registers {
+    /// The instruction pointer.
+    pub(super) rip: usize,
+    /// The stack pointer.
+    pub(super) rsp: usize,
+    /// The frame pointer, or any other value that the code keeps in the register.
+    pub(super) rbp: usize,
+}
+
+impl Registers {
+    pub(super) const RBP: Register = X86_64::RBP;
+    pub(super) const RSP: Register = X86_64::RSP;
+    pub(super) const RIP: Register = X86_64::RA;
+
+    /// The present ones.
+    #[inline(always)]
+    pub(super) fn here() -> Self {
+        let (rip, rsp, rbp);
+        // SAFETY: copies three registers, changes none.
+        unsafe {
+            asm!("lea {}, [rip]", "mov {}, rsp", "mov {}, rbp", out(reg) rip, out(reg) rsp, out(reg) rbp,
+                options(nomem, nostack, preserves_flags));
+        }
+        Self { rip, rsp, rbp }
+    }
+
+    /// The value of one of the three; `None` for others.
+    pub(super) fn get(&self, number: Register) -> Option<usize> {
+        match number {
+            Self::RBP => Some(self.rbp),
+            Self::RSP => Some(self.rsp),
+            Self::RIP => Some(self.rip),
+            _ => None,
+        }
+    }
+}
+
 /// The kernel keeps at least 128 MiB of address space below the end of the first stack free of other mappings.
 const FIRST_STACK_MAX: usize = 100 << 20;
-/// A thread's stack is not believed to be larger than this.
+/// Most bytes between a stack pointer and the control block of its thread; if there are more, the stack is not glibc's.
 const THREAD_STACK_MAX: usize = 1 << 30;
 /// No kernel has smaller pages.
 const PAGE: usize = 4096;
 const WORD: usize = size_of::<usize>();
-/// A power of two.
+/// Control blocks whose stacks are remembered; a power of two.
 const KNOWN: usize = 256;
-/// Most pages that are asked for to join a thread's stack pointer with the end of its stack.
+/// Most pages for which the kernel is asked, between a stack pointer and the control block of its thread.
 const ASKED_MAX: usize = 2048;
-/// Bits of a count of pages.
+/// Bits of a word of [`REACHES`] that count pages.
 const COUNT_BITS: u32 = 24;
 
-/// The page of a control block, and below it the number of pages before it that could be read. Any thread writes. What is found for one
-/// control block holds for the next thread that has its own there: it stands on the same stack.
+/// The number of a control block's page, and in the lower bits how many pages before it are readable. Any thread writes
+/// and reads. The answer also holds for the next thread with a control block there, because glibc gives it the same
+/// stack.
 static REACHES: [AtomicU64; KNOWN] = [const { AtomicU64::new(0) }; KNOWN];
 
-/// The place for what is known of the control block in `page`.
+/// The word for the control block in `page`.
 fn reach_of(page: usize) -> Option<&'static AtomicU64> {
     REACHES.get((page ^ page >> KNOWN.trailing_zeros()) % KNOWN)
 }
 
 /// How many pages before `page`, that of a control block, are known to be readable.
 fn known_reach(page: usize) -> usize {
-    // Relaxed: a word that is right by itself.
+    // Relaxed: the word stands for nothing else in memory; after an old one the kernel is asked again.
     let word = reach_of(page).map_or(0, |known| known.load(Ordering::Relaxed)) as usize;
     if word >> COUNT_BITS == page { word & ((1 << COUNT_BITS) - 1) } else { 0 }
 }
 
-/// See the module.
-pub(super) struct Bounds {
+/// The readable part of a stack.
+///
+/// # Invariants
+/// - What lies between `start` and `end` is mapped and readable, and stays so while its thread runs.
+pub(super) struct Stack {
     start: usize,
     end: usize,
-    /// The last page that the kernel said can be read.
+    /// The last page elsewhere that the kernel found readable; 0 if there is none.
     asked: usize,
 }
 
@@ -54,7 +100,7 @@ fn control_block() -> usize {
     address
 }
 
-impl Bounds {
+impl Stack {
     /// The stack that `pointer` is in.
     #[inline]
     pub(super) fn around(pointer: usize) -> Self {
@@ -76,7 +122,8 @@ impl Bounds {
         }
     }
 
-    /// Asks the kernel for the pages from `here` on up to what is known of those before `last`, and notes the answer.
+    /// Asks the kernel whether the pages from `here` on are readable, up to the `reach` known ones before `last`, and
+    /// remembers a yes.
     #[cold]
     fn explore(here: usize, last: usize, reach: usize) -> bool {
         let unknown = here..last - reach;
@@ -84,7 +131,7 @@ impl Bounds {
             return false;
         }
         if let Some(known) = reach_of(last) {
-            // Relaxed: see `known_reach`.
+            // Relaxed: as in `known_reach`.
             known.store((last << COUNT_BITS | (last - here)) as u64, Ordering::Relaxed);
         }
         true
@@ -99,7 +146,8 @@ impl Bounds {
         if address.wrapping_sub(self.start) >= self.end.wrapping_sub(self.start) && !self.ask(address) {
             return None;
         }
-        // SAFETY: within the stack, or just found readable; aligned, so it lies in one page.
+        // SAFETY: aligned, so it lies in one page: of the stack (see the invariants), or one that the kernel found
+        // readable.
         Some(unsafe { core::ptr::with_exposed_provenance::<usize>(address).read_volatile() })
     }
 

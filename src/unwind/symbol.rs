@@ -1,6 +1,6 @@
 #![expect(unsafe_code, reason = "reads the loader's description of an object")]
-//! What an address of code is called: the object it lies in, and the nearest name among those that the object exports. What the object keeps
-//! for debuggers alone is for tools outside to read. Takes no lock. Must not know what the address is of.
+//! Names of addresses of code: the object, and the function among those that it exports. Names for debuggers alone are
+//! left to tools. Takes no lock. Must not know what calls are at the addresses.
 
 use core::ffi::{CStr, c_char};
 
@@ -29,15 +29,15 @@ const STRINGS: usize = 5;
 const SYMBOLS: usize = 6;
 const GNU_HASH: usize = 0x6fff_fef5;
 
-/// Adds to `line` where the call is that comes back to `address`: `OBJECT+OFFSET`, and `(SYMBOL+OFFSET)` if there is one. Offsets are those
-/// of the last byte of the call instruction, which is what tools want that turn them into lines.
+/// Adds to `line` the place of the call that returns to `address`: `OBJECT+OFFSET`, and `(SYMBOL+OFFSET)` if the object
+/// exports one. Offsets are those of the last byte of the call instruction, as tools such as addr2line need them.
 pub(crate) fn describe(address: usize, line: &mut Line) {
     let call = address.wrapping_sub(1);
     let Some(map) = object::link_map(call) else {
         line.address(call);
         return;
     };
-    // SAFETY: the loader's description of an object that is loaded.
+    // SAFETY: the loader's description of an object; it lives while the object, whose code is on a stack, is loaded.
     let map = unsafe { &*core::ptr::with_exposed_provenance::<LinkMap>(map) };
     let offset = call.wrapping_sub(map.bias);
     line.raw(name_of(map)).text("+").address(offset);
@@ -46,9 +46,9 @@ pub(crate) fn describe(address: usize, line: &mut Line) {
     }
 }
 
-/// The path of an object; the program itself has none, but the kernel was told one.
+/// The path of an object. The loader has none of the program itself, but the kernel has.
 fn name_of(map: &LinkMap) -> &'static [u8] {
-    // SAFETY: the loader's name of an object is a C string.
+    // SAFETY: the loader names objects by C strings.
     let name = if map.name.is_null() { c"" } else { unsafe { CStr::from_ptr(map.name) } };
     if !name.is_empty() {
         return name.to_bytes();
@@ -68,9 +68,9 @@ impl Exports {
         let (mut symbols, mut strings, mut hash) = (0, 0, 0);
         let mut next = map.dynamic;
         loop {
-            // SAFETY: the section ends with an entry of tag 0, which this loop does not pass.
+            // SAFETY: the section ends with an entry of tag 0, at which this loop ends.
             let Entry { tag, value } = unsafe { next.read() };
-            // The loader has added the bias, but not to what the kernel maps.
+            // The loader has added the bias to addresses, except in the object that the kernel maps (the vDSO).
             let address = if value < map.bias { value.wrapping_add(map.bias) } else { value };
             match tag {
                 END => break,
@@ -86,34 +86,34 @@ impl Exports {
         Some(Self { symbols, count, strings: core::ptr::with_exposed_provenance(strings) })
     }
 
-    /// The function that `offset` lies in, and how far.
+    /// The function that `offset` lies in, and its distance from the function's start.
     fn nearest(&self, offset: usize) -> Option<(&'static CStr, usize)> {
-        // SAFETY: the hash table counted the symbols.
+        // SAFETY: `count` is the number of symbols by the hash table, which covers the table's end.
         let symbols = unsafe { core::slice::from_raw_parts(self.symbols, self.count) };
         let symbol = symbols.iter().find(|symbol| {
             let start = symbol.st_value as usize;
             symbol.st_shndx != 0 && (start..start.saturating_add(symbol.st_size as usize)).contains(&offset)
         })?;
         let name = self.strings.wrapping_add(symbol.st_name as usize);
-        // SAFETY: names are offsets of C strings in the table of strings.
+        // SAFETY: the linker put a C string at that offset of the table of strings.
         Some((unsafe { CStr::from_ptr(name) }, offset - symbol.st_value as usize))
     }
 }
 
-/// How many symbols there are, by the GNU hash table at `hash`: one more than the last of the last chain.
+/// The number of symbols by the GNU hash table at `hash`: one more than the last of the last chain.
 fn count_of(hash: usize) -> usize {
     const HEADER: usize = 4;
     let words = core::ptr::with_exposed_provenance::<u32>(hash);
     // SAFETY: the table begins with four words.
     let [buckets, first, filter, _] = unsafe { words.cast::<[u32; HEADER]>().read() };
     let start = words.wrapping_add(HEADER + filter as usize * 2);
-    // SAFETY: behind the filter, which is of double words, there are that many buckets.
+    // SAFETY: the header counts the filter's double words and the buckets that follow them.
     let heads = unsafe { core::slice::from_raw_parts(start, buckets as usize) };
     let Some(&last) = heads.iter().max().filter(|&&last| last >= first) else { return 0 };
     let chains = start.wrapping_add(buckets as usize);
     let mut at = last;
     loop {
-        // SAFETY: the chain goes on up to a word whose lowest bit is set.
+        // SAFETY: a chain ends with a word whose lowest bit is set, at which this loop ends.
         let word = unsafe { chains.wrapping_add((at - first) as usize).read() };
         at += 1;
         if word & 1 != 0 {

@@ -1,0 +1,43 @@
+// A signal handler takes a call stack on an alternate stack with 4 KiB more than the kernel's frame, the first time, when no frame is in
+// the cache. Behind that stack nothing can be written.
+// expect: exit 0
+// flags: -O2 -Wl,-z,now
+// variants: preload linked static
+#include <signal.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include "check.h"
+#include "spandrel_weak.h"
+
+#ifndef AT_MINSIGSTKSZ
+#define AT_MINSIGSTKSZ 51
+#endif
+#define ROOM (4 * KIB)
+#define GAP (64 * KIB)
+#define DEPTH 64
+
+static size_t frames[DEPTH], count;
+
+static void on_signal(int number) {
+    (void)number;
+    count = spandrel_call_stack(frames, DEPTH);
+}
+
+__attribute__((noinline, noclone)) static void nested(int depth) {
+    if (depth > 0) nested(depth - 1);
+    else CHECK(raise(SIGUSR1) == 0);
+    barrier();
+}
+
+int main(void) {
+    size_t frame = getauxval(AT_MINSIGSTKSZ), size = (frame != 0 ? frame : (size_t)MINSIGSTKSZ) + ROOM;
+    char *low = mmap(NULL, GAP + size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(low != MAP_FAILED && mprotect(low, GAP, PROT_NONE) == 0);
+    stack_t small = {.ss_sp = low + GAP, .ss_size = size};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
+    CHECK(sigaltstack(&small, NULL) == 0 && sigaction(SIGUSR1, &action, NULL) == 0);
+    nested(10);
+    // Those of the handler, of the kernel's frame, of raise and of the nested calls at least.
+    CHECK_WITH(count > 13, count);
+    return 0;
+}

@@ -1,0 +1,77 @@
+//! What statistics and reports see of a heap, from any thread.
+
+use core::cell::Cell;
+
+use super::counters::Traffic;
+use super::layout::Heap;
+use super::remote::inbox;
+use crate::base::class::Class;
+use crate::central::Batch;
+use crate::sys::atomic::Ordering;
+
+impl Heap {
+    /// Blocks of `class` in the bin, for statistics; a moment old when asked from another thread.
+    pub(crate) fn binned(&self, class: Class) -> usize {
+        self.bin(class).len()
+    }
+
+    /// Whether the block at `address` is in the bin of `class`. For signal handlers: the bin's thread may change it meanwhile.
+    pub(crate) fn bin_holds(&self, class: Class, address: usize) -> bool {
+        let bin = self.bin(class);
+        let len = bin.len().min(bin.capacity());
+        (1..=len).any(|index| bin.block(index).addr() == address)
+    }
+
+    /// Refills and flushes of the bin of `class` so far.
+    pub(crate) fn events_of(&self, class: Class) -> [u64; 2] {
+        let counters = &self.counters;
+        // Relaxed: counters.
+        [&counters.refills, &counters.flushes]
+            .map(|counts| counts.get(class.index()).map_or(0, |count| u64::from(count.load(Ordering::Relaxed))))
+    }
+
+    /// Batches of remote frees so far.
+    pub(crate) fn traffic(&self) -> Traffic {
+        let counters = &self.counters;
+        // Relaxed: counters.
+        Traffic {
+            sent: u64::from(counters.sent.load(Ordering::Relaxed)),
+            sent_blocks: counters.sent_blocks.load(Ordering::Relaxed) as u64,
+            received: u64::from(counters.received.load(Ordering::Relaxed)),
+            received_blocks: counters.received_blocks.load(Ordering::Relaxed) as u64,
+        }
+    }
+
+    /// The scratch of who takes a snapshot: bytes of blocks that are out of this heap's spans.
+    pub(crate) fn out(&self) -> &Cell<usize> {
+        &self.counters.out
+    }
+
+    /// Whether a thread has this heap. Under the registry's lock.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.taken.get()
+    }
+
+    /// Calls `see` with each block that is on its way home, in the outbox or before this heap's door; false if it cannot be told,
+    /// because another thread is just at work here.
+    pub(crate) fn each_in_flight(&self, mut see: impl FnMut(*mut u8)) -> bool {
+        // The caller's own heap is held already.
+        let own = self.is_entered() && self.address() == crate::sys::tls::own_heap();
+        if !own && !self.try_hold_spans() {
+            return false;
+        }
+        let mut see_all = |batch: &Batch| batch.blocks().iter().for_each(|&block| see(block));
+        self.outbox.batches().for_each(&mut see_all);
+        // SAFETY of the chains: who holds the spans is the only one to take batches off them.
+        for chain in [self.pending.get(), self.inbox.peek()] {
+            let chain = Cell::new(chain);
+            while let Some(batch) = inbox::pop(&chain) {
+                see_all(batch);
+            }
+        }
+        if !own {
+            self.free_spans();
+        }
+        true
+    }
+}

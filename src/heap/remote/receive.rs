@@ -1,0 +1,83 @@
+//! Receiving: blocks of this heap that other threads freed go to their bin or to their spans.
+
+use super::inbox;
+use crate::base::class::Class;
+use crate::central::Batch;
+use crate::heap::layout::Heap;
+use crate::heap::registry::Shared;
+
+/// How many batches a sender receives for the owner at a time: more than have come since the last sender did, so that the backlog shrinks.
+const RECEIVED_FOR_MAX: usize = 24;
+
+impl Heap {
+    /// Sends off the blocks of other heaps that were freed here and takes in what others sent, in whole batches until `most` blocks have
+    /// come; whether more waits.
+    pub(crate) fn exchange(&self, shared: Shared<'_>, most: usize) -> bool {
+        self.send_all(shared);
+        self.receive_blocks(shared, most, None);
+        !self.pending.get().is_null() || !self.inbox.is_empty()
+    }
+
+    /// The next batch that others sent; `None` if there is none. The caller holds the spans.
+    pub(in crate::heap) fn receive(&self) -> Option<&'static crate::central::Batch> {
+        if self.pending.get().is_null() {
+            self.pending.set(self.inbox.take());
+        }
+        let batch = inbox::pop(&self.pending)?;
+        self.counters.received(batch.len());
+        Some(batch)
+    }
+
+    /// Receives what others sent, until `most` blocks have come. Blocks of `wanted` go to their bin while it is less than half full, for
+    /// they will be wanted soon; the others to their spans.
+    pub(in crate::heap) fn receive_blocks(&self, shared: Shared<'_>, most: usize, wanted: Option<Class>) {
+        let mut done = 0;
+        while done < most {
+            let Some(batch) = self.receive() else { return };
+            done += batch.len();
+            self.receive_batch(shared, batch, wanted);
+            self.keep_batch(shared, batch);
+        }
+    }
+
+    fn receive_batch(&self, shared: Shared<'_>, batch: &Batch, wanted: Option<Class>) {
+        let common = batch.common();
+        match common.class().filter(|class| class.geometry().regions == 1 && common.owner() == self.address()) {
+            Some(class) => {
+                let blocks = batch.blocks();
+                let taken = if wanted == Some(class) { self.bin(class).take_in(blocks) } else { 0 };
+                self.return_blocks(shared, class, blocks.get(taken..).unwrap_or(&[]));
+            }
+            None => batch.blocks().iter().for_each(|&block| self.receive_block(shared, block, wanted)),
+        }
+    }
+
+    /// Takes in one block as [`Heap::take_in`] does. Of spans of one region the sender saw that a block starts there.
+    #[inline]
+    fn receive_block(&self, shared: Shared<'_>, block: *mut u8, wanted: Option<Class>) {
+        match self.bin_of_block(block) {
+            Some(bin)
+                if wanted.is_some_and(|class| core::ptr::eq(bin, self.bin(class)))
+                    && bin.has_half()
+                    && self.is_single(bin)
+                    && bin.push(block) => {}
+            _ => self.return_or_send(shared, block),
+        }
+    }
+
+    /// Takes home what waits in the inbox of another heap, whose thread may be asleep: into its spans, not its bins, which its fast path
+    /// uses. Does nothing if that thread, or another one, is at work there. What is beyond a bounded number of batches stays for the owner,
+    /// or for the next to come by, so that neither the sender's call nor one of the owner's that waits for it is long.
+    #[cold]
+    pub(super) fn receive_for(&self, shared: Shared<'_>, owner: &Heap) {
+        if !owner.try_hold_spans() {
+            return;
+        }
+        for _ in 0..RECEIVED_FOR_MAX {
+            let Some(batch) = owner.receive() else { break };
+            owner.return_batch(shared, batch);
+            self.keep_batch(shared, batch);
+        }
+        owner.free_spans();
+    }
+}

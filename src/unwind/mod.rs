@@ -1,0 +1,34 @@
+//! Layer 2: call stacks, as addresses of code. No allocation, no lock, nothing of the loader's that waits; safe in
+//! signal handlers.
+//!
+//! ```text
+//! walk: rip, rsp, rbp --> rule: cache of rules by rip          65 instructions a frame
+//!        ^                  '- miss: object of rip (glibc's _dl_find_object) -> its .eh_frame -> row -> rule
+//!        '-- next frame <---'        '- no table: frame pointers
+//! ```
+//! Words of a stack are read within its bounds, or after the kernel said that they can be read; a damaged stack ends
+//! the walk. Must not know what a stack is for.
+
+mod dwarf;
+mod object;
+mod rule;
+mod stack;
+mod symbol;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub(crate) use object::is_in_object;
+pub(crate) use symbol::describe;
+pub(crate) use walk::capture;
+
+/// Frames that are searched for one of the dynamic linker.
+const SEARCHED: usize = 128;
+
+/// Whether the dynamic linker is among the callers: it starts the process, loads objects, and calls their constructors.
+pub(crate) fn comes_through_loader() -> bool {
+    let Some(loader) = object::loader() else { return false };
+    let mut frames = [0; SEARCHED];
+    let count = capture(0, &mut frames);
+    frames.iter().take(count).any(|&frame| loader.contains(frame))
+}
