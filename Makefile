@@ -4,9 +4,9 @@ PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 LIBRARY = $(TARGET)/release/libspandrel.so
-DEV = $(CARGO) run --quiet --package spandrel-tools --bin spandrel-dev --
+XTASK = $(CARGO) run --quiet --package spandrel-xtask --bin xtask --
 # Instructions per malloc + free (16 bytes, 500 bytes, mix in 256 slots, mix in 8192 slots), and per block: malloc in a row, free in
-# order and in random order (12 and 32 beyond the 20 of the hit path)
+# order and in random order (12 and 32 beyond the 20 of the fast path)
 LIMITS = 32,32,33,33,20,37,53
 
 .DEFAULT_GOAL := build
@@ -28,18 +28,23 @@ checked: ## Build target/checked/libspandrel.so, which checks its structures aft
 demo: build ## Run real programs with and without the preload and compare
 	@scripts/demo
 
-test: build cli checked ## Run all tests and print how many passed
+test: build cli checked ## Run all tests; print how many passed and how long each suite took
 	@scripts/test
 
-check: build ## Check format, lints, layers, symbols, header and docs, and that what tells of a change follows it
+.PHONY: quick
+quick: ## After a change, in a minute: format, layers, prose, unit tests of what changed, instructions of the fast path
+	@LIMITS='$(LIMITS)' scripts/quick
+
+check: build ## Check format, lints, layers, prose, symbols, header and docs, and that what describes a change follows it
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --exclude spandrel --all-targets -- --deny warnings
 	$(CARGO) clippy --package spandrel -- --deny warnings
-	$(DEV) layers
-	$(DEV) symbols
-	$(DEV) header --check
-	$(DEV) docs --check
-	$(DEV) follow
+	$(XTASK) layers
+	$(XTASK) prose
+	$(XTASK) symbols
+	$(XTASK) header --check
+	$(XTASK) docs --check
+	$(XTASK) follow
 	@echo "check: everything is in order"
 
 install: build cli ## Install library, command, header, man page, pkg-config and CMake files (PREFIX, LIBDIR, DESTDIR)
@@ -49,28 +54,25 @@ uninstall: ## Remove what install put there (same PREFIX, LIBDIR, DESTDIR)
 	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' scripts/install uninstall
 
 startup: build ## Compare /bin/true with and without the preload over 200 interleaved runs
-	$(CARGO) build --quiet --package spandrel-tools
-	@$(DEV) measure --runs 200 --max-ratio 1.1 --max-extra-kib 1024 /bin/true
+	$(CARGO) build --quiet --package spandrel-xtask
+	@$(XTASK) measure --runs 200 --max-ratio 1.1 --max-extra-kib 1024 /bin/true
 
-instructions: build ## Count the instructions of the hit path (needs valgrind)
-	@$(CARGO) run --quiet --package spandrel-benches --bin instructions -- --limits $(LIMITS)
+instructions: build ## Count the instructions of the fast path (needs valgrind)
+	@$(XTASK) instructions --limits $(LIMITS)
 
-GATE = $(CARGO) run --quiet --package spandrel-gate --
 .PHONY: allocator-fast-path-check native-memory-control-check evidence
-allocator-fast-path-check: build ## Measure the flows, the page backend and some stress anew, compare with docs/evidence; no calls or locks on the hit path
-	@$(CARGO) run --quiet --package spandrel-benches --bin fast-path-check
-	@$(GATE) check --file page-backend --quick
-	@$(STRESS) check --scenario remote-free --profile hosted-small
+# A part of the stress suite: what threads share.
+SHARED = --scenario remote-free --profile hosted-small
+allocator-fast-path-check: build ## Measure the flows, the page backend and some stress anew, compare with docs/evidence; no calls or locks on the fast path
+	@$(XTASK) gate check --file fast-path --file page-backend --file stress --quick $(SHARED)
 
-native-memory-control-check: allocator-fast-path-check ## The same, and look at profiles, hooks, limits, exhaustion, shutdown and modes, and compare with docs/evidence
-	@$(GATE) check
+native-memory-control-check: build ## The same, and look at profiles, hooks, limits, exhaustion, shutdown and modes, and compare with docs/evidence
+	@$(XTASK) gate check --skip numa $(SHARED)
 
-evidence: build ## Measure and rewrite the figures in docs/evidence
-	@$(GATE) record
-	@$(CARGO) run --quiet --package spandrel-benches --bin fast-path-check -- --record
-	@$(STRESS) check --record
-	@$(CARGO) run --quiet --package spandrel-benches --bin numa-check -- --record
-	@$(DEV) docs
+evidence: build cli ## Measure and rewrite the figures in docs/evidence, and the pages that are generated
+	@$(XTASK) gate record
+	@$(XTASK) header
+	@$(XTASK) docs
 
 STRESS = $(CARGO) run --quiet --release --package spandrel-stress --
 SOAK_MINUTES ?= 60
@@ -79,10 +81,14 @@ stress: build cli ## Run every stress scenario in every profile for a second (a 
 	@$(STRESS) run
 
 stress-check: build cli ## Run what docs/evidence/stress.toml records again, and compare
-	@$(STRESS) check
+	@$(XTASK) gate check --file stress
 
 soak: build cli ## Run the stress scenarios for SOAK_MINUTES (60) in all, and draw memory over time
 	@$(STRESS) soak --minutes $(SOAK_MINUTES)
+
+.PHONY: examples
+examples: build ## Build and run the examples
+	@$(MAKE) --no-print-directory -C examples
 
 .PHONY: mutants
 mutants: ## Break the promises of docs/ one by one in a copy of the sources, and want a test to fail each time (ONLY="WORD ...": those with such names)
@@ -90,7 +96,7 @@ mutants: ## Break the promises of docs/ one by one in a copy of the sources, and
 
 .PHONY: numa-check
 numa-check: build ## Boot an emulated machine with two NUMA nodes and look where pages lie (installs qemu-system-x86)
-	@$(CARGO) run --quiet --package spandrel-benches --bin numa-check
+	@$(XTASK) gate check --file numa
 
 .PHONY: idle-check
 idle-check: build ## Stop a call at every instruction boundary, drain what its thread holds, and look for lost or doubled blocks (a minute or two)
@@ -106,7 +112,7 @@ study: $(STUDIES) ## Measure the alternatives of the design again and rewrite do
 
 $(STUDIES): study-%:
 	$(CARGO) build --quiet --release --package spandrel-studies --package spandrel-workloads
-	$(CARGO) build --quiet --release --package spandrel-tools --bin spandrel-measure
+	$(CARGO) build --quiet --release --package spandrel-xtask --bin spandrel-measure
 	@$(TARGET)/release/spandrel-study $*
 
 bench: build ## Compare with other allocators, in full: under an hour, best on a quiet machine
@@ -119,10 +125,10 @@ bench-publish: ## Put report and pictures of the last full run into docs/benchma
 	@$(CARGO) run --quiet --release --package spandrel-lab -- publish
 
 header: ## Generate include/spandrel.h
-	@$(DEV) header
+	@$(XTASK) header
 
 docs: ## Generate docs/options.md, docs/diagnostics.md, the index docs/README.md and the man page
-	@$(DEV) docs
+	@$(XTASK) docs
 
 self-host: build ## Build and test this project under its own preload
 	@scripts/self-host $(LIBRARY)

@@ -1,5 +1,5 @@
-// A signal handler takes a call stack on an alternate stack with 4 KiB more than the kernel's frame, the first time, when no frame is in
-// the cache. Behind that stack nothing can be written.
+// A signal handler takes the program's first call stack, with no frame in the cache, on an alternate stack with room for 4 KiB
+// beside the kernel's frame. Below that stack lies a gap, so an overflow ends the program.
 // expect: exit 0
 // flags: -O2 -Wl,-z,now
 // variants: preload linked static
@@ -37,7 +37,7 @@ int main(void) {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
     CHECK(sigaltstack(&small, NULL) == 0 && sigaction(SIGUSR1, &action, NULL) == 0);
     nested(10);
-    // Those of the handler, of the kernel's frame, of raise and of the nested calls at least.
+    // At least the frames of the handler, the kernel, raise and the nested calls.
     CHECK_WITH(count > 13, count);
     return 0;
 }

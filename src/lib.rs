@@ -27,6 +27,15 @@
 #![cfg_attr(loom, allow(dead_code, reason = "models compile only what they check"))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::std_instead_of_core, reason = "tests"))]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("Spandrel runs on Linux only: it makes Linux's system calls itself");
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!("Spandrel runs on x86-64 only: its system calls and call stacks are written for this processor");
+#[cfg(not(all(target_pointer_width = "64", target_endian = "little")))]
+compile_error!("Spandrel needs addresses of 64 bits, the lowest byte first: it packs them with other values");
+#[cfg(not(target_env = "gnu"))]
+compile_error!("Spandrel runs with glibc only: calls that it cannot serve itself go to glibc's allocator");
+
 #[cfg(all(not(feature = "export"), not(any(test, loom))))]
 extern crate std;
 
@@ -77,7 +86,7 @@ pub use api::Spandrel;
 #[cfg(all(feature = "export", not(loom)))]
 pub use api::{extension, heap_profile as profiling, modes as extension_modes};
 #[cfg(not(loom))]
-pub use stats::{descriptor as live, table};
+pub use stats::{descriptor, table};
 
 /// Without `std` there is nobody else to say what a panic does: the process is aborted.
 #[cfg(all(feature = "export", not(test), not(loom)))]

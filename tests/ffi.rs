@@ -3,6 +3,7 @@
 //! `SPANDREL_TEST_GLIBC=1` adds the `glibc` variants: the same programs without the allocator, which shows that the tests
 //! themselves are right about what programs may expect.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,23 +13,45 @@ use harness::expect::says;
 use harness::header::{self, Header, RunSpec, Variant};
 use harness::suite::case;
 use harness::{paths, run};
-use libtest_mimic::Trial;
+use libtest_mimic::{Arguments, Trial};
 
-/// Shared objects that programs load; not programs themselves.
-const HELPER: &str = "helper_";
-/// The one directive that they may have.
+/// The one directive that a shared object of `support/` may have.
 const HELPER_FLAGS: &str = "// flags:";
 
 fn stem(path: &Path) -> String {
     path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
 }
 
-fn sources() -> Result<Vec<PathBuf>, String> {
-    let folder = paths::ffi_sources();
-    let entries = fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let is_source = |path: &PathBuf| path.extension().is_some_and(|end| end == "c" || end == "cpp");
-    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_source).collect();
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     found.sort();
+    Ok(found)
+}
+
+fn sources(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut found = entries(folder)?;
+    found.retain(|path| path.extension().is_some_and(|end| end == "c" || end == "cpp"));
+    Ok(found)
+}
+
+/// The programs of all folders by subject. A file name is enough to name a test and its binary, so no two files share one.
+fn programs() -> Result<Vec<PathBuf>, String> {
+    let top = paths::ffi_sources();
+    if let Some(stray) = sources(&top)?.first() {
+        return Err(format!("{}: a program belongs in a folder of its subject", stray.display()));
+    }
+    let support = paths::ffi_support();
+    let mut found = Vec::new();
+    for folder in entries(&top)?.into_iter().filter(|path| path.is_dir() && *path != support) {
+        found.extend(sources(&folder)?);
+    }
+    let mut seen = HashMap::new();
+    for path in sources(&support)?.iter().chain(&found) {
+        if let Some(other) = seen.insert(stem(path), path) {
+            return Err(format!("{} and {} have one name", other.display(), path.display()));
+        }
+    }
     Ok(found)
 }
 
@@ -82,8 +105,12 @@ fn cases_of(path: &Path, helpers: &[PathBuf]) -> Result<Vec<Trial>, String> {
     Ok(cases)
 }
 
-fn all_cases() -> Result<Vec<Trial>, String> {
-    let (helpers, programs): (Vec<_>, Vec<_>) = sources()?.into_iter().partition(|path| stem(path).starts_with(HELPER));
+/// The cases of all programs, or of those in one folder.
+fn all_cases(folder: Option<&str>) -> Result<Vec<Trial>, String> {
+    let (helpers, mut programs) = (sources(&paths::ffi_support())?, programs()?);
+    if let Some(folder) = folder {
+        programs.retain(|path| path.parent().is_some_and(|parent| parent.ends_with(folder)));
+    }
     let mut cases = Vec::new();
     for program in &programs {
         cases.extend(cases_of(program, &helpers)?);
@@ -92,8 +119,13 @@ fn all_cases() -> Result<Vec<Trial>, String> {
 }
 
 fn main() -> ExitCode {
-    match all_cases() {
-        Ok(cases) => harness::suite::main(cases, false),
+    let mut arguments = Arguments::from_args();
+    // `FOLDER/NAME` filters by both; no name contains a slash.
+    let filter = arguments.filter.take().unwrap_or_default();
+    let (folder, name) = filter.split_once('/').map_or((None, filter.as_str()), |(folder, name)| (Some(folder), name));
+    arguments.filter = (!name.is_empty()).then(|| name.to_owned());
+    match all_cases(folder) {
+        Ok(cases) => harness::suite::run(arguments, cases, false),
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE

@@ -196,8 +196,8 @@ fn missing_library_is_harmless() -> Result<(), String> {
 
 /// Links by hand, with the library first, last, or the whole program static.
 fn links(cpp: bool, before: &[&str], name: &str) -> Result<(), String> {
-    let source = if cpp { paths::ffi_sources().join("std_containers.cpp") } else { paths::program_source("workload.c") };
-    let (headers, library) = (paths::ffi_sources(), paths::static_library()?);
+    let source = if cpp { paths::ffi_sources().join("cxx/std_containers.cpp") } else { paths::program_source("workload.c") };
+    let (headers, library) = (paths::ffi_support(), paths::static_library()?);
     let result = paths::scratch()?.join(name);
     let mut words: Vec<&OsStr> = before.iter().map(OsStr::new).collect();
     words.extend(["-O1", "-D_GNU_SOURCE", "-I"].map(OsStr::new));

@@ -47,7 +47,7 @@ const MODES: [Mode; 6] = [
 const PROGRAMS: [&str; 8] = ["bash", "python3", "perl", "git", "sqlite3", "cc", "c++", "php"];
 
 fn in_mode(mode: &Mode, program: &str, arguments: &[String]) -> Result<Outcome, String> {
-    build::shared_object(&Source::new(paths::ffi_sources().join("helper_alloc_plugin.c")))?;
+    build::shared_object(&Source::new(paths::ffi_support().join("helper_alloc_plugin.c")))?;
     let folder = paths::output().display().to_string();
     let mut command = run::preloaded(program)?;
     command.args(arguments);

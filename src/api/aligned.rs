@@ -8,7 +8,7 @@ use super::errno;
 use super::fast_path;
 use crate::control::dispatch;
 use crate::control::requests;
-use crate::slow_path::alloc::Request;
+use crate::slow_path::request::Request;
 
 /// Alignments above this overflow when rounded up.
 const ALIGN_MAX: usize = 1 << (usize::BITS - 1);

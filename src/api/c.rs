@@ -6,10 +6,8 @@ use core::ffi::c_void;
 use super::errno;
 use super::fast_path;
 use crate::control::dispatch;
-use crate::slow_path::alloc::Request;
-use crate::slow_path::realloc;
-use crate::slow_path::realloc::FreeSize;
-use crate::slow_path::realloc::Resized;
+use crate::slow_path::mode;
+use crate::slow_path::request::{FreeSize, Request, Resized};
 
 /// Up to this many bytes calloc takes the fast path and fills with zeroes itself.
 const CALLOC_FAST_MAX: usize = 32 << 10;
@@ -102,7 +100,7 @@ fn resize(block: *mut c_void, size: usize) -> *mut c_void {
         return core::ptr::null_mut();
     }
     if let Some(bytes) = fast_path::bytes_of(block.cast()) {
-        if realloc::fits_in_place(bytes, size) {
+        if mode::fits_in_place(bytes, size) {
             return block;
         }
         return relocate(block, bytes, size);

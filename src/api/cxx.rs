@@ -11,7 +11,7 @@ use core::ffi::c_void;
 use super::c::{free_aligned, free_sized_slow, free_slow};
 use super::fast_path;
 use super::throwing::{New, new_or_null_slow, new_slow, spandrel_call_or_null, spandrel_new_or_null};
-use crate::slow_path::realloc::FreeSize;
+use crate::slow_path::request::FreeSize;
 
 /// operator new(size), by its mangled name.
 #[unsafe(no_mangle)]

@@ -11,7 +11,7 @@ use crate::modes::custom::functions::Functions;
 use crate::modes::guarded;
 use crate::modes::tracked;
 use crate::modes::tracked::BlockInfo;
-use crate::slow_path::mode::Refusal;
+use crate::slow_path::table::Refusal;
 
 /// The mode in force, as SPANDREL_MODE names it.
 #[unsafe(no_mangle)]

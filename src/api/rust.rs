@@ -6,8 +6,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use super::fast_path;
 use crate::control::dispatch;
 use crate::control::requests;
-use crate::slow_path::alloc::Request;
-use crate::slow_path::realloc::Resized;
+use crate::slow_path::request::{Request, Resized};
 use crate::stats::descriptor;
 use crate::stats::descriptor::Descriptor;
 

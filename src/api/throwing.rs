@@ -11,7 +11,7 @@ use core::ffi::c_void;
 use super::fast_path;
 use crate::control::dispatch;
 use crate::diag::{self, Code};
-use crate::slow_path::alloc::Request;
+use crate::slow_path::request::Request;
 
 /// A program's operator new. The alignment is passed to plain forms too, which do not look at it.
 pub(super) type New = unsafe extern "C" fn(usize, usize) -> *mut c_void;

@@ -1,3 +1,4 @@
+#![expect(unsafe_code, reason = "prepares memory that is about to be handed out")]
 //! Large and direct blocks: those that no class holds.
 //!
 //! Up to [`LARGE_MAX`] a block is a run of regions; above, or where the runs are used up, a mapping of its own.
@@ -75,7 +76,8 @@ impl Central {
         // Refused, it is where the process's own policy says.
         let _ = self.pages.space().placement().apply(block.address, block.bytes);
         self.pages.space().huge().advise_mapping(block.address, block.bytes);
-        self.pages.make_mapping_present(block.address, block.bytes);
+        // SAFETY: just mapped, and its address was handed to nobody yet.
+        unsafe { self.pages.make_mapping_present(block.address, block.bytes) };
         Some(Fresh { address: block.address, bytes: block.bytes, dirty: false, direct: true })
     }
 

@@ -5,13 +5,13 @@ mod batch;
 #[cfg(debug_assertions)]
 mod check;
 mod deferred;
+mod descriptor;
 mod direct;
 mod figures;
 mod guards;
 mod holes;
 mod large;
 mod list;
-mod live;
 mod resolve;
 mod shelf;
 mod span;
@@ -20,11 +20,11 @@ mod store;
 pub(crate) use batch::Batch;
 #[cfg(debug_assertions)]
 pub(crate) use check::{Verdict, must};
+pub use descriptor::CentralDescriptor;
 pub use figures::{CentralListFigures, LargeFigures};
 pub(crate) use holes::Holes;
 pub(crate) use large::Fresh;
 pub(crate) use list::SpanList;
-pub use live::CentralLive;
 pub(crate) use resolve::Place;
 pub(crate) use shelf::Returned;
 pub(crate) use span::{Next, Refused, Span, State, found};

@@ -285,19 +285,12 @@ impl Central {
     }
 
     /// Ends `lock_for_fork`.
-    ///
-    /// # Safety
-    /// - This thread, or the one it was copied from, called `lock_for_fork`.
-    pub(crate) unsafe fn unlock_after_fork(&self) {
-        // SAFETY: the caller vouches.
-        unsafe { self.pages.unlock_after_fork() };
-        // SAFETY: the caller vouches.
-        unsafe { self.batches.unlock_after_fork() };
-        // SAFETY: the caller vouches.
-        unsafe { self.direct.unlock_after_fork() };
+    pub(crate) fn unlock_after_fork(&self) {
+        self.pages.unlock_after_fork();
+        self.batches.unlock_after_fork();
+        self.direct.unlock_after_fork();
         for shared in &self.shelves {
-            // SAFETY: the caller vouches.
-            unsafe { shared.shelf.unlock_after_fork() };
+            shared.shelf.unlock_after_fork();
         }
     }
 

@@ -1,16 +1,18 @@
 //! Each call that the fast path does not serve, by the mode in force. The first one starts the process.
 
 use super::start;
-use crate::slow_path::alloc::{self, Request};
+use crate::slow_path::alloc;
 use crate::slow_path::free;
-use crate::slow_path::mode::{self, Fast, ModeTable};
-use crate::slow_path::realloc::{self, FreeSize, Resized};
+use crate::slow_path::mode::Fast;
+use crate::slow_path::realloc;
+use crate::slow_path::request::{FreeSize, Request, Resized};
+use crate::slow_path::table::{self, ModeTable};
 
 /// The table of the mode in force, once the process has started; none in the default mode.
 #[inline(always)]
 fn in_force() -> Option<&'static ModeTable> {
-    match mode::in_force() {
-        Some(table) if mode::is_undecided(table) => decide(),
+    match table::in_force() {
+        Some(table) if table::is_undecided(table) => decide(),
         table => table,
     }
 }
@@ -20,7 +22,7 @@ fn in_force() -> Option<&'static ModeTable> {
 #[cold]
 fn decide() -> Option<&'static ModeTable> {
     start::ensure();
-    mode::in_force()
+    table::in_force()
 }
 
 /// A block that meets `request`; null where that cannot be.

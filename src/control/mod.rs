@@ -4,7 +4,7 @@
 pub(crate) mod dispatch;
 #[cfg(feature = "export")]
 pub(crate) mod dlopen;
-mod exit;
+mod loaded;
 pub(crate) mod requests;
 mod start;
 pub(crate) mod switch;

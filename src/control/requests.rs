@@ -11,7 +11,7 @@ use crate::pages::Purged;
 use crate::pages::limits::UNLIMITED;
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
-use crate::slow_path::mode;
+use crate::slow_path::table;
 use crate::sys::call;
 
 /// Runs given back in one trim, and the time after which it starts on no further one.
@@ -45,7 +45,7 @@ pub(crate) fn collect(everything: bool) {
     let HeapAccess::Own(heap) = thread::access() else { return };
     let shared = PROCESS.shared();
     if everything {
-        if let Some(mode) = mode::in_force() {
+        if let Some(mode) = table::in_force() {
             (mode.give_up)(Some(&heap));
         }
         PROCESS.central.empty_caches(|batch| heap::deliver_each(shared, batch));
@@ -66,7 +66,7 @@ pub(crate) fn safepoint(most: usize) -> bool {
         return false;
     }
     let HeapAccess::Own(heap) = thread::access() else { return false };
-    mode::free_deferred_blocks(&heap);
+    table::free_deferred_blocks(&heap);
     heap.exchange(PROCESS.shared(), if most == 0 { SAFEPOINT_BLOCKS } else { most })
 }
 

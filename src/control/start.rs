@@ -4,18 +4,22 @@
 //! ld.so may call malloc before it runs any constructor, so the fork handlers and the key for thread exit are registered by the first
 //! heap or by the constructor, whichever comes first. The C library's tables for both are static.
 
-use super::switch;
 use crate::base::units::GIB;
 use crate::config::{self, CacheBytes, Complaint, HugePages, IdleReturn, Limit, Numa, OnError, Options};
 use crate::diag::{self, Code, Policy};
+use crate::modes::counting::COUNTING;
+use crate::modes::custom::{self, CUSTOM};
+use crate::modes::guarded::{self, GUARDED};
+use crate::modes::hardened::{self, HARDENED};
+use crate::modes::tracked::{self, TRACKED};
 use crate::pages::limits::UNLIMITED;
 use crate::pages::{HUGE_BYTES, Huge, Placement, Space};
 use crate::process::barrier::Phase;
 use crate::process::state::{PROCESS, Process};
 use crate::process::{background, fork, thread};
 use crate::profile::sampling;
-use crate::slow_path::mode::{self, LIBC};
-use crate::slow_path::{exhaustion, pending};
+use crate::slow_path::exhaustion;
+use crate::slow_path::table::{self, LIBC, ModeTable};
 use crate::stats::{descriptor, leaks, report};
 use crate::sys::startup::Startup;
 use crate::sys::{lock, memory, tool};
@@ -56,7 +60,7 @@ fn start(process: &Process) -> bool {
     unsafe { lock::when_lost(fork::give_up) };
     process.tally.set_range(options.diag_range);
     let page = startup.map_or(PAGE_BYTES_USUAL, Startup::page_bytes);
-    let mode = switch::chosen(&options, page);
+    let mode = chosen(&options, page);
     let reports = options.stats || options.stats_every > 0 || options.stats_signal.is_some() || options.crash_report;
     if options.diag > 0 || reports || options.leaks || options.heap_profile.is_some() || mode.is_some() {
         process.reports.open();
@@ -67,14 +71,14 @@ fn start(process: &Process) -> bool {
     // SAFETY: the barrier lets one thread come here, once.
     unsafe { process.set_options(options) };
     if options.mode() == config::Mode::Libc {
-        mode::put_into_force(mode);
+        table::put_into_force(mode);
         return false;
     }
     let set_bounds = || process.set_bounds(options.pool.is_some(), options.hard_limit != Limit::None);
     let Some(mut space) = reserve(&options, page) else {
         set_bounds();
         tell_refusal(&options);
-        mode::put_into_force(Some(&LIBC));
+        table::put_into_force(Some(&LIBC));
         return false;
     };
     place(&mut space, options.numa);
@@ -95,13 +99,13 @@ fn start(process: &Process) -> bool {
     sampling::prepare(&options, mode.is_none_or(|mode| mode.profiled));
     // Not before the end of the start, so that threads that come meanwhile are served.
     set_bounds();
-    mode::put_into_force(mode);
+    table::put_into_force(mode);
     true
 }
 
 /// Has the features that `options` ask for register, but for those of the mode.
 fn register_features(options: &Options) {
-    pending::register();
+    table::register();
     report::register(options);
     if options.idle_return == IdleReturn::Thread {
         background::register();
@@ -210,20 +214,27 @@ fn read_options(startup: Startup) -> Options {
     })
 }
 
-mod constructor {
-    ctor::declarative::ctor! {
-        #[ctor(unsafe)]
-        fn on_load() {
-            super::on_load();
+/// The table of the mode that `options` ask for, ready to serve; none for the default mode.
+fn chosen(options: &Options, page: usize) -> Option<&'static ModeTable> {
+    match options.mode() {
+        config::Mode::Fast => None,
+        config::Mode::Custom => {
+            custom::begin();
+            Some(&CUSTOM)
+        }
+        config::Mode::Libc => Some(&LIBC),
+        config::Mode::Counting => Some(&COUNTING),
+        config::Mode::Guarded => {
+            guarded::begin(options, page);
+            Some(&GUARDED)
+        }
+        config::Mode::Hardened => {
+            hardened::begin(options);
+            Some(&HARDENED)
+        }
+        config::Mode::Tracked => {
+            tracked::begin();
+            Some(&TRACKED)
         }
     }
-}
-
-/// Runs when the object is loaded, before other constructors, so that nobody's fork handlers come before ours, and nobody takes the last
-/// key. A program that never
-/// calls malloc pays for nothing more than this.
-fn on_load() {
-    fork::hook(&PROCESS);
-    let _ = thread::exit_key(&PROCESS);
-    super::exit::keep();
 }

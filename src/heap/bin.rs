@@ -113,7 +113,7 @@ impl Bin {
         let block = unsafe { Slots(top.load(Ordering::Relaxed)).get(0) };
         if !block.is_null() {
             // SAFETY: `top` is the bin's first word, and a block was there, so the slot below exists.
-            unsafe { crate::sys::tls::step_at::<{ -(SLOT_BYTES as isize) }>(base, offset) };
+            unsafe { crate::sys::processor::step_at::<{ -(SLOT_BYTES as isize) }>(base, offset) };
         }
         block
     }
@@ -142,7 +142,7 @@ impl Bin {
         #[cfg(not(loom))]
         // SAFETY: the bin is this thread's, and the caller knows that slot.
         unsafe {
-            crate::sys::tls::step::<DELTA>(self.top.as_ptr().cast());
+            crate::sys::processor::step::<DELTA>(self.top.as_ptr().cast());
         }
         #[cfg(loom)]
         {

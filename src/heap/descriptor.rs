@@ -11,7 +11,7 @@ use super::remote::outbox::Outbox;
 /// Offsets in a heap, for tools that read it from outside; see `observe::live`. What is not a word is said.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct HeapLive {
+pub struct HeapDescriptor {
     /// Where the address of the first heap is.
     pub first: usize,
     /// Bytes of a heap.
@@ -50,11 +50,11 @@ pub struct HeapLive {
     pub inbox: usize,
 }
 
-impl HeapLive {
+impl HeapDescriptor {
     /// What is the same in every process of this version; the address is 0.
     pub(crate) const LAYOUT: Self = Self::of(0);
 
-    /// As [`HeapLive::LAYOUT`], of this one.
+    /// As [`HeapDescriptor::LAYOUT`], of this one.
     pub(crate) const fn layout(self) -> Self {
         Self { first: 0, ..self }
     }

@@ -14,7 +14,7 @@ use crate::pages::map::{BIN_BYTES, BINS_BYTES};
 use crate::pages::{Entry, Space};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::cell::{Posted, Slot};
-use crate::sys::tls;
+use crate::sys::processor;
 
 /// See the module. Belongs to its heap's thread. What is posted may be changed by any thread that holds the heap's spans, to close the
 /// fast path: an operation reads each of these words once, and counts as begun before if it reads the old one.
@@ -338,7 +338,7 @@ impl FastHeap {
         // Below the data area this is more than any limit.
         let index = block.addr().wrapping_sub(self.base.get()) >> REGION_SHIFT;
         // SAFETY: the front's limit is there.
-        if !unsafe { tls::is_below::<LIMIT>(index, core::ptr::from_ref(self).cast()) } {
+        if !unsafe { processor::is_below::<LIMIT>(index, core::ptr::from_ref(self).cast()) } {
             return outside;
         }
         let word = self.map.get().wrapping_add(index);

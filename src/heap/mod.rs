@@ -26,7 +26,7 @@ mod sampling;
 mod tests;
 
 pub use counters::Traffic;
-pub use descriptor::HeapLive;
+pub use descriptor::HeapDescriptor;
 pub(crate) use fast::FastHeap;
 pub(crate) use layout::Heap;
 pub(crate) use registry::{Registry, Shared};

@@ -5,7 +5,7 @@
 
 use core::cell::Cell;
 
-use super::descriptor::HeapLive;
+use super::descriptor::HeapDescriptor;
 use super::idle::state::Idle;
 use super::layout::Heap;
 use super::sampling::Sampling;
@@ -93,8 +93,8 @@ impl Registry {
     }
 
     /// Where heaps are, for tools that read them from outside.
-    pub(crate) fn layout(&self) -> HeapLive {
-        HeapLive::of(self.list.value_address() + core::mem::offset_of!(List, first))
+    pub(crate) fn layout(&self) -> HeapDescriptor {
+        HeapDescriptor::of(self.list.value_address() + core::mem::offset_of!(List, first))
     }
 
     /// A heap for the calling thread, its memory near to where the thread runs; `None` if there is no metadata for one.
@@ -164,12 +164,8 @@ impl Registry {
     }
 
     /// Ends `lock_for_fork`.
-    ///
-    /// # Safety
-    /// - This thread, or the one it was copied from, called `lock_for_fork`.
-    pub(crate) unsafe fn unlock_after_fork(&self) {
-        // SAFETY: the caller vouches.
-        unsafe { self.list.unlock_after_fork() };
+    pub(crate) fn unlock_after_fork(&self) {
+        self.list.unlock_after_fork();
     }
 }
 

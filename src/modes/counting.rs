@@ -12,11 +12,10 @@ use crate::central::Place;
 use crate::heap::{Freed, Heap};
 use crate::process::state::PROCESS;
 use crate::process::thread;
-use crate::slow_path::alloc::{self, Request};
-use crate::slow_path::free;
-use crate::slow_path::mode::{self, Mode, ModeTable, Print};
-use crate::slow_path::realloc::{self, Resized};
-use crate::sys::tls;
+use crate::slow_path::mode::{self, Mode, Print};
+use crate::slow_path::request::{self, Request, Resized};
+use crate::slow_path::table::{self, ModeTable};
+use crate::sys::{processor, tls};
 
 /// The counter.
 static COUNTER: Counter = Counter::new();
@@ -36,7 +35,7 @@ impl Mode for Counting {
             COUNTER.add(heap.address(), 1, class.size() as i64);
             return Some(block);
         }
-        let block = alloc::serve(heap, request)?;
+        let block = mode::serve(heap, request)?;
         COUNTER.add(heap.address(), 1, bytes_of(block));
         Some(block)
     }
@@ -49,16 +48,16 @@ impl Mode for Counting {
             return Freed::Small;
         }
         let bytes = bytes_of(block);
-        count_free(heap.address(), bytes, free::free_on(heap, block))
+        count_free(heap.address(), bytes, mode::free_on(heap, block))
     }
 
     fn free_alone(block: *mut u8) -> Freed {
         let bytes = bytes_of(block);
-        count_free(tls::stack_pointer(), bytes, free::free_alone(block))
+        count_free(processor::stack_pointer(), bytes, mode::free_alone(block))
     }
 
     fn resize(block: *mut u8, old: usize, size: usize) -> Option<Resized> {
-        let resized = realloc::resize(block, old, size)?;
+        let resized = mode::resize(block, old, size)?;
         if let Resized::At(block) = resized {
             COUNTER.add(tls::own_heap(), 0, bytes_of(block) - old as i64);
         }
@@ -79,7 +78,7 @@ fn pop(heap: &Heap, request: Request) -> Option<(*mut u8, Class)> {
     if request.zero || heap.is_sampled() || PROCESS.inspects() {
         return None;
     }
-    let class = alloc::class_of(request)?;
+    let class = request::class_of(request)?;
     let block = heap.bin(class).pop();
     (!block.is_null()).then_some((block, class))
 }
@@ -104,7 +103,7 @@ fn bytes_of(block: *mut u8) -> i64 {
 
 /// Outstanding blocks and bytes; `None` in other modes.
 pub(crate) fn outstanding() -> Option<(i64, i64)> {
-    mode::is_in_force(&COUNTING).then(|| COUNTER.sum())
+    table::is_in_force(&COUNTING).then(|| COUNTER.sum())
 }
 
 /// Begins or ends counting in a process in the default mode.
@@ -112,6 +111,6 @@ pub(crate) fn switch(on: bool) {
     if on {
         COUNTER.reset();
     }
-    mode::put_into_force(on.then_some(&COUNTING));
+    table::put_into_force(on.then_some(&COUNTING));
     thread::follow_mode();
 }

@@ -7,10 +7,9 @@
 //! - Both borders only move up, and the upper one first. So an area is at most three mappings however much it grows, and it can grow in
 //!   a process that has as many mappings as are allowed.
 
-use super::explicit::Explicit;
 use crate::base::units::{KIB, MIB, round_up};
-use crate::sys::atomic::{AtomicUsize, Ordering};
-use crate::sys::memory;
+use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sys::memory::{self, HugeCommit};
 
 /// Commit at least this much at a time, and at least a share of what is committed, but never more than the cap ahead.
 const STEP_MIN: usize = 64 * KIB;
@@ -72,6 +71,26 @@ impl Area {
     pub(super) fn set_committed(&self, end: usize) {
         // Relaxed: see the field.
         self.committed.store(end, Ordering::Relaxed);
+    }
+
+    /// Makes the head of this area and the first `len` bytes of `next`, which lies behind the head, usable by one system call; if the kernel
+    /// refuses, both are as they were.
+    pub(super) fn commit_head_with(&self, next: &Self, len: usize) {
+        if self.head + self.head_len != next.base || len > next.len {
+            return;
+        }
+        // SAFETY: both are parts of a reservation of ours.
+        if unsafe { memory::commit(self.head, self.head_len + len) }.is_ok() {
+            self.set_committed(self.head_len);
+            next.set_committed(len);
+        }
+    }
+
+    /// Makes all from this area to the end of `last`, which belongs to the same reservation, readable; false if the kernel refuses.
+    pub(super) fn make_readable_to(&self, last: &Self) -> bool {
+        let end = last.base + last.len;
+        // SAFETY: the range lies in a reservation of ours; areas are cut from one, in the order in which they lie there.
+        self.base < end && unsafe { memory::make_readable(self.base, end - self.base) }.is_ok()
     }
 
     /// How much of it is kept in core dumps at first, when the rest is left out.
@@ -184,9 +203,86 @@ impl Area {
         }
         let more = (end / KEPT_SHARE).clamp(KEPT_MIN, KEPT_MAX);
         let Some(more) = round_up(end + more, self.page).map(|more| more.min(self.len)) else { return };
-        // SAFETY: the range lies in this area, which is part of a reservation of ours.
-        if unsafe { memory::keep_in_dumps(self.base + kept, more - kept) }.is_ok() {
+        if memory::keep_in_dumps(self.base + kept, more - kept).is_ok() {
             self.set_kept(more);
         }
+    }
+}
+
+/// Explicit huge pages (hugetlb): commits of the data area that are mappings of reserved huge pages, as long as the kernel has any. Written
+/// under the lock of the runs.
+///
+/// # Invariants
+/// - The part made of them begins at the start of the area and ends once: after the first refusal come ordinary pages.
+/// - They are never purged. They are reserved for this process either way, so no other process would gain.
+pub(super) struct Explicit {
+    /// Bytes of a huge page.
+    bytes: usize,
+    /// Where the part made of them ends, in bytes from the start of the area; `LASTING` before the kernel has refused. Read by
+    /// anyone: for a run that one holds it does not change.
+    end: AtomicUsize,
+    /// Whether the reservation behind the border was lost in an attempt.
+    closed: AtomicBool,
+    /// Whether there is a refusal that nobody has told yet.
+    untold: AtomicBool,
+}
+
+const LASTING: usize = usize::MAX;
+
+impl Explicit {
+    pub(super) const fn new(bytes: usize) -> Self {
+        Self { bytes, end: AtomicUsize::new(LASTING), closed: AtomicBool::new(false), untold: AtomicBool::new(false) }
+    }
+
+    /// Bytes of a huge page.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Commits from `committed` to one of `targets`, tried in turn; where it ends then. All count from `base`, the start of an area of
+    /// `len` bytes.
+    pub(super) fn extend(&self, base: usize, committed: usize, targets: [usize; 2], len: usize) -> Option<usize> {
+        // Relaxed: only the holder of the lock writes.
+        if self.end.load(Ordering::Relaxed) != LASTING {
+            return None;
+        }
+        for target in targets {
+            let Some(target) = round_up(target, self.bytes).filter(|&target| target <= len) else { continue };
+            // SAFETY: the range lies in the area, behind what is committed, so nobody uses it.
+            match unsafe { memory::commit_huge(base + committed, target - committed, self.bytes) } {
+                HugeCommit::Done => return Some(target),
+                HugeCommit::Refused => {}
+                HugeCommit::Lost => {
+                    self.closed.store(true, Ordering::Relaxed);
+                    break;
+                }
+            }
+        }
+        self.end.store(committed, Ordering::Relaxed);
+        self.untold.store(true, Ordering::Relaxed);
+        None
+    }
+
+    /// Whether nothing more can be committed behind the border.
+    pub(super) fn is_closed(&self) -> bool {
+        // Relaxed: see `extend`.
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Where that end is written.
+    pub(super) fn end_address(&self) -> usize {
+        core::ptr::from_ref(&self.end).addr()
+    }
+
+    /// Where the part made of huge pages ends.
+    pub(super) fn end(&self) -> usize {
+        // Relaxed: see the field.
+        self.end.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is a refusal to tell; true once.
+    pub(super) fn take_refusal(&self) -> bool {
+        // Relaxed: only who comes first matters.
+        self.untold.load(Ordering::Relaxed) && self.untold.swap(false, Ordering::Relaxed)
     }
 }

@@ -1,4 +1,4 @@
-#![expect(unsafe_code, reason = "places banks in a mapping")]
+#![expect(unsafe_code, reason = "shares the free runs of a bank under a lock that lies elsewhere")]
 //! Banks: the parts of the data area, one for each NUMA node where memory is kept by node, else one for all.
 //!
 //! Region numbers go through all banks; each bank has as many of them as any other. The first region of a bank is never handed out, so
@@ -14,7 +14,6 @@ use super::metadata::Metadata;
 use super::tree::Tree;
 use crate::base::units::Region;
 use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
-use crate::sys::memory;
 
 /// The number of a bank.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -111,17 +110,3 @@ impl Further {
 // SAFETY: the trees are touched under the lock of the runs alone, the free metadata under that of the metadata; the rest is shared as
 // it is.
 unsafe impl Sync for Further {}
-
-/// `count` further banks as `make` makes them from their numbers, in a mapping that stays; `None` if the kernel has no memory.
-pub(super) fn further(count: u32, make: impl Fn(Bank) -> Further) -> Option<&'static [Further]> {
-    let table = memory::map(count as usize * size_of::<Further>()).ok()?;
-    let table = core::ptr::with_exposed_provenance_mut::<Further>(table);
-    for index in 0..count {
-        // SAFETY: the mapping has room for `count` of them.
-        let place = unsafe { table.add(index as usize) };
-        // SAFETY: as above; a mapping is aligned to pages, and nobody else has it.
-        unsafe { place.write(make(Bank(index + 1))) };
-    }
-    // SAFETY: all of them were just written, and the mapping is never unmapped.
-    Some(unsafe { core::slice::from_raw_parts(table, count as usize) })
-}

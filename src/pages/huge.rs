@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "advises the kernel")]
 //! Huge pages: from where on the data area asks for them, and what of a free run may be purged without splitting one.
 //!
 //! # Invariants
@@ -6,10 +5,10 @@
 //!   mapping more.
 //! - A purge never leaves a huge page half there: the kernel would fill it up again, unasked, with memory that nobody uses.
 
-use super::bank::Part;
-use super::runs::Run;
-use crate::base::units::{MIB, REGION_BYTES, Region};
-use crate::sys::atomic::Ordering;
+use core::ops::Range;
+
+use crate::base::units::{MIB, REGION_BYTES};
+use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::memory;
 
 /// Bytes of a huge page.
@@ -43,48 +42,45 @@ impl Huge {
         self.from
     }
 
-    /// Bytes of the bank `part` for which huge pages were asked.
-    pub(super) fn advised(&self, part: &Part) -> usize {
+    /// Of a bank that asked for huge pages up to `advised`: bytes of the part that did.
+    pub(super) fn bytes(&self, advised: &AtomicUsize) -> usize {
         // Relaxed: a figure.
-        self.from.map_or(0, |from| part.advised.load(Ordering::Relaxed).saturating_sub(from))
+        self.from.map_or(0, |from| advised.load(Ordering::Relaxed).saturating_sub(from))
     }
 
-    /// Advises what of the bank `part` was committed since the last time. The caller holds the lock of the runs. Commits grow with the
-    /// heap, and so do these steps.
-    pub(super) fn follow(&self, part: &Part) {
+    /// Asks for huge pages in what of a bank's data at `base` was committed since it asked up to `advised`. The caller holds the lock of the
+    /// runs. Commits grow with the heap, and so do these steps.
+    pub(super) fn advise(&self, advised: &AtomicUsize, base: usize, committed: usize) {
         let Some(from) = self.from else { return };
-        // Relaxed: see the field.
-        let (start, end) = (part.advised.load(Ordering::Relaxed).max(from), part.data.committed());
+        // Relaxed: only the holder of the lock writes.
+        let (start, end) = (advised.load(Ordering::Relaxed).max(from), committed);
         if end <= start {
             return;
         }
-        // SAFETY: the range is committed.
-        let advised = unsafe { memory::advise_huge(part.data.base() + start, end - start) };
-        if advised.is_ok() {
-            // Relaxed: see the field.
-            part.advised.store(end, Ordering::Relaxed);
+        if memory::advise_huge(base + start, end - start).is_ok() {
+            // Relaxed: as above.
+            advised.store(end, Ordering::Relaxed);
         }
     }
 
-    /// Asks for huge pages in a mapping that is not part of the data area.
+    /// Asks for huge pages in a mapping that is not part of the data area. Refused, it has ordinary pages.
     pub(crate) fn advise_mapping(&self, address: usize, bytes: usize) {
         if self.is_on() {
-            // SAFETY: callers pass a mapping of ours. Refused, it has ordinary pages.
-            let _ = unsafe { memory::advise_huge(address, bytes) };
+            let _ = memory::advise_huge(address, bytes);
         }
     }
 
-    /// The part of `run`, in a bank that starts with region `first`, whose purge splits no huge page; `None` if there is none.
-    pub(super) fn purgeable(&self, run: Run, first: Region) -> Option<Run> {
-        let Some(from) = self.from.map(|from| first.0 + (from / REGION_BYTES) as u32) else { return Some(run) };
-        let (mut start, mut end) = (run.region.0, run.region.0 + run.count);
+    /// The part of `regions`, in a bank that starts with region `first`, whose purge splits no huge page; empty if there is none.
+    pub(super) fn purgeable(&self, regions: Range<u32>, first: u32) -> Range<u32> {
+        let Some(from) = self.from.map(|from| first + (from / REGION_BYTES) as u32) else { return regions };
+        let (mut start, mut end) = (regions.start, regions.end);
         if start > from {
             start = start.next_multiple_of(HUGE_REGIONS);
         }
         if end > from {
             end -= end % HUGE_REGIONS;
         }
-        (start < end).then(|| Run { region: Region(start), count: end - start, ..run })
+        start..end
     }
 }
 
@@ -93,7 +89,9 @@ mod tests {
     use super::*;
 
     fn purgeable(huge: &Huge, start: u32, count: u32) -> Option<(u32, u32)> {
-        huge.purgeable(Run { region: Region(start), count, dirty: true }, Region(0)).map(|run| (run.region.0, run.count))
+        Some(huge.purgeable(start..start + count, 0))
+            .filter(|part| !part.is_empty())
+            .map(|part| (part.start, part.end - part.start))
     }
 
     #[test]

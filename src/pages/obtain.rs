@@ -7,17 +7,22 @@
 use super::bank::Bank;
 use super::limits::UNLIMITED;
 use super::pending::Work;
-use super::prefault::Way;
 use super::runs::{Run, Runs};
-use super::store::{Pages, Purged};
+use super::store::{NEVER, Pages};
 use crate::base::units::{REGION_BYTES, Region};
 use crate::config::Prefault;
 use crate::diag::{self, Code};
-
-/// Runs purged in one go where a limit presses: bounds the time it takes.
-const RELIEF_RUNS: usize = 1024;
+use crate::sys::atomic::Ordering;
+use crate::sys::call::{self, Errno};
+use crate::sys::memory;
 
 impl Pages {
+    /// Sets how pages are made present. Comes after `open`.
+    pub(crate) fn set_prefault(&self, way: Prefault) {
+        // Relaxed: any value is valid at any time.
+        self.prefault.store(way as u32, Ordering::Relaxed);
+    }
+
     /// A run of `count` regions at a multiple of `align` bytes, in `bank` if there are any; `None` where space, memory or the hard limit is used up.
     pub(crate) fn acquire(&self, bank: Bank, count: u32, align: usize) -> Option<Run> {
         self.obtain(|runs| runs.acquire(self.space(), bank, count, align))
@@ -41,7 +46,7 @@ impl Pages {
         };
         self.tell_refusal();
         self.receive_for();
-        self.make_present(run)
+        run.inspect(|&run| self.make_run_present(run))
     }
 
     /// An error where the hard limit forbids what `take` took; it is back then.
@@ -54,6 +59,22 @@ impl Pages {
         }
         self.note(&runs);
         if forbidden.is_some() { Err(()) } else { Ok(run) }
+    }
+
+    /// Takes back a run whose pages may hold something; then purges what is due.
+    pub(crate) fn release(&self, region: Region, count: u32) {
+        let run = Run { region, count, dirty: true };
+        // Relaxed: see `open`.
+        match self.delay.load(Ordering::Relaxed) {
+            0 => drop(self.purge_run(run)),
+            NEVER => self.put(run, 0),
+            delay => {
+                let now = call::milliseconds() as u32;
+                self.put(run, now);
+                self.purge_due(now, delay);
+            }
+        }
+        self.receive_for();
     }
 
     /// Counts a mapping of `bytes` that is about to be made; false if the hard limit forbids it.
@@ -100,41 +121,68 @@ impl Pages {
         }
     }
 
-    /// Gives all free runs back, the oldest first, as far as their number allows.
-    pub(crate) fn purge_all(&self) {
-        for _ in 0..RELIEF_RUNS {
-            if self.purge_oldest() == Purged::Nothing {
+    /// Makes the pages of the whole pool present, the allocator's own included. Comes before any use of the pool.
+    pub(crate) fn make_pool_present(&self, way: Prefault) {
+        for area in self.space().areas() {
+            // SAFETY: all of a pool is committed, and nothing of it was used yet, so it reads as zero.
+            unsafe { self.make_present(way as u32, area.base(), area.committed()) };
+        }
+    }
+
+    /// Makes the pages of a mapping of its own present, where that was asked for.
+    ///
+    /// # Safety
+    /// - `[address, address + bytes)` is a fresh mapping, and nobody else has it.
+    pub(crate) unsafe fn make_mapping_present(&self, address: usize, bytes: usize) {
+        // SAFETY: a fresh mapping is writable, reads as zero, and is the caller's alone.
+        unsafe { self.make_present(self.prefault(), address, bytes) };
+    }
+
+    fn make_run_present(&self, run: Run) {
+        if !run.dirty {
+            // SAFETY: the run was just acquired, is clean, so it reads as zero, and nobody else has it.
+            unsafe { self.make_present(self.prefault(), self.space().address(run.region), run.count as usize * REGION_BYTES) };
+        }
+    }
+
+    fn prefault(&self) -> u32 {
+        // Relaxed: any value is valid at any time.
+        self.prefault.load(Ordering::Relaxed)
+    }
+
+    /// Makes `[address, address + len)` present in one go, rather than one fault at a time when the program first writes there. A refusal is
+    /// no error: the pages come when they are touched.
+    ///
+    /// # Safety
+    /// - The range is writable memory of ours, reads as zero, and nobody else uses it.
+    #[inline]
+    unsafe fn make_present(&self, way: u32, address: usize, len: usize) {
+        if way != Prefault::Off as u32 {
+            // SAFETY: the range is as this function asks for it.
+            unsafe { self.make_present_slow(way, address, len) };
+        }
+    }
+
+    /// As `make_present`.
+    ///
+    /// # Safety
+    /// - As there.
+    #[cold]
+    #[inline(never)]
+    unsafe fn make_present_slow(&self, way: u32, address: usize, len: usize) {
+        const POPULATE: u32 = Prefault::Populate as u32;
+        if way == POPULATE {
+            if memory::populate(address, len) != Err(Errno(libc::EINVAL)) {
                 return;
             }
+            // Kernels before 5.14 do not know the call.
+            // Relaxed: as in `prefault`.
+            let _ = self.prefault.compare_exchange(POPULATE, Prefault::Touch as u32, Ordering::Relaxed, Ordering::Relaxed);
         }
-    }
-
-    /// Makes the pages of the whole pool present, the allocator's own included.
-    pub(crate) fn make_pool_present(&self, way: Prefault) {
-        let once = Way::off();
-        once.set(way);
-        for area in self.space().areas() {
-            // SAFETY: nothing of the pool has been used yet, and only the caller knows of it.
-            unsafe { once.make_present(area.base(), area.committed(), self.space().page_bytes()) };
+        for place in (address..address + len).step_by(self.space().page_bytes()) {
+            // SAFETY: the byte lies in the range, which is writable and the caller's alone; it is zero already.
+            unsafe { memory::zero(core::ptr::with_exposed_provenance_mut(place), 1) };
         }
-    }
-
-    /// Makes the pages of a fresh mapping present, where that was asked for.
-    pub(crate) fn make_mapping_present(&self, address: usize, bytes: usize) {
-        // SAFETY: callers pass a fresh mapping of ours that nobody else has.
-        unsafe { self.prefault.make_present(address, bytes, self.space().page_bytes()) };
-    }
-
-    fn make_present(&self, run: Option<Run>) -> Option<Run> {
-        if let Some(run) = run
-            && !run.dirty
-        {
-            let space = self.space();
-            let bytes = run.count as usize * REGION_BYTES;
-            // SAFETY: the run was just acquired, reads as zero, and nobody else has it.
-            unsafe { self.prefault.make_present(space.address(run.region), bytes, space.page_bytes()) };
-        }
-        run
     }
 
     /// Says, outside of the lock, that the kernel has no explicit huge pages left.

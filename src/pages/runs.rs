@@ -12,10 +12,9 @@
 
 use core::mem::offset_of;
 
-use super::age::waited;
 use super::bank::{Bank, Trees};
-use super::record::Node;
 use super::space::Space;
+use super::tree::Node;
 use super::tree::Nodes;
 use crate::base::units::{LARGE_MAX, REGION_BYTES, Region, regions_for};
 
@@ -288,91 +287,17 @@ impl Runs {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::units::MIB;
-    use proptest::prelude::*;
+/// Another thread may have stamped a run after the caller read the clock, but by no more than so many milliseconds.
+const AHEAD: u32 = 60_000;
+/// The longest that a run can be seen to have waited. What waits for longer, without any call of the process, looks younger by a turn of
+/// the clock, which puts its purge off by a delay or [`AHEAD`], and does not prevent it.
+pub(super) const AGE_MAX: u32 = u32::MAX - AHEAD;
 
-    /// What the runs should be: for each region whether it is taken, free and dirty, free and clean, or never used.
-    fn check(runs: &Runs, space: &Space, taken: &[bool]) {
-        let (mut dirty, mut clean) = (0, 0);
-        for bank in space.banks() {
-            let mut at = space.first_region(bank).0 + 1;
-            let mut last = None;
-            while at < runs.border(space, bank).0 {
-                if taken[at as usize] {
-                    last = None;
-                    at += 1;
-                    continue;
-                }
-                let node = space.node(at);
-                let len = node.len.get();
-                assert!(len > 0, "region {at} is in no run");
-                assert_ne!(last, Some(node.dirty.get()), "neighbours at {at} should have merged");
-                last = Some(node.dirty.get());
-                *(if node.dirty.get() { &mut dirty } else { &mut clean }) += len;
-                assert!((at..at + len).all(|region| !taken[region as usize]));
-                assert_eq!(space.node(at + len - 1).back.get(), at);
-                at += len;
-            }
-        }
-        assert_eq!((dirty, clean), (runs.dirty_regions(), runs.clean_regions()));
-        let held = taken.iter().filter(|&&taken| taken).count() as u32;
-        assert_eq!(runs.touched(), dirty + clean + held);
-    }
-
-    #[test]
-    fn much_that_is_free_does_not_wait() {
-        const LONG: u32 = 1 << 30;
-        let space = Space::reserve(256 * MIB, 4096).expect("256 MiB");
-        let (mut runs, count) = (Runs::new(), DIRTY_MIN / 8);
-        let held: Vec<Run> = (0..24).map(|_| runs.acquire(&space, Bank::FIRST, count, REGION_BYTES).expect("room")).collect();
-        for (index, run) in held.into_iter().enumerate().filter(|(index, _)| index % 2 == 0) {
-            runs.release(&space, Run { dirty: true, ..run }, index as u32);
-        }
-        assert_eq!(runs.dirty_regions(), 12 * count, "as much as is in use, and half more than may wait in any case");
-        while let Some(run) = runs.expire(&space, 100, LONG) {
-            runs.release(&space, Run { dirty: false, ..run }, 100);
-        }
-        assert_eq!(runs.dirty_regions(), DIRTY_MIN);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn regions_are_in_one_place_each(
-            banks in 1_u32..4,
-            steps in prop::collection::vec((0_u8..4, 1_u32..40, 0_u32..6), 1..200),
-        ) {
-            let space = if banks > 1 { Space::reserve_banks(banks, 64 * MIB) } else { Space::reserve(64 * MIB, 4096).expect("64 MiB") };
-            let mut runs = Runs::new();
-            let mut taken = vec![false; space.end_region(Bank(banks - 1)).0 as usize];
-            let mut live: Vec<Run> = Vec::new();
-            for (now, (step, count, choice)) in (0_u32..).zip(steps) {
-                let align = REGION_BYTES << choice;
-                let bank = Bank(now % banks);
-                match step {
-                    0 | 1 => {
-                        let Some(run) = runs.acquire(&space, bank, count, align) else { continue };
-                        prop_assert_eq!(space.address(run.region) % align, 0);
-                        for region in run.region.0..run.region.0 + count {
-                            prop_assert!(!std::mem::replace(&mut taken[region as usize], true));
-                        }
-                        live.push(run);
-                    }
-                    2 if !live.is_empty() => {
-                        let run = live.swap_remove(count as usize % live.len());
-                        taken[run.region.0 as usize..(run.region.0 + run.count) as usize].fill(false);
-                        runs.release(&space, Run { dirty: true, ..run }, now);
-                    }
-                    _ => if let Some(run) = runs.expire(&space, now, 10) {
-                        prop_assert!(run.dirty);
-                        runs.release(&space, Run { dirty: false, ..run }, now);
-                    }
-                }
-                check(&runs, &space, &taken);
-            }
-        }
-    }
+/// Milliseconds from `stamp` to `now`; none where the stamp is a little ahead.
+pub(super) const fn waited(now: u32, stamp: u32) -> u32 {
+    let waited = now.wrapping_sub(stamp);
+    if waited > AGE_MAX { 0 } else { waited }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,30 +4,25 @@
 //! # Invariants
 //! - No system call but a commit is made under a lock.
 
-use super::age::AGE_MAX;
 use super::bank::Bank;
 use super::limits::Limits;
 use super::metadata::Metadata;
 use super::pending::Pending;
-use super::prefault::Way;
-use super::runs::{Run, Runs};
+use super::runs::{AGE_MAX, Run, Runs};
 use super::space::Space;
 use crate::base::units::{REGION_BYTES, Region};
 use crate::config::Prefault;
 use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::sys::cell::SetOnce;
 use crate::sys::lock::{Lock, Patience, Rank};
-use crate::sys::{call, memory};
 
-/// Runs given back to the kernel in one go, so that no single free pays for all of them.
-const PURGE_RUNS: usize = 16;
 /// The delay that means "never".
-const NEVER: u32 = u32::MAX;
+pub(super) const NEVER: u32 = u32::MAX;
 
 /// What is known of whether a purge zeroes.
-const UNKNOWN: u32 = 0;
-const ZEROES: u32 = 1;
-const DOES_NOTHING: u32 = 2;
+pub(super) const UNKNOWN: u32 = 0;
+pub(super) const ZEROES: u32 = 1;
+pub(super) const DOES_NOTHING: u32 = 2;
 
 /// See the module.
 pub(crate) struct Pages {
@@ -36,14 +31,16 @@ pub(crate) struct Pages {
     /// That of the first bank; others have theirs with them, guarded by the same lock.
     pub(super) metadata: Lock<Metadata>,
     /// Milliseconds before a dirty run is purged. Written at start; read by any thread.
-    delay: AtomicU32,
-    pub(super) prefault: Way,
+    pub(super) delay: AtomicU32,
+    /// How pages are made present, a [`Prefault`](crate::config::Prefault). Written at start, and again when the kernel turns out not to know
+    /// a call; read by any thread.
+    pub(super) prefault: AtomicU32,
     /// What may be held.
     pub(crate) limits: Limits,
     /// What waits for a slow call.
     pub(crate) pending: Pending,
     /// Whether purged pages read as zero, once that is known. Any thread finds out, all find the same.
-    zeroing: AtomicU32,
+    pub(super) zeroing: AtomicU32,
     /// Regions in dirty runs: written under the lock of the runs, read by anyone as a hint.
     dirty_hint: AtomicU32,
     /// Purges made and bytes given back; any thread adds.
@@ -74,18 +71,6 @@ pub struct PageFigures {
     pub purged: usize,
 }
 
-/// Whether a purge gave anything back.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[must_use]
-pub(crate) enum Purged {
-    /// There was nothing to give.
-    Nothing,
-    /// A run went, or the part of it that could.
-    Some,
-    /// A run had its turn, but keeps its pages: the kernel refuses, or all of it lies in huge pages that hold something.
-    Kept,
-}
-
 impl Pages {
     /// Pages still to be opened.
     pub(crate) const fn new() -> Self {
@@ -94,7 +79,7 @@ impl Pages {
             runs: Lock::new(Rank::Runs, Runs::new()),
             metadata: Lock::new(Rank::Metadata, Metadata::new()),
             delay: AtomicU32::new(NEVER),
-            prefault: Way::off(),
+            prefault: AtomicU32::new(Prefault::Off as u32),
             limits: Limits::new(),
             pending: Pending::new(),
             zeroing: AtomicU32::new(UNKNOWN),
@@ -117,32 +102,11 @@ impl Pages {
         self.delay.store(delay, Ordering::Relaxed);
     }
 
-    /// Sets how pages are made present. Comes after `open`.
-    pub(crate) fn set_prefault(&self, way: Prefault) {
-        self.prefault.set(way);
-    }
-
     /// The reservation.
     #[inline]
     pub(crate) fn space(&self) -> &Space {
         // SAFETY: every path here comes after the start barrier, and so after `open`.
         unsafe { self.space.get() }
-    }
-
-    /// Takes back a run whose pages may hold something; then purges what is due.
-    pub(crate) fn release(&self, region: Region, count: u32) {
-        let run = Run { region, count, dirty: true };
-        // Relaxed: see `open`.
-        match self.delay.load(Ordering::Relaxed) {
-            0 => drop(self.purge_run(run)),
-            NEVER => self.put(run, 0),
-            delay => {
-                let now = call::milliseconds() as u32;
-                self.put(run, now);
-                self.purge_due(now, delay);
-            }
-        }
-        self.receive_for();
     }
 
     /// Whether there is anything that time could purge. A hint.
@@ -152,35 +116,10 @@ impl Pages {
         self.dirty_hint.load(Ordering::Relaxed) != 0
     }
 
-    /// Purges what at `now` has waited long enough.
-    pub(crate) fn purge_waiting(&self, now: u32) {
-        if let Some(delay) = self.delay() {
-            self.purge_due(now, delay);
-        }
-    }
-
     /// Milliseconds before a dirty run is purged; `None` for never.
     pub(crate) fn delay(&self) -> Option<u32> {
         // Relaxed: see `open`.
         Some(self.delay.load(Ordering::Relaxed)).filter(|&delay| delay != NEVER)
-    }
-
-    /// Whether a part of what is in use can be given back without harm to huge pages.
-    pub(crate) fn has_holes(&self) -> bool {
-        let space = self.space();
-        !space.is_fixed() && space.purge_unit() == space.page_bytes()
-    }
-
-    /// Purges the run that was freed longest ago, however fresh it is.
-    pub(crate) fn purge_oldest(&self) -> Purged {
-        if self.space().is_fixed() {
-            return Purged::Nothing;
-        }
-        let oldest = self.runs.lock().expire(self.space(), call::milliseconds() as u32, 0);
-        match oldest {
-            Some(run) => self.purge_run(run),
-            None => Purged::Nothing,
-        }
     }
 
     /// A piece of metadata of at least `bytes`, near to where the calling thread runs; may hold old contents.
@@ -252,102 +191,12 @@ impl Pages {
     }
 
     /// Ends both.
-    ///
-    /// # Safety
-    /// - This thread, or the one it was copied from, took both.
-    pub(crate) unsafe fn unlock_after_fork(&self) {
-        // SAFETY: the caller vouches.
-        unsafe { self.metadata.unlock_after_fork() };
-        // SAFETY: the caller vouches.
-        unsafe { self.runs.unlock_after_fork() };
+    pub(crate) fn unlock_after_fork(&self) {
+        self.metadata.unlock_after_fork();
+        self.runs.unlock_after_fork();
     }
 
-    /// Gives back whole pages inside a run that is in use.
-    ///
-    /// # Safety
-    /// - As for `discard`.
-    pub(crate) unsafe fn purge_hole(&self, address: usize, bytes: usize) {
-        // SAFETY: the caller vouches for the range.
-        if unsafe { self.discard(address, bytes) } {
-            self.count_purge(bytes);
-        }
-    }
-
-    fn count_purge(&self, bytes: usize) {
-        // Relaxed: counters.
-        self.purges.fetch_add(1, Ordering::Relaxed);
-        // Relaxed: as above.
-        self.purged_bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Purges the run that has waited longest, however long that is; false if there is none, or it keeps its pages.
-    pub(crate) fn purge_one(&self, now: u32) -> bool {
-        // The guard goes before the purge: no system call under the lock.
-        let expired = self.runs.lock().expire(self.space(), now, 0);
-        expired.is_some_and(|run| self.purge_run(run) == Purged::Some)
-    }
-
-    /// Purges what at `now` has waited for `delay` milliseconds.
-    pub(crate) fn purge_due(&self, now: u32, delay: u32) {
-        for _ in 0..PURGE_RUNS {
-            // The guard goes before the purge: no system call under the lock.
-            let expired = self.runs.lock().expire(self.space(), now, delay);
-            let Some(run) = expired else { return };
-            // A run that keeps its pages has had its turn; so would most others now.
-            if self.purge_run(run) == Purged::Kept {
-                return;
-            }
-        }
-    }
-
-    /// Purges a run that is in nobody's hands but the caller's, as far as huge pages allow, then makes it free again. What stays
-    /// waits another delay.
-    fn purge_run(&self, run: Run) -> Purged {
-        let space = self.space();
-        let now = call::milliseconds() as u32;
-        let Some(part) = space.purgeable(run) else {
-            self.put(run, now);
-            return Purged::Kept;
-        };
-        let bytes = part.count as usize * REGION_BYTES;
-        // SAFETY: the run was taken out, so nobody needs its contents.
-        let dirty = !unsafe { self.discard(space.address(part.region), bytes) };
-        if !dirty {
-            self.count_purge(bytes);
-        }
-        let (part_end, end) = (part.region.plus(part.count), run.region.plus(run.count));
-        self.put(Run { dirty, ..part }, now);
-        for (start, end) in [(run.region, part.region), (part_end, end)] {
-            if start < end {
-                self.put(Run { region: start, count: end.0 - start.0, dirty: true }, now);
-            }
-        }
-        if dirty { Purged::Kept } else { Purged::Some }
-    }
-
-    /// Gives pages back to the kernel; true if they read as zero now. The first time, that is seen and not believed.
-    ///
-    /// # Safety
-    /// - `[address, address + bytes)` is page-aligned, ours, and nobody uses it or needs its contents.
-    pub(crate) unsafe fn discard(&self, address: usize, bytes: usize) -> bool {
-        if self.space().is_fixed() {
-            return false;
-        }
-        // Relaxed: all threads find the same.
-        match self.zeroing.load(Ordering::Relaxed) {
-            // SAFETY: the caller vouches for the range.
-            ZEROES => unsafe { memory::purge(address, bytes) }.is_ok(),
-            DOES_NOTHING => false,
-            _ => {
-                // SAFETY: the caller vouches for the range.
-                let Ok(zeroes) = (unsafe { memory::purge_and_see(address, bytes) }) else { return false };
-                self.zeroing.store(if zeroes { ZEROES } else { DOES_NOTHING }, Ordering::Relaxed);
-                zeroes
-            }
-        }
-    }
-
-    fn put(&self, run: Run, now: u32) {
+    pub(super) fn put(&self, run: Run, now: u32) {
         let mut runs = self.runs.lock();
         runs.release(self.space(), run, now);
         self.note(&runs);

@@ -13,7 +13,7 @@ pub(crate) struct Feature {
     pub(crate) attend: fn(),
     /// Takes the feature's locks for a fork, and gives them back, in parent and child, on a thread that took them or is a copy of one
     /// that did. `Order` says whether they come before the locks of the central store.
-    pub(crate) locks: Option<(Order, fn(&Patience), unsafe fn())>,
+    pub(crate) locks: Option<(Order, fn(&Patience), fn())>,
     /// In the child of a fork: forgets what other threads were about to do. True if the thread that forked was inside the allocator, and may
     /// still be about something itself.
     pub(crate) in_child: fn(bool),

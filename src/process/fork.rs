@@ -101,7 +101,7 @@ impl Fork {
     }
 
     /// The locks of the features that this fork is about.
-    fn locks(&self, order: Order) -> impl Iterator<Item = (fn(&Patience), unsafe fn())> {
+    fn locks(&self, order: Order) -> impl Iterator<Item = (fn(&Patience), fn())> {
         let locks = PROCESS.features.iter().take(self.features.get()).filter_map(|feature| feature.locks);
         locks.filter(move |locks| locks.0 == order).map(|(_, lock, unlock)| (lock, unlock))
     }
@@ -109,17 +109,13 @@ impl Fork {
     /// Gives the locks back that this fork took.
     fn unlock(&self) {
         for (_, unlock) in self.locks(Order::AfterCentral) {
-            // SAFETY: this thread, or the one it was copied from, holds the gate, and took these locks.
-            unsafe { unlock() };
+            unlock();
         }
-        // SAFETY: as above.
-        unsafe { PROCESS.central.unlock_after_fork() };
+        PROCESS.central.unlock_after_fork();
         for (_, unlock) in self.locks(Order::BeforeCentral) {
-            // SAFETY: as above.
-            unsafe { unlock() };
+            unlock();
         }
-        // SAFETY: as above.
-        unsafe { PROCESS.registry.unlock_after_fork() };
+        PROCESS.registry.unlock_after_fork();
         // Relaxed: see `is_mine`.
         self.owner.store(0, Ordering::Relaxed);
         // SAFETY: as above.

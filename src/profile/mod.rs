@@ -121,13 +121,8 @@ impl Profile {
     }
 
     /// Ends `lock_for_fork`.
-    ///
-    /// # Safety
-    /// - This thread, or the one it was copied from, called `lock_for_fork`.
-    #[expect(unsafe_code, reason = "unlocks for whoever locked")]
-    pub(crate) unsafe fn unlock_after_fork(&self) {
-        // SAFETY: the caller vouches.
-        unsafe { self.state.unlock_after_fork() };
+    pub(crate) fn unlock_after_fork(&self) {
+        self.state.unlock_after_fork();
     }
 
     /// Under the lock.

@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "gives a lock back after a fork")]
 //! The heap profile of this process: when requests are sampled, when dumps are written and where.
 
 use core::ffi::{CStr, c_int, c_void};
@@ -10,9 +9,10 @@ use crate::heap::{Heap, Unit};
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
-use crate::slow_path::alloc::{self, Request};
 use crate::slow_path::mode;
-use crate::slow_path::sampled::{self, Moved, Sampler};
+use crate::slow_path::request::{self, Moved, Request};
+use crate::slow_path::sampled::{self, Sampler};
+use crate::slow_path::table;
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sys::lock::Patience;
 use crate::sys::output::Path;
@@ -77,9 +77,8 @@ fn lock_for_fork(patience: &Patience) {
     PROFILING.profile.lock_for_fork(patience);
 }
 
-unsafe fn unlock_after_fork() {
-    // SAFETY: this thread, or the one it was copied from, called `lock_for_fork`.
-    unsafe { PROFILING.profile.unlock_after_fork() };
+fn unlock_after_fork() {
+    PROFILING.profile.unlock_after_fork();
 }
 
 /// In the child of a fork no other thread is writing.
@@ -148,7 +147,7 @@ fn switch_on(mean: usize) {
 
 /// Starts to take samples, every `mean` bytes on average; 0 for what the options say.
 pub(crate) fn start(mean: usize) -> Result<(), NoProfile> {
-    if !PROCESS.is_ready() || !mode::can_sample() {
+    if !PROCESS.is_ready() || !table::can_sample() {
         return Err(NoProfile::Unsampled);
     }
     switch_on(if mean == 0 { PROCESS.options().heap_profile_rate } else { mean });
@@ -242,13 +241,13 @@ fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
     }
     heap.attend(PROCESS.shared());
     let bank = heap.locate(PROCESS.central.pages.space());
-    let fresh = match alloc::class_of(request) {
+    let fresh = match request::class_of(request) {
         Some(class) => PROCESS.central.alloc_small_apart(class.size(), request.align, bank),
         None => PROCESS.central.alloc_large(request.size, request.align, bank),
     }?;
     let ticket = note(request.size, request.size);
     PROCESS.central.set_ticket(fresh.address, fresh.direct, ticket);
-    let block = alloc::hand_out(fresh, request);
+    let block = mode::hand_out(fresh, request);
     dump_if_due();
     Some(block)
 }

@@ -3,9 +3,9 @@
 
 use core::ffi::{c_int, c_void};
 
-use super::alloc::Request;
 use super::foreign;
 use super::mode::Mode;
+use super::request::Request;
 use crate::base::lane::Lane;
 use crate::base::units::LARGE_MAX;
 use crate::config;
@@ -80,25 +80,6 @@ pub(crate) fn explain_refusal() {
     if file::count_lines(c"/proc/self/maps").is_some_and(|lines| lines + MARGIN >= most) {
         diag::once(Code::PageExhaustion, "the process has as many mappings as vm.max_map_count allows");
     }
-}
-
-/// A block of the pool for a thread that has no heap, or may not touch it now; null where there cannot be one.
-pub(super) fn alloc_alone(reason: Reason, request: Request) -> *mut u8 {
-    if reason == Reason::Exhausted {
-        diag::once(Code::PageExhaustion, "the pool has no room for the heap of another thread");
-    }
-    // A thread that gave its heap up can take the locks; one that was interrupted inside may hold them.
-    if reason != Reason::Exiting {
-        return core::ptr::null_mut();
-    }
-    let bank = PROCESS.central.pages.space().bank_here();
-    let Some(fresh) = PROCESS.central.alloc_large(request.size, request.align, bank) else {
-        return core::ptr::null_mut();
-    };
-    if request.zero {
-        PROCESS.central.zero_large(fresh, request.size);
-    }
-    core::ptr::with_exposed_provenance_mut(fresh.address)
 }
 
 /// A function of the program's: which limit was met (1 the soft one, 2 the hard one), the bytes held, the limit.

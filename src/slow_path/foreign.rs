@@ -5,13 +5,12 @@
 //! `__libc_malloc`, libraries that see only libc), or it is a mistake. libc aborts on many mistakes with a message about itself, so what
 //! can be said of them is said here.
 
-use super::alloc::{NATURAL_ALIGN, Request};
-use super::exhaustion;
+use super::request::{NATURAL_ALIGN, Request};
 use crate::base::lane::Lane;
 use crate::diag::{self, Code, Misuse};
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
-use crate::sys::{call, libc, startup, tls};
+use crate::sys::{call, libc, processor, startup};
 use crate::unwind;
 
 /// libc's blocks are multiples of this and aligned to it.
@@ -45,7 +44,7 @@ pub(crate) enum Foreign {
 #[cold]
 pub(super) fn alloc(reason: Reason, request: Request) -> *mut u8 {
     if PROCESS.has_pool() {
-        return exhaustion::alloc_alone(reason, request);
+        return alloc_of_pool(reason, request);
     }
     PROCESS.tally.divert(reason, request.size);
     if request.align > NATURAL_ALIGN {
@@ -59,6 +58,25 @@ pub(super) fn alloc(reason: Reason, request: Request) -> *mut u8 {
     } else {
         libc::malloc(request.size)
     }
+}
+
+/// A block of the pool for a thread that has no heap, or may not touch it now; null where there cannot be one.
+fn alloc_of_pool(reason: Reason, request: Request) -> *mut u8 {
+    if reason == Reason::Exhausted {
+        diag::once(Code::PageExhaustion, "the pool has no room for the heap of another thread");
+    }
+    // A thread that gave its heap up can take the locks; one that was interrupted inside may hold them.
+    if reason != Reason::Exiting {
+        return core::ptr::null_mut();
+    }
+    let bank = PROCESS.central.pages.space().bank_here();
+    let Some(fresh) = PROCESS.central.alloc_large(request.size, request.align, bank) else {
+        return core::ptr::null_mut();
+    };
+    if request.zero {
+        PROCESS.central.zero_large(fresh, request.size);
+    }
+    core::ptr::with_exposed_provenance_mut(fresh.address)
 }
 
 /// Frees a block that is none of ours.
@@ -164,7 +182,7 @@ unsafe fn read(address: usize) -> [usize; 2] {
 /// Whether `address` lies in the part of the main thread's stack that is in use, as seen from the main thread. Other stacks are
 /// mappings like any other and may have libc's blocks as neighbours.
 fn is_on_stack(address: usize) -> bool {
-    let (pointer, end) = (tls::stack_pointer(), startup::stack_end());
+    let (pointer, end) = (processor::stack_pointer(), startup::stack_end());
     let most = call::stack_limit().map_or(STACK_MAX, |limit| limit as usize);
     (pointer..end).contains(&address) && end - pointer <= most.min(STACK_MAX)
 }

@@ -4,8 +4,7 @@
 use super::mode::Mode;
 use super::{foreign, inspect, pending, sampled};
 use crate::base::lane::Lane;
-use crate::central::Place;
-use crate::heap::{self, Freed, Heap};
+use crate::heap::Freed;
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
 use crate::process::thread::{self, HeapAccess};
@@ -48,37 +47,6 @@ fn free_without_heap<M: Mode>(reason: Reason, block: *mut u8) -> Freed {
         return Freed::Misused;
     }
     if reason == Reason::Recursion { free_reentrant::<M>(block) } else { M::free_alone(block) }
-}
-
-/// Frees a block that was deferred.
-pub(crate) fn free_deferred<M: Mode>(heap: &Heap, block: *mut u8) {
-    match M::free_overwritten(heap, block) {
-        Freed::Foreign => foreign::free(block),
-        Freed::Sampled(ticket) => drop(sampled::freed(ticket)),
-        Freed::Small | Freed::Large | Freed::Direct | Freed::Misused => {}
-    }
-}
-
-/// The default way to free a block: to its heap, or to the large lanes. `heap` is this thread's, and held.
-pub(crate) fn free_on(heap: &Heap, block: *mut u8) -> Freed {
-    if PROCESS.inspects() {
-        inspect::freeing(heap, block);
-    }
-    heap.free(PROCESS.shared(), block)
-}
-
-/// Frees a block on a thread that has no heap.
-pub(crate) fn free_alone(block: *mut u8) -> Freed {
-    match PROCESS.central.resolve(block.addr()) {
-        Place::Small { class, .. } => match heap::deliver_block(PROCESS.shared(), block) {
-            Ok(()) => Freed::Small,
-            Err(refused) => {
-                refused.report("free", block, class.size());
-                Freed::Misused
-            }
-        },
-        place => heap::free_unowned(&PROCESS.central, &place, block),
-    }
 }
 
 /// The call interrupted the allocator, which may hold locks: only what needs none can be asked.

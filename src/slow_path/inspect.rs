@@ -1,7 +1,7 @@
 //! What options want done to each block: counted by lane (`SPANDREL_DIAG`), filled with junk (profile `test-fixture`). With either, the slow path
 //! sees every call.
 
-use super::alloc::Request;
+use super::request::Request;
 use crate::base::lane::Lane;
 use crate::heap::Heap;
 use crate::process::state::PROCESS;

@@ -1,18 +1,21 @@
-//! Modes: ways of serving calls, and which one is in force.
-//!
-//! A [`Mode`] says how blocks are made, freed, measured and resized once the thread's heap is held; [`ModeTable::of`] makes a table of functions of
-//! it. The default mode has no table: the word that names one is null, and a slow call finds that out in two instructions. The fast path
-//! never asks: in modes that see every call, the word of a thread names the inert heap.
+//! Modes: ways of serving calls. A [`Mode`] says how blocks are made, freed, measured and resized once the thread's heap is held. The functions below
+//! the trait are the default way, which modes fall back on.
 
 use core::ffi::CStr;
 
-use super::alloc::{self, Request};
-use super::free;
-use super::realloc::{self, FreeSize, Resized};
-use crate::central::Refused;
-use crate::heap::{Freed, Heap};
+use super::request::{FreeSize, Moved, Request, Resized, class_of};
+use super::{inspect, sampled};
+use crate::base::class::{Class, SMALL_MAX};
+use crate::base::lane::Lane;
+use crate::base::units::LARGE_MAX;
+use crate::central::{Fresh, Place, Refused};
+use crate::heap::{self, Freed, Heap};
 use crate::process::state::PROCESS;
-use crate::sys::cell::StaticRef;
+use crate::process::thread::{self, HeapAccess};
+use crate::sys::tls;
+
+/// A block stays in place when it would not be more than this many times as large as asked for.
+const SLACK: usize = 2;
 
 /// Where lines of a report go.
 pub(crate) type Print<'a> = &'a mut dyn FnMut(&[u8]);
@@ -29,12 +32,12 @@ pub(crate) trait Mode {
 
     /// A block. `heap` is this thread's, and held.
     fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
-        alloc::serve(heap, request)
+        serve(heap, request)
     }
 
     /// Frees a block. `heap` is this thread's, and held.
     fn free(heap: &Heap, block: *mut u8) -> Freed {
-        free::free_on(heap, block)
+        free_on(heap, block)
     }
 
     /// As [`Mode::free`], for a block that a signal handler freed: its first eight bytes were written to meanwhile.
@@ -49,22 +52,22 @@ pub(crate) trait Mode {
 
     /// Frees a block on a thread that has no heap any more.
     fn free_alone(block: *mut u8) -> Freed {
-        free::free_alone(block)
+        free_alone(block)
     }
 
     /// Usable bytes of a live block; `None` within `Ok` for what is not ours.
     fn usable(block: *mut u8) -> Result<Option<usize>, Refused> {
-        realloc::usable(block)
+        usable(block)
     }
 
     /// Resizes a block of `old` usable bytes without copying; `None` if it has to be copied.
     fn resize(block: *mut u8, old: usize, size: usize) -> Option<Resized> {
-        realloc::resize(block, old, size)
+        resize(block, old, size)
     }
 
     /// Whether a block of `usable` bytes can have been asked for with the size that is named.
     fn can_be(usable: usize, named: FreeSize) -> bool {
-        realloc::can_be(usable, named)
+        can_be(usable, named)
     }
 
     /// Usable bytes of a block of `size` bytes, of which the default mode makes `usable` usable.
@@ -77,44 +80,6 @@ pub(crate) trait Mode {
 
     /// Hands what is to be said at exit to `print`.
     fn report(_: Print<'_>) {}
-}
-
-/// A row of the table.
-pub(crate) struct ModeTable {
-    pub(crate) name: &'static CStr,
-    /// See [`Mode::USES_FAST_PATH`].
-    pub(crate) uses_fast_path: bool,
-    /// See [`Mode::PROFILED`].
-    pub(crate) profiled: bool,
-    pub(crate) alloc: fn(Request) -> *mut u8,
-    pub(crate) free: fn(*mut u8),
-    pub(crate) realloc: fn(*mut u8, usize) -> Resized,
-    pub(crate) usable_size: fn(*mut u8) -> usize,
-    pub(crate) free_sized: fn(*mut u8, FreeSize),
-    pub(crate) free_deferred: fn(&Heap, *mut u8),
-    pub(crate) good_size: fn(usize, usize) -> usize,
-    pub(crate) give_up: fn(Option<&Heap>),
-    pub(crate) report: fn(Print<'_>),
-}
-
-impl ModeTable {
-    /// The table of `M`.
-    pub(crate) const fn of<M: Mode>() -> Self {
-        Self {
-            name: M::NAME,
-            uses_fast_path: M::USES_FAST_PATH,
-            profiled: M::PROFILED,
-            alloc: alloc::alloc::<M>,
-            free: free::free::<M>,
-            realloc: realloc::realloc::<M>,
-            usable_size: realloc::usable_size::<M>,
-            free_sized: realloc::free_sized::<M>,
-            free_deferred: free::free_deferred::<M>,
-            good_size: M::good_size,
-            give_up: M::give_up,
-            report: M::report,
-        }
-    }
 }
 
 /// The default mode.
@@ -132,59 +97,144 @@ impl Mode for Libc {
     const NAME: &'static CStr = c"libc";
 }
 
-/// The table of [`Libc`].
-pub(crate) static LIBC: ModeTable = ModeTable::of::<Libc>();
+/// Owner of no span.
+const NOBODY: usize = 0;
 
-/// Why a mode is not switched.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Refusal {
-    /// There is no such mode.
-    Unknown,
-    /// There is no room for more functions.
-    TooMany,
-    /// Blocks made before would not be known to it, or the process is in a mode that cannot be left.
-    Unsafe,
+/// The default way to serve a request. `heap` is this thread's, and held.
+pub(crate) fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
+    if heap.is_sampled()
+        && let Some(block) = sampled::serve(heap, request)
+    {
+        return Some(block);
+    }
+    serve_unsampled(heap, request)
 }
 
-/// In force until the process has started: libc serves.
-static UNDECIDED: ModeTable = ModeTable::of::<Fast>();
-
-/// The mode in force. Set at start, and when a mode is switched; any thread reads, and may see the old one for a moment.
-static IN_FORCE: StaticRef<ModeTable> = StaticRef::to(&UNDECIDED);
-
-/// The table of the mode in force; none in the default mode.
-#[inline(always)]
-pub(crate) fn in_force() -> Option<&'static ModeTable> {
-    IN_FORCE.get()
+/// As [`serve`], where the request is not to be sampled.
+pub(crate) fn serve_unsampled(heap: &Heap, request: Request) -> Option<*mut u8> {
+    let Some(class) = class_of(request) else { return serve_large(heap, request) };
+    let block = heap.alloc(PROCESS.shared(), class)?;
+    if request.zero {
+        PROCESS.central.fill_zero(block.addr(), request.size);
+    }
+    if PROCESS.inspects() {
+        inspect::made(block.addr(), class.size(), Lane::Small, request);
+    }
+    Some(block)
 }
 
-/// Whether the process has not started, so that no mode is in force yet.
-pub(crate) fn is_undecided(mode: &'static ModeTable) -> bool {
-    core::ptr::eq(mode, &UNDECIDED)
+#[cold]
+fn serve_large(heap: &Heap, request: Request) -> Option<*mut u8> {
+    heap.attend(PROCESS.shared());
+    let bank = heap.locate(PROCESS.central.pages.space());
+    Some(hand_out(PROCESS.central.alloc_large(request.size, request.align, bank)?, request))
 }
 
-/// Whether the mode of that table is in force.
-pub(crate) fn is_in_force(mode: &'static ModeTable) -> bool {
-    IN_FORCE.is(mode)
+/// A block fresh from the large or direct lane, filled as `request` wants it.
+pub(crate) fn hand_out(fresh: Fresh, request: Request) -> *mut u8 {
+    if request.zero {
+        PROCESS.central.zero_large(fresh, request.size);
+    }
+    if PROCESS.inspects() {
+        let lane = if fresh.direct { Lane::Direct } else { Lane::Large };
+        inspect::made(fresh.address, fresh.bytes, lane, request);
+    }
+    core::ptr::with_exposed_provenance_mut(fresh.address)
 }
 
-/// Puts a mode into force; none is the default mode. Heaps follow with [`crate::process::thread::follow_mode`].
-pub(crate) fn put_into_force(mode: Option<&'static ModeTable>) {
-    PROCESS.set_sees_all(mode.is_some_and(|mode| !mode.uses_fast_path));
-    IN_FORCE.set(mode);
+/// The default way to free a block: to its heap, or to the large lanes. `heap` is this thread's, and held.
+pub(crate) fn free_on(heap: &Heap, block: *mut u8) -> Freed {
+    if PROCESS.inspects() {
+        inspect::freeing(heap, block);
+    }
+    heap.free(PROCESS.shared(), block)
 }
 
-/// Whether the mode in force lets requests be sampled for the heap profile.
-pub(crate) fn can_sample() -> bool {
-    in_force().is_none_or(|mode| mode.profiled)
+/// Frees a block on a thread that has no heap.
+pub(crate) fn free_alone(block: *mut u8) -> Freed {
+    match PROCESS.central.resolve(block.addr()) {
+        Place::Small { class, .. } => match heap::deliver_block(PROCESS.shared(), block) {
+            Ok(()) => Freed::Small,
+            Err(refused) => {
+                refused.report("free", block, class.size());
+                Freed::Misused
+            }
+        },
+        place => heap::free_unowned(&PROCESS.central, &place, block),
+    }
 }
 
-/// Frees what was deferred, with this thread's heap.
-pub(crate) fn free_deferred_blocks(heap: &Heap) {
-    heap.defer(|| {
-        PROCESS.central.take_deferred(|block| match in_force() {
-            None => free::free_deferred::<Fast>(heap, block),
-            Some(mode) => (mode.free_deferred)(heap, block),
-        });
-    });
+/// Usable bytes of `block`, as [`Place::usable`] tells; refused also where this thread has just freed it.
+pub(crate) fn usable(block: *mut u8) -> Result<Option<usize>, Refused> {
+    let place = PROCESS.central.resolve(block.addr());
+    if was_just_freed(&place, block) { Err(Refused::Double) } else { bytes_of(block) }
+}
+
+/// Usable bytes of `block`. A thread with a heap holds its spans meanwhile, for others may return blocks to them.
+fn bytes_of(block: *mut u8) -> Result<Option<usize>, Refused> {
+    let ask = |asker| PROCESS.central.resolve(block.addr()).usable(block.addr(), asker);
+    if tls::own_heap() > thread::LAST_MARK
+        && let HeapAccess::Own(heap) = thread::access()
+    {
+        return ask(heap.address());
+    }
+    ask(NOBODY)
+}
+
+/// Whether this thread's last free was of `block`.
+fn was_just_freed(place: &Place<'_>, block: *mut u8) -> bool {
+    match place {
+        Place::Small { class, entry, .. } if entry.owner() == tls::own_heap() => Heap::of_entry(*entry).has_last(*class, block),
+        _ => false,
+    }
+}
+
+/// Resizes `block`, of `old` usable bytes, without copying; `None` if it has to be copied.
+pub(crate) fn resize(block: *mut u8, old: usize, size: usize) -> Option<Resized> {
+    if fits_in_place(old, size) {
+        return Some(Resized::At(block));
+    }
+    // With junk every block moves, so that what is new in it is filled and what points to the old one is found out.
+    if PROCESS.options().junk { None } else { resize_in_lane(block, size) }
+}
+
+/// Whether a block of `old` usable bytes may stay as it is for a request of `size` bytes.
+#[inline]
+pub(crate) fn fits_in_place(old: usize, size: usize) -> bool {
+    old <= SMALL_MAX
+        && size <= old
+        && (size.saturating_mul(SLACK) >= old || Class::of_size(size).is_some_and(|class| class.size() == old))
+}
+
+/// Resizes large and direct blocks without copying; `None` if the block has to move to another lane or place.
+fn resize_in_lane(block: *mut u8, size: usize) -> Option<Resized> {
+    let moved = match PROCESS.central.resolve(block.addr()) {
+        Place::Large { region, span } if Lane::of_size(size) == Lane::Large => {
+            let (old, ticket) = (span.large_bytes(), span.ticket());
+            PROCESS.central.resize_large(region, size).then_some(Moved {
+                address: block.addr(),
+                direct: false,
+                ticket,
+                old,
+                size,
+            })
+        }
+        Place::Direct(direct) if size > LARGE_MAX => {
+            let address = PROCESS.central.resize_direct(direct, size)?;
+            Some(Moved { address, direct: true, ticket: direct.ticket, old: direct.bytes, size })
+        }
+        _ => None,
+    }?;
+    sampled::resized(&moved);
+    Some(Resized::At(core::ptr::with_exposed_provenance_mut(moved.address)))
+}
+
+/// Whether a block of `usable` bytes can have come from a request of that size: directly, or by a realloc that left it in place.
+pub(crate) fn can_be(usable: usize, named: FreeSize) -> bool {
+    let wanted = named.size.max(named.align);
+    if named.size > usable {
+        return false;
+    }
+    let exact = Class::aligned(named.size, named.align).map_or(usable > SMALL_MAX, |class| class.size() == usable);
+    exact || wanted.saturating_mul(SLACK) >= usable || usable > SMALL_MAX && wanted > SMALL_MAX
 }

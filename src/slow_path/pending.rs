@@ -2,20 +2,10 @@
 //!
 //! The core's own kinds of work are done here. Features asked for theirs when they registered ([`crate::process::feature`]).
 
-use super::exhaustion;
-use super::free::free_deferred;
 use super::mode::Mode;
-use crate::heap::Heap;
-use crate::process::feature::Feature;
+use super::{exhaustion, foreign, sampled};
+use crate::heap::{Freed, Heap};
 use crate::process::state::PROCESS;
-
-/// A thread that ends frees what waits, as no other thread may come.
-static DEFERRED_FREES: Feature = Feature { thread_ends: super::mode::free_deferred_blocks, ..Feature::NONE };
-
-/// Has threads that end free what waits. Part of the start.
-pub(crate) fn register() {
-    PROCESS.features.register(&DEFERRED_FREES);
-}
 
 /// Does what waits for a call that holds `heap`, its thread's.
 #[inline(always)]
@@ -47,4 +37,13 @@ pub(super) fn without_heap() {
 fn without_heap_slow() {
     exhaustion::tell_limits();
     PROCESS.features.attend();
+}
+
+/// Frees a block that was deferred.
+pub(crate) fn free_deferred<M: Mode>(heap: &Heap, block: *mut u8) {
+    match M::free_overwritten(heap, block) {
+        Freed::Foreign => foreign::free(block),
+        Freed::Sampled(ticket) => drop(sampled::freed(ticket)),
+        Freed::Small | Freed::Large | Freed::Direct | Freed::Misused => {}
+    }
 }

@@ -1,7 +1,7 @@
 //! Requests of a heap that counts them: to sample one now and then, or because a countdown to the next look at the clock runs. The heap profile
 //! registers how a sample is made and freed.
 
-use super::alloc::Request;
+use super::request::{Moved, Request};
 use crate::base::lane::Lane;
 use crate::heap::Heap;
 use crate::process::state::PROCESS;
@@ -15,20 +15,6 @@ pub(crate) struct Sampler {
     pub(crate) freed: fn(u32),
     /// A large block was resized without copying.
     pub(crate) resized: fn(&Moved),
-}
-
-/// A large or direct block that was resized without copying.
-pub(crate) struct Moved {
-    /// Where it is now.
-    pub(crate) address: usize,
-    /// Whether it is a mapping of its own.
-    pub(crate) direct: bool,
-    /// What it is known by, if it was sampled; else 0.
-    pub(crate) ticket: u32,
-    /// Its bytes before.
-    pub(crate) old: usize,
-    /// Its bytes as asked for now.
-    pub(crate) size: usize,
 }
 
 static SAMPLER: StaticRef<Sampler> = StaticRef::none();

@@ -5,9 +5,9 @@
 //! it by its name in the object's symbols and reads all else through it. Addresses are the process's; offsets count from the start of
 //! a structure. All is words, so that it means the same to a tool built apart.
 
-pub use crate::central::{CentralListFigures, CentralLive, LargeFigures};
-pub use crate::heap::{HeapLive, Traffic};
-pub use crate::pages::{BANKS, PageFigures, PagesLive};
+pub use crate::central::{CentralDescriptor, CentralListFigures, LargeFigures};
+pub use crate::heap::{HeapDescriptor, Traffic};
+pub use crate::pages::{BANKS, PageFigures, PagesDescriptor};
 pub use crate::stats::Format;
 pub use crate::stats::snapshot::{ClassFigures, HeapFigures, Snapshot};
 
@@ -34,8 +34,8 @@ pub(crate) fn describe(process: &Process) {
     let descriptor = Descriptor::of(
         process.options().profile.name,
         [memory::calls_address(), CALL_KINDS],
-        process.central.pages.live(),
-        process.central.live(),
+        process.central.pages.descriptor(),
+        process.central.descriptor(),
         process.registry.layout(),
     );
     // SAFETY: the start happens once, and nothing in the process reads it before.
@@ -68,11 +68,11 @@ pub struct Descriptor {
     /// Where the counts of system calls are, a word each, and how many.
     pub calls: [usize; 2],
     /// Where pages are.
-    pub pages: PagesLive,
+    pub pages: PagesDescriptor,
     /// What heaps share.
-    pub central: CentralLive,
+    pub central: CentralDescriptor,
     /// Heaps.
-    pub heap: HeapLive,
+    pub heap: HeapDescriptor,
 }
 
 /// Words of a descriptor.
@@ -88,9 +88,9 @@ impl Descriptor {
         classes: class::COUNT,
         geometry: [0, GEOMETRY_BYTES],
         calls: [0, CALL_KINDS],
-        pages: PagesLive::LAYOUT,
-        central: CentralLive::LAYOUT,
-        heap: HeapLive::LAYOUT,
+        pages: PagesDescriptor::LAYOUT,
+        central: CentralDescriptor::LAYOUT,
+        heap: HeapDescriptor::LAYOUT,
     };
 
     /// Whether sizes, distances and offsets are those of the library that this is compiled into. Only then may a tool follow the
@@ -127,7 +127,13 @@ impl Descriptor {
 
     /// The descriptor of a process whose parts are these.
     #[must_use]
-    pub(crate) fn of(profile: &'static str, calls: [usize; 2], pages: PagesLive, central: CentralLive, heap: HeapLive) -> Self {
+    pub(crate) fn of(
+        profile: &'static str,
+        calls: [usize; 2],
+        pages: PagesDescriptor,
+        central: CentralDescriptor,
+        heap: HeapDescriptor,
+    ) -> Self {
         Self {
             magic: MAGIC,
             version: VERSION,

@@ -1,29 +1,13 @@
-#![expect(unsafe_code, reason = "system calls are assembly")]
-//! Raw system calls. They bypass the C library because its wrappers can be interposed and may themselves allocate, and they leave
-//! `errno` alone.
+#![expect(unsafe_code, reason = "passes addresses to the kernel")]
+//! System calls whose arguments make them safe. They bypass the C library because its wrappers can be interposed and may themselves
+//! allocate, and they leave `errno` alone.
 //!
-//! Must not know what the calls are for beyond their contract; memory calls live in `memory.rs`.
+//! Must not know what the calls are for beyond their contract; `memory` has those for memory.
 
-use core::arch::asm;
+use core::ffi::CStr;
 
-/// An error number as the kernel gives it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Errno(pub(crate) i32);
-
-/// Calls the kernel.
-///
-/// # Safety
-/// - `arguments` must be what system call `number` accepts; what it does to memory must be sound for the caller.
-pub(crate) unsafe fn raw(number: libc::c_long, arguments: [usize; 6]) -> Result<usize, Errno> {
-    let [a, b, c, d, e, f] = arguments;
-    let result: isize;
-    // SAFETY: the caller vouches for the call; the clobbers are those of the x86-64 system call convention.
-    unsafe {
-        asm!("syscall", inlateout("rax") number as isize => result, in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d,
-            in("r8") e, in("r9") f, lateout("rcx") _, lateout("r11") _, options(nostack));
-    }
-    if (-4095..0).contains(&result) { Err(Errno(-result as i32)) } else { Ok(result as usize) }
-}
+use super::processor;
+pub(crate) use super::processor::{Errno, raw, trap};
 
 /// Writes all of `bytes` to `descriptor`, as far as the kernel takes them.
 pub(crate) fn write(descriptor: i32, bytes: &[u8]) {
@@ -48,6 +32,60 @@ pub(crate) fn try_write_all(descriptor: usize, mut bytes: &[u8]) -> Result<(), E
         }
     }
     Ok(())
+}
+
+/// Opens the file at `path`; `mode` is that of a file that this makes.
+pub(crate) fn open(path: &CStr, flags: i32, mode: usize) -> Result<usize, Errno> {
+    // SAFETY: the path is a C string.
+    unsafe { raw(libc::SYS_openat, [libc::AT_FDCWD as usize, path.as_ptr().addr(), flags as usize, mode, 0, 0]) }
+}
+
+/// Reads into `buffer`; how much.
+pub(crate) fn read(descriptor: usize, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: the buffer is writable for its length.
+    unsafe { raw(libc::SYS_read, [descriptor, buffer.as_mut_ptr().addr(), buffer.len(), 0, 0, 0]) }
+}
+
+/// Closes a descriptor of the caller's.
+pub(crate) fn close(descriptor: usize) -> Result<usize, Errno> {
+    // SAFETY: touches no memory.
+    unsafe { raw(libc::SYS_close, [descriptor, 0, 0, 0, 0, 0]) }
+}
+
+/// Another descriptor of the same file, the lowest free one from `lowest` on, for this program alone.
+pub(crate) fn duplicate(descriptor: usize, lowest: usize) -> Result<usize, Errno> {
+    // SAFETY: touches no memory.
+    unsafe { raw(libc::SYS_fcntl, [descriptor, libc::F_DUPFD_CLOEXEC as usize, lowest, 0, 0, 0]) }
+}
+
+/// Gives the file `from` the name `to`, where it replaces another one.
+pub(crate) fn rename(from: &CStr, to: &CStr) -> Result<usize, Errno> {
+    // SAFETY: both paths are C strings.
+    unsafe { raw(libc::SYS_rename, [from.as_ptr().addr(), to.as_ptr().addr(), 0, 0, 0, 0]) }
+}
+
+/// Removes the name `path` of a file.
+pub(crate) fn unlink(path: &CStr) -> Result<usize, Errno> {
+    // SAFETY: the path is a C string.
+    unsafe { raw(libc::SYS_unlink, [path.as_ptr().addr(), 0, 0, 0, 0, 0]) }
+}
+
+/// What an open file is.
+pub(crate) fn status(descriptor: usize) -> Result<libc::stat, Errno> {
+    status_by(libc::SYS_fstat, descriptor)
+}
+
+/// What is at `path`; of a link, what the link itself is.
+pub(crate) fn status_of_name(path: &CStr) -> Result<libc::stat, Errno> {
+    status_by(libc::SYS_lstat, path.as_ptr().addr())
+}
+
+fn status_by(call: libc::c_long, file: usize) -> Result<libc::stat, Errno> {
+    // SAFETY: all-zero bytes are a valid value of this C structure.
+    let mut status = unsafe { core::mem::zeroed::<libc::stat>() };
+    // SAFETY: callers pass a descriptor, or a C string, as the call takes it; the kernel fills the structure.
+    unsafe { raw(call, [file, (&raw mut status).addr(), 0, 0, 0, 0]) }?;
+    Ok(status)
 }
 
 /// Nanoseconds in a second.
@@ -105,7 +143,7 @@ pub(crate) fn random() -> u64 {
     if done == Ok(size_of::<u64>()) {
         number
     } else {
-        super::clock::ticks().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (&raw const number).addr() as u64
+        processor::ticks().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (&raw const number).addr() as u64
     }
 }
 
@@ -154,7 +192,7 @@ pub(crate) fn sleep(milliseconds: u32) {
 }
 
 /// Names the calling thread, for debuggers and `ps`.
-pub(crate) fn name_thread(name: &core::ffi::CStr) {
+pub(crate) fn name_thread(name: &CStr) {
     // SAFETY: the kernel copies the name.
     let _ = unsafe { raw(libc::SYS_prctl, [libc::PR_SET_NAME as usize, name.as_ptr().addr(), 0, 0, 0, 0]) };
 }
@@ -220,10 +258,4 @@ pub(crate) fn exit(status: i32) {
 pub(crate) fn abort() -> ! {
     // SAFETY: the C library's abort takes no argument and never comes back.
     unsafe { libc::abort() }
-}
-
-/// Ends the process at once, for a failure inside the failure path.
-pub(crate) fn trap() -> ! {
-    // SAFETY: an invalid instruction; nothing runs after it.
-    unsafe { asm!("ud2", options(noreturn, nostack)) }
 }

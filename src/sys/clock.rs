@@ -3,16 +3,7 @@
 
 use super::atomic::{AtomicU64, Ordering};
 use super::call;
-
-/// Counts up at a constant rate on every processor of the last fifteen years.
-#[inline]
-pub(crate) fn ticks() -> u64 {
-    #[expect(unsafe_code, reason = "reads the processor's counter")]
-    // SAFETY: every x86-64 processor has the instruction, and the kernel allows it.
-    unsafe {
-        core::arch::x86_64::_rdtsc()
-    }
-}
+pub(crate) use super::processor::ticks;
 
 /// A moment at which both clocks were read: set once, before ages are asked for.
 pub(crate) struct Epoch {

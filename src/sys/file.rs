@@ -1,9 +1,8 @@
-#![expect(unsafe_code, reason = "system calls")]
 //! Small files of the kernel's, read whole into a buffer of the caller's. Must not know what they say.
 
 use core::ffi::CStr;
 
-use super::call::{Errno, raw};
+use super::call;
 
 /// What the file at `path` holds, as far as `buffer` has room; `None` if it cannot be read.
 pub(crate) fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
@@ -80,24 +79,15 @@ impl Drop for Lines<'_> {
 }
 
 fn open(path: &CStr) -> Option<usize> {
-    try_open(path).ok()
-}
-
-fn try_open(path: &CStr) -> Result<usize, Errno> {
-    let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
-    let here = libc::AT_FDCWD as usize;
-    // SAFETY: the path is a C string.
-    unsafe { raw(libc::SYS_openat, [here, path.as_ptr().addr(), flags, 0, 0, 0]) }
+    call::open(path, libc::O_RDONLY | libc::O_CLOEXEC, 0).ok()
 }
 
 fn fill(file: usize, buffer: &mut [u8]) -> Option<usize> {
-    // SAFETY: the buffer is writable for its length.
-    unsafe { raw(libc::SYS_read, [file, buffer.as_mut_ptr().addr(), buffer.len(), 0, 0, 0]) }.ok()
+    call::read(file, buffer).ok()
 }
 
 fn close(file: usize) {
-    // SAFETY: callers opened the descriptor, and it is nobody else's.
-    let _ = unsafe { raw(libc::SYS_close, [file, 0, 0, 0, 0, 0]) };
+    let _ = call::close(file);
 }
 
 #[cfg(test)]

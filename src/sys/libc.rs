@@ -5,35 +5,29 @@
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 
-use super::call;
-
 use super::atomic::{AtomicPtr, Ordering};
+use super::call;
+use super::processor::weak_address;
 
 unsafe extern "C" {
     fn __errno_location() -> *mut c_int;
 }
 
-/// The address of a weak function as the given type, `None` where the program has no such function. A program linked statically
-/// has none of libc's allocator: a reference that is not weak would drag all of it in, next to ours. The reference says by itself that it is
-/// weak, for it may end up in any object file.
+/// A weak function as the given type, `None` where the program has no such function.
 macro_rules! weak {
     ($name:literal as $type:ty) => {{
-        let address: usize;
-        // SAFETY: loads the address of a weak symbol, 0 if there is none.
-        unsafe {
-            core::arch::asm!(
-                concat!(".weak ", $name),
-                concat!("mov {}, qword ptr [rip + ", $name, "@GOTPCREL]"),
-                out(reg) address,
-                options(pure, readonly, nostack),
-            );
-        }
-        // SAFETY: callers name the type of the C function; null is `None` in an optional function pointer.
+        let address = $crate::sys::processor::weak_address!($name);
+        // SAFETY: the type is that of the C function of this name; null is `None` in an optional function pointer.
         unsafe { core::mem::transmute::<usize, Option<$type>>(address) }
     }};
 }
 
 pub(crate) use weak;
+
+/// Whether AddressSanitizer is linked into the process.
+pub(crate) fn has_address_sanitizer() -> bool {
+    weak_address!("__asan_init") != 0
+}
 
 /// Whether libc's allocator is there.
 pub(crate) fn has_allocator() -> bool {
@@ -211,16 +205,7 @@ pub(crate) fn on_exit(handler: extern "C" fn(c_int, *mut c_void)) {
 
 /// Whether the process has one thread, by what libc knows; false in doubt.
 pub(crate) fn is_single_threaded() -> bool {
-    let address: usize;
-    // SAFETY: loads the address of a weak symbol, 0 if there is none.
-    unsafe {
-        core::arch::asm!(
-            ".weak __libc_single_threaded",
-            "mov {}, qword ptr [rip + __libc_single_threaded@GOTPCREL]",
-            out(reg) address,
-            options(pure, readonly, nostack),
-        );
-    }
+    let address = weak_address!("__libc_single_threaded");
     // SAFETY: null, or a `char` of libc's that changes when a thread starts, which only a thread can do.
     unsafe { core::ptr::with_exposed_provenance::<u8>(address).as_ref() }.is_some_and(|&single| single != 0)
 }

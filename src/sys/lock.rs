@@ -264,13 +264,10 @@ impl<T> Lock<T> {
     }
 
     /// Ends [`Lock::lock_for_fork`]; does nothing if that did not get the lock.
-    ///
-    /// # Safety
-    /// - The calling thread, or the thread it was copied from, called `lock_for_fork`, and no other thread forks meanwhile.
-    pub(crate) unsafe fn unlock_after_fork(&self) {
+    pub(crate) fn unlock_after_fork(&self) {
         // Relaxed: as above.
         if self.forking.swap(false, Ordering::Relaxed) {
-            // SAFETY: the caller vouches that the lock is held on its behalf.
+            // SAFETY: `lock_for_fork` took the lock and forgot the guard, so nothing refers to the value; of all calls one finds `forking`.
             unsafe { self.inner.force_unlock(GuardSend::new()) };
         }
     }

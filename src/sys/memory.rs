@@ -93,6 +93,18 @@ pub(crate) fn map(len: usize) -> Result<usize, Errno> {
     unsafe { counted(Kind::Map, [0, len, WRITABLE, flags, usize::MAX, 0]) }
 }
 
+/// `count` values as `make` makes them from their numbers, in a mapping of their own that stays; `None` if the kernel has no memory.
+pub(crate) fn map_values<T: Sync>(count: usize, make: impl Fn(usize) -> T) -> Option<&'static [T]> {
+    const { assert!(align_of::<T>() <= 4096, "a mapping is aligned to pages") };
+    let values = core::ptr::with_exposed_provenance_mut::<T>(map(count.checked_mul(size_of::<T>())?).ok()?);
+    for index in 0..count {
+        // SAFETY: the mapping has room for `count` values, and nobody else has it.
+        unsafe { values.wrapping_add(index).write(make(index)) };
+    }
+    // SAFETY: all of them were just written, and the mapping is never unmapped.
+    Some(unsafe { core::slice::from_raw_parts(values, count) })
+}
+
 /// Makes reserved pages usable.
 ///
 /// # Safety
@@ -103,20 +115,14 @@ pub(crate) unsafe fn commit(address: usize, len: usize) -> Result<(), Errno> {
 }
 
 /// Leaves reserved pages out of core dumps. The kernel leaves out what was never touched by itself, but debuggers write all there is.
-///
-/// # Safety
-/// - `[address, address + len)` is page-aligned and belongs to a reservation of ours.
-pub(crate) unsafe fn leave_out_of_dumps(address: usize, len: usize) -> Result<(), Errno> {
-    // SAFETY: advice changes no contents.
+pub(crate) fn leave_out_of_dumps(address: usize, len: usize) -> Result<(), Errno> {
+    // SAFETY: advice changes neither contents nor access, wherever it points.
     unsafe { counted(Kind::Advise, [address, len, libc::MADV_DONTDUMP as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// Ends [`leave_out_of_dumps`].
-///
-/// # Safety
-/// - As there.
-pub(crate) unsafe fn keep_in_dumps(address: usize, len: usize) -> Result<(), Errno> {
-    // SAFETY: advice changes no contents.
+pub(crate) fn keep_in_dumps(address: usize, len: usize) -> Result<(), Errno> {
+    // SAFETY: advice changes neither contents nor access, wherever it points.
     unsafe { counted(Kind::Advise, [address, len, libc::MADV_DODUMP as usize, 0, 0, 0]) }.map(drop)
 }
 
@@ -148,11 +154,8 @@ pub(crate) unsafe fn purge(address: usize, len: usize) -> Result<(), Errno> {
 }
 
 /// Makes the pages present and writable. Linux 5.14; EINVAL before.
-///
-/// # Safety
-/// - `[address, address + len)` is page-aligned, writable and ours.
-pub(crate) unsafe fn populate(address: usize, len: usize) -> Result<(), Errno> {
-    // SAFETY: the contents stay as they are.
+pub(crate) fn populate(address: usize, len: usize) -> Result<(), Errno> {
+    // SAFETY: neither contents nor access change, wherever the range is.
     unsafe { counted(Kind::Advise, [address, len, libc::MADV_POPULATE_WRITE as usize, 0, 0, 0]) }.map(drop)
 }
 
@@ -171,20 +174,14 @@ pub(crate) unsafe fn purge_and_see(address: usize, len: usize) -> Result<bool, E
 }
 
 /// Makes the pages present and keeps them so.
-///
-/// # Safety
-/// - `[address, address + len)` is page-aligned and ours.
-pub(crate) unsafe fn lock(address: usize, len: usize) -> Result<(), Errno> {
-    // SAFETY: the contents stay as they are.
+pub(crate) fn lock(address: usize, len: usize) -> Result<(), Errno> {
+    // SAFETY: neither contents nor access change, wherever the range is.
     unsafe { raw(libc::SYS_mlock, [address, len, 0, 0, 0, 0]) }.map(drop)
 }
 
 /// Asks for huge pages when the range is touched next. They are the kernel's to give.
-///
-/// # Safety
-/// - `[address, address + len)` is page-aligned and ours.
-pub(crate) unsafe fn advise_huge(address: usize, len: usize) -> Result<(), Errno> {
-    // SAFETY: advice changes no contents.
+pub(crate) fn advise_huge(address: usize, len: usize) -> Result<(), Errno> {
+    // SAFETY: advice changes neither contents nor access, wherever it points.
     unsafe { counted(Kind::Advise, [address, len, libc::MADV_HUGEPAGE as usize, 0, 0, 0]) }.map(drop)
 }
 
@@ -249,10 +246,7 @@ pub(crate) fn allowed_nodes() -> Option<[u64; NODE_WORDS]> {
 }
 
 /// Has the kernel place pages by policy `mode` on `nodes` when they are touched next.
-///
-/// # Safety
-/// - `[address, address + len)` is page-aligned and ours.
-pub(crate) unsafe fn place(address: usize, len: usize, mode: u32, nodes: &[u64; NODE_WORDS]) -> Result<(), Errno> {
+pub(crate) fn place(address: usize, len: usize, mode: u32, nodes: &[u64; NODE_WORDS]) -> Result<(), Errno> {
     let mask = if nodes.iter().all(|&word| word == 0) { 0 } else { nodes.as_ptr().addr() };
     let bits = if mask == 0 { 0 } else { NODE_BITS };
     // SAFETY: the kernel only reads the mask; the policy changes no contents.

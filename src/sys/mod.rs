@@ -13,5 +13,7 @@ pub(crate) mod output;
 pub(crate) mod signal;
 pub(crate) mod startup;
 pub(crate) mod stream;
-pub(crate) mod tls;
 pub(crate) mod tool;
+mod x86_64;
+
+pub(crate) use x86_64::{processor, tls};

@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "system calls")]
 //! A file that comes to be all at once: written beside its place under a name that nobody can guess, and then renamed, so that nobody meets
 //! half of it. Must not know what it says.
 //!
@@ -8,7 +7,7 @@
 
 use core::ffi::CStr;
 
-use super::call::{self, Errno, raw};
+use super::call::{self, Errno};
 
 /// Most bytes of a path, the final zero included.
 pub(crate) const PATH_BYTES: usize = 1024;
@@ -123,8 +122,7 @@ impl<'a> Output<'a> {
 
     /// Puts the file in its place, or removes it where something failed: the error number.
     pub(crate) fn finish(mut self) -> Result<(), i32> {
-        // SAFETY: `begin` opened the descriptor, and it is nobody else's.
-        let closed = unsafe { raw(libc::SYS_close, [self.descriptor, 0, 0, 0, 0, 0]) };
+        let closed = call::close(self.descriptor);
         self.note(closed);
         if let Some(number) = self.beside {
             with_beside(self.path, number, |beside| self.put(beside))?;
@@ -135,13 +133,11 @@ impl<'a> Output<'a> {
     /// Gives the file that was written its place, or removes it.
     fn put(&mut self, beside: &CStr) {
         if self.error.is_none() {
-            // SAFETY: both paths are C strings.
-            let renamed = unsafe { raw(libc::SYS_rename, [beside.as_ptr().addr(), self.path.as_ptr().addr(), 0, 0, 0, 0]) };
+            let renamed = call::rename(beside, self.path);
             self.note(renamed);
         }
         if self.error.is_some() {
-            // SAFETY: the path is a C string.
-            let _ = unsafe { raw(libc::SYS_unlink, [beside.as_ptr().addr(), 0, 0, 0, 0, 0]) };
+            let _ = call::unlink(beside);
         }
     }
 
@@ -162,33 +158,26 @@ fn with_beside<T>(path: &CStr, number: u64, work: impl FnOnce(&CStr) -> T) -> Re
 }
 
 fn open(path: &CStr, flags: i32) -> Result<usize, i32> {
-    // SAFETY: the path is a C string.
-    unsafe { raw(libc::SYS_openat, [libc::AT_FDCWD as usize, path.as_ptr().addr(), flags as usize, MODE, 0, 0]) }
-        .map_err(|Errno(error)| error)
+    call::open(path, flags, MODE).map_err(|Errno(error)| error)
 }
 
 /// Opens what is at `path` if it is a character device or a pipe, not a link to one.
 fn open_special(path: &CStr) -> Option<usize> {
-    if !is_special(libc::SYS_lstat, path.as_ptr().addr()) {
+    if !is_special(call::status_of_name(path)) {
         return None;
     }
     let descriptor = open(path, WRITING | libc::O_NOFOLLOW).ok()?;
     // Something else may be there by now.
-    if is_special(libc::SYS_fstat, descriptor) {
+    if is_special(call::status(descriptor)) {
         return Some(descriptor);
     }
-    // SAFETY: opened above, and nobody else's.
-    let _ = unsafe { raw(libc::SYS_close, [descriptor, 0, 0, 0, 0, 0]) };
+    let _ = call::close(descriptor);
     None
 }
 
-/// Whether `what`, as `call` takes it, is a character device or a pipe.
-fn is_special(call: libc::c_long, what: usize) -> bool {
-    // SAFETY: all-zero bytes are a valid value of this C structure.
-    let mut status = unsafe { core::mem::zeroed::<libc::stat>() };
-    // SAFETY: callers pass a C string or a descriptor; the kernel fills the structure.
-    let known = unsafe { raw(call, [what, (&raw mut status).addr(), 0, 0, 0, 0]) }.is_ok();
-    known && [libc::S_IFCHR, libc::S_IFIFO].contains(&(status.st_mode & libc::S_IFMT))
+/// Whether it is a character device or a pipe.
+fn is_special(status: Result<libc::stat, Errno>) -> bool {
+    status.is_ok_and(|status| [libc::S_IFCHR, libc::S_IFIFO].contains(&(status.st_mode & libc::S_IFMT)))
 }
 
 #[cfg(test)]
@@ -285,6 +274,7 @@ mod tests {
     }
 
     /// Has the kernel refuse this thread any file for creation that may be there already, or may be a link.
+    #[expect(unsafe_code, reason = "sets up a filter of system calls")]
     fn refuse_files_that_are_there() {
         /// Where the kernel shows the call and its third argument.
         const CALL: u32 = 0;

@@ -5,6 +5,8 @@
 
 use core::ffi::{c_int, c_void};
 
+use super::processor::Registers;
+
 /// What a handler is called with: the signal, what is known of its cause, the interrupted context.
 pub(crate) type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
 
@@ -61,30 +63,11 @@ pub(crate) const SEGV: c_int = libc::SIGSEGV;
 /// An address behind which there is nothing.
 pub(crate) const BUS: c_int = libc::SIGBUS;
 
-/// The registers that programs keep addresses in, by their places in the context.
-const REGISTERS: [(c_int, &str); 15] = [
-    (libc::REG_RAX, "rax"),
-    (libc::REG_RBX, "rbx"),
-    (libc::REG_RCX, "rcx"),
-    (libc::REG_RDX, "rdx"),
-    (libc::REG_RSI, "rsi"),
-    (libc::REG_RDI, "rdi"),
-    (libc::REG_RBP, "rbp"),
-    (libc::REG_R8, "r8"),
-    (libc::REG_R9, "r9"),
-    (libc::REG_R10, "r10"),
-    (libc::REG_R11, "r11"),
-    (libc::REG_R12, "r12"),
-    (libc::REG_R13, "r13"),
-    (libc::REG_R14, "r14"),
-    (libc::REG_R15, "r15"),
-];
-
 /// What is known of a fault.
 pub(crate) struct Cause {
     code: c_int,
     address: usize,
-    registers: [usize; REGISTERS.len()],
+    registers: Registers,
 }
 
 impl Cause {
@@ -97,12 +80,11 @@ impl Cause {
         let info = unsafe { &*info };
         // SAFETY: as above; it is the context of this machine.
         let context = unsafe { &*context.cast::<libc::ucontext_t>() };
-        let register = |place: c_int| context.uc_mcontext.gregs.get(place as usize).map_or(0, |&value| value as usize);
         Self {
             code: info.si_code,
             // SAFETY: the signal is that of a fault, which has an address; in one that was sent it is not looked at.
             address: unsafe { info.si_addr() }.addr(),
-            registers: REGISTERS.map(|(place, _)| register(place)),
+            registers: Registers::of(context),
         }
     }
 
@@ -119,7 +101,7 @@ impl Cause {
 
     /// The names and values of the registers.
     pub(crate) fn registers(&self) -> impl Iterator<Item = (&'static str, usize)> {
-        REGISTERS.iter().zip(self.registers).map(|((_, name), value)| (*name, value))
+        self.registers.named()
     }
 }
 

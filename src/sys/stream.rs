@@ -1,11 +1,10 @@
-#![expect(unsafe_code, reason = "system calls")]
 //! Where reports at exit go: a duplicate of fd 2, because programs close theirs before the last destructors run (coreutils do).
 //!
 //! The duplicate's number may have been closed and taken for another file meanwhile, so its identity is checked before it is
 //! written to. Must not know what is written.
 
 use super::atomic::{AtomicU32, AtomicU64, Ordering};
-use super::call::{self, raw};
+use super::call;
 
 const STANDARD_ERROR: u32 = 2;
 /// Programs that count on the lowest free numbers should not meet ours.
@@ -18,12 +17,8 @@ pub(crate) struct Stream {
     inode: AtomicU64,
 }
 
-fn identity(descriptor: u32) -> Option<(u64, u64)> {
-    // SAFETY: all-zero bytes are a valid value of this C structure.
-    let mut status = unsafe { core::mem::zeroed::<libc::stat>() };
-    // SAFETY: the kernel fills the structure.
-    unsafe { raw(libc::SYS_fstat, [descriptor as usize, (&raw mut status).addr(), 0, 0, 0, 0]) }.ok()?;
-    Some((status.st_dev, status.st_ino))
+fn identity(descriptor: usize) -> Option<(u64, u64)> {
+    call::status(descriptor).ok().map(|status| (status.st_dev, status.st_ino))
 }
 
 impl Stream {
@@ -34,15 +29,12 @@ impl Stream {
 
     /// Duplicates fd 2. Where that fails, fd 2 itself stays the stream.
     pub(crate) fn open(&self) {
-        let command = libc::F_DUPFD_CLOEXEC as usize;
-        // SAFETY: makes a new descriptor and touches no memory.
-        let copy = unsafe { raw(libc::SYS_fcntl, [STANDARD_ERROR as usize, command, LOWEST, 0, 0, 0]) };
-        let Ok(copy) = copy.map(|copy| copy as u32) else { return };
+        let Ok(copy) = call::duplicate(STANDARD_ERROR as usize, LOWEST) else { return };
         if let Some((device, inode)) = identity(copy) {
             // Relaxed: read at exit, by which time all that happened at start is seen.
             self.device.store(device, Ordering::Relaxed);
             self.inode.store(inode, Ordering::Relaxed);
-            self.descriptor.store(copy, Ordering::Relaxed);
+            self.descriptor.store(copy as u32, Ordering::Relaxed);
         }
     }
 
@@ -51,7 +43,7 @@ impl Stream {
         // Relaxed: see `open`.
         let known = (self.device.load(Ordering::Relaxed), self.inode.load(Ordering::Relaxed));
         let descriptor = self.descriptor.load(Ordering::Relaxed);
-        let target = if identity(descriptor) == Some(known) { descriptor } else { STANDARD_ERROR };
+        let target = if identity(descriptor as usize) == Some(known) { descriptor } else { STANDARD_ERROR };
         call::write(target as i32, bytes);
     }
 }

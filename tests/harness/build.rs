@@ -127,10 +127,11 @@ fn folder_for(library: &Path) -> Result<PathBuf, String> {
     prepared(paths::output().join(format!("with-{:016x}", hasher.finish())))
 }
 
-/// The source and every header it might include.
+/// The source and every header it might include: those beside it, the shared ones, and the public one.
 fn inputs_of(source: &Source) -> Vec<PathBuf> {
-    let folders = [paths::ffi_sources(), paths::include()];
-    let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    let beside = source.path.parent().map(Path::to_path_buf);
+    let folders = beside.into_iter().chain([paths::ffi_support(), paths::include()]);
+    let files = folders.filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     let headers = files.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "h"));
     headers.chain([source.path.clone()]).collect()
 }
@@ -139,7 +140,7 @@ fn object(source: &Source, position_independent: bool) -> Result<PathBuf, String
     let suffix = if position_independent { "pic.o" } else { "o" };
     let result = prepare_folder()?.join(format!("{}.{suffix}", source.stem()));
     let mut command = compiler(source.is_cpp());
-    command.args(COMMON).arg("-I").arg(paths::ffi_sources()).arg("-I").arg(paths::include());
+    command.args(COMMON).arg("-I").arg(paths::ffi_support()).arg("-I").arg(paths::include());
     if source.is_cpp() {
         command.args(["-std=c++17", "-fno-allocation-dce"]);
     }

@@ -8,6 +8,7 @@ pub mod expect;
 pub mod header;
 pub mod injection;
 pub mod observed;
+pub mod pages;
 pub mod paths;
 pub mod programs;
 pub mod reals;

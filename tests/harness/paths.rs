@@ -71,9 +71,14 @@ pub fn fresh(name: &str) -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-/// The C and C++ programs, one behaviour each.
+/// The C and C++ programs, one behaviour each, in folders by subject.
 pub fn ffi_sources() -> PathBuf {
     workspace().join("ffi-tests")
+}
+
+/// Headers that C and C++ programs share, and the shared objects that they load.
+pub fn ffi_support() -> PathBuf {
+    ffi_sources().join("support")
 }
 
 /// Larger programs which a Rust test drives with arguments.

@@ -54,10 +54,10 @@ fn real(name: &'static str, program: &'static str, arguments: &[&str]) -> Real {
 /// All of them.
 pub fn all() -> Vec<Real> {
     let workspace = paths::workspace().display().to_string();
-    let source = paths::ffi_sources().join("std_containers.cpp").display().to_string();
+    let source = paths::ffi_sources().join("cxx/std_containers.cpp").display().to_string();
     // The compiler brings an allocator of its own along.
     let rust = paths::workspace().join("tests/harness/diag.rs").display().to_string();
-    let include = format!("-I{}", paths::ffi_sources().display());
+    let include = format!("-I{}", paths::ffi_support().display());
     vec![
         real("true", "true", &[]),
         real("sh", "sh", &["-c", SHELL_MIX]),

@@ -25,8 +25,12 @@ where
 
 /// Runs the cases, at most two at once, or one after another when they share the machine's state.
 pub fn main(cases: Vec<Trial>, serial: bool) -> ExitCode {
+    run(Arguments::from_args(), cases, serial)
+}
+
+/// The same, with arguments of the caller's.
+pub fn run(mut arguments: Arguments, cases: Vec<Trial>, serial: bool) -> ExitCode {
     const JOBS: usize = 2;
-    let mut arguments = Arguments::from_args();
     if serial {
         arguments.test_threads = Some(1);
     } else if arguments.test_threads.is_none() {

@@ -1,11 +1,7 @@
 // Counts the faults taken while fresh blocks are written to, and what is resident before they are.
 // Argument: size of the blocks. With a second, `old`, the kernel does not know MADV_POPULATE_WRITE.
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include "check.h"
+#include "sandbox.h"
 
 #define TOTAL (64 * MIB)
 #define POPULATE_WRITE 23
@@ -18,16 +14,14 @@ static long faults(void) {
 
 static void forget_populate(void) {
     struct sock_filter rules[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        LOOK_AT_CALL,
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 3),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, POPULATE_WRITE, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        ELSE(REFUSE(EINVAL)),
+        ELSE(ALLOW),
     };
-    struct sock_fprog program = {sizeof rules / sizeof rules[0], rules};
-    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-    CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+    ENTER_SANDBOX(rules);
 }
 
 int main(int argc, char **argv) {

@@ -15,16 +15,13 @@
 //   frequent: one thread frees most of a peak and then only allocates and frees one small block, 80000 times a second.
 //   identity: threads sleep, and the first one changes the user of the process, for which libc asks all threads.
 //   handlers: threads do nothing but hits and are interrupted by a signal whose handler sleeps, some of them on a stack of its own.
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <ucontext.h>
 #include "proc.h"
+#include "sandbox.h"
 #include "spandrel_weak.h"
 #include "threads.h"
 
@@ -210,19 +207,16 @@ static void *sleeps(void *unused) {
     return unused;
 }
 
-#define KILL(number) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)
-
 static void sleep_in_a_sandbox(void) {
     struct sock_filter rules[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        KILL(SYS_open), KILL(SYS_openat), KILL(SYS_tgkill), KILL(SYS_membarrier), KILL(SYS_process_vm_readv), KILL(SYS_ptrace),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        LOOK_AT_CALL,
+        ON_CALL(SYS_open, KILL), ON_CALL(SYS_openat, KILL), ON_CALL(SYS_tgkill, KILL), ON_CALL(SYS_membarrier, KILL),
+        ON_CALL(SYS_process_vm_readv, KILL), ON_CALL(SYS_ptrace, KILL),
+        ELSE(ALLOW),
     };
-    struct sock_fprog program = {sizeof rules / sizeof rules[0], rules};
     pthread_t thread = start(sleeps, NULL), other = start(sleeps, NULL);
     nap(100);
-    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-    CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) == 0);
+    ENTER_SANDBOX(rules);
     calls_now_and_then((void *)binned());
     stop = true;
     join(thread);

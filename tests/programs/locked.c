@@ -1,17 +1,8 @@
 // Locks all memory, and prints what page tables that took: `before=KiB after=KiB locked=0 or 1`.
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
+#include "proc.h"
 
-static long page_tables(void) {
-    FILE *status = fopen("/proc/self/status", "r");
-    char line[256];
-    long found = -1;
-    while (status != NULL && fgets(line, sizeof line, status) != NULL) sscanf(line, "VmPTE: %ld", &found);
-    if (status != NULL) fclose(status);
-    return found;
-}
+static long page_tables(void) { return proc_number("/proc/self/status", "VmPTE:"); }
 
 int main(void) {
     for (int i = 0; i < 1000; i++) {

@@ -1,13 +1,10 @@
 // Works on a fixed pool while the kernel kills whoever asks it for memory, then uses the pool up, and goes on.
 // First argument: what the kernel allows (no_memory: all but calls for memory; nothing: writing and ending alone).
 // Second: threads beside the main one.
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <stdatomic.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include "threads.h"
+#include "sandbox.h"
 #include "spandrel_weak.h"
+#include "threads.h"
 
 enum { SLOTS = 512, EXCHANGE = 64 };
 
@@ -68,24 +65,16 @@ static void *helper(void *seed) {
     for (;;) {}
 }
 
-#define DIE(number) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)
-#define LIVE(number) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
-
 static void enforce(const char *what) {
     struct sock_filter no_memory[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        DIE(SYS_mmap), DIE(SYS_munmap), DIE(SYS_mremap), DIE(SYS_madvise), DIE(SYS_mprotect), DIE(SYS_brk), DIE(SYS_mlock),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        LOOK_AT_CALL,
+        ON_CALL(SYS_mmap, KILL), ON_CALL(SYS_munmap, KILL), ON_CALL(SYS_mremap, KILL), ON_CALL(SYS_madvise, KILL),
+        ON_CALL(SYS_mprotect, KILL), ON_CALL(SYS_brk, KILL), ON_CALL(SYS_mlock, KILL),
+        ELSE(ALLOW),
     };
-    struct sock_filter nothing[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        LIVE(SYS_write), LIVE(SYS_exit_group),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-    };
-    bool all = strcmp(what, "nothing") == 0;
-    struct sock_fprog program = {all ? sizeof nothing / sizeof *nothing : sizeof no_memory / sizeof *no_memory, all ? nothing : no_memory};
-    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-    CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) == 0);
+    struct sock_filter nothing[] = {LOOK_AT_CALL, ON_CALL(SYS_write, ALLOW), ON_CALL(SYS_exit_group, ALLOW), ELSE(KILL)};
+    if (strcmp(what, "nothing") == 0) ENTER_SANDBOX(nothing);
+    else ENTER_SANDBOX(no_memory);
 }
 
 // Takes all there is in blocks of `size`, linked through their first word, then gives it back; how many there were.

@@ -1,8 +1,8 @@
 // Frees 200 MiB and waits until resident memory has fallen, with only one kind of activity going on meanwhile.
 // Argument: what goes on (frees, others, mallocs, trim); second: size of the blocks. With a third,
 // `stays`, memory must not fall within three seconds.
-#include <fcntl.h>
 #include <time.h>
+#include "proc.h"
 #include "threads.h"
 
 #define TOTAL (200 * MIB)
@@ -10,15 +10,7 @@
 
 static volatile int stop;
 
-static size_t resident(void) {
-    char text[128] = {0};
-    int file = open("/proc/self/statm", O_RDONLY);
-    CHECK(read(file, text, sizeof text - 1) > 0);
-    close(file);
-    unsigned long total, pages;
-    CHECK(sscanf(text, "%lu %lu", &total, &pages) == 2);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
+static size_t resident(void) { return (size_t)proc_number("/proc/self/status", "VmRSS:") * KIB; }
 
 static void nap(void) {
     struct timespec time = {0, 2000000};

@@ -11,8 +11,8 @@ use crate::table::{self, Measure};
 use crate::work::{self, Bench, Work};
 use crate::{machine, programs, report};
 use anyhow::{Context, Result, bail};
-use spandrel_tools::repo;
-use spandrel_tools::run::Launcher;
+use spandrel_xtask::repo;
+use spandrel_xtask::run::Launcher;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
@@ -216,7 +216,7 @@ fn build(root: &Path) -> Result<()> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     for part in [
         ["--package", "spandrel-workloads", "--bin", "spandrel-workload"].as_slice(),
-        ["--package", "spandrel-tools", "--bin", "spandrel-measure", "--no-default-features"].as_slice(),
+        ["--package", "spandrel-xtask", "--bin", "spandrel-measure", "--no-default-features"].as_slice(),
     ] {
         let status = Command::new(&cargo).args(["build", "--quiet", "--release"]).args(part).current_dir(root).status();
         if !status.context("cargo cannot be started")?.success() {

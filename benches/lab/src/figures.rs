@@ -2,7 +2,7 @@
 //!
 //! Knows: numbers. Must not know: what they measure.
 
-use spandrel_tools::stats;
+use spandrel_xtask::stats;
 
 /// Repeated measurements of one thing.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -2,7 +2,7 @@
 //!
 //! Knows: text formats. Must not know: who reads them.
 
-use spandrel_tools::demo::generate::{Numbers, cpp_source_of};
+use spandrel_xtask::demo::generate::{Numbers, cpp_source_of};
 use std::fmt::Write;
 
 /// A C++ source that takes a compiler about two seconds.

@@ -3,7 +3,7 @@
 //! Knows: which calls and percentiles are told. Must not know: how.
 
 use crate::results::{Calls, Latency, Results};
-use spandrel_tools::stats;
+use spandrel_xtask::stats;
 
 /// One of the calls that are timed.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 //! Knows: command lines. Must not know: how they are run.
 
 use crate::inputs::{cpp_source, smt_problems};
-use spandrel_tools::demo::program::{Client, Content, Input, Program, Step};
-use spandrel_tools::demo::programs::{ALL, PLAIN};
+use spandrel_xtask::demo::program::{Client, Content, Input, Program, Step};
+use spandrel_xtask::demo::programs::{ALL, PLAIN};
 
 /// Those taken over from the demonstration.
 const SHARED: &[&str] = &["python3", "lua", "sqlite3", "ruby", "node", "redis", "memcached"];
@@ -57,7 +57,7 @@ const OWN: &[Program] = &[
         work: "renders 20 pages of curves and text",
         packages: &["ghostscript"],
         commands: &["gs"],
-        inputs: &[Input { name: "work.ps", content: Content::Text(include_str!("../../../tools/programs/work.ps")) }],
+        inputs: &[Input { name: "work.ps", content: Content::Text(include_str!("../../../xtask/programs/work.ps")) }],
         steps: &[Step::Run(&["gs", "-q", "-dBATCH", "-dNOPAUSE", "-r180", "-sDEVICE=ppmraw", "-sOutputFile=out.ppm", "work.ps"])],
         results: &["out.ppm"],
         ..PLAIN

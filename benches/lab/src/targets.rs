@@ -40,7 +40,7 @@ pub fn idle_limit(live_bytes: u64) -> f64 {
 pub fn idle(results: &Results, workload: &str, allocator: &str) -> Option<(f64, f64)> {
     let idles: Vec<_> = results.good(workload, allocator).filter_map(|run| run.said.as_ref()?.idle).collect();
     let after: Vec<f64> = idles.iter().map(|idle| idle.rss_kib_after).collect();
-    Some((spandrel_tools::stats::median(&after), idle_limit(idles.first()?.live_bytes)))
+    Some((spandrel_xtask::stats::median(&after), idle_limit(idles.first()?.live_bytes)))
 }
 
 /// All targets against a result.

@@ -5,7 +5,7 @@
 use crate::page::{Page, Table};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use spandrel_tools::repo;
+use spandrel_xtask::repo;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};

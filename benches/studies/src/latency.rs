@@ -5,8 +5,8 @@
 use crate::page::{Page, Table};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use spandrel_tools::repo;
-use spandrel_tools::run::{End, Launcher, Outcome, Task};
+use spandrel_xtask::repo;
+use spandrel_xtask::run::{End, Launcher, Outcome, Task};
 use std::env;
 use std::fs;
 use std::path::PathBuf;
@@ -141,7 +141,7 @@ fn table(
         let mut row = vec![setting.name.clone()];
         row.extend(picks.map(|pick| format!("{:.0}", least(pick))));
         let maxima: Vec<f64> = all.iter().map(|one| one.max).collect();
-        row.push(format!("{:.0}", spandrel_tools::stats::median(&maxima)));
+        row.push(format!("{:.0}", spandrel_xtask::stats::median(&maxima)));
         table.rows.push(row);
     }
     table

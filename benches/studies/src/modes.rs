@@ -4,11 +4,11 @@
 
 use crate::page::{Page, Table};
 use anyhow::{Result, bail};
-use spandrel_benches::bench::Bench;
-use spandrel_benches::cases::{Case, PAIRED};
-use spandrel_tools::repo;
-use spandrel_tools::run::{End, Launcher, Task};
-use spandrel_tools::stats;
+use spandrel_xtask::count::bench::Bench;
+use spandrel_xtask::count::cases::{Case, PAIRED};
+use spandrel_xtask::repo;
+use spandrel_xtask::run::{End, Launcher, Task};
+use spandrel_xtask::stats;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -51,7 +51,8 @@ const TABLE: &str = "create table t(a integer primary key, b text); with recursi
 
 fn programs(root: &Path) -> Vec<Program> {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    let (source, include) = (root.join("ffi-tests/std_containers.cpp"), format!("-I{}", root.join("ffi-tests").display()));
+    let tests = root.join("ffi-tests");
+    let (source, include) = (tests.join("cxx/std_containers.cpp"), format!("-I{}", tests.join("support").display()));
     vec![
         Program {
             name: "python3, a million lists and numbers",

@@ -4,8 +4,8 @@
 
 use crate::page::{Page, Table};
 use anyhow::{Context, Result, bail};
-use spandrel_tools::repo;
-use spandrel_tools::stats::median;
+use spandrel_xtask::repo;
+use spandrel_xtask::stats::median;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -94,7 +94,7 @@ pub(crate) fn study(runs: usize) -> Result<Page> {
 fn prepare(root: &Path, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
     for name in ["work.py", "work.sql"] {
-        let text = fs::read_to_string(root.join("tools/programs").join(name))?;
+        let text = fs::read_to_string(root.join("xtask/programs").join(name))?;
         let end = if name == "work.py" {
             format!("\ndel blocks, kept, index, text, back, found, words\nimport time\nprint('{DONE}')\ntime.sleep(3)\n")
         } else {

@@ -17,10 +17,12 @@ use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
 use crate::process::thread::{self, HeapAccess};
-use crate::slow_path::alloc::{self, Request};
+use crate::slow_path::alloc;
 use crate::slow_path::free;
-use crate::slow_path::mode::{self, Fast, Mode, ModeTable, Refusal};
-use crate::slow_path::realloc::{self, FreeSize, Resized};
+use crate::slow_path::mode::{self, Fast, Mode};
+use crate::slow_path::realloc;
+use crate::slow_path::request::{FreeSize, Request, Resized};
+use crate::slow_path::table::{self, ModeTable, Refusal};
 use crate::sys::lock::Patience;
 use crate::sys::memory;
 
@@ -54,7 +56,7 @@ impl Mode for Custom {
                 // Nothing is left to do.
                 Freed::Misused
             }
-            None => free::free_on(heap, block),
+            None => mode::free_on(heap, block),
         }
     }
 }
@@ -66,9 +68,8 @@ fn lock_for_fork(patience: &Patience) {
     PROVIDERS.notes.lock_for_fork(patience);
 }
 
-unsafe fn unlock_after_fork() {
-    // SAFETY: this thread, or the one it was copied from, called `lock_for_fork`.
-    unsafe { PROVIDERS.notes.unlock_after_fork() };
+fn unlock_after_fork() {
+    PROVIDERS.notes.unlock_after_fork();
 }
 
 /// A guest's time on this thread.
@@ -194,13 +195,13 @@ pub(crate) fn begin() {
 
 /// Has `functions` serve from now on; none for Spandrel itself. Only in modes `fast` and `custom`.
 pub(crate) fn set_functions(functions: Option<Functions>) -> Result<(), Refusal> {
-    if !PROCESS.is_ready() || PROCESS.has_pool() || mode::in_force().is_some_and(|mode| !core::ptr::eq(mode, &CUSTOM)) {
+    if !PROCESS.is_ready() || PROCESS.has_pool() || table::in_force().is_some_and(|mode| !core::ptr::eq(mode, &CUSTOM)) {
         return Err(Refusal::Unsafe);
     }
     begin();
     // From now on every free is looked up, before there is a block that must not miss it.
-    if !mode::is_in_force(&CUSTOM) {
-        mode::put_into_force(Some(&CUSTOM));
+    if !table::is_in_force(&CUSTOM) {
+        table::put_into_force(Some(&CUSTOM));
         thread::follow_mode();
     }
     if PROVIDERS.choose(functions) { Ok(()) } else { Err(Refusal::TooMany) }

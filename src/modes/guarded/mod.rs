@@ -20,12 +20,11 @@ use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
 use crate::process::thread::{self, HeapAccess};
-use crate::slow_path::alloc::Request;
-use crate::slow_path::free;
 use crate::slow_path::inspect;
-use crate::slow_path::mode::{self, Mode, ModeTable};
-use crate::slow_path::realloc::{self, Resized};
+use crate::slow_path::mode::{self, Mode};
+use crate::slow_path::request::{Request, Resized};
 use crate::slow_path::sampled::{self, Sampler};
+use crate::slow_path::table::{self, ModeTable};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::call;
 use crate::sys::cell::SetOnce;
@@ -79,15 +78,15 @@ impl Mode for Guarded {
     const USES_FAST_PATH: bool = true;
 
     fn free(heap: &Heap, block: *mut u8) -> Freed {
-        if is_of_pool(block.addr()) { free(heap.thread.get(), block, true) } else { free::free_on(heap, block) }
+        if is_of_pool(block.addr()) { free(heap.thread.get(), block, true) } else { mode::free_on(heap, block) }
     }
 
     fn free_overwritten(heap: &Heap, block: *mut u8) -> Freed {
-        if is_of_pool(block.addr()) { free(heap.thread.get(), block, false) } else { free::free_on(heap, block) }
+        if is_of_pool(block.addr()) { free(heap.thread.get(), block, false) } else { mode::free_on(heap, block) }
     }
 
     fn free_alone(block: *mut u8) -> Freed {
-        if is_of_pool(block.addr()) { free(call::thread_id(), block, true) } else { free::free_alone(block) }
+        if is_of_pool(block.addr()) { free(call::thread_id(), block, true) } else { mode::free_alone(block) }
     }
 
     fn holds(block: *mut u8) -> bool {
@@ -96,7 +95,7 @@ impl Mode for Guarded {
 
     fn usable(block: *mut u8) -> Result<Option<usize>, Refused> {
         if !is_of_pool(block.addr()) {
-            return realloc::usable(block);
+            return mode::usable(block);
         }
         match look(|pool| pool.place(block.addr()).copied()).flatten() {
             Some(place) if place.address != block.addr() || place.state == State::Unused => Err(Refused::Inside),
@@ -107,7 +106,7 @@ impl Mode for Guarded {
     }
 
     fn resize(block: *mut u8, old: usize, size: usize) -> Option<Resized> {
-        if is_of_pool(block.addr()) { None } else { realloc::resize(block, old, size) }
+        if is_of_pool(block.addr()) { None } else { mode::resize(block, old, size) }
     }
 }
 
@@ -122,11 +121,9 @@ fn lock_for_fork(patience: &Patience) {
     STACKS.lock_for_fork(patience);
 }
 
-unsafe fn unlock_after_fork() {
-    // SAFETY: this thread, or the one it was copied from, called `lock_for_fork`.
-    unsafe { STACKS.unlock_after_fork() };
-    // SAFETY: as above.
-    unsafe { POOL.unlock_after_fork() };
+fn unlock_after_fork() {
+    STACKS.unlock_after_fork();
+    POOL.unlock_after_fork();
 }
 
 /// Who is here.
@@ -222,7 +219,7 @@ fn try_pool() -> Option<Guard<'static, Pool>> {
 
 /// Says what is known of `address`, in any thread and any signal handler; false if that is nothing.
 pub(crate) fn explain(address: usize) -> bool {
-    if !mode::is_in_force(&GUARDED) || !is_of_pool(address) {
+    if !table::is_in_force(&GUARDED) || !is_of_pool(address) {
         return false;
     }
     let Some(place) = try_pool().and_then(|pool| pool.nearest(address).copied()) else { return false };

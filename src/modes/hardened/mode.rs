@@ -19,11 +19,10 @@ use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
 use crate::process::thread::{self, HeapAccess};
-use crate::slow_path::alloc::{self, Request};
 use crate::slow_path::foreign::{Foreign, judge};
-use crate::slow_path::free;
-use crate::slow_path::mode::{Mode, ModeTable, Print};
-use crate::slow_path::realloc::{FreeSize, Resized};
+use crate::slow_path::mode::{self, Mode, Print};
+use crate::slow_path::request::{self, FreeSize, Request, Resized};
+use crate::slow_path::table::ModeTable;
 use crate::sys::call;
 use crate::sys::lock::{Lock, Patience, Rank};
 
@@ -65,9 +64,9 @@ impl Mode for Hardened {
         if padded.size > REQUEST_MAX {
             return None;
         }
-        let block = match alloc::class_of(padded) {
+        let block = match request::class_of(padded) {
             Some(class) => draw(heap, class, request)?,
-            None => alloc::serve(heap, padded)?,
+            None => mode::serve(heap, padded)?,
         };
         let (made_by, whole) = (heap.thread.get(), whole_of(block)?);
         let note = Note { address: block.addr(), size: request.size, whole, made_by, freed_by: 0 };
@@ -76,7 +75,7 @@ impl Mode for Hardened {
         if NOTES.shard(note.address).insert(note) {
             return Some(block);
         }
-        let _ = free::free_on(heap, block);
+        let _ = mode::free_on(heap, block);
         None
     }
 
@@ -150,16 +149,13 @@ fn lock_for_fork(patience: &Patience) {
     NOTES.lock_for_fork(patience);
 }
 
-unsafe fn unlock_after_fork() {
-    // SAFETY: this thread, or the one it was copied from, called `lock_for_fork`.
-    unsafe { NOTES.unlock_after_fork() };
+fn unlock_after_fork() {
+    NOTES.unlock_after_fork();
     for shard in &QUARANTINE {
-        // SAFETY: this thread, or the one it was copied from, called `lock_for_fork`.
-        unsafe { shard.unlock_after_fork() };
+        shard.unlock_after_fork();
     }
     for spares in &SPARES {
-        // SAFETY: this thread, or the one it was copied from, called `lock_for_fork`.
-        unsafe { spares.unlock_after_fork() };
+        spares.unlock_after_fork();
     }
 }
 
@@ -277,8 +273,8 @@ fn go_home(heap: Option<&Heap>, note: &Note) {
 fn free_home(heap: Option<&Heap>, address: usize) {
     let block = core::ptr::with_exposed_provenance_mut(address);
     let _ = match heap {
-        Some(heap) => free::free_on(heap, block),
-        None => free::free_alone(block),
+        Some(heap) => mode::free_on(heap, block),
+        None => mode::free_alone(block),
     };
 }
 

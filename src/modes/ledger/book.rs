@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "gives locks back after a fork")]
 //! A ledger: a table of records by address that many threads use, in shards, each behind a lock. A shard grows by itself, so growth
 //! never stops a thread for longer than one shard's records take.
 //!
@@ -63,13 +62,9 @@ impl<R: Record> Ledger<R> {
     }
 
     /// Ends `lock_for_fork`.
-    ///
-    /// # Safety
-    /// - This thread, or the one it was copied from, called `lock_for_fork`.
-    pub(crate) unsafe fn unlock_after_fork(&self) {
+    pub(crate) fn unlock_after_fork(&self) {
         for shard in &self.shards {
-            // SAFETY: the caller vouches.
-            unsafe { shard.unlock_after_fork() };
+            shard.unlock_after_fork();
         }
     }
 }

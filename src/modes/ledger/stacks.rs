@@ -118,12 +118,8 @@ impl Stacks {
     }
 
     /// Ends `lock_for_fork`.
-    ///
-    /// # Safety
-    /// - This thread, or the one it was copied from, called `lock_for_fork`.
-    pub(crate) unsafe fn unlock_after_fork(&self) {
-        // SAFETY: the caller vouches.
-        unsafe { self.index.unlock_after_fork() };
+    pub(crate) fn unlock_after_fork(&self) {
+        self.index.unlock_after_fork();
     }
 }
 

@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "gives locks back after a fork")]
 //! ModeTable `tracked`: every live block with its size, thread, age and call stack.
 //!
 //! A note is made when a block is handed out and taken out before the block is free for others, with the heap held all the while: a signal
@@ -16,10 +15,9 @@ use crate::modes::ledger::{Ledger, Stacks};
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
-use crate::slow_path::alloc::{self, Request};
-use crate::slow_path::free;
-use crate::slow_path::mode::{self, Mode, ModeTable, Print};
-use crate::slow_path::realloc::{self, Resized};
+use crate::slow_path::mode::{self, Mode, Print};
+use crate::slow_path::request::{Request, Resized};
+use crate::slow_path::table::{self, ModeTable};
 use crate::sys::clock::{self, Epoch};
 use crate::sys::lock::Patience;
 use crate::unwind;
@@ -38,21 +36,21 @@ impl Mode for Tracked {
     const NAME: &'static CStr = c"tracked";
 
     fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
-        let block = alloc::serve(heap, request)?;
+        let block = mode::serve(heap, request)?;
         note(heap, block, request.size);
         Some(block)
     }
 
     fn free(heap: &Heap, block: *mut u8) -> Freed {
         let note = BLOCKS.shard(block.addr()).remove(block.addr());
-        let freed = free::free_on(heap, block);
+        let freed = mode::free_on(heap, block);
         put_back_if(freed, note);
         freed
     }
 
     fn free_alone(block: *mut u8) -> Freed {
         let note = BLOCKS.shard(block.addr()).remove(block.addr());
-        let freed = free::free_alone(block);
+        let freed = mode::free_alone(block);
         put_back_if(freed, note);
         freed
     }
@@ -61,7 +59,7 @@ impl Mode for Tracked {
         let HeapAccess::Own(heap) = thread::access() else { return None };
         // While it may move, the old address may become another block's.
         let known = BLOCKS.shard(block.addr()).remove(block.addr());
-        let resized = realloc::resize(block, old, size);
+        let resized = mode::resize(block, old, size);
         match (&resized, known) {
             (Some(Resized::At(moved)), _) => note(&heap, *moved, size),
             (_, Some(known)) => insert(known),
@@ -83,11 +81,9 @@ fn lock_for_fork(patience: &Patience) {
     STACKS.lock_for_fork(patience);
 }
 
-unsafe fn unlock_after_fork() {
-    // SAFETY: this thread, or the one it was copied from, called `lock_for_fork`.
-    unsafe { STACKS.unlock_after_fork() };
-    // SAFETY: as above.
-    unsafe { BLOCKS.unlock_after_fork() };
+fn unlock_after_fork() {
+    STACKS.unlock_after_fork();
+    BLOCKS.unlock_after_fork();
 }
 
 /// Begins to measure ages.
@@ -166,7 +162,7 @@ fn info_of(block: &Block) -> BlockInfo {
 
 /// Whether blocks are tracked.
 pub(crate) fn is_tracking() -> bool {
-    mode::is_in_force(&TRACKED)
+    table::is_in_force(&TRACKED)
 }
 
 /// What is known of the live block that starts at `address`.

@@ -12,8 +12,7 @@ fn a_fork_gives_back_what_it_took_and_nothing_else() {
     }
     assert!(patience.missed() && free.try_lock().is_none());
     for lock in [&held, &free] {
-        // SAFETY: both were to be locked for a fork.
-        unsafe { lock.unlock_after_fork() };
+        lock.unlock_after_fork();
     }
     assert!(held.try_lock().is_none() && free.try_lock().is_some());
     drop(guard);

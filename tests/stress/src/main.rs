@@ -1,20 +1,13 @@
-//! The command line: runs scenarios for a moment or for an hour, and compares them with the evidence.
+//! The command line: runs scenarios for a moment or for an hour. `cargo xtask gate check --file stress` compares them with the evidence.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
-use harness::paths;
-use spandrel_evidence::Origin;
-use spandrel_stress::evidence::Evidence;
 use spandrel_stress::run::{Done, Order, Outcome};
 use spandrel_stress::scenario::{self, PROFILES, Profile, SCENARIOS, Scenario};
 use spandrel_stress::{plot, program, report};
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-const EVIDENCE: &str = "docs/evidence/stress.toml";
 const SECONDS_PER_MINUTE: f64 = 60.0;
 
 #[derive(Debug, Parser)]
@@ -41,17 +34,6 @@ enum Mode {
         /// How long all of them run together
         #[arg(long, default_value_t = 60.0)]
         minutes: f64,
-    },
-    /// Run what docs/evidence/stress.toml has, and compare
-    Check {
-        #[command(flatten)]
-        part: Part,
-        /// Write what was seen into the file instead; its tolerance stays
-        #[arg(long, conflicts_with_all = ["scenarios", "profiles"])]
-        record: bool,
-        /// File to compare with (default: docs/evidence/stress.toml)
-        #[arg(long)]
-        evidence: Option<PathBuf>,
     },
     /// List scenarios and their profiles
     List,
@@ -111,12 +93,11 @@ fn main() -> ExitCode {
 /// False if something failed; that has been said.
 fn go(mode: &Mode) -> Result<bool> {
     match mode {
-        Mode::Run { choice, seconds } => publish(&run_all(&choice.orders(*seconds)?)?, "run"),
+        Mode::Run { choice, seconds } => publish(&report::run_all(&choice.orders(*seconds)?)?, "run"),
         Mode::Soak { choice, minutes } => {
             let count = choice.orders(1.0)?.iter().filter(|order| order.scenario.obstacle().is_none()).count().max(1);
-            publish(&run_all(&choice.orders(minutes * SECONDS_PER_MINUTE / count as f64)?)?, "soak")
+            publish(&report::run_all(&choice.orders(minutes * SECONDS_PER_MINUTE / count as f64)?)?, "soak")
         }
-        Mode::Check { part, record, evidence } => check(part, *record, evidence.as_deref()),
         Mode::List => {
             for scenario in &SCENARIOS {
                 let profiles: Vec<&str> = scenario.profiles.iter().map(|profile| profile.name()).collect();
@@ -132,32 +113,16 @@ impl Choice {
         if !(seconds.is_finite() && seconds > 0.0) {
             bail!("a scenario cannot run for {seconds} seconds");
         }
-        let clock = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64 % 1_000_000_007;
-        let seed = self.seed.unwrap_or(clock);
-        let orders: Vec<Order> = scenario::cases()
-            .filter(|(scenario, profile)| self.part.has(scenario, *profile))
-            .map(|(scenario, profile)| Order { scenario, profile, seconds, seed, options: self.options.clone(), before: None })
-            .collect();
+        let seed = self.seed.unwrap_or_else(scenario::seed_of_now);
+        let mut orders = scenario::orders(seconds, seed, |scenario, profile| self.part.has(scenario, profile));
+        for order in &mut orders {
+            order.options.clone_from(&self.options);
+        }
         match orders.is_empty() {
             true => bail!("none of these scenarios is run in that profile; `list` shows where they are run"),
             false => Ok(orders),
         }
     }
-}
-
-/// Runs them one after another, and prints a line for each.
-fn run_all(orders: &[Order]) -> Result<Vec<Done>> {
-    if let Some(first) = orders.first() {
-        println!("{} runs of {:.1} seconds, seed {}", orders.len(), first.seconds, first.seed);
-    }
-    println!("{}", report::heading());
-    let mut all = Vec::new();
-    for order in orders {
-        let done = order.run()?;
-        println!("{}", report::line(&done));
-        all.push(done);
-    }
-    Ok(all)
 }
 
 /// Leaves samples and picture in the build output; false if a run failed.
@@ -177,43 +142,4 @@ fn summary(all: &[Done]) -> bool {
         (count(|outcome| *outcome == Outcome::Passed), count(|outcome| matches!(outcome, Outcome::Skipped(_))));
     println!("stress: {passed} passed, {failed} failed, {skipped} skipped");
     failed == 0
-}
-
-fn recorded_orders(evidence: &Evidence) -> Result<Vec<Order>> {
-    let orders = evidence.runs.iter().map(|(name, run)| {
-        let (scenario, profile) = name.split_once('.').context("a name without a profile")?;
-        let scenario = Scenario::named(scenario).with_context(|| format!("no scenario {scenario}"))?;
-        let profile = Profile::named(profile).with_context(|| format!("no profile {profile}"))?;
-        Ok(Order { scenario, profile, seconds: evidence.seconds, seed: run.seed, options: Vec::new(), before: None })
-    });
-    orders.collect()
-}
-
-fn check(part: &Part, record: bool, file: Option<&Path>) -> Result<bool> {
-    let root = paths::workspace();
-    let file = file.map_or_else(|| root.join(EVIDENCE), Path::to_owned);
-    let cases: Vec<String> = scenario::cases().map(|(scenario, profile)| scenario::case_name(scenario, profile)).collect();
-    let read = fs::read_to_string(&file).map_err(anyhow::Error::from);
-    if record {
-        // What is there may lack a scenario that is new, or have one that is gone; duration and tolerance are all that is kept.
-        let kept: Evidence = toml::from_str(&read.with_context(|| file.display().to_string())?)?;
-        let choice = Choice::default();
-        let all = run_all(&choice.orders(kept.seconds)?)?;
-        if summary(&all) {
-            fs::write(&file, kept.renewed(&Origin::now(&root)?, &all).text()?)?;
-            println!("written: {}", file.display());
-            return Ok(true);
-        }
-        return Ok(false);
-    }
-    let evidence = read.and_then(|text| Evidence::parse(&text, &cases)).with_context(|| file.display().to_string())?;
-    evidence.origin.descent(&root).with_context(|| file.display().to_string())?;
-    let mut orders = recorded_orders(&evidence)?;
-    orders.retain(|order| part.has(order.scenario, order.profile));
-    let all = run_all(&orders)?;
-    let worse = evidence.compare(&all);
-    for line in &worse {
-        eprintln!("error: {line}");
-    }
-    Ok(summary(&all) && worse.is_empty())
 }

@@ -37,7 +37,7 @@ fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// When the compiler is missing or finds something wrong.
 pub fn plugin() -> Result<PathBuf> {
-    build::shared_object(&build::Source::new(paths::ffi_sources().join("helper_plugin.c"))).map_err(|text| anyhow!(text))
+    build::shared_object(&build::Source::new(paths::ffi_support().join("helper_plugin.c"))).map_err(|text| anyhow!(text))
 }
 
 /// The driver, compiled if that is not fresh.
@@ -51,7 +51,7 @@ pub fn driver() -> Result<PathBuf> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("driver");
     let result = folder()?.join("driver");
     let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified());
-    let includes = [sources.clone(), paths::ffi_sources(), paths::include()];
+    let includes = [sources.clone(), paths::ffi_support(), paths::include()];
     let mut inputs = files(&sources, "c")?;
     let units = inputs.len();
     for include in &includes {

@@ -2,19 +2,19 @@
 //!
 //! Knows: layout. Must not know: how runs are made.
 
-use crate::run::{Done, Outcome};
+use crate::run::{Done, Order, Outcome};
 use anyhow::{Context, Result};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
 /// The heading of the lines.
-pub fn heading() -> String {
+fn heading() -> String {
     format!("{:<42} {:>11} {:>9} {:>9} {:>6}  {}", "scenario.profile", "operations", "live MiB", "RSS MiB", "ratio", "outcome")
 }
 
 /// One line, and for a failure those that help.
-pub fn line(done: &Done) -> String {
+fn line(done: &Done) -> String {
     let peaks = done.peaks();
     let outcome = match &done.outcome {
         Outcome::Passed => "passed".to_owned(),
@@ -26,6 +26,24 @@ pub fn line(done: &Done) -> String {
     };
     let (name, operations) = (done.order.name(), done.operations());
     format!("{name:<42} {operations:>11} {:>9.1} {:>9.1} {:>6.2}  {outcome}", peaks.live, peaks.resident, peaks.ratio())
+}
+
+/// Makes the runs one after another, and prints a line for each.
+///
+/// # Errors
+/// When a run cannot be started.
+pub fn run_all(orders: &[Order]) -> Result<Vec<Done>> {
+    if let Some(first) = orders.first() {
+        println!("{} runs of {:.1} seconds, seed {}", orders.len(), first.seconds, first.seed);
+    }
+    println!("{}", heading());
+    let mut all = Vec::new();
+    for order in orders {
+        let done = order.run()?;
+        println!("{}", line(&done));
+        all.push(done);
+    }
+    Ok(all)
 }
 
 /// Writes all samples as a table of comma-separated values.

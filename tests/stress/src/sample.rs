@@ -3,7 +3,6 @@
 //! Knows: the layout of `struct status` in `driver/stress.h`, and files of `/proc`. Must not know: what the figures mean.
 
 use anyhow::{Context, Result, ensure};
-use serde::Serialize;
 use std::fs;
 use std::path::Path;
 
@@ -14,7 +13,7 @@ const SLOTS: usize = 256;
 const KIB: u64 = 1024;
 
 /// One look at a driver.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sample {
     /// Seconds since the scenario began.
     pub seconds: f64,

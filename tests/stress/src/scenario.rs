@@ -2,8 +2,10 @@
 //!
 //! Knows: names, environments, what the machine must have for them. Must not know: how a run is made or judged.
 
+use crate::run::Order;
 use harness::paths;
 use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What has to be seen from outside while a scenario runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,6 +233,18 @@ impl Scenario {
 pub fn cases() -> impl Iterator<Item = (&'static Scenario, Profile)> {
     const ALL: &[Scenario] = &SCENARIOS;
     ALL.iter().flat_map(|scenario| scenario.profiles.iter().map(move |profile| (scenario, *profile)))
+}
+
+/// The runs of those cases that are `chosen`.
+pub fn orders(seconds: f64, seed: u64, chosen: impl Fn(&Scenario, Profile) -> bool) -> Vec<Order> {
+    let chosen = cases().filter(|(scenario, profile)| chosen(scenario, *profile));
+    chosen.map(|(scenario, profile)| Order { scenario, profile, seconds, seed, options: Vec::new(), before: None }).collect()
+}
+
+/// A seed that is another each time.
+pub fn seed_of_now() -> u64 {
+    const DIGITS: u128 = 1_000_000_007;
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| (time.as_millis() % DIGITS) as u64)
 }
 
 /// The name of a case in tables and evidence.

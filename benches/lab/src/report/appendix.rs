@@ -9,7 +9,7 @@ use crate::losses::fastest;
 use crate::results::{Kind, Results, Workload};
 use crate::table::{self, Measure, base, failure, figure, mean_ratio};
 use crate::targets;
-use spandrel_tools::stats;
+use spandrel_xtask::stats;
 
 const KIB_PER_MIB: f64 = 1024.0;
 const PERCENT: f64 = 100.0;

@@ -7,7 +7,7 @@ mod work;
 
 use crate::page::{Page, Table};
 use anyhow::Result;
-use spandrel_tools::stats;
+use spandrel_xtask::stats;
 use std::path::PathBuf;
 use variant::{Edit, Sources};
 use work::{Bench, Sample, WORKLOADS};

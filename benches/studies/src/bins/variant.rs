@@ -4,7 +4,7 @@
 //! compare a library with itself.
 
 use anyhow::{Context, Result, bail};
-use spandrel_tools::repo;
+use spandrel_xtask::repo;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -3,8 +3,8 @@
 use super::Setting;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use spandrel_tools::repo;
-use spandrel_tools::run::{End, Launcher, Outcome, Task};
+use spandrel_xtask::repo;
+use spandrel_xtask::run::{End, Launcher, Outcome, Task};
 use std::env;
 use std::path::PathBuf;
 use std::time::Duration;

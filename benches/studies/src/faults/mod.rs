@@ -8,7 +8,7 @@ mod toy;
 use crate::page::{Page, Table};
 use anyhow::Result;
 use populate::Way;
-use spandrel_tools::stats;
+use spandrel_xtask::stats;
 use toy::{Load, Round};
 
 const KIB: usize = 1024;

@@ -5,7 +5,7 @@ use super::scheme::{Given, Hash, HeaderByte, LastClass, Ranged, RegionHeader, Sc
 use super::time::Course;
 use super::{COUNTED, with_each};
 use anyhow::{Context, Result, bail};
-use spandrel_tools::repo;
+use spandrel_xtask::repo;
 use std::env;
 use std::fs;
 use std::process::Command;

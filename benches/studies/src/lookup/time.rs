@@ -6,7 +6,7 @@ use super::map::{Flat, Radix};
 use super::scheme::{Given, Hash, HeaderByte, LastClass, Ranged, RegionHeader, Scheme};
 use super::with_each;
 use anyhow::{Result, bail};
-use spandrel_tools::stats;
+use spandrel_xtask::stats;
 use std::any::TypeId;
 use std::hint::black_box;
 use std::time::Instant;

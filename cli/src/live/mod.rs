@@ -1,0 +1,147 @@
+//! A process's memory as Spandrel sees it, read from outside while the process goes on.
+//!
+//! Knows: how to find and follow the library's descriptor. Must not know: how any of it is shown.
+
+#[cfg(test)]
+mod hostile;
+mod limits;
+mod object;
+mod picture;
+mod place;
+mod process;
+mod reader;
+mod search;
+mod words;
+
+pub(crate) use picture::{Large, Owner, Picture};
+pub(crate) use place::{Block, Place, State};
+pub(crate) use process::{Process, exists, resident};
+
+use anyhow::{Error, Result, anyhow, bail};
+use limits::{PATIENCE, PATIENCE_IN_LIST};
+use object::NotServed;
+use spandrel::descriptor::Descriptor;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+/// Readings before one is taken that a thread's work has torn.
+const TRIES: usize = 4;
+
+/// A process that Spandrel serves. It is not trusted: each reading happens on a thread of its own, which is left to itself when it takes
+/// too long or fails.
+pub(crate) struct Subject {
+    parts: Arc<Parts>,
+    patience: Duration,
+}
+
+struct Parts {
+    process: Process,
+    descriptor: Descriptor,
+}
+
+/// A process that Spandrel seems to serve and that cannot be read, by number and name, and why.
+pub(crate) struct Unreadable {
+    pub(crate) id: u32,
+    pub(crate) name: String,
+    pub(crate) why: Error,
+}
+
+/// Does `work` on process `id`, for so long at most.
+fn aside<T: Send + 'static>(id: u32, patience: Duration, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let (send, receive) = mpsc::sync_channel(1);
+    // Nobody waits for an answer that comes too late.
+    thread::Builder::new().spawn(move || send.send(work()).ok())?;
+    receive.recv_timeout(patience).unwrap_or_else(|error| match error {
+        RecvTimeoutError::Timeout => Err(anyhow!("process {id}: it could not be read within {} seconds", patience.as_secs())),
+        RecvTimeoutError::Disconnected => Err(anyhow!("process {id}: what it says of itself cannot be")),
+    })
+}
+
+impl Subject {
+    /// Finds the library in process `id`.
+    ///
+    /// # Errors
+    /// Where there is no such process, it may not be read, Spandrel does not serve it, or it does not say what this command knows.
+    pub(crate) fn open(id: u32) -> Result<Self> {
+        aside(id, PATIENCE, move || Self::find(id, PATIENCE))
+    }
+
+    fn find(id: u32, patience: Duration) -> Result<Self> {
+        let process = Process::open(id)?;
+        let descriptor = object::descriptor(&process)?;
+        Ok(Self { parts: Arc::new(Parts { process, descriptor }), patience })
+    }
+
+    /// The process.
+    pub(crate) fn process(&self) -> &Process {
+        &self.parts.process
+    }
+
+    /// What its memory looks like now; of several readings the first that is whole, or the last one.
+    ///
+    /// # Errors
+    /// Where the process has ended, or what it says of itself cannot be.
+    pub(crate) fn picture(&self) -> Result<Picture> {
+        self.look(Parts::picture)
+    }
+
+    /// What is at `address`.
+    ///
+    /// # Errors
+    /// As for [`Subject::picture`].
+    pub(crate) fn place(&self, address: usize) -> Result<Place> {
+        self.look(move |parts| parts.place(address))
+    }
+
+    fn look<T: Send + 'static>(&self, what: impl FnOnce(&Parts) -> Result<T> + Send + 'static) -> Result<T> {
+        let parts = Arc::clone(&self.parts);
+        aside(parts.process.id(), self.patience, move || what(&parts))
+    }
+}
+
+impl Parts {
+    fn picture(&self) -> Result<Picture> {
+        let mut last = reader::read(&self.process, &self.descriptor)?;
+        for _ in 1..TRIES {
+            if last.torn == 0 {
+                break;
+            }
+            last = reader::read(&self.process, &self.descriptor)?;
+        }
+        last.snapshot.disturbed = last.torn > 0;
+        Ok(last)
+    }
+}
+
+/// The processes that Spandrel serves and that may be read, and those that cannot.
+pub(crate) fn subjects() -> Result<(Vec<Subject>, Vec<Unreadable>)> {
+    let own = std::process::id();
+    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+    for id in process::ids()?.into_iter().filter(|&id| id != own) {
+        let find = move || if process::may_have(id) { Subject::find(id, PATIENCE_IN_LIST).map(Some) } else { Ok(None) };
+        match aside(id, PATIENCE_IN_LIST, find) {
+            Ok(subject) => found.extend(subject),
+            Err(why) if why.is::<NotServed>() || !process::exists(id) => {}
+            Err(why) => unreadable.push(Unreadable { id, name: process::name(id), why }),
+        }
+    }
+    Ok((found, unreadable))
+}
+
+/// The one process that Spandrel serves, where none is named.
+///
+/// # Errors
+/// Where there is none, or more than one.
+pub(crate) fn only_subject() -> Result<Subject> {
+    let (mut all, _) = subjects()?;
+    match (all.pop(), all.as_slice()) {
+        (Some(one), []) => Ok(one),
+        (None, _) => bail!("no process that may be read here is served by Spandrel"),
+        (Some(last), others) => {
+            let names: Vec<_> = others.iter().chain([&last]).map(|subject| subject.process().title()).collect();
+            bail!("several processes are served by Spandrel, name one: {}", names.join(", "))
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What was read: the library's own snapshot, and behind it every span, large block and free run.
+
+use spandrel::descriptor::{HeapFigures, Snapshot};
+use spandrel::table::ClassInfo;
+
+/// Who owns a span.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Owner {
+    /// The heap of this thread.
+    Thread(u32),
+    /// Nobody: it waits for whoever needs it.
+    Depot,
+}
+
+/// A span.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    /// Its first region.
+    pub(crate) region: usize,
+    /// How it is cut.
+    pub(crate) class: ClassInfo,
+    /// Blocks that are out: live, or free in bins and caches.
+    pub(crate) out: usize,
+    /// Whose it is.
+    pub(crate) owner: Owner,
+}
+
+/// A large block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Large {
+    /// Its first region.
+    pub(crate) region: usize,
+    /// Its usable bytes.
+    pub(crate) bytes: usize,
+}
+
+/// A free run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    /// Its first region.
+    pub(crate) region: usize,
+    /// How many regions.
+    pub(crate) regions: usize,
+    /// Whether the kernel has not got its pages back.
+    pub(crate) dirty: bool,
+}
+
+/// See the module.
+pub(crate) struct Picture {
+    /// The figures.
+    pub(crate) snapshot: Snapshot,
+    /// Every thread that has a heap.
+    pub(crate) heaps: Vec<HeapFigures>,
+    /// In order of region.
+    pub(crate) spans: Vec<Span>,
+    /// In order of region.
+    pub(crate) large: Vec<Large>,
+    /// In order of region.
+    pub(crate) runs: Vec<Run>,
+    /// Where region 0 is.
+    pub(crate) data: usize,
+    /// What could not be, because the process went on meanwhile.
+    pub(crate) torn: usize,
+}

@@ -1,0 +1,109 @@
+//! Where the figures of what heaps share are, for tools that read them from outside; see `stats::descriptor`.
+
+use core::mem::offset_of;
+
+use super::batch::Batch;
+use super::direct::DirectList;
+use super::shelf::CentralList;
+use super::span::{Span, State};
+use super::store::{Central, Shared};
+use crate::base::class::BATCH_BLOCKS_MAX;
+
+/// Addresses and offsets; what is not a word is said.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CentralDescriptor {
+    /// Where the shelf of the smallest class is, and the distance to the next one.
+    pub shelves: usize,
+    /// See `shelves`.
+    pub shelf_step: usize,
+    /// In a shelf: the last batch of the transfer cache, batches given, spans given; and, before all that, spans made.
+    pub batches: usize,
+    /// See `batches`.
+    pub taken: usize,
+    /// See `batches`.
+    pub adopted: usize,
+    /// Where the smallest class counts the spans made; the others follow at the same distance.
+    pub made: usize,
+    /// In a batch: the next one, how many slots are used and how many of the first hold nothing any more (four bytes each), the first
+    /// slot; and most slots.
+    pub batch_next: usize,
+    /// See `batch_next`.
+    pub batch_len: usize,
+    /// See `batch_next`.
+    pub batch_gone: usize,
+    /// See `batch_next`.
+    pub batch_blocks: usize,
+    /// See `batch_next`.
+    pub batch_max: usize,
+    /// In the header of a span: its first region and its blocks that are out, four bytes each, its state, one byte, a large block's
+    /// bytes.
+    pub span_first: usize,
+    /// See `span_first`.
+    pub span_out: usize,
+    /// See `span_first`.
+    pub span_state: usize,
+    /// See `span_first`.
+    pub span_bytes: usize,
+    /// Where the bitmap of the blocks that are out is, a bit each in words.
+    pub span_bitmap: usize,
+    /// A bit among the blocks that are out which is not a number.
+    pub out_mark: usize,
+    /// The state of a span with every block out.
+    pub state_full: usize,
+    /// Where direct blocks and their bytes are counted.
+    pub direct_blocks: usize,
+    /// See `direct_blocks`.
+    pub direct_bytes: usize,
+}
+
+impl CentralDescriptor {
+    /// What is the same in every process of this version; addresses are 0.
+    pub(crate) const LAYOUT: Self = {
+        let [batches, taken, adopted] = CentralList::OFFSETS;
+        let [batch_next, batch_len, batch_gone, batch_blocks] = Batch::OFFSETS;
+        let [span_first, span_out, span_state, span_bytes, span_bitmap] = Span::OFFSETS;
+        Self {
+            shelves: 0,
+            shelf_step: size_of::<Shared>(),
+            batches,
+            taken,
+            adopted,
+            made: 0,
+            batch_next,
+            batch_len,
+            batch_gone,
+            batch_blocks,
+            batch_max: BATCH_BLOCKS_MAX,
+            span_first,
+            span_out,
+            span_state,
+            span_bytes,
+            span_bitmap,
+            out_mark: Span::FULL,
+            state_full: State::Full as usize,
+            direct_blocks: 0,
+            direct_bytes: 0,
+        }
+    };
+
+    /// As [`CentralDescriptor::LAYOUT`], of this one.
+    pub(crate) const fn layout(self) -> Self {
+        Self { shelves: 0, made: 0, direct_blocks: 0, direct_bytes: 0, ..self }
+    }
+}
+
+impl Central {
+    /// See [`CentralDescriptor`].
+    pub(crate) fn descriptor(&self) -> CentralDescriptor {
+        let first = &self.shelves[0];
+        let [direct_blocks, direct_bytes] = DirectList::OFFSETS.map(|offset| self.direct.value_address() + offset);
+        CentralDescriptor {
+            shelves: first.shelf.value_address(),
+            made: core::ptr::from_ref(first).addr() + offset_of!(Shared, made),
+            direct_blocks,
+            direct_bytes,
+            ..CentralDescriptor::LAYOUT
+        }
+    }
+}

@@ -1,0 +1,154 @@
+#![expect(unsafe_code, reason = "single instructions")]
+//! Single instructions of the processor, and what the kernel and the linker agree on with it. Must not know what they are used for.
+
+use core::arch::asm;
+use core::arch::x86_64::{__cpuid, _rdtsc};
+use core::ffi::c_int;
+
+/// An error number as the kernel gives it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Errno(pub(crate) i32);
+
+/// Calls the kernel. Not by way of the C library, whose wrappers can be interposed, may themselves allocate, and set `errno`.
+///
+/// # Safety
+/// - `arguments` must be what system call `number` accepts; what it does to memory must be sound for the caller.
+pub(crate) unsafe fn raw(number: libc::c_long, arguments: [usize; 6]) -> Result<usize, Errno> {
+    let [a, b, c, d, e, f] = arguments;
+    let result: isize;
+    // SAFETY: the caller answers for what the call does; the clobbers are those of the x86-64 system call convention.
+    unsafe {
+        asm!("syscall", inlateout("rax") number as isize => result, in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d,
+            in("r8") e, in("r9") f, lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    if (-4095..0).contains(&result) { Err(Errno(-result as i32)) } else { Ok(result as usize) }
+}
+
+/// Ends the process at once, for a failure inside the failure path.
+pub(crate) fn trap() -> ! {
+    // SAFETY: an invalid instruction; nothing runs after it.
+    unsafe { asm!("ud2", options(noreturn, nostack)) }
+}
+
+/// Counts up at a constant rate on every processor of the last fifteen years.
+#[inline]
+pub(crate) fn ticks() -> u64 {
+    // SAFETY: every x86-64 processor has the instruction, and the kernel allows it.
+    unsafe { _rdtsc() }
+}
+
+/// The current stack pointer.
+pub(crate) fn stack_pointer() -> usize {
+    let value: usize;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {0}, rsp", out(reg) value, options(nomem, nostack, preserves_flags)) };
+    value
+}
+
+/// Adds `DELTA` to a word in one instruction: a signal handler or a copy by fork sees it before or after, never between. That does
+/// not make the steps around it one.
+///
+/// # Safety
+/// - `word` is readable and writable, and no other thread writes it.
+#[inline(always)]
+pub(crate) unsafe fn step<const DELTA: isize>(word: *mut usize) {
+    // SAFETY: the word is writable, and this thread's alone to write.
+    unsafe { asm!("add qword ptr [{0}], {1}", in(reg) word, const DELTA, options(nostack)) };
+}
+
+/// As [`step`], for the word `offset` bytes behind `base`: the processor adds the two, which saves an instruction.
+///
+/// # Safety
+/// - As for [`step`].
+#[inline(always)]
+pub(crate) unsafe fn step_at<const DELTA: isize>(base: *const u8, offset: usize) {
+    // SAFETY: the word is writable, and this thread's alone to write.
+    unsafe { asm!("add qword ptr [{0} + {1}], {2}", in(reg) base, in(reg) offset, const DELTA, options(nostack)) };
+}
+
+/// Whether `value` is below the word `OFFSET` bytes behind `base`, which other threads may write: the comparison reads memory by itself,
+/// which saves the instruction that an atomic load would be.
+///
+/// # Safety
+/// - An aligned word is there.
+#[inline(always)]
+pub(crate) unsafe fn is_below<const OFFSET: usize>(value: usize, base: *const u8) -> bool {
+    // SAFETY: an aligned word is there. The processor reads it as a whole, so this is a relaxed load.
+    unsafe {
+        asm!("cmp {0}, qword ptr [{1} + {2}]", "jae {3}", in(reg) value, in(reg) base, const OFFSET, label { return false },
+            options(readonly, nostack));
+    }
+    true
+}
+
+/// What the processor answers to the question `leaf`: registers `ebx`, `ecx`, `edx`.
+pub(crate) fn identity(leaf: u32) -> [u32; 3] {
+    let answer = __cpuid(leaf);
+    [answer.ebx, answer.ecx, answer.edx]
+}
+
+/// Asks valgrind by instructions that do nothing on a processor, and that valgrind takes for a question (a "client request", part of its
+/// interface); 0 where there is no valgrind.
+pub(crate) fn ask_valgrind(question: &[usize; 6]) -> usize {
+    let mut answer = 0_usize;
+    // SAFETY: the rotations come to nothing, and so does the exchange; valgrind reads the question and writes the answer.
+    unsafe {
+        asm!("rol rdi, 3", "rol rdi, 13", "rol rdi, 61", "rol rdi, 51", "xchg rbx, rbx",
+            in("rax") question.as_ptr(), inout("rdx") answer, inout("rdi") 0_usize => _, options(nostack));
+    }
+    answer
+}
+
+/// The address of a weak symbol of the process, 0 if there is none. A program linked statically has none of libc's allocator: a reference that
+/// is not weak would drag all of it in, next to ours. The reference says by itself that it is weak, for it may end up in any object file.
+macro_rules! weak_address {
+    ($name:literal) => {{
+        let address: usize;
+        // SAFETY: loads the address that the linker wrote.
+        unsafe {
+            core::arch::asm!(
+                concat!(".weak ", $name),
+                concat!("mov {}, qword ptr [rip + ", $name, "@GOTPCREL]"),
+                out(reg) address,
+                options(pure, readonly, nostack),
+            );
+        }
+        address
+    }};
+}
+
+pub(crate) use weak_address;
+
+/// The registers that programs keep addresses in, by their places in the context of a signal.
+const REGISTERS: [(c_int, &str); 15] = [
+    (libc::REG_RAX, "rax"),
+    (libc::REG_RBX, "rbx"),
+    (libc::REG_RCX, "rcx"),
+    (libc::REG_RDX, "rdx"),
+    (libc::REG_RSI, "rsi"),
+    (libc::REG_RDI, "rdi"),
+    (libc::REG_RBP, "rbp"),
+    (libc::REG_R8, "r8"),
+    (libc::REG_R9, "r9"),
+    (libc::REG_R10, "r10"),
+    (libc::REG_R11, "r11"),
+    (libc::REG_R12, "r12"),
+    (libc::REG_R13, "r13"),
+    (libc::REG_R14, "r14"),
+    (libc::REG_R15, "r15"),
+];
+
+/// The registers of the context that a signal interrupted.
+pub(crate) struct Registers([usize; REGISTERS.len()]);
+
+impl Registers {
+    /// Those of `context`.
+    pub(crate) fn of(context: &libc::ucontext_t) -> Self {
+        Self(REGISTERS.map(|(place, _)| context.uc_mcontext.gregs.get(place as usize).map_or(0, |&value| value as usize)))
+    }
+
+    /// Their names and values.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        REGISTERS.iter().zip(self.0).map(|((_, name), value)| (*name, value))
+    }
+}

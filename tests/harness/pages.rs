@@ -1,0 +1,171 @@
+//! What the pages of the documentation name: links, files of the repository, targets of `make`. Finds what is not there.
+//!
+//! Knows: the Markdown that our pages use, and GitHub's names for headings. Must not know: what any page says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// All pages, from the root of the repository.
+pub fn all(root: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.join("docs"), root.join(".github"), root.join("ffi-tests"), root.join("examples")];
+    found.extend(entries(root)?.into_iter().filter(|path| is_page(path)));
+    while let Some(folder) = folders.pop() {
+        for path in entries(&folder)? {
+            if path.is_dir() {
+                folders.push(path);
+            } else if is_page(&path) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    Ok(entries.flatten().map(|entry| entry.path()).collect())
+}
+
+fn is_page(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "md")
+}
+
+/// What the page at `path` with this text names and what is not in the repository at `root`.
+pub fn faults(root: &Path, path: &Path, text: &str) -> Vec<String> {
+    let shown = path.strip_prefix(root).unwrap_or(path).display();
+    let mut found = Vec::new();
+    for (number, line) in prose(text) {
+        let links = links(line).filter(|link| !link_leads(path, text, link));
+        let files = spans(line).filter(|span| !file_exists(root, span));
+        let targets = spans(line).filter(|span| !target_exists(root, span));
+        found.extend(links.chain(files).chain(targets).map(|what| format!("{shown}:{number}: {what} is not there")));
+    }
+    found
+}
+
+/// Lines outside of code blocks, with their numbers.
+fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut inside = false;
+    text.lines().enumerate().filter_map(move |(index, line)| {
+        let fence = line.trim_start().starts_with("```");
+        inside ^= fence;
+        (!inside && !fence).then_some((index + 1, line))
+    })
+}
+
+/// Where links of a line lead.
+fn links(line: &str) -> impl Iterator<Item = &str> {
+    line.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(link, _)| link))
+}
+
+/// Code in a line.
+fn spans(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
+}
+
+fn link_leads(page: &Path, text: &str, link: &str) -> bool {
+    if link.contains("://") {
+        return true;
+    }
+    let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+    let target = page.parent().unwrap_or(page).join(file);
+    if file.is_empty() {
+        return has_heading(text, heading);
+    }
+    target.exists() && (heading.is_empty() || fs::read_to_string(&target).is_ok_and(|text| has_heading(&text, heading)))
+}
+
+/// GitHub's name of a heading: small letters, hyphens for blanks, and no other signs.
+fn slug(heading: &str) -> String {
+    let letters = heading.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
+    letters.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+fn has_heading(text: &str, wanted: &str) -> bool {
+    prose(text).any(|(_, line)| line.starts_with('#') && slug(line.trim_start_matches('#').trim()) == wanted)
+}
+
+/// False if the code looks like a path from the root or from `src/`, and there is no such file. `*` stands for any name.
+fn file_exists(root: &Path, code: &str) -> bool {
+    let is_path = |letter: char| letter.is_ascii_alphanumeric() || "/._-*".contains(letter);
+    let Some((first, _)) = code.split_once('/') else { return true };
+    let placeholder = code.split(['/', '.']).any(|part| part.len() > 1 && part.chars().all(|letter| letter.is_ascii_uppercase()));
+    if first.is_empty() || first == "target" || placeholder || !code.chars().all(is_path) {
+        return true;
+    }
+    let bases = [root.to_path_buf(), root.join("src")];
+    let mut known = bases.iter().filter(|base| base.join(first).is_dir()).peekable();
+    known.peek().is_none() || known.any(|base| matches(base, code.trim_end_matches('/')))
+}
+
+fn matches(base: &Path, path: &str) -> bool {
+    let (part, rest) = path.split_once('/').map_or((path, None), |(part, rest)| (part, Some(rest)));
+    let go_on = |next: PathBuf| rest.map_or_else(|| next.exists(), |rest| matches(&next, rest));
+    let Some((before, after)) = part.split_once('*') else { return go_on(base.join(part)) };
+    entries(base).is_ok_and(|found| {
+        found.into_iter().any(|path| {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            name.starts_with(before) && name.ends_with(after) && go_on(path)
+        })
+    })
+}
+
+/// False if the code is a `make` command and the Makefile does not have its target.
+fn target_exists(root: &Path, code: &str) -> bool {
+    let mut words = code.split_whitespace();
+    let (Some("make"), Some(target)) = (words.next(), words.next()) else { return true };
+    let text = fs::read_to_string(root.join("Makefile")).unwrap_or_default();
+    let rule = format!("{target}:");
+    let lists =
+        |line: &str| line.strip_prefix("STUDIES =").is_some_and(|list| list.split_whitespace().any(|word| word == target));
+    target.contains('=') || text.lines().any(|line| line.starts_with(&rule) || lists(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::paths::fresh;
+
+    fn place() -> Result<PathBuf, String> {
+        let root = fresh("pages")?;
+        for folder in ["docs", "src/heap"] {
+            fs::create_dir_all(root.join(folder)).map_err(|error| error.to_string())?;
+        }
+        for (file, text) in [("docs/other.md", "# A b, `c` d-e\n"), ("src/heap/bin.rs", ""), ("Makefile", "check: build ##\n")] {
+            fs::write(root.join(file), text).map_err(|error| error.to_string())?;
+        }
+        Ok(root)
+    }
+
+    #[test]
+    fn what_is_there_is_no_fault_and_what_is_not_is_one() -> Result<(), String> {
+        let root = place()?;
+        let right = [
+            "[a](other.md) [b](other.md#a-b-c-d-e) [c](#own) [d](https://x.y/z)\n# Own",
+            "`src/heap/bin.rs` `heap/bin.rs` `src/*/bin.rs` `docs/` `docs/NAME.md` `usr/lib` `a / b` `make check` `make X=1`",
+            "```\n`heap/gone.rs` [a](gone.md)\n```",
+        ];
+        let page = root.join("docs/page.md");
+        for text in right {
+            assert_eq!(faults(&root, &page, text), Vec::<String>::new());
+        }
+        let wrong = [
+            "[a](gone.md)",
+            "[a](other.md#gone)",
+            "[a](#gone)",
+            "`src/heap/gone.rs`",
+            "`heap/gone.rs`",
+            "`src/*/gone.rs`",
+            "`docs/gone/`",
+            "`make gone`",
+        ];
+        for text in wrong {
+            let found = faults(&root, &page, text);
+            assert_eq!(found.len(), 1, "{text}: {found:?}");
+            assert!(found[0].starts_with("docs/page.md:1: "));
+        }
+        Ok(())
+    }
+}

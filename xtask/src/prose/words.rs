@@ -1,0 +1,79 @@
+//! Words that are out, and the words to use in their place.
+//!
+//! Knows: the table. Must not know: how words are found.
+
+/// Where a word must not stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Nowhere: neither in names nor in prose.
+    Everywhere,
+    /// Not in names of code and files. In prose it is ordinary English.
+    Names,
+}
+
+use Scope::{Everywhere, Names};
+
+/// A word that is out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Out {
+    /// The word and its forms, in lower case; several words of prose are one entry with spaces.
+    pub(super) forms: &'static [&'static str],
+    /// What to say.
+    pub(super) instead: &'static str,
+    pub(super) scope: Scope,
+    /// Passages in which it may stand, in lower case; of names, the whole name.
+    pub(super) except: &'static [&'static str],
+    /// It is still in the tree: occurrences are counted and do not fail.
+    pub(super) pending: bool,
+}
+
+const fn out(forms: &'static [&'static str], instead: &'static str, scope: Scope) -> Out {
+    Out { forms, instead, scope, except: &[], pending: false }
+}
+
+impl Out {
+    const fn except(self, except: &'static [&'static str]) -> Self {
+        Self { except, ..self }
+    }
+
+    const fn pending(self) -> Self {
+        Self { pending: true, ..self }
+    }
+}
+
+/// The table, from the vocabulary of the project: the field's words first.
+pub(super) const WORDS: &[Out] = &[
+    out(&["hit path", "hit paths"], "fast path", Everywhere).pending(),
+    out(&["cold", "slower"], "slow path", Names).except(&["cold", "cold_call", "coldcall"]).pending(),
+    out(&["front", "fronts"], "FastHeap", Names).except(&["push_front", "pop_front", "front"]),
+    out(&["region map", "region maps"], "page map", Everywhere).pending(),
+    out(&["depot", "depots"], "central list", Everywhere).except(&["bonwick"]).pending(),
+    out(&["shelf", "shelves"], "central list", Everywhere).pending(),
+    out(&["standing"], "HeapAccess", Names),
+    out(&["busy"], "entered; HeapGuard", Names).pending(),
+    out(&["ring", "rings", "bell", "bells"], "pending work", Names).except(&["ring"]),
+    out(&["keep house", "keeps house"], "run pending work", Everywhere),
+    out(&["late"], "deferred", Names).except(&["late"]).pending(),
+    out(&["visit", "visits"], "drain", Names).except(&["visit", "visit_file", "visitor"]).pending(),
+    out(&["door", "doors"], "drain; lock", Everywhere).pending(),
+    out(&["relief"], "idle return", Everywhere).pending(),
+    out(&["portion", "portions"], "budget", Everywhere).pending(),
+    out(&["squeeze", "squeezes", "squeezed"], "exhaustion; reclaim", Everywhere),
+    out(&["gather", "gathers"], "reclaim", Names).pending(),
+    out(&["maker", "makers"], "provider", Everywhere).pending(),
+    out(&["manner", "manners"], "mode", Everywhere).except(&["in this manner", "in the same manner"]).pending(),
+    out(&["spares"], "quarantine", Everywhere).pending(),
+    out(&["chance"], "random", Names).pending(),
+    out(&["ward", "wards"], "shard", Everywhere).pending(),
+    out(
+        &["take home", "takes home", "took home", "taken home", "come home", "comes home", "goes home", "go home"],
+        "return to the owner, to the span or to the central list",
+        Everywhere,
+    )
+    .pending(),
+    out(&["welcome"], "return_to_span", Names),
+    out(&["is told", "are told"], "hears; the caller gets", Everywhere).pending(),
+    out(&["is looked at", "are looked at"], "is checked, is compared", Everywhere).pending(),
+    out(&["passes by", "pass by", "passed by"], "calls", Everywhere),
+    out(&["lets others in", "let others in"], "releases the lock; lets others drain", Everywhere),
+];
