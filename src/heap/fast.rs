@@ -12,8 +12,8 @@ use crate::base::class::{self, Class, FAST_CLASSES, FAST_MAX};
 use crate::base::units::{REGION_BYTES, REGION_SHIFT};
 use crate::pages::map::{BIN_BYTES, BINS_BYTES};
 use crate::pages::{Entry, Space};
-use crate::sys::atomic::{AtomicUsize, Ordering};
-use crate::sys::cell::{Posted, Slot};
+use crate::sys::atomic::{AtomicU16, AtomicUsize, Ordering};
+use crate::sys::cell::{Relaxed, Slot};
 use crate::sys::processor;
 
 /// See the module. Belongs to its heap's thread. What is posted may be changed by any thread that holds the heap's spans, to close the
@@ -29,16 +29,16 @@ pub(crate) struct FastHeap {
     /// Where the map's first entry is.
     map: Cell<*const AtomicUsize>,
     /// Largest request that a bin of this heap can serve.
-    medium_max: Posted<usize>,
+    medium_max: Relaxed<AtomicUsize>,
     /// For each request of up to `FAST_MAX` bytes where its bin is, in bytes from the start of the heap.
-    offsets: [Posted<u16>; FAST_MAX + 1],
+    offsets: [Relaxed<AtomicU16>; FAST_MAX + 1],
     /// As the first word of an empty bin: what all sizes lead to while requests are sampled.
     never: Cell<*mut Slot>,
     /// How much may still be asked for before a request is sampled; 0 where none is. See `sampling`.
     until: Cell<usize>,
     /// Which bits of a request's size count, and how much every request counts besides: one, or more than any gap while the heap is closed.
     counted: Cell<usize>,
-    each: Posted<usize>,
+    each: Relaxed<AtomicUsize>,
 }
 
 // SAFETY: cells are touched by the heap's thread alone; the inert front is never written.
@@ -65,8 +65,11 @@ const NEVER: u16 = core::mem::offset_of!(FastHeap, never) as u16;
 
 const _: () = assert!(core::mem::offset_of!(FastHeap, never) <= u16::MAX as usize);
 
-/// Where the limit is.
+/// Where the words are that other threads may write.
 const LIMIT: usize = core::mem::offset_of!(FastHeap, limit);
+const MEDIUM_MAX: usize = core::mem::offset_of!(FastHeap, medium_max);
+const TABLE: usize = core::mem::offset_of!(FastHeap, offsets);
+const EACH: usize = core::mem::offset_of!(FastHeap, each);
 
 /// The front of threads that have no heap.
 static INERT: FastHeap = FastHeap::inert();
@@ -93,12 +96,12 @@ impl FastHeap {
             base: Cell::new(0),
             limit: AtomicUsize::new(0),
             map: Cell::new(core::ptr::null()),
-            medium_max: Posted::new(0),
-            offsets: [const { Posted::new(0) }; FAST_MAX + 1],
+            medium_max: Relaxed::<AtomicUsize>::new(0),
+            offsets: [const { Relaxed::<AtomicU16>::new(0) }; FAST_MAX + 1],
             never: Cell::new(NOTHING.slot()),
             until: Cell::new(0),
             counted: Cell::new(0),
-            each: Posted::new(1),
+            each: Relaxed::<AtomicUsize>::new(1),
         }
     }
 
@@ -151,15 +154,15 @@ impl FastHeap {
     /// Leads requests to the bins of their sizes, or all of them to the slow path.
     fn lead(&self, to_bins: bool) {
         for (place, &offset) in self.offsets.iter().zip(&OFFSETS) {
-            place.post(if to_bins { offset } else { NEVER });
+            place.set(if to_bins { offset } else { NEVER });
         }
-        self.medium_max.post(if to_bins { class::SMALL_MAX } else { 0 });
+        self.medium_max.set(if to_bins { class::SMALL_MAX } else { 0 });
     }
 
     /// Has every operation that begins from now on take the slow path. Any thread may call it that holds the heap's spans.
     pub(super) fn close(&self) {
         self.lead(false);
-        self.each.post(CLOSED);
+        self.each.set(CLOSED);
         // Relaxed: a free that is just under way may still see the old limit.
         self.limit.store(0, Ordering::Relaxed);
     }
@@ -168,7 +171,7 @@ impl FastHeap {
     pub(super) fn reopen(&self, space: &Space) {
         // Relaxed: entries below that limit can be read from here on, and they carry no more than what is read.
         self.limit.store(space.reach(), Ordering::Relaxed);
-        self.each.post(1);
+        self.each.set(1);
         self.lead(!self.is_sampled());
     }
 
@@ -208,7 +211,8 @@ impl FastHeap {
         if until == 0 {
             return core::ptr::null_mut();
         }
-        let cost = (size & self.counted.get()).wrapping_add(self.each.get());
+        // SAFETY: the word is a field of this structure.
+        let cost = unsafe { processor::add_word::<EACH>(size & self.counted.get(), self.start()) };
         if cost >= until {
             return core::ptr::null_mut();
         }
@@ -236,6 +240,12 @@ impl FastHeap {
         core::ptr::eq(self.bin(class), bin).then_some(bin)
     }
 
+    /// The start of this structure, for reads of words that other threads may write.
+    #[inline(always)]
+    fn start(&self) -> *const u8 {
+        core::ptr::from_ref(self).cast()
+    }
+
     /// Where the heap lies: its name as an owner.
     #[inline(always)]
     pub(crate) fn address(&self) -> usize {
@@ -246,9 +256,9 @@ impl FastHeap {
     #[inline(always)]
     pub(crate) fn pop_fast(&self, size: usize) -> *mut u8 {
         // SAFETY: the caller keeps `size` within the table, which has one place more than `FAST_MAX`.
-        let offset = unsafe { self.offsets.get_unchecked(size) }.get();
+        let offset = unsafe { processor::load_u16::<TABLE>(self.start(), size) };
         // SAFETY: the table holds offsets of this heap's bins; the inert heap's are all those of its one empty bin.
-        unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), usize::from(offset)) }
+        unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), offset) }
     }
 
     /// The bin `offset` bytes from the start of the heap, an offset from the table or from a map entry.
@@ -263,7 +273,9 @@ impl FastHeap {
     /// The bin for a request above `FAST_MAX`; `None` if no bin of this heap can serve it.
     #[inline(always)]
     pub(crate) fn bin_of_medium(&self, size: usize) -> Option<&Bin> {
-        (size <= self.medium_max.get()).then(|| self.bin(Class::of_medium(size)))
+        // SAFETY: the word is a field of this structure.
+        let can_be = unsafe { processor::is_at_most::<MEDIUM_MAX>(size, self.start()) };
+        can_be.then(|| self.bin(Class::of_medium(size)))
     }
 
     /// Usable bytes of a block that starts at `block` in a span of this heap that is one region; `None` for all others.
@@ -283,8 +295,8 @@ impl FastHeap {
             return self.bin_of_medium(size).filter(|&expected| core::ptr::eq(expected, bin));
         }
         // SAFETY: the size was just compared with the last place of the table.
-        let offset = unsafe { self.offsets.get_unchecked(size) }.get();
-        (core::ptr::from_ref(bin).addr() - self.address() == usize::from(offset)).then_some(bin)
+        let offset = unsafe { processor::load_u16::<TABLE>(self.start(), size) };
+        (core::ptr::from_ref(bin).addr() - self.address() == offset).then_some(bin)
     }
 
     /// Whether spans of the class of `bin`, one of this heap's, are one region.

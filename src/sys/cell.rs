@@ -6,7 +6,9 @@
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 
-use super::atomic::{AtomicPtr, Ordering};
+#[cfg(not(loom))]
+use super::atomic::AtomicU16;
+use super::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 /// A value written once, before anyone else can see it, and read ever after.
 ///
@@ -94,35 +96,47 @@ impl<T> StaticRef<T> {
     }
 }
 
-/// A number that one thread reads on its fast path and any thread may post anew. The processor reads and writes it as a whole; the
-/// reader sees the old number or the new one, and orders nothing by it.
+/// An atomic that is read and written as a whole and orders nothing: a `Cell` that other threads may look into. A reader sees an old value or
+/// the new one; what else it may rely on, the field says.
 #[repr(transparent)]
-pub(crate) struct Posted<T>(UnsafeCell<T>);
+pub(crate) struct Relaxed<A>(A);
 
-// SAFETY: numbers as wide as a register are read and written by one instruction each.
-unsafe impl Sync for Posted<u16> {}
-// SAFETY: as above.
-unsafe impl Sync for Posted<usize> {}
+macro_rules! relaxed {
+    ($($atomic:ident $(<$parameter:ident>)? => $value:ty;)+) => {$(
+        impl $(<$parameter>)? Relaxed<$atomic $(<$parameter>)?> {
+            /// With a first value.
+            #[cfg(not(loom))]
+            pub(crate) const fn new(value: $value) -> Self {
+                Self($atomic::new(value))
+            }
 
-impl<T: Copy> Posted<T> {
-    /// With a first value.
-    pub(crate) const fn new(value: T) -> Self {
-        Self(UnsafeCell::new(value))
-    }
+            /// The value.
+            #[inline(always)]
+            pub(crate) fn get(&self) -> $value {
+                // Relaxed: see the type.
+                self.0.load(Ordering::Relaxed)
+            }
 
-    /// The number. A plain load, because processors compare and mask with one in the same instruction, which compilers do not use for
-    /// atomic ones.
-    #[inline(always)]
-    pub(crate) fn get(&self) -> T {
-        // SAFETY: see the type.
-        unsafe { self.0.get().read() }
-    }
+            /// Replaces the value.
+            #[inline(always)]
+            pub(crate) fn set(&self, value: $value) {
+                // Relaxed: see the type.
+                self.0.store(value, Ordering::Relaxed);
+            }
+        }
+    )+};
+}
 
-    /// Posts another one. Volatile, so that it is one store.
-    pub(crate) fn post(&self, value: T) {
-        // SAFETY: see the type.
-        unsafe { self.0.get().write_volatile(value) };
-    }
+relaxed! {
+    AtomicBool => bool;
+    AtomicU32 => u32;
+    AtomicUsize => usize;
+    AtomicPtr<T> => *mut T;
+}
+
+#[cfg(not(loom))]
+relaxed! {
+    AtomicU16 => u16;
 }
 
 /// A place for a pointer in metadata memory. Atomic because another thread may look at a slot that its owner wrote earlier.

@@ -81,6 +81,49 @@ pub(crate) unsafe fn is_below<const OFFSET: usize>(value: usize, base: *const u8
     true
 }
 
+/// Whether `value` is at most the word `OFFSET` bytes behind `base`, as [`is_below`] asks.
+///
+/// # Safety
+/// - An aligned word is there.
+#[inline(always)]
+pub(crate) unsafe fn is_at_most<const OFFSET: usize>(value: usize, base: *const u8) -> bool {
+    // SAFETY: as for `is_below`.
+    unsafe {
+        asm!("cmp {0}, qword ptr [{1} + {2}]", "ja {3}", in(reg) value, in(reg) base, const OFFSET, label { return false },
+            options(readonly, nostack));
+    }
+    true
+}
+
+/// The number of 16 bits at place `index` of the table `OFFSET` bytes behind `base`, which other threads may write: a relaxed load whose address
+/// the processor adds up by itself.
+///
+/// # Safety
+/// - The table is there, aligned, and has that place.
+#[inline(always)]
+pub(crate) unsafe fn load_u16<const OFFSET: usize>(base: *const u8, index: usize) -> usize {
+    let value: usize;
+    // SAFETY: the place is there, as the caller says. The processor reads an aligned number as a whole.
+    unsafe {
+        asm!("movzx {0:e}, word ptr [{1} + 2*{2} + {3}]", out(reg) value, in(reg) base, in(reg) index, const OFFSET,
+            options(readonly, nostack, preserves_flags));
+    }
+    value
+}
+
+/// `value` and the word `OFFSET` bytes behind `base`, which other threads may write, added by one instruction.
+///
+/// # Safety
+/// - An aligned word is there.
+#[inline(always)]
+pub(crate) unsafe fn add_word<const OFFSET: usize>(mut value: usize, base: *const u8) -> usize {
+    // SAFETY: as for `is_below`.
+    unsafe {
+        asm!("add {0}, qword ptr [{1} + {2}]", inout(reg) value, in(reg) base, const OFFSET, options(readonly, nostack));
+    }
+    value
+}
+
 /// What the processor answers to the question `leaf`: registers `ebx`, `ecx`, `edx`.
 pub(crate) fn identity(leaf: u32) -> [u32; 3] {
     let answer = __cpuid(leaf);
