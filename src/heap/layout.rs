@@ -18,10 +18,11 @@ use super::offer::{AGAIN, Offer};
 use super::remote::inbox::Inbox;
 use super::remote::outbox::Outbox;
 use crate::base::class::{self, Class};
-use crate::central::{Batch, SpanList};
+use crate::central::{Batch, Spans};
 use crate::pages::map::HEAP_ALIGN;
-use crate::pages::{Bank, Entry, Space};
+use crate::pages::{Bank, Entry, Pages, Space};
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use crate::sys::cell::{Relaxed, StaticRef};
 use crate::sys::lock::Futex;
 use crate::sys::memory;
 
@@ -49,10 +50,8 @@ pub(crate) struct Heap {
     /// The bank of the node on which the thread ran when that was last asked, and the one where the heap's own memory lies.
     pub(super) bank: Cell<Bank>,
     pub(super) own_bank: Cell<Bank>,
-    /// Spans with blocks to fetch, by class.
-    partial: [SpanList; class::COUNT],
-    /// Spans with every block out, by class.
-    full: [SpanList; class::COUNT],
+    /// Its spans, by class.
+    spans_by_class: [Spans; class::COUNT],
     pub(super) outbox: Outbox,
     /// Batches taken from the inbox and not yet looked at. Belongs to who holds the spans.
     pub(super) pending: Cell<*mut Batch>,
@@ -60,7 +59,7 @@ pub(crate) struct Heap {
     pub(super) events: Cell<u32>,
     pub(super) counters: Counters,
     /// The thread that has this heap, by the kernel's number.
-    pub(crate) thread: Cell<u32>,
+    pub(crate) thread: Relaxed<AtomicU32>,
     /// The stack for handlers of signals that comes with this heap; null if there is none.
     pub(crate) handler_stack: Cell<*mut u8>,
     /// The switch of the sampling that the heap followed last, the mean gap it asked for, and where the random numbers stand.
@@ -71,10 +70,10 @@ pub(crate) struct Heap {
     /// inbox of a thread that does not. The fast path needs no spans.
     spans: Futex,
     /// The next heap of the registry, and whether a thread has this one. Guarded by the registry's lock.
-    pub(super) next: Cell<*const Heap>,
-    pub(super) taken: Cell<bool>,
+    pub(super) next: StaticRef<Heap>,
+    pub(super) taken: Relaxed<AtomicBool>,
     /// The next heap without a thread. Guarded by the registry's lock.
-    pub(super) next_free: Cell<*const Heap>,
+    pub(super) next_free: StaticRef<Heap>,
     /// The generation of the process in which a thread got this heap; see [`super::orphan`]. Written with the registry's lock held, read
     /// by any thread.
     pub(super) generation: AtomicU32,
@@ -123,15 +122,14 @@ impl Heap {
         waits
     }
 
-    /// Makes a heap in `piece`.
-    ///
-    /// # Safety
-    /// - `piece` has the size and alignment of a heap, stays for ever, and nobody else has it.
-    pub(super) unsafe fn place(piece: *mut u8) -> &'static Self {
-        // SAFETY: the caller vouches for the piece.
+    /// A new heap, whose memory the calling thread touches first; `None` if there is no metadata for one.
+    pub(super) fn make(pages: &Pages) -> Option<&'static Self> {
+        let piece = pages.acquire_metadata(size_of::<Self>())?;
+        // SAFETY: the piece has these bytes, and nothing else uses them.
         unsafe { memory::zero(piece, size_of::<Self>()) };
-        // SAFETY: all-zero bytes are a heap whose bins are not readied, whose lists are empty and whose inbox is open.
-        unsafe { &*piece.cast::<Self>() }
+        // SAFETY: all-zero bytes are a heap whose bins are not readied, whose lists are empty and whose inbox is open. Pieces are aligned to
+        // their size, and metadata is never unmapped.
+        Some(unsafe { &*piece.cast::<Self>() })
     }
 
     /// What the thread's word is to be while the heap is not busy.
@@ -149,6 +147,12 @@ impl Heap {
     pub(super) fn ready(&self, space: &Space, bin_bytes: usize) {
         self.fast.ready(space);
         self.bin_bytes.set(bin_bytes);
+    }
+
+    /// Whether there may be batches to receive.
+    #[inline]
+    pub(super) fn may_receive(&self) -> bool {
+        !self.pending.get().is_null() || !self.inbox.is_empty()
     }
 
     /// The bank from which the thread is to have memory now. Asks the kernel where memory is kept by node.
@@ -179,22 +183,17 @@ impl Heap {
         Entry::small(self.address(), class)
     }
 
-    pub(super) fn partial(&self, class: Class) -> &SpanList {
+    /// The spans of `class`.
+    pub(super) fn spans(&self, class: Class) -> &Spans {
         // SAFETY: a class is below the number of lists.
-        unsafe { self.partial.get_unchecked(class.index()) }
-    }
-
-    pub(super) fn full(&self, class: Class) -> &SpanList {
-        // SAFETY: a class is below the number of lists.
-        unsafe { self.full.get_unchecked(class.index()) }
+        unsafe { self.spans_by_class.get_unchecked(class.index()) }
     }
 
     /// Forgets bins, lists and batches, whatever they hold.
     pub(super) fn forget(&self) {
         for class in Class::all() {
             self.bin(class).forget();
-            self.partial(class).clear();
-            self.full(class).clear();
+            self.spans(class).clear();
         }
         self.outbox.forget();
         self.pending.set(core::ptr::null_mut());

@@ -48,9 +48,10 @@ impl<T> SetOnce<T> {
 }
 
 /// A reference to what lives for ever, or none. Any thread reads and writes; it may see the old one for a moment.
-pub(crate) struct StaticRef<T: 'static>(AtomicPtr<T>);
+#[repr(transparent)]
+pub(crate) struct StaticRef<T: Sync + 'static>(AtomicPtr<T>);
 
-impl<T> StaticRef<T> {
+impl<T: Sync> StaticRef<T> {
     /// None.
     pub(crate) const fn none() -> Self {
         Self(AtomicPtr::new(core::ptr::null_mut()))
@@ -102,8 +103,9 @@ impl<T> StaticRef<T> {
 pub(crate) struct Relaxed<A>(A);
 
 macro_rules! relaxed {
-    ($($atomic:ident $(<$parameter:ident>)? => $value:ty;)+) => {$(
-        impl $(<$parameter>)? Relaxed<$atomic $(<$parameter>)?> {
+    ($($atomic:ident => $value:ty;)+) => {$(
+        #[allow(dead_code, reason = "not each width is used in each way")]
+        impl Relaxed<$atomic> {
             /// With a first value.
             #[cfg(not(loom))]
             pub(crate) const fn new(value: $value) -> Self {
@@ -131,7 +133,6 @@ relaxed! {
     AtomicBool => bool;
     AtomicU32 => u32;
     AtomicUsize => usize;
-    AtomicPtr<T> => *mut T;
 }
 
 #[cfg(not(loom))]
