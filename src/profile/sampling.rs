@@ -133,7 +133,10 @@ pub(crate) fn prepare(options: &Options, sampled: bool) {
 /// Has the signal `number` ask for dumps, unless the program has its own use for it.
 fn listen(number: c_int) {
     if !signal::handle_if_free(number, on_signal, ::libc::SA_RESTART) {
-        diag::once(Code::ReportOutput, "SPANDREL_HEAP_PROFILE_SIGNAL: the program has its own use for that signal; it stays so");
+        diag::once(
+            Code::ReportOutput,
+            "SPANDREL_HEAP_PROFILE_SIGNAL: the program handles or ignores that signal; it asks for no dump",
+        );
     }
 }
 
@@ -211,7 +214,7 @@ fn name_file(name: &mut Path, number: u64) -> Option<&CStr> {
 fn dump_unasked() {
     if let Err(NoProfile::File(error)) = dump(None) {
         let describe = |line: &mut crate::base::text::Line| {
-            line.text("SPANDREL_HEAP_PROFILE: error ").number(error as u64).text(", the process goes on without this dump");
+            line.text("SPANDREL_HEAP_PROFILE: error ").number(error as u64).text(", the dump is left out");
         };
         diag::described(Code::ReportOutput, describe, |bytes| PROCESS.reports.write(bytes));
     }

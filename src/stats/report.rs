@@ -93,7 +93,7 @@ pub(crate) fn write() {
         }
         Some(path) => {
             if !write_file(&path, number) {
-                diag::once(Code::ReportOutput, "SPANDREL_STATS_FILE cannot be written; the process goes on without");
+                diag::once(Code::ReportOutput, "SPANDREL_STATS_FILE cannot be written; the report is left out");
             }
         }
     }
@@ -110,8 +110,8 @@ pub(crate) fn write_stats(descriptor: c_int, format: Format) -> bool {
 /// Says which other tools watch this process's memory, and in vain.
 fn name_tools() {
     if tool::is_valgrind() {
-        let what = "valgrind runs this process; its memory checkers serve malloc and free themselves, so they find everything and Spandrel \
-                    serves nothing; --soname-synonyms=somalloc=nouserintercepts leaves the calls to Spandrel, whose blocks no checker sees";
+        let what = "valgrind runs this process; its memory checkers serve malloc and free themselves, so they see every block, and Spandrel \
+                    serves no call; with --soname-synonyms=somalloc=nouserintercepts Spandrel serves, and no checker sees its blocks";
         diag::once(Code::OtherTool, what);
     }
     if tool::has_address_sanitizer() {
@@ -125,7 +125,10 @@ fn name_tools() {
 /// Has the signal `number` ask for reports, unless the program has its own use for it.
 fn listen(number: c_int) {
     if !signal::handle_if_free(number, on_signal, libc::SA_RESTART) {
-        diag::once(Code::ReportOutput, "SPANDREL_STATS_SIGNAL: the program has its own use for that signal; it stays so");
+        diag::once(
+            Code::ReportOutput,
+            "SPANDREL_STATS_SIGNAL: the program handles or ignores that signal; it asks for no report",
+        );
     }
 }
 

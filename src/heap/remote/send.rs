@@ -208,7 +208,7 @@ pub(crate) fn deliver_block(shared: Shared<'_>, block: *mut u8) -> Result<(), Re
             // Without a batch the block cannot travel; whoever comes next tries again.
             // SAFETY: a block of a class, which its last holder gave up.
             unsafe { shared.central.defer_free(block) };
-            diag::once(Code::RemoteFreeOverflow, "no memory for a batch of blocks on their way home; they wait");
+            diag::once(Code::RemoteFreeOverflow, "no memory for a batch of remote frees; they are deferred");
             return Ok(());
         };
         let _ = batch.push(block, entry, class.geometry());
