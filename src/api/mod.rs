@@ -17,7 +17,7 @@ mod glibc;
 #[cfg(feature = "export")]
 pub mod heap_profile;
 #[cfg(feature = "export")]
-mod loader;
+mod dlopen;
 #[cfg(feature = "export")]
 pub mod modes;
 mod rust;

@@ -5,10 +5,10 @@ mod marks;
 mod mode;
 mod note;
 mod quarantine;
-mod spares;
+mod shuffle;
 
 pub(crate) use marks::{CANARY_MIN, Marks, Overwritten};
 pub(crate) use mode::{HARDENED, begin};
 pub(crate) use note::Note;
 pub(crate) use quarantine::{Patient, Quarantine};
-pub(crate) use spares::Spares;
+pub(crate) use shuffle::Spares;
