@@ -1,35 +1,35 @@
-//! Spare blocks of one class, among which a fresh one is drawn: where a block lies says nothing about where the next one will. Must not
-//! know where spares come from.
+//! Held blocks of one class: a fresh block joins them, and one drawn at random is handed out, so the address of a block says
+//! nothing about the address of the next. Must not know where blocks come from.
 
 use crate::base::random::Random;
 
-/// Spares of small classes; those of large ones are fewer.
-const SPARES_MAX: usize = 32;
-const SPARES_MIN: usize = 2;
-/// Spares of a class hold no more bytes than this, as far as the number above allows.
+/// How many blocks of a small class are held; of a large class fewer.
+const HELD_MAX: usize = 32;
+const HELD_MIN: usize = 2;
+/// The held blocks of a class have no more bytes than this, unless there are only [`HELD_MIN`].
 const BYTES_MAX: usize = 64 << 10;
 
-/// See the module.
-pub(crate) struct Spares {
-    blocks: [usize; SPARES_MAX],
+/// The held blocks of one class.
+pub(crate) struct Shuffle {
+    blocks: [usize; HELD_MAX],
     len: usize,
     random: Random,
 }
 
-impl Spares {
-    /// None yet.
+impl Shuffle {
+    /// No blocks.
     pub(crate) const fn new() -> Self {
-        Self { blocks: [0; SPARES_MAX], len: 0, random: Random::UNSEEDED }
+        Self { blocks: [0; HELD_MAX], len: 0, random: Random::UNSEEDED }
     }
 
-    /// Gives chance a seed.
+    /// Seeds the random numbers.
     pub(crate) fn begin(&mut self, seed: u64) {
         self.random = Random::new(seed);
     }
 
-    /// Puts a fresh block of `bytes` bytes among the spares and draws one; none while there are too few.
+    /// Adds a fresh block of `bytes` bytes and draws one; none while too few are held.
     pub(crate) fn exchange(&mut self, fresh: usize, bytes: usize) -> Option<usize> {
-        let wanted = (BYTES_MAX / bytes).clamp(SPARES_MIN, SPARES_MAX);
+        let wanted = (BYTES_MAX / bytes).clamp(HELD_MIN, HELD_MAX);
         if self.len < wanted {
             *self.blocks.get_mut(self.len)? = fresh;
             self.len += 1;
@@ -37,10 +37,11 @@ impl Spares {
         }
         let drawn = self.random.next() as usize % (self.len + 1);
         // The fresh one may be drawn, too.
-        Some(self.blocks.get_mut(drawn).filter(|_| drawn < wanted).map_or(fresh, |place| core::mem::replace(place, fresh)))
+        let held = self.blocks.get_mut(drawn).filter(|_| drawn < wanted);
+        Some(held.map_or(fresh, |place| core::mem::replace(place, fresh)))
     }
 
-    /// One of the spares, which is none any more.
+    /// Takes one of the blocks out.
     pub(crate) fn take(&mut self) -> Option<usize> {
         self.len = self.len.checked_sub(1)?;
         self.blocks.get(self.len).copied()
@@ -53,17 +54,17 @@ mod tests {
 
     #[test]
     fn every_block_is_drawn_once_and_not_in_order() {
-        let mut spares = Spares::new();
-        spares.begin(3);
-        let drawn: Vec<usize> = (1..=10_000_usize).filter_map(|fresh| spares.exchange(fresh, 64)).collect();
-        assert_eq!(drawn.len(), 10_000 - SPARES_MAX);
+        let mut shuffle = Shuffle::new();
+        shuffle.begin(3);
+        let drawn: Vec<usize> = (1..=10_000_usize).filter_map(|fresh| shuffle.exchange(fresh, 64)).collect();
+        assert_eq!(drawn.len(), 10_000 - HELD_MAX);
         let mut sorted = drawn.clone();
         sorted.sort_unstable();
         sorted.dedup();
         assert_eq!(sorted.len(), drawn.len());
         assert_ne!(sorted, drawn);
-        let rest: Vec<usize> = std::iter::from_fn(|| spares.take()).collect();
-        assert_eq!(rest.len(), SPARES_MAX);
+        let rest: Vec<usize> = std::iter::from_fn(|| shuffle.take()).collect();
+        assert_eq!(rest.len(), HELD_MAX);
         assert!(rest.iter().all(|block| sorted.binary_search(block).is_err()));
     }
 }
