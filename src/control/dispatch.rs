@@ -26,6 +26,8 @@ fn decide() -> Option<&'static ModeTable> {
 }
 
 /// A block that meets `request`; null where that cannot be.
+// A call of its own: inlined, it would have its caller save registers before its own quick test.
+#[inline(never)]
 pub(crate) fn alloc(request: Request) -> *mut u8 {
     match in_force() {
         None => alloc::alloc::<Fast>(request),
@@ -34,6 +36,8 @@ pub(crate) fn alloc(request: Request) -> *mut u8 {
 }
 
 /// Frees `block`, wherever it is from.
+// As for `alloc`.
+#[inline(never)]
 pub(crate) fn free(block: *mut u8) {
     match in_force() {
         None => free::free::<Fast>(block),

@@ -231,4 +231,20 @@ impl Bin {
             unsafe { pages.release_metadata(start.cast(), SLOT_BYTES << order) };
         }
     }
+
+    /// Gives whole pages of the array back to the kernel on which no block lies and no interrupted operation works.
+    pub(super) fn purge_array(&self, pages: &Pages) {
+        let Some((start, order)) = self.array() else { return };
+        let page = pages.space().page_bytes();
+        let (low, high) = (start.addr(), start.addr() + (SLOT_BYTES << order));
+        let hot = self.hot_slots();
+        let pieces =
+            [(low.next_multiple_of(page), hot.start & !(page - 1)), (hot.end.next_multiple_of(page), high & !(page - 1))];
+        for (from, to) in pieces {
+            if from < to {
+                // SAFETY: whole pages of an array of ours; the slots that anyone reads or writes lie outside.
+                unsafe { pages.purge_hole(from, to - from) };
+            }
+        }
+    }
 }

@@ -48,6 +48,7 @@ impl<T> SetOnce<T> {
 }
 
 /// A reference to what lives for ever, or none. Any thread reads and writes; it may see the old one for a moment.
+#[repr(transparent)]
 pub(crate) struct StaticRef<T: 'static>(AtomicPtr<T>);
 
 impl<T> StaticRef<T> {
@@ -102,8 +103,9 @@ impl<T> StaticRef<T> {
 pub(crate) struct Relaxed<A>(A);
 
 macro_rules! relaxed {
-    ($($atomic:ident $(<$parameter:ident>)? => $value:ty;)+) => {$(
-        impl $(<$parameter>)? Relaxed<$atomic $(<$parameter>)?> {
+    ($($atomic:ident => $value:ty;)+) => {$(
+        #[allow(dead_code, reason = "not each width is used in each way")]
+        impl Relaxed<$atomic> {
             /// With a first value.
             #[cfg(not(loom))]
             pub(crate) const fn new(value: $value) -> Self {
@@ -131,7 +133,6 @@ relaxed! {
     AtomicBool => bool;
     AtomicU32 => u32;
     AtomicUsize => usize;
-    AtomicPtr<T> => *mut T;
 }
 
 #[cfg(not(loom))]

@@ -206,7 +206,7 @@ fn expressions_are_those_of_procedure_linkage_tables() {
     let tables = made(&[0x0f, 11, 0x77, 8, 0x80, 0, 0x3f, 0x1a, 0x3b, 0x2a, 0x33, 0x24, 0x22]);
     let entry = tables.entry(0).unwrap();
     let CfaRule::Expression(code) = tables.row(0).unwrap().cfa else { panic!("an expression") };
-    let mut stack = Stack::around(crate::sys::tls::stack_pointer());
+    let mut stack = Stack::around(crate::sys::processor::stack_pointer());
     for rip in 0x1000..0x1010 {
         let registers = Registers { rip, rsp: 0x2000, rbp: 0 };
         let expected = if rip & 15 >= 11 { 0x2010 } else { 0x2008 };
@@ -218,7 +218,7 @@ proptest! {
     #[test]
     fn damaged_registers_end_the_walk(rip: usize, rsp: usize, rbp: usize, near in 0_usize..1 << 14) {
         let mut frames = [0; DEPTH];
-        let here = crate::sys::tls::stack_pointer();
+        let here = crate::sys::processor::stack_pointer();
         let code = capture_from as fn(Registers, &mut [usize]) -> usize as usize;
         for registers in [
             Registers { rip, rsp, rbp },
@@ -239,7 +239,7 @@ proptest! {
     ) {
         let tables = made_damaged(&instructions, &damages);
         let registers = Registers { rip, rsp, rbp: tables.function };
-        let mut stack = Stack::around(crate::sys::tls::stack_pointer());
+        let mut stack = Stack::around(crate::sys::processor::stack_pointer());
         for offset in 0..FUNCTION_BYTES {
             let (Some(entry), Some(row)) = (tables.entry(offset), tables.row(offset)) else { continue };
             let _ = Rule::of(&entry, &row);

@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "gives pages of arrays back")]
 //! Offers and drains: memory of a thread that does not call is given back by others, without a question about what the thread does.
 //!
 //! *Offer*: another thread closes the fast path of a heap ([`crate::heap::fast::FastHeap::close`]), which is memory of ours. The thread's next
@@ -18,11 +17,10 @@
 
 use crate::base::class::Class;
 use crate::central::{Place, Refused};
-use crate::heap::bin::{Bin, DRAIN_MAX, SLOT_BYTES};
+use crate::heap::bin::DRAIN_MAX;
 use crate::heap::layout::Heap;
 use crate::heap::offer::{AGAIN, ALL_DRAINED, OFFER, OfferState};
 use crate::heap::registry::Shared;
-use crate::pages::Pages;
 use crate::sys::atomic::Ordering;
 
 impl Heap {
@@ -186,24 +184,6 @@ impl Heap {
         for part in parts {
             Refused::Double.report("free", last, class.size());
             self.return_blocks(shared, class, part);
-        }
-    }
-}
-
-impl Bin {
-    /// Gives whole pages of the array back to the kernel on which no block lies and no interrupted operation works.
-    pub(in crate::heap) fn purge_array(&self, pages: &Pages) {
-        let Some((start, order)) = self.array() else { return };
-        let page = pages.space().page_bytes();
-        let (low, high) = (start.addr(), start.addr() + (SLOT_BYTES << order));
-        let hot = self.hot_slots();
-        let pieces =
-            [(low.next_multiple_of(page), hot.start & !(page - 1)), (hot.end.next_multiple_of(page), high & !(page - 1))];
-        for (from, to) in pieces {
-            if from < to {
-                // SAFETY: whole pages of an array of ours; the slots that anyone reads or writes lie outside.
-                unsafe { pages.purge_hole(from, to - from) };
-            }
         }
     }
 }
