@@ -39,7 +39,7 @@ fn told(done: Result<(), NoProfile>) -> bool {
     if let Err(why) = done {
         errno::fail::<c_void>(match why {
             NoProfile::Unsampled => libc::ENOTSUP,
-            NoProfile::HeapGuard => libc::EBUSY,
+            NoProfile::NotNow => libc::EBUSY,
             NoProfile::File(error) => error,
         });
     }

@@ -33,6 +33,8 @@ unsafe impl Zeroed for usize {}
 unsafe impl Zeroed for AtomicUsize {}
 // SAFETY: the language guarantees that null is `None`.
 unsafe impl<T> Zeroed for Option<&'static T> {}
+// SAFETY: a pair of zeroed values is zeroed, wherever they lie in it.
+unsafe impl<A: Zeroed, B: Zeroed> Zeroed for (A, B) {}
 // SAFETY: an array is its elements, one after the other.
 unsafe impl<T: Zeroed, const N: usize> Zeroed for [T; N] {}
 
