@@ -12,7 +12,7 @@ use crate::base::units::{REGION_BYTES, round_up};
 use crate::control::dispatch;
 use crate::control::requests;
 use crate::slow_path::exhaustion;
-use crate::stats::desk;
+use crate::stats;
 use crate::stats::report;
 use crate::stats::{Format, Snapshot};
 
@@ -246,7 +246,7 @@ pub extern "C" fn spandrel_set_limits(soft: usize, hard: usize) -> bool {
 /// - `stats` is NULL or writable for `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_stats(stats: *mut spandrel_stats, struct_size: usize) -> bool {
-    match desk::with_snapshot(spandrel_stats::of) {
+    match stats::with_snapshot(spandrel_stats::of) {
         // SAFETY: the caller vouches for the place.
         Some(filled) => unsafe { hand_out(&filled, stats, struct_size) },
         None => errno::refuse(libc::ENOMEM),
@@ -263,7 +263,7 @@ pub unsafe extern "C" fn spandrel_class_stats(index: usize, stats: *mut spandrel
         errno::fail::<c_void>(libc::EINVAL);
         return false;
     };
-    let Some(figures) = desk::with_snapshot(|snapshot| snapshot.of_class(class)) else {
+    let Some(figures) = stats::with_snapshot(|snapshot| snapshot.of_class(class)) else {
         return errno::refuse(libc::ENOMEM);
     };
     let geometry = class.geometry();
@@ -279,9 +279,9 @@ pub unsafe extern "C" fn spandrel_class_stats(index: usize, stats: *mut spandrel
         full_spans: figures.full as usize,
         refills: figures.refills,
         flushes: figures.flushes,
-        cache_hits: figures.shelf.cache_hits,
-        adopted_spans: figures.shelf.adopted,
-        made_spans: figures.shelf.made,
+        cache_hits: figures.central.cache_hits,
+        adopted_spans: figures.central.adopted,
+        made_spans: figures.central.made,
     };
     // SAFETY: the caller vouches for the place.
     unsafe { hand_out(&filled, stats, struct_size) }

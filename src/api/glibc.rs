@@ -5,7 +5,7 @@ use core::ffi::{c_int, c_void};
 
 use super::errno;
 use crate::control::requests;
-use crate::stats::desk;
+use crate::stats;
 use crate::stats::{Format, Snapshot};
 use crate::sys::call;
 
@@ -56,7 +56,7 @@ impl MallInfo2 {
 /// `arena`; `fsmblks`: free in bins; `hblks`, `hblkhd`: direct mappings; `keepcost`: what `malloc_trim` could give back.
 #[unsafe(no_mangle)]
 extern "C" fn mallinfo2() -> MallInfo2 {
-    desk::with_snapshot(MallInfo2::of).unwrap_or_default()
+    stats::with_snapshot(MallInfo2::of).unwrap_or_default()
 }
 
 /// As `mallinfo2`, in `int`.
@@ -107,7 +107,7 @@ extern "C" fn mallopt(parameter: c_int, _: c_int) -> c_int {
 /// Prints the figures on fd 2.
 #[unsafe(no_mangle)]
 extern "C" fn malloc_stats() {
-    let _ = desk::with_snapshot(|figures| Format::Text.write(figures, &mut |text| call::write(STANDARD_ERROR, text)));
+    let _ = stats::with_snapshot(|figures| Format::Text.write(figures, &mut |text| call::write(STANDARD_ERROR, text)));
 }
 
 /// Writes the figures as XML to `stream`. EINVAL unless `options` is 0; -1 and errno where the stream refuses.
@@ -122,7 +122,7 @@ unsafe extern "C" fn malloc_info(options: c_int, stream: *mut libc::FILE) -> c_i
         // SAFETY: the C contract says that the stream is open; the text is readable.
         written &= unsafe { libc::fwrite(text.as_ptr().cast(), 1, text.len(), stream) } == text.len();
     };
-    let taken = desk::with_snapshot(|figures| Format::Xml.write(figures, &mut print)).is_some();
+    let taken = stats::with_snapshot(|figures| Format::Xml.write(figures, &mut print)).is_some();
     if !taken {
         errno::set(libc::ENOMEM);
     }
