@@ -14,7 +14,7 @@ use crate::pages::map::{BIN_BYTES, BINS_BYTES};
 use crate::pages::{Entry, Space};
 use crate::sys::atomic::{AtomicU16, AtomicUsize, Ordering};
 use crate::sys::cell::{Relaxed, Slot};
-use crate::sys::processor;
+use crate::sys::{processor, tls};
 
 /// See the module. Belongs to its heap's thread. What is posted may be changed by any thread that holds the heap's spans, to close the
 /// fast path: an operation reads each of these words once, and counts as begun before if it reads the old one.
@@ -119,6 +119,13 @@ impl FastHeap {
     pub(crate) unsafe fn at(address: usize) -> &'static Self {
         // SAFETY: the word names the inert front or a heap, which starts with its front; neither is ever unmapped.
         unsafe { &*core::ptr::with_exposed_provenance::<Self>(address) }
+    }
+
+    /// The one that the calling thread's word names.
+    #[inline(always)]
+    pub(crate) fn current() -> &'static Self {
+        // SAFETY: the address comes from the word.
+        unsafe { Self::at(tls::fast_heap()) }
     }
 
     /// Readies a zeroed front for a thread.
