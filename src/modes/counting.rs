@@ -1,7 +1,7 @@
 //! Mode `counting`: how many blocks and bytes are outstanding, at any moment.
 //!
-//! Bytes are usable bytes, which a free can ask for again, so no note about a block is needed. Blocks that libc served are
-//! not counted.
+//! Bytes are usable bytes, which a free can ask for again, so no note about a block is needed. Blocks that libc served
+//! are not counted.
 
 use core::ffi::CStr;
 
@@ -29,8 +29,9 @@ struct Part {
     bytes: AtomicU64,
 }
 
-/// Outstanding blocks and bytes, in parts: a thread adds to the part that its heap's address chooses, so that threads do not
-/// fight for a cache line. A part may be below zero, for another thread frees than the one that allocates; their sum is not.
+/// Outstanding blocks and bytes, in parts: a thread adds to the part that its heap's address chooses, so that threads
+/// do not fight for a cache line. A part may be below zero, for another thread frees than the one that allocates; their
+/// sum is not.
 struct Counter {
     parts: [Part; PARTS],
 }
@@ -40,8 +41,8 @@ impl Counter {
         Self { parts: [const { Part { blocks: AtomicU64::new(0), bytes: AtomicU64::new(0) } }; PARTS] }
     }
 
-    /// Adds `blocks` and `bytes`, either of which may be negative, to the part that `thread` chooses: the address of the
-    /// thread's heap, or another word of its own.
+    /// Adds `blocks` and `bytes`, either of which may be negative, to the part that `thread` chooses: the address of
+    /// the thread's heap, or another word of its own.
     fn add(&self, thread: usize, blocks: i64, bytes: i64) {
         if let Some(part) = self.parts.get((thread >> HEAP_SHIFT) % PARTS) {
             // Relaxed: counters.
@@ -50,8 +51,8 @@ impl Counter {
         }
     }
 
-    /// Outstanding blocks and bytes. Exact when no thread allocates meanwhile; below zero where more was freed than made
-    /// since the last [`Counter::reset`].
+    /// Outstanding blocks and bytes. Exact when no thread allocates meanwhile; below zero where more was freed than
+    /// made since the last [`Counter::reset`].
     fn sum(&self) -> (i64, i64) {
         // Relaxed: counters.
         let sum = |count: fn(&Part) -> &AtomicU64| {

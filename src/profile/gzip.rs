@@ -1,5 +1,5 @@
-//! A gzip file of stored blocks, for readers of profiles expect gzip: no compression. Knows the container; must not know its
-//! contents.
+//! A gzip file of stored blocks, for readers of profiles expect gzip: no compression. Knows the container; must not
+//! know its contents.
 
 use crate::sys::output::Output;
 

@@ -24,8 +24,8 @@ impl Kept {
         Self { room: core::ptr::null_mut(), left: 0 }
     }
 
-    /// `count` values as `make` makes them from their numbers; `None` where there is no memory, or they are larger than a
-    /// piece.
+    /// `count` values as `make` makes them from their numbers; `None` where there is no memory, or they are larger than
+    /// a piece.
     pub(super) fn values<T: 'static>(
         &mut self,
         pages: &Pages,
@@ -45,7 +45,8 @@ impl Kept {
             unsafe { values.wrapping_add(index).write(make(index)) };
         }
         (self.room, self.left) = (self.room.wrapping_add(bytes), left);
-        // SAFETY: all values were just written, and the room begins behind them from now on; metadata is never unmapped.
+        // SAFETY: all values were just written, and the room begins behind them from now on; metadata is never
+        // unmapped.
         Some(unsafe { core::slice::from_raw_parts_mut(values, count) })
     }
 }

@@ -1,4 +1,5 @@
-//! The process's executable mappings, from `/proc/self/maps`. Knows the format of a line; must not know what the code does.
+//! The process's executable mappings, from `/proc/self/maps`. Knows the format of a line; must not know what the code
+//! does.
 
 use core::ffi::CStr;
 

@@ -1,4 +1,5 @@
-//! Messages of protocol buffers, built in a buffer of fixed size. Knows the encoding of fields; must not know what they mean.
+//! Messages of protocol buffers, built in a buffer of fixed size. Knows the encoding of fields; must not know what they
+//! mean.
 
 const VARINT: u64 = 0;
 const BYTES: u64 = 2;

@@ -1,14 +1,14 @@
-//! The heap profile: for each call stack that asked for memory, how much, how much of it is live, and how much was live at the
-//! peak of all.
+//! The heap profile: for each call stack that asked for memory, how much, how much of it is live, and how much was live
+//! at the peak of all.
 //!
 //! ```text
 //! a sampled request -> stack, kept once -> added to its totals; a record of the live block -> ticket
 //! its free          -> ticket -> taken off the totals
 //! dump              -> pprof's format, from the list of stacks, without the lock
 //! ```
-//! Each sample stands for all requests that could have been sampled instead of it, so totals are unbiased estimates. The peak
-//! costs no copy of all totals: a stack copies its own when they first change afterwards. Must not know how requests are
-//! sampled.
+//! Each sample stands for all requests that could have been sampled instead of it, so totals are unbiased estimates.
+//! The peak costs no copy of all totals: a stack copies its own when they first change afterwards. Must not know how
+//! requests are sampled.
 
 mod gzip;
 mod kept;
@@ -87,8 +87,8 @@ impl Profile {
         }
     }
 
-    /// Adds a sampled request of `asked` bytes from the stack `frames`, which allocated a block of `size` bytes or grew one to
-    /// that: the ticket with which the block is removed, 0 where there is no memory for it.
+    /// Adds a sampled request of `asked` bytes from the stack `frames`, which allocated a block of `size` bytes or grew
+    /// one to that: the ticket with which the block is removed, 0 where there is no memory for it.
     pub(crate) fn add(&self, pages: &Pages, frames: &[usize], (asked, size): (usize, usize), mean: usize) -> u32 {
         let (asked, weight) = (Weight::of_part(asked, size, mean), Weight::of(size, mean));
         let mut state = self.state.lock();

@@ -1,5 +1,5 @@
-//! A dump in pprof's format (`profile.proto` of github.com/google/pprof), which `go tool pprof` and flame-graph tools read.
-//! Addresses stay addresses: a reader, who has the files, finds their names.
+//! A dump in pprof's format (`profile.proto` of github.com/google/pprof), which `go tool pprof` and flame-graph tools
+//! read. Addresses stay addresses: a reader, who has the files, finds their names.
 
 use core::ffi::CStr;
 

@@ -219,7 +219,9 @@ fn name_file(name: &mut Path, number: u64) -> Option<&CStr> {
 fn dump_unasked() {
     if let Err(NoProfile::File(error)) = dump(None) {
         let describe = |line: &mut crate::base::text::Line| {
-            line.text("SPANDREL_HEAP_PROFILE: error ").number(error as u64).text(", the process goes on without this dump");
+            line.text("SPANDREL_HEAP_PROFILE: error ")
+                .number(error as u64)
+                .text(", the process goes on without this dump");
         };
         diag::described(Code::ReportOutput, describe, |bytes| PROCESS.reports.write(bytes));
     }
@@ -241,7 +243,8 @@ extern "C" fn on_signal(_: c_int, _: *mut ::libc::siginfo_t, _: *mut c_void) {
     });
 }
 
-/// Allocates a sampled block: a run of its own whatever its size, so that its free takes the slow path, which finds the ticket.
+/// Allocates a sampled block: a run of its own whatever its size, so that its free takes the slow path, which finds the
+/// ticket.
 #[cold]
 #[inline(never)]
 fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {

@@ -1,5 +1,5 @@
-//! Memory that a dump works in: mapped when the dump begins, unmapped when it ends, so that a dump allocates nothing and needs
-//! little of the thread's stack.
+//! Memory that a dump works in: mapped when the dump begins, unmapped when it ends, so that a dump allocates nothing
+//! and needs little of the thread's stack.
 
 use super::maps::{Map, NAME_BYTES};
 use crate::sys::mapping::{Mapped, zeroed};

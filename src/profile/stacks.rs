@@ -1,4 +1,5 @@
-//! Stacks, each kept once, with their totals. A stack stays for the life of the process, so a reference to one stays good.
+//! Stacks, each kept once, with their totals. A stack stays for the life of the process, so a reference to one stays
+//! good.
 
 use super::kept::Kept;
 use super::{PARTS, Weight};
@@ -9,8 +10,8 @@ use crate::sys::cell::StaticRef;
 /// A power of two.
 const BUCKETS: usize = 4096;
 
-/// A stack, and its totals. Totals are written under the profile's lock; any thread reads them, and may see old ones. Objects
-/// are in parts.
+/// A stack, and its totals. Totals are written under the profile's lock; any thread reads them, and may see old ones.
+/// Objects are in parts.
 pub(super) struct Entry {
     /// The stack that was kept before this one.
     pub(super) older: Option<&'static Self>,

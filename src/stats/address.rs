@@ -1,7 +1,8 @@
-//! An address in words, for reports of crashes: the block that it lies in, the thread of that, and whether the block is live.
+//! An address in words, for reports of crashes: the block that it lies in, the thread of that, and whether the block is
+//! live.
 //!
-//! For signal handlers that may have interrupted anything, the allocator included: takes no lock, and checks what it reads.
-//! Must not know the static state.
+//! For signal handlers that may have interrupted anything, the allocator included: takes no lock, and checks what it
+//! reads. Must not know the static state.
 
 use crate::base::class::Class;
 use crate::base::text::Line;

@@ -1,8 +1,9 @@
 #![expect(unsafe_code, reason = "handles faults")]
 //! Crash reports, an option: which memory of Spandrel's a fault, and the registers at it, have to do with.
 //!
-//! The handler runs on a stack of its own, takes no lock and no memory, and may have interrupted anything. Afterwards it does
-//! what would have happened without it, a core dump included. A program that sets a handler of its own replaces this one.
+//! The handler runs on a stack of its own, takes no lock and no memory, and may have interrupted anything. Afterwards
+//! it does what would have happened without it, a core dump included. A program that sets a handler of its own replaces
+//! this one.
 
 use core::ffi::{c_int, c_void};
 
@@ -39,7 +40,8 @@ pub(crate) fn register() {
     }
 }
 
-/// Gives a thread that has none a stack for its handlers, which stays with its heap: a stack that overflowed has no room for one.
+/// Gives a thread that has none a stack for its handlers, which stays with its heap: a stack that overflowed has no
+/// room for one.
 fn prepare_thread(heap: &Heap) {
     if signal::has_stack() {
         return;
@@ -48,7 +50,8 @@ fn prepare_thread(heap: &Heap) {
         let Some(piece) = PROCESS.central.pages.acquire_metadata(STACK_BYTES) else { return };
         heap.handler_stack.set(piece);
     }
-    // SAFETY: the piece is the thread's as long as it has the heap, and `leave_thread` takes the stack back before that ends.
+    // SAFETY: the piece is the thread's as long as it has the heap, and `leave_thread` takes the stack back before that
+    // ends.
     unsafe { signal::set_stack(heap.handler_stack.get(), STACK_BYTES) };
 }
 

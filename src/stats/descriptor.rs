@@ -1,9 +1,9 @@
 #![expect(unsafe_code, reason = "exports a symbol, turns words into a descriptor and back")]
 //! The descriptor: where in a process's memory its figures are, for tools that read them from outside.
 //!
-//! The product exports it as `spandrel_live`. The start writes it once, and it costs the process nothing afterwards; a tool
-//! finds it by its name in the object's symbols and all figures through it. Addresses are the process's; offsets count from
-//! the start of a structure. All of it is words, so that it means the same to a tool that is built apart.
+//! The product exports it as `spandrel_live`. The start writes it once, and it costs the process nothing afterwards; a
+//! tool finds it by its name in the object's symbols and all figures through it. Addresses are the process's; offsets
+//! count from the start of a structure. All of it is words, so that it means the same to a tool that is built apart.
 
 pub use crate::central::{CentralDescriptor, CentralListFigures, LargeFigures};
 pub use crate::heap::{HeapDescriptor, Traffic};
@@ -23,8 +23,8 @@ pub const MAGIC: usize = usize::from_le_bytes(*b"spandrel");
 /// Changes whenever the descriptor's own layout does.
 pub const VERSION: usize = 1;
 
-/// The descriptor of this process, by the name under which tools find it. All zeroes until the allocator has started, and in
-/// a process that libc serves.
+/// The descriptor of this process, by the name under which tools find it. All zeroes until the allocator has started,
+/// and in a process that libc serves.
 #[cfg_attr(feature = "export", unsafe(no_mangle))]
 #[cfg_attr(not(feature = "export"), expect(non_upper_case_globals, reason = "a name of C"))]
 static spandrel_live: SetOnce<Descriptor> = SetOnce::new();
@@ -62,8 +62,8 @@ pub struct Descriptor {
     pub profile: [usize; 2],
     /// How many classes there are.
     pub classes: usize,
-    /// Where the table of classes is, and the bytes of a row. A row begins with block bytes, regions and blocks of a span,
-    /// each four bytes.
+    /// Where the table of classes is, and the bytes of a row. A row begins with block bytes, regions and blocks of a
+    /// span, each four bytes.
     pub geometry: [usize; 2],
     /// Where the counts of system calls are, a word each, and how many.
     pub calls: [usize; 2],
@@ -94,8 +94,8 @@ impl Descriptor {
         heap: HeapDescriptor::LAYOUT,
     };
 
-    /// Whether sizes, distances and offsets are those of the library that this is compiled into. Only then may a tool follow
-    /// the addresses, and has to check each, for the process can write anything into its descriptor.
+    /// Whether sizes, distances and offsets are those of the library that this is compiled into. Only then may a tool
+    /// follow the addresses, and has to check each, for the process can write anything into its descriptor.
     #[must_use]
     pub fn is_of_this_build(&self) -> bool {
         let [_, row] = self.geometry;

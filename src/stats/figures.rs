@@ -1,6 +1,7 @@
 //! The table of figures of a snapshot, by name, so that all writers have the same ones.
 //!
-//! Names are those of the Prometheus metrics without prefix; `_bytes` and `_blocks` are units. Must not know the formats.
+//! Names are those of the Prometheus metrics without prefix; `_bytes` and `_blocks` are units. Must not know the
+//! formats.
 
 use super::snapshot::{ClassFigures, HeapFigures, Snapshot};
 use crate::base::class::Class;
@@ -42,7 +43,9 @@ pub(super) static PROCESS: [Figure<Snapshot>; 28] = [
     gauge("cached_bytes", "Free blocks in transfer caches.", |s| s.cached() as u64),
     gauge("in_flight_bytes", "Blocks freed by another thread, on their way to their owner.", |s| s.in_flight() as u64),
     gauge("span_bytes", "Regions cut into blocks of a class.", |s| s.spans() as u64),
-    gauge("span_free_bytes", "Of these, bytes that hold no live block.", |s| s.spans().saturating_sub(s.small_live()) as u64),
+    gauge("span_free_bytes", "Of these, bytes that hold no live block.", |s| {
+        s.spans().saturating_sub(s.small_live()) as u64
+    }),
     gauge("large_blocks", "Live blocks of the large lane.", |s| s.large.large_blocks as u64),
     gauge("large_bytes", "Their bytes.", |s| s.large.large_bytes as u64),
     gauge("direct_blocks", "Live blocks of the direct lane.", |s| s.large.direct_blocks as u64),
@@ -63,7 +66,9 @@ pub(super) static PROCESS: [Figure<Snapshot>; 28] = [
     counter("sent_blocks", "Blocks in them.", |s| s.traffic.sent_blocks),
     counter("received_batches", "Batches of remote frees received by their heap.", |s| s.traffic.received),
     counter("received_blocks", "Blocks in them.", |s| s.traffic.received_blocks),
-    gauge("disturbed", "1 if a thread was at work meanwhile: blocks in flight may count as live.", |s| u64::from(s.disturbed)),
+    gauge("disturbed", "1 if a thread was at work meanwhile: blocks in flight may count as live.", |s| {
+        u64::from(s.disturbed)
+    }),
 ];
 
 /// Of a class.

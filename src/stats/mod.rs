@@ -1,5 +1,5 @@
-//! Statistics: a snapshot of the figures, the writers that all work from it, and the descriptor for readers outside of the
-//! process; reports at exit, on a signal, of leaks and of crashes.
+//! Statistics: a snapshot of the figures, the writers that all work from it, and the descriptor for readers outside of
+//! the process; reports at exit, on a signal, of leaks and of crashes.
 
 pub(crate) mod address;
 pub(crate) mod crash;

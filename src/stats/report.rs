@@ -1,8 +1,8 @@
 //! Statistics on demand: at exit, on a signal, after some time, by call.
 //!
-//! There is no thread for it. The handler of a signal writes at once if its thread is not inside the allocator; else the next
-//! slow call of any thread writes. Slow calls alone look at the time. A report takes no memory from the heap. If it cannot be
-//! written, one line says so, once.
+//! There is no thread for it. The handler of a signal writes at once if its thread is not inside the allocator; else
+//! the next slow call of any thread writes. Slow calls alone look at the time. A report takes no memory from the heap.
+//! If it cannot be written, one line says so, once.
 
 use core::ffi::{c_int, c_void};
 
@@ -110,9 +110,9 @@ pub(crate) fn write_stats(descriptor: c_int, format: Format) -> bool {
 /// Names the other tools that watch this process's memory and see nothing of it, or let Spandrel see nothing.
 fn name_tools() {
     if tool::is_valgrind() {
-        let what = "valgrind runs this process; its memory checkers serve malloc and free themselves, so they find everything \
-                    and Spandrel serves nothing; --soname-synonyms=somalloc=nouserintercepts leaves the calls to Spandrel, \
-                    whose blocks no checker sees";
+        let what = "valgrind runs this process; its memory checkers serve malloc and free themselves, so they find \
+                    everything and Spandrel serves nothing; --soname-synonyms=somalloc=nouserintercepts leaves the \
+                    calls to Spandrel, whose blocks no checker sees";
         diag::once(Code::OtherTool, what);
     }
     if tool::has_address_sanitizer() {

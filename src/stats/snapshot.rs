@@ -1,9 +1,9 @@
 #![expect(unsafe_code, reason = "makes snapshots in memory that one report at a time uses")]
 //! The snapshot: all figures at one moment.
 //!
-//! Other threads go on while it is taken, so parts of it may be some calls apart; in a quiet process it is exact. It has some
-//! twelve kilobytes, too much for the stack of whichever thread makes a report, and a report must not need memory of the
-//! heap's. So there is one place for it, and a mapping while another report uses that.
+//! Other threads go on while it is taken, so parts of it may be some calls apart; in a quiet process it is exact. It
+//! has some twelve kilobytes, too much for the stack of whichever thread makes a report, and a report must not need
+//! memory of the heap's. So there is one place for it, and a mapping while another report uses that.
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -330,8 +330,8 @@ fn with_empty<R>(profile: &'static str, work: impl FnOnce(&mut Snapshot) -> R) -
     Some(done)
 }
 
-/// Does `work` with the figures of this moment, which are zeroes where libc serves everything; `None` where there is no memory
-/// for them.
+/// Does `work` with the figures of this moment, which are zeroes where libc serves everything; `None` where there is no
+/// memory for them.
 pub(crate) fn with_snapshot<R>(work: impl FnOnce(&Snapshot) -> R) -> Option<R> {
     if !PROCESS.is_ready() {
         return with_empty("none: libc serves this process", |snapshot| work(snapshot));

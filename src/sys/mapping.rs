@@ -1,8 +1,9 @@
 #![expect(unsafe_code, reason = "reads mapped memory as records")]
 //! Arrays of records in a mapping of their own, straight from the kernel.
 //!
-//! The kernel hands pages out as zeroes, so a record is a type of which all-zero bytes are a value ([`Zeroed`]): nothing
-//! is written before a mapping is used, and pages that nobody touches cost nothing. Must not know what the records mean.
+//! The kernel hands pages out as zeroes, so a record is a type of which all-zero bytes are a value ([`Zeroed`]):
+//! nothing is written before a mapping is used, and pages that nobody touches cost nothing. Must not know what the
+//! records mean.
 
 use core::ops::{Deref, DerefMut};
 
@@ -38,8 +39,8 @@ unsafe impl<A: Zeroed, B: Zeroed> Zeroed for (A, B) {}
 // SAFETY: an array is its elements, one after the other.
 unsafe impl<T: Zeroed, const N: usize> Zeroed for [T; N] {}
 
-/// Implements [`Zeroed`] for structures, of which it wants the names of all fields: it compiles only if none is missing and
-/// each is `Zeroed` itself.
+/// Implements [`Zeroed`] for structures, of which it wants the names of all fields: it compiles only if none is missing
+/// and each is `Zeroed` itself.
 macro_rules! zeroed {
     ($($name:ident { $($field:tt),+ })+) => {$(
         const _: () = {
@@ -62,7 +63,8 @@ pub(crate) use zeroed;
 /// An array of records in a mapping that ends with this value.
 ///
 /// # Invariants
-/// - `start` is the address of a mapping of `count` records, which nothing else refers to; `count` is 0 without a mapping.
+/// - `start` is the address of a mapping of `count` records, which nothing else refers to; `count` is 0 without a
+///   mapping.
 pub(crate) struct Mapped<T> {
     start: *mut T,
     count: usize,

@@ -1,8 +1,8 @@
 #![expect(unsafe_code, reason = "calls functions of the program's")]
 //! Providers: functions of the program's or of a plugin that serve calls; and which provider allocated which block.
 //!
-//! A provider stays for the life of the process, for blocks of its own may be freed at any time. Must not know when providers
-//! are called.
+//! A provider stays for the life of the process, for blocks of its own may be freed at any time. Must not know when
+//! providers are called.
 
 use core::ffi::{CStr, c_void};
 use core::mem::transmute;
@@ -27,7 +27,8 @@ pub(crate) type AlignedAlloc = unsafe extern "C" fn(usize, usize) -> *mut c_void
 /// malloc_usable_size's type.
 pub(crate) type UsableSize = unsafe extern "C" fn(*mut c_void) -> usize;
 
-/// The functions of a provider, with the contracts of the C functions of these names. All but the first two may be missing.
+/// The functions of a provider, with the contracts of the C functions of these names. All but the first two may be
+/// missing.
 #[derive(Clone, Copy)]
 pub(crate) struct Functions {
     pub(crate) malloc: Malloc,
@@ -76,7 +77,8 @@ impl Functions {
         ]
     }
 
-    /// A block of at least `size` bytes, which read as zero if `zero`; null where there is none, or none with that alignment.
+    /// A block of at least `size` bytes, which read as zero if `zero`; null where there is none, or none with that
+    /// alignment.
     pub(crate) fn alloc(&self, size: usize, align: Option<usize>, zero: bool) -> *mut u8 {
         let block = match (align, self.calloc) {
             // SAFETY: calloc takes any numbers, and the provider promises to keep its contract.
@@ -98,7 +100,8 @@ impl Functions {
 
     /// Frees a block that this provider allocated.
     pub(crate) fn free(&self, block: *mut u8) {
-        // SAFETY: the caller took the block's note out of the ledger, or got the block from `alloc` and has told nobody.
+        // SAFETY: the caller took the block's note out of the ledger, or got the block from `alloc` and has told
+        // nobody.
         unsafe { (self.free)(block.cast()) };
     }
 

@@ -1,9 +1,9 @@
 //! Mode `custom`: a provider, functions of the program's or of a plugin, serves the calls.
 //!
-//! A provider is called with this thread's heap free and no lock held. The heap says that its thread is inside a provider, and
-//! then Spandrel serves, so a provider that allocates does not call itself. A block is noted when it is allocated, and its
-//! provider frees it, whichever provider serves by then. Notes are used with the heap held, so that a signal handler never
-//! waits for the thread that it interrupted.
+//! A provider is called with this thread's heap free and no lock held. The heap says that its thread is inside a
+//! provider, and then Spandrel serves, so a provider that allocates does not call itself. A block is noted when it is
+//! allocated, and its provider frees it, whichever provider serves by then. Notes are used with the heap held, so that
+//! a signal handler never waits for the thread that it interrupted.
 
 pub(crate) mod functions;
 mod plugin;
@@ -46,8 +46,8 @@ struct Custom;
 impl Mode for Custom {
     const NAME: &'static CStr = c"custom";
 
-    /// A deferred free, of a block that a signal handler freed. Its provider is called with the heap held, so libc serves the
-    /// provider's own requests.
+    /// A deferred free, of a block that a signal handler freed. Its provider is called with the heap held, so libc
+    /// serves the provider's own requests.
     fn free(heap: &Heap, block: *mut u8) -> Freed {
         let note = PROVIDERS.notes.shard(block.addr()).remove(block.addr());
         match note.and_then(|note| PROVIDERS.functions(note.provider)) {
@@ -62,7 +62,8 @@ impl Mode for Custom {
 }
 
 /// The mode's locks for a fork.
-static FORK: Feature = Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
+static FORK: Feature =
+    Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
 
 fn lock_for_fork(patience: &Patience) {
     PROVIDERS.notes.lock_for_fork(patience);
@@ -101,7 +102,9 @@ impl Drop for InProvider {
 /// Does `work` with the notes of `block`; `None` in a signal handler that may have interrupted another use of them.
 fn with_notes<T>(block: *mut u8, work: impl FnOnce(&mut Table<Note>) -> T) -> Option<T> {
     match thread::access() {
-        HeapAccess::Libc(Reason::Recursion) => PROVIDERS.notes.try_shard(block.addr()).map(|mut notes| work(&mut notes)),
+        HeapAccess::Libc(Reason::Recursion) => {
+            PROVIDERS.notes.try_shard(block.addr()).map(|mut notes| work(&mut notes))
+        }
         _held => Some(work(&mut PROVIDERS.notes.shard(block.addr()))),
     }
 }
@@ -190,7 +193,8 @@ pub(crate) fn begin() {
 
 /// Has `functions` serve from now on; none for Spandrel itself. Only in modes `fast` and `custom`.
 pub(crate) fn set_functions(functions: Option<Functions>) -> Result<(), Refusal> {
-    if !PROCESS.is_ready() || PROCESS.has_pool() || table::in_force().is_some_and(|mode| !core::ptr::eq(mode, &CUSTOM)) {
+    if !PROCESS.is_ready() || PROCESS.has_pool() || table::in_force().is_some_and(|mode| !core::ptr::eq(mode, &CUSTOM))
+    {
         return Err(Refusal::Unsafe);
     }
     begin();

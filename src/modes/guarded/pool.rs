@@ -1,7 +1,7 @@
 #![expect(unsafe_code, reason = "protects pages and marks the rest of them")]
-//! Sampled blocks on pages of their own, with a guard page on either side of each (the idea is GWP-ASan's). The page of a freed
-//! block has no access, so that any use of it faults, until all other places have been used. Must not know how requests are
-//! sampled.
+//! Sampled blocks on pages of their own, with a guard page on either side of each (the idea is GWP-ASan's). The page of
+//! a freed block has no access, so that any use of it faults, until all other places have been used. Must not know how
+//! requests are sampled.
 //!
 //! ```text
 //! guard | page 0 | guard | page 1 | guard | ...      a block lies at the start or at the end of its page
@@ -51,8 +51,8 @@ pub(crate) struct Place {
     next: Link,
 }
 
-/// The number of a place plus one; 0 for none, so that a pool of no places is all zeroes and needs no room in the library's
-/// file.
+/// The number of a place plus one; 0 for none, so that a pool of no places is all zeroes and needs no room in the
+/// library's file.
 type Link = u32;
 
 const NOWHERE: Link = 0;
@@ -81,8 +81,8 @@ impl Place {
     }
 }
 
-/// Whether the `rest` bytes between the end of the block at `address` and the end of its page are marked: not where the block
-/// lies at the start, far from the guard page.
+/// Whether the `rest` bytes between the end of the block at `address` and the end of its page are marked: not where the
+/// block lies at the start, far from the guard page.
 fn is_marked(address: usize, page: usize, rest: usize) -> bool {
     address != page || rest < NATURAL_ALIGN
 }
@@ -130,7 +130,8 @@ impl Pool {
         }
     }
 
-    /// Reserves address space for `count` places of one page of `page` bytes: its start and end. `None` if the kernel refuses.
+    /// Reserves address space for `count` places of one page of `page` bytes: its start and end. `None` if the kernel
+    /// refuses.
     pub(crate) fn begin(&mut self, count: usize, page: usize, seed: u64) -> Option<(usize, usize)> {
         let count = count.min(PLACES_MAX);
         let bytes = (2 * count + 1) * page;
@@ -154,8 +155,8 @@ impl Pool {
         self.places.get(self.index_of(address)?)
     }
 
-    /// A block of `size` bytes at a multiple of `align`, all zero; `None` if it does not fit into a page, all places are live,
-    /// or the kernel refuses.
+    /// A block of `size` bytes at a multiple of `align`, all zero; `None` if it does not fit into a page, all places
+    /// are live, or the kernel refuses.
     pub(crate) fn alloc(&mut self, size: usize, align: usize, made: Act) -> Option<usize> {
         if size > self.page || align > self.page {
             return None;
@@ -212,15 +213,16 @@ impl Pool {
             None => self.oldest = link_to(index),
         }
         self.newest = link_to(index);
-        // SAFETY: the page is the pool's, and the program has freed its block. What the kernel refuses leaves it as it is.
+        // SAFETY: the page is the pool's, and the program has freed its block. What the kernel refuses leaves it as it
+        // is.
         let _ = unsafe { memory::purge(page, page_bytes) };
         // SAFETY: as above.
         let _ = unsafe { memory::protect(page, page_bytes) };
         overflowed.map_or(Fate::Freed, Fate::Overflowed)
     }
 
-    /// The block that an access to `address` in the pool was meant for: the one whose page it is, or the nearer one of both
-    /// neighbours of a guard page.
+    /// The block that an access to `address` in the pool was meant for: the one whose page it is, or the nearer one of
+    /// both neighbours of a guard page.
     pub(crate) fn nearest(&self, address: usize) -> Option<&Place> {
         if let Some(place) = self.place(address) {
             return Some(place).filter(|place| place.state != State::Unused);

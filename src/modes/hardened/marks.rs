@@ -1,7 +1,7 @@
 #![expect(unsafe_code, reason = "reads and writes bytes of blocks")]
-//! Marks: a canary behind the bytes of a live block, and a pattern in the bytes of a freed one. A program may write the bytes
-//! that it asked for and no others, so a canary that has changed tells of an overflow, and a pattern that has changed of a
-//! use after free.
+//! Marks: a canary behind the bytes of a live block, and a pattern in the bytes of a freed one. A program may write the
+//! bytes that it asked for and no others, so a canary that has changed tells of an overflow, and a pattern that has
+//! changed of a use after free.
 
 use super::note::Note;
 use crate::sys::atomic::{AtomicU64, Ordering};
@@ -43,8 +43,8 @@ impl Marks {
         self.freed.load(Ordering::Relaxed) as u8
     }
 
-    /// The canary's bytes, in turn: the secret mixed with the address. None of them is zero, so the end of a string that runs
-    /// on shows.
+    /// The canary's bytes, in turn: the secret mixed with the address. None of them is zero, so the end of a string
+    /// that runs on shows.
     fn canary(&self, note: &Note) -> impl Iterator<Item = u8> + use<> {
         // Relaxed: the start barrier published it.
         let mixed = (self.secret.load(Ordering::Relaxed) ^ note.address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);

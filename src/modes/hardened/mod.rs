@@ -1,5 +1,5 @@
-//! Mode `hardened` and its parts: notes about every block, bytes behind live blocks and in freed ones that the program must not
-//! write, a quarantine that freed blocks leave at random, and held blocks among which a fresh one is drawn.
+//! Mode `hardened` and its parts: notes about every block, bytes behind live blocks and in freed ones that the program
+//! must not write, a quarantine that freed blocks leave at random, and held blocks among which a fresh one is drawn.
 
 mod marks;
 mod mode;

@@ -1,9 +1,9 @@
 #![expect(unsafe_code, reason = "marks blocks")]
-//! Mode `hardened`: every block has a note from its allocation until it leaves the quarantine, so every free is checked when
-//! it happens, on whichever thread.
+//! Mode `hardened`: every block has a note from its allocation until it leaves the quarantine, so every free is checked
+//! when it happens, on whichever thread.
 //!
-//! The mode works with the heap held, or on a thread that has no heap any more: libc serves a signal handler that interrupts
-//! it.
+//! The mode works with the heap held, or on a thread that has no heap any more: libc serves a signal handler that
+//! interrupts it.
 
 use core::ffi::CStr;
 
@@ -141,7 +141,8 @@ impl Mode for Hardened {
 }
 
 /// The mode's locks for a fork.
-static FORK: Feature = Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
+static FORK: Feature =
+    Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
 
 fn lock_for_fork(patience: &Patience) {
     SHUFFLES.iter().for_each(|lock| lock.lock_for_fork(patience));
@@ -334,7 +335,8 @@ fn describe(note: &Note, line: &mut Line) {
     }
 }
 
-/// Reports a pointer into our memory that has no note: it points into a block, to one that has left the quarantine, or to none.
+/// Reports a pointer into our memory that has no note: it points into a block, to one that has left the quarantine, or
+/// to none.
 fn report_unknown(block: *mut u8) {
     let address = block.addr();
     if starts_block(block) {

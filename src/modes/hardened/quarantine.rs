@@ -1,5 +1,5 @@
-//! The quarantine: freed blocks that must not be used again yet. It has room for so many bytes; when it is full, blocks leave
-//! it at random, so that a program cannot foresee when a block is used again. Must not know what leaving means.
+//! The quarantine: freed blocks that must not be used again yet. It has room for so many bytes; when it is full, blocks
+//! leave it at random, so that a program cannot foresee when a block is used again. Must not know what leaving means.
 
 use crate::base::random::Random;
 use crate::sys::mapping::{Mapped, zeroed};

@@ -1,5 +1,5 @@
-//! Held blocks of one class: a fresh block joins them, and one drawn at random is handed out, so the address of a block says
-//! nothing about the address of the next. Must not know where blocks come from.
+//! Held blocks of one class: a fresh block joins them, and one drawn at random is handed out, so the address of a block
+//! says nothing about the address of the next. Must not know where blocks come from.
 
 use crate::base::random::Random;
 

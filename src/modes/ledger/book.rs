@@ -1,5 +1,5 @@
-//! A ledger: a table of records by address that many threads use, in shards, each behind a lock. Each shard grows by itself,
-//! so growth never stops a thread for longer than it takes to move the records of one shard.
+//! A ledger: a table of records by address that many threads use, in shards, each behind a lock. Each shard grows by
+//! itself, so growth never stops a thread for longer than it takes to move the records of one shard.
 //!
 //! A signal handler, which may have interrupted the holder of a shard, only tries its lock. Must not know the records.
 

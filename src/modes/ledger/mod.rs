@@ -1,5 +1,5 @@
-//! Notes about blocks, apart from the heap: tables by address, and call stacks, each kept once. All of it lies in mappings of
-//! its own, so a mode's notes never use the heap that they describe. Must not know the purpose of a note.
+//! Notes about blocks, apart from the heap: tables by address, and call stacks, each kept once. All of it lies in
+//! mappings of its own, so a mode's notes never use the heap that they describe. Must not know the purpose of a note.
 
 mod book;
 mod stacks;

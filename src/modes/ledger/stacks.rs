@@ -1,7 +1,8 @@
 //! Call stacks, each kept once: the id of a stack fits into four bytes of a record.
 //!
-//! Frames lie one after the other in chunks that stay for ever, so an id stays good and needs no lock to be read. Two stacks
-//! with the same hash of 64 bits count as one: of a million stacks, that befalls two in one of ten million processes.
+//! Frames lie one after the other in chunks that stay for ever, so an id stays good and needs no lock to be read. Two
+//! stacks with the same hash of 64 bits count as one: of a million stacks, that befalls two in one of ten million
+//! processes.
 
 use super::table::{Record, Table};
 use crate::sys::atomic::{AtomicUsize, Ordering};

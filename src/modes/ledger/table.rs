@@ -1,5 +1,5 @@
-//! A hash table of records by key: open addressing, the next free place, and removal that closes the gap, so a search never
-//! meets a record that was removed. Must not know its lock.
+//! A hash table of records by key: open addressing, the next free place, and removal that closes the gap, so a search
+//! never meets a record that was removed. Must not know its lock.
 
 use crate::sys::mapping::{Mapped, Zeroed};
 

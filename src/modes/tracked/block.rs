@@ -1,4 +1,5 @@
-//! The record of a live block, and blocks summed up by the call stack that allocated them. Must not know when that happens.
+//! The record of a live block, and blocks summed up by the call stack that allocated them. Must not know when that
+//! happens.
 
 use crate::modes::ledger::{Ledger, Record, StackId, Table};
 use crate::sys::mapping::zeroed;

@@ -1,7 +1,7 @@
 //! Mode `tracked`: every live block with its size, thread, age and call stack.
 //!
-//! A block is noted before the program gets it, and its note is removed before another thread can get the block, with the heap
-//! held all the while: libc serves a signal handler that interrupts it, and libc's blocks have no notes.
+//! A block is noted before the program gets it, and its note is removed before another thread can get the block, with
+//! the heap held all the while: libc serves a signal handler that interrupts it, and libc's blocks have no notes.
 
 mod block;
 
@@ -73,7 +73,8 @@ impl Mode for Tracked {
 }
 
 /// The mode's locks for a fork.
-static FORK: Feature = Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
+static FORK: Feature =
+    Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
 
 fn lock_for_fork(patience: &Patience) {
     BLOCKS.lock_for_fork(patience);
@@ -176,8 +177,8 @@ pub(crate) fn block_info(address: usize) -> Option<BlockInfo> {
     block.as_ref().map(info_of)
 }
 
-/// Calls `visit` with each live block until it returns false; how many calls returned true. No lock is held meanwhile, so
-/// `visit` may allocate and free; it gets copies of the notes, made one shard at a time.
+/// Calls `visit` with each live block until it returns false; how many calls returned true. No lock is held meanwhile,
+/// so `visit` may allocate and free; it gets copies of the notes, made one shard at a time.
 pub(crate) fn walk(mut visit: impl FnMut(BlockInfo) -> bool) -> usize {
     let mut seen = 0;
     for index in 0..BLOCKS.len() {
