@@ -1,4 +1,4 @@
-//! The command `spandrel`: what it starts is the program itself, under the library; what it cannot do it says in one line.
+//! The command `spandrel`: it starts a program itself under the library, and reports in one line where it cannot.
 
 use std::process::{Command, ExitCode};
 
@@ -50,7 +50,7 @@ fn says_what_it_cannot_do() -> Result<(), String> {
     wants(&runs(&["explain", "x"])?, End::Exit(2), "", "not a number of bytes")
 }
 
-/// One process that lies has a line that says so, from the command as from the list; others have theirs.
+/// A process whose descriptor lies gets a line that reports it, from the command as in the list; other processes get theirs.
 fn liars_are_found_out() -> Result<(), String> {
     let honest = Waiting::start(Variant::Preload, &[])?;
     // The number of classes, the bytes of a class's row, the distance between classes in the map, the bytes of a record,

@@ -1,4 +1,4 @@
-//! Memory control: profiles, huge pages, limits. What was asked for is seen from outside, and what was refused is said in one line.
+//! Memory control: profiles, huge pages, limits. Wishes that are granted can be seen from outside; a refused one gets one line.
 
 use std::fs;
 use std::process::ExitCode;
@@ -20,7 +20,7 @@ fn program<'a>(file: &'a str, arguments: &'a [&'a str], environment: &'a [(&'a s
     Program { file, arguments, environment, timeout: 60 }
 }
 
-/// The profile that the report of a process names.
+/// The profile in the report of a process.
 fn profile_in_force(environment: &[(&str, &str)]) -> Result<(Outcome, String), String> {
     let environment = [environment, &[("SPANDREL_DIAG", "1")]].concat();
     let outcome = program("workload.c", &["1", "2"], &environment).run()?;
@@ -61,7 +61,7 @@ const REAL: [&[&str]; 3] = [
     ],
 ];
 
-/// Real programs say the same in every profile as without the library, and nothing else. Programs do leak; that is not asked here.
+/// Real programs print in every profile exactly what they print without the library. Leaks of theirs do not count here.
 fn every_profile_runs_real_programs() -> Result<(), String> {
     for words in REAL.iter().filter(|words| paths::find_program(words[0]).is_some()) {
         let plain = run::run(run::command(words[0]).args(&words[1..]), 30)?;
@@ -78,7 +78,7 @@ fn every_profile_runs_real_programs() -> Result<(), String> {
     Ok(())
 }
 
-/// `test-fixture` hands out the same addresses in each run; without it they differ, so the program can tell.
+/// `test-fixture` gives the same addresses in each run; without it they differ, which shows that the program sees it.
 fn fixtures_have_the_same_addresses_in_each_run() -> Result<(), String> {
     let sum = |profile| number(&program("addresses.c", &[], &[("SPANDREL_PROFILE", profile)]).run_clean()?, "sum");
     let [one, two, three] = [sum("test-fixture")?, sum("test-fixture")?, sum("test-fixture")?];
@@ -93,14 +93,14 @@ fn thp_setting() -> String {
     fs::read_to_string(format!("{THP}/enabled")).unwrap_or_default()
 }
 
-/// Why the kernel gives no huge pages by advice here.
+/// The reason why the kernel gives no huge pages by advice here.
 fn thp_obstacle() -> Option<String> {
     let setting = thp_setting();
     let on = setting.contains("[madvise]") || setting.contains("[always]");
     (!on).then(|| format!("{THP}/enabled is `{}`", setting.trim()))
 }
 
-/// Why it cannot be seen here that nothing asks for huge pages.
+/// The reason why this machine cannot show that huge pages are off.
 fn always_obstacle() -> Option<String> {
     thp_setting().contains("[always]").then(|| format!("{THP}/enabled is always: every program has huge pages"))
 }
@@ -150,7 +150,7 @@ fn other_profiles_refuse() -> Result<(), String> {
     Ok(())
 }
 
-/// A setting of the kernel's, put back when this goes.
+/// A setting of the kernel's, restored when this is dropped.
 struct Setting {
     path: String,
     before: String,
@@ -172,7 +172,7 @@ impl Drop for Setting {
     }
 }
 
-/// Makes the kernel's collector of huge pages hurry; dropped, it is as before.
+/// Makes the kernel's collector of huge pages hurry until this is dropped.
 fn hurried_collector() -> Result<[Setting; 2], String> {
     Ok([
         Setting::set(&format!("{THP}/khugepaged/scan_sleep_millisecs"), "50")?,
@@ -180,12 +180,12 @@ fn hurried_collector() -> Result<[Setting; 2], String> {
     ])
 }
 
-/// Why the collector cannot be hurried.
+/// The reason why the collector cannot be hurried.
 fn collector_obstacle() -> Option<String> {
     thp_obstacle().or_else(|| hurried_collector().err())
 }
 
-/// What was given back stays given back, however eager the kernel is to fill up huge pages.
+/// Purged pages stay purged, however eager the kernel is to fill up huge pages.
 fn purged_pages_stay_away() -> Result<(), String> {
     let _hurried = hurried_collector()?;
     let environment = [("SPANDREL_PROFILE", HOOKED), ("SPANDREL_HUGEPAGES", "madvise")];
@@ -208,7 +208,7 @@ const HUGETLB: &str = "/sys/kernel/mm/hugepages";
 const TWO_MIB: &str = "hugepages-2048kB";
 const ONE_GIB: &str = "hugepages-1048576kB";
 
-/// Has the kernel set `count` explicit huge pages aside; an error if it has fewer.
+/// Makes the kernel set `count` explicit huge pages aside; an error if it has fewer.
 fn explicit_pages(kind: &str, count: u64) -> Result<Setting, String> {
     let path = format!("{HUGETLB}/{kind}/nr_hugepages");
     let setting = Setting::set(&path, &count.to_string())?;
@@ -222,7 +222,7 @@ fn explicit_pages_are_used() -> Result<(), String> {
     if huge_kib(&outcome)? < 60 * 1024 {
         return Err(format!("less than 60 MiB of explicit huge pages\n{outcome}"));
     }
-    // None of it is given back, and all of it can be used again.
+    // No page goes back, and all of them are reused.
     let environment = [("SPANDREL_PROFILE", HOOKED), ("SPANDREL_HUGEPAGES", "hugetlb"), ("SPANDREL_PURGE_DELAY", "0")];
     let outcome = program("huge.c", &["60", "all", "100000"], &environment).run_clean()?;
     if number(&outcome, "late_huge")? == number(&outcome, "full_huge")? {
@@ -238,7 +238,7 @@ fn giant_pages_are_used() -> Result<(), String> {
     if huge_kib(&outcome)? == 1024 * 1024 { Ok(()) } else { Err(format!("no huge page of 1 GiB\n{outcome}")) }
 }
 
-/// With too few, or none, ordinary pages follow, and one line says so.
+/// With too few, or none, ordinary pages follow, and one line reports it.
 fn too_few_explicit_pages_fall_back() -> Result<(), String> {
     for (policy, count) in [("hugetlb", 8), ("hugetlb", 0), ("hugetlb-1g", 0)] {
         let _pages = explicit_pages(TWO_MIB, count)?;
@@ -308,7 +308,7 @@ fn containers_limit() -> Result<(), String> {
         command.args(["-c", &script]).arg(&program).env("SPANDREL_HARD_LIMIT", limit);
         let outcome = run::run(&mut command, 30)?;
         if limit == "none" && outcome.end != End::Signal(libc::SIGKILL) {
-            return Err(format!("nobody limits the program\n{outcome}"));
+            return Err(format!("no limit stopped the program\n{outcome}"));
         }
         if limit == "container" {
             outcome.one_line("ALLOCATOR_PAGE_EXHAUSTION", "hard limit")?;

@@ -1,6 +1,6 @@
 //! Every program of `ffi-tests/`, in every variant and run its header asks for, as a test of its own.
 //!
-//! `SPANDREL_TEST_GLIBC=1` adds the `glibc` variants: the same programs without the allocator, which shows that the tests
+//! `SPANDREL_TEST_GLIBC=1` adds the `glibc` variants, the same programs without the allocator: they show that the tests
 //! themselves are right about what programs may expect.
 
 use std::collections::HashMap;
@@ -63,7 +63,7 @@ fn build_helpers(helpers: &[PathBuf]) -> Result<(), String> {
     })
 }
 
-/// The environment of a run, in which `$FFI_OUT` is the folder of what was built.
+/// The environment of a run, in which `$FFI_OUT` is the folder of built files.
 fn environment(spec: &RunSpec) -> impl Iterator<Item = (&String, String)> {
     let folder = paths::output().display().to_string();
     spec.env.iter().map(move |(name, value)| (name, value.replace("$FFI_OUT", &folder)))

@@ -1,4 +1,4 @@
-//! Memory of a process that goes quiet goes back to the kernel, whatever threads hold it; and nobody loses a block over it.
+//! Memory of an idle process goes back to the kernel, whichever threads hold it, and no thread loses a block by that.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ fn run(arguments: &'static [&'static str], environment: Environment) -> Result<(
     Program { file: "idle.c", arguments, environment, timeout: 60 }.run_clean().map(drop)
 }
 
-/// Threads that worked a little and sleep keep little more than a page for each block size, of which they used fourteen.
+/// Threads that worked a little and sleep keep little more than a page for each of the fourteen block sizes that they used.
 fn a_crowd_keeps_little() -> Result<(), String> {
     const KIB_MAX: i64 = 130;
     let arguments = &["400", "50", "100", "200", "130"];

@@ -1,5 +1,5 @@
-//! Memory refused at every point in turn: each system call for memory that the library makes under load fails once, and in a row
-//! with those that follow. Nothing may crash, tear, leak or stay refused.
+//! Memory is refused at every point in turn: each system call for memory that the library makes under load fails once, and in a row
+//! with those that follow. No run may crash, tear, leak or stay refused.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use harness::suite::{case_if, main as run_cases};
 
 const UNHEARD: &str = "the kernel has no listener";
 
-/// Refuses from each call on in turn, and wants every kind of call among those refused.
+/// Refuses calls from each one on in turn, and wants every kind of call among the refused ones.
 fn sweep(count: i64, environment: Environment<'_>) -> Result<(), String> {
     let Sweep { calls, failed, broken, .. } = injection::sweep(count, 1, environment)?.ok_or(UNHEARD)?;
     if let Some(first) = broken.first() {
@@ -26,7 +26,7 @@ fn statistics_count_every_call() -> Result<(), String> {
     if counted == seen { Ok(()) } else { Err(format!("counts {counted} calls of {seen}")) }
 }
 
-/// Why the kernel cannot be asked to refuse by number.
+/// The reason why the kernel cannot refuse calls by number here.
 fn obstacle() -> Option<String> {
     matches!(injection::statistics(), Ok(None)).then(|| UNHEARD.to_owned())
 }

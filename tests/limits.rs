@@ -21,7 +21,7 @@ const COMMANDS: [&[&str]; 5] = [
     &["python3", "-c", "x = [bytes(n) for n in range(2000)]; print(sum(map(len, x)))"],
 ];
 
-/// Whatever works without the allocator under the limit works with it, and says the same.
+/// A program that works under the limit without the allocator works with it, and prints the same.
 fn same_under(resource: Resource, bytes: u64) -> Result<(), String> {
     let mut compared = 0;
     for words in COMMANDS.iter().filter(|words| paths::find_program(words[0]).is_some()) {
@@ -88,7 +88,7 @@ fn strict_overcommit() -> Result<(), String> {
     Ok(())
 }
 
-/// What a process may commit is not used up by address space it merely reserved.
+/// Address space that is merely reserved does not count as committed.
 fn strict_overcommit_charge() -> Result<(), String> {
     let _guard = Overcommit::set("2")?;
     let committed = || -> Result<u64, String> {

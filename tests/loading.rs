@@ -70,7 +70,7 @@ const EXTENSION_NAMES: [&str; 9] = [
     "spandrel_stats",
 ];
 
-/// What stands in front of the loader.
+/// Functions of the loader that the library wraps.
 const LOADER_NAMES: [&str; 1] = ["dlopen"];
 
 fn readelf(option: &str) -> Result<String, String> {
@@ -99,7 +99,7 @@ fn uses_initial_exec_tls() -> Result<(), String> {
     if symbols.contains("__tls_get_addr") { Err("refers to __tls_get_addr".to_owned()) } else { Ok(()) }
 }
 
-/// What programs are linked against by name.
+/// The library's name, against which programs are linked.
 fn has_its_soname() -> Result<(), String> {
     let dynamic = readelf("--dynamic")?;
     if dynamic.contains("Library soname: [libspandrel.so.0]") { Ok(()) } else { Err(dynamic) }
@@ -220,7 +220,7 @@ fn run_linked(program: &Path, cpp: bool) -> Result<(), String> {
     served(if cpp { &mut command } else { command.args(["2", "10"]) })
 }
 
-/// Another tool that watches memory is named, and only where that was asked for.
+/// The library names another tool that watches memory, and only where the options ask for it.
 fn names_other_tools() -> Result<(), String> {
     let library = paths::shared_library()?;
     for (settings, expected) in [(Some("SPANDREL_DIAG=1"), true), (None, false)] {
@@ -235,7 +235,7 @@ fn names_other_tools() -> Result<(), String> {
     Ok(())
 }
 
-/// valgrind's memory checker serves the calls itself and finds all that it finds without the preload; unless it is told not to.
+/// valgrind's memory checker serves the calls itself and finds all that it finds without the preload, unless an option forbids it.
 fn valgrind_finds_everything() -> Result<(), String> {
     let source = Source { path: paths::program_source("mistakes.c"), flags: vec!["-O0".to_owned()], name: None };
     let program = build::program(&source, Variant::Preload)?;

@@ -11,7 +11,7 @@ use harness::suite::{case, case_if, main as run_cases};
 use harness::{paths, run};
 use libtest_mimic::Trial;
 
-/// A mode, the environment that asks for it, and what its report says.
+/// A mode, the environment that chooses it, and a text of its report.
 struct Mode {
     name: &'static str,
     environment: &'static [(&'static str, &'static str)],
@@ -65,7 +65,7 @@ fn same_output(mode: &Mode, real: &Real) -> Result<(), String> {
     mode.says.map_or(Ok(()), |text| says(&ours, text))
 }
 
-/// Threads, every lane, and a child that goes on with threads.
+/// Threads, every lane, and a child that starts threads itself.
 fn workload(mode: &Mode) -> Result<(), String> {
     let program = build::program(&Source::new(paths::program_source("workload.c")), Variant::Preload)?;
     let outcome = in_mode(mode, &program.display().to_string(), &["4".to_owned(), "40".to_owned()])?;

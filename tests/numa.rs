@@ -1,5 +1,5 @@
-//! NUMA: the policies reach the kernel, what cannot be is said in one line, and memory kept by node works on a machine that the library
-//! takes for one with two. Where pages really lie on two nodes is for `make numa-check`.
+//! NUMA: the policies reach the kernel, a refused one gets one line, and memory kept by node works on a machine that the library
+//! takes for one with two. `make numa-check` shows where pages really lie on two nodes.
 
 use std::fs;
 use std::process::ExitCode;
@@ -17,13 +17,13 @@ const LOCAL: (&str, &str) = ("SPANDREL_NUMA", "local");
 const OTHERS: [&str; 5] = ["hosted-small", "freestanding", "realtime", "compiler-internal", "test-fixture"];
 const CODE: &str = "ALLOCATOR_NUMA_POLICY";
 
-/// Why the kernel cannot show where pages are placed.
+/// The reason why the kernel cannot show where pages are placed.
 fn obstacle() -> Option<String> {
     let maps = fs::read_to_string("/proc/self/numa_maps");
     maps.err().map(|error| format!("/proc/self/numa_maps: {error}"))
 }
 
-/// The policy of the memory in use, as the kernel tells it, for blocks of the reservation and for a mapping of its own.
+/// The kernel's policy of the memory in use, for blocks of the reservation and for a direct block.
 fn policies(environment: &[(&str, &str)]) -> Result<Outcome, String> {
     Program { file: "placement.c", arguments: &[], environment, timeout: 60 }.run()
 }
@@ -44,7 +44,7 @@ fn policies_reach_the_kernel() -> Result<(), String> {
     Ok(())
 }
 
-/// On one node memory by node is first touch, and on several it prefers one; neither says anything.
+/// On one node memory by node means first touch, and on several it prefers one; neither prints a line.
 fn local_says_nothing() -> Result<(), String> {
     let outcome = policies(&[SERVER, LOCAL])?;
     outcome.clean()?;
@@ -84,7 +84,7 @@ fn with_two_nodes(file: &str, arguments: &[&str], environment: &[(&str, &str)]) 
     moving(50, file, arguments, environment)
 }
 
-/// As [`with_two_nodes`]; threads move each time the library has asked `stay` times where they are, or never if that is 0.
+/// As [`with_two_nodes`]; threads move after every `stay` questions of the library for their node, or never if that is 0.
 fn moving(stay: u32, file: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Outcome, String> {
     let supervisor = build::program(&Source::new(paths::program_source("two_nodes.c")), Variant::Glibc)?;
     let program = build::program(&Source::new(paths::program_source(file)), Variant::Preload)?;
@@ -93,7 +93,7 @@ fn moving(stay: u32, file: &str, arguments: &[&str], environment: &[(&str, &str)
     run::run(command.envs([SERVER, LOCAL]).envs(environment.iter().copied()), 120)
 }
 
-/// Why nobody can play the kernel here.
+/// The reason why no supervisor can answer for the kernel here.
 fn supervisor_obstacle() -> Option<String> {
     match with_two_nodes("workload.c", &["1", "1"], &[]) {
         Ok(outcome) if outcome.end == End::Exit(77) => Some(outcome.stdout.trim().to_owned()),
@@ -101,7 +101,7 @@ fn supervisor_obstacle() -> Option<String> {
     }
 }
 
-/// Threads on both nodes, that move, come and go, free each other's blocks and fork.
+/// Threads on both nodes that move, start, end, free each other's blocks and fork.
 fn programs_run_on_two_nodes() -> Result<(), String> {
     for (file, arguments) in [
         ("workload.c", ["8", "100"].as_slice()),
@@ -120,7 +120,7 @@ fn programs_run_on_two_nodes() -> Result<(), String> {
     Ok(())
 }
 
-/// A bank that is full has the other help out: one thread gets both, 64 MiB each, before it gets mappings, which are placed one by one.
+/// The other bank helps one that is full: one thread gets both, 64 MiB each, before it gets mappings, which are placed one by one.
 fn a_full_bank_has_the_other_help_out() -> Result<(), String> {
     const TAKEN: i64 = 200;
     const BANKS_HOLD: i64 = 2 * 62;

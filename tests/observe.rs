@@ -1,4 +1,4 @@
-//! Statistics reach those who asked: at exit, on a signal, after some time, into files; and where they cannot, one line says so.
+//! Statistics come as the options want: at exit, on a signal, after some time, into files. Where they cannot, one line reports it.
 
 use core::time::Duration;
 use std::fs;
@@ -42,7 +42,7 @@ fn writes_a_file_at_exit() -> Result<(), String> {
     observed::check(observed::member(&text, "live_bytes")?)
 }
 
-/// Links that somebody put where a file, or what it was called while it was written, would be: what they lead to stays as it is.
+/// Links in the place of a file, or of its draft, are not followed: their targets stay as they are.
 fn follows_no_link() -> Result<(), String> {
     let folder = paths::fresh("links")?;
     let show = |error: std::io::Error| error.to_string();
@@ -63,7 +63,7 @@ fn follows_no_link() -> Result<(), String> {
     if read(&victim)? == "untouched" && files(&folder)?.len() == 6 { Ok(()) } else { Err(format!("{:?}", files(&folder)?)) }
 }
 
-/// Whoever has the old file open goes on reading it: a new one takes its place.
+/// A reader that has the old file open goes on reading it: a new one takes its place.
 fn replaces_the_file() -> Result<(), String> {
     let folder = paths::fresh("replaced")?;
     let (path, opened) = (folder.join("a.json"), folder.join("opened"));
@@ -81,11 +81,11 @@ fn writes_now_and_then() -> Result<(), String> {
     let path = folder.join("%n.prom").display().to_string();
     observe("2.6", &[("SPANDREL_STATS_FILE", &path), ("SPANDREL_STATS_EVERY", "1")])?.clean()?;
     let names = files(&folder)?;
-    // One or two on the way, and one at exit.
+    // One or two during the run, and one at exit.
     if (2..=4).contains(&names.len()) { Ok(()) } else { Err(format!("{names:?}")) }
 }
 
-/// A process that only waits answers a signal at once, and goes on waiting.
+/// A process that only waits reports on a signal at once, and goes on waiting.
 fn answers_a_signal_in_its_sleep() -> Result<(), String> {
     let folder = paths::fresh("signal")?;
     let path = folder.join("%n.xml").display().to_string();
@@ -118,7 +118,7 @@ fn wait_for(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// What the command reads from outside is what a quiet process says of itself, to the last figure; however it got the library.
+/// The figures that the command reads from outside are those that a quiet process prints itself, to the last one, however it got the library.
 fn outside_and_inside_agree(variant: Variant) -> Result<(), String> {
     let folder = paths::fresh(&format!("outside-{variant:?}"))?;
     let path = folder.join("inside.json");
@@ -199,7 +199,7 @@ fn counts_requests_by_class() -> Result<(), String> {
     if outcome.stderr.contains(line) && !once.stderr.contains("class=") { Ok(()) } else { Err(format!("{outcome}")) }
 }
 
-/// Crashes as told, and wants a signal and these texts in the report.
+/// Crashes in the named way, and wants a signal and these texts in the report.
 fn crashes(how: &'static str, settings: &[(&str, &str)], end: End, texts: &[&str]) -> Result<(), String> {
     let report = [("SPANDREL_CRASH_REPORT", "1")];
     let environment: Vec<_> = report.iter().chain(settings).copied().collect();
@@ -250,7 +250,7 @@ fn says_why_a_process_cannot_be_read() -> Result<(), String> {
 fn says_what_reading_takes() -> Result<(), String> {
     const NOBODY: u32 = 65534;
     let waiting = Waiting::start(Variant::Preload, &[])?;
-    // Where nobody may read the build's folder.
+    // Another user may not read the build's folder.
     let tool = std::env::temp_dir().join(format!("spandrel-{}", std::process::id()));
     fs::copy(paths::tool()?, &tool).map_err(|error| error.to_string())?;
     let mut command = run::command(&tool);

@@ -1,4 +1,4 @@
-//! Profiles with a pool: all memory is taken at start, and the kernel is not asked for any afterwards.
+//! Profiles with a pool: the library takes all memory at start, and makes no system call for memory afterwards.
 
 use std::process::ExitCode;
 
@@ -14,7 +14,7 @@ fn program<'a>(file: &'a str, arguments: &'a [&'a str], environment: &'a [(&'a s
     Program { file, arguments, environment, timeout: 60 }
 }
 
-/// Under a filter that kills whoever asks for memory, and for `realtime` under one that kills for any system call.
+/// Under a filter that kills the process at any call for memory, and for `realtime` at any system call.
 fn pools_serve_without_the_kernel() -> Result<(), String> {
     let runs = [("freestanding", ["no_memory", "0"]), ("freestanding", ["no_memory", "2"]), ("realtime", ["nothing", "0"])];
     for (profile, arguments) in runs.into_iter().chain([("realtime", ["no_memory", "2"])]) {
@@ -27,7 +27,7 @@ fn pools_serve_without_the_kernel() -> Result<(), String> {
     Ok(())
 }
 
-/// Why 32 MiB cannot be locked here.
+/// The reason why 32 MiB cannot be locked here.
 fn lock_obstacle() -> Option<String> {
     let bytes = vec![1_u8; 34 << 20];
     // SAFETY: the range is that of a live vector.
@@ -70,7 +70,7 @@ fn resident_and_locked(outcome: &Outcome) -> Result<[i64; 2], String> {
     Ok([number(outcome, "resident")?, number(outcome, "locked")?])
 }
 
-/// `realtime` has its pool present and locked before the program asks for anything; `freestanding` has neither.
+/// `realtime` has its pool present and locked before the program's first request; `freestanding` has neither.
 fn realtime_pools_are_locked() -> Result<(), String> {
     let look = |profile| program("resident.c", &[], &[("SPANDREL_PROFILE", profile), ("SPANDREL_POOL", "32M")]).run_clean();
     let [resident, locked] = resident_and_locked(&look("realtime")?)?;

@@ -100,7 +100,7 @@ const MALFORMED: [(&str, &[&str]); 8] = [
     ("SPANDREL_STATS", &["json", "7"]),
 ];
 
-/// One line naming the option and what it takes; the program runs as if the option were not set.
+/// One line names the option and the values that it takes; the program runs as if the option were not set.
 fn malformed(option: &str, values: &[&str]) -> Result<(), String> {
     for value in values {
         let outcome = with_settings(&[(option, value)], "sh", &["-c", "echo works"])?;
@@ -117,7 +117,7 @@ fn malformed(option: &str, values: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-/// Values that must be taken without a word.
+/// Values that must be accepted without a line.
 fn well_formed() -> Result<(), String> {
     let good = [
         ("SPANDREL_DIAG_RANGE", "0-8"),
@@ -161,7 +161,7 @@ fn all_malformed_together() -> Result<(), String> {
     if right && outcome.stdout == "works\n" { Ok(()) } else { Err(outcome.to_string()) }
 }
 
-/// Why a set-user-id program cannot be made here.
+/// The reason why a set-user-id program cannot be made here.
 fn secure_obstacle() -> Option<String> {
     // SAFETY: geteuid has no preconditions.
     let user = unsafe { libc::geteuid() };
@@ -171,7 +171,7 @@ fn secure_obstacle() -> Option<String> {
     paths::find_program("setpriv").is_none().then(|| "setpriv is not installed".to_owned())
 }
 
-/// Leaves nothing set-user-id behind.
+/// Removes the set-user-id program again.
 struct SecureCopy(PathBuf);
 
 impl Drop for SecureCopy {
@@ -182,7 +182,7 @@ impl Drop for SecureCopy {
     }
 }
 
-/// A program linked with the static library, set-user-id root, started by nobody: the environment must mean nothing to it.
+/// A program linked with the static library, set-user-id root, started by the user `nobody`, must ignore the environment.
 fn environment_is_ignored_when_secure() -> Result<(), String> {
     let folder = std::env::temp_dir().join(format!("spandrel-secure-{}", std::process::id()));
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! Heap profiles, read back by a package of the npm registry that knows nothing of Spandrel: do the figures say what the program did, and
+//! Heap profiles, read back by a package of the npm registry that knows nothing of Spandrel: do the figures agree with the program, and
 //! does a dump come when it was asked for?
 
 use std::fs;
@@ -15,14 +15,14 @@ use harness::suite::{case, case_if, main as run_cases};
 
 /// The package, which checks and decodes profiles.
 const READER: &str = "pprof-format@2.1.0";
-/// What `profiled.c` asks for, in bytes: held to the end, freed at once, grown to.
+/// The requests of `profiled.c` in bytes: held to the end, freed at once, grown to.
 const HELD: f64 = 2000.0 * 16_000.0;
 const CHURNED: f64 = 100_000.0 * 1000.0;
 const GROWN: f64 = 80.0 * 1_048_576.0;
-/// A sample falls on each part of the program thousands of times, so chance moves sums by some two percent.
+/// Each part of the program has thousands of samples, so sums differ at random by some two percent.
 const RATE: &str = "16K";
 const TOLERANCE: f64 = 0.15;
-/// What libc and the loader ask for besides.
+/// Bytes that libc and the loader request besides.
 const BESIDES: f64 = 1_048_576.0;
 
 fn files(folder: &Path) -> Result<Vec<String>, String> {
@@ -32,7 +32,7 @@ fn files(folder: &Path) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-/// Where the package is, once npm has brought it; why it is not there.
+/// The folder of the package, once npm has fetched it; else the reason why it is missing.
 fn reader() -> Result<PathBuf, String> {
     let (Some(npm), Some(_)) = (paths::find_program("npm"), paths::find_program("node")) else {
         return Err("node and npm are not installed".to_owned());
@@ -53,7 +53,7 @@ fn reader() -> Result<PathBuf, String> {
     Ok(folder.join("node_modules"))
 }
 
-/// What the package finds in a dump.
+/// The findings of the package about a dump.
 fn read(modules: &Path, dump: &Path) -> Result<Outcome, String> {
     let mut command = run::command("node");
     command.arg(paths::program_source("read_pprof.js")).arg(dump).env("NODE_PATH", modules);
@@ -137,7 +137,7 @@ fn expect_files(folder: &Path, expected: &[&str]) -> Result<(), String> {
     if found == expected { Ok(()) } else { Err(format!("{found:?}")) }
 }
 
-/// Nothing is left of a dump that cannot be put in its place.
+/// A dump that cannot be put in its place leaves no file.
 fn refused_dumps_leave_nothing() -> Result<(), String> {
     let folder = paths::fresh("refused")?;
     for (call, errno) in [(libc::SYS_rename, libc::ENOSPC), (libc::SYS_openat, libc::EROFS)] {

@@ -1,4 +1,4 @@
-//! Freed memory goes back to the kernel after the delay, whatever the program does meanwhile; and not before, when told so.
+//! Freed memory goes back to the kernel after the delay, whatever the program does meanwhile, and never where the options forbid it.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! What the repository says of itself: that pages name what is there, that numbers of field failures lead to their page and from
-//! there to tests, and that unsupported targets are refused with a sentence.
+//! The repository agrees with its own words: pages name files that exist, numbers of field failures lead to their page and from
+//! there to tests, and unsupported targets are refused with a sentence.
 //!
 //! Knows the sources as text alone; the library need not be built.
 
@@ -148,7 +148,7 @@ fn guards_for(target: &str) -> Result<String, String> {
     Ok(text)
 }
 
-/// What the compiler says to the guards for a target; empty if it has nothing against it.
+/// The compiler's messages about the guards for a target; empty if it accepts the target.
 fn refusals(target: &str) -> Result<String, String> {
     let folder = paths::fresh(&format!("target-{target}"))?;
     let source = folder.join("guards.rs");

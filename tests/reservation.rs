@@ -1,4 +1,4 @@
-//! What the reservation costs those who look at a process from outside: core dumps by a debugger and by the kernel, locked memory,
+//! The cost of the reservation outside of the process: core dumps by a debugger and by the kernel, locked memory,
 //! an emulator.
 
 use std::fs;
@@ -17,7 +17,7 @@ use harness::{paths, run};
 const MIB: u64 = 1 << 20;
 /// A dump may be larger than that under jemalloc by half.
 const SHARE: (u64, u64) = (3, 2);
-/// What is larger than this is not even written.
+/// No larger dump is written at all.
 const DUMP_MAX: u64 = 256 * MIB;
 const JEMALLOC: &str = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2";
 /// An emulator's memory for a small program, with the emulator itself.
@@ -79,7 +79,7 @@ fn waiting(preload: &Path) -> Result<(Waiting, Vec<Block>), String> {
     Err("the program ended early".to_owned())
 }
 
-/// What gdb dumps of `process`.
+/// gdb's dump of `process`.
 fn dump(process: &Child, name: &str) -> Result<Vec<u8>, String> {
     let folder = folder(name)?;
     let mut command = run::command("gcore");
@@ -92,7 +92,7 @@ fn dump(process: &Child, name: &str) -> Result<Vec<u8>, String> {
         Ok(length) => Err(format!("the dump is {} MiB", length / MIB)),
         Err(error) => Err(format!("no dump: {error}\n{outcome}")),
     };
-    // A file of any size is in nobody's interest.
+    // A dump of unlimited size would fill the disk.
     let _ = fs::remove_dir_all(folder);
     core
 }
@@ -162,7 +162,7 @@ fn kernel_dump() -> Result<(), String> {
     holds_all(&core.ok_or("no dump")??, &blocks)
 }
 
-/// Why the kernel writes no dumps into the folder of a process.
+/// The reason why the kernel writes no dumps into the folder of a process.
 fn kernel_obstacle() -> Option<String> {
     let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
     let elsewhere = pattern.trim().is_empty() || pattern.contains(['|', '/']);
@@ -176,7 +176,7 @@ fn locked() -> Result<(), String> {
     if grown <= TABLES_MAX_KIB { Ok(()) } else { Err(format!("{grown} KiB of page tables more\n{outcome}")) }
 }
 
-/// An emulator that has notes of every page of a program is not made to have many.
+/// An emulator that keeps a note of every page of a program has to keep few.
 fn emulated() -> Result<(), String> {
     let library = paths::shared_library()?;
     let mut command = run::command("qemu-x86_64");
@@ -190,7 +190,7 @@ fn emulated() -> Result<(), String> {
     }
 }
 
-/// Why a program cannot be used.
+/// The reason why a program cannot be used.
 fn lacking(program: &str) -> Option<String> {
     paths::find_program(program).is_none().then(|| format!("there is no {program}"))
 }

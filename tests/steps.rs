@@ -1,7 +1,7 @@
 //! Idle return's proof, instruction by instruction: a thread is stopped, or its context swapped away by a signal handler, at every
-//! instruction boundary of a call; another one has what it holds drained; the call goes on, and no block is lost, doubled or misplaced.
+//! instruction boundary of a call; another thread has its heap drained; the call goes on, and no block is lost, doubled or misplaced.
 //!
-//! `make idle-check` looks at every boundary of every call, those of the slow path included. Without `SPANDREL_STEPS=all` some calls of the
+//! `make idle-check` stops at every boundary of every call, those of the slow path included. Without `SPANDREL_STEPS=all` some calls of the
 //! fast path are stepped through, and the others sampled.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -22,14 +22,14 @@ use harness::{paths, run};
 const JOBS: usize = 24;
 /// Instructions of a call that never leaves the fast path, at most: the zeroing and copying ones have loops.
 const FAST_MAX: usize = 400;
-/// Boundaries looked at in a long call, in the short form, and altogether.
+/// Boundaries to stop at in a long call, in the short form, and altogether.
 const SAMPLED: usize = 24;
 const ALL_MAX: usize = 6000;
 
 /// A call that `steps.c` makes.
 struct Call {
     name: &'static str,
-    /// Whether it stays on the fast path, so that a drain has to come about at every boundary.
+    /// Whether it stays on the fast path, so that a drain has to succeed at every boundary.
     fast: bool,
 }
 
@@ -146,7 +146,7 @@ impl Traced {
         Ok(steps)
     }
 
-    /// Goes on, to the second breakpoint and beyond; what the process made of it.
+    /// Goes on, to the second breakpoint and beyond; how the process ended.
     fn finish(mut self, at_end: bool) -> Result<(), String> {
         ptrace(libc::PTRACE_CONT, self.thread, 0)?;
         if !at_end {
@@ -222,7 +222,7 @@ fn stop_at(call: &Call, steps: usize) -> Result<bool, String> {
     traced.finish(at_end).map(|()| false)
 }
 
-/// Has a handler swap the call's context away after `steps` instructions, for as long as a drain takes; whether there was one.
+/// Makes a handler swap the call's context away after `steps` instructions, for as long as a drain takes; whether there was one.
 fn swap_at(call: &Call, steps: usize) -> Result<bool, String> {
     let mut traced = Traced::start(call.name, "handler")?;
     let at_end = traced.step(steps)? < steps;
@@ -238,7 +238,7 @@ fn swap_at(call: &Call, steps: usize) -> Result<bool, String> {
     traced.reap().map(|()| drained)
 }
 
-/// Looks at the boundaries of a call, all or some, and says how many drains there were.
+/// Stops at the boundaries of a call, all or some; how many drains there were.
 fn check(call: &'static Call, all: bool) -> Result<(), String> {
     let length = length(call)?;
     let wanted = if all || (call.fast && ["malloc", "free", "remote_free"].contains(&call.name)) { length + 1 } else { SAMPLED };

@@ -11,12 +11,12 @@ use harness::header::Variant;
 use harness::suite::{case, main as run_cases};
 use harness::{paths, run};
 
-/// Says that this process is one of the two, and which.
+/// Names this process as one of the two.
 const PART: &str = "TWICE_PART";
 const PARTS: [&str; 2] = ["one", "two"];
 /// Rounds of building and running; each begins with both processes ready.
 const ROUNDS: u32 = 8;
-/// The file that tells the other process not to wait.
+/// The file that keeps the other process from waiting.
 const FAILED: &str = "failed";
 const VARIANTS: [Variant; 3] = [Variant::Preload, Variant::Linked, Variant::Static];
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-#![expect(unsafe_code, reason = "shows cells as a slice")]
+#![expect(unsafe_code, reason = "shows slots as a slice, follows links of batches")]
 //! A batch: block pointers that travel together, in a piece of metadata.
 
 use core::cell::Cell;
@@ -190,6 +190,63 @@ impl Batch {
         });
         // Relaxed: as above.
         other.len.store(len, Ordering::Relaxed);
+    }
+}
+
+/// Batches that belong to no thread, linked to a stack. The lock of its owner guards it.
+pub(super) struct Stack {
+    top: *mut Batch,
+}
+
+// SAFETY: the batches belong to no thread, and whoever has the stack has them.
+unsafe impl Send for Stack {}
+
+impl Stack {
+    /// No batches.
+    pub(super) const fn new() -> Self {
+        Self { top: core::ptr::null_mut() }
+    }
+
+    /// Whether there are none.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.top.is_null()
+    }
+
+    /// Adds a batch, which its owner gives up.
+    pub(super) fn push(&mut self, batch: &Batch) {
+        batch.next.set(self.top);
+        self.top = core::ptr::from_ref(batch).cast_mut();
+    }
+
+    /// Takes out the batch that was added last.
+    pub(super) fn pop(&mut self) -> Option<&'static Batch> {
+        // SAFETY: null, or a batch; batches lie in metadata, which is never unmapped.
+        let batch = unsafe { self.top.as_ref() }?;
+        self.top = batch.next.get();
+        Some(batch)
+    }
+
+    /// The batches, the one that was added last first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Batch> {
+        let mut next = self.top;
+        core::iter::from_fn(move || {
+            // SAFETY: as in `pop`; the borrow of the stack keeps it there.
+            let batch = unsafe { next.as_ref() }?;
+            next = batch.next.get();
+            Some(batch)
+        })
+    }
+}
+
+#[cfg(not(loom))]
+impl Batch {
+    /// A new, empty batch that goes to `key`; `None` if there is no memory for it.
+    pub(super) fn make(pages: &crate::pages::Pages, key: usize) -> Option<&'static Self> {
+        let piece = pages.acquire_metadata(BATCH_BYTES)?.cast::<Self>();
+        // SAFETY: the piece has the size and alignment of a batch, and nobody else has it.
+        unsafe { piece.write(Self::new(key)) };
+        // SAFETY: just written; metadata is never unmapped.
+        Some(unsafe { &*piece })
     }
 }
 

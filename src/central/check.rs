@@ -1,8 +1,8 @@
 //! The check of spans, their lists and the shelves. In builds with debug assertions alone.
 
-use super::list::SpanList;
-use super::shelf::CentralList;
+use super::central_list::CentralList;
 use super::span::State;
+use super::spans::{SpanList, Spans};
 use super::store::Central;
 use crate::base::class::Class;
 use crate::pages::Entry;
@@ -16,8 +16,13 @@ pub(crate) fn must(holds: bool, what: &'static str) -> Verdict {
 }
 
 impl Central {
-    /// Checks a list of spans of `class`, all of which have `entry` and `state`. The caller may look at them.
-    pub(crate) fn check_list(&self, list: &SpanList, class: Class, entry: Entry, state: State) -> Verdict {
+    /// Checks the spans of `class` whose owner has `entry`. The caller holds them.
+    pub(crate) fn check_spans(&self, spans: &Spans, class: Class, entry: Entry) -> Verdict {
+        self.check_list(&spans.partial, class, entry, State::Partial)?;
+        self.check_list(&spans.full, class, entry, State::Full)
+    }
+
+    fn check_list(&self, list: &SpanList, class: Class, entry: Entry, state: State) -> Verdict {
         let (space, geometry) = (self.pages.space(), class.geometry());
         let mut before = 0;
         for (region, span) in list.iter(space) {
@@ -43,9 +48,7 @@ impl Central {
     /// Checks the shelf of `class`.
     pub(crate) fn check_central_list(&self, class: Class) -> Verdict {
         self.with_list(class, |shelf| {
-            let [partial, full] = shelf.lists();
-            self.check_list(partial, class, Entry::central(class), State::Partial)?;
-            self.check_list(full, class, Entry::central(class), State::Full)?;
+            self.check_spans(shelf.spans(), class, Entry::central(class))?;
             self.check_cached(shelf, class)
         })
     }

@@ -3,8 +3,8 @@
 use core::mem::offset_of;
 
 use super::batch::Batch;
+use super::central_list::CentralList;
 use super::direct::DirectList;
-use super::shelf::CentralList;
 use super::span::{Span, State};
 use super::store::{Central, Shared};
 use crate::base::class::BATCH_BLOCKS_MAX;

@@ -6,25 +6,62 @@
 use super::direct::{self, DirectBlock};
 use super::span::{Span, header};
 use super::store::Central;
+use crate::base::lane::Lane;
 use crate::base::units::{LARGE_MAX, MIB, Region, regions_for, round_up};
 use crate::pages::{Bank, Entry};
 use crate::sys::atomic::Ordering;
+use crate::sys::memory;
 
 /// A recycled run of more than this is given back to the kernel rather than filled with zeroes: pages that the program never
 /// touches then cost nothing.
 const ZERO_BY_HAND_MAX: usize = 4 * MIB;
 
-/// A block fresh from the large or direct lane.
-#[derive(Clone, Copy)]
+/// A block that was not handed out yet: nobody else has it, and all its bytes can be written.
 pub(crate) struct Fresh {
+    address: usize,
+    bytes: usize,
+    dirty: bool,
+    lane: Lane,
+}
+
+impl Fresh {
+    /// A block of a class.
+    ///
+    /// # Safety
+    /// - `block` has `bytes` bytes, and a heap just gave it to the caller.
+    #[inline]
+    pub(crate) unsafe fn small(block: *mut u8, bytes: usize) -> Self {
+        Self { address: block.expose_provenance(), bytes, dirty: true, lane: Lane::Small }
+    }
+
     /// Where it starts.
-    pub(crate) address: usize,
-    /// Its usable bytes.
-    pub(crate) bytes: usize,
-    /// Whether its bytes may be other than zero.
-    pub(crate) dirty: bool,
-    /// Whether it is a mapping of its own.
-    pub(crate) direct: bool,
+    pub(crate) const fn address(&self) -> usize {
+        self.address
+    }
+
+    /// The lane it is from.
+    pub(crate) const fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    /// Makes the first `bytes`, as far as there are as many, zero.
+    #[inline]
+    pub(crate) fn zero(&self, bytes: usize) {
+        // SAFETY: the bytes lie in this block.
+        unsafe { memory::zero(core::ptr::with_exposed_provenance_mut(self.address), bytes.min(self.bytes)) };
+    }
+
+    /// Makes all bytes `value`.
+    pub(crate) fn fill(&self, value: u8) {
+        // SAFETY: the bytes lie in this block.
+        unsafe { memory::fill(core::ptr::with_exposed_provenance_mut(self.address), self.bytes, value) };
+    }
+
+    /// The block, for the program.
+    #[inline]
+    pub(crate) fn hand_out(self) -> *mut u8 {
+        core::ptr::with_exposed_provenance_mut(self.address)
+    }
 }
 
 impl Central {
@@ -55,7 +92,7 @@ impl Central {
         let run = self.acquire_run(bank, u32::try_from(regions_for(bytes)).ok()?, align)?;
         Span::make_large(space, run.region, bytes);
         space.set_entries(run.region, 1, Entry::LARGE);
-        Some(Fresh { address: space.address(run.region), bytes, dirty: run.dirty, direct: false })
+        Some(Fresh { address: space.address(run.region), bytes, dirty: run.dirty, lane: Lane::Large })
     }
 
     fn alloc_direct(&self, bytes: usize, align: usize) -> Option<Fresh> {
@@ -78,7 +115,7 @@ impl Central {
         self.pages.space().huge().advise_mapping(block.address, block.bytes);
         // SAFETY: just mapped, and its address was handed to nobody yet.
         unsafe { self.pages.make_mapping_present(block.address, block.bytes) };
-        Some(Fresh { address: block.address, bytes: block.bytes, dirty: false, direct: true })
+        Some(Fresh { address: block.address, bytes: block.bytes, dirty: false, lane: Lane::Direct })
     }
 
     /// Sets what the large or direct block at `address` is known by.
@@ -169,19 +206,21 @@ impl Central {
     }
 
     /// Makes the first `bytes` of a fresh block read as zero.
-    pub(crate) fn zero_large(&self, fresh: Fresh, bytes: usize) {
+    pub(crate) fn zero_large(&self, fresh: &Fresh, bytes: usize) {
         if !fresh.dirty {
             return;
         }
         // A huge page that is half another's is not to be split; what of it is this block's is filled.
         let unit = self.pages.space().purge_unit();
-        let start = fresh.address.next_multiple_of(unit);
-        let end = (fresh.address + fresh.bytes) & !(unit - 1);
-        if bytes <= ZERO_BY_HAND_MAX || start >= end || !self.purge_block(start, end - start) {
-            return self.fill_zero(fresh.address, bytes);
+        let (first, behind) = (fresh.address, fresh.address + fresh.bytes);
+        let (start, end) = (first.next_multiple_of(unit), behind & !(unit - 1));
+        // SAFETY: whole pages of a block that was not handed out yet.
+        if bytes <= ZERO_BY_HAND_MAX || start >= end || !unsafe { self.pages.discard(start, end - start) } {
+            return fresh.zero(bytes);
         }
-        let wanted = fresh.address + bytes;
-        self.fill_zero(fresh.address, start.min(wanted) - fresh.address);
-        self.fill_zero(end, wanted.saturating_sub(end));
+        fresh.zero(bytes.min(start - first));
+        let rest = (first + bytes.min(fresh.bytes)).saturating_sub(end);
+        // SAFETY: from `end` on the block goes on, for at least as many bytes.
+        unsafe { memory::zero(core::ptr::with_exposed_provenance_mut(end), rest) };
     }
 }

@@ -2,30 +2,29 @@
 //! and the one function that says what a pointer is. Must not know threads.
 
 mod batch;
+mod central_list;
 #[cfg(debug_assertions)]
 mod check;
 mod deferred;
 mod descriptor;
 mod direct;
 mod figures;
-mod guards;
 mod holes;
 mod large;
-mod list;
 mod resolve;
-mod shelf;
 mod span;
+mod spans;
 mod store;
 
 pub(crate) use batch::Batch;
+pub(crate) use central_list::Returned;
 #[cfg(debug_assertions)]
 pub(crate) use check::{Verdict, must};
 pub use descriptor::CentralDescriptor;
 pub use figures::{CentralListFigures, LargeFigures};
 pub(crate) use holes::Holes;
 pub(crate) use large::Fresh;
-pub(crate) use list::SpanList;
 pub(crate) use resolve::Place;
-pub(crate) use shelf::Returned;
-pub(crate) use span::{Next, Refused, Span, State, found};
+pub(crate) use span::{Refused, Span, State, found};
+pub(crate) use spans::{Empty, Next, Spans};
 pub(crate) use store::Central;

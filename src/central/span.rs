@@ -42,18 +42,6 @@ pub(crate) enum State {
     FreedLarge,
 }
 
-/// What a span that got a block back asks of its owner. This is the one place that decides when a span may be recycled.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[must_use]
-pub(crate) enum Next {
-    /// Nothing.
-    Stay,
-    /// It was full: it belongs among the partial ones now.
-    Partial,
-    /// No block is out any more: it may be released.
-    Empty,
-}
-
 /// Why a block cannot be taken back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Refused {
@@ -327,14 +315,14 @@ impl Span {
         all_out
     }
 
-    /// Takes back the block at `offset` from the start of the span.
-    pub(crate) fn give_back(&self, geometry: &Geometry, offset: usize) -> Result<Next, Refused> {
+    /// Takes back the block at `offset` from the start of the span; true if the owner has to settle the span now.
+    pub(crate) fn give_back(&self, geometry: &Geometry, offset: usize) -> Result<bool, Refused> {
         self.is_out(geometry, offset)?;
         self.clear_block(geometry.divisor(), offset);
-        Ok(if self.count_down(1) { self.wish() } else { Next::Stay })
+        Ok(self.count_down(1))
     }
 
-    /// Counts blocks that came back, at least one; true if the owner has to ask what the span wants now.
+    /// Counts blocks that came back, at least one; true if the owner has to settle the span now: it was full, or is empty.
     #[inline(always)]
     pub(crate) fn count_down(&self, blocks: u32) -> bool {
         // Relaxed: see the field.
@@ -343,15 +331,6 @@ impl Span {
         let left = unsafe { used.unchecked_sub(blocks as i32) };
         self.used.store(left as u32, Ordering::Relaxed);
         left <= 0
-    }
-
-    /// What the span asks of its owner after blocks came back.
-    pub(super) fn wish(&self) -> Next {
-        match (self.used(), self.state()) {
-            (0, _) => Next::Empty,
-            (_, State::Full) => Next::Partial,
-            _ => Next::Stay,
-        }
     }
 
     /// Whether the block at `offset` is out; an error if none starts there.

@@ -1,18 +1,17 @@
-#![expect(unsafe_code, reason = "moves batches and fills blocks")]
+#![expect(unsafe_code, reason = "defers blocks")]
 //! The central store: everything that heaps share, each part behind its own lock.
 
-use super::batch::{BATCH_BYTES, Batch};
+use super::batch::{Batch, Stack};
+use super::central_list::{CentralList, Returned};
 use super::deferred::Deferred;
 use super::direct::DirectList;
-use super::guards::Guards;
-use super::shelf::{CentralList, Returned};
 use super::span::{Span, header};
+use super::spans::Next;
 use crate::base::class::{self, Class};
 use crate::base::units::{REGION_BYTES, Region};
-use crate::pages::{Bank, Entry, Pages, Work};
+use crate::pages::{Bank, Entry, Pages, Run, Work};
 use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::lock::{Lock, Patience, Rank};
-use crate::sys::memory;
 
 /// See the module.
 pub(crate) struct Central {
@@ -27,7 +26,8 @@ pub(crate) struct Central {
     cache_bytes: AtomicUsize,
     /// Blocks freed where they could not go home: inside the allocator, or without memory for a batch.
     deferred: Deferred,
-    pub(crate) guards: Guards,
+    /// How many more guard regions there may be: none unless asked for. Any thread takes and gives back.
+    guards: AtomicUsize,
 }
 
 pub(super) struct Shared {
@@ -51,12 +51,6 @@ impl Shared {
 /// Until the options say otherwise.
 const CACHE_BYTES: usize = 256 << 10;
 
-/// Empty batches.
-struct Stack(*mut Batch);
-
-// SAFETY: batches on the stack belong to no thread; the lock around it guards them.
-unsafe impl Send for Stack {}
-
 impl Central {
     /// A store with nothing in it; `pages.open` comes before any use.
     pub(crate) const fn new() -> Self {
@@ -65,10 +59,10 @@ impl Central {
             shelves: [const { Shared::new() }; class::COUNT],
             direct: Lock::new(Rank::Direct, DirectList::new()),
             direct_count: AtomicUsize::new(0),
-            batches: Lock::new(Rank::Batches, Stack(core::ptr::null_mut())),
+            batches: Lock::new(Rank::Batches, Stack::new()),
             cache_bytes: AtomicUsize::new(CACHE_BYTES),
             deferred: Deferred::new(),
-            guards: Guards::new(),
+            guards: AtomicUsize::new(0),
         }
     }
 
@@ -93,6 +87,38 @@ impl Central {
     pub(crate) fn set_cache_bytes(&self, bytes: usize) {
         // Relaxed: any value is valid at any time.
         self.cache_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Has a region without access follow the next `count` spans and large blocks, so that a write that runs on from one does not reach the
+    /// next. Each may cost the process two mappings.
+    pub(crate) fn allow_guards(&self, count: usize) {
+        // Relaxed: published by the start barrier.
+        self.guards.store(count, Ordering::Relaxed);
+    }
+
+    /// A run of `regions` regions, with a guard behind it if one is to be had.
+    pub(super) fn acquire_run(&self, bank: Bank, regions: u32, align: usize) -> Option<Run> {
+        // Relaxed: a number; what is guarded is handed over by locks.
+        let left = self.guards.load(Ordering::Relaxed);
+        if left > 0 && self.guards.compare_exchange(left, left - 1, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            if let Some(run) = self.pages.acquire_guarded(bank, regions, align) {
+                header(self.pages.space(), run.region).guarded.set(true);
+                return Some(run);
+            }
+            // Relaxed: as above.
+            self.guards.fetch_add(1, Ordering::Relaxed);
+        }
+        self.pages.acquire(bank, regions, align)
+    }
+
+    /// Gives back a run of `regions` regions, and its guard.
+    pub(super) fn release_run(&self, region: Region, regions: u32) {
+        if !header(self.pages.space(), region).guarded.replace(false) {
+            return self.pages.release(region, regions);
+        }
+        self.pages.release_guarded(region, regions);
+        // Relaxed: as in `acquire_run`.
+        self.guards.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The header of a region of a span.
@@ -138,10 +164,9 @@ impl Central {
 
     /// Hands a span that is in no list to the depot, or releases it if it is empty.
     pub(crate) fn surrender_span(&self, class: Class, region: Region) {
-        if self.span(region).used() == 0 {
-            self.release_span(class, region);
-        } else {
-            self.with_list(class, |shelf| shelf.accept(self.pages.space(), class, region));
+        match Next::of_given_up(self.span(region)) {
+            Next::Release => self.release_span(class, region),
+            Next::Keep => self.with_list(class, |list| list.accept(self.pages.space(), class, region)),
         }
     }
 
@@ -156,11 +181,9 @@ impl Central {
         self.batch_by(class, CentralList::serve_batch)
     }
 
-    fn batch_by(&self, class: Class, take: impl FnOnce(&mut CentralList) -> Option<*mut Batch>) -> Option<&Batch> {
+    fn batch_by(&self, class: Class, take: impl FnOnce(&mut CentralList) -> Option<&'static Batch>) -> Option<&'static Batch> {
         self.stocked(class)?;
-        let batch = self.with_list(class, take)?;
-        // SAFETY: a batch taken off a shelf is valid and the caller's alone.
-        Some(unsafe { &*batch })
+        self.with_list(class, take)
     }
 
     /// Puts a batch into the transfer cache of `class`; false if that is full, or memory is kept by node: a batch has none.
@@ -215,37 +238,17 @@ impl Central {
 
     /// An empty batch.
     pub(crate) fn acquire_batch(&self, key: usize) -> Option<&Batch> {
-        let piece = self.batches.lock().pop();
-        let piece = if piece.is_null() { self.pages.acquire_metadata(BATCH_BYTES)?.cast() } else { piece };
-        // SAFETY: the piece has the size and alignment of a batch, and nobody else has it.
-        unsafe { piece.write(Batch::new(key)) };
-        // SAFETY: just written; metadata is never unmapped.
-        Some(unsafe { &*piece })
+        let kept = self.batches.lock().pop();
+        match kept {
+            Some(batch) => batch.clear(key),
+            None => return Batch::make(&self.pages, key),
+        }
+        kept
     }
 
     /// Takes back an empty batch.
     pub(crate) fn release_batch(&self, batch: &Batch) {
-        let mut stack = self.batches.lock();
-        batch.next.set(stack.0);
-        stack.0 = core::ptr::from_ref(batch).cast_mut();
-    }
-
-    /// Fills the first `bytes` at `address` with zeroes.
-    pub(crate) fn fill_zero(&self, address: usize, bytes: usize) {
-        // SAFETY: callers pass a block of ours that its owner does not have yet.
-        unsafe { memory::zero(core::ptr::with_exposed_provenance_mut(address), bytes) };
-    }
-
-    /// Fills the first `bytes` at `address` with `value`.
-    pub(crate) fn fill(&self, address: usize, bytes: usize, value: u8) {
-        // SAFETY: callers pass a block of ours that its owner does not have yet, or gives up.
-        unsafe { memory::fill(core::ptr::with_exposed_provenance_mut(address), bytes, value) };
-    }
-
-    /// Gives the pages of a block back to the kernel; false if the kernel refuses.
-    pub(super) fn purge_block(&self, address: usize, bytes: usize) -> bool {
-        // SAFETY: callers pass a whole large block that its owner does not have yet.
-        unsafe { self.pages.discard(address, bytes) }
+        self.batches.lock().push(batch);
     }
 
     /// A batch of blocks of `class` from the transfer cache, to empty that.
@@ -317,16 +320,5 @@ impl Central {
         // Relaxed: see `stocked`.
         shared.stocked.store(!shelf.is_bare(), Ordering::Relaxed);
         result
-    }
-}
-
-impl Stack {
-    fn pop(&mut self) -> *mut Batch {
-        let batch = self.0;
-        // SAFETY: batches on the stack are valid and the stack's alone.
-        if let Some(top) = unsafe { batch.as_ref() } {
-            self.0 = top.next.get();
-        }
-        batch
     }
 }

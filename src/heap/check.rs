@@ -5,7 +5,7 @@
 use super::bin::Bin;
 use super::layout::Heap;
 use crate::base::class::{self, Class};
-use crate::central::{State, Verdict, must};
+use crate::central::{Verdict, must};
 use crate::heap::registry::Shared;
 
 /// Checks of a heap between two of the page runs and the registry.
@@ -37,8 +37,7 @@ impl Heap {
             "a bin has a block that is not out of a span of its class: it was freed twice, or the bin is damaged",
         )?;
         let entry = self.entry(class);
-        shared.central.check_list(self.partial(class), class, entry, State::Partial)?;
-        shared.central.check_list(self.full(class), class, entry, State::Full)
+        shared.central.check_spans(self.spans(class), class, entry)
     }
 }
 

@@ -18,7 +18,7 @@ use super::offer::{AGAIN, Offer};
 use super::remote::inbox::Inbox;
 use super::remote::outbox::Outbox;
 use crate::base::class::{self, Class};
-use crate::central::{Batch, SpanList};
+use crate::central::{Batch, Spans};
 use crate::pages::map::HEAP_ALIGN;
 use crate::pages::{Bank, Entry, Pages, Space};
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -50,10 +50,8 @@ pub(crate) struct Heap {
     /// The bank of the node on which the thread ran when that was last asked, and the one where the heap's own memory lies.
     pub(super) bank: Cell<Bank>,
     pub(super) own_bank: Cell<Bank>,
-    /// Spans with blocks to fetch, by class.
-    partial: [SpanList; class::COUNT],
-    /// Spans with every block out, by class.
-    full: [SpanList; class::COUNT],
+    /// Its spans, by class.
+    spans_by_class: [Spans; class::COUNT],
     pub(super) outbox: Outbox,
     /// Batches taken from the inbox and not yet looked at. Belongs to who holds the spans.
     pub(super) pending: Cell<*mut Batch>,
@@ -151,6 +149,12 @@ impl Heap {
         self.bin_bytes.set(bin_bytes);
     }
 
+    /// Whether there may be batches to receive.
+    #[inline]
+    pub(super) fn may_receive(&self) -> bool {
+        !self.pending.get().is_null() || !self.inbox.is_empty()
+    }
+
     /// The bank from which the thread is to have memory now. Asks the kernel where memory is kept by node.
     pub(crate) fn locate(&self, space: &Space) -> Bank {
         let bank = space.bank_here();
@@ -179,22 +183,17 @@ impl Heap {
         Entry::small(self.address(), class)
     }
 
-    pub(super) fn partial(&self, class: Class) -> &SpanList {
+    /// The spans of `class`.
+    pub(super) fn spans(&self, class: Class) -> &Spans {
         // SAFETY: a class is below the number of lists.
-        unsafe { self.partial.get_unchecked(class.index()) }
-    }
-
-    pub(super) fn full(&self, class: Class) -> &SpanList {
-        // SAFETY: a class is below the number of lists.
-        unsafe { self.full.get_unchecked(class.index()) }
+        unsafe { self.spans_by_class.get_unchecked(class.index()) }
     }
 
     /// Forgets bins, lists and batches, whatever they hold.
     pub(super) fn forget(&self) {
         for class in Class::all() {
             self.bin(class).forget();
-            self.partial(class).clear();
-            self.full(class).clear();
+            self.spans(class).clear();
         }
         self.outbox.forget();
         self.pending.set(core::ptr::null_mut());

@@ -7,12 +7,12 @@ use super::layout::Heap;
 use super::registry::Shared;
 use crate::base::class::Class;
 use crate::base::units::{KIB, Region};
-use crate::central::State;
+use crate::central::Fresh;
 use crate::pages::{METADATA_MAX, METADATA_MIN, Pages};
 use crate::sys::cell::{Slot, Slots};
 
 /// Blocks of the inbox taken home in one refill, before fresh memory is taken: some eight full batches.
-const DRAINED_PER_REFILL: usize = 1000;
+const RECEIVED_PER_REFILL: usize = 1000;
 /// Most blocks fetched at a time.
 const FETCH_MAX: usize = 256;
 /// Partial spans looked at for the fullest one.
@@ -52,6 +52,13 @@ impl Heap {
         if block.is_null() { self.refill(shared, class, bin) } else { Some(block) }
     }
 
+    /// As [`Heap::alloc`], for a caller that writes to the block before the program has it.
+    #[inline]
+    pub(crate) fn alloc_fresh(&self, shared: Shared<'_>, class: Class) -> Option<Fresh> {
+        // SAFETY: a block of the class was just taken out of a bin or a span.
+        self.alloc(shared, class).map(|block| unsafe { Fresh::small(block, class.size()) })
+    }
+
     #[inline(never)]
     fn refill(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> Option<*mut u8> {
         self.counters.refilled(class);
@@ -63,10 +70,12 @@ impl Heap {
             bin.shed(&shared.central.pages);
         }
         let wanted = self.room_to_fetch(shared, class, bin);
-        self.receive_blocks(shared, DRAINED_PER_REFILL, Some(class));
-        let received = bin.pop();
-        if !received.is_null() {
-            return Some(received);
+        if self.may_receive() {
+            self.receive_blocks(shared, RECEIVED_PER_REFILL, Some(class));
+            let received = bin.pop();
+            if !received.is_null() {
+                return Some(received);
+            }
         }
         let fetched = self.fetch(shared, class, bin, wanted);
         if fetched == 0 {
@@ -128,7 +137,7 @@ impl Heap {
             let start = shared.central.pages.space().address(region);
             // SAFETY: `wanted` is at most the capacity, and `take` at most what is missing: all slots are above slot 0.
             unsafe { span.take(geometry, start, take, bin.slot(wanted - done)) };
-            self.note_taken(shared, class, region);
+            self.spans(class).settle_taken(shared.central.pages.space(), geometry, span);
             done += take;
         }
         done
@@ -160,7 +169,7 @@ impl Heap {
         });
         let region =
             region.or_else(|| central.new_span(class, entry, bank)).or_else(|| central.adopt_span(class, entry, None))?;
-        self.partial(class).push(space, region);
+        self.spans(class).add(space, central.span(region));
         Some(region)
     }
 
@@ -172,24 +181,15 @@ impl Heap {
         let start = shared.central.pages.space().address(region);
         // SAFETY: one block for one place.
         unsafe { span.take(class.geometry(), start, 1, &raw mut taken) };
-        self.note_taken(shared, class, region);
+        self.spans(class).settle_taken(shared.central.pages.space(), class.geometry(), span);
         Some(taken)
     }
 
     /// The fullest of the first few partial spans: emptying it lets the others become free as a whole.
     fn fullest(&self, shared: Shared<'_>, class: Class) -> Option<Region> {
         let space = shared.central.pages.space();
-        let spans = self.partial(class).iter(space).take(LOOKED_AT);
+        let spans = self.spans(class).partial.iter(space).take(LOOKED_AT);
         spans.max_by_key(|(_, span)| span.used()).map(|(region, _)| region)
-    }
-
-    fn note_taken(&self, shared: Shared<'_>, class: Class, region: Region) {
-        let (space, span) = (shared.central.pages.space(), shared.central.span(region));
-        if span.available(class.geometry()) == 0 {
-            self.partial(class).remove(space, region);
-            span.set_state(State::Full);
-            self.full(class).push(space, region);
-        }
     }
 }
 

@@ -9,7 +9,6 @@ use super::layout::Heap;
 use super::registry::Shared;
 use super::remote::{inbox, send};
 use crate::base::class::Class;
-use crate::central::SpanList;
 use crate::pages::Entry;
 
 impl Heap {
@@ -23,8 +22,7 @@ impl Heap {
         }
         self.close_outbox(shared);
         for class in Class::all() {
-            self.surrender(shared, class, self.partial(class));
-            self.surrender(shared, class, self.full(class));
+            self.surrender(shared, class);
         }
         let late = Cell::new(self.inbox.close());
         while let Some(batch) = inbox::pop(&late) {
@@ -52,8 +50,8 @@ impl Heap {
         }
     }
 
-    fn surrender(&self, shared: Shared<'_>, class: Class, spans: &SpanList) {
-        while let Some(region) = spans.pop(shared.central.pages.space()) {
+    fn surrender(&self, shared: Shared<'_>, class: Class) {
+        while let Some(region) = self.spans(class).pop(shared.central.pages.space()) {
             shared.central.surrender_span(class, region);
         }
     }

@@ -9,7 +9,7 @@ use super::remote::outbox::Lane;
 use super::remote::send::deliver_or_report;
 use crate::base::class::Class;
 use crate::base::units::REGION_BYTES;
-use crate::central::{Batch, Central, Next, Place, Refused, Span, State, found};
+use crate::central::{Batch, Central, Empty, Next, Place, Refused, Span, found};
 use crate::diag::{self, Code, Misuse};
 use crate::pages::Entry;
 
@@ -188,7 +188,7 @@ impl Heap {
         let span = found(finder, *first);
         let row = span.clear_row(class.geometry(), blocks);
         if row > 0 && span.count_down(row) {
-            self.relink_span(shared, class, span);
+            self.settle_span(shared, class, span);
         }
         row as usize
     }
@@ -211,25 +211,17 @@ impl Heap {
             if !own || !span.clear_block(divisor, offset) {
                 self.return_or_send(shared, block);
             } else if span.count_down(1) {
-                self.relink_span(shared, class, span);
+                self.settle_span(shared, class, span);
             }
         }
     }
 
-    /// Does what a span asks for after blocks came back.
+    /// Settles a span after blocks came back.
     #[cold]
     #[inline(never)]
-    fn relink_span(&self, shared: Shared<'_>, class: Class, span: &Span) {
-        let (space, region) = (shared.central.pages.space(), span.first());
-        if span.state() == State::Full {
-            self.full(class).remove(space, region);
-            span.set_state(State::Partial);
-            self.partial(class).push(space, region);
-        }
-        // The last span of a class is kept for the next refill, even when it is empty.
-        if span.used() == 0 && !self.partial(class).is_single(space) {
-            self.partial(class).remove(space, region);
-            shared.central.release_span(class, region);
+    fn settle_span(&self, shared: Shared<'_>, class: Class, span: &Span) {
+        if self.spans(class).settle_returned(shared.central.pages.space(), span, Empty::KeepLast) == Next::Release {
+            shared.central.release_span(class, span.first());
         }
     }
 
@@ -260,8 +252,7 @@ impl Heap {
                 return place;
             }
             if shared.central.claim_span(class, region, self.entry(class)) {
-                let list = if span.state() == State::Full { self.full(class) } else { self.partial(class) };
-                list.push(shared.central.pages.space(), region);
+                self.spans(class).add(shared.central.pages.space(), span);
             }
         }
     }
@@ -293,8 +284,8 @@ impl Heap {
 
     fn return_to_span(&self, shared: Shared<'_>, span: &Span, class: Class, offset: usize, block: *mut u8) {
         match span.give_back(class.geometry(), offset) {
-            Ok(Next::Stay) => {}
-            Ok(_) => self.relink_span(shared, class, span),
+            Ok(false) => {}
+            Ok(true) => self.settle_span(shared, class, span),
             Err(refused) => refused.report("free", block, class.size()),
         }
     }

@@ -296,7 +296,7 @@ fn the_check_finds_what_is_wrong() {
     let other = world.heap();
     let kept = other.alloc(world.shared(), class).expect("memory");
     assert_eq!(other.check(world.shared()), Ok(()));
-    let region = other.partial(class).first().expect("a span");
+    let region = other.spans(class).partial.first().expect("a span");
     world.central.span(region).set_state(State::Full);
     assert!(!kept.is_null() && other.check(world.shared()).is_err());
 }

@@ -1,4 +1,4 @@
-//! Where the figures of the pages are, for tools that read them from outside; see `stats::descriptor`.
+//! The figures of the pages, and where they are, for tools that read them from outside.
 
 use core::mem::offset_of;
 
@@ -9,11 +9,35 @@ use super::runs::Runs;
 use super::store::Pages;
 use super::tree::{Node, RECORD_BYTES};
 use crate::base::units::{REGION_BYTES, Region};
+use crate::sys::atomic::Ordering;
 
 /// Most banks that are described.
 pub const BANKS: usize = 16;
 /// Parts of a bank that are committed: entries, records, metadata, data.
 const PARTS: usize = 4;
+
+/// What the pages look like at one moment, in bytes.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct PageFigures {
+    /// Data regions ever used.
+    pub used: usize,
+    /// In dirty free runs.
+    pub dirty: usize,
+    /// In clean free runs.
+    pub clean: usize,
+    /// Metadata in use.
+    pub metadata: usize,
+    /// Address space of the reservation.
+    pub reserved: usize,
+    /// Of it readable and writable: all of its parts.
+    pub committed: usize,
+    /// Where huge pages were asked for or set aside.
+    pub huge: usize,
+    /// Purges made.
+    pub purges: usize,
+    /// Bytes purged in all.
+    pub purged: usize,
+}
 
 /// Addresses and offsets; what is not a word is said.
 #[repr(C)]
@@ -120,6 +144,29 @@ impl PagesDescriptor {
 }
 
 impl Pages {
+    /// The figures of this moment.
+    pub(crate) fn figures(&self) -> PageFigures {
+        let space = self.space();
+        let metadata = {
+            let first = self.metadata.lock();
+            space.banks().map(|bank| space.metadata(bank).unwrap_or(&first).live()).sum()
+        };
+        let [reserved, committed] = space.sizes();
+        let runs = self.runs.lock();
+        PageFigures {
+            used: runs.touched() as usize * REGION_BYTES,
+            dirty: runs.dirty_regions() as usize * REGION_BYTES,
+            clean: runs.clean_regions() as usize * REGION_BYTES,
+            metadata,
+            reserved,
+            committed,
+            huge: space.huge_bytes(),
+            // Relaxed: counters.
+            purges: self.purges.load(Ordering::Relaxed),
+            purged: self.purged_bytes.load(Ordering::Relaxed),
+        }
+    }
+
     /// See [`PagesDescriptor`].
     pub(crate) fn descriptor(&self) -> PagesDescriptor {
         let space = self.space();

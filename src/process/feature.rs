@@ -13,7 +13,7 @@ pub(crate) struct Feature {
     pub(crate) attend: fn(),
     /// Takes the feature's locks for a fork, and gives them back, in parent and child, on a thread that took them or is a copy of one
     /// that did. `Order` says whether they come before the locks of the central store.
-    pub(crate) locks: Option<(Order, fn(&Patience), fn())>,
+    pub(crate) locks: Option<Locks>,
     /// In the child of a fork: forgets what other threads were about to do. True if the thread that forked was inside the allocator, and may
     /// still be about something itself.
     pub(crate) in_child: fn(bool),
@@ -21,6 +21,9 @@ pub(crate) struct Feature {
     pub(crate) thread_begins: fn(&Heap),
     pub(crate) thread_ends: fn(&Heap),
 }
+
+/// When a feature's locks are taken for a fork, how, and how they are given back.
+type Locks = (Order, fn(&Patience), fn());
 
 /// Whether a feature's locks may be held while the central store is asked for memory, or are taken under locks of the central store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

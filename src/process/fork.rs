@@ -118,7 +118,7 @@ impl Fork {
         PROCESS.registry.unlock_after_fork();
         // Relaxed: see `is_mine`.
         self.owner.store(0, Ordering::Relaxed);
-        // SAFETY: as above.
+        // SAFETY: this thread, or the one it was copied from, took the gate in `lock`.
         unsafe { self.gate.unlock(GuardSend::new()) };
     }
 }

@@ -3,6 +3,7 @@
 use core::ffi::{CStr, c_int, c_void};
 
 use super::{About, DEPTH, Profile};
+use crate::base::lane::Lane;
 use crate::config::Options;
 use crate::diag::{self, Code};
 use crate::heap::{Heap, Unit};
@@ -258,7 +259,7 @@ fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
         None => PROCESS.central.alloc_large(request.size, request.align, bank),
     }?;
     let ticket = note(request.size, request.size);
-    PROCESS.central.set_ticket(fresh.address, fresh.direct, ticket);
+    PROCESS.central.set_ticket(fresh.address(), fresh.lane() == Lane::Direct, ticket);
     let block = mode::hand_out(fresh, request);
     dump_if_due();
     Some(block)

@@ -10,7 +10,7 @@ use crate::base::lane::Lane;
 use crate::diag::{self, Code, Misuse};
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
-use crate::sys::{call, libc, processor, startup};
+use crate::sys::{call, libc, memory, processor, startup};
 use crate::unwind;
 
 /// libc's blocks are multiples of this and aligned to it.
@@ -50,7 +50,8 @@ pub(super) fn alloc(reason: Reason, request: Request) -> *mut u8 {
     if request.align > NATURAL_ALIGN {
         let block = libc::memalign(request.align, request.size);
         if request.zero && !block.is_null() {
-            PROCESS.central.fill_zero(block.addr(), request.size);
+            // SAFETY: libc just gave the block, which has so many bytes.
+            unsafe { memory::zero(block, request.size) };
         }
         block
     } else if request.zero {
@@ -74,9 +75,9 @@ fn alloc_of_pool(reason: Reason, request: Request) -> *mut u8 {
         return core::ptr::null_mut();
     };
     if request.zero {
-        PROCESS.central.zero_large(fresh, request.size);
+        PROCESS.central.zero_large(&fresh, request.size);
     }
-    core::ptr::with_exposed_provenance_mut(fresh.address)
+    fresh.hand_out()
 }
 
 /// Frees a block that is none of ours.

@@ -1,23 +1,26 @@
+#![expect(unsafe_code, reason = "fills blocks that are given up")]
 //! What options want done to each block: counted by lane (`SPANDREL_DIAG`), filled with junk (profile `test-fixture`). With either, the slow path
 //! sees every call.
 
 use super::request::Request;
 use crate::base::lane::Lane;
+use crate::central::Fresh;
 use crate::heap::Heap;
 use crate::process::state::PROCESS;
+use crate::sys::memory;
 
 /// Junk in a fresh block, and in a freed one.
 const FRESH: u8 = 0xa5;
 const FREED: u8 = 0x5a;
 
-/// Counts and fills a block of `bytes` bytes that is about to be handed out.
+/// Counts and fills a block that is about to be handed out.
 #[cold]
-pub(super) fn made(address: usize, bytes: usize, lane: Lane, request: Request) {
+pub(super) fn made(fresh: &Fresh, request: Request) {
     let options = PROCESS.options();
     if options.junk && !request.zero {
-        PROCESS.central.fill(address, bytes, FRESH);
+        fresh.fill(FRESH);
     }
-    count(lane, request.size);
+    count(fresh.lane(), request.size);
 }
 
 /// Counts a block that a mode makes by itself.
@@ -34,7 +37,8 @@ pub(super) fn freeing(heap: &Heap, block: *mut u8) {
         return;
     }
     if let Ok(Some(bytes)) = PROCESS.central.resolve(block.addr()).usable(block.addr(), heap.address()) {
-        PROCESS.central.fill(block.addr(), bytes, FREED);
+        // SAFETY: a live block of so many bytes starts there, and the program gives it up.
+        unsafe { memory::fill(block, bytes, FREED) };
     }
 }
 

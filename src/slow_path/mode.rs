@@ -113,14 +113,14 @@ pub(crate) fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
 /// As [`serve`], where the request is not to be sampled.
 pub(crate) fn serve_unsampled(heap: &Heap, request: Request) -> Option<*mut u8> {
     let Some(class) = class_of(request) else { return serve_large(heap, request) };
-    let block = heap.alloc(PROCESS.shared(), class)?;
+    let fresh = heap.alloc_fresh(PROCESS.shared(), class)?;
     if request.zero {
-        PROCESS.central.fill_zero(block.addr(), request.size);
+        fresh.zero(request.size);
     }
     if PROCESS.inspects() {
-        inspect::made(block.addr(), class.size(), Lane::Small, request);
+        inspect::made(&fresh, request);
     }
-    Some(block)
+    Some(fresh.hand_out())
 }
 
 #[cold]
@@ -133,13 +133,12 @@ fn serve_large(heap: &Heap, request: Request) -> Option<*mut u8> {
 /// A block fresh from the large or direct lane, filled as `request` wants it.
 pub(crate) fn hand_out(fresh: Fresh, request: Request) -> *mut u8 {
     if request.zero {
-        PROCESS.central.zero_large(fresh, request.size);
+        PROCESS.central.zero_large(&fresh, request.size);
     }
     if PROCESS.inspects() {
-        let lane = if fresh.direct { Lane::Direct } else { Lane::Large };
-        inspect::made(fresh.address, fresh.bytes, lane, request);
+        inspect::made(&fresh, request);
     }
-    core::ptr::with_exposed_provenance_mut(fresh.address)
+    fresh.hand_out()
 }
 
 /// The default way to free a block: to its heap, or to the large lanes. `heap` is this thread's, and held.

@@ -49,9 +49,9 @@ impl<T> SetOnce<T> {
 
 /// A reference to what lives for ever, or none. Any thread reads and writes; it may see the old one for a moment.
 #[repr(transparent)]
-pub(crate) struct StaticRef<T: 'static>(AtomicPtr<T>);
+pub(crate) struct StaticRef<T: Sync + 'static>(AtomicPtr<T>);
 
-impl<T> StaticRef<T> {
+impl<T: Sync> StaticRef<T> {
     /// None.
     pub(crate) const fn none() -> Self {
         Self(AtomicPtr::new(core::ptr::null_mut()))

@@ -4,8 +4,8 @@
 //! next to it) is unchanged.
 //!
 //! # Invariants
-//! - Processes that test at the same time share what is built. Whatever appears is whole: it is made beside its place and renamed.
-//! - A result depends on its name alone, or two processes would take turns with it: what is linked with a library lies in a folder
+//! - Processes that test at the same time share results. Each result appears whole: it is made beside its place and renamed.
+//! - A result depends on its name alone, or two processes would take turns with it: a program that is linked with a library lies in a folder
 //!   of that library.
 
 use core::hash::{Hash, Hasher};
@@ -31,7 +31,7 @@ pub struct Source {
     pub path: PathBuf,
     /// Words for both compiler and linker.
     pub flags: Vec<String>,
-    /// What the results are called, where one source makes several by its flags; the name of the file if not said.
+    /// The name of the results, where one source makes several by its flags; else the name of the file.
     pub name: Option<String>,
 }
 
@@ -104,7 +104,7 @@ fn produce(mut command: Command, result: &Path, inputs: &[PathBuf]) -> Result<()
     fs::rename(&draft, result).and_then(|()| fs::write(note_of(result), line)).map_err(|error| error.to_string())
 }
 
-/// Where this process makes what becomes `result`.
+/// Where this process makes the draft of `result`.
 fn draft_of(result: &Path) -> PathBuf {
     let mut draft = result.as_os_str().to_owned();
     draft.push(format!(".{}", std::process::id()));
@@ -120,7 +120,7 @@ fn prepared(folder: PathBuf) -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-/// The folder of what is linked with `library`.
+/// The folder of programs that are linked with `library`.
 fn folder_for(library: &Path) -> Result<PathBuf, String> {
     let mut hasher = DefaultHasher::new();
     library.hash(&mut hasher);

@@ -42,7 +42,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// What a lane served.
+    /// The calls that a lane served.
     pub fn lane(&self, name: &str) -> Served {
         self.lanes.get(name).copied().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! What a run must end with, and the comparison with what it did.
+//! The expected end of a run, and the comparison with the actual one.
 //!
 //! Grammar: `exit N` or `signal NAME`, then any of `stderr CODE[|CODE…] [xN]` (exactly N diagnostic lines, default 1, `x?` for at
 //! most one; each with one of the codes) and `stdout TEXT` (a line equal to TEXT; last, takes the rest of the line).

@@ -1,4 +1,4 @@
-//! The comment header of a test program: what it is built with, how it is run and what must come out.
+//! The comment header of a test program: how it is built and run, and the expected result.
 //!
 //! Directives are `// key: value` lines before the first line of code. Keys: `expect`, `env`, `args`, `flags`, `variants`, `only`,
 //! `timeout`, `run`, `says`. Lines before the first `run` hold for every run; each `run: NAME` opens a further run of the same program.
@@ -47,9 +47,9 @@ pub struct RunSpec {
     pub env: Vec<(String, String)>,
     /// Command line arguments.
     pub args: Vec<String>,
-    /// What must come out.
+    /// The expected result.
     pub expect: Expectation,
-    /// What lines of standard error must say; see [`crate::expect::says`].
+    /// Pieces that lines of standard error must have; see [`crate::expect::says`].
     pub says: Vec<String>,
 }
 

@@ -13,7 +13,7 @@ use crate::run::{self, Outcome};
 
 /// The kinds of calls that can be refused.
 pub const KINDS: [&str; 4] = ["mmap", "mprotect", "madvise", "mremap"];
-/// What libc keeps for the program's threads after they have ended.
+/// Bytes that libc keeps for the program's threads after they have ended.
 const LIVE_MAX: i64 = 4096;
 /// Stacks that libc keeps, and arenas of its own where it had to help out.
 const MAPPINGS_MAX: i64 = 24;
@@ -21,7 +21,7 @@ const MAPPINGS_MAX: i64 = 24;
 /// Options of the program.
 pub type Environment<'a> = &'a [(&'a str, &'a str)];
 
-/// What came of a sweep.
+/// The result of a sweep.
 #[derive(Clone, Debug, Default)]
 pub struct Sweep {
     /// Calls of an undisturbed run.
@@ -30,7 +30,7 @@ pub struct Sweep {
     pub points: i64,
     /// How many of each kind were refused in all.
     pub failed: BTreeMap<&'static str, i64>,
-    /// What was not whole afterwards.
+    /// The runs that failed.
     pub broken: Vec<String>,
 }
 
@@ -73,7 +73,7 @@ pub fn sweep(count: i64, stride: i64, environment: Environment<'_>) -> Result<Op
     Ok(Some(sweep))
 }
 
-/// How many calls `malloc_stats` tells of, and how many the kernel has seen.
+/// How many calls `malloc_stats` reports, and how many the kernel has seen.
 pub fn statistics() -> Result<Option<(i64, i64)>, String> {
     let Some(outcome) = inject(0, 0, &[("SPANDREL_STATS", "1")])? else { return Ok(None) };
     let mut counted = 0;

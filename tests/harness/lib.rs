@@ -1,4 +1,4 @@
-//! What all test targets share: where things are, how a C program is built, how a program is run and judged.
+//! Shared by all test targets: where things are, how a C program is built, how a program is run and judged.
 //!
 //! Knows the product only as files (`libspandrel.so`, `libspandrel.a`, `spandrel.h`), never as Rust code.
 

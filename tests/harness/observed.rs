@@ -10,7 +10,7 @@ use crate::{paths, run};
 /// Bytes of the blocks that the program holds, by the size of the block: 5000 x 48, 300 x 5120, 3 x 102400, 64 MiB, and the 300 x 96
 /// that its second thread has not freed.
 pub const HELD_BYTES: u64 = 5000 * 48 + 300 * 5120 + 3 * 102_400 + (64 << 20) + 300 * 96;
-/// What the C library may hold besides: its streams' buffers, and what a thread needs.
+/// Bytes that the C library may hold besides: its streams' buffers, and the needs of a thread.
 const LIBRARY_BYTES: u64 = 64 << 10;
 
 /// Wants a figure of live bytes to be what the program holds.
@@ -78,7 +78,7 @@ impl Waiting {
         }
     }
 
-    /// Has it end by itself; an error unless with status 0.
+    /// Lets it end by itself; an error unless with status 0.
     pub fn finish(mut self) -> Result<(), String> {
         drop(self.child.stdin.take());
         let status = self.child.wait().map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! What the pages of the documentation name: links, files of the repository, targets of `make`. Finds what is not there.
+//! Names in the pages of the documentation (links, files of the repository, targets of `make`) that lead nowhere.
 //!
 //! Knows: the Markdown that our pages use, and GitHub's names for headings. Must not know: what any page says.
 
@@ -32,7 +32,7 @@ fn is_page(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "md")
 }
 
-/// What the page at `path` with this text names and what is not in the repository at `root`.
+/// The names in the page at `path`, with this text, that are not in the repository at `root`.
 pub fn faults(root: &Path, path: &Path, text: &str) -> Vec<String> {
     let shown = path.strip_prefix(root).unwrap_or(path).display();
     let mut found = Vec::new();

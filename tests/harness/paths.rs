@@ -43,7 +43,7 @@ pub fn output() -> PathBuf {
     if base.is_absolute() { base.join("ffi-tests") } else { workspace().join(base).join("ffi-tests") }
 }
 
-/// The folder for what a test of this process writes, of any name. Folders of processes that have ended go at the first call.
+/// The folder for files that tests of this process write. The first call removes folders of processes that have ended.
 pub fn scratch() -> Result<PathBuf, String> {
     static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     FOLDER.get_or_init(|| own_folder(&output().join("scratch"))).clone()

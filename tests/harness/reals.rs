@@ -39,7 +39,7 @@ const SHELL_MIX: &str =
 
 /// A program and the arguments under which its output is the same every time.
 pub struct Real {
-    /// What tests call it.
+    /// The name in tests.
     pub name: &'static str,
     /// The program.
     pub program: &'static str,

@@ -1,4 +1,4 @@
-//! Starts a program with its output captured in files, waits with a time limit, and ends what it left behind.
+//! Starts a program with its output captured in files, waits with a time limit, and ends the processes that it left behind.
 //!
 //! Output goes to files, not pipes, so that a leftover grandchild can never make a test wait.
 
@@ -96,7 +96,7 @@ fn kill_group(child: &Child) {
     }
 }
 
-/// Where the threads of a hanging process are, as far as /proc tells.
+/// Where the threads of a hanging process are, as far as /proc shows.
 fn where_it_hangs(id: u32) -> String {
     let mut text = String::from("threads at the time limit (state, system call):\n");
     let Ok(tasks) = fs::read_dir(format!("/proc/{id}/task")) else { return text };

@@ -1,4 +1,4 @@
-//! What the kernel refuses to a program from its first instruction on: more of a resource, or a system call.
+//! Refusals of the kernel from a program's first instruction on: more of a resource, or a system call.
 
 use std::io::Error;
 use std::os::unix::process::CommandExt;

@@ -38,12 +38,7 @@ impl Heap {
 
     /// Releases the empty span that may be kept for `class`.
     pub(in crate::heap) fn release_spare(&self, shared: Shared<'_>, class: Class) {
-        /// Partial spans looked at. A kept span is the last of the list, so a long list hides it until the next look.
-        const SEEN: usize = 4;
-        let space = shared.central.pages.space();
-        let spare = self.partial(class).iter(space).take(SEEN).find(|(_, span)| span.used() == 0);
-        if let Some((region, _)) = spare {
-            self.partial(class).remove(space, region);
+        if let Some(region) = self.spans(class).take_spare(shared.central.pages.space()) {
             shared.central.release_span(class, region);
         }
     }

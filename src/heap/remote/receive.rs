@@ -15,7 +15,7 @@ impl Heap {
     pub(crate) fn exchange(&self, shared: Shared<'_>, most: usize) -> bool {
         self.send_all(shared);
         self.receive_blocks(shared, most, None);
-        !self.pending.get().is_null() || !self.inbox.is_empty()
+        self.may_receive()
     }
 
     /// The next batch that others sent; `None` if there is none. The caller holds the spans.

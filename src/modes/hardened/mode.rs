@@ -24,8 +24,8 @@ use crate::slow_path::foreign::{Foreign, judge};
 use crate::slow_path::mode::{self, Mode, Print};
 use crate::slow_path::request::{self, FreeSize, Request, Resized};
 use crate::slow_path::table::ModeTable;
-use crate::sys::call;
 use crate::sys::lock::{Lock, Patience, Rank};
+use crate::sys::{call, memory};
 
 /// Parts of the quarantine; a power of two.
 const SHARDS: usize = 8;
@@ -46,7 +46,7 @@ struct Hardened;
 pub(crate) fn begin(options: &Options) {
     PROCESS.features.register(&FORK);
     MARKS.begin(call::random(), options.zero_on_free);
-    PROCESS.central.guards.allow(options.guard_regions);
+    PROCESS.central.allow_guards(options.guard_regions);
     let mut seed = call::random();
     let mut next = || {
         seed = seed.wrapping_add(1);
@@ -171,7 +171,8 @@ fn draw(heap: &Heap, class: Class, request: Request) -> Option<*mut u8> {
         }
     };
     if request.zero {
-        PROCESS.central.fill_zero(block, request.size);
+        // SAFETY: the block was just taken out of the spares or the heap, and has at least so many bytes.
+        unsafe { memory::zero(core::ptr::with_exposed_provenance_mut(block), request.size) };
     }
     Some(core::ptr::with_exposed_provenance_mut(block))
 }

@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "follows batch pointers")]
 //! A shelf: what one class keeps between heaps. Spans that no heap owns (the depot) and whole batches of blocks (the transfer
 //! cache).
 //!
@@ -9,9 +8,9 @@
 
 use core::mem::offset_of;
 
-use super::batch::Batch;
-use super::list::SpanList;
-use super::span::{Next, Refused, Span, State, header};
+use super::batch::{Batch, Stack};
+use super::span::{Refused, Span, State, header};
+use super::spans::{Empty, Next, Spans};
 use crate::base::class::Class;
 use crate::base::units::Region;
 use crate::pages::{Bank, Entry, Space};
@@ -35,9 +34,8 @@ pub(crate) enum Returned {
 
 /// See the module. Guarded by a lock.
 pub(crate) struct CentralList {
-    partial: SpanList,
-    full: SpanList,
-    batches: *mut Batch,
+    spans: Spans,
+    batches: Stack,
     /// Batches, and blocks in them.
     count: usize,
     blocks: usize,
@@ -46,29 +44,18 @@ pub(crate) struct CentralList {
     adopted: usize,
 }
 
-// SAFETY: spans and batches on the shelf belong to no thread; the lock around this structure guards them.
-unsafe impl Send for CentralList {}
-
 impl CentralList {
     /// Offsets of the batches, and of batches and spans given.
     pub(super) const OFFSETS: [usize; 3] = [offset_of!(Self, batches), offset_of!(Self, taken), offset_of!(Self, adopted)];
 
     /// An empty shelf.
     pub(crate) const fn new() -> Self {
-        Self {
-            partial: SpanList::new(),
-            full: SpanList::new(),
-            batches: core::ptr::null_mut(),
-            count: 0,
-            blocks: 0,
-            taken: 0,
-            adopted: 0,
-        }
+        Self { spans: Spans::new(), batches: Stack::new(), count: 0, blocks: 0, taken: 0, adopted: 0 }
     }
 
     /// Whether there is nothing that a heap could use.
     pub(crate) fn is_bare(&self) -> bool {
-        self.batches.is_null() && self.partial.first().is_none()
+        self.batches.is_empty() && self.spans.partial.first().is_none()
     }
 
     /// Keeps a batch of blocks of `class`, within `bytes` in all but at least one; false if the cache is full.
@@ -79,38 +66,31 @@ impl CentralList {
         if self.count >= room || batch.len() * 2 < full {
             return false;
         }
-        batch.next.set(self.batches);
-        self.batches = core::ptr::from_ref(batch).cast_mut();
+        self.batches.push(batch);
         self.count += 1;
         self.blocks += batch.len();
         true
     }
 
     /// Takes the batch that was put last.
-    pub(crate) fn take_batch(&mut self) -> Option<*mut Batch> {
-        if self.batches.is_null() {
-            return None;
-        }
-        let batch = self.batches;
-        // SAFETY: batches on the shelf are valid and the shelf's alone.
-        let top = unsafe { &*batch };
-        self.batches = top.next.get();
+    pub(crate) fn take_batch(&mut self) -> Option<&'static Batch> {
+        let batch = self.batches.pop()?;
         self.count -= 1;
-        self.blocks -= top.len();
+        self.blocks -= batch.len();
         Some(batch)
     }
 
     /// As [`CentralList::take_batch`], for a heap that needs blocks.
-    pub(crate) fn serve_batch(&mut self) -> Option<*mut Batch> {
+    pub(crate) fn serve_batch(&mut self) -> Option<&'static Batch> {
         let batch = self.take_batch()?;
         self.taken += 1;
         Some(batch)
     }
 
-    /// Its spans with blocks to fetch, and those with every block out; for the check.
+    /// Its spans; for the check.
     #[cfg(debug_assertions)]
-    pub(super) const fn lists(&self) -> [&SpanList; 2] {
-        [&self.partial, &self.full]
+    pub(super) const fn spans(&self) -> &Spans {
+        &self.spans
     }
 
     /// Blocks in the batches kept, as counted; for the check.
@@ -126,33 +106,25 @@ impl CentralList {
 
     /// Calls `see` with each block in the batches kept.
     pub(crate) fn each_cached(&self, mut see: impl FnMut(*mut u8)) {
-        let mut next = self.batches;
-        // SAFETY: batches on the shelf are valid and the shelf's alone.
-        while let Some(batch) = unsafe { next.as_ref() } {
-            batch.blocks().iter().for_each(|&block| see(block));
-            next = batch.next.get();
-        }
+        self.batches.iter().for_each(|batch| batch.blocks().iter().for_each(|&block| see(block)));
     }
 
     /// Takes over a span that its owner gives up. The span is in no list.
     pub(crate) fn accept(&mut self, space: &Space, class: Class, region: Region) {
         let span = header(space, region);
         space.set_entries(region, class.geometry().regions, Entry::central(class));
-        if span.available(class.geometry()) > 0 {
-            span.set_state(State::Partial);
-            self.partial.push(space, region);
-        } else {
-            span.set_state(State::Full);
-            self.full.push(space, region);
-        }
+        // Its count may have been taken anew.
+        span.set_state(if span.available(class.geometry()) > 0 { State::Partial } else { State::Full });
+        self.spans.add(space, span);
     }
 
     /// Hands the fullest of the first few partial spans to the owner whose map entry is `entry`: of those in `bank`, where one is named.
     pub(crate) fn adopt(&mut self, space: &Space, class: Class, entry: Entry, bank: Option<Bank>) -> Option<Region> {
         const LOOKED_AT: usize = 8;
         let fits = |&(region, _): &(Region, &Span)| bank.is_none_or(|bank| space.bank_of(region) == bank);
-        let (region, _) = self.partial.iter(space).filter(fits).take(LOOKED_AT).max_by_key(|(_, span)| span.used())?;
-        self.partial.remove(space, region);
+        let partial = self.spans.partial.iter(space).filter(fits);
+        let (region, span) = partial.take(LOOKED_AT).max_by_key(|(_, span)| span.used())?;
+        self.spans.remove(space, span);
         space.set_entries(region, class.geometry().regions, entry);
         self.adopted += 1;
         Some(region)
@@ -163,8 +135,7 @@ impl CentralList {
         if space.entry(region) != Entry::central(class) || header(space, region).first() != region {
             return false;
         }
-        let list = if header(space, region).state() == State::Full { &self.full } else { &self.partial };
-        list.remove(space, region);
+        self.spans.remove(space, header(space, region));
         space.set_entries(region, class.geometry().regions, entry);
         true
     }
@@ -177,19 +148,11 @@ impl CentralList {
         let span = header(space, region);
         match span.give_back(class.geometry(), address - space.address(region)) {
             Err(refused) => Returned::Refused(refused),
-            Ok(Next::Stay) => Returned::Taken,
-            Ok(Next::Partial) => {
-                self.full.remove(space, region);
-                span.set_state(State::Partial);
-                self.partial.push(space, region);
-                Returned::Taken
-            }
-            Ok(Next::Empty) => {
-                let list = if span.state() == State::Full { &self.full } else { &self.partial };
-                list.remove(space, region);
+            Ok(true) if self.spans.settle_returned(space, span, Empty::Release) == Next::Release => {
                 space.set_entries(region, class.geometry().regions, Entry::NONE);
                 Returned::Emptied(region)
             }
+            Ok(_) => Returned::Taken,
         }
     }
 }
