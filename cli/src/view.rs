@@ -33,7 +33,7 @@ impl ClassRow {
 
     /// The share of refills without a span of the thread's own that the transfer cache served.
     pub(crate) fn hit_rate(&self) -> f64 {
-        let shelf = &self.figures.shelf;
+        let shelf = &self.figures.central;
         share(shelf.cache_hits, shelf.cache_hits + shelf.adopted + shelf.made)
     }
 }

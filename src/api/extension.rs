@@ -1,20 +1,18 @@
 #![expect(unsafe_code, reason = "exports C functions")]
-//! What malloc's own interface cannot say: `include/spandrel.h` is made from this file and `modes.rs`.
+//! Calls beyond malloc's own: `include/spandrel.h` is generated from this file and `modes.rs`.
 
-use core::ffi::{c_char, c_int, c_void};
+use core::ffi::{CStr, c_char, c_int, c_void};
 
-use super::c::malloc_slow;
-use super::errno;
+use super::c::{malloc_slow, refuse};
 use crate::base::class::Class;
 use crate::base::lane::Lane;
 use crate::base::units::{REGION_BYTES, round_up};
-use crate::control::dispatch;
-use crate::control::requests;
+use crate::control::{dispatch, requests};
 use crate::heap::fast_path;
+use crate::profile::sampling::{self, NoProfile};
 use crate::slow_path::exhaustion;
-use crate::stats::desk;
-use crate::stats::report;
-use crate::stats::{Format, Snapshot};
+use crate::stats::{self, Format, Snapshot, report};
+use crate::unwind;
 
 /// Served by a block of a size class (0 to 32 KiB).
 pub const SPANDREL_LANE_SMALL: c_int = 0;
@@ -236,11 +234,7 @@ pub extern "C" fn spandrel_set_limit_callback(callback: spandrel_limit_callback)
 /// process.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_set_limits(soft: usize, hard: usize) -> bool {
-    let set = requests::set_limits(soft, hard);
-    if !set {
-        errno::fail::<c_void>(libc::EINVAL);
-    }
-    set
+    requests::set_limits(soft, hard) || refuse(libc::EINVAL)
 }
 
 /// Fills the first `struct_size` bytes of `*stats`; false, and errno EINVAL, if `stats` is NULL or `struct_size` is
@@ -250,10 +244,10 @@ pub extern "C" fn spandrel_set_limits(soft: usize, hard: usize) -> bool {
 /// - `stats` is NULL or writable for `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_stats(stats: *mut spandrel_stats, struct_size: usize) -> bool {
-    match desk::with_snapshot(spandrel_stats::of) {
-        // SAFETY: the caller vouches for the place.
+    match stats::with_snapshot(spandrel_stats::of) {
+        // SAFETY: the caller says that `stats` is NULL or writable for `struct_size` bytes.
         Some(filled) => unsafe { hand_out(&filled, stats, struct_size) },
-        None => errno::refuse(libc::ENOMEM),
+        None => refuse(libc::ENOMEM),
     }
 }
 /// Fills the first `struct_size` bytes of `*stats` with the figures of class `index`, counted from 0, the smallest
@@ -265,11 +259,10 @@ pub unsafe extern "C" fn spandrel_stats(stats: *mut spandrel_stats, struct_size:
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_class_stats(index: usize, stats: *mut spandrel_class_stats, struct_size: usize) -> bool {
     let Some(class) = Class::from_index(index) else {
-        errno::fail::<c_void>(libc::EINVAL);
-        return false;
+        return refuse(libc::EINVAL);
     };
-    let Some(figures) = desk::with_snapshot(|snapshot| snapshot.of_class(class)) else {
-        return errno::refuse(libc::ENOMEM);
+    let Some(figures) = stats::with_snapshot(|snapshot| snapshot.of_class(class)) else {
+        return refuse(libc::ENOMEM);
     };
     let geometry = class.geometry();
     let filled = spandrel_class_stats {
@@ -284,11 +277,11 @@ pub unsafe extern "C" fn spandrel_class_stats(index: usize, stats: *mut spandrel
         full_spans: figures.full as usize,
         refills: figures.refills,
         flushes: figures.flushes,
-        cache_hits: figures.shelf.cache_hits,
-        adopted_spans: figures.shelf.adopted,
-        made_spans: figures.shelf.made,
+        cache_hits: figures.central.cache_hits,
+        adopted_spans: figures.central.adopted,
+        made_spans: figures.central.made,
     };
-    // SAFETY: the caller vouches for the place.
+    // SAFETY: the caller says that `stats` is NULL or writable for `struct_size` bytes.
     unsafe { hand_out(&filled, stats, struct_size) }
 }
 
@@ -298,8 +291,7 @@ pub unsafe extern "C" fn spandrel_class_stats(index: usize, stats: *mut spandrel
 /// - `place` is null or writable for `struct_size` bytes.
 unsafe fn hand_out<T>(filled: &T, place: *mut T, struct_size: usize) -> bool {
     if place.is_null() || struct_size > size_of::<T>() {
-        errno::fail::<c_void>(libc::EINVAL);
-        return false;
+        return refuse(libc::EINVAL);
     }
     // SAFETY: the caller says that `struct_size` bytes are writable there.
     unsafe { core::ptr::from_ref(filled).cast::<u8>().copy_to_nonoverlapping(place.cast(), struct_size) };
@@ -316,13 +308,60 @@ pub extern "C" fn spandrel_stats_write(fd: c_int, format: c_int) -> bool {
         SPANDREL_FORMAT_XML => Format::Xml,
         SPANDREL_FORMAT_PROMETHEUS => Format::Prometheus,
         _ => {
-            errno::fail::<c_void>(libc::EINVAL);
-            return false;
+            return refuse(libc::EINVAL);
         }
     };
-    let written = report::write_stats(fd, format);
-    if !written {
-        errno::fail::<c_void>(libc::EIO);
+    report::write_stats(fd, format) || refuse(libc::EIO)
+}
+
+/// Starts to sample requests for the heap profile, one every `rate` bytes on average; 0 for SPANDREL_HEAP_PROFILE_RATE.
+/// Other threads follow when they next leave the fast path. False, and errno ENOTSUP, where libc or a mode other than
+/// `fast` and `counting` serves the process.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_profile_start(rate: usize) -> bool {
+    or_errno(if requests::is_active() { sampling::start(rate) } else { Err(NoProfile::Unsampled) })
+}
+
+/// Samples no more requests. Blocks that were sampled stay in the profile until they are freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_profile_stop() {
+    sampling::stop();
+}
+
+/// Writes the heap profile to the file `path`, or, if that is NULL, to the one that SPANDREL_HEAP_PROFILE names. False,
+/// and errno, if it cannot be written; EBUSY if another thread is writing it, or if no samples were ever taken. May be
+/// called in a signal handler.
+///
+/// # Safety
+/// - `path` is NULL or a C string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spandrel_profile_dump(path: *const c_char) -> bool {
+    // SAFETY: the caller passes NULL or a C string.
+    let path = (!path.is_null()).then(|| unsafe { CStr::from_ptr(path) });
+    or_errno(sampling::dump(path))
+}
+
+/// True, or false with errno.
+fn or_errno(done: Result<(), NoProfile>) -> bool {
+    match done {
+        Ok(()) => true,
+        Err(NoProfile::Unsampled) => refuse(libc::ENOTSUP),
+        Err(NoProfile::NotNow) => refuse(libc::EBUSY),
+        Err(NoProfile::File(error)) => refuse(error),
     }
-    written
+}
+
+/// Stores the return addresses of the calling thread's stack in `frames`, the innermost first, at most `count`; how
+/// many there are. Allocates nothing and takes no lock, so it may be called in a signal handler; the frames that the
+/// signal interrupted follow those of the handler.
+///
+/// # Safety
+/// - `frames` is writable for `count` addresses.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spandrel_call_stack(frames: *mut usize, count: usize) -> usize {
+    if frames.is_null() || count == 0 {
+        return 0;
+    }
+    // SAFETY: the caller says that `count` addresses are writable there.
+    unwind::capture(0, unsafe { core::slice::from_raw_parts_mut(frames, count) })
 }

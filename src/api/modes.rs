@@ -1,16 +1,13 @@
 #![expect(unsafe_code, reason = "exports C functions")]
-//! Modes, for programs: the second part of what `include/spandrel.h` is made from.
+//! Modes, for programs: the second part of `include/spandrel.h`, which is generated from `extension.rs` and this file.
 
 use core::ffi::{CStr, c_char, c_void};
 
-use super::errno;
+use super::c::refuse;
 use crate::control::{requests, switch};
-use crate::modes::counting;
-use crate::modes::custom;
 use crate::modes::custom::functions::Functions;
-use crate::modes::guarded;
-use crate::modes::tracked;
 use crate::modes::tracked::BlockInfo;
+use crate::modes::{counting, custom, guarded, tracked};
 use crate::slow_path::table::Refusal;
 
 /// The mode in force, as SPANDREL_MODE names it.
@@ -30,24 +27,21 @@ pub extern "C" fn spandrel_mode() -> *const c_char {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_set_mode(name: *const c_char) -> bool {
     if name.is_null() {
-        errno::fail::<c_void>(libc::EINVAL);
-        return false;
+        return refuse(libc::EINVAL);
     }
     // SAFETY: the caller says that it is a C string.
     let name = unsafe { CStr::from_ptr(name) };
-    answer(switch::set_mode(name.to_bytes()))
+    or_errno(switch::set_mode(name.to_bytes()))
 }
 
 /// True, or false with errno.
-fn answer(done: Result<(), Refusal>) -> bool {
-    let error = match done {
-        Ok(()) => return true,
-        Err(Refusal::Unknown) => libc::EINVAL,
-        Err(Refusal::TooMany) => libc::ENOSPC,
-        Err(Refusal::Unsafe) => libc::ENOTSUP,
-    };
-    errno::fail::<c_void>(error);
-    false
+fn or_errno(done: Result<(), Refusal>) -> bool {
+    match done {
+        Ok(()) => true,
+        Err(Refusal::Unknown) => refuse(libc::EINVAL),
+        Err(Refusal::TooMany) => refuse(libc::ENOSPC),
+        Err(Refusal::Unsafe) => refuse(libc::ENOTSUP),
+    }
 }
 
 /// In mode "counting": stores how many blocks, and how many usable bytes of them, were allocated and not freed
@@ -58,7 +52,7 @@ fn answer(done: Result<(), Refusal>) -> bool {
 /// - `blocks` and `bytes` are NULL or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_outstanding(blocks: *mut i64, bytes: *mut i64) -> bool {
-    let Some(counted) = counting::outstanding() else { return answer(Err(Refusal::Unsafe)) };
+    let Some(counted) = counting::outstanding() else { return or_errno(Err(Refusal::Unsafe)) };
     for (place, count) in [(blocks, counted.0), (bytes, counted.1)] {
         if !place.is_null() {
             // SAFETY: the caller passes NULL or a writable place.
@@ -101,13 +95,13 @@ pub struct spandrel_functions {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_set_alloc_functions(functions: *const spandrel_functions, struct_size: usize) -> bool {
     if !requests::is_active() {
-        return answer(Err(Refusal::Unsafe));
+        return or_errno(Err(Refusal::Unsafe));
     }
     if functions.is_null() {
-        return answer(custom::set_functions(None));
+        return or_errno(custom::set_functions(None));
     }
     if struct_size > size_of::<spandrel_functions>() {
-        return answer(Err(Refusal::Unknown));
+        return or_errno(Err(Refusal::Unknown));
     }
     let mut given = spandrel_functions {
         malloc: None,
@@ -119,8 +113,8 @@ pub unsafe extern "C" fn spandrel_set_alloc_functions(functions: *const spandrel
     };
     // SAFETY: the caller says that `struct_size` bytes are readable there; null function pointers are `None`.
     unsafe { functions.cast::<u8>().copy_to_nonoverlapping((&raw mut given).cast(), struct_size) };
-    let (Some(malloc), Some(free)) = (given.malloc, given.free) else { return answer(Err(Refusal::Unknown)) };
-    answer(custom::set_functions(Some(Functions {
+    let (Some(malloc), Some(free)) = (given.malloc, given.free) else { return or_errno(Err(Refusal::Unknown)) };
+    or_errno(custom::set_functions(Some(Functions {
         malloc,
         free,
         calloc: given.calloc,
@@ -171,15 +165,12 @@ impl From<BlockInfo> for spandrel_block {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_block_info(pointer: *const c_void, block: *mut spandrel_block, struct_size: usize) -> bool {
     if !tracked::is_tracking() {
-        return answer(Err(Refusal::Unsafe));
+        return or_errno(Err(Refusal::Unsafe));
     }
     if block.is_null() || struct_size > size_of::<spandrel_block>() {
-        return answer(Err(Refusal::Unknown));
+        return or_errno(Err(Refusal::Unknown));
     }
-    let Some(info) = tracked::block_info(pointer.addr()) else {
-        errno::fail::<c_void>(libc::ENOENT);
-        return false;
-    };
+    let Some(info) = tracked::block_info(pointer.addr()) else { return refuse(libc::ENOENT) };
     let filled = spandrel_block::from(info);
     // SAFETY: the caller says that `struct_size` bytes are writable there.
     unsafe { (&raw const filled).cast::<u8>().copy_to_nonoverlapping(block.cast(), struct_size) };
@@ -199,12 +190,12 @@ pub type spandrel_walk_callback = Option<unsafe extern "C" fn(block: *const span
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_walk(callback: spandrel_walk_callback, context: *mut c_void) -> usize {
     let Some(callback) = callback.filter(|_| tracked::is_tracking()) else {
-        errno::fail::<c_void>(libc::ENOTSUP);
+        refuse(libc::ENOTSUP);
         return 0;
     };
     tracked::walk(|info| {
         let block = spandrel_block::from(info);
-        // SAFETY: the caller vouches for the callback.
+        // SAFETY: the caller says that the callback may be called with any block and `context`.
         unsafe { callback(&raw const block, context) }
     })
 }

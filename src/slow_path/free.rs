@@ -60,7 +60,12 @@ fn free_reentrant<M: Mode>(block: *mut u8) -> Freed {
     if !space.reserves(block.addr()) && !may_be_direct && !M::holds(block) {
         return Freed::Foreign;
     }
+    defer(block);
+    Freed::Small
+}
+
+/// Leaves a block that the program frees to a later slow call.
+pub(crate) fn defer(block: *mut u8) {
     // SAFETY: the program gives up a block, which is at least eight bytes long, aligned to that, and readable as blocks are.
     unsafe { PROCESS.central.defer_free(block) };
-    Freed::Small
 }

@@ -1,6 +1,7 @@
-//! The table of figures: what a snapshot says, by name, so that every writer says the same.
+//! The table of figures of a snapshot, by name, so that all writers have the same ones.
 //!
-//! Names are those of the Prometheus metrics without prefix; `_bytes` and `_blocks` are units. Must not know how they are written.
+//! Names are those of the Prometheus metrics without prefix; `_bytes` and `_blocks` are units. Must not know the
+//! formats.
 
 use super::snapshot::{ClassFigures, HeapFigures, Snapshot};
 use crate::base::class::Class;
@@ -81,9 +82,9 @@ pub(super) static CLASS: [Figure<OfClass>; 14] = [
     gauge("slack_bytes", "Most that blocks can be larger than their requests.", |(c, f)| slack(*c) * f.live()),
     counter("refills", "Bins that ran empty and were filled.", |(_, f)| f.refills),
     counter("flushes", "Bins that were emptied by half or wholly.", |(_, f)| f.flushes),
-    counter("cache_hits", "Refills served by the transfer cache.", |(_, f)| f.shelf.cache_hits),
-    counter("adopted_spans", "Refills served by a span without an owner.", |(_, f)| f.shelf.adopted),
-    counter("made_spans", "Refills that had to make a span.", |(_, f)| f.shelf.made),
+    counter("cache_hits", "Refills served by the transfer cache.", |(_, f)| f.central.cache_hits),
+    counter("adopted_spans", "Refills served by a span without an owner.", |(_, f)| f.central.adopted),
+    counter("made_spans", "Refills that had to make a span.", |(_, f)| f.central.made),
 ];
 
 /// Of a heap.
@@ -101,7 +102,7 @@ fn tail(class: Class) -> u64 {
     (geometry.regions as usize * REGION_BYTES) as u64 - u64::from(geometry.capacity) * u64::from(geometry.size)
 }
 
-/// What a block of the class is larger than the smallest request that gets one.
+/// By how much a block of the class is larger than the smallest request that gets one.
 fn slack(class: Class) -> u64 {
     let below = class.index().checked_sub(1).and_then(Class::from_index).map_or(0, Class::size);
     (class.size() - below - 1) as u64
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn slack_is_what_the_smallest_request_leaves() {
+    fn slack_is_the_room_that_the_smallest_request_leaves() {
         for class in Class::all() {
             let smallest = class.size() - slack(class) as usize;
             assert_eq!(Class::of_size(smallest), Some(class));

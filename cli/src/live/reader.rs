@@ -313,7 +313,7 @@ impl Reader<'_> {
             self.read_chain(first, &mut picture.torn, &mut |_| cached += 1);
             let figures = figures(picture, class);
             figures.cached = cached;
-            figures.shelf = CentralListFigures {
+            figures.central = CentralListFigures {
                 cache_hits: self.figure(at(c.shelves, c.taken))? as u64,
                 adopted: self.figure(at(c.shelves, c.adopted))? as u64,
                 made: self.figure(at(c.made, 0))? as u64,
