@@ -12,9 +12,10 @@
 use core::cell::Cell;
 use core::mem::offset_of;
 
+use super::batch::Block;
 use crate::base::class::{Class, Divisor, Geometry};
 use crate::base::units::{REGION_BYTES, Region};
-use crate::pages::{Finder, Pages, SPAN_BYTES, Space};
+use crate::pages::{Entry, Finder, Pages, SPAN_BYTES, Space};
 use crate::sys::atomic::{AtomicU32, Ordering};
 
 const INLINE_WORDS: usize = 7;
@@ -76,11 +77,13 @@ pub(crate) struct Span {
 
 const _: () = assert!(size_of::<Span>() <= SPAN_BYTES);
 
-/// The header of the region of a block that was handed out.
+/// The entry in the map, and the header, of the region of a block.
 #[inline(always)]
-pub(crate) fn found(finder: Finder, block: *mut u8) -> &'static Span {
-    // SAFETY: as for `header`.
-    unsafe { &*finder.record(block.addr()).cast::<Span>() }
+pub(crate) fn found(finder: Finder, block: Block) -> (Entry, &'static Span) {
+    // SAFETY: a span gave the block out, so its region is committed, with entry and record.
+    let entry = unsafe { finder.entry(block.addr()) };
+    // SAFETY: as above; a record is aligned, zero-initialised memory of enough bytes that stays for the life of the process.
+    (entry, unsafe { &*finder.record(block.addr()).cast::<Span>() })
 }
 
 /// The header of `region`, which is committed. Zeroed records are valid headers of unused regions.
