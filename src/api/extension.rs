@@ -314,23 +314,23 @@ pub extern "C" fn spandrel_stats_write(fd: c_int, format: c_int) -> bool {
     report::write_stats(fd, format) || refuse(libc::EIO)
 }
 
-/// Starts to sample requests for the heap profile, one every `rate` bytes on average; 0 for SPANDREL_HEAP_PROFILE_RATE.
-/// Other threads follow when they next leave the fast path. False, and errno ENOTSUP, where libc or a mode other than
-/// `fast` and `counting` serves the process.
+/// Starts to sample requests for the heap profile, one every `rate` bytes on average; 0 for
+/// SPANDREL_HEAP_PROFILE_RATE. Other threads follow at their next call on the slow path. False, and errno ENOTSUP,
+/// if libc or a mode other than `fast` and `counting` serves the process.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_profile_start(rate: usize) -> bool {
     or_errno(if requests::is_active() { sampling::start(rate) } else { Err(NoProfile::Unsampled) })
 }
 
-/// Samples no more requests. Blocks that were sampled stay in the profile until they are freed.
+/// Stops sampling. Sampled blocks stay in the profile until they are freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_profile_stop() {
     sampling::stop();
 }
 
-/// Writes the heap profile to the file `path`, or, if that is NULL, to the one that SPANDREL_HEAP_PROFILE names. False,
-/// and errno, if it cannot be written; EBUSY if another thread is writing it, or if no samples were ever taken. May be
-/// called in a signal handler.
+/// Writes the heap profile to the file `path`, or, if that is NULL, to the file that SPANDREL_HEAP_PROFILE names.
+/// False, and errno, if it cannot be written; EBUSY if another thread is writing it, or if no samples were ever
+/// taken. May be called in a signal handler.
 ///
 /// # Safety
 /// - `path` is NULL or a C string.

@@ -156,6 +156,12 @@ impl Batch {
         slots.get(self.gone.get() as usize..).unwrap_or(&[])
     }
 
+    /// As [`Batch::blocks`], for the spans that they go back to.
+    pub(crate) fn given_out(&self) -> Blocks<'_> {
+        // SAFETY: batches are filled with freed blocks whose entry in the map was read, and with blocks of bins.
+        unsafe { Blocks::new(self.blocks()) }
+    }
+
     /// Takes all blocks out, and hands each to `see`. For who holds the spans of the outbox's heap, even while a push is interrupted: see
     /// the type.
     pub(crate) fn move_each(&self, mut see: impl FnMut(*mut u8)) {
@@ -190,6 +196,74 @@ impl Batch {
         });
         // Relaxed: as above.
         other.len.store(len, Ordering::Relaxed);
+    }
+}
+
+/// Blocks that their spans gave out and that did not come back yet, as bins and batches hold them: each lies in a region that is in use.
+#[derive(Clone, Copy)]
+pub(crate) struct Blocks<'a>(&'a [*mut u8]);
+
+/// One of [`Blocks`].
+#[derive(Clone, Copy)]
+pub(crate) struct Block(*mut u8);
+
+impl<'a> Blocks<'a> {
+    /// These blocks.
+    ///
+    /// # Safety
+    /// - A span gave each of them out, and none came back to it.
+    #[inline(always)]
+    pub(crate) const unsafe fn new(blocks: &'a [*mut u8]) -> Self {
+        Self(blocks)
+    }
+
+    /// Their pointers.
+    #[inline(always)]
+    pub(crate) const fn pointers(self) -> &'a [*mut u8] {
+        self.0
+    }
+
+    /// The first one.
+    #[inline(always)]
+    pub(crate) fn first(self) -> Option<Block> {
+        self.0.first().map(|&block| Block(block))
+    }
+
+    /// The first `count`, or all if there are fewer.
+    #[inline(always)]
+    pub(crate) fn up_to(self, count: usize) -> Self {
+        Self(self.0.get(..count).unwrap_or(self.0))
+    }
+
+    /// All but the first `count`.
+    #[inline(always)]
+    pub(crate) fn from(self, count: usize) -> Self {
+        Self(self.0.get(count..).unwrap_or(&[]))
+    }
+
+    /// What lies before, between and behind those that are `block`.
+    pub(crate) fn split(self, block: *mut u8) -> impl Iterator<Item = Self> {
+        self.0.split(move |&other| other == block).map(Self)
+    }
+
+    /// Each of them.
+    #[inline(always)]
+    pub(crate) fn each(self) -> impl Iterator<Item = Block> {
+        self.0.iter().map(|&block| Block(block))
+    }
+}
+
+impl Block {
+    /// Its pointer.
+    #[inline(always)]
+    pub(crate) const fn pointer(self) -> *mut u8 {
+        self.0
+    }
+
+    /// Its address.
+    #[inline(always)]
+    pub(crate) fn addr(self) -> usize {
+        self.0.addr()
     }
 }
 

@@ -16,7 +16,7 @@ mod span;
 mod spans;
 mod store;
 
-pub(crate) use batch::Batch;
+pub(crate) use batch::{Batch, Blocks};
 pub(crate) use central_list::Returned;
 #[cfg(debug_assertions)]
 pub(crate) use check::{Verdict, must};

@@ -298,11 +298,14 @@ pub(crate) struct Finder {
 }
 
 impl Finder {
-    /// The map's entry for a block that was handed out.
+    /// The map's entry for the region of `block`.
+    ///
+    /// # Safety
+    /// - The region is committed.
     #[inline(always)]
-    pub(crate) fn entry(&self, block: usize) -> Entry {
+    pub(crate) unsafe fn entry(&self, block: usize) -> Entry {
         let word = self.entries.wrapping_add((block >> REGION_SHIFT) * ENTRY_BYTES);
-        // SAFETY: the region of a block that was handed out is committed, so this is the address of its word.
+        // SAFETY: the region is committed, so this is the address of its word.
         unsafe { Window::new(word).get(Region(0)) }
     }
 

@@ -6,9 +6,9 @@
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 
-#[cfg(not(loom))]
-use super::atomic::AtomicU16;
 use super::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+#[cfg(not(loom))]
+use super::atomic::{AtomicU8, AtomicU16};
 
 /// A value written once, before anyone else can see it, and read ever after.
 ///
@@ -156,6 +156,7 @@ relaxed! {
 
 #[cfg(not(loom))]
 relaxed! {
+    AtomicU8 => u8;
     AtomicU16 => u16;
 }
 

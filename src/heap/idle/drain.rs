@@ -16,7 +16,7 @@
 //! - A drain comes no sooner than [`crate::heap::idle::rounds::PACE_MIN`] milliseconds after the fast path was closed.
 
 use crate::base::class::Class;
-use crate::central::{Place, Refused};
+use crate::central::{Blocks, Place, Refused};
 use crate::heap::bin::DRAIN_MAX;
 use crate::heap::fast_path::FastHeap;
 use crate::heap::layout::Heap;
@@ -166,8 +166,11 @@ impl Heap {
         let bin = self.bin(class);
         let mut drained = [core::ptr::null_mut(); DRAIN_MAX];
         loop {
-            let count = bin.drain(&mut drained);
-            let Some(taken) = drained.get(..count).filter(|taken| !taken.is_empty()) else { break };
+            let taken = bin.drain(&mut drained);
+            let count = taken.pointers().len();
+            if count == 0 {
+                break;
+            }
             self.return_but(shared, class, taken, bin.last());
             *blocks = blocks.saturating_sub(count as u32);
             if *blocks == 0 {
@@ -199,8 +202,8 @@ impl Heap {
     }
 
     /// Returns blocks to their spans, but for `last`, which stays in the bin: it was freed twice if it is among them.
-    fn return_but(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8], last: *mut u8) {
-        let mut parts = blocks.split(|&block| block == last);
+    fn return_but(&self, shared: Shared<'_>, class: Class, blocks: Blocks<'_>, last: *mut u8) {
+        let mut parts = blocks.split(last);
         if let Some(first) = parts.next() {
             self.return_blocks(shared, class, first);
         }
