@@ -440,7 +440,7 @@ bool spandrel_explain_fault(const void *address);
 
 /**
  * Starts to sample requests for the heap profile, one every `rate` bytes on average; 0 for SPANDREL_HEAP_PROFILE_RATE. Other threads
- * follow when they next leave the hit path. False, and errno ENOTSUP, where libc or a mode other than `fast` and `counting` serves the
+ * follow when they next leave the fast path. False, and errno ENOTSUP, where libc or a mode other than `fast` and `counting` serves the
  * process.
  */
 bool spandrel_profile_start(size_t rate);
