@@ -7,7 +7,7 @@
 //!
 //! # Invariants
 //! - `used` is the number of set bits; a bit that belongs to no block is never set.
-//! - A span is changed by who holds the spans of the heap that owns it, or under its shelf's lock while the depot owns it.
+//! - Only the holder of the spans of the heap that owns a span changes it; while the central list owns it, the holder of that list's lock.
 
 use core::cell::Cell;
 use core::mem::offset_of;
@@ -21,12 +21,12 @@ use crate::sys::cell::Relaxed;
 
 const INLINE_WORDS: usize = 7;
 const WORD_BITS: u32 = u64::BITS;
-/// Fewer blocks in a row are given back one by one.
+/// Fewer blocks in a row are returned one by one.
 const ROW_MIN: u32 = 4;
 /// In `Span::used`: every block is out. As the sign it makes one comparison tell the two counts that matter.
 const FULL: u32 = 1 << 31;
 
-/// Where a span stands.
+/// What a region is used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum State {
@@ -53,7 +53,7 @@ pub(crate) enum Refused {
     Inside,
 }
 
-/// See the module.
+/// The header of a region. Of a span of several regions the first one's counts, but for `first`.
 #[repr(C)]
 pub(crate) struct Span {
     /// Neighbours in the owner's list, as region numbers.
@@ -65,9 +65,9 @@ pub(crate) struct Span {
     state: Relaxed<AtomicU8>,
     /// Whether a guard region follows. Only the first region's counts; cleared when the run is given back.
     pub(super) guarded: Cell<bool>,
-    /// Blocks that are out, and [`FULL`]. Written by whoever may change the span; read by anyone for statistics.
+    /// Blocks that are out, and [`FULL`]. Written by the thread that may change the span; read by any thread for figures.
     used: Relaxed<AtomicU32>,
-    /// What is known of its holes; see there. For who may change the span.
+    /// What is known of its holes. For the thread that may change the span.
     pub(super) rest: Cell<u32>,
     /// The bitmap, unless it is `inline`.
     bitmap: Cell<*const Cell<u64>>,
@@ -169,7 +169,7 @@ impl Span {
         self.bytes.set(bytes);
     }
 
-    /// What a sampled block is known by; 0 for others. Of large blocks alone, which have no bitmap.
+    /// The ticket by which a sampled block is known; 0 for others. Only large blocks have one, in the place of their bitmap.
     pub(crate) fn ticket(&self) -> u32 {
         self.inline.first().map_or(0, |word| word.get() as u32)
     }
@@ -187,7 +187,7 @@ impl Span {
         Region(self.first.get())
     }
 
-    /// Where the span stands.
+    /// What the region is used for.
     pub(crate) fn state(&self) -> State {
         match self.state.get() {
             1 => State::Partial,
@@ -199,7 +199,7 @@ impl Span {
         }
     }
 
-    /// Sets where a span of blocks stands: partial or full.
+    /// Makes a span of blocks partial or full.
     pub(crate) fn set_state(&self, state: State) {
         self.state.set(state as u8);
         let mark = if state == State::Full { FULL } else { 0 };
@@ -228,7 +228,7 @@ impl Span {
         let size = geometry.size as usize;
         let (mut slot, mut rest) = (slot, count);
         let mut put = |address: usize| {
-            // SAFETY: the caller vouches for as many slots as blocks are put.
+            // SAFETY: the slots below the first one can be written, one for each of `count` blocks, and no more are put.
             unsafe { slot.write(core::ptr::with_exposed_provenance_mut(address)) };
             slot = slot.wrapping_sub(1);
         };
@@ -271,9 +271,9 @@ impl Span {
         true
     }
 
-    /// As `clear_block` in a span of one region, for as many of `blocks` as lie upwards or downwards without a gap: memory that was filled in order is often
-    /// freed in order, and then whole words of the bitmap change at once. How many; none where fewer than [`ROW_MIN`] do or one of
-    /// them was not out.
+    /// As `clear_block` in a span of one region, for as many of `blocks` as lie upwards or downwards without a gap: memory that was filled
+    /// in order is often freed in order, and then whole words of the bitmap change at once. How many; none where fewer than [`ROW_MIN`]
+    /// do or one of them was not out.
     pub(crate) fn clear_row(&self, geometry: &Geometry, blocks: &[*mut u8]) -> u32 {
         let [first, second, ..] = blocks else { return 0 };
         let (step, size) = (second.addr().wrapping_sub(first.addr()), geometry.size as usize);

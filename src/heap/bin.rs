@@ -17,8 +17,8 @@
 
 use core::cell::Cell;
 
-#[cfg(not(loom))]
 use crate::central::Blocks;
+#[cfg(not(loom))]
 use crate::pages::map::BIN_BYTES;
 use crate::sys::atomic::{AtomicPtr, Ordering, settle_stores};
 use crate::sys::cell::{Slot, Slots};

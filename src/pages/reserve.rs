@@ -173,7 +173,7 @@ impl Space {
         }
     }
 
-    /// Has pages placed as `placement` says; an error, and nothing changed, if that cannot be. Comes before any commit.
+    /// Places pages as `placement` says; an error, and nothing changed, if that cannot be. Comes before any commit.
     pub(crate) fn place(&mut self, placement: Placement) -> Result<(), &'static str> {
         if placement.wish() == Wish::ByNode && placement.nodes() > 1 {
             self.divide_by_node(placement.nodes(), |bank, area| placement.apply_of(bank, area.base(), area.len()))?;

@@ -31,7 +31,7 @@ impl<T> SetOnce<T> {
     /// # Safety
     /// - No other call on this value is under way, and none has returned a reference.
     pub(crate) unsafe fn set(&self, value: T) {
-        // SAFETY: the caller vouches that nobody else looks.
+        // SAFETY: no reference to the value exists, and no other call is under way.
         unsafe { *self.0.get() = MaybeUninit::new(value) };
     }
 
@@ -42,7 +42,7 @@ impl<T> SetOnce<T> {
     pub(crate) unsafe fn get(&self) -> &T {
         // SAFETY: nobody writes after `set`.
         let value = unsafe { &*self.0.get() };
-        // SAFETY: the caller vouches that it is set.
+        // SAFETY: `set` has happened.
         unsafe { value.assume_init_ref() }
     }
 }
@@ -107,7 +107,6 @@ macro_rules! relaxed {
         #[allow(dead_code, reason = "not each width is used in each way")]
         impl Relaxed<$atomic> {
             /// With a first value.
-            #[cfg(not(loom))]
             pub(crate) const fn new(value: $value) -> Self {
                 Self($atomic::new(value))
             }
@@ -175,7 +174,7 @@ impl Slots {
     /// - The array has that slot.
     #[inline(always)]
     unsafe fn slot<'a>(self, index: usize) -> &'a Slot {
-        // SAFETY: within the array, as the caller vouches.
+        // SAFETY: the array has that slot.
         let place = unsafe { self.0.add(index) };
         // SAFETY: as above; metadata is never unmapped.
         unsafe { &*place }
@@ -187,11 +186,11 @@ impl Slots {
     /// - The array has that slot, and only the calling thread writes it, or another one in whose absence nobody needs what it says.
     #[inline(always)]
     pub(crate) unsafe fn get(self, index: usize) -> *mut u8 {
-        // SAFETY: the caller vouches for the slot.
+        // SAFETY: the array has that slot.
         let slot = unsafe { self.slot(index) };
         // A plain load where the model checker does not look: the processor then compares it in one instruction.
         #[cfg(not(loom))]
-        // SAFETY: the caller vouches that nobody writes it meanwhile.
+        // SAFETY: no other thread writes the slot meanwhile.
         let value = unsafe { slot.as_ptr().read() };
         #[cfg(loom)]
         let value = slot.load(Ordering::Relaxed);
@@ -203,9 +202,9 @@ impl Slots {
     /// # Safety
     /// - The array has that slot.
     pub(crate) unsafe fn get_shared(self, index: usize) -> *mut u8 {
-        // SAFETY: the caller vouches for the slot.
+        // SAFETY: the array has that slot.
         let slot = unsafe { self.slot(index) };
-        // Relaxed: see the caller.
+        // Relaxed: an old value will do, or the caller orders it.
         slot.load(Ordering::Relaxed)
     }
 
@@ -215,7 +214,7 @@ impl Slots {
     /// - The array has that slot, and nobody else writes it meanwhile.
     #[inline(always)]
     pub(crate) unsafe fn set(self, index: usize, value: *mut u8) {
-        // SAFETY: the caller vouches for the slot.
+        // SAFETY: the array has that slot.
         let slot = unsafe { self.slot(index) };
         // Relaxed: the owner's own order, or the lock of the spans, publishes it.
         slot.store(value, Ordering::Relaxed);

@@ -158,7 +158,7 @@ fn lists_that_never_end_do_end() {
     assert!(picture.torn > 2 && start.elapsed() < LONGEST, "{} {:?}", picture.torn, start.elapsed());
     assert!(picture.heaps.len() <= 2);
     let shelf = [address_of(&memory, batch)];
-    lying.central.shelves = shelf.as_ptr().addr() - good.central.batches;
+    lying.central.lists = shelf.as_ptr().addr() - good.central.batches;
     assert!(look(lying.words()) || start.elapsed() < LONGEST);
 }
 
@@ -173,7 +173,7 @@ fn regions_that_say_anything_are_left_out_or_bounded() {
             .map(|_| match dice.next() % 5 {
                 0 => 0,
                 1 => p.large,
-                2 => p.depot + dice.next() % 200 * p.class_step,
+                2 => p.central + dice.next() % 200 * p.class_step,
                 3 => (dice.next() & !(p.owner_align - 1)) | (dice.next() % p.owner_align),
                 _ => dice.next(),
             })

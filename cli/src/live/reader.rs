@@ -257,10 +257,10 @@ impl Reader<'_> {
         self.classes.get((entry & (p.owner_align - 1)) / p.class_step).copied()
     }
 
-    /// The heap that an entry names; 0 for the depot.
+    /// The heap that an entry names; 0 for the central list.
     fn owner_of(&self, entry: usize) -> usize {
         let owner = entry & !(self.d.pages.owner_align - 1);
-        if owner == self.d.pages.depot { 0 } else { owner }
+        if owner == self.d.pages.central { 0 } else { owner }
     }
 
     /// Takes the free blocks of a chain of batches off what is out of their owners' spans; `see` gets their classes.
@@ -307,15 +307,15 @@ impl Reader<'_> {
     fn read_shelves(&mut self, picture: &mut Picture) -> Result<()> {
         let (process, c) = (self.process, &self.d.central);
         for class in self.classes.clone() {
-            let at = |base: usize, offset| base.wrapping_add(class.index * c.shelf_step + offset);
+            let at = |base: usize, offset| base.wrapping_add(class.index * c.list_step + offset);
             let mut cached = 0;
-            let first = process.word(at(c.shelves, c.batches))?;
+            let first = process.word(at(c.lists, c.batches))?;
             self.read_chain(first, &mut picture.torn, &mut |_| cached += 1);
             let figures = figures(picture, class);
             figures.cached = cached;
             figures.central = CentralListFigures {
-                cache_hits: self.figure(at(c.shelves, c.taken))? as u64,
-                adopted: self.figure(at(c.shelves, c.adopted))? as u64,
+                cache_hits: self.figure(at(c.lists, c.taken))? as u64,
+                adopted: self.figure(at(c.lists, c.adopted))? as u64,
                 made: self.figure(at(c.made, 0))? as u64,
             };
         }
