@@ -1,5 +1,5 @@
-//! Pending work: one word of bits for the process. Whatever wants the attention of a slow call sets its bit; a slow call tests the word once,
-//! and out of line does the work behind each bit. Must not know that work.
+//! Pending work: one word of bits for the process. Whatever wants the attention of a slow call sets its bit; a slow
+//! call tests the word once, and out of line does the work behind each bit. Must not know that work.
 //!
 //! The word lies this low because the lowest layers set bits, too.
 

@@ -96,8 +96,8 @@ impl<T: Sync> StaticRef<T> {
     }
 }
 
-/// An atomic that is read and written as a whole and orders nothing: a `Cell` that other threads may look into. A reader sees an old value or
-/// the new one; what else it may rely on, the field says.
+/// An atomic that is read and written as a whole and orders nothing: a `Cell` that other threads may look into. A
+/// reader sees an old value or the new one; what else it may rely on, the field says.
 #[repr(transparent)]
 pub(crate) struct Relaxed<A>(A);
 
@@ -139,7 +139,8 @@ relaxed! {
     AtomicU16 => u16;
 }
 
-/// A place for a pointer in metadata memory. Atomic because another thread may look at a slot that its owner wrote earlier.
+/// A place for a pointer in metadata memory. Atomic because another thread may look at a slot that its owner wrote
+/// earlier.
 pub(crate) type Slot = AtomicPtr<u8>;
 
 /// The slots of an array in metadata memory, by the address of one of them.
@@ -163,7 +164,8 @@ impl Slots {
     /// Reads slot `index`.
     ///
     /// # Safety
-    /// - The array has that slot, and only the calling thread writes it, or another one in whose absence nobody needs what it says.
+    /// - The array has that slot, and only the calling thread writes it, or another one in whose absence nobody needs
+    ///   what it says.
     #[inline(always)]
     pub(crate) unsafe fn get(self, index: usize) -> *mut u8 {
         // SAFETY: the array has that slot.
@@ -177,7 +179,8 @@ impl Slots {
         value
     }
 
-    /// Reads slot `index`, which another thread may have written: an old value will do, or what makes it new is the caller's.
+    /// Reads slot `index`, which another thread may have written: an old value will do, or what makes it new is the
+    /// caller's.
     ///
     /// # Safety
     /// - The array has that slot.
