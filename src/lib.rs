@@ -84,7 +84,7 @@ mod unwind;
 #[cfg(not(loom))]
 pub use api::Spandrel;
 #[cfg(all(feature = "export", not(loom)))]
-pub use api::{extension, heap_profile as profiling, modes as extension_modes};
+pub use api::{extension, modes as extension_modes};
 #[cfg(not(loom))]
 pub use stats::{descriptor, table};
 

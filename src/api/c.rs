@@ -1,18 +1,22 @@
 #![expect(unsafe_code, reason = "exports C functions")]
-//! The malloc family proper, as ISO C, POSIX and glibc 2.42 define it.
+//! The malloc family, as ISO C, POSIX and glibc 2.42 define it, and errno. As glibc, the aligned calls take sizes that
+//! are no multiple of the alignment, and programs rely on that.
 
-use core::ffi::c_void;
+use core::ffi::{c_int, c_void};
 
-use super::errno;
-use super::fast_path;
-use crate::control::dispatch;
+use crate::control::{dispatch, requests};
+use crate::heap::fast_path;
 use crate::slow_path::mode;
 use crate::slow_path::request::{FreeSize, Request, Resized};
+use crate::sys::libc::{errno, set_errno};
 
+/// Alignments above this overflow when rounded up.
+const ALIGN_MAX: usize = 1 << (usize::BITS - 1);
+const POINTER: usize = size_of::<*mut c_void>();
 /// Up to this many bytes calloc takes the fast path and fills with zeroes itself.
 const CALLOC_FAST_MAX: usize = 32 << 10;
 
-/// malloc where the fast path failed: sets errno.
+/// malloc where the fast path failed. Sets errno.
 #[cold]
 #[inline(never)]
 pub(super) fn malloc_slow(size: usize) -> *mut u8 {
@@ -20,11 +24,11 @@ pub(super) fn malloc_slow(size: usize) -> *mut u8 {
     if block.is_null() { malloc_slower(size) } else { block }
 }
 
-/// malloc where nothing but the heap itself can help.
+/// malloc on the slow path.
 #[cold]
 #[inline(never)]
 fn malloc_slower(size: usize) -> *mut u8 {
-    errno::or_out_of_memory(dispatch::alloc(Request { size, align: 1, zero: false }))
+    or_out_of_memory(dispatch::alloc(Request { size, align: 1, zero: false }))
 }
 
 /// free where the fast path failed.
@@ -36,19 +40,19 @@ pub(super) fn free_slow(block: *mut u8) {
     }
 }
 
-/// malloc for this file: the exported one is called through the linker's table.
+/// malloc for this file: a call of the exported one goes through the linker's table.
 #[inline(always)]
 fn malloc_here(size: usize) -> *mut u8 {
     fast_path::malloc(size, malloc_slow)
 }
 
-/// A block of at least `size` bytes; null and ENOMEM where that cannot be. Zero bytes get a block of their own.
+/// A block of at least `size` bytes; null and ENOMEM if there is none. Zero bytes get a block of their own.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn malloc(size: usize) -> *mut c_void {
     malloc_here(size).cast()
 }
 
-/// Frees a block; null is nothing. Keeps errno.
+/// Frees a block; does nothing with null. Keeps errno.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn free(block: *mut c_void) {
     fast_path::free(block.cast(), free_slow);
@@ -60,16 +64,17 @@ extern "C" fn cfree(block: *mut c_void) {
     fast_path::free(block.cast(), free_slow);
 }
 
-/// A zeroed block of `count` times `size` bytes; null and ENOMEM where that cannot be or overflows.
+/// A zeroed block of `count` times `size` bytes; null and ENOMEM if there is none, or if
+/// that overflows.
 #[unsafe(no_mangle)]
 extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = count.checked_mul(size) else {
-        return errno::or_out_of_memory(core::ptr::null_mut()).cast();
+        return or_out_of_memory(core::ptr::null_mut()).cast();
     };
     if bytes <= CALLOC_FAST_MAX {
         let block = fast_path::malloc(bytes, fast_path::malloc_counted);
         if !block.is_null() {
-            // SAFETY: the block has that many bytes and is nobody's yet.
+            // SAFETY: the block was just allocated with that many bytes, and the program does not have it yet.
             unsafe { block.write_bytes(0, bytes) };
             return block.cast();
         }
@@ -77,15 +82,15 @@ extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     calloc_slow(bytes).cast()
 }
 
-/// calloc where the fast path failed: the lanes, and modes, know what is zero already.
+/// calloc where the fast path failed: lanes and modes know which memory is zero already.
 #[cold]
 #[inline(never)]
 fn calloc_slow(bytes: usize) -> *mut u8 {
-    errno::or_out_of_memory(dispatch::alloc(Request { size: bytes, align: 1, zero: true }))
+    or_out_of_memory(dispatch::alloc(Request { size: bytes, align: 1, zero: true }))
 }
 
-/// Makes `block` hold `size` bytes, moving it if need be. Null allocates; zero bytes free and return null. On failure null, errno,
-/// and the block stays as it was.
+/// Makes `block` hold `size` bytes, moving it if need be. Null allocates; zero bytes free and return null. On failure
+/// null and errno, and the block stays as it was.
 #[unsafe(no_mangle)]
 extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
     resize(block, size)
@@ -107,8 +112,8 @@ fn resize(block: *mut c_void, size: usize) -> *mut c_void {
     }
     match dispatch::realloc(block.cast(), size) {
         Resized::At(moved) => moved.cast(),
-        Resized::OutOfMemory => errno::fail(libc::ENOMEM),
-        Resized::Misused => errno::fail(libc::EINVAL),
+        Resized::OutOfMemory => fail(libc::ENOMEM),
+        Resized::Misused => fail(libc::EINVAL),
     }
 }
 
@@ -116,7 +121,7 @@ fn resize(block: *mut c_void, size: usize) -> *mut c_void {
 fn relocate(block: *mut c_void, bytes: usize, size: usize) -> *mut c_void {
     let moved = malloc_here(size);
     if !moved.is_null() {
-        // SAFETY: both blocks hold that many bytes and are different blocks.
+        // SAFETY: the old block has `bytes` bytes, and the new one, another block, `size`.
         unsafe { block.cast::<u8>().copy_to_nonoverlapping(moved, bytes.min(size)) };
         fast_path::free(block.cast(), free_slow);
     }
@@ -128,7 +133,7 @@ fn relocate(block: *mut c_void, bytes: usize, size: usize) -> *mut c_void {
 extern "C" fn reallocarray(block: *mut c_void, count: usize, size: usize) -> *mut c_void {
     match count.checked_mul(size) {
         Some(bytes) => resize(block, bytes),
-        None => errno::fail(libc::ENOMEM),
+        None => fail(libc::ENOMEM),
     }
 }
 
@@ -168,4 +173,96 @@ pub(super) fn free_sized_slow(block: *mut u8, size: usize) {
     if !fast_path::free_sized_counted(block, size) && !fast_path::free_remote_sized(block, size) {
         free_aligned(block.cast(), FreeSize { size, align: 1 });
     }
+}
+
+/// A block at a multiple of `align`, a power of two; null without errno.
+pub(super) fn aligned(align: usize, size: usize) -> *mut c_void {
+    let block = fast_path::malloc_aligned(align, size);
+    if block.is_null() { aligned_slow(align, size) } else { block.cast() }
+}
+
+#[cold]
+#[inline(never)]
+fn aligned_slow(align: usize, size: usize) -> *mut c_void {
+    dispatch::alloc(Request { size, align, zero: false }).cast()
+}
+
+fn aligned_or_errno(align: usize, size: usize) -> *mut c_void {
+    or_out_of_memory(aligned(align, size).cast()).cast()
+}
+
+/// Stores a block at a multiple of `align` in `*place`. EINVAL unless `align` is a power of two and a multiple of a
+/// pointer's size; ENOMEM where there is no memory, and then errno is ENOMEM too, as with glibc. Otherwise errno stays
+/// as it was; on failure so does `*place`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn posix_memalign(place: *mut *mut c_void, align: usize, size: usize) -> c_int {
+    if !align.is_power_of_two() || !align.is_multiple_of(POINTER) {
+        return libc::EINVAL;
+    }
+    let mut block: *mut c_void = fast_path::malloc_aligned(align, size).cast();
+    if block.is_null() {
+        let before = errno();
+        block = aligned_slow(align, size);
+        // If libc served the call, it may have set errno.
+        set_errno(if block.is_null() { libc::ENOMEM } else { before });
+        if block.is_null() {
+            return libc::ENOMEM;
+        }
+    }
+    // SAFETY: the C contract says that `place` is writable.
+    unsafe { place.write(block) };
+    0
+}
+
+/// A block at a multiple of `align`; EINVAL unless that is a power of two. The size may be anything.
+#[unsafe(no_mangle)]
+extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
+    if align.is_power_of_two() { aligned_or_errno(align, size) } else { fail(libc::EINVAL) }
+}
+
+/// A block at a multiple of `align`, which is rounded up to a power of two; EINVAL where that overflows.
+#[unsafe(no_mangle)]
+extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
+    if align <= 1 {
+        return malloc(size);
+    }
+    if align > ALIGN_MAX {
+        return fail(libc::EINVAL);
+    }
+    aligned_or_errno(align.next_power_of_two(), size)
+}
+
+/// A block at a multiple of the page size.
+#[unsafe(no_mangle)]
+extern "C" fn valloc(size: usize) -> *mut c_void {
+    aligned_or_errno(requests::page_bytes(), size)
+}
+
+/// As `valloc`, of a multiple of the page size, at least one page.
+#[unsafe(no_mangle)]
+extern "C" fn pvalloc(size: usize) -> *mut c_void {
+    let page = requests::page_bytes();
+    match size.max(1).checked_next_multiple_of(page) {
+        Some(size) => aligned_or_errno(page, size),
+        None => fail(libc::ENOMEM),
+    }
+}
+
+/// Null, with errno set.
+#[cold]
+pub(super) fn fail<T>(error: i32) -> *mut T {
+    set_errno(error);
+    core::ptr::null_mut()
+}
+
+/// False, with errno set.
+#[cold]
+pub(super) fn refuse(error: i32) -> bool {
+    set_errno(error);
+    false
+}
+
+/// `block`, or ENOMEM where it is null.
+pub(super) fn or_out_of_memory(block: *mut u8) -> *mut u8 {
+    if block.is_null() { fail(libc::ENOMEM) } else { block }
 }

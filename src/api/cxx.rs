@@ -1,16 +1,16 @@
 #![expect(unsafe_code, reason = "exports C++ functions and calls weak ones")]
 //! C++'s operators new and delete, by their mangled names.
 //!
-//! A program may replace only the plain forms, and the standard says that the others then go by way of them. So every other form
-//! looks up, through the dynamic linker's table, whether the form it derives from is still ours (a local alias), and leaves for the
-//! program's if it is not.
+//! A program may replace only the plain forms, and the standard says that the others then call those. So every other
+//! form compares the dynamic linker's choice for the form that it derives from with ours (a local alias), and jumps to
+//! the program's if they differ.
 
 use core::arch::{asm, global_asm, naked_asm};
 use core::ffi::c_void;
 
 use super::c::{free_aligned, free_sized_slow, free_slow};
-use super::fast_path;
 use super::throwing::{New, new_or_null_slow, new_slow, spandrel_call_or_null, spandrel_new_or_null};
+use crate::heap::fast_path;
 use crate::slow_path::request::FreeSize;
 
 /// operator new(size), by its mangled name.
@@ -46,7 +46,7 @@ fn free_here(block: *mut c_void) {
     fast_path::free(block.cast(), free_slow);
 }
 
-// Local names of the replaceable functions, to compare with what the dynamic linker chose.
+// Local names of the replaceable functions, to compare with the dynamic linker's choice.
 global_asm!(
     ".set spandrel_own_Znwm, _Znwm",
     ".set spandrel_own_Znam, _Znam",
@@ -62,7 +62,7 @@ global_asm!(
 macro_rules! replacement {
     ($name:literal as $type:ty) => {{
         let (chosen, own): (usize, usize);
-        // SAFETY: loads two addresses.
+        // SAFETY: loads two addresses and has no other effect.
         unsafe {
             asm!(
                 concat!("mov {0}, qword ptr [rip + ", $name, "@GOTPCREL]"),
@@ -78,7 +78,7 @@ macro_rules! replacement {
 type Delete = unsafe extern "C" fn(*mut c_void);
 type AlignedDelete = unsafe extern "C" fn(*mut c_void, usize);
 
-/// What a derived form of delete goes by way of, if the program replaced it.
+/// The program's delete that a derived form has to call; `None` if the program replaced none.
 fn replaced_delete(array: bool) -> Option<Delete> {
     let of_arrays = if array { replacement!("_ZdaPv" as Delete) } else { None };
     of_arrays.or_else(|| replacement!("_ZdlPv" as Delete))
@@ -89,7 +89,7 @@ fn replaced_aligned_delete(array: bool) -> Option<AlignedDelete> {
     of_arrays.or_else(|| replacement!("_ZdlPvSt11align_val_t" as AlignedDelete))
 }
 
-/// What a derived form of new goes by way of, if the program replaced it.
+/// The program's new that a derived form has to call; `None` if the program replaced none.
 fn replaced_new(array: bool) -> Option<New> {
     let of_arrays = if array { replacement!("_Znam" as New) } else { None };
     of_arrays.or_else(|| replacement!("_Znwm" as New))
@@ -130,7 +130,7 @@ extern "C" fn _ZdaPvSt11align_val_t(block: *mut c_void, align: usize) {
 
 fn nothrow_new(size: usize, array: bool) -> *mut c_void {
     match replaced_new(array) {
-        // SAFETY: takes any size; catches what the function throws.
+        // SAFETY: takes any size, and catches an exception of the function.
         Some(new) => unsafe { spandrel_call_or_null(size, 1, new) },
         None => new_nothrow(size),
     }
@@ -138,7 +138,7 @@ fn nothrow_new(size: usize, array: bool) -> *mut c_void {
 
 fn nothrow_aligned_new(size: usize, align: usize, array: bool) -> *mut c_void {
     match replaced_aligned_new(array) {
-        // SAFETY: takes any size; catches what the function throws.
+        // SAFETY: takes any size, and catches an exception of the function.
         Some(new) => unsafe { spandrel_call_or_null(size, align, new) },
         // SAFETY: takes any size and power of two.
         None => unsafe { spandrel_new_or_null(size, align) },
@@ -147,7 +147,7 @@ fn nothrow_aligned_new(size: usize, align: usize, array: bool) -> *mut c_void {
 
 fn delete_through(block: *mut c_void, array: bool) {
     match replaced_delete(array) {
-        // SAFETY: the program's own delete gets what the program deletes.
+        // SAFETY: the program deletes the block, and this is its own delete.
         Some(delete) => unsafe { delete(block) },
         None => free_here(block),
     }
@@ -155,7 +155,7 @@ fn delete_through(block: *mut c_void, array: bool) {
 
 fn aligned_delete_through(block: *mut c_void, align: usize, array: bool) {
     match replaced_aligned_delete(array) {
-        // SAFETY: the program's own delete gets what the program deletes.
+        // SAFETY: the program deletes the block, and this is its own delete.
         Some(delete) => unsafe { delete(block, align) },
         None => free_here(block),
     }
@@ -163,7 +163,7 @@ fn aligned_delete_through(block: *mut c_void, align: usize, array: bool) {
 
 fn sized_delete(block: *mut c_void, size: usize, array: bool) {
     match replaced_delete(array) {
-        // SAFETY: the program's own delete gets what the program deletes.
+        // SAFETY: the program deletes the block, and this is its own delete.
         Some(delete) => unsafe { delete(block) },
         None => fast_path::free_sized(block.cast(), size, free_sized_slow),
     }
@@ -171,7 +171,7 @@ fn sized_delete(block: *mut c_void, size: usize, array: bool) {
 
 fn sized_aligned_delete(block: *mut c_void, named: FreeSize, array: bool) {
     match replaced_aligned_delete(array) {
-        // SAFETY: the program's own delete gets what the program deletes.
+        // SAFETY: the program deletes the block, and this is its own delete.
         Some(delete) => unsafe { delete(block, named.align) },
         None => free_aligned(block, named),
     }

@@ -1,20 +1,18 @@
 #![expect(unsafe_code, reason = "exports C functions")]
-//! What malloc's own interface cannot say: `include/spandrel.h` is made from this file and `modes.rs`.
+//! Calls beyond malloc's own: `include/spandrel.h` is generated from this file and `modes.rs`.
 
-use core::ffi::{c_char, c_int, c_void};
+use core::ffi::{CStr, c_char, c_int, c_void};
 
-use super::c::malloc_slow;
-use super::errno;
-use super::fast_path;
+use super::c::{malloc_slow, refuse};
 use crate::base::class::Class;
 use crate::base::lane::Lane;
 use crate::base::units::{REGION_BYTES, round_up};
-use crate::control::dispatch;
-use crate::control::requests;
+use crate::control::{dispatch, requests};
+use crate::heap::fast_path;
+use crate::profile::sampling::{self, NoProfile};
 use crate::slow_path::exhaustion;
-use crate::stats::desk;
-use crate::stats::report;
-use crate::stats::{Format, Snapshot};
+use crate::stats::{self, Format, Snapshot, report};
+use crate::unwind;
 
 /// Served by a block of a size class (0 to 32 KiB).
 pub const SPANDREL_LANE_SMALL: c_int = 0;
@@ -27,8 +25,8 @@ pub const SPANDREL_LANE_LIBC: c_int = 3;
 /// Refused: no object can be that large.
 pub const SPANDREL_LANE_REFUSED: c_int = 4;
 
-/// Figures of the allocator at one moment. Sizes are in bytes. Other threads go on while they are taken; in a quiet process they
-/// are exact.
+/// Figures of the allocator at one moment. Sizes are in bytes. Other threads go on while they are taken; in a quiet
+/// process they are exact.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub struct spandrel_stats {
@@ -52,11 +50,11 @@ pub struct spandrel_stats {
     pub heaps: usize,
     /// Bytes given back to the kernel so far.
     pub purged_bytes: usize,
-    /// Blocks freed by another thread that are on their way home.
+    /// Blocks that a thread freed for another heap, and that have not arrived there yet.
     pub in_flight_bytes: usize,
     /// Regions cut into blocks of a class.
     pub span_bytes: usize,
-    /// Address space reserved, and what of it can be read and written.
+    /// Address space reserved, and the part of it that can be read and written.
     pub reserved_bytes: usize,
     /// See reserved_bytes.
     pub committed_bytes: usize,
@@ -112,9 +110,9 @@ pub struct spandrel_class_stats {
     pub binned_blocks: usize,
     /// Free blocks in the transfer cache.
     pub cached_blocks: usize,
-    /// Blocks freed by another thread that are on their way home.
+    /// Blocks that a thread freed for another heap, and that have not arrived there yet.
     pub in_flight_blocks: usize,
-    /// Spans of which blocks can be fetched.
+    /// Spans from which blocks can be fetched.
     pub partial_spans: usize,
     /// Spans with every block out.
     pub full_spans: usize,
@@ -139,7 +137,8 @@ pub const SPANDREL_FORMAT_XML: c_int = 2;
 /// Prometheus's text format.
 pub const SPANDREL_FORMAT_PROMETHEUS: c_int = 3;
 
-/// True if this process's malloc is served by Spandrel: preloaded or linked, and not sent to libc by SPANDREL_FORCE_LIBC.
+/// True if Spandrel serves this process's malloc: it is preloaded or linked, and SPANDREL_FORCE_LIBC does not send
+/// calls to libc.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_is_active() -> bool {
     requests::is_active()
@@ -159,14 +158,14 @@ pub extern "C" fn spandrel_lane_of_size(size: usize) -> c_int {
     if lane == Lane::Refused || requests::is_active() { lane as c_int } else { SPANDREL_LANE_LIBC }
 }
 
-/// The lane (SPANDREL_LANE_...) that `pointer`, an address in a live block, is from; SPANDREL_LANE_LIBC for all that is not
-/// Spandrel's.
+/// The lane (SPANDREL_LANE_...) of the live block in which `pointer` lies; SPANDREL_LANE_LIBC for every pointer
+/// that is not Spandrel's.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_lane_of_pointer(pointer: *const c_void) -> c_int {
     requests::lane_of_pointer(pointer.addr()) as c_int
 }
 
-/// The bytes that malloc(size) would make usable; 0 for a size that is refused.
+/// The usable bytes of a block from malloc(size); 0 for a size that malloc refuses.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_good_size(size: usize) -> usize {
     match (Lane::of_size(size), Class::of_size(size)) {
@@ -176,7 +175,7 @@ pub extern "C" fn spandrel_good_size(size: usize) -> usize {
     }
 }
 
-/// As malloc(size), and stores the bytes that may be used in `*usable` (if that is not NULL); 0 where NULL is returned.
+/// As malloc(size), and stores the bytes that may be used in `*usable` (if that is not NULL), 0 if it returns NULL.
 ///
 /// # Safety
 /// - `usable` is NULL or writable.
@@ -191,16 +190,18 @@ pub unsafe extern "C" fn spandrel_alloc_at_least(size: usize, usable: *mut usize
     block.cast()
 }
 
-/// Gives back what the calling thread's heap holds without need; with `everything` also what threads share, down to the pages.
+/// Returns the free blocks of the calling thread's heap to their spans, but one of each class; with `everything`
+/// also those of the transfer caches, and then gives all free pages back to the kernel.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_collect(everything: bool) {
     requests::collect(everything);
 }
 
-/// Exchanges freed blocks with other threads, for a program's own points: a safepoint, the border between two messages, the end of an
-/// arena. What the calling thread freed of other threads' blocks is sent off, and blocks that others freed of its own are taken in, in
-/// whole batches (at most 124 blocks each) until `most` blocks have come; 0 for 250. True if more waits. Cheap where there is nothing to do.
-/// Never fails; does nothing in a thread that has not allocated, and where libc serves the process. Not for signal handlers.
+/// Exchanges freed blocks with other threads, at a point that the program chooses: a safepoint, the border between
+/// two messages, the end of an arena. Sends off the blocks of other threads' heaps that the calling thread freed,
+/// and receives blocks of its own heap that others freed, in whole batches (at most 124 blocks each) until it has
+/// received `most` blocks; 0 for 250. True if more wait. Cheap if there is nothing to do. Never fails; does nothing
+/// in a thread that has not allocated, and if libc serves the process. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_safepoint(most: usize) -> bool {
     requests::safepoint(most)
@@ -212,59 +213,56 @@ pub extern "C" fn spandrel_resident_bytes() -> usize {
     requests::retained_bytes()
 }
 
-/// More than the soft limit is in use. Said again only when an eighth of it was free meanwhile.
+/// More than the soft limit is in use. Called again only after an eighth of it was free in between.
 pub const SPANDREL_LIMIT_SOFT: c_int = 1;
 /// The hard limit is about to refuse a request; it is tried again after the callback.
 pub const SPANDREL_LIMIT_HARD: c_int = 2;
 
-/// Called on the thread that met a limit, from inside its call: which limit (SPANDREL_LIMIT_...), the bytes in use, the limit in bytes.
-/// May allocate and free; it is not called again meanwhile. Must not throw.
+/// Called on the thread that met a limit, from inside its call: which limit (SPANDREL_LIMIT_...), the bytes in use,
+/// the limit in bytes. May allocate and free; it is not called again meanwhile. Must not throw.
 #[expect(non_camel_case_types, reason = "a name of C")]
 pub type spandrel_limit_callback = Option<unsafe extern "C" fn(limit: c_int, held: usize, bytes: usize)>;
 
-/// Has `callback` called when a limit is met; NULL for nothing.
+/// Sets the function that is called when a limit is met; NULL for none.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_set_limit_callback(callback: spandrel_limit_callback) {
     exhaustion::set_limit_callback(callback);
 }
 
-/// Sets the soft and the hard limit in bytes, 0 for none, as SPANDREL_SOFT_LIMIT and SPANDREL_HARD_LIMIT do. False, and errno EINVAL,
-/// if the soft limit is not below the hard one, in a profile with a pool, and where libc serves the process.
+/// Sets the soft and the hard limit in bytes, 0 for none, as SPANDREL_SOFT_LIMIT and SPANDREL_HARD_LIMIT do. False,
+/// and errno EINVAL, if the soft limit is not below the hard one, in a profile with a pool, and if libc serves the
+/// process.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_set_limits(soft: usize, hard: usize) -> bool {
-    let set = requests::set_limits(soft, hard);
-    if !set {
-        errno::fail::<c_void>(libc::EINVAL);
-    }
-    set
+    requests::set_limits(soft, hard) || refuse(libc::EINVAL)
 }
 
-/// Fills the first `struct_size` bytes of `*stats`; false, and errno EINVAL, if `stats` is NULL or `struct_size` is larger than
-/// this version's structure; ENOMEM if there is no memory to work in.
+/// Fills the first `struct_size` bytes of `*stats`; false, and errno EINVAL, if `stats` is NULL or `struct_size` is
+/// larger than this version's structure; ENOMEM if there is no memory to work in.
 ///
 /// # Safety
 /// - `stats` is NULL or writable for `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_stats(stats: *mut spandrel_stats, struct_size: usize) -> bool {
-    match desk::with_snapshot(spandrel_stats::of) {
-        // SAFETY: the caller vouches for the place.
+    match stats::with_snapshot(spandrel_stats::of) {
+        // SAFETY: the caller says that `stats` is NULL or writable for `struct_size` bytes.
         Some(filled) => unsafe { hand_out(&filled, stats, struct_size) },
-        None => errno::refuse(libc::ENOMEM),
+        None => refuse(libc::ENOMEM),
     }
 }
-/// Fills the first `struct_size` bytes of `*stats` with the figures of class `index`, counted from 0, the smallest blocks first; false,
-/// and errno EINVAL, if there is no such class, if `stats` is NULL, or if `struct_size` is larger than this version's structure.
+/// Fills the first `struct_size` bytes of `*stats` with the figures of class `index`, counted from 0, the smallest
+/// blocks first; false, and errno EINVAL, if there is no such class, if `stats` is NULL, or if `struct_size` is
+/// larger than this version's structure.
 ///
 /// # Safety
 /// - `stats` is NULL or writable for `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_class_stats(index: usize, stats: *mut spandrel_class_stats, struct_size: usize) -> bool {
     let Some(class) = Class::from_index(index) else {
-        errno::fail::<c_void>(libc::EINVAL);
-        return false;
+        return refuse(libc::EINVAL);
     };
-    let Some(figures) = desk::with_snapshot(|snapshot| snapshot.of_class(class)) else {
-        return errno::refuse(libc::ENOMEM);
+    let Some(figures) = stats::with_snapshot(|snapshot| snapshot.of_class(class)) else {
+        return refuse(libc::ENOMEM);
     };
     let geometry = class.geometry();
     let filled = spandrel_class_stats {
@@ -279,11 +277,11 @@ pub unsafe extern "C" fn spandrel_class_stats(index: usize, stats: *mut spandrel
         full_spans: figures.full as usize,
         refills: figures.refills,
         flushes: figures.flushes,
-        cache_hits: figures.shelf.cache_hits,
-        adopted_spans: figures.shelf.adopted,
-        made_spans: figures.shelf.made,
+        cache_hits: figures.central.cache_hits,
+        adopted_spans: figures.central.adopted,
+        made_spans: figures.central.made,
     };
-    // SAFETY: the caller vouches for the place.
+    // SAFETY: the caller says that `stats` is NULL or writable for `struct_size` bytes.
     unsafe { hand_out(&filled, stats, struct_size) }
 }
 
@@ -293,16 +291,15 @@ pub unsafe extern "C" fn spandrel_class_stats(index: usize, stats: *mut spandrel
 /// - `place` is null or writable for `struct_size` bytes.
 unsafe fn hand_out<T>(filled: &T, place: *mut T, struct_size: usize) -> bool {
     if place.is_null() || struct_size > size_of::<T>() {
-        errno::fail::<c_void>(libc::EINVAL);
-        return false;
+        return refuse(libc::EINVAL);
     }
     // SAFETY: the caller says that `struct_size` bytes are writable there.
     unsafe { core::ptr::from_ref(filled).cast::<u8>().copy_to_nonoverlapping(place.cast(), struct_size) };
     true
 }
 
-/// Writes all figures to file descriptor `fd` in `format` (SPANDREL_FORMAT_...), without taking memory; false, and errno EINVAL or EIO,
-/// if there is no such format or not all was taken.
+/// Writes all figures to file descriptor `fd` in `format` (SPANDREL_FORMAT_...), without taking memory; false, and
+/// errno EINVAL or EIO, if there is no such format or `fd` did not take all bytes.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_stats_write(fd: c_int, format: c_int) -> bool {
     let format = match format {
@@ -311,13 +308,60 @@ pub extern "C" fn spandrel_stats_write(fd: c_int, format: c_int) -> bool {
         SPANDREL_FORMAT_XML => Format::Xml,
         SPANDREL_FORMAT_PROMETHEUS => Format::Prometheus,
         _ => {
-            errno::fail::<c_void>(libc::EINVAL);
-            return false;
+            return refuse(libc::EINVAL);
         }
     };
-    let written = report::write_stats(fd, format);
-    if !written {
-        errno::fail::<c_void>(libc::EIO);
+    report::write_stats(fd, format) || refuse(libc::EIO)
+}
+
+/// Starts to sample requests for the heap profile, one every `rate` bytes on average; 0 for
+/// SPANDREL_HEAP_PROFILE_RATE. Other threads follow at their next call on the slow path. False, and errno ENOTSUP,
+/// if libc or a mode other than `fast` and `counting` serves the process.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_profile_start(rate: usize) -> bool {
+    or_errno(if requests::is_active() { sampling::start(rate) } else { Err(NoProfile::Unsampled) })
+}
+
+/// Stops sampling. Sampled blocks stay in the profile until they are freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn spandrel_profile_stop() {
+    sampling::stop();
+}
+
+/// Writes the heap profile to the file `path`, or, if that is NULL, to the file that SPANDREL_HEAP_PROFILE names.
+/// False, and errno, if it cannot be written; EBUSY if another thread is writing it, or if no samples were ever
+/// taken. May be called in a signal handler.
+///
+/// # Safety
+/// - `path` is NULL or a C string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spandrel_profile_dump(path: *const c_char) -> bool {
+    // SAFETY: the caller passes NULL or a C string.
+    let path = (!path.is_null()).then(|| unsafe { CStr::from_ptr(path) });
+    or_errno(sampling::dump(path))
+}
+
+/// True, or false with errno.
+fn or_errno(done: Result<(), NoProfile>) -> bool {
+    match done {
+        Ok(()) => true,
+        Err(NoProfile::Unsampled) => refuse(libc::ENOTSUP),
+        Err(NoProfile::NotNow) => refuse(libc::EBUSY),
+        Err(NoProfile::File(error)) => refuse(error),
     }
-    written
+}
+
+/// Stores the return addresses of the calling thread's stack in `frames`, the innermost first, at most `count`; how
+/// many there are. Allocates nothing and takes no lock, so it may be called in a signal handler; the frames that the
+/// signal interrupted follow those of the handler.
+///
+/// # Safety
+/// - `frames` is writable for `count` addresses.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spandrel_call_stack(frames: *mut usize, count: usize) -> usize {
+    if frames.is_null() || count == 0 {
+        return 0;
+    }
+    // SAFETY: the caller says that `count` addresses are writable there.
+    unwind::capture(0, unsafe { core::slice::from_raw_parts_mut(frames, count) })
 }

@@ -1,13 +1,12 @@
 #![expect(unsafe_code, reason = "exports C functions")]
-//! glibc's statistics and tuning calls, which programs use on whatever malloc they have.
+//! glibc's statistics and tuning calls, which programs make whichever malloc they have.
 
-use core::ffi::{c_int, c_void};
+use core::ffi::c_int;
 
-use super::errno;
 use crate::control::requests;
-use crate::stats::desk;
-use crate::stats::{Format, Snapshot};
+use crate::stats::{self, Format, Snapshot};
 use crate::sys::call;
+use crate::sys::libc::set_errno;
 
 const STANDARD_ERROR: i32 = 2;
 
@@ -27,7 +26,7 @@ struct MallInfo2 {
     keepcost: usize,
 }
 
-/// glibc's `struct mallinfo`: the same in `int`, stuck at its largest value where that is too small.
+/// glibc's `struct mallinfo`: the same in `int`, at most the largest `int`.
 #[repr(C)]
 struct MallInfo {
     fields: [c_int; 10],
@@ -52,11 +51,12 @@ impl MallInfo2 {
     }
 }
 
-/// Figures of the allocator, in bytes. `arena`: obtained but for direct mappings; `uordblks`: live; `fordblks`: the rest of
-/// `arena`; `fsmblks`: free in bins; `hblks`, `hblkhd`: direct mappings; `keepcost`: what `malloc_trim` could give back.
+/// Figures of the allocator, in bytes. `arena`: obtained but for direct mappings; `uordblks`: live; `fordblks`: the
+/// rest of `arena`; `fsmblks`: free in bins; `hblks`, `hblkhd`: direct mappings; `keepcost`: bytes that `malloc_trim`
+/// could give back.
 #[unsafe(no_mangle)]
 extern "C" fn mallinfo2() -> MallInfo2 {
-    desk::with_snapshot(MallInfo2::of).unwrap_or_default()
+    stats::with_snapshot(MallInfo2::of).unwrap_or_default()
 }
 
 /// As `mallinfo2`, in `int`.
@@ -80,14 +80,14 @@ extern "C" fn mallinfo() -> MallInfo {
     }
 }
 
-/// Gives free memory back to the kernel, but for `keep` bytes; 1 if any went. Bounded in time: a very large heap takes several
-/// calls.
+/// Gives free memory back to the kernel, but for `keep` bytes; 1 if any was given back. Bounded in time: a very large
+/// heap takes several calls.
 #[unsafe(no_mangle)]
 extern "C" fn malloc_trim(keep: usize) -> c_int {
     c_int::from(requests::trim(keep))
 }
 
-/// Accepts glibc's parameters, none of which has a meaning here: 1 for those glibc knows, 0 for others.
+/// Accepts glibc's parameters, none of which has a meaning here: 1 for those that glibc knows, 0 for others.
 #[unsafe(no_mangle)]
 extern "C" fn mallopt(parameter: c_int, _: c_int) -> c_int {
     const KNOWN: [c_int; 9] = [
@@ -107,24 +107,24 @@ extern "C" fn mallopt(parameter: c_int, _: c_int) -> c_int {
 /// Prints the figures on fd 2.
 #[unsafe(no_mangle)]
 extern "C" fn malloc_stats() {
-    let _ = desk::with_snapshot(|figures| Format::Text.write(figures, &mut |text| call::write(STANDARD_ERROR, text)));
+    let _ = stats::with_snapshot(|figures| Format::Text.write(figures, &mut |text| call::write(STANDARD_ERROR, text)));
 }
 
-/// Writes the figures as XML to `stream`. EINVAL unless `options` is 0; -1 and errno where the stream refuses.
+/// Writes the figures as XML to `stream`. EINVAL unless `options` is 0; -1 and errno if the stream does not take it.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn malloc_info(options: c_int, stream: *mut libc::FILE) -> c_int {
     if options != 0 || stream.is_null() {
-        errno::fail::<c_void>(libc::EINVAL);
+        set_errno(libc::EINVAL);
         return if options != 0 { libc::EINVAL } else { -1 };
     }
     let mut written = true;
     let mut print = |text: &[u8]| {
-        // SAFETY: the C contract says that the stream is open; the text is readable.
+        // SAFETY: the C contract says that the stream is open; the text has that many bytes.
         written &= unsafe { libc::fwrite(text.as_ptr().cast(), 1, text.len(), stream) } == text.len();
     };
-    let taken = desk::with_snapshot(|figures| Format::Xml.write(figures, &mut print)).is_some();
+    let taken = stats::with_snapshot(|figures| Format::Xml.write(figures, &mut print)).is_some();
     if !taken {
-        errno::set(libc::ENOMEM);
+        set_errno(libc::ENOMEM);
     }
     if taken && written { 0 } else { -1 }
 }

@@ -1,23 +1,16 @@
-//! Layer 9: the contracts. C's malloc family, C++'s operators, glibc's statistics, the extension header, Rust's `GlobalAlloc`. Knows
-//! errno, alignment rules and null; must not know the internals.
+//! The contracts with programs: C's malloc family, C++'s operators, glibc's statistics, the extension header, Rust's
+//! `GlobalAlloc`. Knows errno, alignment rules and null; must not know the internals.
 
-#[cfg(feature = "export")]
-mod aligned;
 #[cfg(feature = "export")]
 mod c;
 #[cfg(feature = "export")]
 mod cxx;
 #[cfg(feature = "export")]
-mod errno;
+mod dlopen;
 #[cfg(feature = "export")]
 pub mod extension;
-mod fast_path;
 #[cfg(feature = "export")]
 mod glibc;
-#[cfg(feature = "export")]
-pub mod heap_profile;
-#[cfg(feature = "export")]
-mod loader;
 #[cfg(feature = "export")]
 pub mod modes;
 mod rust;

@@ -1,16 +1,13 @@
 #![expect(unsafe_code, reason = "exports C functions")]
-//! Modes, for programs: the second part of what `include/spandrel.h` is made from.
+//! Modes, for programs: the second part of `include/spandrel.h`, which is generated from `extension.rs` and this file.
 
 use core::ffi::{CStr, c_char, c_void};
 
-use super::errno;
+use super::c::refuse;
 use crate::control::{requests, switch};
-use crate::modes::counting;
-use crate::modes::custom;
 use crate::modes::custom::functions::Functions;
-use crate::modes::guarded;
-use crate::modes::tracked;
 use crate::modes::tracked::BlockInfo;
+use crate::modes::{counting, custom, guarded, tracked};
 use crate::slow_path::table::Refusal;
 
 /// The mode in force, as SPANDREL_MODE names it.
@@ -19,44 +16,43 @@ pub extern "C" fn spandrel_mode() -> *const c_char {
     switch::mode_name().as_ptr()
 }
 
-/// Puts the mode of that name into force. "counting" can be switched on in a process in mode "fast", and off again ("fast"); it then counts
-/// from 0. Other threads follow at their next call; one that is inside a call just then may make some more before it does. All other modes
-/// must know every block from the first one on. False, and errno EINVAL for a name that is none, ENOTSUP for a mode that cannot be
-/// switched to or from; the mode that is in force already is true.
+/// Switches to the mode of that name. "counting" can be switched on in a process in mode "fast", and off again
+/// ("fast"); it then counts from 0. Other threads follow at their next call; one that is inside a call just then
+/// may make some more before it follows. All other modes must record every block from the first one on. False, and
+/// errno EINVAL for an unknown name, ENOTSUP for a mode that cannot be switched to or from. True for the mode in
+/// force.
 ///
 /// # Safety
 /// - `name` is a C string.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_set_mode(name: *const c_char) -> bool {
     if name.is_null() {
-        errno::fail::<c_void>(libc::EINVAL);
-        return false;
+        return refuse(libc::EINVAL);
     }
     // SAFETY: the caller says that it is a C string.
     let name = unsafe { CStr::from_ptr(name) };
-    answer(switch::set_mode(name.to_bytes()))
+    or_errno(switch::set_mode(name.to_bytes()))
 }
 
 /// True, or false with errno.
-fn answer(done: Result<(), Refusal>) -> bool {
-    let error = match done {
-        Ok(()) => return true,
-        Err(Refusal::Unknown) => libc::EINVAL,
-        Err(Refusal::TooMany) => libc::ENOSPC,
-        Err(Refusal::Unsafe) => libc::ENOTSUP,
-    };
-    errno::fail::<c_void>(error);
-    false
+fn or_errno(done: Result<(), Refusal>) -> bool {
+    match done {
+        Ok(()) => true,
+        Err(Refusal::Unknown) => refuse(libc::EINVAL),
+        Err(Refusal::TooMany) => refuse(libc::ENOSPC),
+        Err(Refusal::Unsafe) => refuse(libc::ENOTSUP),
+    }
 }
 
-/// In mode "counting": stores how many blocks, and how many usable bytes of them, were allocated and not freed since counting began. Below
-/// zero where blocks from before were freed. Either pointer may be NULL. False, and errno ENOTSUP, in other modes.
+/// In mode "counting": stores how many blocks, and how many usable bytes of them, were allocated and not freed
+/// since counting began. Below zero if the program freed more blocks from before. Either pointer may be NULL.
+/// False, and errno ENOTSUP, in other modes.
 ///
 /// # Safety
 /// - `blocks` and `bytes` are NULL or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_outstanding(blocks: *mut i64, bytes: *mut i64) -> bool {
-    let Some(counted) = counting::outstanding() else { return answer(Err(Refusal::Unsafe)) };
+    let Some(counted) = counting::outstanding() else { return or_errno(Err(Refusal::Unsafe)) };
     for (place, count) in [(blocks, counted.0), (bytes, counted.1)] {
         if !place.is_null() {
             // SAFETY: the caller passes NULL or a writable place.
@@ -66,9 +62,10 @@ pub unsafe extern "C" fn spandrel_outstanding(blocks: *mut i64, bytes: *mut i64)
     true
 }
 
-/// Functions of a program's own that serve malloc and its kin, with the contracts of the C functions of these names. `malloc` and `free` must be
-/// there; the others may be NULL: then malloc and a fill, malloc and a copy, Spandrel's own aligned blocks, and the size asked for take
-/// their place. What the functions themselves allocate is Spandrel's.
+/// Functions of the program that serve malloc and its family, with the contracts of the C functions of these names.
+/// `malloc` and `free` are required; the others may be NULL: then malloc and a fill, malloc and a copy, Spandrel's
+/// own aligned blocks, and the size asked for replace them. Spandrel serves the calls that these functions make
+/// themselves.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct spandrel_functions {
@@ -86,23 +83,25 @@ pub struct spandrel_functions {
     pub malloc_usable_size: Option<unsafe extern "C" fn(block: *mut c_void) -> usize>,
 }
 
-/// Has `functions`, a structure of `struct_size` bytes, serve from now on; NULL for Spandrel itself again. Blocks go back to the functions that
-/// made them, whoever serves by then, so the functions must stay. Other threads follow at once with free, and with malloc at their next call;
-/// one that is inside a call just then may be served by Spandrel some more times before it does. False, and errno EINVAL without malloc or free or with a `struct_size` that is
-/// larger than this version's structure, ENOSPC after 64 different sets of functions, ENOTSUP in modes other than "fast" and "custom".
+/// Sets the functions that serve from now on, a structure of `struct_size` bytes; NULL for Spandrel itself. Each
+/// block returns to the functions that made it, even if others serve by then, so the functions must stay loaded.
+/// Other threads follow at once with free, and with malloc at their next call; one that is inside a call just then
+/// may be served by Spandrel some more times before it follows. False, and errno EINVAL without malloc or free or
+/// with a `struct_size` that is larger than this version's structure, ENOSPC after 64 different sets of functions,
+/// ENOTSUP in modes other than "fast" and "custom".
 ///
 /// # Safety
 /// - `functions` is NULL or readable for `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_set_alloc_functions(functions: *const spandrel_functions, struct_size: usize) -> bool {
     if !requests::is_active() {
-        return answer(Err(Refusal::Unsafe));
+        return or_errno(Err(Refusal::Unsafe));
     }
     if functions.is_null() {
-        return answer(custom::set_functions(None));
+        return or_errno(custom::set_functions(None));
     }
     if struct_size > size_of::<spandrel_functions>() {
-        return answer(Err(Refusal::Unknown));
+        return or_errno(Err(Refusal::Unknown));
     }
     let mut given = spandrel_functions {
         malloc: None,
@@ -114,8 +113,8 @@ pub unsafe extern "C" fn spandrel_set_alloc_functions(functions: *const spandrel
     };
     // SAFETY: the caller says that `struct_size` bytes are readable there; null function pointers are `None`.
     unsafe { functions.cast::<u8>().copy_to_nonoverlapping((&raw mut given).cast(), struct_size) };
-    let (Some(malloc), Some(free)) = (given.malloc, given.free) else { return answer(Err(Refusal::Unknown)) };
-    answer(custom::set_functions(Some(Functions {
+    let (Some(malloc), Some(free)) = (given.malloc, given.free) else { return or_errno(Err(Refusal::Unknown)) };
+    or_errno(custom::set_functions(Some(Functions {
         malloc,
         free,
         calloc: given.calloc,
@@ -125,7 +124,7 @@ pub unsafe extern "C" fn spandrel_set_alloc_functions(functions: *const spandrel
     })))
 }
 
-/// What mode "tracked" knows of a live block.
+/// The record of a live block in mode "tracked".
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct spandrel_block {
@@ -135,11 +134,12 @@ pub struct spandrel_block {
     pub size: usize,
     /// Milliseconds since it was allocated, or resized.
     pub age_ms: u64,
-    /// The thread that did that, by the kernel's number (gettid).
+    /// The thread that allocated or resized it, by the kernel's number (gettid).
     pub thread: u32,
     /// How many frames there are.
     pub frame_count: u32,
-    /// Return addresses of the calls that made it, the innermost first. They stay readable to the end of the process.
+    /// Return addresses of the calls that allocated it, the innermost first. They stay readable to the end of the
+    /// process.
     pub frames: *const usize,
 }
 
@@ -156,24 +156,21 @@ impl From<BlockInfo> for spandrel_block {
     }
 }
 
-/// In mode "tracked": fills the first `struct_size` bytes of `*block` with what is known of the live block that starts at `pointer`. False, and
-/// errno ENOENT if there is none, EINVAL if `block` is NULL or `struct_size` is larger than this version's structure, ENOTSUP in other
-/// modes.
+/// In mode "tracked": fills the first `struct_size` bytes of `*block` with the record of the live block that starts
+/// at `pointer`. False, and errno ENOENT if there is none, EINVAL if `block` is NULL or `struct_size` is larger
+/// than this version's structure, ENOTSUP in other modes.
 ///
 /// # Safety
 /// - `block` is NULL or writable for `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_block_info(pointer: *const c_void, block: *mut spandrel_block, struct_size: usize) -> bool {
     if !tracked::is_tracking() {
-        return answer(Err(Refusal::Unsafe));
+        return or_errno(Err(Refusal::Unsafe));
     }
     if block.is_null() || struct_size > size_of::<spandrel_block>() {
-        return answer(Err(Refusal::Unknown));
+        return or_errno(Err(Refusal::Unknown));
     }
-    let Some(info) = tracked::block_info(pointer.addr()) else {
-        errno::fail::<c_void>(libc::ENOENT);
-        return false;
-    };
+    let Some(info) = tracked::block_info(pointer.addr()) else { return refuse(libc::ENOENT) };
     let filled = spandrel_block::from(info);
     // SAFETY: the caller says that `struct_size` bytes are writable there.
     unsafe { (&raw const filled).cast::<u8>().copy_to_nonoverlapping(block.cast(), struct_size) };
@@ -184,26 +181,28 @@ pub unsafe extern "C" fn spandrel_block_info(pointer: *const c_void, block: *mut
 #[expect(non_camel_case_types, reason = "a name of C")]
 pub type spandrel_walk_callback = Option<unsafe extern "C" fn(block: *const spandrel_block, context: *mut c_void) -> bool>;
 
-/// In mode "tracked": calls `callback` with each live block and `context`, in no order; how many calls returned true. Other threads go on
-/// meanwhile: a block may be free again when it is shown, and one made meanwhile may be missing. 0, and errno ENOTSUP, in other modes.
+/// In mode "tracked": calls `callback` with each live block and `context`, in no order, and returns how many calls
+/// returned true. Other threads go on meanwhile: a block may be free again when it is shown, and one made meanwhile
+/// may be missing. 0, and errno ENOTSUP, in other modes.
 ///
 /// # Safety
 /// - `callback` is NULL or may be called with any block and `context`; it must not throw.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_walk(callback: spandrel_walk_callback, context: *mut c_void) -> usize {
     let Some(callback) = callback.filter(|_| tracked::is_tracking()) else {
-        errno::fail::<c_void>(libc::ENOTSUP);
+        refuse(libc::ENOTSUP);
         return 0;
     };
     tracked::walk(|info| {
         let block = spandrel_block::from(info);
-        // SAFETY: the caller vouches for the callback.
+        // SAFETY: the caller says that the callback may be called with any block and `context`.
         unsafe { callback(&raw const block, context) }
     })
 }
 
-/// In mode "guarded": prints on fd 2 what is known of `address`, that of a fault for example: the sampled block that an access to it was meant
-/// for, and where that was allocated and freed. False if that is nothing. May be called from any signal handler.
+/// In mode "guarded": prints on fd 2 which sampled block an access to `address`, that of a fault for example, was
+/// meant for, and where the block was allocated and freed. False if there is no such block. May be called from any
+/// signal handler.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_explain_fault(address: *const c_void) -> bool {
     guarded::explain(address.addr())

@@ -3,31 +3,32 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 
-use super::fast_path;
-use crate::control::dispatch;
-use crate::control::requests;
+use crate::control::{dispatch, requests};
+use crate::heap::fast_path;
 use crate::slow_path::request::{Request, Resized};
-use crate::stats::descriptor;
-use crate::stats::descriptor::Descriptor;
+use crate::stats::descriptor::{self, Descriptor};
 
 /// The allocator as a Rust global allocator.
 ///
-/// It is the same allocator in the same state as behind malloc, if this copy of the code is the one that exports malloc; by
-/// itself it serves Rust's requests alone.
+/// In a library that also exports malloc, it is the same allocator in the same state; by itself it serves Rust's
+/// requests alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spandrel;
 
 impl Spandrel {
-    /// Exchanges freed blocks with other threads, for a program's own points: a safepoint, the border between two messages, the end of
-    /// an arena. What the calling thread freed of other threads' blocks is sent off, and blocks that others freed of its own are taken in,
-    /// in whole batches (at most 124 blocks each) until `most` blocks have come; 0 for 250. True if more waits.
+    /// Exchanges freed blocks with other threads, for a program's own points: a safepoint, the border between two
+    /// messages, the end of an arena. Sends off the blocks of other threads that the calling thread freed, and receives
+    /// blocks of its own that others freed, in whole batches (at most 124 blocks each), until `most` blocks have come;
+    /// 0 for 250. True if more waits.
     ///
-    /// Cheap where there is nothing to do. Never fails; does nothing in a thread that has not allocated. Not for signal handlers.
+    /// Cheap if there is nothing to do. Never fails; does nothing in a thread that has not allocated. Not for signal
+    /// handlers.
     pub fn safepoint(&self, most: usize) -> bool {
         requests::safepoint(most)
     }
 
-    /// Where the figures of this allocator are in memory, for tools that read them from outside; `None` until it has served a request.
+    /// Where the figures of this allocator are in memory, for tools that read them from outside; `None` until it has
+    /// served a request.
     pub fn descriptor(&self) -> Option<Descriptor> {
         descriptor::current()
     }
@@ -65,8 +66,8 @@ unsafe impl GlobalAlloc for Spandrel {
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if layout.align() <= NATURAL_ALIGN {
-            // Blocks of at least that many bytes are aligned wherever they move: nothing is left to be done that could fail once the old
-            // block is gone.
+            // A block of at least `align` bytes is aligned wherever it moves, so nothing remains to be done that could
+            // fail once the old block is free.
             return match dispatch::realloc(block, size.max(layout.align())) {
                 Resized::At(moved) => moved,
                 Resized::OutOfMemory | Resized::Misused => core::ptr::null_mut(),
@@ -80,7 +81,7 @@ unsafe impl GlobalAlloc for Spandrel {
 fn relocate(block: *mut u8, bytes: usize, align: usize, size: usize) -> *mut u8 {
     let moved = dispatch::alloc(Request { size, align, zero: false });
     if !moved.is_null() {
-        // SAFETY: both blocks hold that many bytes and are different blocks.
+        // SAFETY: the old block has `bytes` bytes, and the new one, another block, `size`.
         unsafe { block.copy_to_nonoverlapping(moved, bytes.min(size)) };
         dispatch::free(block);
     }
@@ -96,16 +97,14 @@ mod tests {
     /// Says that this process is the one that [`at_the_limit`] describes.
     const LIMITED: &str = "SPANDREL_HARD_LIMIT";
 
-    /// Runs the test of that name in a process with a hard limit.
+    /// Runs the test of that name, in this module, in a process with a hard limit.
     fn at_the_limit(name: &str) {
+        let (_, module) = module_path!().split_once("::").unwrap();
+        let name = format!("{module}::{name}");
         let own = std::env::current_exe().unwrap();
-        let output = Command::new(own).args(["--exact", name]).env(LIMITED, "16M").output().unwrap();
-        assert!(
-            output.status.success(),
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let output = Command::new(own).args(["--exact", &name]).env(LIMITED, "16M").output().unwrap();
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
     }
 
     /// A block of the layout that holds its own address.
@@ -128,7 +127,7 @@ mod tests {
     #[test]
     fn a_failed_realloc_leaves_the_old_block() {
         if std::env::var_os(LIMITED).is_none() {
-            return at_the_limit("abi::rust::tests::a_failed_realloc_leaves_the_old_block");
+            return at_the_limit("a_failed_realloc_leaves_the_old_block");
         }
         let layout = |size, align| Layout::from_size_align(size, align).unwrap();
         // Blocks of 16 bytes are used up, and no span is left; some of 8 are free, at multiples of 16 and between.
@@ -187,7 +186,8 @@ mod tests {
                 // SAFETY: the block is live and of that layout.
                 let moved = unsafe { Spandrel.realloc(block, layout, new) };
                 prop_assert!(!moved.is_null() && moved.addr() % layout.align() == 0);
-                live.push((moved, Layout::from_size_align(new, layout.align()).expect("valid"), layout.size().min(new), index as u8));
+                let resized = Layout::from_size_align(new, layout.align()).expect("valid");
+                live.push((moved, resized, layout.size().min(new), index as u8));
             }
             for (block, layout, filled, byte) in live {
                 // SAFETY: the block has that many bytes.

@@ -1,23 +1,24 @@
 #![expect(unsafe_code, reason = "assembly that calls weak C++ functions")]
-//! What may throw: the new_handler, `std::bad_alloc`, a program's own operator new.
+//! Calls that may throw: the new_handler, `std::bad_alloc`, a program's own operator new.
 //!
-//! An exception must not cross a Rust frame, so all of it happens in a small piece of assembly with unwind information, to which the
-//! Rust functions leave by a tail jump. The C++ runtime's functions are weak: a C program has none of them, and then a failed new
-//! aborts.
+//! An exception must not cross a Rust frame, so a small piece of assembly with unwind information makes these calls,
+//! and the Rust functions reach it by a tail jump. The C++ runtime's functions are weak: a C program has none of them,
+//! and then a failed new aborts.
 
 use core::arch::{global_asm, naked_asm};
 use core::ffi::c_void;
 
-use super::fast_path;
 use crate::control::dispatch;
 use crate::diag::{self, Code};
+use crate::heap::fast_path;
 use crate::slow_path::request::Request;
 
 /// A program's operator new. The alignment is passed to plain forms too, which do not look at it.
 pub(super) type New = unsafe extern "C" fn(usize, usize) -> *mut c_void;
 
-// Both functions take a size in rdi and an alignment in rsi. They try; ask the handler to make room; try again. Where there is no
-// handler, one throws and the other returns null; the other also catches what the handler throws, by the table at the end.
+// Both functions take a size in rdi and an alignment in rsi. They try; ask the handler to make room; try again. Where
+// there is no handler, one throws and the other returns null; the other also catches what the handler throws, by the
+// table at the end.
 global_asm!(
     ".weak _ZSt15get_new_handlerv",
     ".weak _ZSt17__throw_bad_allocv",
@@ -183,8 +184,8 @@ global_asm!(
     give_up = sym give_up,
 );
 
-// Builds without link-time optimisation keep Rust functions of the core library that name its personality routine, which nothing here
-// has: nobody unwinds through them.
+// Builds without link-time optimisation keep Rust functions of the core library that name its personality routine,
+// which nothing here has: nobody unwinds through them.
 #[cfg(debug_assertions)]
 global_asm!(
     ".pushsection .text.rust_eh_personality, \"ax\", @progbits",

@@ -176,7 +176,7 @@ impl Central {
 
     /// Resizes a direct block, which may move; `None` leaves it as it was, for the caller to copy.
     pub(crate) fn resize_direct(&self, block: DirectBlock, bytes: usize) -> Option<usize> {
-        // Under the lock, because between the move and the note of it the old address may become another block's.
+        // Under the lock of the list: between the move and the note of it the old address may become another block's.
         let page = self.pages.space().page_bytes();
         let (old, new) = (block.bytes, round_up(bytes, page)?);
         if new > old && !self.pages.admit_mapping(new - old) {

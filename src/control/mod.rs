@@ -2,8 +2,6 @@
 //! that names every feature; the layers below find them where they registered. Must not know the C contracts.
 
 pub(crate) mod dispatch;
-#[cfg(feature = "export")]
-pub(crate) mod dlopen;
 mod loaded;
 pub(crate) mod requests;
 mod start;

@@ -4,11 +4,15 @@ use super::start;
 use crate::base::lane::Lane;
 use crate::base::text::Line;
 use crate::central::Place;
+#[cfg(feature = "export")]
+use crate::config::Mode;
 use crate::diag::{self, Code};
 use crate::heap;
 use crate::modes::guarded;
 use crate::pages::Purged;
 use crate::pages::limits::UNLIMITED;
+#[cfg(feature = "export")]
+use crate::process::barrier::Phase;
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::table;
@@ -22,6 +26,19 @@ const TRIM_MILLISECONDS: u64 = 100;
 pub(crate) fn is_active() -> bool {
     start::ensure();
     PROCESS.is_ready()
+}
+
+/// Whether `dlopen` keeps RTLD_DEEPBIND: if the option says so, or if libc serves the process, whose malloc every
+/// object finds then.
+#[cfg(feature = "export")]
+pub(crate) fn keeps_deepbind() -> bool {
+    start::ensure();
+    match PROCESS.barrier.phase() {
+        // The options are not known yet. A block that both allocators know would be worse than another lookup order.
+        Phase::Yours | Phase::Starting => false,
+        Phase::Ready => PROCESS.options().keep_deepbind,
+        Phase::Libc => PROCESS.options().keep_deepbind || PROCESS.options().mode() == Mode::Libc,
+    }
 }
 
 /// The lane that owns `address`; libc for whatever is not ours.
@@ -40,7 +57,8 @@ pub(crate) fn lane_of_pointer(address: usize) -> Lane {
     }
 }
 
-/// Gives back what this thread's heap holds without need; with `everything` also the transfer caches and all free pages.
+/// Gives back what this thread's heap holds without need; with `everything` also the transfer caches and all free
+/// pages.
 pub(crate) fn collect(everything: bool) {
     let HeapAccess::Own(heap) = thread::access() else { return };
     let shared = PROCESS.shared();
@@ -59,8 +77,9 @@ pub(crate) fn collect(everything: bool) {
 /// The blocks that a [`safepoint`] takes in where the caller names no number: what a large request takes in on its way.
 const SAFEPOINT_BLOCKS: usize = 250;
 
-/// Exchanges blocks with other threads: sends off those of theirs that were freed here, and takes in at least `most` of what they sent, 0
-/// for a usual number; whether more waits. Nothing for a thread without a heap, and from inside the allocator.
+/// Exchanges blocks with other threads: sends off those of theirs that were freed here, and takes in at least `most` of
+/// what they sent, 0 for a usual number; whether more waits. Nothing for a thread without a heap, and from inside the
+/// allocator.
 pub(crate) fn safepoint(most: usize) -> bool {
     if !thread::has_heap() {
         return false;
@@ -110,7 +129,8 @@ pub(crate) fn retained_bytes() -> usize {
     if PROCESS.is_ready() { PROCESS.central.pages.figures().dirty } else { 0 }
 }
 
-/// Sets both limits, 0 for none; false where that cannot be: with a pool, or a soft limit that is not below the hard one.
+/// Sets both limits, 0 for none; false where that cannot be: with a pool, or a soft limit that is not below the hard
+/// one.
 pub(crate) fn set_limits(soft: usize, hard: usize) -> bool {
     let contradict = soft != 0 && hard != 0 && soft >= hard;
     if !is_active() || PROCESS.has_pool() || contradict {
@@ -125,9 +145,9 @@ pub(crate) fn set_limits(soft: usize, hard: usize) -> bool {
         let mut what = Line::new();
         what.text("spandrel_set_limits: the hard limit ")
             .number(hard as u64)
-            .text(" is below what is in use, ")
+            .text(" is below the bytes in use, ")
             .number(held as u64);
-        diag::line(Code::BadOption, &[what.bytes(), b"; nothing more is handed out until that is freed"]);
+        diag::line(Code::BadOption, &[what.bytes(), b"; requests fail until enough is freed"]);
     }
     true
 }

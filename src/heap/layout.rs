@@ -12,7 +12,7 @@ use core::ops::Deref;
 use lock_api::{GuardSend, RawMutex};
 
 use super::counters::Counters;
-use super::fast::FastHeap;
+use super::fast_path::FastHeap;
 use super::generation;
 use super::offer::{AGAIN, Offer};
 use super::remote::inbox::Inbox;
@@ -20,8 +20,9 @@ use super::remote::outbox::Outbox;
 use crate::base::class::{self, Class};
 use crate::central::{Batch, Spans};
 use crate::pages::map::HEAP_ALIGN;
-use crate::pages::{Bank, Entry, Space};
+use crate::pages::{Bank, Entry, Pages, Space};
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use crate::sys::cell::{Relaxed, StaticRef};
 use crate::sys::lock::Futex;
 use crate::sys::memory;
 
@@ -58,7 +59,7 @@ pub(crate) struct Heap {
     pub(super) events: Cell<u32>,
     pub(super) counters: Counters,
     /// The thread that has this heap, by the kernel's number.
-    pub(crate) thread: Cell<u32>,
+    pub(crate) thread: Relaxed<AtomicU32>,
     /// The stack for handlers of signals that comes with this heap; null if there is none.
     pub(crate) handler_stack: Cell<*mut u8>,
     /// The switch of the sampling that the heap followed last, the mean gap it asked for, and where the random numbers stand.
@@ -69,10 +70,10 @@ pub(crate) struct Heap {
     /// inbox of a thread that does not. The fast path needs no spans.
     spans: Futex,
     /// The next heap of the registry, and whether a thread has this one. Guarded by the registry's lock.
-    pub(super) next: Cell<*const Heap>,
-    pub(super) taken: Cell<bool>,
+    pub(super) next: StaticRef<Heap>,
+    pub(super) taken: Relaxed<AtomicBool>,
     /// The next heap without a thread. Guarded by the registry's lock.
-    pub(super) next_free: Cell<*const Heap>,
+    pub(super) next_free: StaticRef<Heap>,
     /// The generation of the process in which a thread got this heap; see [`super::orphan`]. Written with the registry's lock held, read
     /// by any thread.
     pub(super) generation: AtomicU32,
@@ -121,15 +122,14 @@ impl Heap {
         waits
     }
 
-    /// Makes a heap in `piece`.
-    ///
-    /// # Safety
-    /// - `piece` has the size and alignment of a heap, stays for ever, and nobody else has it.
-    pub(super) unsafe fn place(piece: *mut u8) -> &'static Self {
-        // SAFETY: the caller vouches for the piece.
+    /// A new heap, whose memory the calling thread touches first; `None` if there is no metadata for one.
+    pub(super) fn make(pages: &Pages) -> Option<&'static Self> {
+        let piece = pages.acquire_metadata(size_of::<Self>())?;
+        // SAFETY: the piece has these bytes, and nothing else uses them.
         unsafe { memory::zero(piece, size_of::<Self>()) };
-        // SAFETY: all-zero bytes are a heap whose bins are not readied, whose lists are empty and whose inbox is open.
-        unsafe { &*piece.cast::<Self>() }
+        // SAFETY: all-zero bytes are a heap whose bins are not readied, whose lists are empty and whose inbox is open. Pieces are aligned to
+        // their size, and metadata is never unmapped.
+        Some(unsafe { &*piece.cast::<Self>() })
     }
 
     /// What the thread's word is to be while the heap is not busy.
@@ -147,6 +147,12 @@ impl Heap {
     pub(super) fn ready(&self, space: &Space, bin_bytes: usize) {
         self.fast.ready(space);
         self.bin_bytes.set(bin_bytes);
+    }
+
+    /// Whether there may be batches to receive.
+    #[inline]
+    pub(super) fn may_receive(&self) -> bool {
+        !self.pending.get().is_null() || !self.inbox.is_empty()
     }
 
     /// The bank from which the thread is to have memory now. Asks the kernel where memory is kept by node.

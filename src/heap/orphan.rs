@@ -50,12 +50,12 @@ impl Portion {
 impl Adoption {
     /// Begins to adopt every heap that does not belong to the process; `first` is the registry's first. If another adoption was under way,
     /// this one finds what that left.
-    pub(super) fn begin(&self, first: *const Heap) {
+    pub(super) fn begin(&self, first: Option<&'static Heap>) {
         self.generation.set(generation::current());
         self.enter(Stage::Bins, first);
     }
 
-    fn enter(&self, stage: Stage, first: *const Heap) {
+    fn enter(&self, stage: Stage, first: Option<&'static Heap>) {
         self.stage.set(stage);
         self.heap.set(first);
         self.region.set(Region::NONE);
@@ -63,7 +63,7 @@ impl Adoption {
     }
 
     /// Adopts a portion; true if nothing is left. Each heap that holds nothing any more is given to `release`.
-    pub(super) fn go_on(&self, shared: Shared<'_>, first: *const Heap, release: impl Fn(&Heap)) -> bool {
+    pub(super) fn go_on(&self, shared: Shared<'_>, first: Option<&'static Heap>, release: impl Fn(&'static Heap)) -> bool {
         let portion = Portion(Cell::new(PORTION));
         loop {
             let is_through = match self.stage.get() {
@@ -93,7 +93,7 @@ impl Adoption {
     /// Calls `work` with each orphan from where the last portion ended, until it says that the portion is used up.
     fn each_orphan(&self, portion: &Portion, work: impl Fn(&'static Heap) -> bool) -> bool {
         for heap in heaps_from(self.heap.get()) {
-            self.heap.set(heap);
+            self.heap.set(Some(heap));
             if self.is_orphan(heap) && !work(heap) {
                 return false;
             }
@@ -167,7 +167,7 @@ impl Adoption {
         true
     }
 
-    fn close_heaps(&self, shared: Shared<'_>, portion: &Portion, release: impl Fn(&Heap)) -> bool {
+    fn close_heaps(&self, shared: Shared<'_>, portion: &Portion, release: impl Fn(&'static Heap)) -> bool {
         self.each_orphan(portion, |heap| {
             if !self.closed.replace(true) {
                 heap.forget();
@@ -193,12 +193,11 @@ impl Registry {
     /// nothing for them; the rest is done when memory is next needed.
     pub(crate) fn orphan_all_but(&self, own: Option<&Heap>) {
         self.idle.reset();
-        let list = self.list.lock();
+        let lists = self.lists.lock();
         self.leave_others(own);
-        if list.taken.get() > usize::from(own.is_some()) {
-            list.adoption.begin(list.first.get());
-            // Relaxed: the child has one thread; threads it starts later see everything from before.
-            self.orphans.store(true, Ordering::Relaxed);
+        if lists.taken.get() > usize::from(own.is_some()) {
+            lists.adoption.begin(self.first.get());
+            self.orphans.set(true);
         }
     }
 
@@ -211,17 +210,17 @@ impl Registry {
         }
     }
 
-    /// Hands a part of what orphaned heaps hold to the depot. Does nothing, quickly, where there are none.
+    /// Hands a part of what orphaned heaps hold to the central list, unless another thread is about it.
+    #[cold]
     pub(super) fn adopt_orphans(&self, shared: Shared<'_>) {
-        // Relaxed: only one thread gets true.
-        if !self.orphans.load(Ordering::Relaxed) || !self.orphans.swap(false, Ordering::Relaxed) {
+        let Some(lists) = self.lists.try_lock() else { return };
+        if !self.orphans.get() {
             return;
         }
-        let list = self.list.lock();
-        if !list.adoption.go_on(shared, list.first.get(), |heap| list.put_free(heap)) {
-            // Relaxed: as above.
-            self.orphans.store(true, Ordering::Relaxed);
-        }
+        // Blocks that are delivered on the way may lead back here.
+        self.orphans.set(false);
+        let done = lists.adoption.go_on(shared, self.first.get(), |heap| lists.put_free(heap));
+        self.orphans.set(!done);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::pages::{METADATA_MAX, METADATA_MIN, Pages};
 use crate::sys::cell::{Slot, Slots};
 
 /// Blocks of the inbox taken home in one refill, before fresh memory is taken: some eight full batches.
-const DRAINED_PER_REFILL: usize = 1000;
+const RECEIVED_PER_REFILL: usize = 1000;
 /// Most blocks fetched at a time.
 const FETCH_MAX: usize = 256;
 /// Partial spans looked at for the fullest one.
@@ -61,7 +61,10 @@ impl Heap {
 
     #[inline(never)]
     fn refill(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> Option<*mut u8> {
-        self.counters.refilled(class);
+        self.counters.note(class);
+        if let Some(refills) = self.counters.refills.get(class.index()) {
+            refills.add(1);
+        }
         self.grows();
         self.slow_event(shared);
         if bin.is_drained() {
@@ -70,10 +73,12 @@ impl Heap {
             bin.shed(&shared.central.pages);
         }
         let wanted = self.room_to_fetch(shared, class, bin);
-        self.receive_blocks(shared, DRAINED_PER_REFILL, Some(class));
-        let received = bin.pop();
-        if !received.is_null() {
-            return Some(received);
+        if self.may_receive() {
+            self.receive_blocks(shared, RECEIVED_PER_REFILL, Some(class));
+            let received = bin.pop();
+            if !received.is_null() {
+                return Some(received);
+            }
         }
         let fetched = self.fetch(shared, class, bin, wanted);
         if fetched == 0 {
@@ -162,6 +167,9 @@ impl Heap {
         let space = central.pages.space();
         let bank = self.locate(space);
         let region = central.adopt_span(class, entry, Some(bank)).or_else(|| {
+            if !shared.registry.orphans.get() {
+                return None;
+            }
             shared.registry.adopt_orphans(shared);
             central.adopt_span(class, entry, Some(bank))
         });
@@ -227,6 +235,22 @@ impl Bin {
         if let Some((start, order)) = self.array() {
             // SAFETY: `grow` acquired the array with these bytes.
             unsafe { pages.release_metadata(start.cast(), SLOT_BYTES << order) };
+        }
+    }
+
+    /// Gives whole pages of the array back to the kernel on which no block lies and no interrupted operation works.
+    pub(super) fn purge_array(&self, pages: &Pages) {
+        let Some((start, order)) = self.array() else { return };
+        let page = pages.space().page_bytes();
+        let (low, high) = (start.addr(), start.addr() + (SLOT_BYTES << order));
+        let hot = self.hot_slots();
+        let pieces =
+            [(low.next_multiple_of(page), hot.start & !(page - 1)), (hot.end.next_multiple_of(page), high & !(page - 1))];
+        for (from, to) in pieces {
+            if from < to {
+                // SAFETY: whole pages of an array of ours; the slots that anyone reads or writes lie outside.
+                unsafe { pages.purge_hole(from, to - from) };
+            }
         }
     }
 }

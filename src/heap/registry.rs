@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "places and follows heaps")]
 //! The registry: all heaps there ever were, those without a thread ready for the next one.
 //!
 //! Heaps without a thread wait in free lists, one for each bank, so that a thread that starts looks at none but the heap that it gets.
@@ -13,6 +12,7 @@ use crate::base::units::Region;
 use crate::central::Central;
 use crate::pages::{Bank, Pages};
 use crate::sys::atomic::AtomicBool;
+use crate::sys::cell::{Relaxed, StaticRef};
 use crate::sys::lock::{Lock, Patience, Rank};
 
 /// Free lists; banks beyond as many share them, and then a heap may come from another bank.
@@ -20,10 +20,12 @@ const FREE_LISTS: usize = 64;
 
 /// See the module.
 pub(crate) struct Registry {
-    pub(super) list: Lock<List>,
+    /// All heaps, the newest first. Written with the lock of the lists held, read by any thread: heaps stay, and so do their links.
+    pub(super) first: StaticRef<Heap>,
+    pub(super) lists: Lock<Lists>,
     /// Whether a fork left heaps without their threads, and nobody is adopting them just now. Set by the child; the adopting thread clears it,
     /// and sets it again if something is left.
-    pub(super) orphans: AtomicBool,
+    pub(super) orphans: Relaxed<AtomicBool>,
     /// What heaps follow at their next slow event.
     pub(crate) sampling: Sampling,
     pub(super) idle: Idle,
@@ -43,7 +45,7 @@ pub(super) struct Adoption {
     /// Heaps of earlier generations are adopted.
     pub(super) generation: Cell<u32>,
     /// The next heap, the next region.
-    pub(super) heap: Cell<*const Heap>,
+    pub(super) heap: StaticRef<Heap>,
     pub(super) region: Cell<Region>,
     /// Whether the inbox of that heap is closed.
     pub(super) closed: Cell<bool>,
@@ -55,7 +57,7 @@ impl Adoption {
         Self {
             stage: Cell::new(Stage::Bins),
             generation: Cell::new(0),
-            heap: Cell::new(core::ptr::null()),
+            heap: StaticRef::none(),
             region: Cell::new(Region::NONE),
             closed: Cell::new(false),
         }
@@ -69,24 +71,22 @@ pub(crate) struct Shared<'a> {
     pub(crate) registry: &'a Registry,
 }
 
-pub(super) struct List {
-    pub(super) first: Cell<*const Heap>,
+/// Heaps without a thread, and the adoption that is under way.
+pub(super) struct Lists {
     /// Heaps without a thread, by bank; the one that was released last comes first.
-    free: [Cell<*const Heap>; FREE_LISTS],
+    free: [StaticRef<Heap>; FREE_LISTS],
     /// How many heaps have a thread, or had one that a fork left behind.
     pub(super) taken: Cell<usize>,
     pub(super) adoption: Adoption,
 }
 
-// SAFETY: heaps are shared; the lists' links, and the adoption, are guarded by the lock around them.
-unsafe impl Send for List {}
-
 impl Registry {
     /// A registry of no heaps.
     pub(crate) const fn new() -> Self {
         Self {
-            list: Lock::new(Rank::Registry, List::new()),
-            orphans: AtomicBool::new(false),
+            first: StaticRef::none(),
+            lists: Lock::new(Rank::Registry, Lists::new()),
+            orphans: Relaxed::<AtomicBool>::new(false),
             sampling: Sampling::new(),
             idle: Idle::new(),
         }
@@ -94,15 +94,15 @@ impl Registry {
 
     /// Where heaps are, for tools that read them from outside.
     pub(crate) fn layout(&self) -> HeapDescriptor {
-        HeapDescriptor::of(self.list.value_address() + core::mem::offset_of!(List, first))
+        HeapDescriptor::of(core::ptr::from_ref(&self.first).addr())
     }
 
     /// A heap for the calling thread, its memory near to where the thread runs; `None` if there is no metadata for one.
     pub(crate) fn acquire(&self, pages: &Pages, bin_bytes: usize) -> Option<&'static Heap> {
         let bank = pages.space().bank_here();
-        let list = self.list.lock();
-        let near = list.take_free(bank).or_else(|| list.add(pages, bank, bin_bytes));
-        let heap = near.or_else(|| list.take_any())?;
+        let lists = self.lists.lock();
+        let near = take_first(lists.free_of(bank)).or_else(|| self.add(pages, bank, bin_bytes));
+        let heap = near.or_else(|| lists.free.iter().find_map(take_first))?;
         if !heap.belongs_to_process() {
             // The thread that worked on them was lost in a fork.
             heap.free_spans();
@@ -111,40 +111,39 @@ impl Registry {
         heap.inbox.open();
         heap.bank.set(bank);
         heap.taken.set(true);
-        list.taken.set(list.taken.get() + 1);
+        lists.taken.set(lists.taken.get() + 1);
         heap.follow_sampling(&self.sampling);
         Some(heap)
     }
 
     /// Takes back a heap that was retired.
-    pub(crate) fn release(&self, heap: &Heap) {
-        self.list.lock().put_free(heap);
+    pub(crate) fn release(&self, heap: &'static Heap) {
+        self.lists.lock().put_free(heap);
     }
 
     /// Calls `see` with each heap that has a thread.
     pub(crate) fn each(&self, see: impl FnMut(&'static Heap)) {
-        self.list.lock().heaps().filter(|heap| heap.taken.get()).for_each(see);
+        let _lists = self.lists.lock();
+        self.heaps().filter(|heap| heap.taken.get()).for_each(see);
     }
 
-    /// The first heap that has a thread and of which `is_it` is true. Takes no lock, so the list may change meanwhile: for signal
-    /// handlers.
+    /// The first heap that has a thread and of which `is_it` is true. Takes no lock, for signal handlers.
     pub(crate) fn find_unlocked(&self, is_it: impl Fn(&Heap) -> bool) -> Option<&'static Heap> {
-        // SAFETY: the address is that of the list, whose links are single words that lead to heaps, which stay.
-        let list = unsafe { &*core::ptr::with_exposed_provenance::<List>(self.list.value_address()) };
-        list.heaps().find(|heap| heap.taken.get() && is_it(heap))
+        self.heaps().find(|heap| heap.taken.get() && is_it(heap))
     }
 
     /// What is wrong with the list, if anything is.
     #[cfg(debug_assertions)]
     pub(super) fn check(&self) -> crate::central::Verdict {
         const HEAPS_MAX: usize = 1 << 20;
-        let count = self.list.lock().heaps().take(HEAPS_MAX).count();
+        let count = self.heaps().take(HEAPS_MAX).count();
         crate::central::must(count < HEAPS_MAX, "the list of heaps has no end")
     }
 
     /// Calls `see` with each heap there ever was.
     pub(crate) fn each_ever(&self, see: impl FnMut(&'static Heap)) {
-        self.list.lock().heaps().for_each(see);
+        let _lists = self.lists.lock();
+        self.heaps().for_each(see);
     }
 
     /// What is owed to a process that may go quiet.
@@ -154,84 +153,62 @@ impl Registry {
 
     /// The heap that comes after `heap`, or the first, whether or not a thread has it.
     pub(crate) fn after(&self, heap: Option<&'static Heap>) -> Option<&'static Heap> {
-        let list = self.list.lock();
-        heaps_from(heap.map_or(list.first.get(), |heap| heap.next.get())).next()
+        heap.map_or(&self.first, |heap| &heap.next).get()
+    }
+
+    /// All heaps there ever were, the newest first.
+    fn heaps(&self) -> impl Iterator<Item = &'static Heap> + use<> {
+        heaps_from(self.first.get())
+    }
+
+    /// Adds a new heap. The caller holds the lock of the lists.
+    fn add(&self, pages: &Pages, bank: Bank, bin_bytes: usize) -> Option<&'static Heap> {
+        let heap = Heap::make(pages)?;
+        heap.ready(pages.space(), bin_bytes);
+        heap.own_bank.set(bank);
+        heap.next.set(self.first.get());
+        self.first.set(Some(heap));
+        Some(heap)
     }
 
     /// Takes the lock for a fork.
     pub(crate) fn lock_for_fork(&self, patience: &Patience) {
-        self.list.lock_for_fork(patience);
+        self.lists.lock_for_fork(patience);
     }
 
     /// Ends `lock_for_fork`.
     pub(crate) fn unlock_after_fork(&self) {
-        self.list.unlock_after_fork();
+        self.lists.unlock_after_fork();
     }
 }
 
-impl List {
+impl Lists {
     const fn new() -> Self {
-        Self {
-            first: Cell::new(core::ptr::null()),
-            free: [const { Cell::new(core::ptr::null()) }; FREE_LISTS],
-            taken: Cell::new(0),
-            adoption: Adoption::new(),
-        }
-    }
-
-    /// A new heap, whose memory the calling thread touches first.
-    fn add(&self, pages: &Pages, bank: Bank, bin_bytes: usize) -> Option<&'static Heap> {
-        let piece = pages.acquire_metadata(size_of::<Heap>())?;
-        // SAFETY: the piece has the size of a heap and is aligned to it; metadata stays for ever.
-        let heap = unsafe { Heap::place(piece) };
-        heap.ready(pages.space(), bin_bytes);
-        heap.own_bank.set(bank);
-        heap.next.set(self.first.get());
-        self.first.set(heap);
-        Some(heap)
-    }
-
-    /// A heap without a thread in `bank`.
-    fn take_free(&self, bank: Bank) -> Option<&'static Heap> {
-        take_first(self.free_of(bank))
-    }
-
-    /// A heap without a thread, wherever it is.
-    fn take_any(&self) -> Option<&'static Heap> {
-        self.free.iter().find_map(take_first)
+        Self { free: [const { StaticRef::none() }; FREE_LISTS], taken: Cell::new(0), adoption: Adoption::new() }
     }
 
     /// Adds a heap to those without a thread.
-    pub(super) fn put_free(&self, heap: &Heap) {
+    pub(super) fn put_free(&self, heap: &'static Heap) {
         heap.taken.set(false);
         self.taken.set(self.taken.get() - 1);
         let free = self.free_of(heap.own_bank.get());
-        heap.next_free.set(free.replace(heap));
+        heap.next_free.set(free.get());
+        free.set(Some(heap));
     }
 
-    fn free_of(&self, bank: Bank) -> &Cell<*const Heap> {
+    fn free_of(&self, bank: Bank) -> &StaticRef<Heap> {
         // The remainder is below the number of lists; the index that cannot fail keeps panics out.
         self.free.get(bank.index() % FREE_LISTS).unwrap_or(&self.free[0])
     }
-
-    fn heaps(&self) -> impl Iterator<Item = &'static Heap> + use<> {
-        heaps_from(self.first.get())
-    }
 }
 
-fn take_first(free: &Cell<*const Heap>) -> Option<&'static Heap> {
-    // SAFETY: free lists hold heaps, which are never unmapped.
-    let heap = unsafe { free.get().as_ref() }?;
+fn take_first(free: &StaticRef<Heap>) -> Option<&'static Heap> {
+    let heap = free.get()?;
     free.set(heap.next_free.get());
     Some(heap)
 }
 
 /// The heaps from `next` on, in the order of the registry.
-pub(super) fn heaps_from(mut next: *const Heap) -> impl Iterator<Item = &'static Heap> + use<> {
-    core::iter::from_fn(move || {
-        // SAFETY: the links are null or point to heaps, which are never unmapped.
-        let heap = unsafe { next.as_ref() }?;
-        next = heap.next.get();
-        Some(heap)
-    })
+pub(super) fn heaps_from(next: Option<&'static Heap>) -> impl Iterator<Item = &'static Heap> + use<> {
+    core::iter::successors(next, |heap| heap.next.get())
 }

@@ -3,6 +3,7 @@
 //! Only the bin of the class that a call is about may be pushed to or rearranged: the call may have interrupted an operation on any other.
 
 use super::bin::Bin;
+use super::fast_path::FastHeap;
 use super::layout::Heap;
 use super::registry::Shared;
 use super::remote::outbox::Lane;
@@ -11,7 +12,8 @@ use crate::base::class::Class;
 use crate::base::units::REGION_BYTES;
 use crate::central::{Batch, Blocks, Central, Empty, Next, Place, Refused, Span, found};
 use crate::diag::{self, Code, Misuse};
-use crate::pages::Entry;
+use crate::pages::{Entry, Space};
+use crate::sys::atomic::Ordering;
 
 /// Blocks given back one by one until it is asked again whether they lie in a row.
 const SCATTERED: usize = 128;
@@ -42,6 +44,20 @@ impl Refused {
             Self::Inside => (Code::InvalidPointer, "no block starts there"),
         };
         diag::misuse(&Misuse { code, call, pointer: block.addr(), what, block_bytes: bytes });
+    }
+}
+
+impl FastHeap {
+    /// Shows the heap's thread what the map has gained since the heap last looked. A heap that was closed stays so. The caller holds the
+    /// heap's spans.
+    #[inline]
+    fn widen(&self, space: &Space) {
+        // Relaxed: `reach` has seen to it that these entries can be read, and only this thread reads them by this word.
+        let (limit, reach) = (self.limit.load(Ordering::Relaxed), space.reach());
+        if limit < reach && limit != 0 {
+            // Relaxed: as above.
+            self.limit.store(reach, Ordering::Relaxed);
+        }
     }
 }
 
@@ -109,10 +125,10 @@ impl Heap {
 
 impl Heap {
     fn free_remote(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
-        let sent = self.counters.batches_sent();
+        let sent = self.counters.sent.get();
         self.send(shared, entry, class, block, Lane::Outer);
         // A batch that left is a slow event; a block that joined one is not.
-        if self.counters.batches_sent() != sent {
+        if self.counters.sent.get() != sent {
             self.slow_event(shared);
         }
     }
@@ -156,7 +172,10 @@ impl Heap {
 
     /// Gives the `amount` lowest blocks of `bin` back to their spans, or to whoever owns those by now.
     pub(super) fn flush(&self, shared: Shared<'_>, class: Class, bin: &Bin, amount: usize) {
-        self.counters.flushed(class);
+        self.counters.note(class);
+        if let Some(flushes) = self.counters.flushes.get(class.index()) {
+            flushes.add(1);
+        }
         self.return_blocks(shared, class, bin.lowest(amount));
         bin.drop_lowest(amount);
     }

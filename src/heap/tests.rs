@@ -104,7 +104,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn retire(world: &World, heap: &Heap) {
+fn retire(world: &World, heap: &'static Heap) {
     heap.retire(world.shared());
     world.registry.release(heap);
 }

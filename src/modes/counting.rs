@@ -1,11 +1,10 @@
-//! ModeTable `counting`: how many blocks and bytes are outstanding, at any moment.
+//! Mode `counting`: how many blocks and bytes are outstanding, at any moment.
 //!
-//! Bytes are usable bytes: what was added when a block was made can be taken off when it is freed without a note of it. Blocks that
-//! libc served, for one of the reasons that are counted elsewhere, are not among them.
+//! Bytes are usable bytes, which a free can ask for again, so no note about a block is needed. Blocks that libc served
+//! are not counted.
 
 use core::ffi::CStr;
 
-use super::counter::Counter;
 use crate::base::class::Class;
 use crate::base::text::Line;
 use crate::central::Place;
@@ -13,17 +12,70 @@ use crate::heap::{Freed, Heap};
 use crate::process::state::PROCESS;
 use crate::process::thread;
 use crate::slow_path::mode::{self, Mode, Print};
-use crate::slow_path::request::{self, Request, Resized};
+use crate::slow_path::request::{Request, Resized};
 use crate::slow_path::table::{self, ModeTable};
+use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::{processor, tls};
 
-/// The counter.
+/// A power of two. More threads than that share parts, which lose no count by it.
+const PARTS: usize = 64;
+/// Heaps are this far apart.
+const HEAP_SHIFT: u32 = 13;
+
+/// A part, alone in its pair of cache lines (processors fetch them in pairs).
+#[repr(align(128))]
+struct Part {
+    blocks: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// Outstanding blocks and bytes, in parts: a thread adds to the part that its heap's address chooses, so that threads
+/// do not fight for a cache line. A part may be below zero, for another thread frees than the one that allocates; their
+/// sum is not.
+struct Counter {
+    parts: [Part; PARTS],
+}
+
+impl Counter {
+    const fn new() -> Self {
+        Self { parts: [const { Part { blocks: AtomicU64::new(0), bytes: AtomicU64::new(0) } }; PARTS] }
+    }
+
+    /// Adds `blocks` and `bytes`, either of which may be negative, to the part that `thread` chooses: the address of
+    /// the thread's heap, or another word of its own.
+    fn add(&self, thread: usize, blocks: i64, bytes: i64) {
+        if let Some(part) = self.parts.get((thread >> HEAP_SHIFT) % PARTS) {
+            // Relaxed: counters.
+            part.blocks.fetch_add(blocks as u64, Ordering::Relaxed);
+            part.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Outstanding blocks and bytes. Exact when no thread allocates meanwhile; below zero where more was freed than
+    /// made since the last [`Counter::reset`].
+    fn sum(&self) -> (i64, i64) {
+        // Relaxed: counters.
+        let sum = |count: fn(&Part) -> &AtomicU64| {
+            self.parts.iter().fold(0_u64, |sum, part| sum.wrapping_add(count(part).load(Ordering::Relaxed))) as i64
+        };
+        (sum(|part| &part.blocks), sum(|part| &part.bytes))
+    }
+
+    /// Counts from 0 again.
+    fn reset(&self) {
+        for part in &self.parts {
+            // Relaxed: counters.
+            part.blocks.store(0, Ordering::Relaxed);
+            part.bytes.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
 static COUNTER: Counter = Counter::new();
 
-/// The table.
+/// The table of functions of the mode.
 pub(crate) static COUNTING: ModeTable = ModeTable::of::<Counting>();
 
-/// See the module.
 struct Counting;
 
 impl Mode for Counting {
@@ -72,13 +124,13 @@ impl Mode for Counting {
     }
 }
 
-/// A block of the bin that `request` leads to, if it has one and nothing else wants to see the request.
+/// A block of the bin that `request` leads to; `None` if it has none, or if another feature has to see the request.
 #[inline]
 fn pop(heap: &Heap, request: Request) -> Option<(*mut u8, Class)> {
     if request.zero || heap.is_sampled() || PROCESS.inspects() {
         return None;
     }
-    let class = request::class_of(request)?;
+    let class = mode::class_of(request)?;
     let block = heap.bin(class).pop();
     (!block.is_null()).then_some((block, class))
 }
@@ -90,7 +142,7 @@ fn count_free(thread: usize, bytes: i64, freed: Freed) -> Freed {
     freed
 }
 
-/// Usable bytes of what starts at `block`, if it is a block of ours at all; whether it is live is for others to say.
+/// Usable bytes of the block of ours at `block`, live or not; 0 if there is none.
 fn bytes_of(block: *mut u8) -> i64 {
     let bytes = match PROCESS.central.resolve(block.addr()) {
         Place::Small { class, .. } => class.size(),
@@ -113,4 +165,24 @@ pub(crate) fn switch(on: bool) {
     }
     table::put_into_force(on.then_some(&COUNTING));
     thread::follow_mode();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_is_right_whichever_thread_frees() {
+        let counter = Counter::new();
+        for thread in 0..200_usize {
+            counter.add(thread << HEAP_SHIFT, 1, thread as i64);
+        }
+        assert_eq!(counter.sum(), (200, 199 * 100));
+        counter.add(0, -200, -199 * 100);
+        assert_eq!(counter.sum(), (0, 0));
+        counter.add(7, -1, -8);
+        assert_eq!(counter.sum(), (-1, -8));
+        counter.reset();
+        assert_eq!(counter.sum(), (0, 0));
+    }
 }

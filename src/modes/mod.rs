@@ -1,6 +1,5 @@
-//! Modes: other ways of serving calls than the default. They do not know one another. Must not know when they are chosen.
+//! Modes: other ways of serving calls than the default. They do not know one another. Must not know when one is chosen.
 
-mod counter;
 pub(crate) mod counting;
 pub(crate) mod custom;
 pub(crate) mod guarded;

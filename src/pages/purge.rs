@@ -2,7 +2,7 @@
 //! Purge: pages of dirty free runs, and holes in runs that are in use, go back to the kernel.
 //!
 //! # Invariants
-//! - A run is out of the free runs while it is purged, and the system call is made without a lock.
+//! - A run is out of the free runs while it is purged, and the system call is made without their lock.
 
 use super::runs::Run;
 use super::space::Space;

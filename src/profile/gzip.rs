@@ -1,10 +1,11 @@
-//! A gzip file of stored blocks: what readers of profiles expect, without compression. Knows the container; must not know the contents.
+//! A gzip file of stored blocks, for readers of profiles expect gzip: no compression. Knows the container; must not
+//! know its contents.
 
 use crate::sys::output::Output;
 
 /// The most that one stored block can hold.
 const BLOCK_MAX: usize = 65_535;
-/// Magic, deflate, no flags, no time, no hint, Unix.
+/// Magic number, deflate, no flags, no time, no hint, Unix.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
 const LAST: u8 = 1;
 /// The polynomial of ISO 3309, least significant bit first.
@@ -30,7 +31,7 @@ fn checksum(sum: u32, bytes: &[u8]) -> u32 {
     bytes.iter().fold(sum, |sum, &byte| TABLE[(sum as u8 ^ byte) as usize] ^ sum >> 8)
 }
 
-/// See the module.
+/// A file that is being written.
 pub(super) struct Gzip<'a> {
     output: Output<'a>,
     buffer: &'a mut [u8],
@@ -40,7 +41,7 @@ pub(super) struct Gzip<'a> {
 }
 
 impl<'a> Gzip<'a> {
-    /// Begins a file; blocks are collected in `buffer`.
+    /// Begins a file. A block is as large as `buffer`.
     pub(super) fn begin(mut output: Output<'a>, buffer: &'a mut [u8]) -> Self {
         output.write(&HEADER);
         let room = buffer.len().min(BLOCK_MAX);
@@ -66,7 +67,7 @@ impl<'a> Gzip<'a> {
         }
     }
 
-    /// Ends the file and puts it in its place; the error number of what failed first.
+    /// Ends the file and puts it in its place; the error number of the first failure.
     pub(super) fn end(mut self) -> Result<(), i32> {
         self.flush(LAST);
         self.output.write(&(!self.sum).to_le_bytes());

@@ -1,8 +1,10 @@
-//! The process's executable mappings, from `/proc/self/maps`. Knows how the kernel writes a line; must not know what code does.
+//! The process's executable mappings, from `/proc/self/maps`. Knows the format of a line; must not know what the code
+//! does.
 
 use core::ffi::CStr;
 
 use crate::sys::file::Lines;
+use crate::sys::mapping::zeroed;
 
 /// Room for names.
 pub(super) const NAME_BYTES: usize = 128 << 10;
@@ -12,11 +14,13 @@ pub(super) const NAME_BYTES: usize = 128 << 10;
 pub(super) struct Map {
     pub(super) start: usize,
     pub(super) end: usize,
-    /// Where in its file it begins.
+    /// Where it begins in its file.
     pub(super) offset: usize,
-    /// Where its name is.
+    /// Where its name begins and ends in the names of all.
     name: (u32, u32),
 }
+
+zeroed!(Map { start, end, offset, name });
 
 const MAPS: &CStr = c"/proc/self/maps";
 
@@ -29,7 +33,7 @@ pub(super) struct Maps<'a> {
 }
 
 impl<'a> Maps<'a> {
-    /// Reads them, as far as there is room.
+    /// Reads them, as far as `maps` and `names` have room, by way of `buffer`.
     pub(super) fn read(maps: &'a mut [Map], names: &'a mut [u8], buffer: &mut [u8]) -> Self {
         let mut found = Self { maps, count: 0, names, used: 0 };
         if let Some(mut lines) = Lines::open(MAPS, buffer) {
@@ -45,7 +49,7 @@ impl<'a> Maps<'a> {
         self.maps.get(..self.count).unwrap_or(&[])
     }
 
-    /// The file that is mapped; a word in brackets for what is none.
+    /// The path of the mapped file; a word in brackets where no file is mapped.
     pub(super) fn name(&self, map: &Map) -> &[u8] {
         self.names.get(map.name.0 as usize..map.name.1 as usize).unwrap_or(&[])
     }
@@ -69,7 +73,7 @@ impl<'a> Maps<'a> {
     }
 }
 
-/// `start-end rwxp offset device inode   name`, if it is executable.
+/// A line `start-end rwxp offset device inode   name`: the mapping and its name, if it is executable.
 fn parse(line: &[u8]) -> Option<(Map, &[u8])> {
     let (range, rest) = word(line)?;
     let (access, rest) = word(rest)?;
@@ -78,7 +82,8 @@ fn parse(line: &[u8]) -> Option<(Map, &[u8])> {
     let (_inode, rest) = word(rest)?;
     let dash = range.iter().position(|&byte| byte == b'-')?;
     let (start, end) = range.split_at_checked(dash)?;
-    let map = Map { start: hexadecimal(start)?, end: hexadecimal(end.get(1..)?)?, offset: hexadecimal(offset)?, name: (0, 0) };
+    let (start, end, offset) = (hexadecimal(start)?, hexadecimal(end.get(1..)?)?, hexadecimal(offset)?);
+    let map = Map { start, end, offset, name: (0, 0) };
     (access.get(2) == Some(&b'x')).then(|| (map, rest.trim_ascii()))
 }
 

@@ -1,9 +1,10 @@
-//! Messages of protocol buffers, built in a buffer of fixed size. Knows how fields are written; must not know what they mean.
+//! Messages of protocol buffers, built in a buffer of fixed size. Knows the encoding of fields; must not know what they
+//! mean.
 
 const VARINT: u64 = 0;
 const BYTES: u64 = 2;
 
-/// A message being built. What does not fit is left out, and the message says so.
+/// A message being built. If a field does not fit, the whole message is empty.
 pub(super) struct Message<'a> {
     bytes: &'a mut [u8],
     len: usize,
@@ -32,7 +33,7 @@ impl<'a> Message<'a> {
         self
     }
 
-    /// Bytes as they are.
+    /// Adds bytes as they are.
     pub(super) fn raw(&mut self, bytes: &[u8]) -> &mut Self {
         match self.bytes.get_mut(self.len..self.len + bytes.len()) {
             Some(room) => {
@@ -59,7 +60,7 @@ impl<'a> Message<'a> {
         self.raw(&[value as u8])
     }
 
-    /// What was written; nothing if it did not fit.
+    /// The bytes of the message; none if a field did not fit.
     pub(super) fn finish(&self) -> &[u8] {
         if self.whole { self.bytes.get(..self.len).unwrap_or(&[]) } else { &[] }
     }
@@ -74,11 +75,12 @@ mod tests {
         let mut room = [0; 32];
         let mut message = Message::new(&mut room);
         message.number(1, 150).number(2, 0).field(2, b"testing").begin(4, 3).varint(3).varint(270);
-        assert_eq!(message.finish(), [&[0x08, 0x96, 0x01, 0x12, 0x07][..], b"testing", &[0x22, 3, 3, 0x8e, 0x02]].concat());
+        let expected = [&[0x08, 0x96, 0x01, 0x12, 0x07][..], b"testing", &[0x22, 3, 3, 0x8e, 0x02]].concat();
+        assert_eq!(message.finish(), expected);
     }
 
     #[test]
-    fn what_does_not_fit_is_nothing() {
+    fn a_message_that_does_not_fit_is_empty() {
         let mut room = [0; 4];
         assert_eq!(Message::new(&mut room).field(1, b"long text").finish(), b"");
     }

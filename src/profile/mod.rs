@@ -1,14 +1,17 @@
-//! The heap profile: for each call stack that asked for memory, how much, how much of it is live, and how much was when most was.
+//! The heap profile: for each call stack that asked for memory, how much, how much of it is live, and how much was live
+//! at the peak of all.
 //!
 //! ```text
-//! a sampled request -> stack, interned -> added to its totals; a record of the live block -> ticket
+//! a sampled request -> stack, kept once -> added to its totals; a record of the live block -> ticket
 //! its free          -> ticket -> taken off the totals
-//! dump              -> pprof's format, read off the list of stacks without the lock
+//! dump              -> pprof's format, from the list of stacks, without the lock
 //! ```
-//! Each sample stands for all requests that could have been sampled instead of it, so totals are unbiased estimates. The peak costs no
-//! copy: a stack keeps what it had at the peak when it first changes afterwards. Must not know how requests are sampled.
+//! Each sample stands for all requests that could have been sampled instead of it, so totals are unbiased estimates.
+//! The peak costs no copy of all totals: a stack copies its own when they first change afterwards. Must not know how
+//! requests are sampled.
 
 mod gzip;
+mod kept;
 mod live;
 mod maps;
 mod message;
@@ -21,7 +24,8 @@ use self::live::Records;
 use self::stacks::{Entry, Stacks};
 use crate::base::random::probability;
 use crate::pages::Pages;
-use crate::sys::atomic::{AtomicPtr, AtomicU64, Ordering};
+use crate::sys::atomic::{AtomicU64, Ordering};
+use crate::sys::cell::StaticRef;
 use crate::sys::lock::{Lock, Patience, Rank};
 
 pub(crate) use self::pprof::{About, write};
@@ -31,14 +35,14 @@ pub(crate) const DEPTH: usize = 128;
 /// Parts into which an estimated number of objects is divided, so that sums stay exact.
 const PARTS: u64 = 256;
 
-/// See the module.
+/// All samples so far. Written under the lock; any thread reads the atomic fields, and may see old values.
 pub(crate) struct Profile {
     state: Lock<State>,
-    /// The newest stack; each names the one before it. Written under the lock, read by anyone.
-    newest: AtomicPtr<Entry>,
-    /// Changes with each new peak. As above.
+    /// The newest stack; each names the one before it.
+    newest: StaticRef<Entry>,
+    /// Changes with each new peak.
     peak_epoch: AtomicU64,
-    /// Estimated bytes asked for so far, live now, and live at the peak. As above.
+    /// Estimated bytes asked for so far, live now, and live at the peak.
     pub(crate) asked: AtomicU64,
     pub(crate) live: AtomicU64,
     pub(crate) peak: AtomicU64,
@@ -71,11 +75,11 @@ impl Weight {
 }
 
 impl Profile {
-    /// A profile of nothing.
+    /// An empty profile.
     pub(crate) const fn new() -> Self {
         Self {
             state: Lock::new(Rank::Profile, State { stacks: Stacks::new(), records: Records::new() }),
-            newest: AtomicPtr::new(core::ptr::null_mut()),
+            newest: StaticRef::none(),
             peak_epoch: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             live: AtomicU64::new(0),
@@ -83,8 +87,8 @@ impl Profile {
         }
     }
 
-    /// Adds a sampled request of `asked` bytes from the stack `frames`, which made a block of `size` bytes, or made one as large; the ticket
-    /// with which the block is removed. 0 where there is no memory for it.
+    /// Adds a sampled request of `asked` bytes from the stack `frames`, which allocated a block of `size` bytes or grew
+    /// one to that: the ticket with which the block is removed, 0 where there is no memory for it.
     pub(crate) fn add(&self, pages: &Pages, frames: &[usize], (asked, size): (usize, usize), mean: usize) -> u32 {
         let (asked, weight) = (Weight::of_part(asked, size, mean), Weight::of(size, mean));
         let mut state = self.state.lock();
@@ -96,14 +100,14 @@ impl Profile {
         ticket
     }
 
-    /// The block of `ticket` was freed.
+    /// Takes the block of `ticket`, which was freed, off the totals.
     pub(crate) fn remove(&self, ticket: u32) {
         let mut state = self.state.lock();
         let Some((entry, weight)) = state.records.remove(ticket) else { return };
         self.shrink(entry, weight);
     }
 
-    /// The block of `ticket` has `size` bytes now, of which `asked` are new.
+    /// Notes that the block of `ticket` has `size` bytes now, of which `asked` are new.
     pub(crate) fn resize(&self, ticket: u32, (asked, size): (usize, usize), mean: usize) {
         let weight = Weight::of(size, mean);
         let mut state = self.state.lock();
@@ -133,7 +137,7 @@ impl Profile {
 
     /// Under the lock.
     fn grow(&self, entry: &Entry, weight: Weight) {
-        // Relaxed: written under the lock alone; readers of a dump take what they find.
+        // Relaxed: written under the lock; a dump, which reads without it, takes what it finds.
         let epoch = self.peak_epoch.load(Ordering::Relaxed);
         entry.change(epoch, |objects, bytes| (objects + weight.objects, bytes + weight.bytes));
         let live = bump(&self.live, weight.bytes);
@@ -145,7 +149,7 @@ impl Profile {
 
     /// Under the lock.
     fn shrink(&self, entry: &Entry, weight: Weight) {
-        // Relaxed: as above.
+        // Relaxed: as in `grow`.
         let epoch = self.peak_epoch.load(Ordering::Relaxed);
         entry.change(epoch, |objects, bytes| (objects - weight.objects, bytes - weight.bytes));
         let live = self.live.load(Ordering::Relaxed);
@@ -154,11 +158,10 @@ impl Profile {
 
     /// The stacks so far, the newest first.
     fn entries(&self) -> impl Iterator<Item = &'static Entry> + use<> {
-        // Acquire pairs with the Release in `Stacks::intern`.
-        let mut next = self.newest.load(Ordering::Acquire);
+        let mut next = self.newest.get();
         core::iter::from_fn(move || {
-            let entry = stacks::at(next)?;
-            next = entry.older();
+            let entry = next?;
+            next = entry.older;
             Some(entry)
         })
     }
@@ -166,7 +169,7 @@ impl Profile {
 
 /// Adds to a word that only the holder of the lock writes; the sum.
 fn bump(word: &AtomicU64, more: u64) -> u64 {
-    // Relaxed: see `grow`.
+    // Relaxed: as in `Profile::grow`.
     let sum = word.load(Ordering::Relaxed) + more;
     word.store(sum, Ordering::Relaxed);
     sum

@@ -1,5 +1,5 @@
-//! A dump in pprof's format (`profile.proto` of github.com/google/pprof): what `go tool pprof` and flame-graph tools read. Addresses are
-//! not turned into names here; that is for the reader, who has the files.
+//! A dump in pprof's format (`profile.proto` of github.com/google/pprof), which `go tool pprof` and flame-graph tools
+//! read. Addresses stay addresses: a reader, who has the files, finds their names.
 
 use core::ffi::CStr;
 
@@ -12,7 +12,7 @@ use super::{DEPTH, Profile};
 use crate::sys::atomic::Ordering;
 use crate::sys::output::Output;
 
-/// What a dump tells besides the stacks.
+/// The head of a dump.
 pub(crate) struct About {
     /// The mean number of bytes between samples.
     pub(crate) period: usize,
@@ -28,7 +28,7 @@ const COUNT: u64 = 2;
 const BYTES: u64 = 4;
 const INUSE_SPACE: u64 = 6;
 const SPACE: u64 = 9;
-/// What is told of each stack: name and unit.
+/// The values of each stack: name and unit.
 const VALUES: [(u64, u64); 6] = [(1, COUNT), (3, BYTES), (5, COUNT), (INUSE_SPACE, BYTES), (7, COUNT), (8, BYTES)];
 
 /// Numbers of fields: of the profile, and of the messages in it.
@@ -60,18 +60,18 @@ mod field {
 // Addresses of ten bytes each, six values, and two headers fit into the messages of the scratch memory.
 const _: () = assert!(DEPTH * 10 + 64 <= size_of::<[u8; 4 << 10]>());
 
-/// Writes what `profile` has now to a file at `path`; the error number where that fails.
+/// Writes the samples so far to a file at `path`; the error number where that fails.
 pub(crate) fn write(profile: &Profile, path: &CStr, about: &About) -> Result<(), i32> {
-    let addresses = profile.entries().map(|entry| entry.frames().len()).sum();
+    let addresses = profile.entries().map(|entry| entry.frames.len()).sum();
     let mut scratch = Scratch::map(addresses).ok_or(libc::ENOMEM)?;
-    let (parts, mut addresses) = scratch.parts();
+    let (parts, mut addresses) = scratch.parts().ok_or(libc::ENOMEM)?;
     let Parts { block, outer, inner, lines, maps, names } = parts;
     let maps = Maps::read(maps, names, lines);
     let file = Gzip::begin(Output::begin(path)?, block);
     let mut writer = Writer { file, outer, inner };
     writer.head(about);
     writer.texts(&maps);
-    // Relaxed: a peak that is reached meanwhile is told by the next dump.
+    // Relaxed: a peak that is reached meanwhile is in the next dump.
     let epoch = profile.peak_epoch.load(Ordering::Relaxed);
     for entry in profile.entries() {
         writer.sample(entry, epoch);
@@ -110,7 +110,7 @@ impl Writer<'_> {
         self.file.write(message.finish());
     }
 
-    /// The texts, then the mappings, whose names follow the texts in number.
+    /// Writes the texts, then the mappings. The number of a name follows those of the texts.
     fn texts(&mut self, maps: &Maps<'_>) {
         let names = maps.all().iter().map(|map| maps.name(map));
         for text in TEXTS.iter().map(|text| text.as_bytes()).chain(names) {
@@ -127,7 +127,7 @@ impl Writer<'_> {
 
     fn sample(&mut self, entry: &Entry, epoch: u64) {
         let mut packed = Message::new(self.inner);
-        for frame in entry.frames() {
+        for frame in entry.frames {
             packed.varint(call_before(*frame) as u64);
         }
         let locations = packed.finish().len();
@@ -142,9 +142,9 @@ impl Writer<'_> {
         self.file.write(message.finish());
     }
 
-    /// The addresses of the stack that no stack before it had. An address is its own number.
+    /// Writes the addresses of the stack that no stack before it had. The id of an address is the address itself.
     fn locations(&mut self, entry: &Entry, maps: &Maps<'_>, seen: &mut Addresses<'_>) {
-        for address in entry.frames().iter().map(|&frame| call_before(frame)) {
+        for address in entry.frames.iter().map(|&frame| call_before(frame)) {
             if seen.insert(address) {
                 self.nested(field::LOCATION, |message| {
                     message.number(field::LOCATION_ID, address as u64);
@@ -156,7 +156,7 @@ impl Writer<'_> {
     }
 }
 
-/// An address within the call that comes back to `frame`.
+/// An address within the call that returns to `frame`.
 fn call_before(frame: usize) -> usize {
     frame.saturating_sub(1).max(1)
 }

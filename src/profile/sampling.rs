@@ -11,7 +11,7 @@ use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::mode;
-use crate::slow_path::request::{self, Moved, Request};
+use crate::slow_path::request::{Moved, Request};
 use crate::slow_path::sampled::{self, Sampler};
 use crate::slow_path::table;
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -25,16 +25,16 @@ const PEAK_STEP: u64 = 8;
 /// No dump is due.
 const NEVER: u64 = u64::MAX;
 
-/// See the module.
+/// The profile, and its switches. Any thread writes and reads the atomic fields, and may see old values.
 struct Profiling {
     profile: Profile,
-    /// Whether samples are taken. Written by whoever starts and stops; read by any thread, which may be late.
+    /// Whether samples are taken.
     on: AtomicBool,
-    /// Bytes between samples, on average. As above.
+    /// Bytes between samples, on average.
     mean: AtomicUsize,
     /// When samples were first taken, in nanoseconds since 1970; 0 for never.
     since: AtomicU64,
-    /// Dumps so far, and whether one is being written. Any thread adds.
+    /// Dumps so far, and whether one is being written.
     dumps: AtomicU32,
     dumping: AtomicBool,
     /// Bytes asked for, and live, at which the next dump is due.
@@ -57,12 +57,12 @@ impl Profiling {
     }
 
     fn is_on(&self) -> bool {
-        // Relaxed: see the field.
+        // Relaxed: a switch, which threads follow one after the other.
         self.on.load(Ordering::Relaxed)
     }
 
     fn mean(&self) -> usize {
-        // Relaxed: see the field.
+        // Relaxed: as in `is_on`.
         self.mean.load(Ordering::Relaxed)
     }
 }
@@ -96,12 +96,12 @@ pub(crate) enum NoProfile {
     /// Requests cannot be sampled in this process: libc or a mode serves them.
     Unsampled,
     /// Another dump is being written, or samples were never taken.
-    HeapGuard,
+    NotNow,
     /// The file cannot be written: the error number.
     File(i32),
 }
 
-/// Does what the options say, at start. `sampled` is whether the mode that was chosen lets requests be sampled.
+/// Prepares the profile as the options say. `sampled` is whether the mode lets requests be sampled. Part of the start.
 pub(crate) fn prepare(options: &Options, sampled: bool) {
     let profiling = &PROFILING;
     // Relaxed: the start barrier publishes all of it.
@@ -133,13 +133,14 @@ pub(crate) fn prepare(options: &Options, sampled: bool) {
 /// Has the signal `number` ask for dumps, unless the program has its own use for it.
 fn listen(number: c_int) {
     if !signal::handle_if_free(number, on_signal, ::libc::SA_RESTART) {
-        diag::once(Code::ReportOutput, "SPANDREL_HEAP_PROFILE_SIGNAL: the program has its own use for that signal; it stays so");
+        let what = "SPANDREL_HEAP_PROFILE_SIGNAL: the program has its own use for that signal; it stays so";
+        diag::once(Code::ReportOutput, what);
     }
 }
 
 fn switch_on(mean: usize) {
     let profiling = &PROFILING;
-    // Relaxed: see the fields.
+    // Relaxed: as in `Profiling::is_on`.
     profiling.mean.store(mean, Ordering::Relaxed);
     profiling.on.store(true, Ordering::Relaxed);
     let _ = profiling.since.compare_exchange(0, call::nanoseconds_of_day(), Ordering::Relaxed, Ordering::Relaxed);
@@ -156,7 +157,7 @@ pub(crate) fn start(mean: usize) -> Result<(), NoProfile> {
     Ok(())
 }
 
-/// Takes no more samples; what was sampled stays in the profile, and leaves it when it is freed.
+/// Takes no more samples. A sampled block stays in the profile until it is freed.
 pub(crate) fn stop() {
     if PROCESS.is_ready() && PROFILING.is_on() {
         PROFILING.on.store(false, Ordering::Relaxed);
@@ -165,7 +166,7 @@ pub(crate) fn stop() {
     }
 }
 
-/// The calling thread does what was switched at once; others at their next slow event.
+/// Has the calling thread follow a switch at once; others follow at their next slow event.
 fn follow() {
     if let HeapAccess::Own(heap) = thread::access() {
         heap.follow_sampling(&PROCESS.registry.sampling);
@@ -175,9 +176,13 @@ fn follow() {
 /// Writes a dump to `path`, or where the options say.
 pub(crate) fn dump(path: Option<&CStr>) -> Result<(), NoProfile> {
     let profiling = &PROFILING;
-    // Acquire and Release: what a dump works in is the next one's afterwards.
-    if !PROCESS.is_ready() || profiling.since.load(Ordering::Relaxed) == 0 || profiling.dumping.swap(true, Ordering::Acquire) {
-        return Err(NoProfile::HeapGuard);
+    // Relaxed: a number that is set once.
+    if !PROCESS.is_ready() || profiling.since.load(Ordering::Relaxed) == 0 {
+        return Err(NoProfile::NotNow);
+    }
+    // Acquire pairs with the Release below: one dump ends before the next begins.
+    if profiling.dumping.swap(true, Ordering::Acquire) {
+        return Err(NoProfile::NotNow);
     }
     // Relaxed: a number.
     let number = profiling.dumps.fetch_add(1, Ordering::Relaxed);
@@ -186,18 +191,19 @@ pub(crate) fn dump(path: Option<&CStr>) -> Result<(), NoProfile> {
         Some(path) => super::write(&profiling.profile, path, &about()),
         None => Err(::libc::ENAMETOOLONG),
     };
+    // Release pairs with the Acquire above.
     profiling.dumping.store(false, Ordering::Release);
     written.map_err(NoProfile::File)
 }
 
 fn about() -> About {
     let time = call::nanoseconds_of_day();
-    // Relaxed: see the field.
+    // Relaxed: a number that is set once.
     let since = PROFILING.since.load(Ordering::Relaxed);
     About { period: PROFILING.mean(), time, duration: time.saturating_sub(since) }
 }
 
-/// Puts the path of the option into `name`, its places filled in; one without places is what names begin with.
+/// Puts the path of the option into `name`, its places filled in. A path without places is the beginning of a name.
 fn name_file(name: &mut Path, number: u64) -> Option<&CStr> {
     let pattern = PROCESS.options().heap_profile.as_ref().map_or(&b"spandrel-heap"[..], |path| path.bytes());
     name.fill_in(pattern, number);
@@ -207,17 +213,17 @@ fn name_file(name: &mut Path, number: u64) -> Option<&CStr> {
     name.finish()
 }
 
-/// Writes a dump that nobody waits for; one line if that fails.
+/// Writes a dump for which no caller waits; one line if that fails.
 fn dump_unasked() {
     if let Err(NoProfile::File(error)) = dump(None) {
         let describe = |line: &mut crate::base::text::Line| {
-            line.text("SPANDREL_HEAP_PROFILE: error ").number(error as u64).text(", the process goes on without this dump");
+            line.text("SPANDREL_HEAP_PROFILE: error ").number(error as u64).text(", the dump is left out");
         };
         diag::described(Code::ReportOutput, describe, |bytes| PROCESS.reports.write(bytes));
     }
 }
 
-/// The last dump, when the process ends.
+/// Writes the last dump, when the process ends.
 pub(crate) fn end(options: &Options) {
     if options.heap_profile.is_some() && PROFILING.since.load(Ordering::Relaxed) != 0 {
         dump_unasked();
@@ -233,7 +239,8 @@ extern "C" fn on_signal(_: c_int, _: *mut ::libc::siginfo_t, _: *mut c_void) {
     });
 }
 
-/// A sampled block: a run of its own whatever its size, so that its free is slow and says that it was sampled.
+/// Allocates a sampled block: a run of its own whatever its size, so that its free takes the slow path, which finds the
+/// ticket.
 #[cold]
 #[inline(never)]
 fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
@@ -242,7 +249,7 @@ fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
     }
     heap.attend(PROCESS.shared());
     let bank = heap.locate(PROCESS.central.pages.space());
-    let fresh = match request::class_of(request) {
+    let fresh = match mode::class_of(request) {
         Some(class) => PROCESS.central.alloc_small_apart(class.size(), request.align, bank),
         None => PROCESS.central.alloc_large(request.size, request.align, bank),
     }?;
@@ -253,7 +260,7 @@ fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
     Some(block)
 }
 
-/// Adds a sample of `asked` bytes, which made a block of `size` bytes, to the profile.
+/// Adds a sample of `asked` bytes, for which there is a block of `size` bytes, to the profile: the ticket.
 fn note(asked: usize, size: usize) -> u32 {
     let mut frames = [0; DEPTH];
     let len = unwind::capture(0, &mut frames);
@@ -261,12 +268,12 @@ fn note(asked: usize, size: usize) -> u32 {
     PROFILING.profile.add(&PROCESS.central.pages, frames, (asked, size), PROFILING.mean())
 }
 
-/// The block of `ticket` was freed.
+/// Takes the block of `ticket`, which was freed, out of the profile.
 fn freed(ticket: u32) {
     PROFILING.profile.remove(ticket);
 }
 
-/// A block was resized where it is, or with its pages. What it grew by is as good as asked for anew.
+/// Notes that a block was resized without a copy. The bytes by which it grew count as a request.
 fn resized(moved: &Moved) {
     let profiling = &PROFILING;
     let asked = moved.size.saturating_sub(moved.old);
@@ -285,7 +292,7 @@ fn resized(moved: &Moved) {
 
 fn dump_if_due() {
     let profiling = &PROFILING;
-    // Relaxed: figures; two threads that both find a dump due write one, for the other finds it being written.
+    // Relaxed: figures. Two threads that both find a dump due write one, for one of them finds the other writing.
     let asked = profiling.profile.asked.load(Ordering::Relaxed);
     let due = profiling.next_asked.load(Ordering::Relaxed);
     let every = PROCESS.options().heap_profile_every.unwrap_or(0) as u64;

@@ -1,31 +1,31 @@
-#![expect(unsafe_code, reason = "maps memory for the time of a dump")]
-//! Memory that a dump works in: mapped when it begins, unmapped when it ends, so that nothing is allocated and no stack is filled.
+//! Memory that a dump works in: mapped when the dump begins, unmapped when it ends, so that a dump allocates nothing
+//! and needs little of the thread's stack.
 
 use super::maps::{Map, NAME_BYTES};
-use crate::sys::memory;
+use crate::sys::mapping::{Mapped, zeroed};
 
-/// Executable mappings that are told; a process with more loses the names of the last ones.
+/// Executable mappings of which a dump can say the names.
 const MAPS: usize = 1024;
 
 /// The parts of the memory.
-#[repr(C)]
 pub(super) struct Parts {
     /// A block of the file being written.
     pub(super) block: [u8; 48 << 10],
     /// A message, and one within it.
     pub(super) outer: [u8; 8 << 10],
     pub(super) inner: [u8; 4 << 10],
-    /// What is being read.
+    /// Lines of `/proc/self/maps`.
     pub(super) lines: [u8; 4 << 10],
     pub(super) maps: [Map; MAPS],
     pub(super) names: [u8; NAME_BYTES],
 }
 
-/// See the module. Freshly mapped memory is zero, which all parts may be.
+zeroed!(Parts { block, outer, inner, lines, maps, names });
+
+/// The memory of one dump.
 pub(super) struct Scratch {
-    address: usize,
-    bytes: usize,
-    addresses: usize,
+    parts: Mapped<Parts>,
+    addresses: Mapped<usize>,
 }
 
 impl Scratch {
@@ -33,27 +33,12 @@ impl Scratch {
     pub(super) fn map(addresses: usize) -> Option<Self> {
         // Half of the places stay free, so that searches are short.
         let addresses = addresses.max(1).checked_next_power_of_two()?.checked_mul(2)?;
-        let bytes = size_of::<Parts>().checked_add(addresses.checked_mul(size_of::<usize>())?)?;
-        let address = memory::map(bytes).ok()?;
-        Some(Self { address, bytes, addresses })
+        Some(Self { parts: Mapped::new(1)?, addresses: Mapped::new(addresses)? })
     }
 
     /// The parts, and the places for addresses.
-    pub(super) fn parts(&mut self) -> (&mut Parts, Addresses<'_>) {
-        let parts = core::ptr::with_exposed_provenance_mut::<Parts>(self.address);
-        let places = core::ptr::with_exposed_provenance_mut::<usize>(self.address + size_of::<Parts>());
-        // SAFETY: the mapping is this value's, large enough, aligned to a page, and zero bytes are valid parts.
-        let parts = unsafe { &mut *parts };
-        // SAFETY: the places lie behind the parts, and the mapping has so many.
-        let places = unsafe { core::slice::from_raw_parts_mut(places, self.addresses) };
-        (parts, Addresses(places))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // SAFETY: `map` made the mapping, and nobody has it any more.
-        let _ = unsafe { memory::unmap(self.address, self.bytes) };
+    pub(super) fn parts(&mut self) -> Option<(&mut Parts, Addresses<'_>)> {
+        Some((self.parts.first_mut()?, Addresses(&mut self.addresses)))
     }
 }
 
@@ -61,7 +46,7 @@ impl Drop for Scratch {
 pub(super) struct Addresses<'a>(&'a mut [usize]);
 
 impl Addresses<'_> {
-    /// Adds an address, which is not 0; whether it is new.
+    /// Adds an address, which is not 0; true if it is new.
     pub(super) fn insert(&mut self, address: usize) -> bool {
         const FACTOR: usize = 0x9e37_79b9_7f4a_7c15;
         let mask = self.0.len() - 1;
@@ -86,9 +71,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_told_once() {
+    fn an_address_is_new_once() {
         let mut scratch = Scratch::map(3).unwrap();
-        let (parts, mut addresses) = scratch.parts();
+        let (parts, mut addresses) = scratch.parts().unwrap();
         assert_eq!(parts.block[0], 0);
         assert!(addresses.insert(8) && addresses.insert(16) && addresses.insert(1 << 40));
         assert!(!addresses.insert(8) && !addresses.insert(1 << 40));

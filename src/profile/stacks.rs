@@ -1,22 +1,22 @@
-#![expect(unsafe_code, reason = "keeps stacks in metadata, for ever")]
-//! Stacks, each kept once, with what was asked for from it. They are never given back, so whoever meets one may keep it.
+//! Stacks, each kept once, with their totals. A stack stays for the life of the process, so a reference to one stays
+//! good.
 
-use core::mem::offset_of;
-
+use super::kept::Kept;
 use super::{PARTS, Weight};
-use crate::pages::{METADATA_MAX, Pages};
-use crate::sys::atomic::{AtomicPtr, AtomicU64, Ordering};
+use crate::pages::Pages;
+use crate::sys::atomic::{AtomicU64, Ordering};
+use crate::sys::cell::StaticRef;
 
 /// A power of two.
 const BUCKETS: usize = 4096;
 
-/// A stack, and its totals. Totals are written under the profile's lock and read by anyone; objects are in parts.
-#[repr(C)]
+/// A stack, and its totals. Totals are written under the profile's lock; any thread reads them, and may see old ones.
+/// Objects are in parts.
 pub(super) struct Entry {
-    /// The one made before this one.
-    older: *mut Entry,
-    /// The next one with a hash like it.
-    next: *mut Entry,
+    /// The stack that was kept before this one.
+    pub(super) older: Option<&'static Self>,
+    /// The next stack of the same bucket.
+    next: Option<&'static Self>,
     hash: u64,
     /// Asked for.
     asked_objects: AtomicU64,
@@ -28,40 +28,23 @@ pub(super) struct Entry {
     peak_objects: AtomicU64,
     peak_bytes: AtomicU64,
     peak_epoch: AtomicU64,
-    len: usize,
-    /// `len` of them.
-    frames: [usize; 0],
+    /// The innermost first.
+    pub(super) frames: &'static [usize],
 }
 
-/// What a stack has, in objects and bytes: asked for, live, live at the peak.
+/// Objects and bytes of a stack: asked for, live, live at the peak.
 pub(super) type Totals = [[u64; 2]; 3];
 
-/// The entry at `place`; `None` for null.
-pub(super) fn at(place: *mut Entry) -> Option<&'static Entry> {
-    // SAFETY: places come from entries and from the profile's list, and entries stay for ever.
-    unsafe { place.as_ref() }
-}
-
 impl Entry {
-    pub(super) fn older(&self) -> *mut Self {
-        self.older
-    }
-
-    pub(super) fn frames(&self) -> &[usize] {
-        let first = (&raw const *self).cast::<u8>().wrapping_add(offset_of!(Self, frames)).cast();
-        // SAFETY: `intern` wrote so many behind the entry, which stays for ever.
-        unsafe { core::slice::from_raw_parts(first, self.len) }
-    }
-
     /// Adds to what was asked for. Under the lock.
     pub(super) fn ask(&self, weight: Weight) {
         super::bump(&self.asked_objects, weight.objects);
         super::bump(&self.asked_bytes, weight.bytes);
     }
 
-    /// Changes what is live, after what was live at the peak of `epoch` is put aside. Under the lock.
+    /// Changes the live totals, after those at the peak of `epoch` were copied. Under the lock.
     pub(super) fn change(&self, epoch: u64, change: impl FnOnce(u64, u64) -> (u64, u64)) {
-        // Relaxed: see the type.
+        // Relaxed: the lock orders writers; readers take what they find.
         let live = (self.live_objects.load(Ordering::Relaxed), self.live_bytes.load(Ordering::Relaxed));
         if self.peak_epoch.load(Ordering::Relaxed) != epoch {
             self.peak_objects.store(live.0, Ordering::Relaxed);
@@ -73,9 +56,9 @@ impl Entry {
         self.live_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// The totals, if the present peak is that of `epoch`.
+    /// The totals, where `epoch` is that of the present peak.
     pub(super) fn totals(&self, epoch: u64) -> Totals {
-        // Relaxed: see the type.
+        // Relaxed: the lock orders writers; readers take what they find.
         let read = |objects: &AtomicU64, bytes: &AtomicU64| {
             [objects.load(Ordering::Relaxed).div_ceil(PARTS), bytes.load(Ordering::Relaxed)]
         };
@@ -88,14 +71,9 @@ impl Entry {
 
 /// Finds stacks by their frames. Guarded by the profile's lock.
 pub(super) struct Stacks {
-    buckets: [*mut Entry; BUCKETS],
-    /// What is left of the piece of metadata that entries are cut from.
-    room: *mut u8,
-    left: usize,
+    buckets: [Option<&'static Entry>; BUCKETS],
+    kept: Kept,
 }
-
-// SAFETY: entries belong to no thread; the lock around this structure guards their making.
-unsafe impl Send for Stacks {}
 
 fn hash_of(frames: &[usize]) -> u64 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -104,28 +82,27 @@ fn hash_of(frames: &[usize]) -> u64 {
 
 impl Stacks {
     pub(super) const fn new() -> Self {
-        Self { buckets: [core::ptr::null_mut(); BUCKETS], room: core::ptr::null_mut(), left: 0 }
+        Self { buckets: [const { None }; BUCKETS], kept: Kept::new() }
     }
 
     /// The entry of the stack `frames`, which `newest` leads to once it is made; `None` where there is no memory.
-    pub(super) fn intern(&mut self, pages: &Pages, frames: &[usize], newest: &AtomicPtr<Entry>) -> Option<&'static Entry> {
+    pub(super) fn intern(&mut self, pages: &Pages, frames: &[usize], newest: &StaticRef<Entry>) -> Option<&'static Entry> {
         let hash = hash_of(frames);
-        let index = (hash >> (u64::BITS - BUCKETS.trailing_zeros())) as usize;
-        let mut place = *self.buckets.get(index)?;
-        while let Some(entry) = at(place) {
-            if entry.hash == hash && entry.frames() == frames {
+        let bucket = self.buckets.get_mut((hash >> (u64::BITS - BUCKETS.trailing_zeros())) as usize)?;
+        let mut found = *bucket;
+        while let Some(entry) = found {
+            if entry.hash == hash && entry.frames == frames {
                 return Some(entry);
             }
-            place = entry.next;
+            found = entry.next;
         }
-        let place = self.cut(pages, size_of::<Entry>() + size_of_val(frames))?.cast::<Entry>();
-        let bucket = self.buckets.get_mut(index)?;
+        let frame = |index: usize| frames.get(index).copied().unwrap_or_default();
+        let frames: &[usize] = self.kept.values(pages, frames.len(), frame)?;
         let none = || AtomicU64::new(0);
-        // Relaxed: written under the lock alone.
-        let older = newest.load(Ordering::Relaxed);
-        let entry = Entry {
+        let (older, next) = (newest.get(), *bucket);
+        let entry = |_| Entry {
             older,
-            next: *bucket,
+            next,
             hash,
             asked_objects: none(),
             asked_bytes: none(),
@@ -134,29 +111,11 @@ impl Stacks {
             peak_objects: none(),
             peak_bytes: none(),
             peak_epoch: none(),
-            len: frames.len(),
-            frames: [],
+            frames,
         };
-        // SAFETY: the piece is large enough, aligned, and nobody else has it.
-        unsafe { place.write(entry) };
-        let first = place.cast::<u8>().wrapping_add(offset_of!(Entry, frames)).cast::<usize>();
-        // SAFETY: there is room for the frames behind the entry.
-        unsafe { first.copy_from_nonoverlapping(frames.as_ptr(), frames.len()) };
-        *bucket = place;
-        // Release pairs with the Acquire in `Profile::entries`.
-        newest.store(place, Ordering::Release);
-        at(place)
-    }
-
-    /// Memory for ever, aligned to words.
-    fn cut(&mut self, pages: &Pages, bytes: usize) -> Option<*mut u8> {
-        if bytes > self.left {
-            self.room = pages.acquire_metadata(METADATA_MAX)?;
-            self.left = METADATA_MAX;
-        }
-        let piece = self.room;
-        self.left = self.left.checked_sub(bytes)?;
-        self.room = piece.wrapping_add(bytes);
-        Some(piece)
+        let entry: &Entry = self.kept.values(pages, 1, entry)?.first()?;
+        *bucket = Some(entry);
+        newest.set(Some(entry));
+        Some(entry)
     }
 }

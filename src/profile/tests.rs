@@ -22,7 +22,7 @@ fn pages() -> Pages {
 fn totals(profile: &Profile) -> BTreeMap<Vec<usize>, stacks::Totals> {
     // Relaxed: one thread.
     let epoch = profile.peak_epoch.load(Ordering::Relaxed);
-    profile.entries().map(|entry| (entry.frames().to_vec(), entry.totals(epoch))).collect()
+    profile.entries().map(|entry| (entry.frames.to_vec(), entry.totals(epoch))).collect()
 }
 
 #[derive(Clone, Debug)]

@@ -17,10 +17,14 @@ pub(crate) fn free<M: Mode>(block: *mut u8) {
     }
     let freed = match thread::access() {
         HeapAccess::Own(heap) => {
-            pending::with_heap::<M>(&heap);
+            if heap.has_pending_work() {
+                pending::with_heap::<M>(&heap);
+            }
             let freed = M::free(&heap, block);
             drop(heap);
-            pending::without_heap();
+            if PROCESS.central.pages.pending.any() {
+                pending::without_heap();
+            }
             freed
         }
         HeapAccess::Libc(reason) => free_without_heap::<M>(reason, block),
@@ -56,7 +60,12 @@ fn free_reentrant<M: Mode>(block: *mut u8) -> Freed {
     if !space.reserves(block.addr()) && !may_be_direct && !M::holds(block) {
         return Freed::Foreign;
     }
+    defer(block);
+    Freed::Small
+}
+
+/// Leaves a block that the program frees to a later slow call.
+pub(crate) fn defer(block: *mut u8) {
     // SAFETY: the program gives up a block, which is at least eight bytes long, aligned to that, and readable as blocks are.
     unsafe { PROCESS.central.defer_free(block) };
-    Freed::Small
 }

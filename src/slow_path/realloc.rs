@@ -59,7 +59,7 @@ pub(crate) fn realloc<M: Mode>(block: *mut u8, size: usize) -> Resized {
     if size > REQUEST_MAX {
         return Resized::OutOfMemory;
     }
-    M::resize(block, old, size).unwrap_or_else(|| relocate::<M>(block, old, size))
+    M::resize(block, old, size).unwrap_or_else(|| relocate(block, old, size, alloc::alloc::<M>, free::free::<M>))
 }
 
 /// Resizes a block of libc's by copying it to one of ours, so that the proof of `SPANDREL_DIAG` holds for it too. Where libc serves
@@ -67,20 +67,27 @@ pub(crate) fn realloc<M: Mode>(block: *mut u8, size: usize) -> Resized {
 fn realloc_foreign<M: Mode>(block: *mut u8, size: usize) -> Resized {
     let bytes = if PROCESS.is_ready() { foreign::usable_size(block) } else { 0 };
     if bytes > 0 {
-        return relocate::<M>(block, bytes, size);
+        return relocate(block, bytes, size, alloc::alloc::<M>, free::free::<M>);
     }
     let moved = foreign::realloc(block, size);
     if moved.is_null() { Resized::OutOfMemory } else { Resized::At(moved) }
 }
 
-fn relocate<M: Mode>(block: *mut u8, old: usize, size: usize) -> Resized {
-    let moved = alloc::alloc::<M>(Request { size, align: 1, zero: false });
+/// Moves `block`, of `old` usable bytes, to a block of `size` bytes that `alloc` makes, and has `free` free it.
+pub(crate) fn relocate(
+    block: *mut u8,
+    old: usize,
+    size: usize,
+    alloc: impl FnOnce(Request) -> *mut u8,
+    free: impl FnOnce(*mut u8),
+) -> Resized {
+    let moved = alloc(Request { size, align: 1, zero: false });
     if moved.is_null() {
         return Resized::OutOfMemory;
     }
     // SAFETY: two blocks, of which this call holds both, and no more bytes than either has.
     unsafe { memory::copy(block, moved, old.min(size)) };
-    free::free::<M>(block);
+    free(block);
     Resized::At(moved)
 }
 

@@ -1,7 +1,8 @@
-//! An address in words, for reports of crashes: whose it is, in which block it lies, and whether the program holds that.
+//! An address in words, for reports of crashes: the block that it lies in, the thread of that, and whether the block is
+//! live.
 //!
-//! Called from a signal handler that may have interrupted anything, the allocator included: takes no lock, and believes nothing that
-//! it reads. Must not know the static state.
+//! For signal handlers that may have interrupted anything, the allocator included: takes no lock, and checks what it
+//! reads. Must not know the static state.
 
 use crate::base::class::Class;
 use crate::base::text::Line;
@@ -13,12 +14,12 @@ use crate::pages::Entry;
 /// Bytes with which `SPANDREL_JUNK` fills freed and fresh blocks, eight times.
 const FREED: usize = usize::from_ne_bytes([0x5a; 8]);
 const FRESH: usize = usize::from_ne_bytes([0xa5; 8]);
-/// Addresses below are those of members of nothing.
+/// Addresses below are those of members of a structure at null.
 const NEAR_NULL: usize = 64 << 10;
-/// Bits above these tell a kind of junk from another.
+/// The bits above these tell one kind of junk from the other.
 const LOW_BITS: usize = 0xffff;
 
-/// Adds to `line` what `address` is; false, and nothing is added, if there is nothing to say of it.
+/// Adds a description of `address` to `line`; false, and `line` stays as it is, if it is none of Spandrel's.
 pub(crate) fn describe(shared: Shared<'_>, address: usize, line: &mut Line) -> bool {
     let space = shared.central.pages.space();
     if (address ^ FREED) <= LOW_BITS {
@@ -40,7 +41,7 @@ pub(crate) fn describe(shared: Shared<'_>, address: usize, line: &mut Line) -> b
     true
 }
 
-/// As [`describe`] for the address that could not be used, of which there is always something to say.
+/// As [`describe`], for the address of a fault, of which there is always something to say.
 pub(crate) fn describe_fault(shared: Shared<'_>, address: usize, line: &mut Line) {
     if address < NEAR_NULL {
         line.text("null or a member of it");

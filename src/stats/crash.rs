@@ -1,31 +1,32 @@
 #![expect(unsafe_code, reason = "handles faults")]
-//! Crash reports, where they were asked for: what a fault has to do with the memory that Spandrel manages.
+//! Crash reports, an option: which memory of Spandrel's a fault, and the registers at it, have to do with.
 //!
-//! The handler runs on a stack of its own, takes no lock and no memory, and may have interrupted anything. It changes nothing: whatever
-//! was to happen on the signal happens afterwards, a core dump included. A program that sets a handler of its own replaces this one.
+//! The handler runs on a stack of its own, takes no lock and no memory, and may have interrupted anything. Afterwards
+//! it does what would have happened without it, a core dump included. A program that sets a handler of its own replaces
+//! this one.
 
 use core::ffi::{c_int, c_void};
 
+use super::address;
 use crate::base::text::Line;
 use crate::diag::{self, Code};
 use crate::heap::Heap;
 use crate::process::feature::Feature;
 use crate::process::state::PROCESS;
 use crate::process::thread;
-use crate::stats::address;
 use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::sys::cell::SetOnce;
 use crate::sys::signal::{self, Action, Cause, Info};
 
-/// What was to happen before, by signal. Set at start.
+/// The actions before, by signal. Set at start.
 static BEFORE: [SetOnce<Option<Action>>; SIGNALS.len()] = [const { SetOnce::new() }; SIGNALS.len()];
-/// Whether a report has been made.
+/// Whether a thread has made a report. Any thread writes and reads.
 static REPORTED: AtomicBool = AtomicBool::new(false);
 
 static CRASH: Feature = Feature { thread_begins: prepare_thread, thread_ends: leave_thread, ..Feature::NONE };
 
 const SIGNALS: [(c_int, &str); 2] = [(signal::SEGV, "SIGSEGV"), (signal::BUS, "SIGBUS")];
-/// Enough for the report and what it asks, with room for a handler of the program's.
+/// Enough for the report, with room for a handler of the program's.
 const STACK_BYTES: usize = 32 << 10;
 
 /// Sets the handlers. Part of the start.
@@ -33,13 +34,14 @@ pub(crate) fn register() {
     PROCESS.features.register(&CRASH);
     for ((number, _), before) in SIGNALS.iter().zip(&BEFORE) {
         let action = signal::action(*number);
-        // SAFETY: the start happens once, and the handler that reads this is not set yet.
+        // SAFETY: the start happens once, and `on_fault`, which reads this, is not the handler yet.
         unsafe { before.set(action) };
         let _ = signal::handle(*number, on_fault, 0);
     }
 }
 
-/// Gives a thread that has none a stack for its handlers, which stays with its heap: a stack that overflowed has no room for one.
+/// Gives a thread that has none a stack for its handlers, which stays with its heap: a stack that overflowed has no
+/// room for one.
 fn prepare_thread(heap: &Heap) {
     if signal::has_stack() {
         return;
@@ -48,7 +50,8 @@ fn prepare_thread(heap: &Heap) {
         let Some(piece) = PROCESS.central.pages.acquire_metadata(STACK_BYTES) else { return };
         heap.handler_stack.set(piece);
     }
-    // SAFETY: the piece is the thread's as long as it has the heap; `leave_thread` comes before that ends.
+    // SAFETY: the piece is the thread's as long as it has the heap, and `leave_thread` takes the stack back before that
+    // ends.
     unsafe { signal::set_stack(heap.handler_stack.get(), STACK_BYTES) };
 }
 
@@ -60,16 +63,16 @@ fn leave_thread(heap: &Heap) {
 }
 
 extern "C" fn on_fault(number: c_int, info: *mut Info, context: *mut c_void) {
-    // Relaxed: only who comes first matters.
+    // Relaxed: one thread finds false, whichever it is.
     if !REPORTED.swap(true, Ordering::Relaxed) {
-        // SAFETY: the kernel passes both, of this signal.
+        // SAFETY: the kernel passed both to this handler of a fault.
         let cause = unsafe { Cause::of(info, context) };
-        tell(number, &cause);
+        report(number, &cause);
     }
     pass_on(number, info, context);
 }
 
-fn tell(number: c_int, cause: &Cause) {
+fn report(number: c_int, cause: &Cause) {
     let name = SIGNALS.iter().find(|(other, _)| *other == number).map_or("signal", |(_, name)| name);
     let print = |line: &[u8]| PROCESS.reports.write(line);
     diag::described(Code::Crash, |line| describe_cause(line.text(name), cause), print);
@@ -105,10 +108,10 @@ fn describe_cause(line: &mut Line, cause: &Cause) {
     }
 }
 
-/// Does what was to happen before.
+/// Does what the action before says.
 fn pass_on(number: c_int, info: *mut Info, context: *mut c_void) {
     let index = SIGNALS.iter().position(|(other, _)| *other == number).unwrap_or(0);
-    // SAFETY: set before the handler was.
+    // SAFETY: `register` set it before the handler.
     let before = BEFORE.get(index).and_then(|before| *unsafe { before.get() });
     // SAFETY: the kernel passed both to this handler.
     unsafe { signal::pass_on(number, before.as_ref(), info, context) };

@@ -1,9 +1,9 @@
-#![expect(unsafe_code, reason = "exports a symbol, views words as a descriptor")]
+#![expect(unsafe_code, reason = "exports a symbol, turns words into a descriptor and back")]
 //! The descriptor: where in a process's memory its figures are, for tools that read them from outside.
 //!
-//! The product exports one as `spandrel_live`. It is written once, at start, and costs the process nothing afterwards; a tool finds
-//! it by its name in the object's symbols and reads all else through it. Addresses are the process's; offsets count from the start of
-//! a structure. All is words, so that it means the same to a tool built apart.
+//! The product exports it as `spandrel_live`. The start writes it once, and it costs the process nothing afterwards; a
+//! tool finds it by its name in the object's symbols and all figures through it. Addresses are the process's; offsets
+//! count from the start of a structure. All of it is words, so that it means the same to a tool that is built apart.
 
 pub use crate::central::{CentralDescriptor, CentralListFigures, LargeFigures};
 pub use crate::heap::{HeapDescriptor, Traffic};
@@ -18,13 +18,13 @@ use crate::sys::memory::{self, CALL_KINDS};
 
 /// The name of the symbol.
 pub const SYMBOL: &str = "spandrel_live";
-/// The first word of a descriptor that is there.
+/// The first word of a descriptor that was written.
 pub const MAGIC: usize = usize::from_le_bytes(*b"spandrel");
 /// Changes whenever the descriptor's own layout does.
 pub const VERSION: usize = 1;
 
-/// The descriptor of this process, by the name under which tools find it. All zeroes until the allocator has started, and in a process that
-/// libc serves.
+/// The descriptor of this process, by the name under which tools find it. All zeroes until the allocator has started,
+/// and in a process that libc serves.
 #[cfg_attr(feature = "export", unsafe(no_mangle))]
 #[cfg_attr(not(feature = "export"), expect(non_upper_case_globals, reason = "a name of C"))]
 static spandrel_live: SetOnce<Descriptor> = SetOnce::new();
@@ -38,17 +38,17 @@ pub(crate) fn describe(process: &Process) {
         process.central.descriptor(),
         process.registry.layout(),
     );
-    // SAFETY: the start happens once, and nothing in the process reads it before.
+    // SAFETY: the start happens once, and `current` reads it only after the start.
     unsafe { spandrel_live.set(descriptor) };
 }
 
 /// The descriptor of this process; `None` until the allocator has started.
 pub(crate) fn current() -> Option<Descriptor> {
-    // SAFETY: the start has written it.
+    // SAFETY: a process that is ready has been through `describe`.
     PROCESS.is_ready().then(|| *unsafe { spandrel_live.get() })
 }
 
-/// See the module.
+/// Where the figures of a process are.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Descriptor {
@@ -62,8 +62,8 @@ pub struct Descriptor {
     pub profile: [usize; 2],
     /// How many classes there are.
     pub classes: usize,
-    /// Where the table of classes is, and the bytes of a row. A row begins with block bytes, regions and blocks of a span, each four
-    /// bytes.
+    /// Where the table of classes is, and the bytes of a row. A row begins with block bytes, regions and blocks of a
+    /// span, each four bytes.
     pub geometry: [usize; 2],
     /// Where the counts of system calls are, a word each, and how many.
     pub calls: [usize; 2],
@@ -79,7 +79,8 @@ pub struct Descriptor {
 pub const WORDS: usize = size_of::<Descriptor>() / size_of::<usize>();
 
 impl Descriptor {
-    /// What is the same in every process of this version; addresses, and what differs from process to process, are 0.
+    /// The words that are the same in every process of this version; addresses, and values that differ from process to
+    /// process, are 0.
     const LAYOUT: Self = Self {
         magic: MAGIC,
         version: VERSION,
@@ -93,8 +94,8 @@ impl Descriptor {
         heap: HeapDescriptor::LAYOUT,
     };
 
-    /// Whether sizes, distances and offsets are those of the library that this is compiled into. Only then may a tool follow the
-    /// addresses, which may still be anything: the process whose descriptor it is can write there what it likes.
+    /// Whether sizes, distances and offsets are those of the library that this is compiled into. Only then may a tool
+    /// follow the addresses, and has to check each, for the process can write anything into its descriptor.
     #[must_use]
     pub fn is_of_this_build(&self) -> bool {
         let [_, row] = self.geometry;
@@ -114,14 +115,14 @@ impl Descriptor {
     /// Its words, as they lie in memory.
     #[must_use]
     pub fn words(self) -> [usize; WORDS] {
-        // SAFETY: a descriptor is that many words and nothing else.
+        // SAFETY: the descriptor and its parts are `repr(C)` structures of words, so it has no padding.
         unsafe { core::mem::transmute::<Self, [usize; WORDS]>(self) }
     }
 
     /// The descriptor of which these are the words, read from a process.
     #[must_use]
     pub fn from_words(words: [usize; WORDS]) -> Self {
-        // SAFETY: a descriptor is that many words and nothing else, and any words are one.
+        // SAFETY: as in `words`, and any words are a descriptor.
         unsafe { core::mem::transmute::<[usize; WORDS], Self>(words) }
     }
 

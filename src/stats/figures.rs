@@ -1,6 +1,7 @@
-//! The table of figures: what a snapshot says, by name, so that every writer says the same.
+//! The table of figures of a snapshot, by name, so that all writers have the same ones.
 //!
-//! Names are those of the Prometheus metrics without prefix; `_bytes` and `_blocks` are units. Must not know how they are written.
+//! Names are those of the Prometheus metrics without prefix; `_bytes` and `_blocks` are units. Must not know the
+//! formats.
 
 use super::snapshot::{ClassFigures, HeapFigures, Snapshot};
 use crate::base::class::Class;
@@ -40,9 +41,9 @@ pub(super) static PROCESS: [Figure<Snapshot>; 28] = [
     gauge("obtained_bytes", "Address space in use for blocks, free or not.", |s| s.obtained() as u64),
     gauge("binned_bytes", "Free blocks in bins of threads.", |s| s.binned() as u64),
     gauge("cached_bytes", "Free blocks in transfer caches.", |s| s.cached() as u64),
-    gauge("in_flight_bytes", "Blocks freed by another thread, on their way home.", |s| s.in_flight() as u64),
+    gauge("in_flight_bytes", "Blocks that a thread freed for another heap, in flight.", |s| s.in_flight() as u64),
     gauge("span_bytes", "Regions cut into blocks of a class.", |s| s.spans() as u64),
-    gauge("span_free_bytes", "Of these, what holds no live block.", |s| s.spans().saturating_sub(s.small_live()) as u64),
+    gauge("span_free_bytes", "The part of these that holds no live block.", |s| s.spans().saturating_sub(s.small_live()) as u64),
     gauge("large_blocks", "Live blocks of the large lane.", |s| s.large.large_blocks as u64),
     gauge("large_bytes", "Their bytes.", |s| s.large.large_bytes as u64),
     gauge("direct_blocks", "Live blocks of the direct lane.", |s| s.large.direct_blocks as u64),
@@ -52,8 +53,8 @@ pub(super) static PROCESS: [Figure<Snapshot>; 28] = [
     gauge("clean_bytes", "Free runs that were purged, or never touched.", |s| s.pages.clean as u64),
     gauge("metadata_bytes", "Heaps, arrays of bins, bitmaps, batches.", |s| s.pages.metadata as u64),
     gauge("reserved_bytes", "Address space reserved.", |s| s.pages.reserved as u64),
-    gauge("committed_bytes", "Of it readable and writable.", |s| s.pages.committed as u64),
-    gauge("huge_bytes", "Of it where huge pages were asked for or set aside.", |s| s.pages.huge as u64),
+    gauge("committed_bytes", "The part of it that is readable and writable.", |s| s.pages.committed as u64),
+    gauge("huge_bytes", "The part of it where huge pages were asked for or set aside.", |s| s.pages.huge as u64),
     gauge("heaps", "Threads that have a heap.", |s| s.heaps as u64),
     counter("purges", "Runs given back to the kernel.", |s| s.pages.purges as u64),
     counter("purged_bytes", "Their bytes.", |s| s.pages.purged as u64),
@@ -63,7 +64,9 @@ pub(super) static PROCESS: [Figure<Snapshot>; 28] = [
     counter("sent_blocks", "Blocks in them.", |s| s.traffic.sent_blocks),
     counter("received_batches", "Batches of remote frees received by their heap.", |s| s.traffic.received),
     counter("received_blocks", "Blocks in them.", |s| s.traffic.received_blocks),
-    gauge("disturbed", "1 if a thread was at work meanwhile: blocks in flight may count as live.", |s| u64::from(s.disturbed)),
+    gauge("disturbed", "1 if a thread was inside the allocator meanwhile: blocks in flight may count as live.", |s| {
+        u64::from(s.disturbed)
+    }),
 ];
 
 /// Of a class.
@@ -72,16 +75,16 @@ pub(super) static CLASS: [Figure<OfClass>; 14] = [
     gauge("live_bytes", "Their bytes.", |(c, f)| f.live() * c.size() as u64),
     gauge("binned_blocks", "Free blocks in bins.", |(_, f)| u64::from(f.binned)),
     gauge("cached_blocks", "Free blocks in the transfer cache.", |(_, f)| u64::from(f.cached)),
-    gauge("in_flight_blocks", "Freed blocks on their way home.", |(_, f)| u64::from(f.in_flight)),
+    gauge("in_flight_blocks", "Freed blocks in flight between threads.", |(_, f)| u64::from(f.in_flight)),
     gauge("partial_spans", "Spans of which blocks can be fetched.", |(_, f)| u64::from(f.partial)),
     gauge("full_spans", "Spans with every block out.", |(_, f)| u64::from(f.full)),
     gauge("tail_bytes", "Bytes of spans that are in no block.", |(c, f)| tail(*c) * u64::from(f.partial + f.full)),
     gauge("slack_bytes", "Most that blocks can be larger than their requests.", |(c, f)| slack(*c) * f.live()),
     counter("refills", "Bins that ran empty and were filled.", |(_, f)| f.refills),
     counter("flushes", "Bins that were emptied by half or wholly.", |(_, f)| f.flushes),
-    counter("cache_hits", "Refills served by the transfer cache.", |(_, f)| f.shelf.cache_hits),
-    counter("adopted_spans", "Refills served by a span without an owner.", |(_, f)| f.shelf.adopted),
-    counter("made_spans", "Refills that had to make a span.", |(_, f)| f.shelf.made),
+    counter("cache_hits", "Refills served by the transfer cache.", |(_, f)| f.central.cache_hits),
+    counter("adopted_spans", "Refills served by a span without an owner.", |(_, f)| f.central.adopted),
+    counter("made_spans", "Refills that had to make a span.", |(_, f)| f.central.made),
 ];
 
 /// Of a heap.
@@ -99,7 +102,7 @@ fn tail(class: Class) -> u64 {
     (geometry.regions as usize * REGION_BYTES) as u64 - u64::from(geometry.capacity) * u64::from(geometry.size)
 }
 
-/// What a block of the class is larger than the smallest request that gets one.
+/// By how much a block of the class is larger than the smallest request that gets one.
 fn slack(class: Class) -> u64 {
     let below = class.index().checked_sub(1).and_then(Class::from_index).map_or(0, Class::size);
     (class.size() - below - 1) as u64
@@ -125,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn slack_is_what_the_smallest_request_leaves() {
+    fn slack_is_the_room_that_the_smallest_request_leaves() {
         for class in Class::all() {
             let smallest = class.size() - slack(class) as usize;
             assert_eq!(Class::of_size(smallest), Some(class));

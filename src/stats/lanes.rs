@@ -1,4 +1,4 @@
-//! The report of `SPANDREL_DIAG`: which calls were served where, and why some went to libc.
+//! The report of `SPANDREL_DIAG`: which lane served how many calls, and why libc served some.
 
 use crate::base::class::Class;
 use crate::base::lane::Lane;
@@ -18,7 +18,8 @@ pub(crate) fn report(profile: &str, tally: &Tally, print: &mut dyn FnMut(&[u8]))
     print(start().text("profile=").text(profile).finish());
     for lane in LANES {
         let (calls, bytes) = tally.served(lane).map_or((0, 0), |count| (count.calls(), count.bytes()));
-        print(start().text("lane=").text(lane.name()).text(" calls=").number(calls).text(" bytes=").number(bytes).finish());
+        let mut line = start();
+        print(line.text("lane=").text(lane.name()).text(" calls=").number(calls).text(" bytes=").number(bytes).finish());
     }
     for (reason, name) in Reason::ALL {
         let calls = tally.reason(reason).map_or(0, Count::calls);
@@ -37,7 +38,7 @@ pub(crate) fn report(profile: &str, tally: &Tally, print: &mut dyn FnMut(&[u8]))
     print(line.finish());
 }
 
-/// Hands `print` what was asked for and given by class: what blocks were larger than their requests.
+/// Hands `print` the bytes asked for and given by class: by how much blocks were larger than their requests.
 pub(crate) fn report_classes(tally: &Tally, print: &mut dyn FnMut(&[u8])) {
     for class in Class::all() {
         let Some(count) = tally.of_class(class).filter(|count| count.calls() > 0) else { continue };

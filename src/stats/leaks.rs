@@ -1,7 +1,6 @@
-//! Leaks: the blocks that are live when nothing should be, counted by size, and reported when the process ends.
+//! Leaks: the blocks that are live after all destructors, counted by size, and reported when the process ends.
 
-use super::desk;
-use super::snapshot::Snapshot;
+use super::{Snapshot, with_snapshot};
 use crate::base::class::{self, Class};
 use crate::base::text::Line;
 use crate::diag::{self, Code};
@@ -9,31 +8,31 @@ use crate::process::state::PROCESS;
 use crate::sys::atomic::{AtomicU32, Ordering};
 use crate::sys::{call, libc};
 
-/// The exit status of a process that would have ended with 0, but has leaked.
+/// The exit status of a process that leaked and would have ended with 0.
 const LEAK_STATUS: i32 = 23;
 
-/// The status with which the process ends, where it is watched.
+/// The status with which the process ends, once the C library has said so. One thread writes and reads.
 static EXIT_STATUS: AtomicU32 = AtomicU32::new(0);
 
-/// Has the C library say with which status the process ends; registered before any other handler, and so called last.
+/// Has the C library call `keep_status` at exit: registered before any other handler, so called last.
 pub(crate) fn watch_status() {
     libc::on_exit(keep_status);
 }
 
 extern "C" fn keep_status(status: i32, _: *mut core::ffi::c_void) {
-    // Relaxed: the process has one thread that ends it.
+    // Relaxed: the thread that ends the process reads it.
     EXIT_STATUS.store(status as u32, Ordering::Relaxed);
 }
 
-/// Has libc free what it keeps for itself. After that the process can only end.
+/// Has libc free its own buffers. After that the process can only end.
 pub(crate) fn free_what_libc_keeps() {
     libc::free_everything();
 }
 
-/// Reports what is live now that all destructors have run, and ends the process.
+/// Reports the blocks that are live after all destructors, and ends the process.
 pub(crate) fn end() {
-    let Some(leaks) = desk::with_snapshot(Leaks::of) else { return };
-    // Relaxed: see `keep_status`.
+    let Some(leaks) = with_snapshot(Leaks::of) else { return };
+    // Relaxed: this thread wrote it.
     let mut status = EXIT_STATUS.load(Ordering::Relaxed) as i32;
     if leaks.blocks() > 0 {
         diag::described(Code::ShutdownLeak, |line| leaks.describe(line), |bytes| PROCESS.reports.write(bytes));

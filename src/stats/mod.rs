@@ -1,9 +1,9 @@
-//! Layer 7: statistics and their writers. One snapshot feeds them all. Must not know the static state.
+//! Statistics: a snapshot of the figures, the writers that all work from it, and the descriptor for readers outside of
+//! the process; reports at exit, on a signal, of leaks and of crashes.
 
 pub(crate) mod address;
 pub(crate) mod crash;
 pub mod descriptor;
-pub(crate) mod desk;
 mod figures;
 mod json;
 pub(crate) mod lanes;
@@ -17,9 +17,9 @@ mod xml;
 
 use crate::base::page::Page;
 
-pub(crate) use snapshot::Snapshot;
+pub(crate) use snapshot::{Snapshot, with_snapshot};
 
-/// How a snapshot is written down.
+/// The format in which a snapshot is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
     /// Lines of text, as `malloc_stats`.
@@ -33,7 +33,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that the end of a file's name says; text where it says nothing.
+    /// The format that the end of a file's name stands for; text where it stands for none.
     #[must_use]
     pub fn of_name(name: &[u8]) -> Self {
         let ends = |end: &[u8]| name.ends_with(end);
@@ -48,7 +48,7 @@ impl Format {
         }
     }
 
-    /// Hands the snapshot, written so, to `print` in pieces.
+    /// Writes the snapshot, and hands it to `print` in pieces.
     pub fn write(self, snapshot: &Snapshot, print: &mut dyn FnMut(&[u8])) {
         let mut page = Page::new(print);
         match self {

@@ -1,13 +1,12 @@
-//! Statistics on demand: at exit, on a signal, after some time, by call. Where they go, and who writes them.
+//! Statistics on demand: at exit, on a signal, after some time, by call.
 //!
-//! There is no thread for it. A signal's handler writes at once where its thread is not at work inside the allocator, and else leaves
-//! word for the next slow call of any thread. Time is looked at by slow calls alone. A report takes no memory; one that cannot be
-//! written costs a line, once.
+//! There is no thread for it. The handler of a signal writes at once if its thread is not inside the allocator; else
+//! the next slow call of any thread writes. Slow calls alone look at the time. A report takes no memory from the heap.
+//! If it cannot be written, one line says so, once.
 
 use core::ffi::{c_int, c_void};
 
-use super::desk::with_snapshot;
-use super::{Format, crash};
+use super::{Format, crash, with_snapshot};
 use crate::config::{Options, Path};
 use crate::diag::{self, Code};
 use crate::process::feature::Feature;
@@ -17,20 +16,20 @@ use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sys::output::{self, Output};
 use crate::sys::{call, signal, tool};
 
-/// Whether a signal has asked. Any thread reads and writes, as for the rest.
+/// Whether a signal has asked for a report. Any thread reads and writes it, and the words below.
 static WANTED: AtomicBool = AtomicBool::new(false);
 /// When the next periodic report is due, in milliseconds; 0 for never.
 static DUE: AtomicU64 = AtomicU64::new(0);
-/// Whether one is being written.
+/// Whether a report is being written.
 static WRITING: AtomicBool = AtomicBool::new(false);
-/// How many were written.
+/// How many reports were written.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 static REPORT: Feature = Feature { attend, in_child: forget_writer, ..Feature::NONE };
 
 const MILLISECONDS: u64 = 1000;
 
-/// Registers what the options ask for. Part of the start.
+/// Registers the reports that the options ask for. Part of the start.
 pub(crate) fn register(options: &Options) {
     if options.diag > 0 {
         name_tools();
@@ -49,10 +48,10 @@ pub(crate) fn register(options: &Options) {
     }
 }
 
-/// Writes what was asked for or is due.
+/// Writes a report if one was asked for or is due.
 fn attend() {
     if PROCESS.options().stats_every > 0 {
-        // Time passes unseen: each slow call asks for it.
+        // Nothing tells of the time, so each slow call looks at the clock.
         REPORT.want_attention();
     }
     // Relaxed: the first thread that comes writes.
@@ -63,7 +62,7 @@ fn attend() {
 }
 
 fn is_due() -> bool {
-    // Relaxed: see `attend`.
+    // Relaxed: as in `attend`.
     let due = DUE.load(Ordering::Relaxed);
     let now = if due == 0 { 0 } else { call::milliseconds() };
     let next = now + PROCESS.options().stats_every as u64 * MILLISECONDS;
@@ -78,9 +77,9 @@ fn forget_writer(inside: bool) {
     }
 }
 
-/// Writes a report to where they go.
+/// Writes a report, to the file of the options or with the diagnostics.
 pub(crate) fn write() {
-    // Acquire and Release: one report after the other.
+    // Acquire pairs with the Release below: one report ends before the next begins.
     if WRITING.swap(true, Ordering::Acquire) {
         return;
     }
@@ -93,39 +92,39 @@ pub(crate) fn write() {
         }
         Some(path) => {
             if !write_file(&path, number) {
-                diag::once(Code::ReportOutput, "SPANDREL_STATS_FILE cannot be written; the process goes on without");
+                diag::once(Code::ReportOutput, "SPANDREL_STATS_FILE cannot be written; the report is left out");
             }
         }
     }
+    // Release pairs with the Acquire above.
     WRITING.store(false, Ordering::Release);
 }
 
-/// Writes statistics in `format` to `descriptor`; false if they are not taken.
+/// Writes statistics in `format` to `descriptor`; false if it does not take all of them.
 pub(crate) fn write_stats(descriptor: c_int, format: Format) -> bool {
     let mut written = true;
     let mut print = |bytes: &[u8]| written = written && call::write_all(descriptor, bytes);
     with_snapshot(|figures| format.write(figures, &mut print)).is_some() && written
 }
 
-/// Says which other tools watch this process's memory, and in vain.
+/// Names the other tools that watch this process's memory and see nothing of it, or let Spandrel see nothing.
 fn name_tools() {
     if tool::is_valgrind() {
-        let what = "valgrind runs this process; its memory checkers serve malloc and free themselves, so they find everything and Spandrel \
-                    serves nothing; --soname-synonyms=somalloc=nouserintercepts leaves the calls to Spandrel, whose blocks no checker sees";
+        let what = "valgrind runs this process; its memory checkers serve malloc and free themselves, so they see every block, and Spandrel \
+                    serves no call; with --soname-synonyms=somalloc=nouserintercepts Spandrel serves, and no checker sees its blocks";
         diag::once(Code::OtherTool, what);
     }
     if tool::has_address_sanitizer() {
-        diag::once(
-            Code::OtherTool,
-            "AddressSanitizer is linked in and sees no block of Spandrel's; run the program without Spandrel",
-        );
+        let what = "AddressSanitizer is linked in and sees no block of Spandrel's; run the program without Spandrel";
+        diag::once(Code::OtherTool, what);
     }
 }
 
 /// Has the signal `number` ask for reports, unless the program has its own use for it.
 fn listen(number: c_int) {
     if !signal::handle_if_free(number, on_signal, libc::SA_RESTART) {
-        diag::once(Code::ReportOutput, "SPANDREL_STATS_SIGNAL: the program has its own use for that signal; it stays so");
+        let what = "SPANDREL_STATS_SIGNAL: the program has its own use for that signal; it stays so";
+        diag::once(Code::ReportOutput, what);
     }
 }
 
@@ -133,13 +132,13 @@ extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
     if thread::is_at_rest() {
         write();
     } else {
-        // Relaxed: see `attend`.
+        // Relaxed: as in `attend`.
         WANTED.store(true, Ordering::Relaxed);
         REPORT.want_attention();
     }
 }
 
-/// Writes the report of this number into the file that `path` names; false if that cannot be.
+/// Writes the report of this number into the file that `path` names; false where that fails.
 fn write_file(path: &Path, number: u32) -> bool {
     let mut name = output::Path::new();
     let Some(name) = name.fill_in(path.bytes(), u64::from(number)).finish() else { return false };

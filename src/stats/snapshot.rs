@@ -1,18 +1,24 @@
-//! The snapshot: what memory looks like at one moment.
+#![expect(unsafe_code, reason = "makes snapshots in memory that one report at a time uses")]
+//! The snapshot: all figures at one moment.
 //!
-//! Other threads go on while it is taken, so parts of it may be some calls apart; in a quiet process it is exact. It is some twelve
-//! kilobytes large, so whoever wants one says where it lies.
+//! Other threads go on while it is taken, so parts of it may be some calls apart; in a quiet process it is exact. It
+//! has some twelve kilobytes, too much for the stack of whichever thread makes a report, and a report must not need
+//! memory of the heap's. So there is one place for it, and a mapping while another report uses that.
 
-#![expect(unsafe_code, reason = "makes a snapshot in memory of the caller's")]
+use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
 
 use crate::base::class::{self, Class};
 use crate::base::units::{REGION_BYTES, Region};
 use crate::central::{CentralListFigures, LargeFigures, Span, State};
 use crate::heap::{Heap, Shared, Traffic};
 use crate::pages::{Entry, PageFigures};
+use crate::process::state::PROCESS;
+use crate::process::thread;
+use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::sys::memory::{self, CALL_KINDS};
 
-/// Heaps that have a place of their own.
+/// Heaps of which a snapshot has figures.
 pub(super) const HEAPS: usize = 64;
 
 /// One class.
@@ -24,7 +30,7 @@ pub struct ClassFigures {
     pub binned: u32,
     /// Free blocks in the transfer cache.
     pub cached: u32,
-    /// Freed blocks on their way home from another thread.
+    /// Blocks freed by another thread, on their way to their owner.
     pub in_flight: u32,
     /// Spans of which blocks can be fetched.
     pub partial: u32,
@@ -34,8 +40,8 @@ pub struct ClassFigures {
     pub refills: u64,
     /// See `refills`.
     pub flushes: u64,
-    /// What the shelf gave.
-    pub shelf: CentralListFigures,
+    /// Refills by the transfer cache, and by spans of the central list.
+    pub central: CentralListFigures,
 }
 
 impl ClassFigures {
@@ -48,7 +54,7 @@ impl ClassFigures {
     /// Whether the class was ever used.
     #[must_use]
     pub fn is_used(&self) -> bool {
-        self.partial + self.full > 0 || self.refills > 0 || self.shelf.made > 0
+        self.partial + self.full > 0 || self.refills > 0 || self.central.made > 0
     }
 }
 
@@ -69,7 +75,7 @@ pub struct HeapFigures {
     pub traffic: Traffic,
 }
 
-/// All in bytes, but for counts.
+/// Figures of the process: bytes, and counts.
 pub struct Snapshot {
     /// The name of the profile in force.
     pub profile: &'static str,
@@ -82,16 +88,16 @@ pub struct Snapshot {
     /// Heaps that have a thread: how many, and the first of them.
     pub heaps: usize,
     heap_figures: [HeapFigures; HEAPS],
-    /// Remote frees of all heaps there ever were.
+    /// Remote frees of all heaps so far, those of ended threads included.
     pub traffic: Traffic,
     /// System calls for memory so far, by kind.
     pub calls: [u64; CALL_KINDS],
-    /// Whether a thread was at work where this was to look, so that some blocks on their way count as live.
+    /// Whether a thread held spans that had to be read, so that some blocks on their way count as live.
     pub disturbed: bool,
 }
 
 impl Snapshot {
-    /// Nothing.
+    /// Figures of nothing.
     #[must_use]
     pub fn empty(profile: &'static str) -> Self {
         Self {
@@ -107,22 +113,22 @@ impl Snapshot {
         }
     }
 
-    /// Makes one of nothing at `place`, without a copy of it on the stack.
+    /// Makes an empty one at `place`, without a copy of it on the stack.
     ///
     /// # Safety
     /// - `place` is large enough and aligned, and the caller's alone for as long as the snapshot is used.
-    pub(crate) unsafe fn place<'a>(place: *mut Self, profile: &'static str) -> &'a mut Self {
-        // SAFETY: the caller vouches for the place.
+    unsafe fn place<'a>(place: *mut Self, profile: &'static str) -> &'a mut Self {
+        // SAFETY: the place is large enough, and the caller alone has it.
         unsafe { memory::zero(place.cast(), size_of::<Self>()) };
-        // SAFETY: as above; the field is within.
+        // SAFETY: the field lies within the place.
         let name = unsafe { &raw mut (*place).profile };
-        // SAFETY: as above.
+        // SAFETY: the field is aligned, as the place is.
         unsafe { name.write(profile) };
-        // SAFETY: all-zero bytes are figures of nothing, and the name was written.
+        // SAFETY: all-zero bytes are figures of nothing, and the one field that is none was written.
         unsafe { &mut *place }
     }
 
-    /// Takes the figures of this moment, into a snapshot of nothing. The caller's heap, if it has one, is held.
+    /// Takes the figures of this moment, into an empty snapshot. The caller holds its heap, if it has one.
     pub(crate) fn take(&mut self, shared: Shared<'_>) {
         self.pages = shared.central.pages.figures();
         self.calls = memory::calls();
@@ -131,12 +137,12 @@ impl Snapshot {
         shared.central.each_span(|span, entry, region| self.see_span(span, entry, region));
         for class in Class::all() {
             let mut cached = 0;
-            let shelf = shared.central.list_figures(class, |block| {
+            let central = shared.central.list_figures(class, |block| {
                 cached += 1;
                 disown(shared.central.entry_of(block));
             });
             let figures = self.class(class);
-            (figures.shelf, figures.cached) = (shelf, cached);
+            (figures.central, figures.cached) = (central, cached);
         }
         shared.registry.each(|heap| {
             let seen = heap.each_in_flight(|block| {
@@ -252,7 +258,7 @@ impl Snapshot {
         self.sum(|figures| u64::from(figures.cached)) as usize
     }
 
-    /// Bytes of freed blocks on their way home.
+    /// Bytes of blocks freed by another thread, on their way to their owner.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.sum(|figures| u64::from(figures.in_flight)) as usize
@@ -291,6 +297,51 @@ impl Snapshot {
     pub fn in_use(&self) -> usize {
         self.pages.used.saturating_sub(self.pages.dirty + self.pages.clean)
     }
+}
+
+/// The one place for snapshots. A child of a fork whose parent was using it finds it taken, and uses mappings.
+struct Workspace {
+    /// Whether a thread uses it. Any thread reads and writes.
+    taken: AtomicBool,
+    snapshot: UnsafeCell<MaybeUninit<Snapshot>>,
+}
+
+// SAFETY: the snapshot belongs to the thread that set `taken`.
+unsafe impl Sync for Workspace {}
+
+static WORKSPACE: Workspace = Workspace { taken: AtomicBool::new(false), snapshot: UnsafeCell::new(MaybeUninit::uninit()) };
+
+/// Does `work` with an empty snapshot; `None` where there is no memory for it.
+fn with_empty<R>(profile: &'static str, work: impl FnOnce(&mut Snapshot) -> R) -> Option<R> {
+    // Acquire pairs with the Release below: the snapshot of one report ends before that of the next begins.
+    if !WORKSPACE.taken.swap(true, Ordering::Acquire) {
+        // SAFETY: the place is this thread's until it is given back.
+        let done = work(unsafe { Snapshot::place(WORKSPACE.snapshot.get().cast(), profile) });
+        // Release pairs with the Acquire above.
+        WORKSPACE.taken.store(false, Ordering::Release);
+        return Some(done);
+    }
+    let address = memory::map(size_of::<Snapshot>()).ok()?;
+    // SAFETY: the mapping is large enough, aligned to a page, and nobody else has it.
+    let done = work(unsafe { Snapshot::place(core::ptr::with_exposed_provenance_mut(address), profile) });
+    // SAFETY: made above; the snapshot is not used any more.
+    let _ = unsafe { memory::unmap(address, size_of::<Snapshot>()) };
+    Some(done)
+}
+
+/// Does `work` with the figures of this moment, which are zeroes where libc serves everything; `None` where there is no
+/// memory for them.
+pub(crate) fn with_snapshot<R>(work: impl FnOnce(&Snapshot) -> R) -> Option<R> {
+    if !PROCESS.is_ready() {
+        return with_empty("none: libc serves this process", |snapshot| work(snapshot));
+    }
+    with_empty(PROCESS.options().profile.name, |snapshot| {
+        // The heap is held while the snapshot takes locks, so libc serves a signal handler that comes meanwhile.
+        let held = thread::access();
+        snapshot.take(PROCESS.shared());
+        drop(held);
+        work(snapshot)
+    })
 }
 
 /// Takes a free block off what is out of its owner's spans.

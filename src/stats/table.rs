@@ -1,4 +1,4 @@
-//! The table of classes and lanes as tools outside of the library need it: what serves a request of some size, and how.
+//! The table of classes and lanes, for tools outside of the library: which class or lane serves a request.
 //!
 //! A view of `base::class` and `base::lane`; decides nothing by itself.
 
@@ -10,7 +10,7 @@ use crate::base::units::{self, LARGE_MAX, REQUEST_MAX};
 pub const REGION_BYTES: usize = units::REGION_BYTES;
 /// How many classes there are.
 pub const CLASSES: usize = class::COUNT;
-/// What `malloc` aligns every block of that size or more to.
+/// The alignment of every block of `malloc` of that size or more.
 pub const NATURAL_ALIGN: usize = 16;
 
 /// A class and how its spans are cut.
@@ -24,7 +24,7 @@ pub struct ClassInfo {
     pub regions: usize,
     /// Blocks of a span.
     pub blocks: usize,
-    /// Most blocks that travel together.
+    /// Most blocks of a batch.
     pub batch: usize,
 }
 
@@ -53,7 +53,7 @@ impl ClassInfo {
     }
 }
 
-/// What serves a request.
+/// The class or lane that serves a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Served {
     /// A block of a class.
@@ -65,7 +65,7 @@ pub enum Served {
     },
     /// A mapping of its own.
     Direct,
-    /// Nobody: no object may be that large.
+    /// Nothing: no object may be that large.
     Refused,
 }
 
@@ -83,7 +83,8 @@ impl Served {
     }
 }
 
-/// What serves a request of `size` bytes at a multiple of `align`, a power of two, where the kernel's pages have `page` bytes.
+/// The class or lane that serves a request of `size` bytes at a multiple of `align`, a power of two, where a page of
+/// the kernel has `page` bytes.
 #[must_use]
 pub fn served(size: usize, align: usize, page: usize) -> Served {
     let class = if align <= NATURAL_ALIGN { Class::of_size(size) } else { Class::aligned(size, align) };

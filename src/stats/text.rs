@@ -52,9 +52,9 @@ fn classes(snapshot: &Snapshot, page: &mut Page<'_>) {
             let width = 2 + COLUMN_WIDTH.max(column.name.len());
             page.right((column.value)(&(class, *figures)), width);
         }
-        // Of the refills that found no span of the heap's own, those that the transfer cache served.
-        let shelf = &figures.shelf;
-        page.text("  ").percent(shelf.cache_hits, shelf.cache_hits + shelf.adopted + shelf.made).text("\n");
+        // The refills from the transfer cache, of all that found no span of the heap's own.
+        let central = &figures.central;
+        page.text("  ").percent(central.cache_hits, central.cache_hits + central.adopted + central.made).text("\n");
     }
 }
 

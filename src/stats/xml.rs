@@ -1,6 +1,6 @@
 //! `malloc_info`: the snapshot in the shape of glibc's XML, and behind its elements one of our own with all figures.
 //!
-//! Every heap of ours is a heap there: free blocks in bins are its "fast" ones. Heap 0 is what heaps share.
+//! The document has one heap, number 0, for all threads: free blocks in bins are its "fast" ones.
 
 use super::figures::{CLASS, PROCESS};
 use super::snapshot::Snapshot;

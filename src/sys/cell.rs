@@ -48,6 +48,7 @@ impl<T> SetOnce<T> {
 }
 
 /// A reference to what lives for ever, or none. Any thread reads and writes; it may see the old one for a moment.
+#[repr(transparent)]
 pub(crate) struct StaticRef<T: Sync + 'static>(AtomicPtr<T>);
 
 impl<T: Sync> StaticRef<T> {
@@ -102,8 +103,9 @@ impl<T: Sync> StaticRef<T> {
 pub(crate) struct Relaxed<A>(A);
 
 macro_rules! relaxed {
-    ($($atomic:ident $(<$parameter:ident>)? => $value:ty;)+) => {$(
-        impl $(<$parameter>)? Relaxed<$atomic $(<$parameter>)?> {
+    ($($atomic:ident => $value:ty;)+) => {$(
+        #[allow(dead_code, reason = "not each width is used in each way")]
+        impl Relaxed<$atomic> {
             /// With a first value.
             pub(crate) const fn new(value: $value) -> Self {
                 Self($atomic::new(value))
@@ -126,11 +128,29 @@ macro_rules! relaxed {
     )+};
 }
 
+/// Counters that one thread writes.
+macro_rules! counter {
+    ($($atomic:ident => $value:ty;)+) => {$(
+        impl Relaxed<$atomic> {
+            /// Adds to a counter that no other thread writes meanwhile: a load and a store, not one operation.
+            #[cfg_attr(loom, allow(dead_code, reason = "no model counts"))]
+            #[inline(always)]
+            pub(crate) fn add(&self, more: $value) {
+                self.set(self.get().wrapping_add(more));
+            }
+        }
+    )+};
+}
+
+counter! {
+    AtomicU32 => u32;
+    AtomicUsize => usize;
+}
+
 relaxed! {
     AtomicBool => bool;
     AtomicU32 => u32;
     AtomicUsize => usize;
-    AtomicPtr<T> => *mut T;
 }
 
 #[cfg(not(loom))]

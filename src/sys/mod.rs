@@ -8,6 +8,8 @@ pub(crate) mod clock;
 pub(crate) mod file;
 pub(crate) mod libc;
 pub(crate) mod lock;
+#[cfg(not(loom))]
+pub(crate) mod mapping;
 pub(crate) mod memory;
 pub(crate) mod output;
 pub(crate) mod signal;

@@ -1,7 +1,8 @@
 //! Reads a process's figures by way of its descriptor.
 //!
-//! The process goes on meanwhile, and may mean harm: nothing that is read is believed. Offsets are this command's own (`object`), every
-//! number is bounded (`limits`), all chains together have an end, and what cannot be is counted as torn and left out.
+//! The process goes on meanwhile, and may mean harm: nothing that is read is believed. Offsets are this command's own
+//! (`object`), every number is bounded (`limits`), all chains together have an end, and what cannot be is counted as
+//! torn and left out.
 
 use super::limits::{BATCHES_MAX, FIGURE_MAX, HEAPS_MAX, NAME_MAX, REGIONS_MAX, SLOTS_MAX};
 use super::picture::{Large, Owner, Picture, Run, Span};
@@ -102,7 +103,8 @@ impl Reader<'_> {
         pages.purged = self.figure(p.purged)?;
         for bank in 0..p.banks {
             pages.metadata += self.figure(p.metadata[bank])?;
-            let committed = p.committed[bank].iter().map(|&address| self.figure(address)).collect::<Result<Vec<_>>>()?;
+            let committed =
+                p.committed[bank].iter().map(|&address| self.figure(address)).collect::<Result<Vec<_>>>()?;
             pages.committed += committed.iter().sum::<usize>();
             if p.huge[bank] != 0 {
                 let data = committed.last().copied().unwrap_or(0);
@@ -311,7 +313,7 @@ impl Reader<'_> {
             self.read_chain(first, &mut picture.torn, &mut |_| cached += 1);
             let figures = figures(picture, class);
             figures.cached = cached;
-            figures.shelf = CentralListFigures {
+            figures.central = CentralListFigures {
                 cache_hits: self.figure(at(c.lists, c.taken))? as u64,
                 adopted: self.figure(at(c.lists, c.adopted))? as u64,
                 made: self.figure(at(c.made, 0))? as u64,

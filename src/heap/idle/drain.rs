@@ -1,7 +1,6 @@
-#![expect(unsafe_code, reason = "gives pages of arrays back")]
 //! Offers and drains: memory of a thread that does not call is given back by others, without a question about what the thread does.
 //!
-//! *Offer*: another thread closes the fast path of a heap ([`crate::heap::fast::FastHeap::close`]), which is memory of ours. The thread's next
+//! *Offer*: another thread closes the fast path of a heap ([`crate::heap::fast_path::FastHeap::close`]), which is memory of ours. The thread's next
 //! call, whatever it is, takes the slow path, finds the offer and takes it: it looks over its own bins. Nothing of the thread itself is
 //! ever written to, so one that ended without a trace harms nobody.
 //!
@@ -18,12 +17,34 @@
 
 use crate::base::class::Class;
 use crate::central::{Blocks, Place, Refused};
-use crate::heap::bin::{Bin, DRAIN_MAX, SLOT_BYTES};
+use crate::heap::bin::DRAIN_MAX;
+use crate::heap::fast_path::FastHeap;
 use crate::heap::layout::Heap;
 use crate::heap::offer::{AGAIN, ALL_DRAINED, OFFER, OfferState};
 use crate::heap::registry::Shared;
-use crate::pages::Pages;
+use crate::pages::Space;
 use crate::sys::atomic::Ordering;
+
+/// See `FastHeap::each`.
+const CLOSED: usize = usize::MAX / 2;
+
+impl FastHeap {
+    /// Has every operation that begins from now on take the slow path. Any thread may call it that holds the heap's spans.
+    pub(in crate::heap) fn close(&self) {
+        self.lead(false);
+        self.each.set(CLOSED);
+        // Relaxed: a free that is just under way may still see the old limit.
+        self.limit.store(0, Ordering::Relaxed);
+    }
+
+    /// Ends [`FastHeap::close`]; for the heap's thread.
+    pub(in crate::heap) fn reopen(&self, space: &Space) {
+        // Relaxed: entries below that limit can be read from here on, and they carry no more than what is read.
+        self.limit.store(space.reach(), Ordering::Relaxed);
+        self.each.set(1);
+        self.lead(!self.is_sampled());
+    }
+}
 
 impl Heap {
     /// Has the heap take part in idle return, if `part`. For its thread.
@@ -189,24 +210,6 @@ impl Heap {
         for part in parts {
             Refused::Double.report("free", last, class.size());
             self.return_blocks(shared, class, part);
-        }
-    }
-}
-
-impl Bin {
-    /// Gives whole pages of the array back to the kernel on which no block lies and no interrupted operation works.
-    pub(in crate::heap) fn purge_array(&self, pages: &Pages) {
-        let Some((start, order)) = self.array() else { return };
-        let page = pages.space().page_bytes();
-        let (low, high) = (start.addr(), start.addr() + (SLOT_BYTES << order));
-        let hot = self.hot_slots();
-        let pieces =
-            [(low.next_multiple_of(page), hot.start & !(page - 1)), (hot.end.next_multiple_of(page), high & !(page - 1))];
-        for (from, to) in pieces {
-            if from < to {
-                // SAFETY: whole pages of an array of ours; the slots that anyone reads or writes lie outside.
-                unsafe { pages.purge_hole(from, to - from) };
-            }
         }
     }
 }

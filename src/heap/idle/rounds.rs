@@ -72,11 +72,11 @@ impl Heap {
         idle.worked.store(now, Ordering::Relaxed);
         let mut budget = Budget::new();
         self.call_some(shared, now, &mut budget);
-        if idle.stage.get() == Stage::Resting && self.is_time(shared, now) {
+        if idle.stage() == Stage::Resting && self.is_time(shared, now) {
             self.begin_round(shared);
         }
         // From stage to stage, until there is none or one has used up its part of the budget.
-        while match idle.stage.get() {
+        while match idle.stage() {
             Stage::Resting => false,
             Stage::Heaps => self.look_at_heaps(shared, &mut budget),
             Stage::Caches => self.empty_caches(shared, now, &mut budget),
@@ -126,9 +126,11 @@ impl Heap {
         idle.found.set(false);
         idle.active.set(false);
         idle.heap.set(None);
-        idle.stage.set(Stage::Heaps);
+        idle.enter(Stage::Heaps);
         // Nobody else can give back what they hold.
-        shared.registry.adopt_orphans(shared);
+        if shared.registry.orphans.get() {
+            shared.registry.adopt_orphans(shared);
+        }
     }
 
     /// The stages say whether they came to their end.
@@ -141,7 +143,7 @@ impl Heap {
                 // Relaxed: see the field.
                 idle.offered.store((call::milliseconds() as u32).max(1), Ordering::Relaxed);
                 idle.class.set(0);
-                idle.stage.set(Stage::Caches);
+                idle.enter(Stage::Caches);
                 return true;
             };
             if heap.address() == self.address() {
@@ -208,17 +210,17 @@ impl Heap {
                 }
             }
         }
-        idle.region.set(Region::NONE);
-        idle.stage.set(Stage::Spans);
+        idle.set_region(Region::NONE);
+        idle.enter(Stage::Spans);
         true
     }
 
     fn look_at_spans(&self, shared: Shared<'_>, budget: &mut Budget) -> bool {
         let idle = &shared.registry.idle;
         let pages = &shared.central.pages;
-        for region in pages.regions_from(idle.region.get()).take_while(|_| pages.has_holes()) {
+        for region in pages.regions_from(idle.region()).take_while(|_| pages.has_holes()) {
             if budget.regions == 0 {
-                idle.region.set(region);
+                idle.set_region(region);
                 return false;
             }
             match self.look_at_span(shared, region) {
@@ -229,7 +231,7 @@ impl Heap {
             }
             budget.regions -= 1;
         }
-        idle.stage.set(Stage::Resting);
+        idle.enter(Stage::Resting);
         if idle.found.get() {
             idle.owe();
         }

@@ -1,12 +1,10 @@
-#![expect(unsafe_code, reason = "a structure whose cells are guarded by a flag")]
 //! The state of a round of idle return. Data alone; [`super::rounds`] works on it.
-
-use core::cell::Cell;
 
 use crate::base::units::Region;
 use crate::heap::layout::Heap;
 use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sys::call;
+use crate::sys::cell::{Relaxed, StaticRef};
 
 /// See `Idle::owed`.
 pub(super) const NOTHING: u32 = 0;
@@ -15,6 +13,7 @@ const AWAITED: u32 = 2;
 
 /// Where a round stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
 pub(super) enum Stage {
     /// There is none.
     Resting,
@@ -37,21 +36,19 @@ pub(crate) struct Idle {
     pub(in crate::heap) worked: AtomicU32,
     /// The number of the round, from 1. Written by the thread at work; read by any.
     pub(super) round: AtomicU32,
-    // The rest belongs to the thread at work.
-    pub(super) stage: Cell<Stage>,
-    pub(super) heap: Cell<Option<&'static Heap>>,
+    /// Where the round stands, a [`Stage`]. Written by the thread at work; read by any as a hint.
+    stage: Relaxed<AtomicU32>,
+    // The thread at work alone reads and writes the rest.
+    pub(super) heap: StaticRef<Heap>,
     /// The heap to which an offer was made last between rounds.
-    pub(super) caller: Cell<Option<&'static Heap>>,
-    pub(super) class: Cell<u32>,
-    pub(super) region: Cell<Region>,
+    pub(super) caller: StaticRef<Heap>,
+    pub(super) class: Relaxed<AtomicU32>,
+    region: Relaxed<AtomicU32>,
     /// Whether the round found anything that a later one should look at again.
-    pub(super) found: Cell<bool>,
+    pub(super) found: Relaxed<AtomicBool>,
     /// Whether it found a heap that is in use.
-    pub(super) active: Cell<bool>,
+    pub(super) active: Relaxed<AtomicBool>,
 }
-
-// SAFETY: the cells are touched by the thread that holds `working`; `stage` is read by others as a hint.
-unsafe impl Sync for Idle {}
 
 impl Idle {
     pub(in crate::heap) const fn new() -> Self {
@@ -62,19 +59,40 @@ impl Idle {
             called: AtomicU32::new(0),
             worked: AtomicU32::new(0),
             round: AtomicU32::new(1),
-            stage: Cell::new(Stage::Resting),
-            heap: Cell::new(None),
-            caller: Cell::new(None),
-            class: Cell::new(0),
-            region: Cell::new(Region::NONE),
-            found: Cell::new(false),
-            active: Cell::new(false),
+            stage: Relaxed::<AtomicU32>::new(Stage::Resting as u32),
+            heap: StaticRef::none(),
+            caller: StaticRef::none(),
+            class: Relaxed::<AtomicU32>::new(0),
+            region: Relaxed::<AtomicU32>::new(Region::NONE.0),
+            found: Relaxed::<AtomicBool>::new(false),
+            active: Relaxed::<AtomicBool>::new(false),
         }
+    }
+
+    /// Where the round stands.
+    pub(super) fn stage(&self) -> Stage {
+        const STAGES: [Stage; 4] = [Stage::Resting, Stage::Heaps, Stage::Caches, Stage::Spans];
+        STAGES.into_iter().find(|&stage| stage as u32 == self.stage.get()).unwrap_or(Stage::Resting)
+    }
+
+    /// Goes to another stage.
+    pub(super) fn enter(&self, stage: Stage) {
+        self.stage.set(stage as u32);
+    }
+
+    /// The region with which the stage of spans goes on.
+    pub(super) fn region(&self) -> Region {
+        Region(self.region.get())
+    }
+
+    /// Sets [`Idle::region`].
+    pub(super) fn set_region(&self, region: Region) {
+        self.region.set(region.0);
     }
 
     /// In the child of a fork: the thread that was at work is gone.
     pub(in crate::heap) fn reset(&self) {
-        self.stage.set(Stage::Resting);
+        self.enter(Stage::Resting);
         // Relaxed: the child has one thread.
         self.working.store(false, Ordering::Relaxed);
     }
@@ -88,12 +106,12 @@ impl Idle {
     /// Whether a round is under way or owed.
     pub(crate) fn is_pending(&self) -> bool {
         // Relaxed: a late answer only returns memory later.
-        self.owed.load(Ordering::Relaxed) == OWED || self.working.load(Ordering::Relaxed) || self.stage.get() != Stage::Resting
+        self.owed.load(Ordering::Relaxed) == OWED || self.working.load(Ordering::Relaxed) || self.stage() != Stage::Resting
     }
 
     /// Whether a round is under way. A hint.
     pub(in crate::heap) fn is_under_way(&self) -> bool {
-        self.stage.get() != Stage::Resting
+        self.stage() != Stage::Resting
     }
 
     /// Sleeps until something happens that a round should look at.

@@ -15,7 +15,7 @@ impl Heap {
     pub(crate) fn exchange(&self, shared: Shared<'_>, most: usize) -> bool {
         self.send_all(shared);
         self.receive_blocks(shared, most, None);
-        !self.pending.get().is_null() || !self.inbox.is_empty()
+        self.may_receive()
     }
 
     /// The next batch that others sent; `None` if there is none. The caller holds the spans.
@@ -24,7 +24,8 @@ impl Heap {
             self.pending.set(self.inbox.take());
         }
         let batch = inbox::pop(&self.pending)?;
-        self.counters.received(batch.len());
+        self.counters.received.add(1);
+        self.counters.received_blocks.add(batch.len());
         Some(batch)
     }
 

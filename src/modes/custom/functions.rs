@@ -1,14 +1,17 @@
 #![expect(unsafe_code, reason = "calls functions of the program's")]
-//! Functions of the program's or a plugin's that serve calls, and which of them made which block.
+//! Providers: functions of the program's or of a plugin that serve calls; and which provider allocated which block.
 //!
-//! Providers are never forgotten, for blocks come home to them. Must not know when they are called.
+//! A provider stays for the life of the process, for blocks of its own may be freed at any time. Must not know when
+//! providers are called.
 
-use core::ffi::c_void;
+use core::ffi::{CStr, c_void};
+use core::mem::transmute;
 
 use crate::modes::ledger::{Ledger, Record};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::cell::SetOnce;
 use crate::sys::lock::{Lock, Rank};
+use crate::sys::mapping::zeroed;
 use crate::sys::memory;
 
 /// malloc's type.
@@ -24,7 +27,8 @@ pub(crate) type AlignedAlloc = unsafe extern "C" fn(usize, usize) -> *mut c_void
 /// malloc_usable_size's type.
 pub(crate) type UsableSize = unsafe extern "C" fn(*mut c_void) -> usize;
 
-/// The functions of a provider, with the contracts of the C functions of these names. Those after the second may be missing.
+/// The functions of a provider, with the contracts of the C functions of these names. All but the first two may be
+/// missing.
 #[derive(Clone, Copy)]
 pub(crate) struct Functions {
     pub(crate) malloc: Malloc,
@@ -36,6 +40,30 @@ pub(crate) struct Functions {
 }
 
 impl Functions {
+    /// The functions of a plugin, the addresses of which `find` knows by their names; otherwise which one is missing.
+    ///
+    /// # Safety
+    /// - A function that `find` returns has the type that docs/modes.md gives for its name.
+    pub(crate) unsafe fn of_plugin(find: impl Fn(&CStr) -> *mut c_void) -> Result<Self, &'static [u8]> {
+        // SAFETY: null is `None`; else the type is that of the name.
+        let malloc = unsafe { transmute::<*mut c_void, Option<Malloc>>(find(c"spandrel_plugin_malloc")) };
+        // SAFETY: as above.
+        let free = unsafe { transmute::<*mut c_void, Option<Free>>(find(c"spandrel_plugin_free")) };
+        let usable_size = find(c"spandrel_plugin_malloc_usable_size");
+        Ok(Self {
+            malloc: malloc.ok_or(&b"it has no spandrel_plugin_malloc"[..])?,
+            free: free.ok_or(&b"it has no spandrel_plugin_free"[..])?,
+            // SAFETY: as above.
+            calloc: unsafe { transmute::<*mut c_void, Option<Calloc>>(find(c"spandrel_plugin_calloc")) },
+            // SAFETY: as above.
+            realloc: unsafe { transmute::<*mut c_void, Option<Realloc>>(find(c"spandrel_plugin_realloc")) },
+            // SAFETY: as above.
+            aligned_alloc: unsafe { transmute::<*mut c_void, Option<AlignedAlloc>>(find(c"spandrel_plugin_aligned_alloc")) },
+            // SAFETY: as above.
+            usable_size: unsafe { transmute::<*mut c_void, Option<UsableSize>>(usable_size) },
+        })
+    }
+
     fn addresses(&self) -> [usize; 6] {
         [
             self.malloc as usize,
@@ -47,46 +75,48 @@ impl Functions {
         ]
     }
 
-    /// A block of at least `size` bytes that read as zero if `zero` says so; null where there is none, or none with that alignment.
+    /// A block of at least `size` bytes, which read as zero if `zero`; null where there is none, or none with that
+    /// alignment.
     pub(crate) fn alloc(&self, size: usize, align: Option<usize>, zero: bool) -> *mut u8 {
         let block = match (align, self.calloc) {
-            // SAFETY: the provider's promise: its functions take what the C functions take.
+            // SAFETY: calloc takes any numbers, and the provider promises to keep its contract.
             (None, Some(calloc)) if zero => return unsafe { calloc(1, size) }.cast(),
-            // SAFETY: as above.
+            // SAFETY: malloc takes any size, as above.
             (None, _) => unsafe { (self.malloc)(size) },
             (Some(align), _) => match self.aligned_alloc {
-                // SAFETY: as above; the alignment is a power of two.
+                // SAFETY: the alignment is a power of two, as above.
                 Some(aligned_alloc) => unsafe { aligned_alloc(align, size) },
                 None => return core::ptr::null_mut(),
             },
         };
         if zero && !block.is_null() {
-            // SAFETY: the provider's promise: the block has that many bytes.
+            // SAFETY: the provider promises that a block has the bytes that were asked for, and nobody else has it yet.
             unsafe { memory::zero(block.cast(), size) };
         }
         block.cast()
     }
 
-    /// Frees a block that this provider made.
+    /// Frees a block that this provider allocated.
     pub(crate) fn free(&self, block: *mut u8) {
-        // SAFETY: the block is the provider's, as a note says.
+        // SAFETY: the caller took the block's note out of the ledger, or got the block from `alloc` and has told
+        // nobody.
         unsafe { (self.free)(block.cast()) };
     }
 
-    /// Resizes a block that this provider made; `None` if it has no function for that.
+    /// Resizes a block that this provider allocated; `None` if it has no function for that.
     pub(crate) fn realloc(&self, block: *mut u8, size: usize) -> Option<*mut u8> {
-        // SAFETY: the block is the provider's, as a note says.
+        // SAFETY: the caller took the block's note, which names this provider, out of the ledger.
         self.realloc.map(|realloc| unsafe { realloc(block.cast(), size) }.cast())
     }
 
-    /// Usable bytes of a block that this provider made; `None` if it has no function for that.
+    /// Usable bytes of a block that this provider allocated; `None` if it has no function for that.
     pub(crate) fn usable_size(&self, block: *mut u8) -> Option<usize> {
-        // SAFETY: the block is the provider's, as a note says.
+        // SAFETY: the block's note names this provider, and the program may not free a block that it asks about.
         self.usable_size.map(|usable_size| unsafe { usable_size(block.cast()) })
     }
 }
 
-/// What is noted of a live block.
+/// The note of a live block.
 #[derive(Clone, Copy)]
 pub(crate) struct Note {
     pub(crate) address: usize,
@@ -95,8 +125,9 @@ pub(crate) struct Note {
     pub(crate) provider: Provider,
 }
 
-// SAFETY: zeroes are a note of address 0, by provider 0, which is none.
-unsafe impl Record for Note {
+zeroed!(Provider { 0 } Note { address, size, provider });
+
+impl Record for Note {
     fn key(&self) -> usize {
         self.address
     }
@@ -106,21 +137,21 @@ unsafe impl Record for Note {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Provider(usize);
 
-/// Sets of functions that a process may have in the course of time.
+/// Most sets of functions that a process can have in the course of time.
 pub(crate) const PROVIDERS_MAX: usize = 64;
 
-/// All providers, and all live blocks of theirs.
+/// All providers, and all their live blocks.
 pub(crate) struct Providers {
     functions: [SetOnce<Functions>; PROVIDERS_MAX],
     /// How many there are. Only grows.
     count: Lock<usize>,
-    /// The one that serves now. Any thread reads; a block is noted with the provider that was read.
+    /// The one that serves now. Any thread writes and reads; a block is noted with the provider that was read.
     current: AtomicUsize,
     pub(crate) notes: Ledger<Note>,
 }
 
 impl Providers {
-    /// None, so Spandrel serves.
+    /// No providers: Spandrel serves.
     pub(crate) const fn new() -> Self {
         Self {
             functions: [const { SetOnce::new() }; PROVIDERS_MAX],
@@ -130,7 +161,7 @@ impl Providers {
         }
     }
 
-    /// Has `functions` serve from now on; none for Spandrel itself. False if there were too many already.
+    /// Has `functions` serve from now on; none for Spandrel itself. False if there are too many already.
     pub(crate) fn choose(&self, functions: Option<Functions>) -> bool {
         let provider = match functions {
             None => Provider(0),
@@ -153,7 +184,7 @@ impl Providers {
             return known;
         }
         let place = self.functions.get(*count)?;
-        // SAFETY: the lock is held, and nobody has the number of this place yet.
+        // SAFETY: the lock is held, and the number of this place is not handed out before `count` names it.
         unsafe { place.set(functions) };
         *count += 1;
         Some(Provider(*count))
@@ -169,7 +200,7 @@ impl Providers {
     /// The functions of `provider`; none for Spandrel itself.
     pub(crate) fn functions(&self, provider: Provider) -> Option<&Functions> {
         let place = self.functions.get(provider.0.checked_sub(1)?)?;
-        // SAFETY: providers are handed out when their functions are set.
+        // SAFETY: `find_or_add` sets the functions before it hands the number out.
         Some(unsafe { place.get() })
     }
 }

@@ -1,9 +1,9 @@
-#![expect(unsafe_code, reason = "leaves blocks to be freed later, gives locks back")]
-//! ModeTable `custom`: functions of the program's, or of a plugin, serve the calls.
+//! Mode `custom`: a provider, functions of the program's or of a plugin, serves the calls.
 //!
-//! They are called with this thread's heap free and no lock held, and marked as guests: what they allocate themselves is Spandrel's, so
-//! nothing goes round in circles. A block is noted when it is made and goes back to its provider, whoever serves by then. Notes are
-//! looked at with the heap held, so that a signal handler never waits for the thread it interrupted.
+//! A provider is called with this thread's heap free and no lock held. The heap says that its thread is inside a
+//! provider, and then Spandrel serves, so a provider that allocates does not call itself. A block is noted when it is
+//! allocated, and its provider frees it, whichever provider serves by then. Notes are used with the heap held, so that
+//! a signal handler never waits for the thread that it interrupted.
 
 pub(crate) mod functions;
 mod plugin;
@@ -24,14 +24,13 @@ use crate::slow_path::realloc;
 use crate::slow_path::request::{FreeSize, Request, Resized};
 use crate::slow_path::table::{self, ModeTable, Refusal};
 use crate::sys::lock::Patience;
-use crate::sys::memory;
 
 /// Up to this alignment malloc serves.
 const NATURAL_ALIGN: usize = 16;
 
 static PROVIDERS: Providers = Providers::new();
 
-/// The table.
+/// The table of functions of the mode.
 pub(crate) static CUSTOM: ModeTable = ModeTable {
     alloc,
     free,
@@ -41,19 +40,20 @@ pub(crate) static CUSTOM: ModeTable = ModeTable {
     ..ModeTable::of::<Custom>()
 };
 
-/// What is done with the heap held: the blocks that waited to be freed, and the locks of a fork.
+/// The part of the mode that works with the heap held: deferred frees.
 struct Custom;
 
 impl Mode for Custom {
     const NAME: &'static CStr = c"custom";
 
-    /// The block waited: a signal handler freed it. Its provider is called from inside this time, so libc serves what it asks for.
+    /// A deferred free, of a block that a signal handler freed. Its provider is called with the heap held, so libc
+    /// serves the provider's own requests.
     fn free(heap: &Heap, block: *mut u8) -> Freed {
         let note = PROVIDERS.notes.shard(block.addr()).remove(block.addr());
         match note.and_then(|note| PROVIDERS.functions(note.provider)) {
             Some(functions) => {
                 functions.free(block);
-                // Nothing is left to do.
+                // Nothing is left to do for the caller.
                 Freed::Misused
             }
             None => mode::free_on(heap, block),
@@ -72,11 +72,11 @@ fn unlock_after_fork() {
     PROVIDERS.notes.unlock_after_fork();
 }
 
-/// A guest's time on this thread.
-struct Guest(Option<&'static Heap>);
+/// While it lives, this thread is inside a provider, and its heap, if it has one, says so.
+struct InProvider(Option<&'static Heap>);
 
-impl Guest {
-    /// `None` if this call comes from a guest, or from inside Spandrel.
+impl InProvider {
+    /// `None` if this call comes from a provider, or from inside Spandrel.
     fn enter() -> Option<Self> {
         match thread::access() {
             HeapAccess::Own(heap) if heap.in_provider.get() => None,
@@ -90,7 +90,7 @@ impl Guest {
     }
 }
 
-impl Drop for Guest {
+impl Drop for InProvider {
     fn drop(&mut self) {
         if let Some(heap) = self.0 {
             heap.in_provider.set(false);
@@ -98,11 +98,11 @@ impl Drop for Guest {
     }
 }
 
-/// Looks at the notes of `block`; `None` where they cannot be looked at now.
-fn look<T>(block: *mut u8, look: impl FnOnce(&mut Table<Note>) -> T) -> Option<T> {
+/// Does `work` with the notes of `block`; `None` in a signal handler that may have interrupted another use of them.
+fn with_notes<T>(block: *mut u8, work: impl FnOnce(&mut Table<Note>) -> T) -> Option<T> {
     match thread::access() {
-        HeapAccess::Libc(Reason::Recursion) => PROVIDERS.notes.try_shard(block.addr()).map(|mut table| look(&mut table)),
-        _held => Some(look(&mut PROVIDERS.notes.shard(block.addr()))),
+        HeapAccess::Libc(Reason::Recursion) => PROVIDERS.notes.try_shard(block.addr()).map(|mut notes| work(&mut notes)),
+        _held => Some(work(&mut PROVIDERS.notes.shard(block.addr()))),
     }
 }
 
@@ -113,10 +113,10 @@ fn alloc(request: Request) -> *mut u8 {
     if align.is_some() && functions.aligned_alloc.is_none() {
         return alloc::alloc::<Fast>(request);
     }
-    let Some(_guest) = Guest::enter() else { return alloc::alloc::<Fast>(request) };
+    let Some(_inside) = InProvider::enter() else { return alloc::alloc::<Fast>(request) };
     let block = functions.alloc(request.size, align, request.zero);
     let note = Note { address: block.addr(), size: request.size, provider };
-    if block.is_null() || look(block, |notes| notes.insert(note)) == Some(true) {
+    if block.is_null() || with_notes(block, |notes| notes.insert(note)) == Some(true) {
         return block;
     }
     functions.free(block);
@@ -124,29 +124,28 @@ fn alloc(request: Request) -> *mut u8 {
 }
 
 fn free(block: *mut u8) {
-    match look(block, |notes| notes.remove(block.addr())) {
+    match with_notes(block, |notes| notes.remove(block.addr())) {
         Some(None) => free::free::<Fast>(block),
-        Some(Some(note)) => give_back(block, note),
-        // SAFETY: the program gives up a block, which is as large and aligned as blocks are.
-        None => unsafe { PROCESS.central.defer_free(block) },
+        Some(Some(note)) => free_by_provider(block, note),
+        None => free::defer(block),
     }
 }
 
-fn give_back(block: *mut u8, note: Note) {
-    let _guest = Guest::enter();
+fn free_by_provider(block: *mut u8, note: Note) {
+    let _inside = InProvider::enter();
     if let Some(functions) = PROVIDERS.functions(note.provider) {
         functions.free(block);
     }
 }
 
 fn realloc(block: *mut u8, size: usize) -> Resized {
-    let note = match look(block, |notes| notes.remove(block.addr())) {
+    let note = match with_notes(block, |notes| notes.remove(block.addr())) {
         Some(Some(note)) => note,
         Some(None) => return realloc::realloc::<Fast>(block, size),
         None => return Resized::OutOfMemory,
     };
     let resized = PROVIDERS.functions(note.provider).and_then(|functions| {
-        let _guest = Guest::enter();
+        let _inside = InProvider::enter();
         functions.realloc(block, size)
     });
     match resized {
@@ -162,33 +161,29 @@ fn realloc(block: *mut u8, size: usize) -> Resized {
     }
 }
 
-/// Puts a note back. Where it has just been taken out there is room for it.
+/// Puts a note back. There is room for it, since it has just been removed.
 fn note_again(block: *mut u8, note: Note) {
-    let _ = look(block, |notes| notes.insert(note));
+    let _ = with_notes(block, |notes| notes.insert(note));
 }
 
 /// Moves a block whose provider cannot resize it.
 fn move_block(block: *mut u8, note: Note, size: usize) -> Resized {
-    let moved = alloc(Request { size, align: 1, zero: false });
-    if moved.is_null() {
+    let resized = realloc::relocate(block, note.size, size, alloc, |block| free_by_provider(block, note));
+    if matches!(resized, Resized::OutOfMemory) {
         note_again(block, note);
-        return Resized::OutOfMemory;
     }
-    // SAFETY: two blocks, of which this call holds both, and no more bytes than either has.
-    unsafe { memory::copy(block, moved, note.size.min(size)) };
-    give_back(block, note);
-    Resized::At(moved)
+    resized
 }
 
 fn usable_size(block: *mut u8) -> usize {
-    let Some(Some(note)) = look(block, |notes| notes.get(block.addr()).copied()) else {
+    let Some(Some(note)) = with_notes(block, |notes| notes.get(block.addr()).copied()) else {
         return realloc::usable_size::<Fast>(block);
     };
-    let _guest = Guest::enter();
+    let _inside = InProvider::enter();
     PROVIDERS.functions(note.provider).and_then(|functions| functions.usable_size(block)).unwrap_or(note.size)
 }
 
-/// Prepares the mode, at start.
+/// Prepares the mode. Part of the start.
 pub(crate) fn begin() {
     PROCESS.features.register(&FORK);
 }
@@ -199,7 +194,7 @@ pub(crate) fn set_functions(functions: Option<Functions>) -> Result<(), Refusal>
         return Err(Refusal::Unsafe);
     }
     begin();
-    // From now on every free is looked up, before there is a block that must not miss it.
+    // Every free consults the notes before the first block has one.
     if !table::is_in_force(&CUSTOM) {
         table::put_into_force(Some(&CUSTOM));
         thread::follow_mode();

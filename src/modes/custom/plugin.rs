@@ -1,14 +1,14 @@
 #![expect(unsafe_code, reason = "loads a shared object")]
-//! A plugin: a shared object whose functions serve the calls. It is loaded by the first call that does not come through the dynamic
-//! linker, which could not bear that: once `main`, or a constructor of the program's, runs. Until then Spandrel serves. A plugin
-//! that cannot be used is told in one line, and the process goes on without.
+//! A plugin: a shared object whose functions serve the calls.
+//!
+//! The dynamic linker must not be called from inside itself, so the first call that does not come from it loads the
+//! plugin: once `main`, or a constructor of the program's, runs. Until then Spandrel serves. If a plugin cannot be
+//! used, one line says so, and Spandrel goes on serving.
 
-use core::ffi::{CStr, c_void};
-use core::mem::transmute;
+use core::ffi::CStr;
 
+use super::functions::Functions;
 use crate::diag::{self, Code};
-
-use super::functions::{AlignedAlloc, Calloc, Free, Functions, Malloc, Realloc, UsableSize};
 use crate::process::state::PROCESS;
 use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::sys::libc as system;
@@ -17,10 +17,10 @@ use crate::unwind;
 
 const VARIABLE: &[u8] = b"SPANDREL_PLUGIN=";
 
-/// The plugin was looked for, by any thread; it is done once.
+/// Whether a thread has loaded the plugin, or found that there is none. Any thread writes and reads.
 static DONE: AtomicBool = AtomicBool::new(false);
 
-/// Loads the plugin that the environment names, if it names one and this is the time.
+/// Loads the plugin that the environment names, if it names one and this call may load it.
 #[inline]
 pub(crate) fn load_in_time() {
     // Relaxed: a hint; the exchange decides.
@@ -35,7 +35,7 @@ fn load() {
         // Relaxed: a hint.
         return DONE.store(true, Ordering::Relaxed);
     }
-    // Acquire and Release: threads that come later find what the one that loads has done so far.
+    // AcqRel pairs with itself: one thread loads the plugin.
     if unwind::comes_through_loader() || DONE.swap(true, Ordering::AcqRel) {
         return;
     }
@@ -46,25 +46,10 @@ fn load() {
     }
 }
 
-/// Loads the object and has its functions serve; otherwise why not, as far as that is known.
+/// Loads the object and has its functions serve; otherwise the reason, as far as it is known.
 fn install(path: &CStr) -> Result<(), Option<&'static [u8]>> {
     let object = system::open_object(path).map_err(|why| why.map(CStr::to_bytes))?;
-    let find = |name| system::symbol_of(object, name);
-    // SAFETY: the plugin's promise: its functions have the types that docs/modes.md says.
-    let malloc = unsafe { transmute::<*mut c_void, Option<Malloc>>(find(c"spandrel_plugin_malloc")) };
-    // SAFETY: as above.
-    let free = unsafe { transmute::<*mut c_void, Option<Free>>(find(c"spandrel_plugin_free")) };
-    let functions = Functions {
-        malloc: malloc.ok_or(Some(&b"it has no spandrel_plugin_malloc"[..]))?,
-        free: free.ok_or(Some(&b"it has no spandrel_plugin_free"[..]))?,
-        // SAFETY: as above.
-        calloc: unsafe { transmute::<*mut c_void, Option<Calloc>>(find(c"spandrel_plugin_calloc")) },
-        // SAFETY: as above.
-        realloc: unsafe { transmute::<*mut c_void, Option<Realloc>>(find(c"spandrel_plugin_realloc")) },
-        // SAFETY: as above.
-        aligned_alloc: unsafe { transmute::<*mut c_void, Option<AlignedAlloc>>(find(c"spandrel_plugin_aligned_alloc")) },
-        // SAFETY: as above.
-        usable_size: unsafe { transmute::<*mut c_void, Option<UsableSize>>(find(c"spandrel_plugin_malloc_usable_size")) },
-    };
+    // SAFETY: the plugin promises that its functions have the types that docs/modes.md gives.
+    let functions = unsafe { Functions::of_plugin(|name| system::symbol_of(object, name)) }.map_err(Some)?;
     super::set_functions(Some(functions)).map_err(|_| Some(&b"there is no room for it"[..]))
 }

@@ -1,8 +1,9 @@
-#![expect(unsafe_code, reason = "gives locks back after a fork, reads what a handler of signals is given")]
-//! ModeTable `guarded`: one request in some thousands gets a page of its own between guard pages. All others are served as in the default mode, on
-//! the fast path as far as that may be while requests are counted.
+#![expect(unsafe_code, reason = "reads the cause of a signal")]
+//! Mode `guarded`: one request in some thousands gets a page of its own between guard pages. The default mode serves
+//! all others, on the fast path unless a request is counted.
 //!
-//! The pool is looked at with the heap held, or on a thread that has none; whoever may have interrupted that only tries.
+//! The mode uses the pool with the heap held, or on a thread that has none; a signal handler, which may have
+//! interrupted that, only tries its lock.
 
 mod pool;
 
@@ -32,7 +33,7 @@ use crate::sys::lock::{Guard, Lock, Patience, Rank};
 use crate::sys::signal::{self, Action};
 use crate::unwind;
 
-/// Attempts to get at the pool for who must not wait.
+/// Attempts to lock the pool where a call must not wait.
 const ATTEMPTS: usize = 1000;
 
 static POOL: Lock<Pool> = Lock::new(Rank::Reserve, Pool::new());
@@ -40,16 +41,15 @@ static STACKS: Stacks = Stacks::new();
 /// Where the pool is. Written at start, read by any thread.
 static START: AtomicUsize = AtomicUsize::new(0);
 static END: AtomicUsize = AtomicUsize::new(0);
-/// What was to happen on SIGSEGV. Set once, before the handler is in force.
+/// The action on SIGSEGV before. Set once, before the handler is in force.
 static BEFORE: SetOnce<Action> = SetOnce::new();
 
-/// The table.
+/// The table of functions of the mode.
 pub(crate) static GUARDED: ModeTable = ModeTable::of::<Guarded>();
 
-/// See the module.
 struct Guarded;
 
-/// Reserves the pool and has requests sampled, at start; without address space the mode is as the default one.
+/// Reserves the pool and has requests sampled; without address space the mode is as the default one. Part of the start.
 pub(crate) fn begin(options: &Options, page: usize) {
     PROCESS.features.register(&FORK);
     let Some((start, end)) = POOL.lock().begin(options.guarded_slots, page, call::random()) else { return };
@@ -61,7 +61,7 @@ pub(crate) fn begin(options: &Options, page: usize) {
     if options.guarded_sigsegv
         && let Some(before) = signal::action(libc::SIGSEGV)
     {
-        // SAFETY: the start happens once, and nobody reads before the handler is in force.
+        // SAFETY: the start happens once, and `on_fault`, which reads this, is not in force yet.
         unsafe { BEFORE.set(before) };
         let _ = signal::handle(libc::SIGSEGV, on_fault, 0);
     }
@@ -69,7 +69,7 @@ pub(crate) fn begin(options: &Options, page: usize) {
 
 /// Whether `address` lies among the sampled blocks.
 pub(crate) fn is_of_pool(address: usize) -> bool {
-    // Relaxed: see the words.
+    // Relaxed: the start barrier published both.
     (START.load(Ordering::Relaxed)..END.load(Ordering::Relaxed)).contains(&address)
 }
 
@@ -97,7 +97,7 @@ impl Mode for Guarded {
         if !is_of_pool(block.addr()) {
             return mode::usable(block);
         }
-        match look(|pool| pool.place(block.addr()).copied()).flatten() {
+        match with_pool(|pool| pool.place(block.addr()).copied()).flatten() {
             Some(place) if place.address != block.addr() || place.state == State::Unused => Err(Refused::Inside),
             Some(place) if place.state == State::Live => Ok(Some(place.size)),
             Some(_) => Err(Refused::Double),
@@ -126,7 +126,7 @@ fn unlock_after_fork() {
     POOL.unlock_after_fork();
 }
 
-/// Who is here.
+/// What this thread is doing: its number and its call stack.
 fn act(thread: u32) -> Act {
     let mut frames = [0; FRAMES_MAX];
     let wanted = frames.get_mut(..PROCESS.options().guarded_frames).unwrap_or_default();
@@ -184,7 +184,7 @@ fn describe(place: &Place, line: &mut Line) {
 
 const NAME: &str = "spandrel: guarded: ";
 
-/// Who made the block, and who freed it.
+/// Prints which thread allocated the block, and which freed it.
 fn show(place: &Place, print: &mut dyn FnMut(&[u8])) {
     show_act("allocated", place.made, print);
     if place.state == State::Freed && place.freed.thread != 0 {
@@ -193,23 +193,23 @@ fn show(place: &Place, print: &mut dyn FnMut(&[u8])) {
 }
 
 fn show_act(what: &str, act: Act, print: &mut dyn FnMut(&[u8])) {
-    show_frames(what, act.thread, STACKS.frames(act.stack), print);
+    show_frames(what, act.thread, STACKS.frames(act.stack).iter(), print);
 }
 
-fn show_frames(what: &str, thread: u32, frames: &[usize], print: &mut dyn FnMut(&[u8])) {
+fn show_frames(what: &str, thread: u32, frames: impl Iterator<Item = usize>, print: &mut dyn FnMut(&[u8])) {
     print(Line::new().text(NAME).text(what).text(" by thread ").number(u64::from(thread)).text(":").finish());
-    for &frame in frames {
+    for frame in frames {
         let mut line = Line::new();
         unwind::describe(frame, line.text(NAME).text("   "));
         print(line.finish());
     }
 }
 
-/// Looks at the pool; `None` for a caller who may have interrupted somebody at it.
-fn look<T>(look: impl FnOnce(&Pool) -> T) -> Option<T> {
+/// Does `work` with the pool; `None` in a signal handler that may have interrupted another use of it.
+fn with_pool<T>(work: impl FnOnce(&Pool) -> T) -> Option<T> {
     match thread::access() {
-        HeapAccess::Libc(Reason::Recursion) => try_pool().map(|pool| look(&pool)),
-        _held => Some(look(&POOL.lock())),
+        HeapAccess::Libc(Reason::Recursion) => try_pool().map(|pool| work(&pool)),
+        _held => Some(work(&POOL.lock())),
     }
 }
 
@@ -217,7 +217,7 @@ fn try_pool() -> Option<Guard<'static, Pool>> {
     (0..ATTEMPTS).find_map(|_| POOL.try_lock())
 }
 
-/// Says what is known of `address`, in any thread and any signal handler; false if that is nothing.
+/// Prints what is known of `address`; false if that is nothing. For any thread and any signal handler.
 pub(crate) fn explain(address: usize) -> bool {
     if !table::is_in_force(&GUARDED) || !is_of_pool(address) {
         return false;
@@ -240,19 +240,19 @@ pub(crate) fn explain(address: usize) -> bool {
     true
 }
 
-/// SIGSEGV: says what is known, and leaves the rest to who handled it before: the instruction faults again.
+/// The handler of SIGSEGV: explains the fault and puts the action before back, for the instruction faults again.
 extern "C" fn on_fault(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
     // SAFETY: the kernel gives a handler with SA_SIGINFO a whole structure.
     let info = unsafe { &*info };
     // SAFETY: on SIGSEGV the structure has an address.
     let address = unsafe { info.si_addr() }.addr();
-    // SAFETY: set before the handler was in force.
+    // SAFETY: `begin` set it before the handler was in force.
     let before = unsafe { BEFORE.get() };
     signal::put_back(libc::SIGSEGV, before);
     if explain(address) {
         let mut frames = [0; FRAMES_MAX];
         let count = unwind::capture(0, &mut frames);
         let frames = frames.get(..count).unwrap_or_default();
-        show_frames("accessed", call::thread_id(), frames, &mut |bytes| call::write(2, bytes));
+        show_frames("accessed", call::thread_id(), frames.iter().copied(), &mut |bytes| call::write(2, bytes));
     }
 }

@@ -1,6 +1,7 @@
 #![expect(unsafe_code, reason = "protects pages and marks the rest of them")]
-//! Sampled blocks on pages of their own, with a guard page on either side of each (the idea is GWP-ASan's). A freed one loses its page's access,
-//! so that any use of it faults, until all other places have been used. Must not know who is sampled.
+//! Sampled blocks on pages of their own, with a guard page on either side of each (the idea is GWP-ASan's). The page of
+//! a freed block has no access, so that any use of it faults, until all other places have been used. Must not know how
+//! requests are sampled.
 //!
 //! ```text
 //! guard | page 0 | guard | page 1 | guard | ...      a block lies at the start or at the end of its page
@@ -12,13 +13,13 @@ use crate::sys::memory;
 
 /// Places that a pool may have.
 pub(crate) const PLACES_MAX: usize = 4096;
-/// What the rest of a page, next to the end of the block, is filled with.
+/// Fills the rest of a page, behind the end of the block.
 const REST: u8 = 0xca;
 /// Up to this alignment a block at the end of its page may leave a few bytes.
 const NATURAL_ALIGN: usize = 16;
 const SMALL_ALIGN: usize = 8;
 
-/// Who did something, and where.
+/// An allocation or a free: which thread did it, and where.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Act {
     /// The thread, by the kernel's number.
@@ -26,10 +27,10 @@ pub(crate) struct Act {
     pub(crate) stack: StackId,
 }
 
-/// What has become of a place.
+/// The state of a place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum State {
-    /// Nothing yet.
+    /// It never had a block.
     Unused,
     /// The program holds its block.
     Live,
@@ -37,7 +38,7 @@ pub(crate) enum State {
     Freed,
 }
 
-/// A place and the block in it, or that was.
+/// A place, with its block or its last one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) address: usize,
@@ -50,7 +51,8 @@ pub(crate) struct Place {
     next: Link,
 }
 
-/// The number of a place plus one; 0 for none, so that all-zero bytes are a pool of no places and need no room in the library's file.
+/// The number of a place plus one; 0 for none, so that a pool of no places is all zeroes and needs no room in the
+/// library's file.
 type Link = u32;
 
 const NOWHERE: Link = 0;
@@ -79,27 +81,27 @@ impl Place {
     }
 }
 
-/// Whether the `rest` bytes between the end of the block at `address` and the end of its page are marked: not where the block lies at the
-/// start, far from the guard page.
+/// Whether the `rest` bytes between the end of the block at `address` and the end of its page are marked: not where the
+/// block lies at the start, far from the guard page.
 fn is_marked(address: usize, page: usize, rest: usize) -> bool {
     address != page || rest < NATURAL_ALIGN
 }
 
-/// What a free found.
+/// The outcome of a free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub(crate) enum Fate {
-    /// It is freed.
+    /// The block is freed.
     Freed,
-    /// It is freed, but something wrote behind it, so far from its start.
+    /// The block is freed, but something wrote behind it, so far from its start.
     Overflowed(usize),
-    /// It was freed before.
+    /// The block was freed before.
     Double,
     /// No block starts there.
     Inside,
 }
 
-/// See the module.
+/// The places, in address space of their own.
 pub(crate) struct Pool {
     start: usize,
     page: usize,
@@ -128,7 +130,8 @@ impl Pool {
         }
     }
 
-    /// Reserves address space for `count` places of one page of `page` bytes; where it is. `None` if the kernel refuses.
+    /// Reserves address space for `count` places of one page of `page` bytes: its start and end. `None` if the kernel
+    /// refuses.
     pub(crate) fn begin(&mut self, count: usize, page: usize, seed: u64) -> Option<(usize, usize)> {
         let count = count.min(PLACES_MAX);
         let bytes = (2 * count + 1) * page;
@@ -141,26 +144,26 @@ impl Pool {
         self.start + (2 * index + 1) * self.page
     }
 
-    /// The place whose page `address` lies in.
+    /// The number of the place whose page `address` lies in.
     fn index_of(&self, address: usize) -> Option<usize> {
         let pages = address.checked_sub(self.start)?.checked_div(self.page)?;
         (pages % 2 == 1 && pages / 2 < self.count).then_some(pages / 2)
     }
 
-    /// What is known of the place whose page `address` lies in.
+    /// The place whose page `address` lies in.
     pub(crate) fn place(&self, address: usize) -> Option<&Place> {
         self.places.get(self.index_of(address)?)
     }
 
-    /// A block of `size` bytes at a multiple of `align`, all zero; `None` if it does not fit into a page, all places are live, or the kernel
-    /// refuses.
+    /// A block of `size` bytes at a multiple of `align`, all zero; `None` if it does not fit into a page, all places
+    /// are live, or the kernel refuses.
     pub(crate) fn alloc(&mut self, size: usize, align: usize, made: Act) -> Option<usize> {
         if size > self.page || align > self.page {
             return None;
         }
         let index = if self.used < self.count { self.used } else { place_of(self.oldest)? };
         let page = self.page_of(index);
-        // SAFETY: the page belongs to the pool, and nobody may use it.
+        // SAFETY: the page lies in the address space that `begin` reserved.
         unsafe { memory::commit(page, self.page) }.ok()?;
         if self.used < self.count {
             self.used += 1;
@@ -178,14 +181,14 @@ impl Pool {
         let address = if at_end { page + room } else { page };
         let rest = page + self.page - address - size;
         if is_marked(address, page, rest) {
-            // SAFETY: the rest of a page that nobody has yet.
+            // SAFETY: the bytes lie in the page, which was just committed and which the program does not have yet.
             unsafe { memory::fill(core::ptr::with_exposed_provenance_mut(address + size), rest, REST) };
         }
         *self.places.get_mut(index)? = Place { address, size, state: State::Live, made, ..Place::UNUSED };
         Some(address)
     }
 
-    /// Frees the block at `address`, which lies in the pool. `check` is whether the rest of its page is looked at.
+    /// Frees the block at `address`, which lies in the pool. `check` is whether to check the rest of its page.
     pub(crate) fn free(&mut self, address: usize, freed: Act, check: bool) -> Fate {
         let (page_bytes, newest) = (self.page, self.newest);
         let Some(index) = self.index_of(address) else { return Fate::Inside };
@@ -200,7 +203,7 @@ impl Pool {
         let end = address + place.size;
         let rest = page + page_bytes - end;
         let check = check && is_marked(address, page, rest);
-        // SAFETY: the rest of a page of a live block.
+        // SAFETY: the bytes lie in the page of a live block, which is committed.
         let bytes = unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(end), rest) };
         let wrong = if check { bytes.iter().position(|&byte| byte != REST) } else { None };
         let overflowed = wrong.map(|at| place.size + at);
@@ -210,15 +213,16 @@ impl Pool {
             None => self.oldest = link_to(index),
         }
         self.newest = link_to(index);
-        // SAFETY: the block is nobody's any more. What the kernel refuses leaves the page as it is.
+        // SAFETY: the page is the pool's, and the program has freed its block. What the kernel refuses leaves it as it
+        // is.
         let _ = unsafe { memory::purge(page, page_bytes) };
         // SAFETY: as above.
         let _ = unsafe { memory::protect(page, page_bytes) };
         overflowed.map_or(Fate::Freed, Fate::Overflowed)
     }
 
-    /// The block that an access to `address` in the pool was meant for: the one whose page it is, or the nearer one of both neighbours of
-    /// a guard page.
+    /// The block that an access to `address` in the pool was meant for: the one whose page it is, or the nearer one of
+    /// both neighbours of a guard page.
     pub(crate) fn nearest(&self, address: usize) -> Option<&Place> {
         if let Some(place) = self.place(address) {
             return Some(place).filter(|place| place.state != State::Unused);

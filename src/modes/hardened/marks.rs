@@ -1,22 +1,23 @@
 #![expect(unsafe_code, reason = "reads and writes bytes of blocks")]
-//! Marks: a canary behind the bytes of a live block, and a pattern in the bytes of a freed one. What was asked for is all that the program may
-//! write, so a mark that has changed tells of a write that went too far, or came too late.
+//! Marks: a canary behind the bytes of a live block, and a pattern in the bytes of a freed one. A program may write the
+//! bytes that it asked for and no others, so a canary that has changed tells of an overflow, and a pattern that has
+//! changed of a use after free.
 
 use super::note::Note;
 use crate::sys::atomic::{AtomicU64, Ordering};
 
-/// So many bytes at least lie between a block's bytes and the next block.
+/// At least so many bytes lie between a block's bytes and the next block.
 pub(crate) const CANARY_MIN: usize = 8;
-/// No more than so many are marked: writes that go too far begin there.
+/// At most so many of them are marked: an overflow begins there.
 const CANARY_MAX: usize = 64;
-/// What freed bytes are filled with, unless they are to be zero.
+/// Fills freed bytes, unless they are to be zero.
 const FREED: u8 = 0xdb;
 
-/// See the module. Written at start.
+/// The values of the marks. Written at start.
 pub(crate) struct Marks {
-    /// What nobody outside knows: a canary cannot be forged without having been read.
+    /// Unknown to the program: to forge a canary, an attacker has to read one first.
     secret: AtomicU64,
-    /// What freed bytes are filled with.
+    /// Fills freed bytes.
     freed: AtomicU64,
 }
 
@@ -25,7 +26,7 @@ pub(crate) struct Marks {
 pub(crate) struct Overwritten(pub(crate) usize);
 
 impl Marks {
-    /// To be begun.
+    /// Before [`Marks::begin`].
     pub(crate) const fn new() -> Self {
         Self { secret: AtomicU64::new(0), freed: AtomicU64::new(FREED as u64) }
     }
@@ -38,13 +39,14 @@ impl Marks {
     }
 
     fn freed(&self) -> u8 {
-        // Relaxed: see `begin`.
+        // Relaxed: the start barrier published it.
         self.freed.load(Ordering::Relaxed) as u8
     }
 
-    /// The canary's bytes, in turn: the secret mixed with the address, none of them zero, which is what strings end with.
+    /// The canary's bytes, in turn: the secret mixed with the address. None of them is zero, so the end of a string
+    /// that runs on shows.
     fn canary(&self, note: &Note) -> impl Iterator<Item = u8> + use<> {
-        // Relaxed: see `begin`.
+        // Relaxed: the start barrier published it.
         let mixed = (self.secret.load(Ordering::Relaxed) ^ note.address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed.to_le_bytes().map(|byte| byte | 1).into_iter().cycle()
     }
@@ -52,19 +54,19 @@ impl Marks {
     /// Writes the canary of a block that is about to be handed out.
     ///
     /// # Safety
-    /// - The note is that of a block that nobody has yet.
+    /// - The note is that of a block that no other thread uses, and the program not any more or not yet.
     pub(crate) unsafe fn guard(&self, note: &Note) {
-        // SAFETY: the caller vouches.
+        // SAFETY: the bytes lie in the block, whose `whole` bytes end behind them, and the caller alone has the block.
         let bytes = unsafe { bytes_mut(note.address + note.size, canary_len(note)) };
         bytes.iter_mut().zip(self.canary(note)).for_each(|(byte, mark)| *byte = mark);
     }
 
-    /// Looks at the canary of a block.
+    /// Checks the canary of a block.
     ///
     /// # Safety
     /// - The note is that of a block that is live, or in the quarantine.
     pub(crate) unsafe fn check_canary(&self, note: &Note) -> Result<(), Overwritten> {
-        // SAFETY: the caller vouches; nobody may write these bytes.
+        // SAFETY: the bytes lie in the block, behind those that the program may write.
         let bytes = unsafe { bytes(note.address + note.size, canary_len(note)) };
         match bytes.iter().zip(self.canary(note)).position(|(&byte, mark)| byte != mark) {
             Some(place) => Err(Overwritten(note.size + place)),
@@ -75,19 +77,19 @@ impl Marks {
     /// Fills a block that was freed.
     ///
     /// # Safety
-    /// - The note is that of a block that the program gave up.
-    pub(crate) unsafe fn bury(&self, note: &Note) {
-        // SAFETY: the caller vouches.
+    /// - The note is that of a block that the program freed and that no other thread uses.
+    pub(crate) unsafe fn fill(&self, note: &Note) {
+        // SAFETY: the bytes are those of the block, which the caller alone has.
         unsafe { bytes_mut(note.address, note.size) }.fill(self.freed());
     }
 
-    /// Looks at the bytes of a block that was freed.
+    /// Checks the bytes of a block that was freed.
     ///
     /// # Safety
-    /// - The note is that of a block that was buried and is nobody's.
-    pub(crate) unsafe fn check_buried(&self, note: &Note) -> Result<(), Overwritten> {
+    /// - The note is that of a block that [`Marks::fill`] filled and that is in the quarantine, or just leaves it.
+    pub(crate) unsafe fn check_fill(&self, note: &Note) -> Result<(), Overwritten> {
         let freed = self.freed();
-        // SAFETY: the caller vouches.
+        // SAFETY: the bytes are those of the block, which nobody may write while it is in the quarantine.
         let bytes = unsafe { bytes(note.address, note.size) };
         let expected = u64::from_ne_bytes([freed; 8]);
         // Words first: blocks may be large.
@@ -108,14 +110,14 @@ fn canary_len(note: &Note) -> usize {
 /// # Safety
 /// - The bytes are readable, and nobody writes them.
 unsafe fn bytes(address: usize, len: usize) -> &'static [u8] {
-    // SAFETY: the caller vouches.
+    // SAFETY: readable, and nobody writes them: the function's condition.
     unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(address), len) }
 }
 
 /// # Safety
 /// - The bytes are writable, and nobody else uses them.
 unsafe fn bytes_mut(address: usize, len: usize) -> &'static mut [u8] {
-    // SAFETY: the caller vouches.
+    // SAFETY: writable, and nobody else uses them: the function's condition.
     unsafe { core::slice::from_raw_parts_mut(core::ptr::with_exposed_provenance_mut(address), len) }
 }
 
@@ -124,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_of_a_mark_is_looked_at() {
+    fn every_byte_of_a_mark_is_checked() {
         let marks = Marks::new();
         for zero in [false, true] {
             marks.begin(0x1234_5678_9abc_def0, zero);
@@ -133,18 +135,18 @@ mod tests {
                 let whole = block.len();
                 let address = block.as_mut_ptr().expose_provenance();
                 let note = Note { address, size, whole, made_by: 1, freed_by: 0 };
-                // SAFETY: the note is that of the vector.
+                // SAFETY: the note is that of the vector, which this test alone has.
                 unsafe { marks.guard(&note) };
                 // SAFETY: as above.
-                unsafe { marks.bury(&note) };
+                unsafe { marks.fill(&note) };
                 for (place, byte) in block.iter_mut().enumerate().take(size + CANARY_MAX) {
                     *byte ^= 4;
                     // SAFETY: as above.
                     let canary = unsafe { marks.check_canary(&note) };
                     // SAFETY: as above.
-                    let buried = unsafe { marks.check_buried(&note) };
+                    let filled = unsafe { marks.check_fill(&note) };
                     let expected = [Err(Overwritten(place)), Ok(())];
-                    assert_eq!([buried, canary], if place < size { expected } else { [expected[1], expected[0]] });
+                    assert_eq!([filled, canary], if place < size { expected } else { [expected[1], expected[0]] });
                     *byte ^= 4;
                 }
             }

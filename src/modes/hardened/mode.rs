@@ -1,8 +1,9 @@
-#![expect(unsafe_code, reason = "marks blocks, gives locks back")]
-//! ModeTable `hardened`: every block is noted from when it is made until it leaves the quarantine, so every free is checked when it happens,
-//! whoever made the block. See `modes/hardened` for what blocks are marked with.
+#![expect(unsafe_code, reason = "marks blocks")]
+//! Mode `hardened`: every block has a note from its allocation until it leaves the quarantine, so every free is checked
+//! when it happens, on whichever thread.
 //!
-//! Everything happens with the heap held, or on a thread that has none any more: a signal handler that interrupts it goes to libc.
+//! The mode works with the heap held, or on a thread that has no heap any more: libc serves a signal handler that
+//! interrupts it.
 
 use core::ffi::CStr;
 
@@ -13,7 +14,7 @@ use crate::central::{Place, Refused};
 use crate::config::Options;
 use crate::diag::{self, Code};
 use crate::heap::{Freed, Heap};
-use crate::modes::hardened::{CANARY_MIN, Marks, Note, Overwritten, Patient, Quarantine, Spares};
+use crate::modes::hardened::{CANARY_MIN, Held, Marks, Note, Overwritten, Quarantine, Shuffle};
 use crate::modes::ledger::Ledger;
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
@@ -21,7 +22,7 @@ use crate::process::tally::Reason;
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::foreign::{Foreign, judge};
 use crate::slow_path::mode::{self, Mode, Print};
-use crate::slow_path::request::{self, FreeSize, Request, Resized};
+use crate::slow_path::request::{FreeSize, Request, Resized};
 use crate::slow_path::table::ModeTable;
 use crate::sys::lock::{Lock, Patience, Rank};
 use crate::sys::{call, memory};
@@ -34,15 +35,14 @@ const SHARD_SHIFT: u32 = 6;
 static NOTES: Ledger<Note> = Ledger::new();
 static MARKS: Marks = Marks::new();
 static QUARANTINE: [Lock<Quarantine>; SHARDS] = [const { Lock::new(Rank::Reserve, Quarantine::new()) }; SHARDS];
-static SPARES: [Lock<Spares>; class::COUNT] = [const { Lock::new(Rank::Reserve, Spares::new()) }; class::COUNT];
+static SHUFFLES: [Lock<Shuffle>; class::COUNT] = [const { Lock::new(Rank::Reserve, Shuffle::new()) }; class::COUNT];
 
-/// The table.
+/// The table of functions of the mode.
 pub(crate) static HARDENED: ModeTable = ModeTable::of::<Hardened>();
 
-/// See the module.
 struct Hardened;
 
-/// Draws all secrets, at start.
+/// Prepares the mode, and draws its secrets. Part of the start.
 pub(crate) fn begin(options: &Options) {
     PROCESS.features.register(&FORK);
     MARKS.begin(call::random(), options.zero_on_free);
@@ -53,7 +53,7 @@ pub(crate) fn begin(options: &Options) {
         seed
     };
     QUARANTINE.iter().for_each(|shard| shard.lock().begin(options.quarantine / SHARDS, next()));
-    SPARES.iter().for_each(|spares| spares.lock().begin(next()));
+    SHUFFLES.iter().for_each(|shuffle| shuffle.lock().begin(next()));
 }
 
 impl Mode for Hardened {
@@ -64,13 +64,13 @@ impl Mode for Hardened {
         if padded.size > REQUEST_MAX {
             return None;
         }
-        let block = match request::class_of(padded) {
+        let block = match mode::class_of(padded) {
             Some(class) => draw(heap, class, request)?,
             None => mode::serve(heap, padded)?,
         };
         let (made_by, whole) = (heap.thread.get(), whole_of(block)?);
         let note = Note { address: block.addr(), size: request.size, whole, made_by, freed_by: 0 };
-        // SAFETY: the block is fresh.
+        // SAFETY: the block was just allocated, and the program does not have it yet.
         unsafe { MARKS.guard(&note) };
         if NOTES.shard(note.address).insert(note) {
             return Some(block);
@@ -95,7 +95,7 @@ impl Mode for Hardened {
         let note = match thread::access() {
             HeapAccess::Libc(Reason::Recursion) => match NOTES.try_shard(block.addr()) {
                 Some(shard) => shard.get(block.addr()).copied(),
-                // The thread that was interrupted holds it; what it does cannot be known.
+                // The thread that was interrupted holds the shard, and may be changing the note.
                 None => return Ok(whole_of(block)),
             },
             _held => NOTES.shard(block.addr()).get(block.addr()).copied(),
@@ -123,20 +123,20 @@ impl Mode for Hardened {
 
     fn give_up(heap: Option<&Heap>) {
         for shard in &QUARANTINE {
-            // Neither lock is held while a block goes home.
-            while let Some(patient) = { shard.lock().leave() } {
-                discharge(heap, patient);
+            // Neither lock is held while a block is freed.
+            while let Some(block) = { shard.lock().take() } {
+                release(heap, block);
             }
         }
-        for spares in &SPARES {
-            while let Some(spare) = { spares.lock().take() } {
-                free_home(heap, spare);
+        for shuffle in &SHUFFLES {
+            while let Some(block) = { shuffle.lock().take() } {
+                free_to_heap(heap, block);
             }
         }
     }
 
     fn report(_: Print<'_>) {
-        check_everything();
+        check_all();
     }
 }
 
@@ -144,7 +144,7 @@ impl Mode for Hardened {
 static FORK: Feature = Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
 
 fn lock_for_fork(patience: &Patience) {
-    SPARES.iter().for_each(|lock| lock.lock_for_fork(patience));
+    SHUFFLES.iter().for_each(|lock| lock.lock_for_fork(patience));
     QUARANTINE.iter().for_each(|lock| lock.lock_for_fork(patience));
     NOTES.lock_for_fork(patience);
 }
@@ -154,17 +154,17 @@ fn unlock_after_fork() {
     for shard in &QUARANTINE {
         shard.unlock_after_fork();
     }
-    for spares in &SPARES {
-        spares.unlock_after_fork();
+    for shuffle in &SHUFFLES {
+        shuffle.unlock_after_fork();
     }
 }
 
-/// A block of `class` that nobody could foresee.
+/// A block of `class`, drawn at random.
 fn draw(heap: &Heap, class: Class, request: Request) -> Option<*mut u8> {
     let block = loop {
         let fresh = heap.alloc(PROCESS.shared(), class)?;
-        let spares = SPARES.get(class.index())?;
-        let drawn = spares.lock().exchange(fresh.expose_provenance(), class.size());
+        let shuffle = SHUFFLES.get(class.index())?;
+        let drawn = shuffle.lock().exchange(fresh.expose_provenance(), class.size());
         if let Some(drawn) = drawn {
             break drawn;
         }
@@ -190,13 +190,13 @@ fn is_foreign(block: *mut u8) -> bool {
     matches!(PROCESS.central.resolve(block.addr()), Place::Foreign)
 }
 
-/// Whether a block starts there, or started while the memory around it was one.
+/// Whether a block starts at `block`, or did before its memory was freed.
 fn starts_block(block: *mut u8) -> bool {
     let gone = || PROCESS.central.why_nowhere(block.addr()) == Refused::Double;
     whole_of(block).is_some() || matches!(PROCESS.central.resolve(block.addr()), Place::Nowhere) && gone()
 }
 
-/// Frees `block`; `check` is whether its canary is looked at now.
+/// Frees `block`; `check` is whether to check its canary now.
 fn free(heap: Option<&Heap>, block: *mut u8, check: bool) -> Freed {
     let freed_by = heap.map_or_else(call::thread_id, |heap| heap.thread.get());
     let known = {
@@ -213,43 +213,42 @@ fn free(heap: Option<&Heap>, block: *mut u8, check: bool) -> Freed {
             if check {
                 check_canary("free", &note);
             }
-            bury(heap, note)
+            quarantine(heap, note)
         }
         // The mapping of a large block is gone, and libc has it now.
         Some(_) if is_foreign(block) && judge(block.addr()) == Foreign::Libc => Freed::Foreign,
         Some(note) => {
-            accuse(Code::DoubleFree, "free", block.addr(), "the block is free already", Some(&note));
+            report_pointer(Code::DoubleFree, block.addr(), "the block is free already", Some(&note));
             Freed::Misused
         }
         None if is_foreign(block) => Freed::Foreign,
         None => {
-            accuse_unknown(block);
+            report_unknown(block);
             Freed::Misused
         }
     }
 }
 
-/// Takes a block from the program into the quarantine.
-fn bury(heap: Option<&Heap>, note: Note) -> Freed {
+/// Puts a block that the program freed into the quarantine, and frees those that have to leave it.
+fn quarantine(heap: Option<&Heap>, note: Note) -> Freed {
     let shard = &QUARANTINE[note.address >> SHARD_SHIFT & (SHARDS - 1)];
     let stays = shard.lock().has_room_for(note.whole);
     if stays || PROCESS.options().zero_on_free {
-        // SAFETY: the program gave the block up.
-        unsafe { MARKS.bury(&note) };
+        // SAFETY: the program freed the block, and its note names this thread as the one that did.
+        unsafe { MARKS.fill(&note) };
     }
-    // Whatever was found before, what is found from here on came later.
+    // A fresh canary: an overflow that was reported is not reported again.
     // SAFETY: as above.
     unsafe { MARKS.guard(&note) };
-    let patient = Patient { address: note.address, whole: note.whole };
-    if !stays || !shard.lock().admit(patient) {
-        // Its note stays until there is another block.
-        go_home(heap, &note);
+    if !stays || !shard.lock().add(Held { address: note.address, whole: note.whole }) {
+        // Its note stays until another block has the address.
+        free_to_heap(heap, note.address);
     }
     loop {
-        // The lock is not held while the block goes home.
-        let next = shard.lock().discharge();
-        let Some(patient) = next else { break };
-        discharge(heap, patient);
+        // The lock is not held while the block is freed.
+        let due = shard.lock().take_due();
+        let Some(block) = due else { break };
+        release(heap, block);
     }
     match Class::of_size(note.whole) {
         Some(class) if class.size() == note.whole => Freed::Small,
@@ -257,21 +256,17 @@ fn bury(heap: Option<&Heap>, note: Note) -> Freed {
     }
 }
 
-/// Lets a block be used again.
-fn discharge(heap: Option<&Heap>, patient: Patient) {
-    // The shard is free again when the block goes home.
-    let note = NOTES.shard(patient.address).remove(patient.address);
+/// Frees a block that has left the quarantine.
+fn release(heap: Option<&Heap>, block: Held) {
+    // The ledger's shard is unlocked before the block is freed.
+    let note = NOTES.shard(block.address).remove(block.address);
     if let Some(note) = note {
-        check_buried(&note);
-        go_home(heap, &note);
+        check_freed(&note);
+        free_to_heap(heap, note.address);
     }
 }
 
-fn go_home(heap: Option<&Heap>, note: &Note) {
-    free_home(heap, note.address);
-}
-
-fn free_home(heap: Option<&Heap>, address: usize) {
+fn free_to_heap(heap: Option<&Heap>, address: usize) {
     let block = core::ptr::with_exposed_provenance_mut(address);
     let _ = match heap {
         Some(heap) => mode::free_on(heap, block),
@@ -280,39 +275,40 @@ fn free_home(heap: Option<&Heap>, address: usize) {
 }
 
 fn check_canary(call: &'static str, note: &Note) {
-    // SAFETY: callers pass the note of a block that is live or just freed.
+    // SAFETY: callers pass the note of a block that is live, just freed, or in the quarantine.
     if let Err(Overwritten(place)) = unsafe { MARKS.check_canary(note) } {
-        accuse_write(Code::HeapOverflow, call, place, "something wrote behind the block", note);
+        report_write(Code::HeapOverflow, call, place, "something wrote behind the block", note);
     }
 }
 
-fn check_buried(note: &Note) {
-    // SAFETY: the block is in the quarantine or just leaves it.
-    if let Err(Overwritten(place)) = unsafe { MARKS.check_buried(note) } {
-        accuse_write(Code::UseAfterFree, "free", place, "something wrote to the block after it was freed", note);
+fn check_freed(note: &Note) {
+    // SAFETY: callers pass the note of a block that is in the quarantine or just leaves it.
+    if let Err(Overwritten(place)) = unsafe { MARKS.check_fill(note) } {
+        report_write(Code::UseAfterFree, "free", place, "something wrote to the block after it was freed", note);
     }
     check_canary("free", note);
 }
 
-/// Looks at all marks when the process ends.
-fn check_everything() {
+/// Checks the marks of all blocks, when the process ends.
+fn check_all() {
     let _held = thread::access();
     for shard in NOTES.shards() {
         shard.iter().filter(|note| note.is_live()).for_each(|note| check_canary("exit", note));
     }
     for shard in &QUARANTINE {
-        shard.lock().each(|patient| {
-            let note = NOTES.shard(patient.address).get(patient.address).copied();
+        for block in shard.lock().blocks() {
+            let note = NOTES.shard(block.address).get(block.address).copied();
             if let Some(note) = note {
-                check_buried(&note);
+                check_freed(&note);
             }
-        });
+        }
     }
 }
 
-fn accuse(code: Code, call: &str, pointer: usize, what: &str, note: Option<&Note>) {
+/// Reports a pointer that `free` cannot have.
+fn report_pointer(code: Code, pointer: usize, what: &str, note: Option<&Note>) {
     let tell = |line: &mut Line| {
-        line.text(call).text("(").address(pointer).text("): ").text(what);
+        line.text("free(").address(pointer).text("): ").text(what);
         if let Some(note) = note {
             describe(note, line);
         }
@@ -320,7 +316,8 @@ fn accuse(code: Code, call: &str, pointer: usize, what: &str, note: Option<&Note
     diag::misuse_told(code, tell, |_| {});
 }
 
-fn accuse_write(code: Code, call: &str, place: usize, what: &str, note: &Note) {
+/// Reports a write to the byte `place` bytes behind the start of a block.
+fn report_write(code: Code, call: &str, place: usize, what: &str, note: &Note) {
     let tell = |line: &mut Line| {
         line.text(call).text("(").address(note.address).text("): ").text(what).text(", ").number(place as u64);
         describe(note, line.text(" bytes from its start"));
@@ -338,14 +335,15 @@ fn describe(note: &Note, line: &mut Line) {
     }
 }
 
-/// Reports a pointer of ours that is no block: into a live one, into a freed one, to one that has left the quarantine, or to nothing.
-fn accuse_unknown(block: *mut u8) {
+/// Reports a pointer into our memory that has no note: it points into a block, to one that has left the quarantine, or
+/// to none.
+fn report_unknown(block: *mut u8) {
     let address = block.addr();
     if starts_block(block) {
-        return accuse(Code::DoubleFree, "free", address, "the block is free already, or never was one", None);
+        return report_pointer(Code::DoubleFree, address, "the block is free already, or never was one", None);
     }
     let around = start_of(block).and_then(|start| NOTES.shard(start).get(start).copied());
-    accuse(Code::InvalidPointer, "free", address, "no block starts there, it points into one", around.as_ref());
+    report_pointer(Code::InvalidPointer, address, "no block starts there, it points into one", around.as_ref());
 }
 
 /// Where the block around `block` starts.

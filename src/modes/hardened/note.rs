@@ -1,8 +1,9 @@
-//! What is noted of a block from when it is made until it leaves the quarantine.
+//! The note of a block, from its allocation until it leaves the quarantine.
 
 use crate::modes::ledger::Record;
+use crate::sys::mapping::zeroed;
 
-/// See the module.
+/// A block that the program holds, or that is in the quarantine.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Note {
@@ -11,7 +12,7 @@ pub(crate) struct Note {
     pub(crate) size: usize,
     /// Bytes of the block that holds it.
     pub(crate) whole: usize,
-    /// The thread that made it, by the kernel's number.
+    /// The thread that allocated it, by the kernel's number.
     pub(crate) made_by: u32,
     /// The thread that freed it; 0 while it is live.
     pub(crate) freed_by: u32,
@@ -19,9 +20,9 @@ pub(crate) struct Note {
 
 const _: () = assert!(size_of::<Note>() == 32);
 
-#[expect(unsafe_code, reason = "vouches for zeroes")]
-// SAFETY: zeroes are a note of address 0.
-unsafe impl Record for Note {
+zeroed!(Note { address, size, whole, made_by, freed_by });
+
+impl Record for Note {
     fn key(&self) -> usize {
         self.address
     }

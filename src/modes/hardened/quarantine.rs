@@ -1,52 +1,42 @@
-#![expect(unsafe_code, reason = "keeps entries in a mapping")]
-//! The quarantine: freed blocks that are not to be used again yet. It has room for so many bytes; when it is full, blocks leave it at
-//! random, so nobody can tell when a block will be used again. Must not know what leaving means.
+//! The quarantine: freed blocks that must not be used again yet. It has room for so many bytes; when it is full, blocks
+//! leave it at random, so that a program cannot foresee when a block is used again. Must not know what leaving means.
 
 use crate::base::random::Random;
-use crate::sys::memory;
+use crate::sys::mapping::{Mapped, zeroed};
 
 /// A block in the quarantine.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patient {
+pub(crate) struct Held {
     pub(crate) address: usize,
-    /// Bytes of the block that holds it.
+    /// Bytes of the block.
     pub(crate) whole: usize,
 }
+
+zeroed!(Held { address, whole });
 
 /// Blocks that one quarantine holds at most.
 const ENTRIES: usize = 64 << 10;
 
-/// See the module.
+/// The blocks of one shard of the quarantine.
 pub(crate) struct Quarantine {
-    /// Null before the first block.
-    entries: *mut Patient,
+    /// The first `len` are blocks. No mapping before the first block.
+    entries: Mapped<Held>,
     len: usize,
     bytes: usize,
     bytes_max: usize,
     random: Random,
 }
 
-// SAFETY: the mapping belongs to the quarantine, wherever it is.
-unsafe impl Send for Quarantine {}
-
 impl Quarantine {
     /// An empty one without room.
     pub(crate) const fn new() -> Self {
-        Self { entries: core::ptr::null_mut(), len: 0, bytes: 0, bytes_max: 0, random: Random::UNSEEDED }
+        Self { entries: Mapped::none(), len: 0, bytes: 0, bytes_max: 0, random: Random::UNSEEDED }
     }
 
-    /// Gives it room, and chance a seed.
+    /// Gives it room, and seeds the random numbers.
     pub(crate) fn begin(&mut self, bytes_max: usize, seed: u64) {
         self.bytes_max = bytes_max;
         self.random = Random::new(seed);
-    }
-
-    fn entries(&mut self) -> &mut [Patient] {
-        if self.entries.is_null() {
-            return &mut [];
-        }
-        // SAFETY: the mapping has that many entries, of which the first `len` were written.
-        unsafe { core::slice::from_raw_parts_mut(self.entries, self.len) }
     }
 
     /// Whether a block of `whole` bytes may come in at all: not if it would fill more than an eighth of the quarantine.
@@ -55,48 +45,44 @@ impl Quarantine {
         whole <= self.bytes_max / SHARE
     }
 
-    /// Takes a block in; false if it may not come in, or there is no memory to note it.
-    pub(crate) fn admit(&mut self, patient: Patient) -> bool {
-        if !self.has_room_for(patient.whole) || self.len == ENTRIES {
+    /// Adds a block; false if it may not come in, or there is no memory for its entry.
+    pub(crate) fn add(&mut self, block: Held) -> bool {
+        if !self.has_room_for(block.whole) || self.len == ENTRIES {
             return false;
         }
-        if self.entries.is_null() {
-            let Ok(address) = memory::map(ENTRIES * size_of::<Patient>()) else { return false };
-            self.entries = core::ptr::with_exposed_provenance_mut(address);
+        if self.entries.is_empty() {
+            let Some(entries) = Mapped::new(ENTRIES) else { return false };
+            self.entries = entries;
         }
-        // SAFETY: there is room behind the entries that were written.
-        unsafe { self.entries.wrapping_add(self.len).write(patient) };
+        let Some(entry) = self.entries.get_mut(self.len) else { return false };
+        *entry = block;
         self.len += 1;
-        self.bytes += patient.whole;
+        self.bytes += block.whole;
         true
     }
 
-    /// A block that has to leave, drawn at random; none as long as there is room.
-    pub(crate) fn discharge(&mut self) -> Option<Patient> {
+    /// Takes out a block that has to leave, drawn at random; none as long as there is room.
+    pub(crate) fn take_due(&mut self) -> Option<Held> {
         if self.bytes <= self.bytes_max && self.len < ENTRIES {
             return None;
         }
         let drawn = self.random.next() as usize % self.len;
-        let last = self.len - 1;
-        let entries = self.entries();
-        entries.swap(drawn, last);
-        let patient = *entries.last()?;
+        self.entries.get_mut(..self.len)?.swap(drawn, self.len - 1);
+        self.take()
+    }
+
+    /// Takes out a block although there is room; none if it is empty.
+    pub(crate) fn take(&mut self) -> Option<Held> {
+        let last = self.len.checked_sub(1)?;
+        let block = *self.entries.get(last)?;
         self.len = last;
-        self.bytes -= patient.whole;
-        Some(patient)
+        self.bytes -= block.whole;
+        Some(block)
     }
 
-    /// A block that leaves although there is room; none if it is empty.
-    pub(crate) fn leave(&mut self) -> Option<Patient> {
-        let patient = *self.entries().last()?;
-        self.len -= 1;
-        self.bytes -= patient.whole;
-        Some(patient)
-    }
-
-    /// All blocks in it.
-    pub(crate) fn each(&mut self, mut see: impl FnMut(Patient)) {
-        self.entries().iter().for_each(|patient| see(*patient));
+    /// Its blocks.
+    pub(crate) fn blocks(&self) -> &[Held] {
+        self.entries.get(..self.len).unwrap_or_default()
     }
 }
 
@@ -108,23 +94,21 @@ mod tests {
     #[test]
     fn blocks_leave_at_random_when_there_is_no_room() {
         let mut quarantine = Quarantine::new();
-        assert!(!quarantine.admit(Patient { address: 16, whole: 16 }));
+        assert!(!quarantine.add(Held { address: 16, whole: 16 }));
         quarantine.begin(16_000, 5);
         let (mut inside, mut order) = (HashSet::new(), Vec::new());
         for address in (16..160_016).step_by(16) {
-            assert!(quarantine.admit(Patient { address, whole: 16 }));
+            assert!(quarantine.add(Held { address, whole: 16 }));
             inside.insert(address);
-            while let Some(patient) = quarantine.discharge() {
-                assert!(inside.remove(&patient.address));
-                order.push(patient.address);
+            while let Some(block) = quarantine.take_due() {
+                assert!(inside.remove(&block.address));
+                order.push(block.address);
             }
             assert!(inside.len() <= 1000);
         }
         assert_eq!(inside.len(), 1000);
         assert!(order.windows(2).any(|pair| pair[0] > pair[1]));
-        assert!(!quarantine.admit(Patient { address: 8, whole: 2001 }));
-        let mut seen = 0;
-        quarantine.each(|patient| seen += usize::from(inside.contains(&patient.address)));
-        assert_eq!(seen, 1000);
+        assert!(!quarantine.add(Held { address: 8, whole: 2001 }));
+        assert_eq!(quarantine.blocks().iter().filter(|block| inside.contains(&block.address)).count(), 1000);
     }
 }

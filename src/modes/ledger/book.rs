@@ -1,17 +1,17 @@
-//! A ledger: a table of records by address that many threads use, in shards, each behind a lock. A shard grows by itself, so growth
-//! never stops a thread for longer than one shard's records take.
+//! A ledger: a table of records by address that many threads use, in shards, each behind a lock. Each shard grows by
+//! itself, so growth never stops a thread for longer than it takes to move the records of one shard.
 //!
-//! Whoever may interrupt a thread that holds a shard (a signal handler) only tries. Must not know the records.
+//! A signal handler, which may have interrupted the holder of a shard, only tries its lock. Must not know the records.
 
 use super::table::{Record, SHARD_BITS, Table, hash};
 use crate::sys::atomic::spin;
 use crate::sys::lock::{Guard, Lock, Patience, Rank};
 
 const SHARDS: usize = 1 << SHARD_BITS;
-/// A holder that runs is done sooner than after so many attempts.
+/// A holder that runs unlocks the shard within so many attempts of another thread.
 const ATTEMPTS: usize = 1000;
 
-/// See the module.
+/// The table, one shard after the other.
 pub(crate) struct Ledger<R> {
     shards: [Lock<Table<R>>; SHARDS],
 }
@@ -32,7 +32,7 @@ impl<R: Record> Ledger<R> {
         self.lock_of(address).lock()
     }
 
-    /// As [`Ledger::shard`], for a caller that may have interrupted the holder, who then cannot go on.
+    /// As [`Ledger::shard`], for a signal handler: `None` if the thread that it interrupted may be the holder.
     pub(crate) fn try_shard(&self, address: usize) -> Option<Guard<'_, Table<R>>> {
         let lock = self.lock_of(address);
         (0..ATTEMPTS).find_map(|_| {

@@ -1,35 +1,41 @@
-#![expect(unsafe_code, reason = "keeps words in mappings")]
-//! Call stacks, each kept once: a stack's id fits into four bytes of a record.
+//! Call stacks, each kept once: the id of a stack fits into four bytes of a record.
 //!
-//! Frames lie one after the other in chunks that are never given back, so an id stays good for ever and is read without a lock. A stack is
-//! known again by a hash of 64 bits, which is believed: of a million stacks, two are taken for one in one of ten million processes.
+//! Frames lie one after the other in chunks that stay for ever, so an id stays good and needs no lock to be read. Two
+//! stacks with the same hash of 64 bits count as one: of a million stacks, that befalls two in one of ten million
+//! processes.
 
 use super::table::{Record, Table};
 use crate::sys::atomic::{AtomicUsize, Ordering};
+use crate::sys::cell::StaticRef;
 use crate::sys::lock::{Lock, Patience, Rank};
-use crate::sys::memory;
+use crate::sys::mapping::{Mapped, zeroed};
 
-/// A stack that was kept; 0 for one that could not be.
+/// The stack that was kept under this number; 0 for one that was not.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[repr(transparent)]
 pub(crate) struct StackId(pub(crate) u32);
 
-const WORD: usize = size_of::<usize>();
+zeroed!(StackId { 0 });
+
 /// Words of a chunk, a power of two.
 const CHUNK_WORDS: usize = 128 << 10;
 /// At most so many chunks, of a mebibyte each.
 const CHUNKS: usize = 1024;
 
-/// See the module.
+/// For each stack the number of its frames, then the frames. Written once, before the id is known to anyone.
+type Chunk = [AtomicUsize; CHUNK_WORDS];
+
+/// All stacks that were kept.
 pub(crate) struct Stacks {
-    /// Where the chunks are. Written under the lock, read by whoever has an id.
-    chunks: [AtomicUsize; CHUNKS],
+    /// Set under the lock, read by any thread that has an id.
+    chunks: [StaticRef<Chunk>; CHUNKS],
     index: Lock<Index>,
 }
 
+/// Finds stacks by their frames.
 struct Index {
     known: Table<Known>,
-    /// The next free word, counted through all chunks. Word 0 is nobody's, so that id 0 is no stack.
+    /// The next free word, counted through all chunks. Word 0 stays unused, so that id 0 is no stack.
     next: usize,
 }
 
@@ -39,10 +45,33 @@ struct Known {
     id: StackId,
 }
 
-// SAFETY: all-zero bytes are a stack of hash 0.
-unsafe impl Record for Known {
+zeroed!(Known { hash, id });
+
+impl Record for Known {
     fn key(&self) -> usize {
         self.hash
+    }
+}
+
+/// The return addresses of a stack, the innermost first. They stay for ever.
+#[derive(Clone, Copy)]
+pub(crate) struct Frames(&'static [AtomicUsize]);
+
+impl Frames {
+    /// How many there are.
+    pub(crate) fn len(self) -> usize {
+        self.0.len()
+    }
+
+    /// Each of them.
+    pub(crate) fn iter(self) -> impl Iterator<Item = usize> {
+        // Relaxed: written before the id was handed out.
+        self.0.iter().map(|frame| frame.load(Ordering::Relaxed))
+    }
+
+    /// Where they lie, one word after the other.
+    pub(crate) fn as_ptr(self) -> *const usize {
+        self.0.as_ptr().cast()
     }
 }
 
@@ -50,7 +79,7 @@ impl Stacks {
     /// No stacks.
     pub(crate) const fn new() -> Self {
         Self {
-            chunks: [const { AtomicUsize::new(0) }; CHUNKS],
+            chunks: [const { StaticRef::none() }; CHUNKS],
             index: Lock::new(Rank::Stacks, Index { known: Table::new(), next: 1 }),
         }
     }
@@ -66,7 +95,7 @@ impl Stacks {
             return known.id;
         }
         let Some(id) = self.keep(&mut index, frames) else { return StackId::default() };
-        // Without memory it is kept again next time.
+        // Without memory for the record, the next call with these frames keeps them once more.
         let _ = index.known.insert(Known { hash, id });
         id
     }
@@ -75,41 +104,30 @@ impl Stacks {
         let words = frames.len() + 1;
         let rest = CHUNK_WORDS - index.next % CHUNK_WORDS;
         let start = if words > rest { index.next + rest } else { index.next };
-        let chunk = self.chunks.get(start / CHUNK_WORDS)?;
-        // Relaxed: written under the lock that is held.
-        if chunk.load(Ordering::Relaxed) == 0 {
-            // Release pairs with the Acquire in `frames`.
-            chunk.store(memory::map(CHUNK_WORDS * WORD).ok()?, Ordering::Release);
+        let place = self.chunks.get(start / CHUNK_WORDS)?;
+        if place.get().is_none() {
+            place.set(Some(Mapped::new(CHUNK_WORDS)?.leak().try_into().ok()?));
         }
-        let id = StackId(u32::try_from(start).ok()?);
-        let [len, rest @ ..] = self.words_mut(id, words)? else { return None };
-        *len = frames.len();
-        rest.copy_from_slice(frames);
+        let first = start % CHUNK_WORDS;
+        let [len, room @ ..] = place.get()?.get(first..first + words)? else { return None };
+        // Relaxed: the lock or note with which the id travels to other threads publishes the words.
+        len.store(frames.len(), Ordering::Relaxed);
+        room.iter().zip(frames).for_each(|(word, &frame)| word.store(frame, Ordering::Relaxed));
         index.next = start + words;
-        Some(id)
+        Some(StackId(u32::try_from(start).ok()?))
     }
 
-    fn first(&self, id: StackId) -> Option<*mut usize> {
-        let word = id.0 as usize;
-        // Acquire pairs with the Release in `keep`.
-        let base = self.chunks.get(word / CHUNK_WORDS)?.load(Ordering::Acquire);
-        (base != 0 && word != 0).then(|| core::ptr::with_exposed_provenance_mut(base + word % CHUNK_WORDS * WORD))
+    /// The frames of a stack.
+    pub(crate) fn frames(&self, id: StackId) -> Frames {
+        Frames(self.find(id).unwrap_or_default())
     }
 
-    #[expect(clippy::mut_from_ref, reason = "the lock guards words without an id")]
-    fn words_mut(&self, id: StackId, count: usize) -> Option<&mut [usize]> {
-        let first = self.first(id)?;
-        // SAFETY: the caller holds the lock, has found the words to lie in one chunk, and nobody has their id yet.
-        Some(unsafe { core::slice::from_raw_parts_mut(first, count) })
-    }
-
-    /// The frames of a stack, the innermost first.
-    pub(crate) fn frames(&self, id: StackId) -> &[usize] {
-        let Some(first) = self.first(id) else { return &[] };
-        // SAFETY: ids are those of stacks that were written before the id was handed out, and stay.
-        let len = unsafe { first.read() };
-        // SAFETY: the frames follow their number.
-        unsafe { core::slice::from_raw_parts(first.wrapping_add(1), len) }
+    fn find(&self, id: StackId) -> Option<&'static [AtomicUsize]> {
+        let word = Some(id.0 as usize).filter(|&word| word != 0)?;
+        let chunk = self.chunks.get(word / CHUNK_WORDS)?.get()?;
+        let [len, frames @ ..] = chunk.get(word % CHUNK_WORDS..)? else { return None };
+        // Relaxed: written before the id was handed out.
+        frames.get(..len.load(Ordering::Relaxed))
     }
 
     /// Takes the lock for a fork.
@@ -140,13 +158,14 @@ mod tests {
     #[test]
     fn a_stack_has_one_id_and_keeps_its_frames() {
         let stacks = Box::leak(Box::new(Stacks::new()));
-        let all: Vec<Vec<usize>> = (1..40_000_usize).map(|n| (0..n % 40 + 1).map(|depth| n * 977 + depth).collect()).collect();
+        let frames_of = |n: usize| (0..n % 40 + 1).map(|depth| n * 977 + depth).collect();
+        let all: Vec<Vec<usize>> = (1..40_000).map(frames_of).collect();
         let ids: Vec<StackId> = all.iter().map(|frames| stacks.intern(frames)).collect();
         for (frames, &id) in all.iter().zip(&ids) {
-            assert_eq!(stacks.frames(id), frames);
+            assert!(stacks.frames(id).iter().eq(frames.iter().copied()));
             assert_eq!(stacks.intern(frames), id);
         }
         assert_eq!(stacks.intern(&[]), StackId(0));
-        assert!(stacks.frames(StackId(0)).is_empty());
+        assert_eq!(stacks.frames(StackId(0)).len(), 0);
     }
 }

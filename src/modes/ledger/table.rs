@@ -1,28 +1,20 @@
-#![expect(unsafe_code, reason = "keeps records in a mapping")]
-//! A hash table of records by key: open addressing, the next free place, and removal that closes the gap, so that nothing is ever
-//! searched that is not there. Must not know who locks it.
+//! A hash table of records by key: open addressing, the next free place, and removal that closes the gap, so a search
+//! never meets a record that was removed. Must not know its lock.
 
-use crate::sys::memory;
+use crate::sys::mapping::{Mapped, Zeroed};
 
-/// What a table keeps.
-///
-/// # Safety
-/// - All-zero bytes are a value, whose key is 0; it stands for an empty place.
-pub(crate) unsafe trait Record: Copy {
-    /// What it is found by; not 0. The low three bits may be the same for all.
+/// The records of a table. The record of all-zero bytes has key 0 and stands for an empty place.
+pub(crate) trait Record: Copy + Zeroed {
+    /// The key by which the record is found; not 0. The low three bits may be the same for all.
     fn key(&self) -> usize;
 }
 
-/// See the module.
+/// The table. It has no mapping before the first record.
 pub(crate) struct Table<R> {
-    slots: *mut R,
-    /// A power of two, or 0 before the first record.
-    capacity: usize,
+    /// As many as a power of two, or none.
+    slots: Mapped<R>,
     len: usize,
 }
-
-// SAFETY: the mapping belongs to the table, wherever it is.
-unsafe impl<R: Send> Send for Table<R> {}
 
 /// Bytes of the first mapping: a page.
 const FIRST_BYTES: usize = 4096;
@@ -40,9 +32,9 @@ pub(super) fn hash(key: usize) -> usize {
 }
 
 impl<R: Record> Table<R> {
-    /// An empty table, which has no mapping yet.
+    /// An empty table.
     pub(crate) const fn new() -> Self {
-        Self { slots: core::ptr::null_mut(), capacity: 0, len: 0 }
+        Self { slots: Mapped::none(), len: 0 }
     }
 
     /// How many records there are.
@@ -50,38 +42,27 @@ impl<R: Record> Table<R> {
         self.len
     }
 
-    fn slots(&self) -> &[R] {
-        if self.capacity == 0 {
-            return &[];
-        }
-        // SAFETY: the mapping has `capacity` records, which are valid from their zeroes on.
-        unsafe { core::slice::from_raw_parts(self.slots, self.capacity) }
+    /// A power of two, or 0 before the first record.
+    fn capacity(&self) -> usize {
+        self.slots.len()
     }
 
-    fn slots_mut(&mut self) -> &mut [R] {
-        if self.capacity == 0 {
-            return &mut [];
-        }
-        // SAFETY: as in `slots`, and the table is borrowed mutably.
-        unsafe { core::slice::from_raw_parts_mut(self.slots, self.capacity) }
-    }
-
-    /// Where `key` belongs, by the bits of its hash below those that choose among tables.
+    /// The home place of `key`: where its search begins, by the bits of its hash below those that choose among tables.
     fn home(&self, key: usize) -> usize {
-        (hash(key) << SHARD_BITS) >> (usize::BITS - self.capacity.trailing_zeros())
+        (hash(key) << SHARD_BITS) >> (usize::BITS - self.capacity().trailing_zeros())
     }
 
     /// The place of `key`, or the empty place where the search for it ended.
     fn place(&self, key: usize) -> Result<usize, usize> {
         let mut at = self.home(key);
-        for _ in 0..self.capacity {
-            match self.slots().get(at).map_or(0, Record::key) {
+        for _ in 0..self.capacity() {
+            match self.slots.get(at).map_or(0, Record::key) {
                 0 => return Err(at),
                 found if found == key => return Ok(at),
-                _ => at = (at + 1) & (self.capacity - 1),
+                _ => at = (at + 1) & (self.capacity() - 1),
             }
         }
-        Err(self.capacity)
+        Err(self.capacity())
     }
 
     /// The record of `key`.
@@ -89,21 +70,21 @@ impl<R: Record> Table<R> {
         if self.len == 0 {
             return None;
         }
-        self.slots().get(self.place(key).ok()?)
+        self.slots.get(self.place(key).ok()?)
     }
 
-    /// As [`Table::get`]; the key must stay as it is.
+    /// As [`Table::get`], to change all but the key.
     pub(crate) fn get_mut(&mut self, key: usize) -> Option<&mut R> {
         if self.len == 0 {
             return None;
         }
         let at = self.place(key).ok()?;
-        self.slots_mut().get_mut(at)
+        self.slots.get_mut(at)
     }
 
     /// Keeps `record`, in place of one of the same key. False if there is no memory for it.
     pub(crate) fn insert(&mut self, record: R) -> bool {
-        if (self.len + 1) * 4 > self.capacity * FULL_QUARTERS && !self.grow() && self.len + 1 >= self.capacity {
+        if (self.len + 1) * 4 > self.capacity() * FULL_QUARTERS && !self.grow() && self.len + 1 >= self.capacity() {
             return false;
         }
         let (at, fresh) = match self.place(record.key()) {
@@ -111,7 +92,7 @@ impl<R: Record> Table<R> {
             Err(at) => (at, true),
         };
         self.len += usize::from(fresh);
-        if let Some(slot) = self.slots_mut().get_mut(at) {
+        if let Some(slot) = self.slots.get_mut(at) {
             *slot = record;
         }
         true
@@ -123,51 +104,49 @@ impl<R: Record> Table<R> {
             return None;
         }
         let mut gap = self.place(key).ok()?;
-        let removed = *self.slots().get(gap)?;
+        let removed = *self.slots.get(gap)?;
         self.len -= 1;
-        let mask = self.capacity - 1;
+        let mask = self.capacity() - 1;
         let mut at = gap;
         loop {
             at = (at + 1) & mask;
-            let Some(&record) = self.slots().get(at).filter(|record| record.key() != 0) else { break };
-            // A record whose home does not lie behind the gap moves into it.
+            let Some(&record) = self.slots.get(at).filter(|record| record.key() != 0) else { break };
+            // A record whose home place does not lie behind the gap moves into it.
             let from_home = at.wrapping_sub(self.home(record.key())) & mask;
             if from_home >= at.wrapping_sub(gap) & mask {
                 self.put(gap, record);
                 gap = at;
             }
         }
-        // SAFETY: all-zero bytes are an empty record.
-        let empty = unsafe { core::mem::zeroed() };
-        self.put(gap, empty);
+        self.put(gap, R::zeroed());
         Some(removed)
     }
 
     fn put(&mut self, at: usize, record: R) {
-        if let Some(slot) = self.slots_mut().get_mut(at) {
+        if let Some(slot) = self.slots.get_mut(at) {
             *slot = record;
         }
     }
 
     /// All records, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &R> {
-        self.slots().iter().filter(|record| record.key() != 0)
+        self.slots.iter().filter(|record| record.key() != 0)
     }
 
-    /// Doubles the mapping; false if the kernel refuses.
+    /// Moves the records to a mapping twice as large; false if the kernel refuses.
     #[cold]
     fn grow(&mut self) -> bool {
-        let capacity = if self.capacity == 0 { FIRST_BYTES / size_of::<R>().next_power_of_two() } else { self.capacity * 2 };
-        let Ok(address) = memory::map(capacity * size_of::<R>()) else { return false };
-        let mut larger = Self { slots: core::ptr::with_exposed_provenance_mut(address), capacity, len: 0 };
+        let first = FIRST_BYTES / size_of::<R>().next_power_of_two();
+        let capacity = if self.capacity() == 0 { first } else { self.capacity() * 2 };
+        let Some(slots) = Mapped::new(capacity) else { return false };
+        let mut larger = Self { slots, len: 0 };
         for record in self.iter() {
             if let Err(at) = larger.place(record.key()) {
                 larger.put(at, *record);
                 larger.len += 1;
             }
         }
-        core::mem::swap(self, &mut larger);
-        larger.discard();
+        *self = larger;
         true
     }
 
@@ -176,24 +155,16 @@ impl<R: Record> Table<R> {
         if self.len == 0 {
             return None;
         }
-        let address = memory::map(self.capacity * size_of::<R>()).ok()?;
-        let mut copy = Self { slots: core::ptr::with_exposed_provenance_mut(address), capacity: self.capacity, len: self.len };
-        copy.slots_mut().copy_from_slice(self.slots());
-        Some(copy)
-    }
-
-    /// Gives the mapping back.
-    pub(crate) fn discard(self) {
-        if self.capacity > 0 {
-            // SAFETY: the mapping is the table's own, and the table is gone. Refused, it stays where it is.
-            let _ = unsafe { memory::unmap(self.slots.addr(), self.capacity * size_of::<R>()) };
-        }
+        let mut slots = Mapped::new(self.capacity())?;
+        slots.copy_from_slice(&self.slots);
+        Some(Self { slots, len: self.len })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::mapping::zeroed;
     use proptest::prelude::*;
     use std::collections::HashMap;
 
@@ -203,8 +174,9 @@ mod tests {
         value: u64,
     }
 
-    // SAFETY: zeroes are a note of key 0.
-    unsafe impl Record for Note {
+    zeroed!(Note { key, value });
+
+    impl Record for Note {
         fn key(&self) -> usize {
             self.key
         }
@@ -237,11 +209,9 @@ mod tests {
             prop_assert_eq!(copy.is_some(), !model.is_empty());
             if let Some(copy) = copy {
                 prop_assert!(copy.iter().eq(table.iter()));
-                copy.discard();
             }
             let all: HashMap<_, _> = table.iter().map(|note| (note.key, note.value)).collect();
             prop_assert_eq!(all, model);
-            table.discard();
         }
     }
 }

@@ -1,6 +1,8 @@
-//! What is noted of every live block, and blocks summed up by the call stack that made them. Must not know when a block is made.
+//! The record of a live block, and blocks summed up by the call stack that allocated them. Must not know when that
+//! happens.
 
 use crate::modes::ledger::{Ledger, Record, StackId, Table};
+use crate::sys::mapping::zeroed;
 
 /// A live block: 32 bytes.
 #[derive(Clone, Copy, Default, Debug)]
@@ -9,54 +11,54 @@ pub(crate) struct Block {
     pub(crate) address: usize,
     /// As asked for.
     pub(crate) size: usize,
-    /// When it was made, by the processor's counter.
+    /// When it was allocated, by the processor's counter.
     pub(crate) made: u64,
-    /// Who made it, by the kernel's number.
+    /// The thread that allocated it, by the kernel's number.
     pub(crate) thread: u32,
-    /// Where it was made.
+    /// The call stack of that.
     pub(crate) stack: StackId,
 }
 
 const _: () = assert!(size_of::<Block>() == 32);
 
-#[expect(unsafe_code, reason = "vouches for zeroes")]
-// SAFETY: zeroes are a block at address 0.
-unsafe impl Record for Block {
+zeroed!(Block { address, size, made, thread, stack });
+
+impl Record for Block {
     fn key(&self) -> usize {
         self.address
     }
 }
 
-/// The live blocks that one call stack made.
+/// The live blocks that one call stack allocated.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Group {
     key: usize,
     pub(crate) bytes: usize,
     pub(crate) blocks: usize,
-    /// When the oldest one was made.
+    /// When the oldest one was allocated.
     pub(crate) oldest: u64,
 }
 
-#[expect(unsafe_code, reason = "vouches for zeroes")]
-// SAFETY: zeroes are a group without a key.
-unsafe impl Record for Group {
+zeroed!(Group { key, bytes, blocks, oldest });
+
+impl Record for Group {
     fn key(&self) -> usize {
         self.key
     }
 }
 
 impl Group {
-    /// Keys keep clear of 0, the stack that is not known, and of the bits that tables leave out.
+    /// Not 0 for the unknown stack either, and above the bits that tables leave out of their hash.
     fn key_of(stack: StackId) -> usize {
         (stack.0 as usize + 1) << 3
     }
 
-    /// Where the blocks were made.
+    /// The call stack.
     pub(crate) fn stack(&self) -> StackId {
         StackId((self.key >> 3).wrapping_sub(1) as u32)
     }
 
-    /// What groups are sorted by.
+    /// The order of groups.
     fn rank(&self) -> (usize, usize) {
         (self.bytes, self.key)
     }
@@ -88,7 +90,7 @@ impl Groups {
             group.blocks += 1;
             group.oldest = group.oldest.min(block.made);
         } else {
-            // Without memory the group is missing, and the sums tell.
+            // Without memory the group is missing, which the sums of all blocks show.
             let _ = self.table.insert(Group { key, bytes: block.size, blocks: 1, oldest: block.made });
         }
     }
@@ -98,7 +100,7 @@ impl Groups {
         self.table.len()
     }
 
-    /// The groups, those of the most bytes first. Each is searched for: only the first few are wanted.
+    /// The groups, those of the most bytes first. A search for each: callers want the first few.
     pub(crate) fn largest(&self) -> impl Iterator<Item = &Group> {
         let mut last = None;
         core::iter::from_fn(move || {
@@ -107,11 +109,6 @@ impl Groups {
             last = Some(next.rank());
             Some(next)
         })
-    }
-
-    /// Gives the memory back.
-    pub(crate) fn discard(self) {
-        self.table.discard();
     }
 }
 
@@ -123,7 +120,8 @@ mod tests {
     fn blocks_are_summed_up_by_stack_and_the_largest_come_first() {
         let ledger = Box::leak(Box::new(Ledger::new()));
         for n in 1..1000_usize {
-            let block = Block { address: n * 16, size: n, made: n as u64, thread: 1, stack: StackId((n % 7) as u32) };
+            let stack = StackId((n % 7) as u32);
+            let block = Block { address: n * 16, size: n, made: n as u64, thread: 1, stack };
             assert!(ledger.shard(block.address).insert(block));
         }
         let groups = Groups::of(ledger);
@@ -133,6 +131,5 @@ mod tests {
         assert_eq!(largest.len(), 7);
         let of_three = largest.iter().find(|group| group.stack() == StackId(3)).unwrap();
         assert_eq!((of_three.blocks, of_three.oldest), ((3..1000).step_by(7).count(), 3));
-        groups.discard();
     }
 }

@@ -1,7 +1,7 @@
-//! ModeTable `tracked`: every live block with its size, thread, age and call stack.
+//! Mode `tracked`: every live block with its size, thread, age and call stack.
 //!
-//! A note is made when a block is handed out and taken out before the block is free for others, with the heap held all the while: a signal
-//! handler that interrupts it goes to libc, whose blocks have no notes.
+//! A block is noted before the program gets it, and its note is removed before another thread can get the block, with
+//! the heap held all the while: libc serves a signal handler that interrupts it, and libc's blocks have no notes.
 
 mod block;
 
@@ -11,7 +11,7 @@ use self::block::{Block, Groups};
 use crate::base::text::Line;
 use crate::config::FRAMES_MAX;
 use crate::heap::{Freed, Heap};
-use crate::modes::ledger::{Ledger, Stacks};
+use crate::modes::ledger::{Frames, Ledger, Stacks};
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
@@ -26,10 +26,9 @@ static BLOCKS: Ledger<Block> = Ledger::new();
 static STACKS: Stacks = Stacks::new();
 static EPOCH: Epoch = Epoch::new();
 
-/// The table.
+/// The table of functions of the mode.
 pub(crate) static TRACKED: ModeTable = ModeTable::of::<Tracked>();
 
-/// See the module.
 struct Tracked;
 
 impl Mode for Tracked {
@@ -86,18 +85,18 @@ fn unlock_after_fork() {
     BLOCKS.unlock_after_fork();
 }
 
-/// Begins to measure ages.
+/// Prepares the mode, and begins to measure ages. Part of the start.
 pub(crate) fn begin() {
     PROCESS.features.register(&FORK);
     EPOCH.begin();
 }
 
 fn insert(block: Block) {
-    // Without memory for the note the block is one that nobody knows.
+    // Without memory for its note a block is missing in reports.
     let _ = BLOCKS.shard(block.address).insert(block);
 }
 
-/// Notes a block that the thread of `heap` was just given.
+/// Notes a block that the thread of `heap` has just allocated.
 fn note(heap: &Heap, block: *mut u8, size: usize) {
     let mut frames = [0; FRAMES_MAX];
     let wanted = frames.get_mut(..PROCESS.options().tracked_frames).unwrap_or_default();
@@ -106,7 +105,7 @@ fn note(heap: &Heap, block: *mut u8, size: usize) {
     insert(Block { address: block.addr(), size, made: clock::ticks(), thread: heap.thread.get(), stack });
 }
 
-/// A block that could not be freed is still there.
+/// Notes a block again that could not be freed.
 fn put_back_if(freed: Freed, note: Option<Block>) {
     if let (Freed::Misused, Some(note)) = (freed, note) {
         insert(note);
@@ -115,9 +114,9 @@ fn put_back_if(freed: Freed, note: Option<Block>) {
 
 const NAME: &str = "spandrel: tracked: ";
 
-/// What is live, by call stack, the largest first.
+/// Hands `print` the live blocks by call stack, those of the most bytes first.
 fn report(print: Print<'_>) {
-    // Nothing of what is done here is noted.
+    // While the heap is held, nothing that this thread allocates is noted.
     let _held = thread::access();
     let groups = Groups::of(&BLOCKS);
     let mut line = Line::new();
@@ -132,27 +131,26 @@ fn report(print: Print<'_>) {
         line.text(NAME).text("#").number(index as u64 + 1).text(" ").number(group.bytes as u64).text(" bytes in ");
         line.number(group.blocks as u64).text(" blocks, the oldest ").number(EPOCH.age(group.oldest)).text(" ms old");
         print(line.finish());
-        for &frame in STACKS.frames(group.stack()) {
+        for frame in STACKS.frames(group.stack()).iter() {
             let mut line = Line::new();
             unwind::describe(frame, line.text(NAME).text("   "));
             print(line.finish());
         }
     }
-    groups.discard();
 }
 
-/// What is known of a live block, for programs.
+/// A live block, for programs.
 #[derive(Clone, Copy)]
 pub(crate) struct BlockInfo {
     pub(crate) address: usize,
     /// As asked for.
     pub(crate) size: usize,
-    /// Milliseconds since it was made.
+    /// Milliseconds since it was allocated.
     pub(crate) age: u64,
-    /// Who made it, by the kernel's number.
+    /// The thread that allocated it, by the kernel's number.
     pub(crate) thread: u32,
-    /// Where it was made, the innermost call first. The addresses stay for ever.
-    pub(crate) frames: &'static [usize],
+    /// The call stack of that.
+    pub(crate) frames: Frames,
 }
 
 fn info_of(block: &Block) -> BlockInfo {
@@ -165,7 +163,7 @@ pub(crate) fn is_tracking() -> bool {
     table::is_in_force(&TRACKED)
 }
 
-/// What is known of the live block that starts at `address`.
+/// The live block that starts at `address`.
 pub(crate) fn block_info(address: usize) -> Option<BlockInfo> {
     if !is_tracking() {
         return None;
@@ -178,8 +176,8 @@ pub(crate) fn block_info(address: usize) -> Option<BlockInfo> {
     block.as_ref().map(info_of)
 }
 
-/// Calls `visit` with each live block until it returns false; how many there were. No lock is held meanwhile, so it may allocate and
-/// free; blocks come as they were when their part of the notes was looked at.
+/// Calls `visit` with each live block until it returns false; how many calls returned true. No lock is held meanwhile,
+/// so `visit` may allocate and free; it gets copies of the notes, made one shard at a time.
 pub(crate) fn walk(mut visit: impl FnMut(BlockInfo) -> bool) -> usize {
     let mut seen = 0;
     for index in 0..BLOCKS.len() {
@@ -191,7 +189,6 @@ pub(crate) fn walk(mut visit: impl FnMut(BlockInfo) -> bool) -> usize {
         let blocks = copy.iter().map(info_of).take_while(|info| visit(*info)).count();
         let whole = blocks == copy.len();
         seen += blocks;
-        copy.discard();
         if !whole {
             return seen;
         }

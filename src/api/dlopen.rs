@@ -1,13 +1,16 @@
 #![expect(unsafe_code, reason = "assembly that leaves for the C library's dlopen")]
-//! `dlopen` in front of the C library's: without RTLD_DEEPBIND, by which an object would find libc's malloc before ours.
+//! `dlopen` in front of the C library's: without RTLD_DEEPBIND, by which an object would find libc's malloc before
+//! ours.
 //!
-//! The shared library exports it as `dlopen`, by way of `scripts/dlopen.ld`; nothing else has it. The C library tells by the return
-//! address from which object the call comes, whose RUNPATH, `$ORIGIN` and namespace hold then. So this leaves by a jump, with the
-//! caller's return address in place.
+//! The shared library exports it as `dlopen`, by way of `scripts/dlopen.ld`; nothing else has it. The C library finds
+//! by the return address which object calls, for that object's RUNPATH, `$ORIGIN` and namespace count. So this leaves
+//! by a jump, with the caller's return address in place.
 
-use crate::control::dlopen;
 use core::arch::global_asm;
 use core::ffi::{c_int, c_void};
+
+use crate::control::requests;
+use crate::sys::libc::next_dlopen;
 
 // `path` in rdi, `flags` in esi. No other register carries an argument.
 global_asm!(
@@ -42,5 +45,10 @@ struct Onward {
 }
 
 extern "C" fn onward(flags: c_int) -> Onward {
-    Onward { dlopen: dlopen::next_dlopen(), flags: dlopen::flags_of_dlopen(flags) as usize }
+    Onward { dlopen: next_dlopen(), flags: flags_for(flags) as usize }
+}
+
+/// The flags for the C library, of a call with `flags`: without RTLD_DEEPBIND, unless the process keeps it.
+fn flags_for(flags: c_int) -> c_int {
+    if flags & libc::RTLD_DEEPBIND == 0 || requests::keeps_deepbind() { flags } else { flags & !libc::RTLD_DEEPBIND }
 }
