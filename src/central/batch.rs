@@ -7,7 +7,7 @@ use core::cell::Cell;
 use crate::base::class::{BATCH_BLOCKS_MAX, Geometry};
 use crate::base::units::KIB;
 use crate::pages::Entry;
-use crate::sys::atomic::{AtomicU32, Ordering, settle_stores};
+use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering, settle_stores};
 use crate::sys::cell::{Relaxed, Slot};
 
 /// Bytes of a batch.
@@ -26,7 +26,7 @@ pub(crate) struct Batch {
     /// Where it goes: a heap's address, or the entry of a class of the central list.
     pub(crate) key: Cell<usize>,
     /// The map entry that all its blocks share, if they do.
-    common: Cell<Entry>,
+    common: Relaxed<AtomicUsize>,
     /// Slots used.
     len: AtomicU32,
     /// How many of the first slots hold nothing any more. Written under the lock of the spans.
@@ -52,7 +52,7 @@ impl Batch {
         Self {
             next: Cell::new(core::ptr::null_mut()),
             key: Cell::new(key),
-            common: Cell::new(Entry::NONE),
+            common: Relaxed::<AtomicUsize>::new(Entry::NONE.bits()),
             len: AtomicU32::new(0),
             gone: Relaxed::<AtomicU32>::new(0),
             blocks: [const { Slot::new(core::ptr::null_mut()) }; BLOCKS],
@@ -62,7 +62,7 @@ impl Batch {
     /// Forgets the blocks, and goes to `key` from now on.
     pub(crate) fn clear(&self, key: usize) {
         self.key.set(key);
-        self.common.set(Entry::NONE);
+        self.common.set(Entry::NONE.bits());
         self.gone.set(0);
         // Relaxed: the batch is the caller's alone.
         self.len.store(0, Ordering::Relaxed);
@@ -95,8 +95,8 @@ impl Batch {
         // Relaxed: only this thread writes.
         let len = self.len.load(Ordering::Relaxed);
         // At any moment the blocks below the length have the common entry, if there is one.
-        if len != 0 && self.common.get() != entry {
-            self.common.set(Entry::NONE);
+        if len != 0 && self.common() != entry {
+            self.common.set(Entry::NONE.bits());
             settle_stores();
         }
         if let Some(slot) = self.blocks.get(len as usize) {
@@ -108,7 +108,7 @@ impl Batch {
         }
         if len == 0 {
             settle_stores();
-            self.common.set(entry);
+            self.common.set(entry.bits());
         }
         len + 1 < u32::from(geometry.batch)
     }
@@ -142,7 +142,7 @@ impl Batch {
     /// The map entry that all its blocks share; [`Entry::NONE`] where they differ.
     #[inline(always)]
     pub(crate) fn common(&self) -> Entry {
-        self.common.get()
+        Entry::from_bits(self.common.get())
     }
 
     /// The block added last; null if there is none.
