@@ -127,7 +127,7 @@ fn unlock_after_fork() {
     POOL.unlock_after_fork();
 }
 
-/// What this thread is doing: its number and its call stack.
+/// This thread, whose number is `thread`, and its call stack.
 fn act(thread: u32) -> Act {
     let mut frames = [0; FRAMES_MAX];
     let wanted = frames.get_mut(..PROCESS.options().guarded_frames).unwrap_or_default();
