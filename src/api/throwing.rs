@@ -185,7 +185,7 @@ global_asm!(
 );
 
 // Builds without link-time optimisation keep Rust functions of the core library that name its personality routine,
-// which nothing here has: nobody unwinds through them.
+// which nothing here has: no exception passes through them.
 #[cfg(debug_assertions)]
 global_asm!(
     ".pushsection .text.rust_eh_personality, \"ax\", @progbits",

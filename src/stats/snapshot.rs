@@ -323,7 +323,7 @@ fn with_empty<R>(profile: &'static str, work: impl FnOnce(&mut Snapshot) -> R) -
         return Some(done);
     }
     let address = memory::map(size_of::<Snapshot>()).ok()?;
-    // SAFETY: the mapping is large enough, aligned to a page, and nobody else has it.
+    // SAFETY: the mapping was just made, is large enough and aligned to a page.
     let done = work(unsafe { Snapshot::place(core::ptr::with_exposed_provenance_mut(address), profile) });
     // SAFETY: made above; the snapshot is not used any more.
     let _ = unsafe { memory::unmap(address, size_of::<Snapshot>()) };
