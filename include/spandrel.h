@@ -53,7 +53,7 @@
 #define SPANDREL_FORMAT_PROMETHEUS 3
 
 /**
- * More than the soft limit is in use. The callback hears it again only if an eighth of it was free meanwhile.
+ * More than the soft limit is in use. Called again only after an eighth of it was free in between.
  */
 #define SPANDREL_LIMIT_SOFT 1
 
@@ -63,8 +63,8 @@
 #define SPANDREL_LIMIT_HARD 2
 
 /**
- * Called on the thread that met a limit, from inside its call: which limit (SPANDREL_LIMIT_...), the bytes in use, the
- * limit in bytes. May allocate and free; it is not called again meanwhile. Must not throw.
+ * Called on the thread that met a limit, from inside its call: which limit (SPANDREL_LIMIT_...), the bytes in use,
+ * the limit in bytes. May allocate and free; it is not called again meanwhile. Must not throw.
  */
 typedef void (*spandrel_limit_callback)(int limit, size_t held, size_t bytes);
 
@@ -114,7 +114,7 @@ struct spandrel_stats {
    */
   size_t purged_bytes;
   /**
-   * Blocks freed by another thread that are on their way to their owner.
+   * Blocks that a thread freed for another heap, and that have not arrived there yet.
    */
   size_t in_flight_bytes;
   /**
@@ -122,7 +122,7 @@ struct spandrel_stats {
    */
   size_t span_bytes;
   /**
-   * Address space reserved, and what of it can be read and written.
+   * Address space reserved, and the part of it that can be read and written.
    */
   size_t reserved_bytes;
   /**
@@ -176,11 +176,11 @@ struct spandrel_class_stats {
    */
   size_t cached_blocks;
   /**
-   * Blocks freed by another thread that are on their way to their owner.
+   * Blocks that a thread freed for another heap, and that have not arrived there yet.
    */
   size_t in_flight_blocks;
   /**
-   * Spans of which blocks can be fetched.
+   * Spans from which blocks can be fetched.
    */
   size_t partial_spans;
   /**
@@ -210,9 +210,10 @@ struct spandrel_class_stats {
 };
 
 /**
- * Functions of a program's own that serve malloc and its kin, with the contracts of the C functions of these names.
- * `malloc` and `free` must be there; the others may be NULL: then malloc and a fill, malloc and a copy, Spandrel's own
- * aligned blocks, and the size asked for take their place. Spandrel serves the functions' own requests.
+ * Functions of the program that serve malloc and its family, with the contracts of the C functions of these names.
+ * `malloc` and `free` are required; the others may be NULL: then malloc and a fill, malloc and a copy, Spandrel's
+ * own aligned blocks, and the size asked for replace them. Spandrel serves the calls that these functions make
+ * themselves.
  */
 struct spandrel_functions {
   /**
@@ -242,7 +243,7 @@ struct spandrel_functions {
 };
 
 /**
- * A live block, in mode "tracked".
+ * The record of a live block in mode "tracked".
  */
 struct spandrel_block {
   /**
@@ -258,7 +259,7 @@ struct spandrel_block {
    */
   uint64_t age_ms;
   /**
-   * The thread that did that, by the kernel's number (gettid).
+   * The thread that allocated or resized it, by the kernel's number (gettid).
    */
   uint32_t thread;
   /**
@@ -266,7 +267,8 @@ struct spandrel_block {
    */
   uint32_t frame_count;
   /**
-   * Return addresses of the calls that made it, the innermost first. They stay readable to the end of the process.
+   * Return addresses of the calls that allocated it, the innermost first. They stay readable to the end of the
+   * process.
    */
   const size_t *frames;
 };
@@ -281,8 +283,8 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * True if this process's malloc is served by Spandrel: preloaded or linked, and not sent to libc by
- * SPANDREL_FORCE_LIBC.
+ * True if Spandrel serves this process's malloc: it is preloaded or linked, and SPANDREL_FORCE_LIBC does not send
+ * calls to libc.
  */
 bool spandrel_is_active(void);
 
@@ -297,36 +299,36 @@ const char *spandrel_version(void);
 int spandrel_lane_of_size(size_t size);
 
 /**
- * The lane (SPANDREL_LANE_...) that `pointer`, an address in a live block, is from; SPANDREL_LANE_LIBC for all that is
- * not Spandrel's.
+ * The lane (SPANDREL_LANE_...) of the live block in which `pointer` lies; SPANDREL_LANE_LIBC for every pointer
+ * that is not Spandrel's.
  */
 int spandrel_lane_of_pointer(const void *pointer);
 
 /**
- * The usable bytes of a block of malloc(size); 0 for a size that is refused.
+ * The usable bytes of a block from malloc(size); 0 for a size that malloc refuses.
  */
 size_t spandrel_good_size(size_t size);
 
 /**
- * As malloc(size), and stores the bytes that may be used in `*usable` (if that is not NULL); 0 where NULL is returned.
+ * As malloc(size), and stores the bytes that may be used in `*usable` (if that is not NULL), 0 if it returns NULL.
  *
- * The caller has to see to it that:
+ * The caller makes sure that:
  * - `usable` is NULL or writable.
  */
 void *spandrel_alloc_at_least(size_t size, size_t *usable);
 
 /**
- * Gives back the free blocks of the calling thread's heap; with `everything` also those that threads share, and all
- * free pages to the kernel.
+ * Returns the free blocks of the calling thread's heap to their spans, but one of each class; with `everything`
+ * also those of the transfer caches, and then gives all free pages back to the kernel.
  */
 void spandrel_collect(bool everything);
 
 /**
- * Exchanges freed blocks with other threads, for a program's own points: a safepoint, the border between two messages,
- * the end of an arena. Sends off the blocks of other threads that the calling thread freed, and receives blocks of its
- * own that others freed, in whole batches (at most 124 blocks each), until `most` blocks have come; 0 for 250. True if
- * more waits. Cheap if there is nothing to do. Never fails; does nothing in a thread that has not allocated, and where
- * libc serves the process. Not for signal handlers.
+ * Exchanges freed blocks with other threads, at a point that the program chooses: a safepoint, the border between
+ * two messages, the end of an arena. Sends off the blocks of other threads' heaps that the calling thread freed,
+ * and receives blocks of its own heap that others freed, in whole batches (at most 124 blocks each) until it has
+ * received `most` blocks; 0 for 250. True if more wait. Cheap if there is nothing to do. Never fails; does nothing
+ * in a thread that has not allocated, and if libc serves the process. Not for signal handlers.
  */
 bool spandrel_safepoint(size_t most);
 
@@ -336,60 +338,60 @@ bool spandrel_safepoint(size_t most);
 size_t spandrel_resident_bytes(void);
 
 /**
- * Has `callback` called when a limit is met; NULL for nothing.
+ * Sets the function that is called when a limit is met; NULL for none.
  */
 void spandrel_set_limit_callback(spandrel_limit_callback callback);
 
 /**
- * Sets the soft and the hard limit in bytes, 0 for none, as SPANDREL_SOFT_LIMIT and SPANDREL_HARD_LIMIT do. False, and
- * errno EINVAL, if the soft limit is not below the hard one, in a profile with a pool, and where libc serves the
+ * Sets the soft and the hard limit in bytes, 0 for none, as SPANDREL_SOFT_LIMIT and SPANDREL_HARD_LIMIT do. False,
+ * and errno EINVAL, if the soft limit is not below the hard one, in a profile with a pool, and if libc serves the
  * process.
  */
 bool spandrel_set_limits(size_t soft, size_t hard);
 
 /**
  * Fills the first `struct_size` bytes of `*stats`; false, and errno EINVAL, if `stats` is NULL or `struct_size` is
- * larger than this version's structure; ENOMEM if there is no memory for the figures.
+ * larger than this version's structure; ENOMEM if there is no memory to work in.
  *
- * The caller has to see to it that:
+ * The caller makes sure that:
  * - `stats` is NULL or writable for `struct_size` bytes.
  */
 bool spandrel_stats(struct spandrel_stats *stats, size_t struct_size);
 
 /**
  * Fills the first `struct_size` bytes of `*stats` with the figures of class `index`, counted from 0, the smallest
- * blocks first; false, and errno EINVAL, if there is no such class, if `stats` is NULL, or if `struct_size` is larger
- * than this version's structure.
+ * blocks first; false, and errno EINVAL, if there is no such class, if `stats` is NULL, or if `struct_size` is
+ * larger than this version's structure.
  *
- * The caller has to see to it that:
+ * The caller makes sure that:
  * - `stats` is NULL or writable for `struct_size` bytes.
  */
 bool spandrel_class_stats(size_t index, struct spandrel_class_stats *stats, size_t struct_size);
 
 /**
  * Writes all figures to file descriptor `fd` in `format` (SPANDREL_FORMAT_...), without taking memory; false, and
- * errno EINVAL if there is no such format, EIO if the descriptor did not take all of it.
+ * errno EINVAL or EIO, if there is no such format or `fd` did not take all bytes.
  */
 bool spandrel_stats_write(int fd, int format);
 
 /**
- * Starts to sample requests for the heap profile, one every `rate` bytes on average; 0 for SPANDREL_HEAP_PROFILE_RATE.
- * Other threads follow when they next leave the fast path. False, and errno ENOTSUP, where libc or a mode other than
- * `fast` and `counting` serves the process.
+ * Starts to sample requests for the heap profile, one every `rate` bytes on average; 0 for
+ * SPANDREL_HEAP_PROFILE_RATE. Other threads follow at their next call on the slow path. False, and errno ENOTSUP,
+ * if libc or a mode other than `fast` and `counting` serves the process.
  */
 bool spandrel_profile_start(size_t rate);
 
 /**
- * Samples no more requests. Blocks that were sampled stay in the profile until they are freed.
+ * Stops sampling. Sampled blocks stay in the profile until they are freed.
  */
 void spandrel_profile_stop(void);
 
 /**
- * Writes the heap profile to the file `path`, or, if that is NULL, to the one that SPANDREL_HEAP_PROFILE names. False,
- * and errno, if it cannot be written; EBUSY if another thread is writing it, or if no samples were ever taken. May be
- * called in a signal handler.
+ * Writes the heap profile to the file `path`, or, if that is NULL, to the file that SPANDREL_HEAP_PROFILE names.
+ * False, and errno, if it cannot be written; EBUSY if another thread is writing it, or if no samples were ever
+ * taken. May be called in a signal handler.
  *
- * The caller has to see to it that:
+ * The caller makes sure that:
  * - `path` is NULL or a C string.
  */
 bool spandrel_profile_dump(const char *path);
@@ -399,7 +401,7 @@ bool spandrel_profile_dump(const char *path);
  * many there are. Allocates nothing and takes no lock, so it may be called in a signal handler; the frames that the
  * signal interrupted follow those of the handler.
  *
- * The caller has to see to it that:
+ * The caller makes sure that:
  * - `frames` is writable for `count` addresses.
  */
 size_t spandrel_call_stack(size_t *frames, size_t count);
@@ -410,64 +412,64 @@ size_t spandrel_call_stack(size_t *frames, size_t count);
 const char *spandrel_mode(void);
 
 /**
- * Puts the mode of that name into force. "counting" can be switched on in a process in mode "fast", and off again
- * ("fast"); it then counts from 0. Other threads follow at their next call; one that is inside a call just then may
- * make some more before it does. All other modes must know every block from the first one on. True also if that mode
- * is in force already. False, and errno EINVAL if no mode has that name, ENOTSUP for a mode that cannot be switched to
- * or from.
+ * Switches to the mode of that name. "counting" can be switched on in a process in mode "fast", and off again
+ * ("fast"); it then counts from 0. Other threads follow at their next call; one that is inside a call just then
+ * may make some more before it follows. All other modes must record every block from the first one on. False, and
+ * errno EINVAL for an unknown name, ENOTSUP for a mode that cannot be switched to or from. True for the mode in
+ * force.
  *
- * The caller has to see to it that:
+ * The caller makes sure that:
  * - `name` is a C string.
  */
 bool spandrel_set_mode(const char *name);
 
 /**
- * In mode "counting": stores how many blocks, and how many usable bytes of them, were allocated and not freed since
- * counting began. Below zero if blocks from before were freed. Either pointer may be NULL. False, and errno ENOTSUP,
- * in other modes.
+ * In mode "counting": stores how many blocks, and how many usable bytes of them, were allocated and not freed
+ * since counting began. Below zero if the program freed more blocks from before. Either pointer may be NULL.
+ * False, and errno ENOTSUP, in other modes.
  *
- * The caller has to see to it that:
+ * The caller makes sure that:
  * - `blocks` and `bytes` are NULL or writable.
  */
 bool spandrel_outstanding(int64_t *blocks, int64_t *bytes);
 
 /**
- * Has `functions`, a structure of `struct_size` bytes, serve from now on; NULL for Spandrel itself again. The
- * functions that allocated a block also free it, even after others were set, so they must stay. Other threads follow
- * at once with free, and with malloc at their next call; one that is inside a call just then may be served by Spandrel
- * some more times before it does. False, and errno EINVAL without malloc or free or with a `struct_size` that is
- * larger than this version's structure, ENOSPC after 64 different sets of functions, ENOTSUP in modes other than
- * "fast" and "custom".
+ * Sets the functions that serve from now on, a structure of `struct_size` bytes; NULL for Spandrel itself. Each
+ * block returns to the functions that made it, even if others serve by then, so the functions must stay loaded.
+ * Other threads follow at once with free, and with malloc at their next call; one that is inside a call just then
+ * may be served by Spandrel some more times before it follows. False, and errno EINVAL without malloc or free or
+ * with a `struct_size` that is larger than this version's structure, ENOSPC after 64 different sets of functions,
+ * ENOTSUP in modes other than "fast" and "custom".
  *
- * The caller has to see to it that:
+ * The caller makes sure that:
  * - `functions` is NULL or readable for `struct_size` bytes.
  */
 bool spandrel_set_alloc_functions(const struct spandrel_functions *functions, size_t struct_size);
 
 /**
- * In mode "tracked": fills the first `struct_size` bytes of `*block` for the live block that starts at `pointer`.
- * False, and errno ENOENT if there is none, EINVAL if `block` is NULL or `struct_size` is larger than this version's
- * structure, ENOTSUP in other modes.
+ * In mode "tracked": fills the first `struct_size` bytes of `*block` with the record of the live block that starts
+ * at `pointer`. False, and errno ENOENT if there is none, EINVAL if `block` is NULL or `struct_size` is larger
+ * than this version's structure, ENOTSUP in other modes.
  *
- * The caller has to see to it that:
+ * The caller makes sure that:
  * - `block` is NULL or writable for `struct_size` bytes.
  */
 bool spandrel_block_info(const void *pointer, struct spandrel_block *block, size_t struct_size);
 
 /**
- * In mode "tracked": calls `callback` with each live block and `context`, in no order; how many calls returned true.
- * Other threads go on meanwhile: a block may be free again when the callback gets it, and one made meanwhile may be
- * missing. 0, and errno ENOTSUP, in other modes.
+ * In mode "tracked": calls `callback` with each live block and `context`, in no order, and returns how many calls
+ * returned true. Other threads go on meanwhile: a block may be free again when it is shown, and one made meanwhile
+ * may be missing. 0, and errno ENOTSUP, in other modes.
  *
- * The caller has to see to it that:
+ * The caller makes sure that:
  * - `callback` is NULL or may be called with any block and `context`; it must not throw.
  */
 size_t spandrel_walk(spandrel_walk_callback callback, void *context);
 
 /**
- * In mode "guarded": prints on fd 2 what is known of `address`, that of a fault for example: the sampled block that an
- * access to it was meant for, and where that was allocated and freed. False if nothing is known. May be called from
- * any signal handler.
+ * In mode "guarded": prints on fd 2 which sampled block an access to `address`, that of a fault for example, was
+ * meant for, and where the block was allocated and freed. False if there is no such block. May be called from any
+ * signal handler.
  */
 bool spandrel_explain_fault(const void *address);
 

@@ -1,4 +1,5 @@
-//! The build that checks its structures after each slow call (`make checked`) runs a mixed load without finding anything.
+//! The build that checks its structures after each slow call (`make checked`) runs a mixed load without finding
+//! anything.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -50,12 +50,13 @@ fn says_what_it_cannot_do() -> Result<(), String> {
     wants(&runs(&["explain", "x"])?, End::Exit(2), "", "not a number of bytes")
 }
 
-/// A process whose descriptor lies gets a line that reports it, from the command as in the list; other processes get theirs.
+/// A process whose descriptor lies gets a line that reports it, from the command as in the list; other processes get
+/// theirs.
 fn liars_are_found_out() -> Result<(), String> {
     let honest = Waiting::start(Variant::Preload, &[])?;
-    // The number of classes, the bytes of a class's row, the distance between classes in the map, the bytes of a record,
-    // the banks, and where purges are counted: an endless loop, a division by
-    // zero or an endless allocation for a reader that believes them.
+    // The number of classes, the bytes of a class's row, the distance between classes in the map, the bytes of a
+    // record, the banks, and where purges are counted: an endless loop, a division by zero or an endless allocation for
+    // a reader that believes them.
     for (word, value) in [(5, 1 << 43), (7, 0), (16, 0), (18, 0), (28, usize::MAX), (29, 0), (26, usize::MAX)] {
         let lying = Waiting::start_lying(word, value)?;
         let [honest_id, lying_id] = [&honest, &lying].map(|waiting| waiting.id().to_string());

@@ -1,4 +1,5 @@
-//! Memory control: profiles, huge pages, limits. Wishes that are granted can be seen from outside; a refused one gets one line.
+//! Memory control: profiles, huge pages, limits. Wishes that are granted can be seen from outside; a refused one gets
+//! one line.
 
 use std::fs;
 use std::process::ExitCode;
@@ -39,7 +40,7 @@ fn every_profile_is_reported() -> Result<(), String> {
     Ok(())
 }
 
-fn an_unknown_profile_is_said_once() -> Result<(), String> {
+fn an_unknown_profile_is_reported_once() -> Result<(), String> {
     let (outcome, profile) = profile_in_force(&[("SPANDREL_PROFILE", "hosted-huge")])?;
     if profile != "hosted-small" {
         return Err(format!("fell back to {profile}"));
@@ -132,7 +133,7 @@ fn small_heaps_get_none_by_madvise_and_some_by_thp() -> Result<(), String> {
     if huge_kib(&early)? >= 8 * 1024 { Ok(()) } else { Err(format!("no huge pages from the start\n{early}")) }
 }
 
-fn nothing_asks_unless_told() -> Result<(), String> {
+fn huge_pages_are_off_by_default() -> Result<(), String> {
     let outcome = huge("off", HOOKED, "160")?;
     if huge_kib(&outcome)? == 0 { Ok(()) } else { Err(format!("huge pages unasked\n{outcome}")) }
 }
@@ -258,7 +259,7 @@ fn faults(prefault: &str, arguments: &[&str]) -> Result<i64, String> {
 }
 
 /// 64 MiB of fresh blocks fault page by page, or not at all.
-fn prefault_spares_faults() -> Result<(), String> {
+fn prefault_avoids_faults() -> Result<(), String> {
     const PAGES: i64 = 64 * 256;
     for size in ["500", "100000", "40000000"] {
         let without = faults("off", &[size])?;
@@ -329,7 +330,7 @@ fn main() -> ExitCode {
         vec![
             case("every_profile_is_reported", every_profile_is_reported),
             case("every_profile_runs_real_programs", every_profile_runs_real_programs),
-            case("an_unknown_profile_is_said_once", an_unknown_profile_is_said_once),
+            case("an_unknown_profile_is_reported_once", an_unknown_profile_is_reported_once),
             case("fixtures_have_the_same_addresses_in_each_run", fixtures_have_the_same_addresses_in_each_run),
             case_if(thp.clone(), "large_heaps_get_huge_pages", large_heaps_get_huge_pages),
             case_if(
@@ -337,10 +338,10 @@ fn main() -> ExitCode {
                 "small_heaps_get_none_by_madvise_and_some_by_thp",
                 small_heaps_get_none_by_madvise_and_some_by_thp,
             ),
-            case_if(always_obstacle(), "nothing_asks_unless_told", nothing_asks_unless_told),
+            case_if(always_obstacle(), "huge_pages_are_off_by_default", huge_pages_are_off_by_default),
             case_if(always_obstacle(), "other_profiles_refuse", other_profiles_refuse),
             case_if(collector_obstacle(), "purged_pages_stay_away", purged_pages_stay_away),
-            case("prefault_spares_faults", prefault_spares_faults),
+            case("prefault_avoids_faults", prefault_avoids_faults),
             case_if(explicit(TWO_MIB, 64), "explicit_pages_are_used", explicit_pages_are_used),
             case_if(explicit(ONE_GIB, 1), "giant_pages_are_used", giant_pages_are_used),
             case_if(explicit(TWO_MIB, 8), "too_few_explicit_pages_fall_back", too_few_explicit_pages_fall_back),

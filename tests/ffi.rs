@@ -35,7 +35,8 @@ fn sources(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(found)
 }
 
-/// The programs of all folders by subject. A file name is enough to name a test and its binary, so no two files share one.
+/// The programs of all folders by subject. A file name is enough to name a test and its binary, so no two files share
+/// one.
 fn programs() -> Result<Vec<PathBuf>, String> {
     let top = paths::ffi_sources();
     if let Some(stray) = sources(&top)?.first() {

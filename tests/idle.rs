@@ -11,7 +11,8 @@ fn run(arguments: &'static [&'static str], environment: Environment) -> Result<(
     Program { file: "idle.c", arguments, environment, timeout: 60 }.run_clean().map(drop)
 }
 
-/// Threads that worked a little and sleep keep little more than a page for each of the fourteen block sizes that they used.
+/// Threads that worked a little and sleep keep little more than a page for each of the fourteen block sizes that they
+/// used.
 fn a_crowd_keeps_little() -> Result<(), String> {
     const KIB_MAX: i64 = 130;
     let arguments = &["400", "50", "100", "200", "130"];
@@ -30,20 +31,20 @@ fn main() -> ExitCode {
     const OFTEN_THREAD: Environment = &[("SPANDREL_PURGE_DELAY", "1"), ("SPANDREL_IDLE_RETURN", "thread")];
     let cases = vec![
         case("rare_calls_give_back_what_sleepers_hold", || run(&["calls"], &[])),
-        case("off_leaves_it_to_them", || run(&["calls", "stays"], OFF)),
+        case("off_returns_nothing", || run(&["calls", "stays"], OFF)),
         case("without_calls_nothing_goes", || run(&["silent", "stays"], &[])),
-        case("a_thread_of_ours_needs_no_calls", || run(&["silent"], THREAD)),
+        case("the_background_thread_needs_no_calls", || run(&["silent"], THREAD)),
         case("sleepers_wake_up_and_work_on", || run(&["waking"], OFTEN)),
-        case("sleepers_wake_up_beside_a_thread_of_ours", || run(&["waking"], OFTEN_THREAD)),
+        case("sleepers_wake_up_beside_the_background_thread", || run(&["waking"], OFTEN_THREAD)),
         case("one_thread_is_enough", || run(&["alone"], &[])),
         case("one_thread_that_hardly_calls_is_enough", || run(&["seldom"], &[])),
-        case("large_blocks_go_when_nobody_calls", || run(&["large"], SOON_THREAD)),
-        case("what_a_forked_thread_holds_goes", || run(&["forked"], OFTEN)),
+        case("large_blocks_go_without_calls", || run(&["large"], SOON_THREAD)),
+        case("heaps_in_a_child_are_drained", || run(&["forked"], OFTEN)),
         case("one_thread_that_calls_often_is_enough", || run(&["frequent"], &[])),
         case("a_sandbox_sees_no_question_about_threads", || run(&["sandbox"], OFTEN)),
         case("a_context_that_was_swapped_away_goes_on", || run(&["contexts"], OFTEN)),
-        case("libc_reaches_a_thread_of_ours", || run(&["identity"], THREAD)),
-        case("who_sleeps_in_a_handler_is_left_alone", || run(&["handlers"], OFTEN)),
+        case("libc_reaches_the_background_thread", || run(&["identity"], THREAD)),
+        case("a_thread_asleep_in_a_handler_loses_no_block", || run(&["handlers"], OFTEN)),
         case("a_crowd_keeps_little", a_crowd_keeps_little),
     ];
     run_cases(cases, false)

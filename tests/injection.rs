@@ -1,5 +1,5 @@
-//! Memory is refused at every point in turn: each system call for memory that the library makes under load fails once, and in a row
-//! with those that follow. No run may crash, tear, leak or stay refused.
+//! Memory is refused at every point in turn: each system call for memory that the library makes under load fails once,
+//! and in a row with those that follow. No run may crash, tear, leak or stay refused.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,5 @@
-//! Real programs and loads under address-space, data and commit limits; one after another, since one case changes a kernel setting.
+//! Real programs and loads under address-space, data and commit limits; one after another, since one case changes a
+//! kernel setting.
 
 use std::fs;
 use std::process::ExitCode;

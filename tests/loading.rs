@@ -206,8 +206,8 @@ fn links(cpp: bool, before: &[&str], name: &str) -> Result<(), String> {
     run_linked(&result, cpp)
 }
 
-/// libc.a keeps `__libc_malloc` and `malloc` in one object, so a fully static program either links and is served, or the linker
-/// refuses by name; it must never come out with two allocators.
+/// libc.a keeps `__libc_malloc` and `malloc` in one object, so a fully static program either links and is served, or
+/// the linker refuses by name; it must never come out with two allocators.
 fn static_or_refused(cpp: bool, flag: &str, name: &str) -> Result<(), String> {
     match links(cpp, &[flag], name) {
         Err(refusal) if refusal.contains("multiple definition of `malloc'") => Ok(()),
@@ -235,7 +235,8 @@ fn names_other_tools() -> Result<(), String> {
     Ok(())
 }
 
-/// valgrind's memory checker serves the calls itself and finds all that it finds without the preload, unless an option forbids it.
+/// valgrind's memory checker serves the calls itself and finds all that it finds without the preload, unless an option
+/// forbids it.
 fn valgrind_finds_everything() -> Result<(), String> {
     let source = Source { path: paths::program_source("mistakes.c"), flags: vec!["-O0".to_owned()], name: None };
     let program = build::program(&source, Variant::Preload)?;

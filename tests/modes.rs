@@ -43,7 +43,8 @@ const MODES: [Mode; 6] = [
     },
 ];
 
-/// Scripts and compilers, with threads and child processes among them, and one that opens its extensions with RTLD_DEEPBIND.
+/// Scripts and compilers, with threads and child processes among them, and one that opens its extensions with
+/// RTLD_DEEPBIND.
 const PROGRAMS: [&str; 8] = ["bash", "python3", "perl", "git", "sqlite3", "cc", "c++", "php"];
 
 fn in_mode(mode: &Mode, program: &str, arguments: &[String]) -> Result<Outcome, String> {

@@ -1,5 +1,5 @@
-//! NUMA: the policies reach the kernel, a refused one gets one line, and memory kept by node works on a machine that the library
-//! takes for one with two. `make numa-check` shows where pages really lie on two nodes.
+//! NUMA: the policies reach the kernel, a refused one gets one line, and memory kept by node works on a machine that
+//! the library takes for one with two. `make numa-check` shows where pages really lie on two nodes.
 
 use std::fs;
 use std::process::ExitCode;
@@ -65,7 +65,7 @@ fn other_profiles_and_unknown_nodes_are_refused() -> Result<(), String> {
 }
 
 /// A sandbox that knows no NUMA costs one line.
-fn a_kernel_that_refuses_is_said_once() -> Result<(), String> {
+fn a_kernel_that_refuses_is_reported_once() -> Result<(), String> {
     let program = build::program(&Source::new(paths::program_source("placement.c")), Variant::Preload)?;
     for (call, what) in [(libc::SYS_mbind, "the kernel refuses"), (libc::SYS_get_mempolicy, "no such node")] {
         for numa in ["local", "interleave", "bind:0"] {
@@ -84,7 +84,8 @@ fn with_two_nodes(file: &str, arguments: &[&str], environment: &[(&str, &str)]) 
     moving(50, file, arguments, environment)
 }
 
-/// As [`with_two_nodes`]; threads move after every `stay` questions of the library for their node, or never if that is 0.
+/// As [`with_two_nodes`]; threads move after every `stay` questions of the library for their node, or never if that is
+/// 0.
 fn moving(stay: u32, file: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Outcome, String> {
     let supervisor = build::program(&Source::new(paths::program_source("two_nodes.c")), Variant::Glibc)?;
     let program = build::program(&Source::new(paths::program_source(file)), Variant::Preload)?;
@@ -120,7 +121,8 @@ fn programs_run_on_two_nodes() -> Result<(), String> {
     Ok(())
 }
 
-/// The other bank helps one that is full: one thread gets both, 64 MiB each, before it gets mappings, which are placed one by one.
+/// The other bank helps one that is full: one thread gets both, 64 MiB each, before it gets mappings, which are placed
+/// one by one.
 fn a_full_bank_has_the_other_help_out() -> Result<(), String> {
     const TAKEN: i64 = 200;
     const BANKS_HOLD: i64 = 2 * 62;
@@ -148,7 +150,7 @@ fn main() -> ExitCode {
             case_if(obstacle(), "policies_reach_the_kernel", policies_reach_the_kernel),
             case_if(obstacle(), "local_says_nothing", local_says_nothing),
             case_if(obstacle(), "other_profiles_and_unknown_nodes_are_refused", other_profiles_and_unknown_nodes_are_refused),
-            case_if(obstacle(), "a_kernel_that_refuses_is_said_once", a_kernel_that_refuses_is_said_once),
+            case_if(obstacle(), "a_kernel_that_refuses_is_reported_once", a_kernel_that_refuses_is_reported_once),
             case_if(supervisor.clone(), "programs_run_on_two_nodes", programs_run_on_two_nodes),
             case_if(supervisor.clone(), "a_full_bank_has_the_other_help_out", a_full_bank_has_the_other_help_out),
             case_if(supervisor.clone(), "a_tiny_reservation_is_not_divided", a_tiny_reservation_is_not_divided),

@@ -1,4 +1,5 @@
-//! Statistics come as the options want: at exit, on a signal, after some time, into files. Where they cannot, one line reports it.
+//! Statistics come as the options want: at exit, on a signal, after some time, into files. Where they cannot, one line
+//! reports it.
 
 use core::time::Duration;
 use std::fs;
@@ -118,7 +119,8 @@ fn wait_for(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// The figures that the command reads from outside are those that a quiet process prints itself, to the last one, however it got the library.
+/// The figures that the command reads from outside are those that a quiet process prints itself, to the last one,
+/// however it got the library.
 fn outside_and_inside_agree(variant: Variant) -> Result<(), String> {
     let folder = paths::fresh(&format!("outside-{variant:?}"))?;
     let path = folder.join("inside.json");

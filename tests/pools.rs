@@ -36,7 +36,7 @@ fn lock_obstacle() -> Option<String> {
 }
 
 /// A pool that is too small, or in the wrong profile, and options that contradict it.
-fn bad_pools_are_said() -> Result<(), String> {
+fn bad_pools_are_reported() -> Result<(), String> {
     let bad = [
         ("freestanding", "SPANDREL_POOL", "1M"),
         ("freestanding", "SPANDREL_POOL", "none"),
@@ -84,7 +84,7 @@ fn realtime_pools_are_locked() -> Result<(), String> {
     }
 }
 
-fn a_refused_lock_is_said_and_the_pool_is_present() -> Result<(), String> {
+fn a_refused_lock_is_reported_and_the_pool_is_present() -> Result<(), String> {
     let program = build::program(&Source::new(paths::program_source("resident.c")), Variant::Preload)?;
     let mut command = run::preloaded(program)?;
     command.env("SPANDREL_PROFILE", "realtime").env("SPANDREL_POOL", "32M");
@@ -99,10 +99,10 @@ fn main() -> ExitCode {
     run_cases(
         vec![
             case("pools_serve_without_the_kernel", pools_serve_without_the_kernel),
-            case("bad_pools_are_said", bad_pools_are_said),
+            case("bad_pools_are_reported", bad_pools_are_reported),
             case("a_pool_refused_is_no_pool", a_pool_refused_is_no_pool),
             case_if(lock_obstacle(), "realtime_pools_are_locked", realtime_pools_are_locked),
-            case("a_refused_lock_is_said_and_the_pool_is_present", a_refused_lock_is_said_and_the_pool_is_present),
+            case("a_refused_lock_is_reported_and_the_pool_is_present", a_refused_lock_is_reported_and_the_pool_is_present),
         ],
         false,
     )

@@ -182,7 +182,8 @@ impl Drop for SecureCopy {
     }
 }
 
-/// A program linked with the static library, set-user-id root, started by the user `nobody`, must ignore the environment.
+/// A program linked with the static library, set-user-id root, started by the user `nobody`, must ignore the
+/// environment.
 fn environment_is_ignored_when_secure() -> Result<(), String> {
     let folder = std::env::temp_dir().join(format!("spandrel-secure-{}", std::process::id()));
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;

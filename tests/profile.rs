@@ -1,5 +1,5 @@
-//! Heap profiles, read back by a package of the npm registry that knows nothing of Spandrel: do the figures agree with the program, and
-//! does a dump come when it was asked for?
+//! Heap profiles, read back by a package of the npm registry that knows nothing of Spandrel: do the figures agree with
+//! the program, and does a dump come when it was asked for?
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Freed memory goes back to the kernel after the delay, whatever the program does meanwhile, and never where the options forbid it.
+//! Freed memory goes back to the kernel after the delay, whatever the program does meanwhile, and never where the
+//! options forbid it.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! The repository agrees with its own words: pages name files that exist, numbers of field failures lead to their page and from
-//! there to tests, and unsupported targets are refused with a sentence.
+//! The repository agrees with its own words: pages name files that exist, numbers of field failures lead to their page
+//! and from there to tests, and unsupported targets are refused with a sentence.
 //!
 //! Knows the sources as text alone; the library need not be built.
 
@@ -130,8 +130,8 @@ fn rustc() -> Command {
     Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
 }
 
-/// The guards as that target would see them: each of its facts is put in, so that this machine's compiler can judge them without the
-/// target's `core`.
+/// The guards as that target would see them: each of its facts is put in, so that this machine's compiler can judge
+/// them without the target's `core`.
 fn guards_for(target: &str) -> Result<String, String> {
     let output = rustc().args(["--print", "cfg", "--target", target]).output().map_err(|error| error.to_string())?;
     if !output.status.success() {

@@ -1,8 +1,9 @@
-//! Idle return's proof, instruction by instruction: a thread is stopped, or its context swapped away by a signal handler, at every
-//! instruction boundary of a call; another thread has its heap drained; the call goes on, and no block is lost, doubled or misplaced.
+//! Idle return's proof, instruction by instruction: a thread is stopped, or its context swapped away by a signal
+//! handler, at every instruction boundary of a call; another thread has its heap drained; the call goes on, and no
+//! block is lost, doubled or misplaced.
 //!
-//! `make idle-check` stops at every boundary of every call, those of the slow path included. Without `SPANDREL_STEPS=all` some calls of the
-//! fast path are stepped through, and the others sampled.
+//! `make idle-check` stops at every boundary of every call, those of the slow path included. Without
+//! `SPANDREL_STEPS=all` some calls of the fast path are stepped through, and the others sampled.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::env;
@@ -222,7 +223,8 @@ fn stop_at(call: &Call, steps: usize) -> Result<bool, String> {
     traced.finish(at_end).map(|()| false)
 }
 
-/// Makes a handler swap the call's context away after `steps` instructions, for as long as a drain takes; whether there was one.
+/// Makes a handler swap the call's context away after `steps` instructions, for as long as a drain takes; whether there
+/// was one.
 fn swap_at(call: &Call, steps: usize) -> Result<bool, String> {
     let mut traced = Traced::start(call.name, "handler")?;
     let at_end = traced.step(steps)? < steps;

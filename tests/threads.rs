@@ -30,8 +30,8 @@ fn main() -> ExitCode {
     run_cases(cases, false)
 }
 
-/// 200 threads make 50 allocations each and about 380 more (a realloc in place counts as none), and free them all; the report must
-/// know them, ended threads or not.
+/// 200 threads make 50 allocations each and about 380 more (a realloc in place counts as none), and free them all; the
+/// report must know them, ended threads or not.
 fn diag_counts_every_thread() -> Result<(), String> {
     let outcome = Program { environment: &[("SPANDREL_DIAG", "1")], ..storm("crowd", "200") }.run_clean()?;
     let report = harness::diag::parse(&outcome.stderr)?;

@@ -1,12 +1,14 @@
-/* The work whose instructions are counted: driver CASE COUNT. Set-up and warm-up do not depend on COUNT, so the difference of two
- * counts is the work alone. */
+/* The work whose instructions are counted: driver CASE COUNT. Set-up and warm-up do not depend on COUNT, so the
+ * difference of two counts is the work alone. */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { WARM_PAIRS = 100000, WARM_STEPS = 1500000, MOST_SLOTS = 8192, MIX_LEAST = 16, MIX_SPREAD = 1025, BULK = 50000, BULK_SIZE = 64, WARM_ROUNDS = 3, FEW = 8, PART = 256, PARTS = 200 };
+enum { WARM_PAIRS = 100000, WARM_STEPS = 1500000, WARM_ROUNDS = 3 };
+enum { MOST_SLOTS = 8192, MIX_LEAST = 16, MIX_SPREAD = 1025 };
+enum { BULK = 50000, BULK_SIZE = 64, FEW = 8, PART = 256, PARTS = 200 };
 
 static uint64_t state = 88172645463325252ull;
 
@@ -60,7 +62,7 @@ static void bulk(int shuffled, long count) {
     }
 }
 
-/* So few that the bin holds them all: the hit path and nothing else. */
+/* So few that the bin holds them all: the fast path and nothing else. */
 __attribute__((noinline, noclone)) static void few_alloc(size_t size) {
     for (int i = 0; i < FEW; i++) blocks[i] = kept(malloc(size));
 }

@@ -1,5 +1,5 @@
-// The first process of the emulated machine: runs /nodes once for each policy, and switches the machine off. Where memory is kept by
-// node, one node is to run out.
+// The first process of the emulated machine: runs /nodes once for each policy, and switches the machine off. Where
+// memory is kept by node, one node is to run out.
 // What it prints, and what /nodes prints, is read on the console; see benches/src/numa.rs.
 #include <stdbool.h>
 #include <stdio.h>

@@ -4,7 +4,8 @@
 //     policy CASE WORD           what /proc/self/numa_maps calls the policy of its first block
 // The last cases are the mappings that prefer a node: the allocator's records, its metadata, and data.
 // With an argument, in the end, more than a node has.
-// Needs a machine whose processors 0 and 1 are on nodes 0 and 1. Its own tables are mappings, so that all of the heap is the cases'.
+// Needs a machine whose processors 0 and 1 are on nodes 0 and 1. Its own tables are mappings, so that all of the heap
+// is the cases'.
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -69,12 +70,14 @@ static void sort(void **page, size_t count) {
 
 static void note_pages(struct blocks *set) {
     size_t noted = 0, kept = 0;
-    for (size_t index = 0; index < set->count; index++)
-        for (uintptr_t at = (uintptr_t)set->block[index] & -(uintptr_t)PAGE; at < (uintptr_t)set->block[index] + set->bytes; at += PAGE)
+    for (size_t index = 0; index < set->count; index++) {
+        const uintptr_t block = (uintptr_t)set->block[index];
+        for (uintptr_t at = block & -(uintptr_t)PAGE; at < block + set->bytes; at += PAGE)
             if (noted == 0 || set->page[noted - 1] != (void *)at) {
                 CHECK(noted < PAGES_MAX);
                 set->page[noted++] = (void *)at;
             }
+    }
     sort(set->page, noted);
     for (size_t index = 0; index < noted; index++)
         if (kept == 0 || set->page[kept - 1] != set->page[index]) set->page[kept++] = set->page[index];
@@ -118,7 +121,8 @@ static void tell_again(const char *name, const struct blocks *now, const struct 
     printf("again %s %zu\n", name, again);
 }
 
-// The second word of the line of numa_maps for the mapping that the first block lies in: the last that starts at or below it.
+// The second word of the line of numa_maps for the mapping that the first block lies in: the last that starts at or
+// below it.
 static void tell_policy(const char *name, const struct blocks *set) {
     static char line[512];
     char policy[64] = "", word[64];

@@ -22,10 +22,9 @@ pub(crate) fn find(named: Option<&Path>) -> Result<PathBuf> {
         None => {
             let own = env::current_exe().context("where this program is")?;
             let here = env::current_dir().unwrap_or_default();
-            candidates(&own, &here)
-                .into_iter()
-                .find_map(|path| path.canonicalize().ok())
-                .with_context(|| format!("{NAME} is neither beside this program nor installed; name it with --library"))?
+            candidates(&own, &here).into_iter().find_map(|path| path.canonicalize().ok()).with_context(|| {
+                format!("{NAME} is neither beside this program nor installed; name it with --library")
+            })?
         }
     };
     if found.to_string_lossy().contains([' ', ':', '\t']) {

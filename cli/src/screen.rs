@@ -133,7 +133,8 @@ fn history(frame: &Frame<'_>, canvas: &mut ratatui::Frame<'_>, area: Rect) {
 }
 
 fn class_table(picture: &Picture) -> Table<'static> {
-    let header = ["class", "live", "blocks", "fill of spans", "in bins", "cached", "part", "full", "refills", "flushes", "hits"];
+    let header =
+        ["class", "live", "blocks", "fill of spans", "in bins", "cached", "part", "full", "refills", "flushes", "hits"];
     let widths = [7, 10, 10, 20, 9, 9, 7, 7, 10, 10, 6].map(Constraint::Length);
     let rows = view::class_rows(picture).into_iter().map(|row| class_row(&row));
     let block = Block::bordered().title(" classes by bytes of spans ");

@@ -80,7 +80,10 @@ pub(crate) fn totals(picture: &Picture, resident: Option<u64>) -> Vec<(&'static 
     rows.extend([
         ("live", bytes(s.live())),
         ("obtained", bytes(s.obtained())),
-        ("spans", format!("{}, {:.0} % free or in bins", bytes(s.spans()), 100.0 * if s.spans() == 0 { 0.0 } else { free })),
+        (
+            "spans",
+            format!("{}, {:.0} % free or in bins", bytes(s.spans()), 100.0 * if s.spans() == 0 { 0.0 } else { free }),
+        ),
         ("in bins", bytes(s.binned())),
         ("in caches", bytes(s.cached())),
         ("in flight", bytes(s.in_flight())),
@@ -144,7 +147,13 @@ pub(crate) fn text(picture: &Picture, resident: Option<u64>) -> String {
     let depot = || picture.spans.iter().filter(|span| span.owner == Owner::Depot);
     let spans: usize = depot().map(|span| span.class.span_bytes()).sum();
     let out: usize = depot().map(|span| span.out * span.class.block_bytes).sum();
-    let _ = writeln!(text, "{:>9}  {} of spans without an owner, {} of it out", "depot", show(spans as u64), show(out as u64));
+    let _ = writeln!(
+        text,
+        "{:>9}  {} of spans without an owner, {} of it out",
+        "depot",
+        show(spans as u64),
+        show(out as u64)
+    );
     text
 }
 

@@ -1,4 +1,5 @@
-// aligned_alloc: the size need not be a multiple of the alignment; an alignment that is no power of two gives EINVAL (17).
+// aligned_alloc: the size need not be a multiple of the alignment; an alignment that is no power of two gives EINVAL
+// (17).
 // expect: exit 0
 // variants: preload linked static
 #include "check.h"

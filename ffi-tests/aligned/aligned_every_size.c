@@ -1,4 +1,5 @@
-// posix_memalign, memalign and aligned_alloc: every power-of-two alignment to 1 MiB with sizes around it; usable and disjoint (17).
+// posix_memalign, memalign and aligned_alloc serve every power-of-two alignment to 1 MiB, with sizes around it: blocks
+// are usable and disjoint (17).
 // expect: exit 0
 // variants: preload linked static glibc
 #include "check.h"

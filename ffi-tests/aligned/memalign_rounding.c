@@ -4,7 +4,8 @@
 #include "check.h"
 
 int main(void) {
-    const size_t pairs[][2] = {{0, 8}, {1, 8}, {3, 8}, {17, 32}, {24, 32}, {33, 64}, {48, 64}, {100, 128}, {1000, 1024}, {4097, 8192}, {70000, 131072}};
+    const size_t pairs[][2] = {{0, 8}, {1, 8}, {3, 8}, {17, 32}, {24, 32}, {33, 64}, {48, 64}, {100, 128}, {1000, 1024},
+        {4097, 8192}, {70000, 131072}};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         for (int repeat = 0; repeat < 16; repeat++) {
             char *block = opaque(memalign(opaque_size(pairs[i][0]), 40 + (size_t)repeat));

@@ -1,5 +1,5 @@
-// posix_memalign: EINVAL for alignments that are no power of two or no multiple of sizeof(void*), and errno stays as it was; ENOMEM where
-// there is no memory, and errno says so too, as glibc has it. *p stays untouched.
+// posix_memalign returns EINVAL for alignments that are no power of two or no multiple of sizeof(void*), and leaves
+// errno alone. Without memory it returns ENOMEM and sets errno, too, as glibc's does. *p stays untouched.
 // expect: exit 0
 // variants: preload linked static glibc
 #include "check.h"
@@ -14,7 +14,8 @@ int main(void) {
         CHECK_WITH(kept == &marker && errno == 55, bad[i]);
     }
     void *kept = &marker;
-    const size_t much[][2] = {{8, SIZE_MAX - 100}, {(size_t)1 << 63, 100}, {(size_t)1 << 62, 100}, {64, PTRDIFF_MAX}, {64, (size_t)1 << 46}};
+    const size_t much[][2] = {
+        {8, SIZE_MAX - 100}, {(size_t)1 << 63, 100}, {(size_t)1 << 62, 100}, {64, PTRDIFF_MAX}, {64, (size_t)1 << 46}};
     for (size_t i = 0; i < sizeof much / sizeof much[0]; i++) {
         errno = 55;
         CHECK_WITH(posix_memalign(&kept, opaque_size(much[i][0]), opaque_size(much[i][1])) == ENOMEM, i);

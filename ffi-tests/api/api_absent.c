@@ -1,4 +1,4 @@
-// Without the library the weak extension names are null: a program can ask cheaply whether it is there (10).
+// Without the library the weak names of spandrel.h are null: a program can ask cheaply whether it is there (10).
 // expect: exit 0
 // only: glibc
 #include "check.h"

@@ -1,4 +1,5 @@
-// Class sizes: 8, then 16-byte steps to 1024, then eight per doubling; never more than an eighth wasted above 128 bytes.
+// Class sizes: 8, then 16-byte steps to 1024, then eight per doubling; never more than an eighth wasted above 128
+// bytes.
 // expect: exit 0
 #include "check.h"
 #include "spandrel_weak.h"

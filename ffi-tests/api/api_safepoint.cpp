@@ -1,5 +1,6 @@
-// spandrel_safepoint sends what the thread freed of others' blocks, and takes in what others freed of its own, without any other call of
-// either thread's: at most so many blocks and the rest of a batch at a time. A thread that has not allocated gets no heap by it.
+// spandrel_safepoint sends the remote frees that the thread collected, and receives those of its own blocks, without
+// any other call of either thread: at most as many blocks as it names and the rest of a batch. It makes no heap for a
+// thread that has not allocated.
 // expect: exit 0
 // variants: preload linked static
 #include <semaphore.h>

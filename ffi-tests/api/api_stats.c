@@ -1,5 +1,5 @@
-// spandrel_stats fills a structure of the size the caller knows, older and shorter ones too, and writes nothing beyond it.
-// Live bytes are those of blocks of every lane, freed ones those of none.
+// spandrel_stats fills a structure of the size that the caller knows, older and shorter ones too, and writes nothing
+// beyond it. Live bytes count blocks of every lane, and no freed block.
 // expect: exit 0
 // variants: preload linked static
 #include "check.h"
@@ -27,8 +27,11 @@ int main(void) {
         free(block);
         CHECK(spandrel_stats(&after, sizeof after));
         CHECK_WITH(with.live_bytes - before.live_bytes == sizes[lane] && after.live_bytes == before.live_bytes, lane);
-        CHECK_WITH(with.large_blocks - before.large_blocks == (lane == 1) && after.large_blocks == before.large_blocks, lane);
-        CHECK_WITH(with.direct_blocks - before.direct_blocks == (lane == 2) && after.direct_blocks == before.direct_blocks, lane);
+        CHECK_WITH(
+            with.large_blocks - before.large_blocks == (lane == 1) && after.large_blocks == before.large_blocks, lane);
+        CHECK_WITH(
+            with.direct_blocks - before.direct_blocks == (lane == 2) && after.direct_blocks == before.direct_blocks,
+            lane);
     }
     return 0;
 }

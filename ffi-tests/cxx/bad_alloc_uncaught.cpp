@@ -1,4 +1,4 @@
-// A std::bad_alloc nobody catches ends the program by std::terminate, with no diagnostic of ours.
+// A std::bad_alloc that no handler catches ends the program by std::terminate, with no diagnostic of ours.
 // expect: signal SIGABRT
 // variants: preload linked static glibc
 #include <exception>

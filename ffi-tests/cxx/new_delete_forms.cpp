@@ -1,4 +1,5 @@
-// Every form of operator new and delete, called by hand: blocks writable, aligned, taken back by every matching delete (8).
+// Every form of operator new and delete, called by hand: blocks writable, aligned, taken back by every matching delete
+// (8).
 // expect: exit 0
 // variants: preload linked static glibc
 #include <initializer_list>

@@ -1,4 +1,4 @@
-// A program that replaces only the plain forms of new and delete: all other forms go by way of them, as the standard says.
+// A program replaces only the plain forms of new and delete: all other forms call them, as the standard demands.
 // expect: exit 0
 // variants: preload linked glibc
 #include <new>

@@ -19,7 +19,13 @@ static void work(unsigned seed, long *result) {
         if (!slot || slot->size() > 30) slot = std::make_shared<std::vector<int>>();
         slot->push_back(static_cast<int>(i));
         hashed[static_cast<int>(key)] += "some text long enough for the heap";
-        if (i % 100 == 0) try { throw std::runtime_error(std::string(200, 'x')); } catch (const std::exception &e) { *result += static_cast<long>(strlen(e.what())); }
+        if (i % 100 == 0) {
+            try {
+                throw std::runtime_error(std::string(200, 'x'));
+            } catch (const std::exception &e) {
+                *result += static_cast<long>(strlen(e.what()));
+            }
+        }
         if (hashed[static_cast<int>(key)].size() > 5000) hashed.erase(static_cast<int>(key));
     }
     for (auto &entry : ordered) *result += static_cast<long>(entry.second->size());

@@ -1,11 +1,12 @@
-// The child of a fork uses what the threads that it lost had free: its heap does not grow for as many blocks as they freed.
+// The child of a fork reuses the free blocks of the threads that it lost: its heap does not grow for as many blocks as
+// they freed.
 // env: SPANDREL_IDLE_RETURN=off
 // expect: exit 0
 #include <sys/wait.h>
 #include "spandrel_weak.h"
 #include "threads.h"
 
-// Every sixteenth block stays, so that no span comes free as a whole.
+// Every sixteenth block stays, so that no span becomes free as a whole.
 enum { THREADS = 4, MADE = 20000, KEPT = 16, SIZE = 160, HELD = MADE / KEPT };
 
 static pthread_barrier_t ready;

@@ -1,4 +1,5 @@
-// The child of a multi-threaded parent starts threads, frees blocks of the parent's threads, forks again, exits normally (11, 12).
+// The child of a multi-threaded parent starts threads, frees blocks of the parent's threads, forks again, exits
+// normally (11, 12).
 // expect: exit 0
 // variants: preload linked static glibc
 #include <sys/wait.h>

@@ -1,6 +1,7 @@
-// Five processes signal a forking, allocating parent whose handlers fork, too: inside malloc and free, inside fork, inside one
-// another. Nobody hangs, and every child finds its blocks whole. A child of the first signal ends in the handler; one of the second
-// returns to whatever was interrupted, unless there are more threads. These also keep the signals away from libc's fork (11).
+// Five processes signal a forking, allocating parent whose handlers fork, too: inside malloc and free, inside fork,
+// inside one another. No process hangs, and every child finds its blocks whole. A child of the first signal ends in the
+// handler; a child of the second returns to the interrupted code, unless the process has more threads. With more
+// threads the program also blocks the signals during libc's fork (11, 36).
 // expect: exit 0
 // timeout: 120
 // variants: preload linked static
@@ -34,7 +35,7 @@
 
 enum { SENDERS = 5, HELD = 64, PATIENCE = 30 };
 
-// Seen by all processes.
+// Shared by all processes.
 struct account {
     atomic_int stop, handling, handled, begun, ended;
 };
@@ -45,7 +46,7 @@ static atomic_bool stop_threads;
 static unsigned char *held[HELD];
 static size_t sizes[HELD];
 
-// A child that returned from a handler goes on where its parent was waiting, for no child of its own.
+// A child that returned from a handler goes on where its parent waited for a child that this process does not have.
 static void await(pid_t child) {
     int status = 0;
     pid_t found;
@@ -77,7 +78,8 @@ static void on_signal(int number) {
 static void step(uint64_t *state) {
     size_t slot = next_random(state) % HELD;
     size_t size = next_random(state) % 16 == 0 ? 1 + next_random(state) % (300 * KIB) : 1 + next_random(state) % 3000;
-    if (held[slot] != NULL) CHECK(held[slot][0] == (unsigned char)slot && held[slot][sizes[slot] - 1] == (unsigned char)slot);
+    if (held[slot] != NULL)
+        CHECK(held[slot][0] == (unsigned char)slot && held[slot][sizes[slot] - 1] == (unsigned char)slot);
     if (held[slot] != NULL && size % 3 == 0) {
         held[slot] = opaque(realloc(held[slot], size));
     } else {
@@ -130,12 +132,12 @@ int main(int count, char **arguments) {
     sigemptyset(&both);
     sigaddset(&both, SIGUSR1);
     sigaddset(&both, SIGUSR2);
-    // Threads beside do not take the signals.
+    // The other threads block the signals.
     CHECK(pthread_sigmask(SIG_BLOCK, &both, NULL) == 0);
     pthread_t threads[8];
     for (int i = 0; i < beside; i++) threads[i] = start(contend, (void *)(uintptr_t)(i + 1));
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    // In a process with threads libc's own fork must not be interrupted by another, which waits for ever for a lock of libc's.
+    // In a process with threads no fork may interrupt libc's own fork: it would wait for ever for a lock of libc's.
     if (beside > 0) action.sa_mask = both;
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0 && sigaction(SIGUSR2, &action, NULL) == 0);
     pid_t senders[SENDERS];
@@ -161,7 +163,7 @@ int main(int count, char **arguments) {
             finish(&state);
         }
         if (beside > 0) pthread_sigmask(SIG_UNBLOCK, &both, NULL);
-        // A child of a handler's forked when it returned there; its own child it leaves to init.
+        // A child that a handler forked returned to here; init waits for the child of its own.
         if (getpid() != parent) finish(&state);
         await(child);
     }
@@ -171,7 +173,7 @@ int main(int count, char **arguments) {
     stop_threads = true;
     for (int i = 0; i < beside; i++) join(threads[i]);
     for (int i = 0; i < SENDERS; i++) await(senders[i]);
-    // Those that nobody waited for.
+    // The children that are left.
     for (int i = 0; account->begun != account->ended; i++) {
         CHECK_WITH(i < PATIENCE * 100, account->begun - account->ended);
         usleep(10000);

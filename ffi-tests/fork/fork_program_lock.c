@@ -1,4 +1,5 @@
-// The program's atfork handlers take a lock under which another thread allocates; they were registered before the first malloc (11).
+// The program's atfork handlers take a lock under which another thread allocates; they were registered before the first
+// malloc (11).
 // expect: exit 0
 // variants: preload linked glibc
 #include <sys/wait.h>

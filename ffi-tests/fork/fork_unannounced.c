@@ -1,5 +1,5 @@
-// A child of _Fork, of which no fork handler hears, in a process whose other threads are inside malloc: it gets its memory, or it ends
-// with one line that says why it cannot; it never hangs. With one thread it lives on as any child (11).
+// _Fork runs no fork handlers. Its child, in a process whose other threads are inside malloc, gets its memory or ends
+// with one line that gives the reason; it never hangs. In a process with one thread it lives on as any child (11, 36).
 // expect: exit 0
 // variants: preload linked
 // timeout: 120

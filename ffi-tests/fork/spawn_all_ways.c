@@ -1,4 +1,5 @@
-// vfork, posix_spawn, system, popen and exec from a multi-threaded program; the new programs run under the same settings.
+// vfork, posix_spawn, system, popen and exec from a multi-threaded program; the new programs run under the same
+// settings.
 // expect: exit 0
 // variants: preload linked glibc
 #include <spawn.h>
@@ -35,7 +36,8 @@ int main(void) {
         CHECK_WITH(WIFEXITED(status) && WEXITSTATUS(status) == 6, status);
         FILE *pipe = popen("echo hello", "r");
         char line[32] = "";
-        CHECK(pipe != NULL && fgets(line, sizeof line, pipe) != NULL && strcmp(line, "hello\n") == 0 && pclose(pipe) == 0);
+        CHECK(pipe != NULL && fgets(line, sizeof line, pipe) != NULL && strcmp(line, "hello\n") == 0 &&
+            pclose(pipe) == 0);
         if ((child = fork()) == 0) {
             free(opaque(malloc(50000)));
             execv("/bin/sh", arguments);

@@ -14,7 +14,8 @@ int main(void) {
     for (size_t i = 0; i < LANE_COUNT; i++) {
         char *block = opaque(malloc(LANE_SIZES[i])), *aligned = opaque(memalign(4096, LANE_SIZES[i]));
         CHECK(block != NULL && aligned != NULL && aligned_to(aligned, 4096));
-        CHECK((int)spandrel_lane_of_pointer(block) == SPANDREL_LANE_LIBC && (int)spandrel_lane_of_pointer(aligned) == SPANDREL_LANE_LIBC);
+        CHECK((int)spandrel_lane_of_pointer(block) == SPANDREL_LANE_LIBC &&
+            (int)spandrel_lane_of_pointer(aligned) == SPANDREL_LANE_LIBC);
         CHECK(malloc_usable_size(block) >= LANE_SIZES[i]);
         block = opaque(realloc(block, LANE_SIZES[i] * 2));
         CHECK(block != NULL);

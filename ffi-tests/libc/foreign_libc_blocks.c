@@ -1,4 +1,4 @@
-// Blocks from __libc_malloc that reach free, realloc, malloc_usable_size and sized frees go home to libc (6).
+// free, realloc, malloc_usable_size and sized frees pass blocks from __libc_malloc on to libc (6).
 // run: abort_policy
 // expect: exit 0
 // run: report_policy

@@ -15,7 +15,10 @@ static void use_heap(void) {
 }
 
 // Each would be entered from inside malloc if the allocator called it.
-void *mmap(void *at, size_t n, int p, int f, int d, off_t o) { use_heap(); return (void *)syscall(SYS_mmap, at, n, p, f, d, o); }
+void *mmap(void *at, size_t n, int p, int f, int d, off_t o) {
+    use_heap();
+    return (void *)syscall(SYS_mmap, at, n, p, f, d, o);
+}
 int munmap(void *at, size_t n) { use_heap(); return (int)syscall(SYS_munmap, at, n); }
 int madvise(void *at, size_t n, int a) { use_heap(); return (int)syscall(SYS_madvise, at, n, a); }
 int mprotect(void *at, size_t n, int p) { use_heap(); return (int)syscall(SYS_mprotect, at, n, p); }

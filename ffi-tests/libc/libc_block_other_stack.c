@@ -1,4 +1,5 @@
-// libc's block is freed on a coroutine's stack that lies below it: a neighbour of the stack is not in the stack (6).
+// A block of libc's is freed on a coroutine's stack that lies right below it: the block is not taken for part of the
+// stack (6).
 // expect: exit 0
 // variants: preload linked
 #include <sys/mman.h>

@@ -1,4 +1,5 @@
-// Blocks which libc functions allocate for the caller (strdup, asprintf, getline, realpath, …) are freed and resized by it (6).
+// Blocks which libc functions allocate for the caller (strdup, asprintf, getline, realpath, …) are freed and resized by
+// it (6).
 // expect: exit 0
 // variants: preload linked static glibc
 #include <dirent.h>

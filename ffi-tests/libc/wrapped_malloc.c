@@ -1,4 +1,4 @@
-// A program with a malloc wrapper of its own, forwarding by dlsym(RTLD_NEXT), whose dlsym may itself allocate (1).
+// A program wraps malloc and forwards by dlsym(RTLD_NEXT), which may itself allocate (1).
 // expect: exit 0
 // variants: preload linked glibc
 #include <dlfcn.h>

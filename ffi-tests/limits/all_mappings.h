@@ -17,10 +17,13 @@ static inline char *use_up_mappings(void) {
     CHECK_WITH(made < MAPPED_PAGES && errno == ENOMEM, made);
     // The last few, one by one: neighbours of different access do not merge.
     int few = 0;
-    while (mmap(NULL, page, few % 2 ? PROT_READ : PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) CHECK(few++ < 100);
+    while (mmap(NULL, page, few % 2 ? PROT_READ : PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
+        CHECK(few++ < 100);
     return area;
 }
 
-static inline void release_mappings(char *area) { CHECK(munmap(area, MAPPED_PAGES * (size_t)sysconf(_SC_PAGESIZE)) == 0); }
+static inline void release_mappings(char *area) {
+    CHECK(munmap(area, MAPPED_PAGES * (size_t)sysconf(_SC_PAGESIZE)) == 0);
+}
 
 #endif

@@ -1,4 +1,4 @@
-// A hard limit below what is in use is said; nothing more is handed out until enough was freed.
+// A hard limit below what is in use gets a line, and every request is refused until enough was freed.
 // expect: exit 0 stderr ALLOCATOR_BAD_OPTION|ALLOCATOR_PAGE_EXHAUSTION x2
 #include "check.h"
 #include "spandrel_weak.h"

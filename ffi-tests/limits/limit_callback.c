@@ -1,4 +1,4 @@
-// Limits set by the program: the callback hears of each, once, and what it frees at the hard limit saves the request.
+// Limits set by the program: each calls the callback once, and the request at the hard limit succeeds by what it frees.
 // expect: exit 0 stderr ALLOCATOR_PAGE_EXHAUSTION
 #include "check.h"
 #include "spandrel_weak.h"

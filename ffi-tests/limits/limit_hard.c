@@ -1,4 +1,5 @@
-// With a hard limit, requests above it get NULL and ENOMEM in every lane, nothing comes from libc, and freed memory serves again.
+// With a hard limit, requests above it get NULL and ENOMEM in every lane, nothing comes from libc, and freed memory
+// serves again.
 // env: SPANDREL_HARD_LIMIT=64M
 // expect: exit 0 stderr ALLOCATOR_PAGE_EXHAUSTION
 #include "check.h"

@@ -16,6 +16,7 @@ int main(void) {
     for (int i = 0; i < COUNT / 2 - 4; i++) free(blocks[i]);
     CHECK_WITH(spandrel_resident_bytes() == 0, spandrel_resident_bytes());
     for (int i = COUNT / 2 - 4; i < COUNT; i++) free(blocks[i]);
-    CHECK_WITH(spandrel_resident_bytes() > 24 * MIB && spandrel_resident_bytes() <= 33 * MIB, spandrel_resident_bytes());
+    CHECK_WITH(
+        spandrel_resident_bytes() > 24 * MIB && spandrel_resident_bytes() <= 33 * MIB, spandrel_resident_bytes());
     return 0;
 }

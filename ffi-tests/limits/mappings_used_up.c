@@ -1,4 +1,4 @@
-// A process that has as many mappings as vm.max_map_count allows is told that this is why there is no memory; libc helps out.
+// In a process that has as many mappings as vm.max_map_count allows one line names that reason, and libc serves (26).
 // expect: exit 0 stderr ALLOCATOR_PAGE_EXHAUSTION|ALLOCATOR_EXHAUSTION x2
 // timeout: 60
 #include "all_mappings.h"

@@ -1,4 +1,5 @@
-// A heap grows in a process that has as many mappings as vm.max_map_count allows: that moves borders, and cuts no mapping.
+// A heap grows in a process that has as many mappings as vm.max_map_count allows: a commit moves a border and cuts no
+// mapping (26).
 // expect: exit 0
 // timeout: 60
 #include "all_mappings.h"

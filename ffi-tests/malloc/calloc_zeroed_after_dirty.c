@@ -1,4 +1,4 @@
-// calloc returns zeroes also where dirty blocks of the class are waiting for reuse (30).
+// calloc returns zeroes, also where dirty blocks of the class wait for reuse (30).
 // expect: exit 0
 // variants: preload linked static glibc
 #include "check.h"

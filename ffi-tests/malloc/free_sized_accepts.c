@@ -1,4 +1,5 @@
-// free_sized takes the requested size, any size of the same class, the usable size, and sizes after an in-place realloc (19).
+// free_sized takes the requested size, any size of the same class, the usable size, and sizes after an in-place realloc
+// (19).
 // expect: exit 0
 #include "check.h"
 

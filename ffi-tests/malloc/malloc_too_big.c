@@ -6,7 +6,8 @@
 #define REFUSED(call) (errno = 0, opaque(call) == NULL && errno == ENOMEM)
 
 int main(void) {
-    const size_t sizes[] = {(size_t)PTRDIFF_MAX + 1, (size_t)PTRDIFF_MAX + 4096, SIZE_MAX - 4096, SIZE_MAX - 15, SIZE_MAX};
+    const size_t sizes[] = {
+        (size_t)PTRDIFF_MAX + 1, (size_t)PTRDIFF_MAX + 4096, SIZE_MAX - 4096, SIZE_MAX - 15, SIZE_MAX};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         size_t size = opaque_size(sizes[i]);
         CHECK_WITH(REFUSED(malloc(size)), i);

@@ -1,4 +1,5 @@
-// Property: under random malloc, calloc, realloc, memalign and free no two live blocks share a byte, usable tails included.
+// Property: under random malloc, calloc, realloc, memalign and free no two live blocks share a byte, usable tails
+// included.
 // run: seed1
 // args: 1
 // expect: exit 0
@@ -37,7 +38,9 @@ int main(int argc, char **argv) {
     for (int step = 0; step < 300000; step++) {
         size_t slot = next_random(&state) % SLOTS;
         uint64_t dice = next_random(&state);
-        size_t size = dice % 1000 < 900 ? dice / 1000 % 1100 : dice % 1000 < 995 ? dice / 1000 % 33000 : dice / 1000 % 700000;
+        size_t size = dice % 1000 < 900 ? dice / 1000 % 1100
+            : dice % 1000 < 995         ? dice / 1000 % 33000
+                                        : dice / 1000 % 700000;
         if (slots[slot].ptr) verify_and_stamp(slot, false);
         if (slots[slot].ptr && dice % 3 == 0) {
             slots[slot].ptr = opaque(realloc(slots[slot].ptr, size + 1));

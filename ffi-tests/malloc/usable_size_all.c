@@ -1,4 +1,5 @@
-// malloc_usable_size for every size to 40000 and around every boundary: at least the size, stable, wholly writable (15).
+// malloc_usable_size for every size to 40000 and around every boundary: at least the size, stable, wholly writable
+// (15).
 // expect: exit 0
 // variants: preload linked static glibc
 #include "check.h"
@@ -12,7 +13,8 @@ static void check_size(size_t size) {
     memset(neighbour, 0x22, other);
     free(opaque(malloc(size)));
     CHECK_WITH(malloc_usable_size(block) == usable, size);
-    CHECK_WITH(block[0] == 0x11 && block[usable - 1] == 0x11 && neighbour[0] == 0x22 && neighbour[other - 1] == 0x22, size);
+    CHECK_WITH(
+        block[0] == 0x11 && block[usable - 1] == 0x11 && neighbour[0] == 0x22 && neighbour[other - 1] == 0x22, size);
     free(block);
     free(neighbour);
 }

@@ -1,5 +1,5 @@
-// Freed pages stay for the purge delay, in case they are used again, whatever else is freed meanwhile; and then they are. When the delay is
-// over the next free gives them back.
+// Freed pages stay resident for the purge delay, whatever else is freed meanwhile, and are reused first. After the
+// delay the next free gives them back (34).
 // expect: exit 0
 // run: long
 // args: long
@@ -17,7 +17,7 @@ static size_t purged(void) {
     return stats.purged_bytes;
 }
 
-// Pages of a range that are resident, the kernel says.
+// How many pages of a range are resident, by mincore.
 static size_t resident(void *start, size_t bytes) {
     static unsigned char pages[256];
     size_t count = 0;
@@ -34,7 +34,7 @@ int main(int argc, char **argv) {
     if (argc == 2 && !strcmp(argv[1], "short")) {
         usleep(40000);
         free(between);
-        // One page of the first purge of all is read again, to see what it did.
+        // The first purge of a process reads one page again, to see its effect.
         CHECK_WITH(resident(block, MIB) <= 1, resident(block, MIB));
         CHECK_WITH(purged() >= MIB, purged());
         return 0;

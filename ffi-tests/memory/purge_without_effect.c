@@ -1,4 +1,4 @@
-// Where madvise says yes and does nothing (emulators do), no block of calloc's holds old bytes, and purging ends (29, 30).
+// Where madvise succeeds and does nothing, as under emulators, calloc returns no old bytes, and purging ends (29, 30).
 // env: SPANDREL_PURGE_DELAY=0
 // expect: exit 0
 // variants: preload linked static glibc

@@ -1,4 +1,5 @@
-// In a sandbox where madvise, mremap and membarrier fail, allocation, realloc of direct maps and purging still work (29).
+// In a sandbox where madvise, mremap and membarrier fail, allocation, realloc of direct maps and purging still work
+// (29).
 // env: SPANDREL_PURGE_DELAY=0
 // expect: exit 0
 // variants: preload linked static glibc
@@ -15,7 +16,11 @@ static void *body(void *seed) {
 int main(void) {
     struct sock_filter rules[] = {
         LOOK_AT_CALL,
-        FORBID(SYS_madvise), FORBID(SYS_mremap), FORBID(SYS_membarrier), FORBID(SYS_openat), FORBID(SYS_sched_getaffinity),
+        FORBID(SYS_madvise),
+        FORBID(SYS_mremap),
+        FORBID(SYS_membarrier),
+        FORBID(SYS_openat),
+        FORBID(SYS_sched_getaffinity),
         ELSE(ALLOW),
     };
     ENTER_SANDBOX(rules);

@@ -16,7 +16,7 @@ int main(void) {
         size_t centre = (size_t)100 << phase % 6;
         for (size_t allocated = 0; allocated < 60 * MIB;) {
             size_t size = centre / 2 + next_random(&state) % centre;
-            // Mostly the oldest goes, now and then a younger one: holes of every age.
+            // Mostly the oldest is freed, now and then a younger one: holes of every age.
             while (live + size > LIVE) {
                 while (slots[oldest].ptr == NULL) oldest = (oldest + 1) % SLOTS;
                 size_t younger = (oldest + next_random(&state) % 4000) % SLOTS;

@@ -1,4 +1,4 @@
-// A block freed long ago, its bin flushed to the bitmap, freed again and flushed again: caught when it reaches the bitmap.
+// A block was freed and flushed to the bitmap of its span. Freed again, it is caught when it reaches the bitmap.
 // run: abort
 // args: 100
 // expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE

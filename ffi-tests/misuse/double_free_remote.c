@@ -45,7 +45,7 @@ int main(int argc, char **argv) {
     } else {
         join(start(release_twice, block));
     }
-    // Delivery happened at thread exit; the owner drains when it collects.
+    // Threads sent their outboxes when they ended; the owner empties its inbox when it collects.
     spandrel_collect(true);
     return 0;
 }

@@ -1,4 +1,4 @@
-// A sized free whose size cannot belong to the block is reported; in the policies that go on, the block stays allocated.
+// A sized free whose size cannot belong to the block is reported; under policies that go on the block stays allocated.
 // run: abort_small
 // args: 100 3000
 // expect: signal SIGABRT stderr ALLOCATOR_SIZE_MISMATCH

@@ -1,4 +1,5 @@
-// A large or direct block freed long ago, its pages reused by others or gone: freeing it again is refused, others stay whole.
+// A large or direct block freed long ago, its pages reused by others or gone: freeing it again is refused, others stay
+// whole.
 // run: large
 // args: 300000
 // expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE|ALLOCATOR_INVALID_POINTER

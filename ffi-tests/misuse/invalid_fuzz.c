@@ -1,5 +1,6 @@
-// Thousands of wrong pointers, into stack and data full of plausible chunk headers, into mapped memory full of noise, and into
-// nowhere: one line each, nothing harmed (6). A plausible header in mapped memory could be libc's own, so there is none there.
+// Thousands of wrong pointers, into stack and data full of plausible chunk headers, into mapped memory full of noise,
+// and to addresses without memory: one line each, and no harm (6). A plausible header in mapped memory could be libc's
+// own, so the program puts none there.
 // env: SPANDREL_ON_ERROR=report
 // expect: exit 0 stderr ALLOCATOR_INVALID_POINTER x5000
 // variants: preload linked static
@@ -17,7 +18,7 @@ static void fill_with_headers(unsigned char *area) {
 }
 
 static void *pick(unsigned char *area) {
-    // Offset 16 of a page may be a real mapped chunk of libc's for all anyone can tell.
+    // At offset 16 of a page there could be a real mapped chunk of libc's: no check can know.
     size_t offset;
     do offset = next_random(&state) % (LENGTH - 64) / 16 * 16 + 32; while (offset % 4096 == 16);
     return area + offset;
@@ -33,7 +34,8 @@ int main(void) {
         if (round % 500 == 0) {
             fill_with_headers(in_data);
             fill_with_headers(on_stack);
-            for (size_t i = 0; i < LENGTH / 8; i++) ((uint64_t *)(void *)mapped)[i] = next_random(&state) | (uint64_t)1 << 60;
+            for (size_t i = 0; i < LENGTH / 8; i++)
+                ((uint64_t *)(void *)mapped)[i] = next_random(&state) | (uint64_t)1 << 60;
         }
         void *wrong = NULL;
         switch (round % 6) {

@@ -1,4 +1,5 @@
-// free of a pointer nobody handed out: one line with a stable code, then the policy (6). `report` and `ignore` go on unharmed.
+// free of a pointer that no allocator returned: one line with a stable code, then the policy (6). Under `report` and
+// `ignore` the process goes on unharmed.
 // run: stack
 // args: free stack
 // expect: signal SIGABRT stderr ALLOCATOR_INVALID_POINTER
@@ -73,7 +74,8 @@ int main(int argc, char **argv) {
     _Alignas(64) char on_stack[256] = {1};
     CHECK(argc == 3);
     const char *what = argv[2];
-    char *heap = opaque(malloc(100)), *mapped = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *heap = opaque(malloc(100)),
+         *mapped = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     char *wrong = NULL;
     if (!strcmp(what, "stack")) wrong = on_stack + 64;
     if (!strcmp(what, "static")) wrong = in_data + 64;

@@ -1,4 +1,4 @@
-// realloc and malloc_usable_size of a block that was just freed are told, not served.
+// realloc and malloc_usable_size of a block that was just freed are reported, not served.
 // env: SPANDREL_ON_ERROR=report
 // expect: exit 0 stderr ALLOCATOR_DOUBLE_FREE x2
 #include "check.h"

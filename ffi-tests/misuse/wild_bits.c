@@ -1,5 +1,6 @@
-// A block's address with other high bits is no block: every call refuses it at once, in every lane and mode, own block or another thread's, and
-// the block stays whole and is not handed out again. Nor are kernel addresses, and those that no processor takes.
+// A block's address with other high bits is no block: every call refuses it at once, in every lane and mode, for blocks
+// of the thread and of others, and the block stays whole and live. The same holds for addresses of the kernel and for
+// those that are not canonical.
 // env: SPANDREL_ON_ERROR=report
 // expect: exit 0 stderr ALLOCATOR_INVALID_POINTER x800
 // variants: preload linked static
@@ -51,7 +52,7 @@ int main(int argc, char **argv) {
         fill(blocks[i], LANE_SIZES[i], i);
     }
     refuse_all(blocks);
-    // For another thread they are remote blocks.
+    // To another thread these are remote blocks.
     join(start(refuse_all, blocks));
     for (size_t i = 0; i < LANE_COUNT; i++) {
         for (int more = 0; more < 4; more++) {

@@ -1,4 +1,5 @@
-// SPANDREL_JUNK: fresh blocks are full of one byte, freed ones of another; calloc still gives zeroes and realloc keeps what was there.
+// SPANDREL_JUNK: fresh blocks are full of one byte, freed ones of another; calloc still returns zeroes, and realloc
+// keeps the contents.
 // env: SPANDREL_JUNK=1
 // expect: exit 0
 #include "check.h"

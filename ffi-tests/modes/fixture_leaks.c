@@ -1,4 +1,5 @@
-// SPANDREL_LEAKS: what is live at exit is told by a line and by the status; what libc keeps for itself is none of it.
+// SPANDREL_LEAKS reports live blocks at exit by a line and by the status; blocks that libc keeps for itself do not
+// count.
 // env: SPANDREL_LEAKS=1
 // run: none
 // args: 0 0

@@ -1,5 +1,5 @@
-// Mode counting knows at any moment how many blocks and bytes are outstanding, whoever allocates and frees; it can be switched on and
-// off in the default mode, and no other mode can.
+// Mode counting knows at any moment how many blocks and bytes are outstanding, in all threads. It can be switched on
+// and off in the default mode; no other mode can.
 // run: from_start
 // args: counting
 // env: SPANDREL_MODE=counting
@@ -47,7 +47,8 @@ static void counts_all(void) {
     // The library keeps some of what a thread needs.
     CHECK_WITH(count(&bytes) <= from + 4, count(NULL) - from);
     from = count(&before);
-    void *odd[] = {calloc(3, 5), aligned_alloc(64, 64), malloc(40 * MIB), calloc(1, 100 * KIB), opaque(realloc(malloc(50 * KIB), 90 * KIB))};
+    void *odd[] = {calloc(3, 5), aligned_alloc(64, 64), malloc(40 * MIB), calloc(1, 100 * KIB),
+        opaque(realloc(malloc(50 * KIB), 90 * KIB))};
     CHECK(count(NULL) == from + 5);
     for (size_t i = 0; i < 5; i++) free(odd[i]);
     CHECK(count(&bytes) == from && bytes == before);
@@ -55,7 +56,7 @@ static void counts_all(void) {
 
 static pthread_barrier_t meeting;
 
-// Has a heap, and works on the hit path, before the switch.
+// Has a heap, and uses the fast path, before the switch.
 static void *was_there(void *unused) {
     for (int i = 0; i < 100; i++) free(opaque(malloc(100)));
     pthread_barrier_wait(&meeting);
@@ -104,7 +105,7 @@ int main(int argc, char **argv) {
         counts_all();
         CHECK(spandrel_set_mode("fast"));
         free(opaque(malloc(100)));
-        // It begins anew, and what is made now is told at exit.
+        // The count begins anew; the line at exit has the blocks that are made now.
         CHECK(spandrel_set_mode("counting") && count(NULL) == 0);
         for (int i = 0; i < 8; i++) CHECK(opaque(malloc(90)) != NULL);
         return 0;

@@ -1,5 +1,5 @@
-// Functions of a program's own serve the calls; each block comes home to those that made it, over several switches and back to
-// Spandrel; what the functions allocate themselves does not go round in circles; threads and forks go on.
+// A provider, functions of the program's own, serves the calls. Over several switches each block goes back to the
+// provider that made it; blocks that a provider itself allocates come from Spandrel; threads and forks work.
 // run: by_api
 // args: fast
 // expect: exit 0
@@ -45,7 +45,7 @@ static void *two_realloc(void *block, size_t size) {
 
 static size_t two_usable(void *block) { return ((struct helper_head *)block)[-1].size + 1; }
 
-// Asks malloc itself, and hands out what lies behind a header of its own: a block that only its own free may see.
+// Calls malloc and returns the address behind a header of its own: only its own free can take such a block.
 static atomic_size_t wrapped, unwrapped;
 static void *wrapper_malloc(size_t size) {
     char *block = malloc(size + 64);
@@ -92,7 +92,7 @@ static void switches(void) {
     fill(second, 50, 2);
     second = opaque(realloc(second, 80));
     CHECK(two_callocs == callocs + 1 && two_reallocs == reallocs + 1 && holds(second, 50, 2));
-    // A block of the first has no function that resizes it: it moves to who serves now.
+    // The first provider has no realloc: its block moves to the one in force.
     first = opaque(realloc(first, 6000));
     CHECK(two_owns(first) && holds(first, 100, 1));
     CHECK(use(NULL));
@@ -110,7 +110,7 @@ enum { THREADS = 4, ROUNDS = 20000, SLOTS = 64 };
 static void *_Atomic slots[SLOTS];
 static volatile bool switching = true;
 
-// Blocks change hands while the makers change.
+// Threads exchange blocks while providers are switched.
 static void *exchange(void *seed) {
     uint64_t random = (uintptr_t)seed;
     for (int i = 0; i < ROUNDS || switching; i++) {
@@ -164,7 +164,7 @@ int main(int argc, char **argv) {
     CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     free(before);
     CHECK(use(NULL));
-    // A leaked pointer of nobody's is still found out, and one of a maker's is freed once.
+    // A pointer that no provider returned is still refused, and a provider's block is freed once.
     CHECK(one_made >= one_freed && two_made >= two_freed);
     return 0;
 }

@@ -1,5 +1,5 @@
-// Mode guarded samples blocks onto pages between guard pages: use after free and overflow fault, and the report, in the handler that may
-// be asked for or by call, has both stacks; frees are checked at the call. Here most requests are sampled.
+// Mode guarded puts sampled blocks between guard pages: use after free and overflow fault, and the report, by the
+// optional handler or by call, has both stacks. Frees are checked at the call. Here most requests are sampled.
 // env: SPANDREL_MODE=guarded
 // env: SPANDREL_GUARDED_RATE=1
 // run: right
@@ -70,7 +70,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-// A block that was sampled: gaps between samples are random, even where every request is to be one.
+// A block that was sampled: gaps between samples are random, even at a rate of one.
 __attribute__((noinline)) void *make_block(size_t size) {
     for (;;) {
         void *volatile block = malloc(size);

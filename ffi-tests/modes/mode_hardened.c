@@ -1,5 +1,6 @@
-// Mode hardened catches at the call what is wrong with it: frees of free blocks, whoever freed them before and however long ago, of what
-// is no block, of blocks that were written past; and writes to freed blocks when these are to be used again. The report names the block.
+// Mode hardened finds at the call: frees of free blocks, by whichever thread and however long ago; frees of pointers
+// that are no blocks; frees of blocks with a write behind them. It finds writes to freed blocks before these are
+// reused. The report names the block.
 // env: SPANDREL_MODE=hardened
 // run: right
 // args: right
@@ -100,7 +101,7 @@ static void *allocate(void *unused) {
 }
 
 static void right(bool zero) {
-    // Usable is what was asked for, in every lane.
+    // The usable size is the requested size, in every lane.
     for (size_t size = 0; size < 80 * MIB; size = size * 2 + 1) {
         char *block = opaque(malloc(size));
         CHECK_WITH(malloc_usable_size(block) == size, size);
@@ -173,7 +174,7 @@ int main(int argc, char **argv) {
         free(opaque(result));
     } else if (strcmp(what, "late") == 0) {
         free(block);
-        // It leaves the quarantine at some time, but nothing else is there.
+        // The block leaves the quarantine at some time, but no other block takes its place.
         for (int i = 0; i < 100000; i++) free(opaque(malloc(3000)));
         free(opaque(block));
     } else if (strcmp(what, "large") == 0) {
@@ -191,7 +192,7 @@ int main(int argc, char **argv) {
     } else if (strcmp(what, "stack") == 0) {
         free(opaque(&result));
     } else if (strcmp(what, "overflow") == 0) {
-        // Another byte than the one that stands there, whatever that is.
+        // Any byte but the one that is there.
         volatile char *behind = (volatile char *)opaque(block) + 100;
         *behind = (char)~*behind;
         free(block);
@@ -202,7 +203,7 @@ int main(int argc, char **argv) {
         ((volatile char *)opaque(block))[40] = 1;
         for (int i = 0; i < 1000000; i++) free(opaque(malloc(3000)));
     } else if (strncmp(what, "runs_on", 7) == 0) {
-        // Two large blocks, next to each other but for the guard: what lies behind the first is read up to the second.
+        // Two large blocks with only the guard between them: reads behind the first one run towards the second.
         volatile char *one = opaque(malloc(200000)), *two = opaque(malloc(200000));
         volatile char *low = one < two ? one : two, *high = one < two ? two : one;
         CHECK_WITH(high - low < 1000000, high - low);

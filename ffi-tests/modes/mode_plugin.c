@@ -1,5 +1,5 @@
-// A plugin named in the environment serves the calls; one that lacks a function, is no object, or is not there gets one line, and the
-// process goes on without.
+// A plugin named in the environment serves the calls; one that lacks a function, is no object, or is not there gets one
+// line, and the process goes on without.
 // run: serves
 // args: yes
 // env: SPANDREL_PLUGIN=$FFI_OUT/helper_alloc_plugin.so

@@ -1,4 +1,5 @@
-// Mode tracked knows every live block: by query, by walk, and at exit, where what is left is told by call stack.
+// Mode tracked knows every live block: by query, by walk, and at exit, where it reports the blocks that are left by
+// call stack.
 // run: queries
 // args: tracked
 // env: SPANDREL_MODE=tracked
@@ -51,7 +52,8 @@ static bool see(const struct spandrel_block *block, void *context) {
 
 static bool known(void *block, size_t size) {
     struct spandrel_block info;
-    return spandrel_block_info(block, &info, sizeof info) && info.address == block && info.size == size && info.frame_count > 0 && info.frames[0] != 0;
+    return spandrel_block_info(block, &info, sizeof info) && info.address == block && info.size == size &&
+        info.frame_count > 0 && info.frames[0] != 0;
 }
 
 static void *allocate(void *unused) {
@@ -93,7 +95,8 @@ static void queries(void) {
     pthread_t thread = start(allocate, NULL);
     CHECK(pthread_join(thread, &result) == 0);
     void **pair = result;
-    CHECK(spandrel_block_info(pair[0], &info, sizeof info) && info.size == 77 && info.thread == (uint32_t)(uintptr_t)pair[1]);
+    CHECK(spandrel_block_info(pair[0], &info, sizeof info) && info.size == 77 &&
+        info.thread == (uint32_t)(uintptr_t)pair[1]);
     free(pair[0]), free(pair);
     static void *many[LIVE];
     for (size_t i = 0; i < LIVE; i++) many[i] = malloc(i % 500);

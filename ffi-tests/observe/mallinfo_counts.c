@@ -1,4 +1,5 @@
-// mallinfo and mallinfo2 answer plausibly: what is mapped covers what is live (20). A block that is a mapping of its own counts there alone.
+// mallinfo and mallinfo2 answer plausibly: mapped bytes cover live bytes (20). A block that is a mapping of its own
+// counts only as one.
 // expect: exit 0
 // variants: preload linked static glibc
 #include "check.h"

@@ -1,4 +1,4 @@
-// malloc_stats prints something on standard error and the heap stays usable (20).
+// malloc_stats prints on standard error, and the heap stays usable (20).
 // expect: exit 0
 // variants: preload linked static glibc
 #include "check.h"

@@ -1,5 +1,5 @@
-// Blocks that are sampled for the heap profile are blocks like others: usable size, alignment, zeroes, realloc, sized frees, frees in
-// other threads and in the child of a fork; and every byte of them is the program's.
+// Blocks that are sampled for the heap profile are blocks like others: usable size, alignment, zeroes, realloc, sized
+// frees, frees in other threads and in the child of a fork; and every byte of them is the program's (18).
 // expect: exit 0
 // env: SPANDREL_HEAP_PROFILE_RATE=1K
 // variants: preload linked static
@@ -58,7 +58,10 @@ static void churn(uint64_t seed, int steps) {
         } else {
             CHECK_WITH(holds(blocks[slot], sizes[slot], slot), sizes[slot]);
             if (next_random(&random) % 3) {
-                if (is_aligned[slot] || next_random(&random) % 2) free(blocks[slot]); else free_sized(blocks[slot], sizes[slot]);
+                if (is_aligned[slot] || next_random(&random) % 2)
+                    free(blocks[slot]);
+                else
+                    free_sized(blocks[slot], sizes[slot]);
                 blocks[slot] = NULL;
                 continue;
             }

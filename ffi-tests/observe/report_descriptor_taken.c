@@ -1,4 +1,5 @@
-// A process that closes every descriptor it does not know, and opens files of its own under the same numbers, finds no report in them (43).
+// A process that closes every descriptor it does not know, and opens files of its own under the same numbers, finds no
+// report in them (43).
 // env: SPANDREL_STATS=1
 // env: SPANDREL_DIAG=1
 // expect: exit 0

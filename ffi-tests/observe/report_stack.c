@@ -1,5 +1,5 @@
-// Reports need at most 4 KiB more stack than malloc itself, in whichever thread meets them: statistics by call, when they are due at a
-// slow call, and on a signal; dumps of the heap profile; what glibc's functions tell.
+// Reports need at most 4 KiB more stack than malloc itself, in every thread: statistics by call, when they are due at a
+// slow call, and on a signal; dumps of the heap profile; the figures of glibc's functions (42).
 // run: by_call
 // args: call
 // expect: exit 0
@@ -61,7 +61,8 @@ static void use_every_lane(void) {
 
 static void call_all(void) {
     int null = open("/dev/null", O_WRONLY);
-    for (int format = SPANDREL_FORMAT_TEXT; format <= SPANDREL_FORMAT_PROMETHEUS; format++) CHECK(spandrel_stats_write(null, format));
+    for (int format = SPANDREL_FORMAT_TEXT; format <= SPANDREL_FORMAT_PROMETHEUS; format++)
+        CHECK(spandrel_stats_write(null, format));
     close(null);
     struct spandrel_stats stats;
     CHECK(spandrel_stats(&stats, sizeof stats));
@@ -70,7 +71,7 @@ static void call_all(void) {
     (void)mallinfo2();
 }
 
-// Slow calls for so long that statistics are due.
+// Makes slow calls until statistics are due.
 static void be_due(void) {
     struct timespec start, now;
     clock_gettime(CLOCK_MONOTONIC, &start);
@@ -80,20 +81,20 @@ static void be_due(void) {
     } while (now.tv_sec - start.tv_sec < 3);
 }
 
-// From a thread at rest, so that the handler reports at once.
+// Sent to a thread outside of the allocator, so that the handler reports at once.
 static void send_signal(void) {
     use_every_lane();
     CHECK(pthread_kill(pthread_self(), SIGUSR2) == 0);
 }
 
-// What a handler that does nothing needs, the kernel's frame above all.
+// The stack of a handler that does nothing: mostly the kernel's frame.
 static void nothing_at_all(int signal) { (void)signal; }
 static void send_other_signal(void) {
     use_every_lane();
     CHECK(pthread_kill(pthread_self(), SIGUSR1) == 0);
 }
 
-// A handler's stack of usual size, if the thread has one, is the one that the handler runs on, and it is enough.
+// If the thread has an alternate stack of usual size, the handler runs on it, and it is large enough.
 static void send_signal_to_alternate_stack(void) {
     const size_t bytes = 8192;
     unsigned char *room = mmap(NULL, 2 * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -138,7 +139,10 @@ static size_t depth(void (*body)(void)) {
 int main(int argc, char **argv) {
     CHECK(argc == 2);
     const char *what = argv[1];
-    void (*body)(void) = strcmp(what, "call") == 0 ? call_all : strcmp(what, "due") == 0 ? be_due : strcmp(what, "signal") == 0 ? send_signal : dump;
+    void (*body)(void) = strcmp(what, "call") == 0 ? call_all
+        : strcmp(what, "due") == 0                 ? be_due
+        : strcmp(what, "signal") == 0              ? send_signal
+                                                   : dump;
     if (strcmp(what, "alternate") == 0) {
         run((void *)send_signal_to_alternate_stack);
         join(start(run, (void *)send_signal_to_alternate_stack));

@@ -1,4 +1,5 @@
-// Call stacks of code without frame pointers, as distributions compile it, are found by the tables that every object has.
+// Call stacks of code without frame pointers, as distributions compile it, are found by the tables that every object
+// has.
 // expect: exit 0
 // flags: -O2 -fomit-frame-pointer
 // variants: preload linked static

@@ -1,5 +1,5 @@
-// A signal handler takes the program's first call stack, with no frame in the cache, on an alternate stack with room for 4 KiB
-// beside the kernel's frame. Below that stack lies a gap, so an overflow ends the program.
+// A signal handler takes the program's first call stack, with no frame in the cache, on an alternate stack with room
+// for 4 KiB beside the kernel's frame. Below that stack lies a gap, so an overflow ends the program.
 // expect: exit 0
 // flags: -O2 -Wl,-z,now
 // variants: preload linked static

@@ -1,6 +1,6 @@
-// Compares Spandrel's call stacks with those of glibc's backtrace(), which uses the same tables: in a chain of calls through
-// functions with frames of many shapes, through libc's qsort, in a signal handler, on an alternate stack, in a thread, and on a
-// stack that the program made.
+// Compares Spandrel's call stacks with those of glibc's backtrace(), which uses the same tables: in a chain of calls
+// through functions with frames of many shapes, through libc's qsort, in a signal handler, on an alternate stack, in a
+// thread, and on a stack that the program made.
 #ifndef STACK_SHARED_H
 #define STACK_SHARED_H
 
@@ -49,7 +49,7 @@ APART static void with_room(size_t bytes) {
     CHECK(room[0] == 1);
 }
 
-// Such a function aligns its stack, so its table needs expressions.
+// Frames that need more alignment than the stack has are made in another way.
 APART static void aligned_anew(int depth) {
     struct { _Alignas(64) volatile char bytes[64]; } room;
     room.bytes[0] = (char)depth;

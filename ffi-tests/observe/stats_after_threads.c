@@ -1,4 +1,4 @@
-// A thread's blocks outlive it; others free a few of them and go: short batches must not be counted as full ones (20).
+// A thread's blocks outlive it; others free a few of them and end: short batches must not be counted as full ones (20).
 // expect: exit 0
 #include "spandrel_weak.h"
 #include "threads.h"

@@ -1,4 +1,5 @@
-// The figures of each class count exactly what a quiet program holds, wherever freed blocks are: bins, caches, or on their way home.
+// The figures of each class are exact in a quiet program, wherever its freed blocks are: in bins, in transfer caches,
+// or in flight to their owner.
 // expect: exit 0
 // variants: preload linked static
 #include "check.h"
@@ -48,8 +49,9 @@ static void *other(void *unused) {
 
 int main(void) {
     pthread_t thread;
-    // What starting a thread takes once it keeps.
-    CHECK(pthread_create(&thread, NULL, (void *(*)(void *))live_of, (void *)24) == 0 && pthread_join(thread, NULL) == 0);
+    // Blocks that libc takes at the first start of a thread, and keeps.
+    CHECK(
+        pthread_create(&thread, NULL, (void *(*)(void *))live_of, (void *)24) == 0 && pthread_join(thread, NULL) == 0);
     for (size_t at = 0; at < SIZES; at++) {
         before[at] = live_of(sizes[at]);
     }

@@ -1,4 +1,4 @@
-// What goes back to the kernel is counted once: large blocks by their regions, and nothing when nothing is left to go.
+// Purged bytes are counted once: large blocks by their regions, and none where no dirty page is left.
 // env: SPANDREL_PURGE_DELAY=0
 // expect: exit 0
 #include <sys/mman.h>
@@ -11,7 +11,7 @@ static size_t purged(void) {
     return stats.purged_bytes;
 }
 
-// Bytes of a range that are resident, the kernel says.
+// How many bytes of a range are resident, by mincore.
 static size_t resident(void *start, size_t bytes) {
     static unsigned char pages[8 * 256];
     size_t count = 0;
@@ -21,7 +21,7 @@ static size_t resident(void *start, size_t bytes) {
 }
 
 int main(void) {
-    // The first purge of a process is looked at, which leaves a page of zeroes.
+    // The first purge of a process reads one page again, which leaves a page of zeroes resident.
     free(memset(opaque(malloc(MIB)), 1, MIB));
     spandrel_collect(true);
     for (size_t bytes = MIB; bytes <= 8 * MIB; bytes *= 2) {

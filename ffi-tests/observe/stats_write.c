@@ -1,4 +1,4 @@
-// Figures are written in each format, and a descriptor that takes nothing is an error and nothing worse.
+// Figures are written in each format; a descriptor that takes nothing is an error, without harm.
 // expect: exit 0
 // variants: preload linked static
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-// realloc keeps the contents between any two lanes, direct maps above 32 MiB included.
+// realloc keeps the contents between any two lanes, direct blocks above 32 MiB included.
 // expect: exit 0
 // variants: preload linked static glibc
 #include "check.h"

@@ -1,11 +1,11 @@
-// Growing and shrinking direct maps keeps contents and gives pages beyond the new end back (mremap path). Nothing is copied: pages that
-// the program never touched stay absent.
+// Growing and shrinking direct blocks keeps contents and gives pages beyond the new end back. mremap copies nothing:
+// pages that the program never touched stay absent.
 // expect: exit 0
 // variants: preload linked static glibc
 #include <sys/mman.h>
 #include "check.h"
 
-// Bytes of the block that are resident, the kernel says.
+// How many bytes of the block are resident, by mincore.
 static size_t resident(void *block, size_t bytes) {
     static unsigned char pages[200000];
     char *start = (char *)((uintptr_t)block & ~(uintptr_t)4095);

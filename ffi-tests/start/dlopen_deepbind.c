@@ -1,6 +1,6 @@
-// An object opened with RTLD_DEEPBIND uses the program's allocator all the same, so either may free what the other made (7, 6). The
-// option leaves the flag: then the object has libc's malloc, whose blocks the program may free and resize. The path is looked for where
-// the calling object's RUNPATH says.
+// An object opened with RTLD_DEEPBIND uses the program's allocator all the same, so each may free the other's blocks
+// (7, 6). The option leaves the flag: then the object has libc's malloc, whose blocks the program may free and resize.
+// dlopen searches the RUNPATH of the calling object.
 // run: cleared
 // args: spandrel
 // expect: exit 0
@@ -35,7 +35,8 @@ static void *open_in_thread(void *path) {
 int main(int argc, char **argv) {
     CHECK(argc == 2);
     const bool ours = strcmp(argv[1], "spandrel") == 0;
-    CHECK(dlopen("helper_there_is_none.so", RTLD_NOW | RTLD_DEEPBIND) == NULL && strstr(dlerror(), "there_is_none") != NULL);
+    CHECK(dlopen("helper_there_is_none.so", RTLD_NOW | RTLD_DEEPBIND) == NULL &&
+        strstr(dlerror(), "there_is_none") != NULL);
     // A name without a slash: RUNPATH, which holds only if the call seems to come from this program.
     void *handle = dlopen("helper_plugin.so", RTLD_NOW | RTLD_DEEPBIND);
     CHECK(handle != NULL);

@@ -32,13 +32,15 @@ void __libc_free(void *ptr);
 // Nothing here allocates: the heap may be what is broken.
 static inline void check_failed(const char *condition, const char *file, int line, long detail) {
     char text[512];
-    int length = snprintf(text, sizeof text, "%s:%d: CHECK(%s) failed, errno %d, detail %ld\n", file, line, condition, errno, detail);
+    int length = snprintf(
+        text, sizeof text, "%s:%d: CHECK(%s) failed, errno %d, detail %ld\n", file, line, condition, errno, detail);
     if (write(2, text, (size_t)length) < 0) _exit(98);
     _exit(99);
 }
 
 #define CHECK(condition) ((condition) ? (void)0 : check_failed(#condition, __FILE__, __LINE__, 0))
-#define CHECK_WITH(condition, detail) ((condition) ? (void)0 : check_failed(#condition, __FILE__, __LINE__, (long)(detail)))
+#define CHECK_WITH(condition, detail)                                                                                  \
+    ((condition) ? (void)0 : check_failed(#condition, __FILE__, __LINE__, (long)(detail)))
 
 // The compiler can no longer know where this pointer came from.
 static inline void *opaque(void *ptr) {
@@ -92,7 +94,8 @@ static inline uint64_t next_random(uint64_t *state) {
 }
 
 // One size of each lane: small, large, direct.
-static const size_t LANE_SIZES[] = {8, 100, 1024, 5000, 32768, 32769, 300000, 5 * 1024 * 1024, 33554432, 40 * 1024 * 1024};
+static const size_t LANE_SIZES[] = {
+    8, 100, 1024, 5000, 32768, 32769, 300000, 5 * 1024 * 1024, 33554432, 40 * 1024 * 1024};
 #define LANE_COUNT (sizeof LANE_SIZES / sizeof LANE_SIZES[0])
 
 #endif

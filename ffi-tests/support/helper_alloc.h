@@ -1,4 +1,5 @@
-// An allocator for tests: blocks from a fixed piece of memory behind a header that tells whose they are, never used again.
+// An allocator for tests: blocks from a fixed piece of memory, behind a header that names their allocator, never
+// reused.
 #ifndef HELPER_ALLOC_H
 #define HELPER_ALLOC_H
 

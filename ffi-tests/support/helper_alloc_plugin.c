@@ -1,4 +1,5 @@
-// A plugin for mode custom: blocks of libc's behind a header of its own, which nobody else can free; it also calls malloc.
+// A plugin for mode custom: blocks of libc's behind a header of its own, which only its own free can take. It calls
+// malloc.
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>

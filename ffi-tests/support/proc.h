@@ -1,4 +1,4 @@
-// Numbers that the kernel tells of this process. Nothing here allocates.
+// Figures of this process from /proc. Nothing here allocates.
 #ifndef PROC_H
 #define PROC_H
 

@@ -39,7 +39,8 @@ static inline size_t exhaust_with(size_t size, size_t ceiling) {
     return total;
 }
 
-// The whole of a program under a limit of as many MiB as its argument says: exhausts it with blocks of several sizes in turn.
+// The whole of a program under a limit of as many MiB as its argument says: exhausts it with blocks of several sizes in
+// turn.
 static inline int survive_limit(int argc, char **argv, int resource) {
     CHECK(argc == 2);
     size_t limit = strtoull(argv[1], NULL, 10) * MIB;

@@ -1,4 +1,4 @@
-// Shared by the programs with threads: start, join, and a workload of random sizes checked for overlap.
+// Shared by the programs with threads: start, join, and a workload of random sizes that checks for overlap.
 #ifndef THREADS_H
 #define THREADS_H
 
@@ -27,7 +27,9 @@ static inline void churn(uint64_t seed, int steps, size_t slots, size_t biggest)
     for (size_t i = 0; i < slots; i++) held[i] = NULL;
     for (int step = 0; step < steps; step++) {
         size_t slot = next_random(&state) % slots, size = 1 + next_random(&state) % biggest;
-        if (held[slot]) CHECK(held[slot][0] == (unsigned char)(seed + slot) && held[slot][sizes[slot] - 1] == (unsigned char)(seed + slot));
+        if (held[slot])
+            CHECK(held[slot][0] == (unsigned char)(seed + slot) &&
+                held[slot][sizes[slot] - 1] == (unsigned char)(seed + slot));
         if (held[slot] && step % 5 == 0) {
             held[slot] = (unsigned char *)opaque(realloc(held[slot], size));
         } else {

@@ -1,4 +1,5 @@
-// Property: six threads swap blocks through shared slots, so that any thread reads, resizes and frees any other's blocks.
+// Property: six threads swap blocks through shared slots, so that any thread reads, resizes and frees any other's
+// blocks.
 // run: default
 // expect: exit 0
 // run: tiny_bins

@@ -1,4 +1,4 @@
-// Blocks of a thread that sleeps are freed by others: the memory is used again while it still sleeps.
+// Other threads free the blocks of a thread that sleeps: the memory is reused while it still sleeps (21).
 // expect: exit 0
 // variants: preload linked static glibc
 #include <sys/resource.h>

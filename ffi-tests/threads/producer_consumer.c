@@ -1,4 +1,4 @@
-// Blocks allocated by producers and freed by consumers, all classes and large ones: nothing lost, nothing overlaps.
+// Producers allocate and consumers free blocks of all classes and large ones: none is lost, none overlap.
 // expect: exit 0
 // variants: preload linked static glibc
 #include <sys/resource.h>
@@ -42,7 +42,8 @@ static void *consume(void *unused) {
 }
 
 int main(void) {
-    pthread_t threads[4] = {start(produce, (void *)1), start(consume, NULL), start(produce, (void *)2), start(consume, NULL)};
+    pthread_t threads[4] = {
+        start(produce, (void *)1), start(consume, NULL), start(produce, (void *)2), start(consume, NULL)};
     for (int i = 0; i < 4; i++) join(threads[i]);
     struct rusage usage;
     CHECK(getrusage(RUSAGE_SELF, &usage) == 0);

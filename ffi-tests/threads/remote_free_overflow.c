@@ -1,4 +1,5 @@
-// With no metadata left, blocks freed by another thread wait instead of travelling; once there is some again, all come home.
+// With no metadata left for batches, remote frees wait with the thread that made them; once there is some again, all
+// reach their owner.
 // env: SPANDREL_PROFILE=freestanding
 // env: SPANDREL_POOL=4M
 // expect: exit 0 stderr ALLOCATOR_REMOTE_FREE_OVERFLOW|ALLOCATOR_PAGE_EXHAUSTION x2
@@ -38,7 +39,7 @@ int main(void) {
     for (int i = 0; i < 1000; i++) free(opaque(malloc((size_t)i * 8)));
     spandrel_collect(true);
     CHECK(spandrel_stats(&stats, sizeof stats));
-    // What libc keeps for its threads, but none of the blocks.
+    // Blocks that libc keeps for its threads, but none of ours.
     CHECK_WITH(stats.live_bytes < (size_t)count * 64, stats.live_bytes);
     return 0;
 }

@@ -1,5 +1,5 @@
-// What another thread freed comes home to an owner that allocates nothing small: by its frees alone, and by large requests alone.
-// The figures say as many blocks as were sent.
+// An owner that makes no small request receives its remote frees: by its own frees alone, and by large requests alone.
+// The figures have as many received blocks as sent ones.
 // env: SPANDREL_IDLE_RETURN=off
 // expect: exit 0
 // run: by_frees
@@ -9,7 +9,7 @@
 #include "spandrel_weak.h"
 #include "threads.h"
 
-// Five batches and a part of one, so nobody takes pity on the owner, which is done at sixteen.
+// Five batches and a part of one: below the sixteen at which others would empty the owner's inbox.
 enum { SENT = 620, CALLS = 20, SIZE = 80 };
 #define LARGE (100 * KIB)
 

@@ -1,4 +1,4 @@
-// Threads that live shortly, and the peak of memory that many of them may leave behind.
+// Short threads, and the peak of memory that many of them may leave behind.
 #ifndef SHORT_THREADS_H
 #define SHORT_THREADS_H
 

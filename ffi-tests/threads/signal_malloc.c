@@ -1,5 +1,6 @@
-// A timer signal interrupts malloc and free anywhere; its handler allocates and frees sizes which the interrupted code does not
-// use: no deadlock, no overlap (13). A handler that shares a class with the interrupted code is not promised anything.
+// A timer signal interrupts malloc and free anywhere; its handler allocates and frees sizes which the interrupted code
+// does not use: no deadlock, no overlap (13). For a handler that shares a class with the interrupted code nothing is
+// promised.
 // run: other_class
 // args: 700
 // expect: exit 0
@@ -15,7 +16,7 @@
 #include <sys/time.h>
 #include "threads.h"
 
-// Armed anew at the end of each handler, so that the interrupted code always gets on.
+// Armed anew at the end of each handler, so that the interrupted code always makes progress.
 static const struct itimerval interval = {{0, 0}, {0, 200}};
 static size_t handler_size;
 static volatile int handled;

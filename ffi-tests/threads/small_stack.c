@@ -1,4 +1,5 @@
-// Threads with the smallest stack allowed, and a signal handler on a small alternate stack, allocate in every lane.
+// Threads with the smallest stack allowed, and a signal handler on a small alternate stack, allocate in every lane
+// (42).
 // expect: exit 0
 // variants: preload linked static glibc
 #include "threads.h"

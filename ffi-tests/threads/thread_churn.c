@@ -1,4 +1,5 @@
-// Two thousand short-lived threads: no deadlock, and memory does not grow with the number of threads that ever lived (21).
+// Two thousand short-lived threads: no deadlock, and memory does not grow with the number of threads that ever lived
+// (21).
 // expect: exit 0
 // variants: preload linked static glibc
 #include <sys/resource.h>

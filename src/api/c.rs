@@ -4,8 +4,8 @@
 
 use core::ffi::{c_int, c_void};
 
-use super::fast_path;
 use crate::control::{dispatch, requests};
+use crate::heap::fast_path;
 use crate::slow_path::mode;
 use crate::slow_path::request::{FreeSize, Request, Resized};
 use crate::sys::libc::{errno, set_errno};

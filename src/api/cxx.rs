@@ -9,8 +9,8 @@ use core::arch::{asm, global_asm, naked_asm};
 use core::ffi::c_void;
 
 use super::c::{free_aligned, free_sized_slow, free_slow};
-use super::fast_path;
 use super::throwing::{New, new_or_null_slow, new_slow, spandrel_call_or_null, spandrel_new_or_null};
+use crate::heap::fast_path;
 use crate::slow_path::request::FreeSize;
 
 /// operator new(size), by its mangled name.

@@ -4,11 +4,11 @@
 use core::ffi::{CStr, c_char, c_int, c_void};
 
 use super::c::{malloc_slow, refuse};
-use super::fast_path;
 use crate::base::class::Class;
 use crate::base::lane::Lane;
 use crate::base::units::{REGION_BYTES, round_up};
 use crate::control::{dispatch, requests};
+use crate::heap::fast_path;
 use crate::profile::sampling::{self, NoProfile};
 use crate::slow_path::exhaustion;
 use crate::stats::{self, Format, Snapshot, report};
@@ -50,11 +50,11 @@ pub struct spandrel_stats {
     pub heaps: usize,
     /// Bytes given back to the kernel so far.
     pub purged_bytes: usize,
-    /// Blocks freed by another thread that are on their way to their owner.
+    /// Blocks that a thread freed for another heap, and that have not arrived there yet.
     pub in_flight_bytes: usize,
     /// Regions cut into blocks of a class.
     pub span_bytes: usize,
-    /// Address space reserved, and what of it can be read and written.
+    /// Address space reserved, and the part of it that can be read and written.
     pub reserved_bytes: usize,
     /// See reserved_bytes.
     pub committed_bytes: usize,
@@ -110,9 +110,9 @@ pub struct spandrel_class_stats {
     pub binned_blocks: usize,
     /// Free blocks in the transfer cache.
     pub cached_blocks: usize,
-    /// Blocks freed by another thread that are on their way to their owner.
+    /// Blocks that a thread freed for another heap, and that have not arrived there yet.
     pub in_flight_blocks: usize,
-    /// Spans of which blocks can be fetched.
+    /// Spans from which blocks can be fetched.
     pub partial_spans: usize,
     /// Spans with every block out.
     pub full_spans: usize,
@@ -137,8 +137,8 @@ pub const SPANDREL_FORMAT_XML: c_int = 2;
 /// Prometheus's text format.
 pub const SPANDREL_FORMAT_PROMETHEUS: c_int = 3;
 
-/// True if this process's malloc is served by Spandrel: preloaded or linked, and not sent to libc by
-/// SPANDREL_FORCE_LIBC.
+/// True if Spandrel serves this process's malloc: it is preloaded or linked, and SPANDREL_FORCE_LIBC does not send
+/// calls to libc.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_is_active() -> bool {
     requests::is_active()
@@ -158,14 +158,14 @@ pub extern "C" fn spandrel_lane_of_size(size: usize) -> c_int {
     if lane == Lane::Refused || requests::is_active() { lane as c_int } else { SPANDREL_LANE_LIBC }
 }
 
-/// The lane (SPANDREL_LANE_...) that `pointer`, an address in a live block, is from; SPANDREL_LANE_LIBC for all that is
-/// not Spandrel's.
+/// The lane (SPANDREL_LANE_...) of the live block in which `pointer` lies; SPANDREL_LANE_LIBC for every pointer
+/// that is not Spandrel's.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_lane_of_pointer(pointer: *const c_void) -> c_int {
     requests::lane_of_pointer(pointer.addr()) as c_int
 }
 
-/// The usable bytes of a block of malloc(size); 0 for a size that is refused.
+/// The usable bytes of a block from malloc(size); 0 for a size that malloc refuses.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_good_size(size: usize) -> usize {
     match (Lane::of_size(size), Class::of_size(size)) {
@@ -175,7 +175,7 @@ pub extern "C" fn spandrel_good_size(size: usize) -> usize {
     }
 }
 
-/// As malloc(size), and stores the bytes that may be used in `*usable` (if that is not NULL); 0 where NULL is returned.
+/// As malloc(size), and stores the bytes that may be used in `*usable` (if that is not NULL), 0 if it returns NULL.
 ///
 /// # Safety
 /// - `usable` is NULL or writable.
@@ -190,18 +190,18 @@ pub unsafe extern "C" fn spandrel_alloc_at_least(size: usize, usable: *mut usize
     block.cast()
 }
 
-/// Gives back the free blocks of the calling thread's heap; with `everything` also those that threads share, and all
-/// free pages to the kernel.
+/// Returns the free blocks of the calling thread's heap to their spans, but one of each class; with `everything`
+/// also those of the transfer caches, and then gives all free pages back to the kernel.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_collect(everything: bool) {
     requests::collect(everything);
 }
 
-/// Exchanges freed blocks with other threads, for a program's own points: a safepoint, the border between two messages,
-/// the end of an arena. Sends off the blocks of other threads that the calling thread freed, and receives blocks of its
-/// own that others freed, in whole batches (at most 124 blocks each), until `most` blocks have come; 0 for 250. True if
-/// more waits. Cheap if there is nothing to do. Never fails; does nothing in a thread that has not allocated, and where
-/// libc serves the process. Not for signal handlers.
+/// Exchanges freed blocks with other threads, at a point that the program chooses: a safepoint, the border between
+/// two messages, the end of an arena. Sends off the blocks of other threads' heaps that the calling thread freed,
+/// and receives blocks of its own heap that others freed, in whole batches (at most 124 blocks each) until it has
+/// received `most` blocks; 0 for 250. True if more wait. Cheap if there is nothing to do. Never fails; does nothing
+/// in a thread that has not allocated, and if libc serves the process. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_safepoint(most: usize) -> bool {
     requests::safepoint(most)
@@ -213,24 +213,24 @@ pub extern "C" fn spandrel_resident_bytes() -> usize {
     requests::retained_bytes()
 }
 
-/// More than the soft limit is in use. The callback hears it again only if an eighth of it was free meanwhile.
+/// More than the soft limit is in use. Called again only after an eighth of it was free in between.
 pub const SPANDREL_LIMIT_SOFT: c_int = 1;
 /// The hard limit is about to refuse a request; it is tried again after the callback.
 pub const SPANDREL_LIMIT_HARD: c_int = 2;
 
-/// Called on the thread that met a limit, from inside its call: which limit (SPANDREL_LIMIT_...), the bytes in use, the
-/// limit in bytes. May allocate and free; it is not called again meanwhile. Must not throw.
+/// Called on the thread that met a limit, from inside its call: which limit (SPANDREL_LIMIT_...), the bytes in use,
+/// the limit in bytes. May allocate and free; it is not called again meanwhile. Must not throw.
 #[expect(non_camel_case_types, reason = "a name of C")]
 pub type spandrel_limit_callback = Option<unsafe extern "C" fn(limit: c_int, held: usize, bytes: usize)>;
 
-/// Has `callback` called when a limit is met; NULL for nothing.
+/// Sets the function that is called when a limit is met; NULL for none.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_set_limit_callback(callback: spandrel_limit_callback) {
     exhaustion::set_limit_callback(callback);
 }
 
-/// Sets the soft and the hard limit in bytes, 0 for none, as SPANDREL_SOFT_LIMIT and SPANDREL_HARD_LIMIT do. False, and
-/// errno EINVAL, if the soft limit is not below the hard one, in a profile with a pool, and where libc serves the
+/// Sets the soft and the hard limit in bytes, 0 for none, as SPANDREL_SOFT_LIMIT and SPANDREL_HARD_LIMIT do. False,
+/// and errno EINVAL, if the soft limit is not below the hard one, in a profile with a pool, and if libc serves the
 /// process.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_set_limits(soft: usize, hard: usize) -> bool {
@@ -238,7 +238,7 @@ pub extern "C" fn spandrel_set_limits(soft: usize, hard: usize) -> bool {
 }
 
 /// Fills the first `struct_size` bytes of `*stats`; false, and errno EINVAL, if `stats` is NULL or `struct_size` is
-/// larger than this version's structure; ENOMEM if there is no memory for the figures.
+/// larger than this version's structure; ENOMEM if there is no memory to work in.
 ///
 /// # Safety
 /// - `stats` is NULL or writable for `struct_size` bytes.
@@ -251,17 +251,13 @@ pub unsafe extern "C" fn spandrel_stats(stats: *mut spandrel_stats, struct_size:
     }
 }
 /// Fills the first `struct_size` bytes of `*stats` with the figures of class `index`, counted from 0, the smallest
-/// blocks first; false, and errno EINVAL, if there is no such class, if `stats` is NULL, or if `struct_size` is larger
-/// than this version's structure.
+/// blocks first; false, and errno EINVAL, if there is no such class, if `stats` is NULL, or if `struct_size` is
+/// larger than this version's structure.
 ///
 /// # Safety
 /// - `stats` is NULL or writable for `struct_size` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn spandrel_class_stats(
-    index: usize,
-    stats: *mut spandrel_class_stats,
-    struct_size: usize,
-) -> bool {
+pub unsafe extern "C" fn spandrel_class_stats(index: usize, stats: *mut spandrel_class_stats, struct_size: usize) -> bool {
     let Some(class) = Class::from_index(index) else {
         return refuse(libc::EINVAL);
     };
@@ -303,7 +299,7 @@ unsafe fn hand_out<T>(filled: &T, place: *mut T, struct_size: usize) -> bool {
 }
 
 /// Writes all figures to file descriptor `fd` in `format` (SPANDREL_FORMAT_...), without taking memory; false, and
-/// errno EINVAL if there is no such format, EIO if the descriptor did not take all of it.
+/// errno EINVAL or EIO, if there is no such format or `fd` did not take all bytes.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_stats_write(fd: c_int, format: c_int) -> bool {
     let format = match format {
@@ -318,23 +314,23 @@ pub extern "C" fn spandrel_stats_write(fd: c_int, format: c_int) -> bool {
     report::write_stats(fd, format) || refuse(libc::EIO)
 }
 
-/// Starts to sample requests for the heap profile, one every `rate` bytes on average; 0 for SPANDREL_HEAP_PROFILE_RATE.
-/// Other threads follow when they next leave the fast path. False, and errno ENOTSUP, where libc or a mode other than
-/// `fast` and `counting` serves the process.
+/// Starts to sample requests for the heap profile, one every `rate` bytes on average; 0 for
+/// SPANDREL_HEAP_PROFILE_RATE. Other threads follow at their next call on the slow path. False, and errno ENOTSUP,
+/// if libc or a mode other than `fast` and `counting` serves the process.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_profile_start(rate: usize) -> bool {
     or_errno(if requests::is_active() { sampling::start(rate) } else { Err(NoProfile::Unsampled) })
 }
 
-/// Samples no more requests. Blocks that were sampled stay in the profile until they are freed.
+/// Stops sampling. Sampled blocks stay in the profile until they are freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_profile_stop() {
     sampling::stop();
 }
 
-/// Writes the heap profile to the file `path`, or, if that is NULL, to the one that SPANDREL_HEAP_PROFILE names. False,
-/// and errno, if it cannot be written; EBUSY if another thread is writing it, or if no samples were ever taken. May be
-/// called in a signal handler.
+/// Writes the heap profile to the file `path`, or, if that is NULL, to the file that SPANDREL_HEAP_PROFILE names.
+/// False, and errno, if it cannot be written; EBUSY if another thread is writing it, or if no samples were ever
+/// taken. May be called in a signal handler.
 ///
 /// # Safety
 /// - `path` is NULL or a C string.

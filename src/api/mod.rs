@@ -9,7 +9,6 @@ mod cxx;
 mod dlopen;
 #[cfg(feature = "export")]
 pub mod extension;
-mod fast_path;
 #[cfg(feature = "export")]
 mod glibc;
 #[cfg(feature = "export")]

@@ -16,11 +16,11 @@ pub extern "C" fn spandrel_mode() -> *const c_char {
     switch::mode_name().as_ptr()
 }
 
-/// Puts the mode of that name into force. "counting" can be switched on in a process in mode "fast", and off again
-/// ("fast"); it then counts from 0. Other threads follow at their next call; one that is inside a call just then may
-/// make some more before it does. All other modes must know every block from the first one on. True also if that mode
-/// is in force already. False, and errno EINVAL if no mode has that name, ENOTSUP for a mode that cannot be switched to
-/// or from.
+/// Switches to the mode of that name. "counting" can be switched on in a process in mode "fast", and off again
+/// ("fast"); it then counts from 0. Other threads follow at their next call; one that is inside a call just then
+/// may make some more before it follows. All other modes must record every block from the first one on. False, and
+/// errno EINVAL for an unknown name, ENOTSUP for a mode that cannot be switched to or from. True for the mode in
+/// force.
 ///
 /// # Safety
 /// - `name` is a C string.
@@ -44,9 +44,9 @@ fn or_errno(done: Result<(), Refusal>) -> bool {
     }
 }
 
-/// In mode "counting": stores how many blocks, and how many usable bytes of them, were allocated and not freed since
-/// counting began. Below zero if blocks from before were freed. Either pointer may be NULL. False, and errno ENOTSUP,
-/// in other modes.
+/// In mode "counting": stores how many blocks, and how many usable bytes of them, were allocated and not freed
+/// since counting began. Below zero if the program freed more blocks from before. Either pointer may be NULL.
+/// False, and errno ENOTSUP, in other modes.
 ///
 /// # Safety
 /// - `blocks` and `bytes` are NULL or writable.
@@ -62,9 +62,10 @@ pub unsafe extern "C" fn spandrel_outstanding(blocks: *mut i64, bytes: *mut i64)
     true
 }
 
-/// Functions of a program's own that serve malloc and its kin, with the contracts of the C functions of these names.
-/// `malloc` and `free` must be there; the others may be NULL: then malloc and a fill, malloc and a copy, Spandrel's own
-/// aligned blocks, and the size asked for take their place. Spandrel serves the functions' own requests.
+/// Functions of the program that serve malloc and its family, with the contracts of the C functions of these names.
+/// `malloc` and `free` are required; the others may be NULL: then malloc and a fill, malloc and a copy, Spandrel's
+/// own aligned blocks, and the size asked for replace them. Spandrel serves the calls that these functions make
+/// themselves.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct spandrel_functions {
@@ -82,20 +83,17 @@ pub struct spandrel_functions {
     pub malloc_usable_size: Option<unsafe extern "C" fn(block: *mut c_void) -> usize>,
 }
 
-/// Has `functions`, a structure of `struct_size` bytes, serve from now on; NULL for Spandrel itself again. The
-/// functions that allocated a block also free it, even after others were set, so they must stay. Other threads follow
-/// at once with free, and with malloc at their next call; one that is inside a call just then may be served by Spandrel
-/// some more times before it does. False, and errno EINVAL without malloc or free or with a `struct_size` that is
-/// larger than this version's structure, ENOSPC after 64 different sets of functions, ENOTSUP in modes other than
-/// "fast" and "custom".
+/// Sets the functions that serve from now on, a structure of `struct_size` bytes; NULL for Spandrel itself. Each
+/// block returns to the functions that made it, even if others serve by then, so the functions must stay loaded.
+/// Other threads follow at once with free, and with malloc at their next call; one that is inside a call just then
+/// may be served by Spandrel some more times before it follows. False, and errno EINVAL without malloc or free or
+/// with a `struct_size` that is larger than this version's structure, ENOSPC after 64 different sets of functions,
+/// ENOTSUP in modes other than "fast" and "custom".
 ///
 /// # Safety
 /// - `functions` is NULL or readable for `struct_size` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn spandrel_set_alloc_functions(
-    functions: *const spandrel_functions,
-    struct_size: usize,
-) -> bool {
+pub unsafe extern "C" fn spandrel_set_alloc_functions(functions: *const spandrel_functions, struct_size: usize) -> bool {
     if !requests::is_active() {
         return or_errno(Err(Refusal::Unsafe));
     }
@@ -126,7 +124,7 @@ pub unsafe extern "C" fn spandrel_set_alloc_functions(
     })))
 }
 
-/// A live block, in mode "tracked".
+/// The record of a live block in mode "tracked".
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct spandrel_block {
@@ -136,11 +134,12 @@ pub struct spandrel_block {
     pub size: usize,
     /// Milliseconds since it was allocated, or resized.
     pub age_ms: u64,
-    /// The thread that did that, by the kernel's number (gettid).
+    /// The thread that allocated or resized it, by the kernel's number (gettid).
     pub thread: u32,
     /// How many frames there are.
     pub frame_count: u32,
-    /// Return addresses of the calls that made it, the innermost first. They stay readable to the end of the process.
+    /// Return addresses of the calls that allocated it, the innermost first. They stay readable to the end of the
+    /// process.
     pub frames: *const usize,
 }
 
@@ -157,18 +156,14 @@ impl From<BlockInfo> for spandrel_block {
     }
 }
 
-/// In mode "tracked": fills the first `struct_size` bytes of `*block` for the live block that starts at `pointer`.
-/// False, and errno ENOENT if there is none, EINVAL if `block` is NULL or `struct_size` is larger than this version's
-/// structure, ENOTSUP in other modes.
+/// In mode "tracked": fills the first `struct_size` bytes of `*block` with the record of the live block that starts
+/// at `pointer`. False, and errno ENOENT if there is none, EINVAL if `block` is NULL or `struct_size` is larger
+/// than this version's structure, ENOTSUP in other modes.
 ///
 /// # Safety
 /// - `block` is NULL or writable for `struct_size` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn spandrel_block_info(
-    pointer: *const c_void,
-    block: *mut spandrel_block,
-    struct_size: usize,
-) -> bool {
+pub unsafe extern "C" fn spandrel_block_info(pointer: *const c_void, block: *mut spandrel_block, struct_size: usize) -> bool {
     if !tracked::is_tracking() {
         return or_errno(Err(Refusal::Unsafe));
     }
@@ -184,12 +179,11 @@ pub unsafe extern "C" fn spandrel_block_info(
 
 /// Called for one live block; false ends the walk. May allocate and free.
 #[expect(non_camel_case_types, reason = "a name of C")]
-pub type spandrel_walk_callback =
-    Option<unsafe extern "C" fn(block: *const spandrel_block, context: *mut c_void) -> bool>;
+pub type spandrel_walk_callback = Option<unsafe extern "C" fn(block: *const spandrel_block, context: *mut c_void) -> bool>;
 
-/// In mode "tracked": calls `callback` with each live block and `context`, in no order; how many calls returned true.
-/// Other threads go on meanwhile: a block may be free again when the callback gets it, and one made meanwhile may be
-/// missing. 0, and errno ENOTSUP, in other modes.
+/// In mode "tracked": calls `callback` with each live block and `context`, in no order, and returns how many calls
+/// returned true. Other threads go on meanwhile: a block may be free again when it is shown, and one made meanwhile
+/// may be missing. 0, and errno ENOTSUP, in other modes.
 ///
 /// # Safety
 /// - `callback` is NULL or may be called with any block and `context`; it must not throw.
@@ -206,9 +200,9 @@ pub unsafe extern "C" fn spandrel_walk(callback: spandrel_walk_callback, context
     })
 }
 
-/// In mode "guarded": prints on fd 2 what is known of `address`, that of a fault for example: the sampled block that an
-/// access to it was meant for, and where that was allocated and freed. False if nothing is known. May be called from
-/// any signal handler.
+/// In mode "guarded": prints on fd 2 which sampled block an access to `address`, that of a fault for example, was
+/// meant for, and where the block was allocated and freed. False if there is no such block. May be called from any
+/// signal handler.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_explain_fault(address: *const c_void) -> bool {
     guarded::explain(address.addr())

@@ -3,8 +3,8 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 
-use super::fast_path;
 use crate::control::{dispatch, requests};
+use crate::heap::fast_path;
 use crate::slow_path::request::{Request, Resized};
 use crate::stats::descriptor::{self, Descriptor};
 

@@ -8,9 +8,9 @@
 use core::arch::{global_asm, naked_asm};
 use core::ffi::c_void;
 
-use super::fast_path;
 use crate::control::dispatch;
 use crate::diag::{self, Code};
+use crate::heap::fast_path;
 use crate::slow_path::request::Request;
 
 /// A program's operator new. The alignment is passed to plain forms too, which do not look at it.

@@ -1,4 +1,4 @@
-//! Layer 0: units, size classes, bits and text. Knows arithmetic; must not know the operating system.
+//! Units, size classes, random numbers and text. Knows arithmetic; must not know the operating system.
 
 pub(crate) mod class;
 pub(crate) mod lane;

@@ -1,4 +1,4 @@
-//! Chance, and the two functions of analysis that sampling needs, which `core` does not have. Must not know what is sampled.
+//! Random numbers, and the two functions of analysis that sampling needs and `core` does not have. Must not know what is sampled.
 
 /// A stream of random numbers (xorshift64*, Vigna 2016): quick, small, and good enough for gaps between samples.
 pub(crate) struct Random(u64);
@@ -56,10 +56,10 @@ pub(crate) fn logarithm(value: f64) -> f64 {
     exponent as f64 * LN_2 + 2.0 * ratio * series
 }
 
-/// `1 - exp(-x)` for `x` not below zero: the chance that something of length `x` meets an event of a Poisson process of rate 1. Exact
+/// `1 - exp(-x)` for `x` not below zero: the probability that something of length `x` meets an event of a Poisson process of rate 1. Exact
 /// to some ten digits for small `x`, too.
-pub(crate) fn chance(x: f64) -> f64 {
-    /// Behind it nothing is left of the exponential.
+pub(crate) fn probability(x: f64) -> f64 {
+    /// From here on the exponential is nothing beside one.
     const LARGE: f64 = 40.0;
     const HALVINGS: u32 = 6;
     if x >= LARGE {
@@ -68,7 +68,7 @@ pub(crate) fn chance(x: f64) -> f64 {
     // The series for a small part of x, then doubled: 1 - e^-2y = c (2 - c) with c = 1 - e^-y.
     let part = x / f64::from(1 << HALVINGS);
     let series = (1..=12).rev().fold(0.0, |sum, term| (1.0 - sum) * part / f64::from(term));
-    (0..HALVINGS).fold(series, |chance, _| chance * (2.0 - chance))
+    (0..HALVINGS).fold(series, |whole, _| whole * (2.0 - whole))
 }
 
 #[cfg(test)]
@@ -101,7 +101,7 @@ mod tests {
         fn analysis_is_that_of_the_standard_library(x in 1e-12_f64..100.0) {
             prop_assert!((logarithm(x) - x.ln()).abs() <= 1e-9 * x.ln().abs().max(1.0));
             let expected = -(-x).exp_m1();
-            prop_assert!((chance(x) - expected).abs() <= 1e-9 * expected);
+            prop_assert!((probability(x) - expected).abs() <= 1e-9 * expected);
         }
     }
 }

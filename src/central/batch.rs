@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "shows slots as a slice, follows links of batches")]
-//! A batch: block pointers that travel together, in a piece of metadata.
+//! A batch: block pointers that travel together, from heap to heap or to the central list and back, in a piece of metadata.
 
 use core::cell::Cell;
 
@@ -7,27 +7,28 @@ use crate::base::class::{BATCH_BLOCKS_MAX, Geometry};
 use crate::base::units::KIB;
 use crate::pages::Entry;
 use crate::sys::atomic::{AtomicU32, Ordering, settle_stores};
-use crate::sys::cell::Slot;
+use crate::sys::cell::{Relaxed, Slot};
 
 /// Bytes of a batch.
 pub(crate) const BATCH_BYTES: usize = KIB;
 /// Most blocks of a batch.
 const BLOCKS: usize = BATCH_BLOCKS_MAX;
 
-/// See the module. In the hands of one thread at a time, or of a shelf under its lock; one of an outbox may also be emptied by others
-/// while its thread is interrupted in [`Batch::push`] or [`Batch::push_common`]. These read the length and the last block, write the slot
-/// behind it and the length. [`Batch::move_to`] changes neither length nor slots from there on: it says that the first blocks are gone.
+/// One thread at a time has a batch, or a stack under its lock. A drain may also empty one of an outbox whose thread was interrupted in
+/// [`Batch::push`] or [`Batch::push_common`]. These read the length and the last block, write the slot behind it and the length.
+/// [`Batch::move_to`] changes neither length nor slots from there on: it notes that the first blocks are gone.
 #[repr(C)]
 pub(crate) struct Batch {
     /// The next batch of a stack.
     pub(crate) next: Cell<*mut Batch>,
-    /// Where it goes: an owner's address, or the entry of a class of the depot.
+    /// Where it goes: a heap's address, or the entry of a class of the central list.
     pub(crate) key: Cell<usize>,
     /// The map entry that all its blocks share, if they do.
     common: Cell<Entry>,
-    /// Slots used, and how many of the first of them hold nothing any more.
+    /// Slots used.
     len: AtomicU32,
-    gone: Cell<u32>,
+    /// How many of the first slots hold nothing any more. Written under the lock of the spans.
+    gone: Relaxed<AtomicU32>,
     blocks: [Slot; BLOCKS],
 }
 
@@ -50,7 +51,7 @@ impl Batch {
             key: Cell::new(key),
             common: Cell::new(Entry::NONE),
             len: AtomicU32::new(0),
-            gone: Cell::new(0),
+            gone: Relaxed::<AtomicU32>::new(0),
             blocks: [const { Slot::new(core::ptr::null_mut()) }; BLOCKS],
         }
     }
@@ -72,7 +73,7 @@ impl Batch {
     /// Slots used.
     #[inline(always)]
     fn used(&self) -> usize {
-        // Relaxed: exact for the thread that pushes; others see it as the module of offers says.
+        // Relaxed: exact for the thread that pushes. A drain comes a round after it closed the fast path, and sees what was pushed before.
         (self.len.load(Ordering::Relaxed) as usize).min(BLOCKS)
     }
 
@@ -151,19 +152,25 @@ impl Batch {
 
     /// The blocks. For the thread that has the batch to itself.
     pub(crate) fn blocks(&self) -> &[*mut u8] {
-        // SAFETY: a slot has the layout of what it holds, and nobody adds blocks while they are looked at.
+        // SAFETY: a slot has the layout of what it holds, and the caller has the batch to itself.
         let slots = unsafe { core::slice::from_raw_parts(self.blocks.as_ptr().cast(), self.used()) };
         slots.get(self.gone.get() as usize..).unwrap_or(&[])
     }
 
-    /// Takes all blocks out, and hands each to `see`. For who holds the spans of the outbox's heap, even while a push is interrupted: see
-    /// the type.
+    /// As [`Batch::blocks`], for the spans that they go back to.
+    pub(crate) fn given_out(&self) -> Blocks<'_> {
+        // SAFETY: batches are filled with freed blocks whose entry in the map was read, and with blocks of bins.
+        unsafe { Blocks::new(self.blocks()) }
+    }
+
+    /// Takes all blocks out, and hands each to `see`. The caller holds the spans of the outbox's heap, whose thread may be interrupted in a
+    /// push.
     pub(crate) fn move_each(&self, mut see: impl FnMut(*mut u8)) {
         let (used, gone) = (self.used(), self.gone.get() as usize);
         if used == gone {
             return;
         }
-        // A child of a fork rather loses the blocks than has them twice.
+        // The child of a fork may lose the blocks, but must not have them twice.
         self.gone.set(used as u32);
         settle_stores();
         for slot in self.blocks.iter().take(used).skip(gone) {
@@ -190,6 +197,74 @@ impl Batch {
         });
         // Relaxed: as above.
         other.len.store(len, Ordering::Relaxed);
+    }
+}
+
+/// Blocks that their spans gave out and that did not come back yet, as bins and batches hold them: each lies in a region that is in use.
+#[derive(Clone, Copy)]
+pub(crate) struct Blocks<'a>(&'a [*mut u8]);
+
+/// One of [`Blocks`].
+#[derive(Clone, Copy)]
+pub(crate) struct Block(*mut u8);
+
+impl<'a> Blocks<'a> {
+    /// These blocks.
+    ///
+    /// # Safety
+    /// - A span gave each of them out, and none came back to it.
+    #[inline(always)]
+    pub(crate) const unsafe fn new(blocks: &'a [*mut u8]) -> Self {
+        Self(blocks)
+    }
+
+    /// Their pointers.
+    #[inline(always)]
+    pub(crate) const fn pointers(self) -> &'a [*mut u8] {
+        self.0
+    }
+
+    /// The first one.
+    #[inline(always)]
+    pub(crate) fn first(self) -> Option<Block> {
+        self.0.first().map(|&block| Block(block))
+    }
+
+    /// The first `count`, or all if there are fewer.
+    #[inline(always)]
+    pub(crate) fn up_to(self, count: usize) -> Self {
+        Self(self.0.get(..count).unwrap_or(self.0))
+    }
+
+    /// All but the first `count`.
+    #[inline(always)]
+    pub(crate) fn from(self, count: usize) -> Self {
+        Self(self.0.get(count..).unwrap_or(&[]))
+    }
+
+    /// What lies before, between and behind those that are `block`.
+    pub(crate) fn split(self, block: *mut u8) -> impl Iterator<Item = Self> {
+        self.0.split(move |&other| other == block).map(Self)
+    }
+
+    /// Each of them.
+    #[inline(always)]
+    pub(crate) fn each(self) -> impl Iterator<Item = Block> {
+        self.0.iter().map(|&block| Block(block))
+    }
+}
+
+impl Block {
+    /// Its pointer.
+    #[inline(always)]
+    pub(crate) const fn pointer(self) -> *mut u8 {
+        self.0
+    }
+
+    /// Its address.
+    #[inline(always)]
+    pub(crate) fn addr(self) -> usize {
+        self.0.addr()
     }
 }
 

@@ -1,8 +1,7 @@
-//! A shelf: what one class keeps between heaps. Spans that no heap owns (the depot) and whole batches of blocks (the transfer
-//! cache).
+//! The central list: what one class keeps between heaps. Spans that no heap owns, and whole batches of blocks (the transfer cache).
 //!
 //! # Invariants
-//! - A span whose map entry says "depot" is in exactly one of the two lists, and only the holder of the shelf's lock changes the
+//! - A span whose map entry names the central list is in exactly one of the two lists, and only the holder of the lock changes the
 //!   span or its entry.
 //! - The blocks of batches count as out in their spans.
 
@@ -18,13 +17,13 @@ use crate::pages::{Bank, Entry, Space};
 /// The transfer cache of a class keeps at most one batch for so many bytes that it may hold.
 const BYTES_PER_BATCH: usize = 16 << 10;
 
-/// What became of a block that was brought to the depot.
+/// What became of a block that was returned to the central list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub(crate) enum Returned {
     /// Its span has it.
     Taken,
-    /// Its span has it and is empty now; it was taken off the shelf and is the caller's to release.
+    /// Its span has it and is empty now; the caller has to release the span, which is in no list any more.
     Emptied(Region),
     /// A heap owns its span by now.
     Moved,
@@ -32,14 +31,14 @@ pub(crate) enum Returned {
     Refused(Refused),
 }
 
-/// See the module. Guarded by a lock.
+/// The central list of one class. Guarded by a lock.
 pub(crate) struct CentralList {
     spans: Spans,
     batches: Stack,
     /// Batches, and blocks in them.
     count: usize,
     blocks: usize,
-    /// Batches and spans that heaps found here when they asked.
+    /// Batches and spans that heaps were given.
     taken: usize,
     adopted: usize,
 }
@@ -48,7 +47,7 @@ impl CentralList {
     /// Offsets of the batches, and of batches and spans given.
     pub(super) const OFFSETS: [usize; 3] = [offset_of!(Self, batches), offset_of!(Self, taken), offset_of!(Self, adopted)];
 
-    /// An empty shelf.
+    /// An empty list.
     pub(crate) const fn new() -> Self {
         Self { spans: Spans::new(), batches: Stack::new(), count: 0, blocks: 0, taken: 0, adopted: 0 }
     }
@@ -99,7 +98,7 @@ impl CentralList {
         self.blocks
     }
 
-    /// Batches, and spans of the depot, that heaps have been given so far.
+    /// Batches, and spans, that heaps have been given so far.
     pub(crate) const fn given(&self) -> [usize; 2] {
         [self.taken, self.adopted]
     }
@@ -120,17 +119,17 @@ impl CentralList {
 
     /// Hands the fullest of the first few partial spans to the owner whose map entry is `entry`: of those in `bank`, where one is named.
     pub(crate) fn adopt(&mut self, space: &Space, class: Class, entry: Entry, bank: Option<Bank>) -> Option<Region> {
-        const LOOKED_AT: usize = 8;
+        const ASKED: usize = 8;
         let fits = |&(region, _): &(Region, &Span)| bank.is_none_or(|bank| space.bank_of(region) == bank);
         let partial = self.spans.partial.iter(space).filter(fits);
-        let (region, span) = partial.take(LOOKED_AT).max_by_key(|(_, span)| span.used())?;
+        let (region, span) = partial.take(ASKED).max_by_key(|(_, span)| span.used())?;
         self.spans.remove(space, span);
         space.set_entries(region, class.geometry().regions, entry);
         self.adopted += 1;
         Some(region)
     }
 
-    /// Hands the span at `region` to the owner whose map entry is `entry`; false if it is not the depot's.
+    /// Hands the span at `region` to the owner whose map entry is `entry`; false if it is not in the list.
     pub(crate) fn claim(&mut self, space: &Space, class: Class, region: Region, entry: Entry) -> bool {
         if space.entry(region) != Entry::central(class) || header(space, region).first() != region {
             return false;

@@ -1,4 +1,4 @@
-//! The check of spans, their lists and the shelves. In builds with debug assertions alone.
+//! The check of spans and of the lists they are in. In builds with debug assertions alone.
 
 use super::central_list::CentralList;
 use super::span::State;
@@ -45,25 +45,25 @@ impl Central {
         Ok(())
     }
 
-    /// Checks the shelf of `class`.
+    /// Checks the central list of `class`.
     pub(crate) fn check_central_list(&self, class: Class) -> Verdict {
-        self.with_list(class, |shelf| {
-            self.check_spans(shelf.spans(), class, Entry::central(class))?;
-            self.check_cached(shelf, class)
+        self.with_list(class, |list| {
+            self.check_spans(list.spans(), class, Entry::central(class))?;
+            self.check_cached(list, class)
         })
     }
 
-    fn check_cached(&self, shelf: &CentralList, class: Class) -> Verdict {
+    fn check_cached(&self, list: &CentralList, class: Class) -> Verdict {
         let (mut blocks, mut strangers) = (0, 0);
-        shelf.each_cached(|block| {
+        list.each_cached(|block| {
             blocks += 1;
             strangers += usize::from(!self.is_block_out(class, block));
         });
-        must(blocks == shelf.cached(), "a transfer cache counts other blocks than it has")?;
+        must(blocks == list.cached(), "a transfer cache counts other blocks than it has")?;
         must(strangers == 0, "a transfer cache has a block that is not out of a span of its class")
     }
 
-    /// Whether a block of `class` starts at `block` and is out. For those who have it.
+    /// Whether a block of `class` starts at `block` and is out. The caller has it.
     pub(crate) fn is_block_out(&self, class: Class, block: *mut u8) -> bool {
         match self.resolve(block.addr()) {
             super::Place::Small { span, class: found, offset, .. } => {

@@ -1,15 +1,15 @@
 #![expect(unsafe_code, reason = "links blocks through their first word")]
 //! Deferred frees: blocks freed where no heap may be touched and no lock taken (a signal handler that interrupted the allocator), or
-//! while there was no memory for the batch in which they would have gone home.
+//! while there was no memory for the batch that would have carried them to their owner.
 //!
 //! They wait in a stack, linked through their own first word: the one place where a freed block is written to. Any thread takes
-//! the whole stack at its next slow event (Treiber's stack without single pops, so without ABA).
+//! the whole stack in its next slow call (Treiber's stack without single pops, so without ABA).
 
 use crate::sys::atomic::{AtomicPtr, Ordering};
 
-/// See the module.
+/// The stack of deferred blocks.
 pub(crate) struct Deferred {
-    /// The block pushed last; anyone pushes, anyone takes all.
+    /// The block pushed last. Any thread pushes, any thread takes all.
     head: AtomicPtr<u8>,
 }
 
@@ -68,21 +68,21 @@ mod models {
     #[test]
     fn loom_every_deferred_block_is_taken_once() {
         loom::model(|| {
-            let late = Arc::new(Deferred::new());
-            late.take(|_| unreachable!("nothing was freed yet"));
+            let deferred = Arc::new(Deferred::new());
+            deferred.take(|_| unreachable!("nothing was freed yet"));
             let pushers: Vec<_> = (0..2)
                 .map(|_| {
-                    let late = late.clone();
+                    let deferred = deferred.clone();
                     // SAFETY: a fresh block of eight bytes.
-                    thread::spawn(move || unsafe { late.push(block()) })
+                    thread::spawn(move || unsafe { deferred.push(block()) })
                 })
                 .collect();
             let mut taken = Vec::new();
-            late.take(|block| taken.push(block.addr()));
+            deferred.take(|block| taken.push(block.addr()));
             for pusher in pushers {
                 pusher.join().expect("no panic");
             }
-            late.take(|block| taken.push(block.addr()));
+            deferred.take(|block| taken.push(block.addr()));
             taken.sort_unstable();
             taken.dedup();
             assert_eq!(taken.len(), 2);

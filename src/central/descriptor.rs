@@ -6,18 +6,18 @@ use super::batch::Batch;
 use super::central_list::CentralList;
 use super::direct::DirectList;
 use super::span::{Span, State};
-use super::store::{Central, Shared};
+use super::store::{Central, ClassStore};
 use crate::base::class::BATCH_BLOCKS_MAX;
 
 /// Addresses and offsets; what is not a word is said.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CentralDescriptor {
-    /// Where the shelf of the smallest class is, and the distance to the next one.
-    pub shelves: usize,
-    /// See `shelves`.
-    pub shelf_step: usize,
-    /// In a shelf: the last batch of the transfer cache, batches given, spans given; and, before all that, spans made.
+    /// Where the central list of the smallest class is, and the distance to the next one.
+    pub lists: usize,
+    /// See `lists`.
+    pub list_step: usize,
+    /// In a central list: the last batch of the transfer cache, batches given, spans given; and, before all that, spans made.
     pub batches: usize,
     /// See `batches`.
     pub taken: usize,
@@ -64,8 +64,8 @@ impl CentralDescriptor {
         let [batch_next, batch_len, batch_gone, batch_blocks] = Batch::OFFSETS;
         let [span_first, span_out, span_state, span_bytes, span_bitmap] = Span::OFFSETS;
         Self {
-            shelves: 0,
-            shelf_step: size_of::<Shared>(),
+            lists: 0,
+            list_step: size_of::<ClassStore>(),
             batches,
             taken,
             adopted,
@@ -89,18 +89,18 @@ impl CentralDescriptor {
 
     /// As [`CentralDescriptor::LAYOUT`], of this one.
     pub(crate) const fn layout(self) -> Self {
-        Self { shelves: 0, made: 0, direct_blocks: 0, direct_bytes: 0, ..self }
+        Self { lists: 0, made: 0, direct_blocks: 0, direct_bytes: 0, ..self }
     }
 }
 
 impl Central {
     /// See [`CentralDescriptor`].
     pub(crate) fn descriptor(&self) -> CentralDescriptor {
-        let first = &self.shelves[0];
+        let first = &self.classes[0];
         let [direct_blocks, direct_bytes] = DirectList::OFFSETS.map(|offset| self.direct.value_address() + offset);
         CentralDescriptor {
-            shelves: first.shelf.value_address(),
-            made: core::ptr::from_ref(first).addr() + offset_of!(Shared, made),
+            lists: first.list.value_address(),
+            made: core::ptr::from_ref(first).addr() + offset_of!(ClassStore, made),
             direct_blocks,
             direct_bytes,
             ..CentralDescriptor::LAYOUT

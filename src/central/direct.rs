@@ -15,7 +15,7 @@ pub(crate) struct DirectBlock {
     pub(crate) address: usize,
     /// Its usable bytes, which are its mapping.
     pub(crate) bytes: usize,
-    /// What a sampled block is known by; 0 for others.
+    /// The ticket by which a sampled block is known; 0 for others.
     pub(crate) ticket: u32,
 }
 
@@ -57,7 +57,8 @@ fn trim(start: usize, end: usize) {
     }
 }
 
-/// Unmaps a block that is in no list any more. If the kernel has no mapping left to split with, its pages go back instead.
+/// Unmaps a block that is in no list any more. If the process has as many mappings as it may, so that none can be split, the block's pages go
+/// back instead.
 pub(super) fn unmap(block: DirectBlock) {
     // SAFETY: the block was taken off the list, so nobody uses it.
     if unsafe { memory::unmap(block.address, block.bytes) }.is_err() {

@@ -4,12 +4,12 @@ use super::store::Central;
 use crate::base::class::Class;
 use crate::pages::Entry;
 
-/// What the shelf of a class has, and has given.
+/// What the central list of a class has given.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct CentralListFigures {
     /// Batches of the transfer cache that heaps were given so far.
     pub cache_hits: u64,
-    /// Spans of the depot that heaps were given so far.
+    /// Spans of the list that heaps were given so far.
     pub adopted: u64,
     /// Spans that had to be made, because there was neither.
     pub made: u64,
@@ -29,11 +29,11 @@ pub struct LargeFigures {
 }
 
 impl Central {
-    /// The figures of one shelf. `see` is given the blocks of its transfer cache.
+    /// The figures of one central list. `see` is given the blocks of its transfer cache.
     pub(crate) fn list_figures(&self, class: Class, see: impl FnMut(*mut u8)) -> CentralListFigures {
-        let [taken, adopted] = self.with_list(class, |shelf| {
-            shelf.each_cached(see);
-            shelf.given()
+        let [taken, adopted] = self.with_list(class, |list| {
+            list.each_cached(see);
+            list.given()
         });
         CentralListFigures { cache_hits: taken as u64, adopted: adopted as u64, made: self.made(class) as u64 }
     }

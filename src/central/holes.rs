@@ -1,17 +1,16 @@
 #![expect(unsafe_code, reason = "purges pages inside spans")]
 //! Holes: whole free pages inside spans that still hold blocks. A span that rests for a while gives them back to the kernel.
 //!
-//! Free blocks hold nothing that anyone needs, so their pages can go and come back as zeroes. Whether a span rests is told by its
-//! count of blocks alone: one that is the same at two looks. A span that changed and came back to its count is purged too early, which
-//! costs page faults and nothing else.
+//! Free blocks hold nothing that is needed, so their pages can go and come back as zeroes. A span rests if its count of blocks is the same
+//! at two looks. A span that changed and came back to its count is purged too early, which costs page faults and nothing else.
 
 use super::span::Span;
 use super::store::Central;
 use crate::base::class::{Class, Geometry};
 use crate::base::units::{REGION_BYTES, Region};
 
-/// In `Span::rest`, above the count at the last look: the span was looked at, or it was purged.
-const LOOKED_AT: u32 = 1 << 30;
+/// In `Span::rest`, above the count at the last look: there was a look, or a purge.
+const SEEN: u32 = 1 << 30;
 const PURGED: u32 = 1 << 31;
 
 /// What became of a span's holes.
@@ -43,7 +42,7 @@ impl Central {
         let end = start + geometry.regions as usize * REGION_BYTES;
         span.each_gap(geometry, |low, high| {
             let from = (start + low as usize * size).next_multiple_of(page);
-            // Behind the last block nobody has anything.
+            // Behind the last block lies nothing.
             let to = if high == geometry.capacity { end } else { (start + high as usize * size) & !(page - 1) };
             if from < to {
                 // SAFETY: whole pages of blocks that are not out; the caller keeps others from taking them meanwhile.
@@ -60,8 +59,8 @@ impl Span {
         let (before, count) = (self.rest.get(), self.used());
         let (holes, after) = match before {
             _ if before == count | PURGED => (Holes::None, before),
-            _ if before == count | LOOKED_AT => (Holes::Purged, count | PURGED),
-            _ => (Holes::Waiting, count | LOOKED_AT),
+            _ if before == count | SEEN => (Holes::Purged, count | PURGED),
+            _ => (Holes::Waiting, count | SEEN),
         };
         self.rest.set(after);
         holes

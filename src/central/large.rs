@@ -12,8 +12,7 @@ use crate::pages::{Bank, Entry};
 use crate::sys::atomic::Ordering;
 use crate::sys::memory;
 
-/// A recycled run of more than this is given back to the kernel rather than filled with zeroes: pages that the program never
-/// touches then cost nothing.
+/// A dirty run of more than this is purged rather than filled with zeroes: pages that the program never touches then cost nothing.
 const ZERO_BY_HAND_MAX: usize = 4 * MIB;
 
 /// A block that was not handed out yet: nobody else has it, and all its bytes can be written.
@@ -118,7 +117,7 @@ impl Central {
         Some(Fresh { address: block.address, bytes: block.bytes, dirty: false, lane: Lane::Direct })
     }
 
-    /// Sets what the large or direct block at `address` is known by.
+    /// Sets the ticket of the large or direct block at `address`.
     pub(crate) fn set_ticket(&self, address: usize, direct: bool, ticket: u32) {
         if direct {
             self.direct.lock().set_ticket(address, ticket);
@@ -127,7 +126,7 @@ impl Central {
         }
     }
 
-    /// Frees the large block at `region` and tells its ticket; `None` if someone else just did.
+    /// Frees the large block at `region`; its ticket, or `None` if another thread just freed it.
     pub(crate) fn free_large(&self, region: Region) -> Option<u32> {
         let space = self.pages.space();
         let span = header(space, region);
@@ -140,7 +139,7 @@ impl Central {
         Some(ticket)
     }
 
-    /// Frees the direct block that starts at `address` and tells its ticket; `None` if someone else just did.
+    /// Frees the direct block that starts at `address`; its ticket, or `None` if another thread just freed it.
     pub(crate) fn free_direct(&self, address: usize) -> Option<u32> {
         let removed = {
             let mut list = self.direct.lock();
@@ -175,7 +174,7 @@ impl Central {
 
     /// Resizes a direct block, which may move; `None` leaves it as it was, for the caller to copy.
     pub(crate) fn resize_direct(&self, block: DirectBlock, bytes: usize) -> Option<usize> {
-        // The one system call under a lock: between the move and the note of it the old address may become another block's.
+        // Under the lock, because between the move and the note of it the old address may become another block's.
         let page = self.pages.space().page_bytes();
         let (old, new) = (block.bytes, round_up(bytes, page)?);
         if new > old && !self.pages.admit_mapping(new - old) {
@@ -190,7 +189,7 @@ impl Central {
 
     /// The direct block that `address` lies in.
     pub(crate) fn find_direct(&self, address: usize) -> Option<DirectBlock> {
-        // Relaxed: whoever holds a direct block got it after the count went up.
+        // Relaxed: a thread that holds a direct block got it after the count went up.
         if self.direct_count.load(Ordering::Relaxed) == 0 {
             return None;
         }

@@ -1,5 +1,5 @@
-//! Layer 4: what heaps share. Spans and their life, shelves (depot and transfer cache of a class), large blocks, direct mappings,
-//! and the one function that says what a pointer is. Must not know threads.
+//! What heaps share: spans and their life, the central list and transfer cache of each class, large blocks, direct mappings, and the one
+//! function that says what a pointer is. Must not know threads.
 
 mod batch;
 mod central_list;
@@ -16,7 +16,7 @@ mod span;
 mod spans;
 mod store;
 
-pub(crate) use batch::Batch;
+pub(crate) use batch::{Batch, Blocks};
 pub(crate) use central_list::Returned;
 #[cfg(debug_assertions)]
 pub(crate) use check::{Verdict, must};

@@ -3,4 +3,4 @@
 mod batch;
 mod deferred;
 
-pub(crate) use batch::Batch;
+pub(crate) use batch::{Batch, Blocks};

@@ -8,7 +8,7 @@ use crate::pages::Entry;
 
 use super::direct::DirectBlock;
 
-/// What an address turns out to be.
+/// What an address is.
 pub(crate) enum Place<'a> {
     /// It lies in a span. Whether a block starts there, and is out, is for `Span::is_out` to say.
     Small {
@@ -16,7 +16,7 @@ pub(crate) enum Place<'a> {
         span: &'a Span,
         /// Its class.
         class: Class,
-        /// Its entry in the map: whose it is.
+        /// Its entry in the map, which names the owner.
         entry: Entry,
         /// The address, counted from the start of the span.
         offset: usize,
@@ -87,7 +87,7 @@ impl Central {
 
 impl Place<'_> {
     /// Usable bytes of the live block that starts at `address`; why there is none otherwise. `None` within `Ok` for foreign
-    /// addresses. The bitmap is asked only if the span's owner is `asker`, who holds its spans: others change theirs meanwhile.
+    /// addresses. The bitmap is read only if `asker` owns the span and holds its spans: other owners change theirs meanwhile.
     pub(crate) fn usable(&self, address: usize, asker: usize) -> Result<Option<usize>, Refused> {
         match self {
             Place::Small { span, class, offset, entry } => {

@@ -7,24 +7,26 @@
 //!
 //! # Invariants
 //! - `used` is the number of set bits; a bit that belongs to no block is never set.
-//! - A span is changed by who holds the spans of the heap that owns it, or under its shelf's lock while the depot owns it.
+//! - Only the holder of the spans of the heap that owns a span changes it; while the central list owns it, the holder of that list's lock.
 
 use core::cell::Cell;
 use core::mem::offset_of;
 
+use super::batch::Block;
 use crate::base::class::{Class, Divisor, Geometry};
 use crate::base::units::{REGION_BYTES, Region};
-use crate::pages::{Finder, Pages, SPAN_BYTES, Space};
-use crate::sys::atomic::{AtomicU32, Ordering};
+use crate::pages::{Entry, Finder, Pages, SPAN_BYTES, Space};
+use crate::sys::atomic::{AtomicU8, AtomicU32, AtomicUsize};
+use crate::sys::cell::Relaxed;
 
 const INLINE_WORDS: usize = 7;
 const WORD_BITS: u32 = u64::BITS;
-/// Fewer blocks in a row are given back one by one.
+/// Fewer blocks in a row are returned one by one.
 const ROW_MIN: u32 = 4;
 /// In `Span::used`: every block is out. As the sign it makes one comparison tell the two counts that matter.
 const FULL: u32 = 1 << 31;
 
-/// Where a span stands.
+/// What a region is used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum State {
@@ -51,36 +53,38 @@ pub(crate) enum Refused {
     Inside,
 }
 
-/// See the module.
+/// The header of a region. Of a span of several regions the first one's counts, but for `first`.
 #[repr(C)]
 pub(crate) struct Span {
     /// Neighbours in the owner's list, as region numbers.
     pub(crate) next: Cell<u32>,
     pub(crate) previous: Cell<u32>,
-    /// The first region of the span that this region belongs to.
-    first: Cell<u32>,
-    class: Cell<u8>,
-    state: Cell<u8>,
+    /// The first region of the span that this region belongs to. Written when the span is made; read by any thread, for any address.
+    first: Relaxed<AtomicU32>,
+    /// Written as `used`; read by any thread, which asks again under a lock where it matters.
+    state: Relaxed<AtomicU8>,
     /// Whether a guard region follows. Only the first region's counts; cleared when the run is given back.
     pub(super) guarded: Cell<bool>,
-    /// Blocks that are out, and [`FULL`]. Written by whoever may change the span; read by anyone for statistics.
-    used: AtomicU32,
-    /// What is known of its holes; see there. For who may change the span.
+    /// Blocks that are out, and [`FULL`]. Written by the thread that may change the span; read by any thread for figures.
+    used: Relaxed<AtomicU32>,
+    /// What is known of its holes. For the thread that may change the span.
     pub(super) rest: Cell<u32>,
     /// The bitmap, unless it is `inline`.
     bitmap: Cell<*const Cell<u64>>,
-    /// Usable bytes of a large block.
-    bytes: Cell<usize>,
+    /// Usable bytes of a large block. Written by the thread that has the block; read by any, for any address.
+    bytes: Relaxed<AtomicUsize>,
     inline: [Cell<u64>; INLINE_WORDS],
 }
 
 const _: () = assert!(size_of::<Span>() <= SPAN_BYTES);
 
-/// The header of the region of a block that was handed out.
+/// The entry in the map, and the header, of the region of a block.
 #[inline(always)]
-pub(crate) fn found(finder: Finder, block: *mut u8) -> &'static Span {
-    // SAFETY: as for `header`.
-    unsafe { &*finder.record(block.addr()).cast::<Span>() }
+pub(crate) fn found(finder: Finder, block: Block) -> (Entry, &'static Span) {
+    // SAFETY: a span gave the block out, so its region is committed, with entry and record.
+    let entry = unsafe { finder.entry(block.addr()) };
+    // SAFETY: as above; a record is aligned, zero-initialised memory of enough bytes that stays for the life of the process.
+    (entry, unsafe { &*finder.record(block.addr()).cast::<Span>() })
 }
 
 /// The header of `region`, which is committed. Zeroed records are valid headers of unused regions.
@@ -121,10 +125,8 @@ impl Span {
         for word in span.words(geometry) {
             word.set(0);
         }
-        // Relaxed: nobody else sees the span yet.
-        span.used.store(0, Ordering::Relaxed);
+        span.used.set(0);
         span.rest.set(0);
-        span.class.set(class.index() as u8);
         span.state.set(State::Partial as u8);
         for step in 0..geometry.regions {
             header(space, region.plus(step)).first.set(region.0);
@@ -167,7 +169,7 @@ impl Span {
         self.bytes.set(bytes);
     }
 
-    /// What a sampled block is known by; 0 for others. Of large blocks alone, which have no bitmap.
+    /// The ticket by which a sampled block is known; 0 for others. Only large blocks have one, in the place of their bitmap.
     pub(crate) fn ticket(&self) -> u32 {
         self.inline.first().map_or(0, |word| word.get() as u32)
     }
@@ -185,7 +187,7 @@ impl Span {
         Region(self.first.get())
     }
 
-    /// Where the span stands.
+    /// What the region is used for.
     pub(crate) fn state(&self) -> State {
         match self.state.get() {
             1 => State::Partial,
@@ -197,12 +199,11 @@ impl Span {
         }
     }
 
-    /// Sets where a span of blocks stands: partial or full.
+    /// Makes a span of blocks partial or full.
     pub(crate) fn set_state(&self, state: State) {
         self.state.set(state as u8);
         let mark = if state == State::Full { FULL } else { 0 };
-        // Relaxed: see the field.
-        self.used.store(self.used() | mark, Ordering::Relaxed);
+        self.used.set(self.used() | mark);
     }
 
     /// Blocks that can be fetched.
@@ -214,8 +215,7 @@ impl Span {
     /// Blocks that are out.
     #[inline]
     pub(crate) fn used(&self) -> u32 {
-        // Relaxed: see the field.
-        self.used.load(Ordering::Relaxed) & !FULL
+        self.used.get() & !FULL
     }
 
     /// Takes `count` blocks, at most `available`, in order of address. `start` is where the span starts. The first goes to `slot`, each
@@ -228,7 +228,7 @@ impl Span {
         let size = geometry.size as usize;
         let (mut slot, mut rest) = (slot, count);
         let mut put = |address: usize| {
-            // SAFETY: the caller vouches for as many slots as blocks are put.
+            // SAFETY: the slots below the first one can be written, one for each of `count` blocks, and no more are put.
             unsafe { slot.write(core::ptr::with_exposed_provenance_mut(address)) };
             slot = slot.wrapping_sub(1);
         };
@@ -250,8 +250,7 @@ impl Span {
             }
             word.set(!free);
         }
-        // Relaxed: see the field.
-        self.used.store(self.used() + (count - rest) as u32, Ordering::Relaxed);
+        self.used.set(self.used() + (count - rest) as u32);
     }
 
     /// Notes that the block at `offset` is no longer out; false if it was not. `divisor` is that of the class, a copy that a loop keeps
@@ -272,9 +271,9 @@ impl Span {
         true
     }
 
-    /// As `clear_block` in a span of one region, for as many of `blocks` as lie upwards or downwards without a gap: memory that was filled in order is often
-    /// freed in order, and then whole words of the bitmap change at once. How many; none where fewer than [`ROW_MIN`] do or one of
-    /// them was not out.
+    /// As `clear_block` in a span of one region, for as many of `blocks` as lie upwards or downwards without a gap: memory that was filled
+    /// in order is often freed in order, and then whole words of the bitmap change at once. How many; none where fewer than [`ROW_MIN`]
+    /// do or one of them was not out.
     pub(crate) fn clear_row(&self, geometry: &Geometry, blocks: &[*mut u8]) -> u32 {
         let [first, second, ..] = blocks else { return 0 };
         let (step, size) = (second.addr().wrapping_sub(first.addr()), geometry.size as usize);
@@ -325,11 +324,10 @@ impl Span {
     /// Counts blocks that came back, at least one; true if the owner has to settle the span now: it was full, or is empty.
     #[inline(always)]
     pub(crate) fn count_down(&self, blocks: u32) -> bool {
-        // Relaxed: see the field.
-        let used = self.used.load(Ordering::Relaxed) as i32;
+        let used = self.used.get() as i32;
         // SAFETY: blocks were out and counted, so what is left is not below zero, or `FULL` as a number.
         let left = unsafe { used.unchecked_sub(blocks as i32) };
-        self.used.store(left as u32, Ordering::Relaxed);
+        self.used.set(left as u32);
         left <= 0
     }
 
@@ -351,8 +349,7 @@ impl Span {
     pub(super) fn recount(&self, geometry: &Geometry) {
         let set = self.counted(geometry);
         let mark = if self.state() == State::Full { FULL } else { 0 };
-        // Relaxed: see the field.
-        self.used.store(set | mark, Ordering::Relaxed);
+        self.used.set(set | mark);
     }
 
     /// The word with the bit of block `index`, which lies in the span.

@@ -13,42 +13,42 @@ use crate::pages::{Bank, Entry, Pages, Run, Work};
 use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::lock::{Lock, Patience, Rank};
 
-/// See the module.
+/// The central store.
 pub(crate) struct Central {
     pub(crate) pages: Pages,
-    pub(super) shelves: [Shared; class::COUNT],
+    pub(super) classes: [ClassStore; class::COUNT],
     pub(super) direct: Lock<DirectList>,
-    /// How many direct blocks there are: written under the lock of the list, read by anyone as a hint that is never low for a
-    /// block one holds.
+    /// How many direct blocks there are: written under the lock of the list, read by any thread as a hint. It counts each block that the
+    /// reader holds.
     pub(super) direct_count: AtomicUsize,
     batches: Lock<Stack>,
     /// Most bytes that a transfer cache keeps. Written at start, read by any thread.
     cache_bytes: AtomicUsize,
-    /// Blocks freed where they could not go home: inside the allocator, or without memory for a batch.
+    /// Blocks freed where they could not return to a span: inside the allocator, or without memory for a batch.
     deferred: Deferred,
     /// How many more guard regions there may be: none unless asked for. Any thread takes and gives back.
     guards: AtomicUsize,
 }
 
-pub(super) struct Shared {
-    pub(super) shelf: Lock<CentralList>,
-    /// Whether the shelf may have something: written under its lock, read by anyone as a hint.
+pub(super) struct ClassStore {
+    pub(super) list: Lock<CentralList>,
+    /// Whether the list may have something: written under its lock, read by any thread as a hint.
     stocked: AtomicBool,
-    /// Spans made for want of anything on the shelf; any thread adds.
+    /// Spans made because the list had none; any thread adds.
     pub(super) made: AtomicUsize,
 }
 
-impl Shared {
+impl ClassStore {
     const fn new() -> Self {
         Self {
-            shelf: Lock::new(Rank::CentralList, CentralList::new()),
+            list: Lock::new(Rank::CentralList, CentralList::new()),
             stocked: AtomicBool::new(false),
             made: AtomicUsize::new(0),
         }
     }
 }
 
-/// Until the options say otherwise.
+/// What a transfer cache keeps until the options say otherwise.
 const CACHE_BYTES: usize = 256 << 10;
 
 impl Central {
@@ -56,7 +56,7 @@ impl Central {
     pub(crate) const fn new() -> Self {
         Self {
             pages: Pages::new(),
-            shelves: [const { Shared::new() }; class::COUNT],
+            classes: [const { ClassStore::new() }; class::COUNT],
             direct: Lock::new(Rank::Direct, DirectList::new()),
             direct_count: AtomicUsize::new(0),
             batches: Lock::new(Rank::Batches, Stack::new()),
@@ -71,7 +71,7 @@ impl Central {
     /// # Safety
     /// - `block` has at least eight writable bytes, aligned to eight, and is nobody's any more.
     pub(crate) unsafe fn defer_free(&self, block: *mut u8) {
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the block is writable, aligned and given up, as this function asks.
         unsafe { self.deferred.push(block) };
         self.pages.pending.set(Work::DEFERRED_FREES);
     }
@@ -135,7 +135,7 @@ impl Central {
             return None;
         }
         self.pages.space().set_entries(run.region, regions, entry);
-        if let Some(shared) = self.shared(class) {
+        if let Some(shared) = self.of_class(class) {
             // Relaxed: a counter.
             shared.made.fetch_add(1, Ordering::Relaxed);
         }
@@ -150,19 +150,18 @@ impl Central {
         self.release_run(region, regions);
     }
 
-    /// A span with free blocks from the depot, for the owner whose map entry is `entry`; one of `bank`, or where none is named of any.
+    /// A span of the central list with free blocks, for the owner whose map entry is `entry`; one of `bank`, or of any where none is named.
     pub(crate) fn adopt_span(&self, class: Class, entry: Entry, bank: Option<Bank>) -> Option<Region> {
         self.stocked(class)?;
-        self.with_list(class, |shelf| shelf.adopt(self.pages.space(), class, entry, bank))
+        self.with_list(class, |list| list.adopt(self.pages.space(), class, entry, bank))
     }
 
-    /// Hands the span at `region` to the owner whose map entry is `entry`; false if the depot does not own it. The span is in no list
-    /// then.
+    /// Hands the span at `region` to the owner whose map entry is `entry`, in no list; false if the central list does not own it.
     pub(crate) fn claim_span(&self, class: Class, region: Region, entry: Entry) -> bool {
-        self.with_list(class, |shelf| shelf.claim(self.pages.space(), class, region, entry))
+        self.with_list(class, |list| list.claim(self.pages.space(), class, region, entry))
     }
 
-    /// Hands a span that is in no list to the depot, or releases it if it is empty.
+    /// Hands a span that is in no list to the central list, or releases it if it is empty.
     pub(crate) fn surrender_span(&self, class: Class, region: Region) {
         match Next::of_given_up(self.span(region)) {
             Next::Release => self.release_span(class, region),
@@ -170,7 +169,7 @@ impl Central {
         }
     }
 
-    /// Puts the span's count right after a fork caught its owner at work, then hands it to the depot.
+    /// Puts the count of a span right whose owner a fork caught at work, then surrenders it.
     pub(crate) fn surrender_orphan(&self, class: Class, region: Region) {
         self.span(region).recount(class.geometry());
         self.surrender_span(class, region);
@@ -191,26 +190,26 @@ impl Central {
         if self.pages.space().is_divided() {
             return false;
         }
-        self.with_list(class, |shelf| shelf.put_batch(class, batch, self.cache_bytes.load(Ordering::Relaxed)))
+        self.with_list(class, |list| list.put_batch(class, batch, self.cache_bytes.load(Ordering::Relaxed)))
     }
 
-    /// Brings a block to a span that the depot owns.
+    /// Returns a block to its span, which the central list owns.
     pub(crate) fn give_back(&self, class: Class, region: Region, address: usize) -> Returned {
-        let returned = self.with_list(class, |shelf| shelf.give_back(self.pages.space(), class, region, address));
+        let returned = self.with_list(class, |list| list.give_back(self.pages.space(), class, region, address));
         if let Returned::Emptied(region) = returned {
             self.release_from_central(class, region);
         }
         returned
     }
 
-    /// Brings blocks to spans of `class` that the depot owns. `other` is given those that have to go elsewhere by now, or cannot be
-    /// taken.
+    /// Returns blocks to spans of `class` that the central list owns. `other` is given those whose span has another owner by now, and those
+    /// that cannot be taken.
     pub(crate) fn give_back_all(&self, class: Class, blocks: &[*mut u8], mut other: impl FnMut(*mut u8)) {
         let mut rest = blocks.iter();
         while !rest.as_slice().is_empty() {
             // One lock for as many as need nothing that has to wait until it is released.
-            let stopped = self.with_list(class, |shelf| {
-                rest.find_map(|&block| match self.give_back_to(shelf, class, block) {
+            let stopped = self.with_list(class, |list| {
+                rest.find_map(|&block| match self.give_back_to(list, class, block) {
                     Returned::Taken => None,
                     stop => Some((block, stop)),
                 })
@@ -223,10 +222,10 @@ impl Central {
         }
     }
 
-    fn give_back_to(&self, shelf: &mut CentralList, class: Class, block: *mut u8) -> Returned {
+    fn give_back_to(&self, list: &mut CentralList, class: Class, block: *mut u8) -> Returned {
         let space = self.pages.space();
         match space.region_of(block.addr()) {
-            Some(region) => shelf.give_back(space, class, self.span(region).first(), block.addr()),
+            Some(region) => list.give_back(space, class, self.span(region).first(), block.addr()),
             None => Returned::Moved,
         }
     }
@@ -278,8 +277,8 @@ impl Central {
 
     /// Takes all locks for a fork, in order of rank.
     pub(crate) fn lock_for_fork(&self, patience: &Patience) {
-        for shared in &self.shelves {
-            shared.shelf.lock_for_fork(patience);
+        for shared in &self.classes {
+            shared.list.lock_for_fork(patience);
         }
         self.direct.lock_for_fork(patience);
         self.pages.lock_runs_for_fork(patience);
@@ -292,33 +291,33 @@ impl Central {
         self.pages.unlock_after_fork();
         self.batches.unlock_after_fork();
         self.direct.unlock_after_fork();
-        for shared in &self.shelves {
-            shared.shelf.unlock_after_fork();
+        for shared in &self.classes {
+            shared.list.unlock_after_fork();
         }
     }
 
     /// Spans of `class` made so far.
     pub(super) fn made(&self, class: Class) -> usize {
         // Relaxed: a counter.
-        self.shared(class).map_or(0, |shared| shared.made.load(Ordering::Relaxed))
+        self.of_class(class).map_or(0, |shared| shared.made.load(Ordering::Relaxed))
     }
 
-    fn shared(&self, class: Class) -> Option<&Shared> {
-        self.shelves.get(class.index())
+    fn of_class(&self, class: Class) -> Option<&ClassStore> {
+        self.classes.get(class.index())
     }
 
     fn stocked(&self, class: Class) -> Option<()> {
         // Relaxed: a hint; a late answer only takes memory from elsewhere.
-        self.shared(class)?.stocked.load(Ordering::Relaxed).then_some(())
+        self.of_class(class)?.stocked.load(Ordering::Relaxed).then_some(())
     }
 
     pub(super) fn with_list<R>(&self, class: Class, work: impl FnOnce(&mut CentralList) -> R) -> R {
-        // Classes are below the number of shelves; the mask-free index keeps panics out.
-        let shared = self.shared(class).unwrap_or(&self.shelves[0]);
-        let mut shelf = shared.shelf.lock();
-        let result = work(&mut shelf);
+        // A class is below their number; the index that cannot fail keeps panics out.
+        let shared = self.of_class(class).unwrap_or(&self.classes[0]);
+        let mut list = shared.list.lock();
+        let result = work(&mut list);
         // Relaxed: see `stocked`.
-        shared.stocked.store(!shelf.is_bare(), Ordering::Relaxed);
+        shared.stocked.store(!list.is_bare(), Ordering::Relaxed);
         result
     }
 }

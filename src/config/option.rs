@@ -64,13 +64,13 @@ macro_rules! options {
 
 options! {
     profile: &'static Profile = profile::default(), "SPANDREL_PROFILE", profile::NAMES, "hosted-small", profile::named,
-        "A set of defaults for the other options: see below. What the environment sets itself wins.";
+        "A set of defaults for the other options: see below. Options that the environment sets itself win.";
     mode: Mode = Mode::Fast, "SPANDREL_MODE", value::MODE, "fast", Mode::named,
-        "Who serves the calls, and what is found out meanwhile: see docs/modes.md.";
+        "How calls are served, and what is checked or recorded meanwhile: see docs/modes.md.";
     plugin: bool = false, "SPANDREL_PLUGIN", value::PATH, "", value::path,
         "A shared object whose functions serve the calls: mode `custom`.";
     tracked_top: usize = 10, "SPANDREL_TRACKED_TOP", value::COUNT, "10", parse::number,
-        "In mode `tracked`: how many call stacks the report at exit shows, those of the most bytes first.";
+        "In mode `tracked`: how many call stacks the report at exit shows, beginning with the one of the most bytes.";
     tracked_frames: usize = 16, "SPANDREL_TRACKED_FRAMES", value::FRAMES, "16", value::frames,
         "In mode `tracked`: how many frames are kept of each call stack.";
     quarantine: usize = 8 << 20, "SPANDREL_QUARANTINE", value::SIZE, "8M", parse::size,
@@ -86,35 +86,35 @@ options! {
     guarded_frames: usize = 16, "SPANDREL_GUARDED_FRAMES", value::FRAMES, "16", value::frames,
         "In mode `guarded`: how many frames are kept of each call stack.";
     guarded_sigsegv: bool = false, "SPANDREL_GUARDED_SIGSEGV", value::FLAG, "0", parse::flag,
-        "In mode `guarded`: a handler of SIGSEGV says what is known of the address, and leaves the rest to whoever handled it before.";
+        "In mode `guarded`: installs a SIGSEGV handler that reports the sampled block at the address, and then leaves the signal to the previous handler.";
     force_libc: bool = false, "SPANDREL_FORCE_LIBC", value::FLAG, "0", parse::flag,
         "Sends every call to libc's own allocator: the same as `SPANDREL_MODE=libc`.";
     diag: usize = 0, "SPANDREL_DIAG", value::LEVEL, "0", value::level,
-        "1: counts every call and prints at exit, on fd 2, which calls were served where and why; says if valgrind or AddressSanitizer is there. 2: also the bytes asked for and given by class. Costs speed: every call takes the slow gate.";
+        "1: counts every call and prints at exit, on fd 2, which calls were served where and why; says if valgrind or AddressSanitizer is there. 2: also the bytes asked for and given by class. Costs speed: every call takes the slow path.";
     diag_range: (usize, usize) = (256, 1040), "SPANDREL_DIAG_RANGE", value::RANGE, "256-1040", parse::range,
-        "The request sizes for which `SPANDREL_DIAG` proves that no call fell through to libc.";
+        "The request sizes for which `SPANDREL_DIAG` proves that no call went to libc.";
     on_error: OnError = OnError::Abort, "SPANDREL_ON_ERROR", value::POLICY, "abort", value::on_error,
-        "What follows an invalid free, a double free or a mismatched size: a line and abort, a line, or nothing.";
+        "The reaction to an invalid free, a double free or a mismatched size: a line and abort, a line, or nothing.";
     keep_deepbind: bool = false, "SPANDREL_DEEPBIND", value::DEEPBIND, "clear", value::deepbind,
-        "What happens to the flag RTLD_DEEPBIND when the program opens a shared object with it: `clear` takes it away, so that the object uses Spandrel as all others do; `keep` leaves it, and the object has libc's allocator.";
+        "Whether `dlopen` keeps the flag RTLD_DEEPBIND: `clear` removes it, so that the opened object uses Spandrel as all others do; with `keep` the object uses libc's allocator.";
     purge_delay: Option<u64> = Some(500), "SPANDREL_PURGE_DELAY", value::DELAY, "500", value::delay,
-        "How long freed runs keep their pages for reuse before the kernel gets them back.";
+        "How long freed runs keep their pages for reuse before the allocator gives them back to the kernel.";
     reserve: usize = 1 << 40, "SPANDREL_RESERVE", value::SIZE, "1T", value::reserve,
         "Address space to reserve, 8M to 16T; halved until the kernel agrees. Costs no memory. Under QEMU's emulation 4G, unless set.";
     idle_return: IdleReturn = IdleReturn::Calls, "SPANDREL_IDLE_RETURN", value::IDLE_RETURN, "calls", value::idle_return,
-        "Who gives back what threads that sleep hold without need, after the purge delay: threads that call malloc and free, or a thread of the allocator's too.";
+        "Which threads give back the free memory of sleeping threads, after the purge delay: those that call malloc and free (`calls`), or also a thread of the allocator's own (`thread`).";
     bin_bytes: usize = 64 << 10, "SPANDREL_BIN_BYTES", value::SIZE, "64K", value::bin_bytes,
         "Most bytes of free blocks that one bin of one thread may hold (but at least 3 blocks).";
     cache_bytes: CacheBytes = CacheBytes::Bytes(256 << 10), "SPANDREL_CACHE_BYTES", value::CACHE, "256K", value::cache_bytes,
-        "Most bytes of free blocks of one class that wait between threads (but at least one batch). `cpus`: 256K for each processor that affinity mask and container (cgroup) allow.";
+        "Most bytes of free blocks of one class that the transfer cache holds (but at least one batch). `cpus`: 256K for each processor that affinity mask and container (cgroup) allow.";
     stats: bool = false, "SPANDREL_STATS", value::FLAG, "0", parse::flag,
         "Prints `malloc_stats` on fd 2 at exit.";
     stats_file: Option<Path> = None, "SPANDREL_STATS_FILE", value::FILE, "none", value::file,
-        "Where statistics go instead of fd 2; the file is replaced each time, and readable by its owner alone. `%p` is the process, `%n` a number that counts up. A name that ends with `.json`, `.prom` or `.xml` has that format. By itself it asks for them at exit.";
+        "The file for statistics instead of fd 2; it is replaced each time, and readable by its owner alone. `%p` is the process, `%n` a number that counts up. The ending `.json`, `.prom` or `.xml` selects that format. Without another option that asks for statistics, they are written at exit.";
     stats_every: usize = 0, "SPANDREL_STATS_EVERY", value::SECONDS, "0", parse::number,
-        "Writes statistics every so many seconds, 0 for never. There is no thread for it: slow calls look at the clock, so a process that does nothing writes nothing.";
+        "Writes statistics every so many seconds, 0 for never. No thread exists for it: calls on the slow path read the clock, so a process that does not allocate writes nothing.";
     crash_report: bool = false, "SPANDREL_CRASH_REPORT", value::FLAG, "0", parse::flag,
-        "On SIGSEGV and SIGBUS says on fd 2 what the address, and those in registers, have to do with Spandrel's memory; then what was to happen before happens.";
+        "On SIGSEGV and SIGBUS, prints on fd 2 which blocks lie at the faulting address and at the addresses in registers; then the previous action follows.";
     stats_signal: Option<i32> = None, "SPANDREL_STATS_SIGNAL", value::SIGNAL, "none", value::signal,
         "Writes statistics when this signal comes, unless the program has a handler of its own for it.";
     huge_pages: HugePages = HugePages::Off, "SPANDREL_HUGEPAGES", value::HUGE_PAGES, "off", value::huge_pages,
@@ -126,15 +126,15 @@ options! {
     prefault: Prefault = Prefault::Off, "SPANDREL_PREFAULT", value::PREFAULT, "off", value::prefault,
         "Makes all pages of fresh spans and large blocks present at once, by writing to each or by one system call. Fewer faults, more memory.";
     pool: Option<usize> = None, "SPANDREL_POOL", value::POOL, "none", value::pool,
-        "In profiles `freestanding` and `realtime` alone: all the memory there is, taken from the kernel at the first call; a sixteenth is the allocator's own.";
+        "In profiles `freestanding` and `realtime` alone: the size of the pool, which is taken from the kernel at the first call and is all the memory there is; a sixteenth is metadata.";
     lock: bool = false, "SPANDREL_LOCK", value::FLAG, "0", parse::flag,
-        "In the same profiles: locks the pool in memory.";
+        "In profiles `freestanding` and `realtime` alone: locks the pool in memory.";
     fixed_address: bool = false, "SPANDREL_FIXED_ADDRESS", value::FLAG, "0", parse::flag,
         "Puts all memory at one fixed address: a program with one thread gets the same addresses in each run.";
     junk: bool = false, "SPANDREL_JUNK", value::FLAG, "0", parse::flag,
-        "Fills fresh blocks with the byte 0xA5 and freed ones with 0x5A. Costs speed: every call takes the slow gate.";
+        "Fills fresh blocks with the byte 0xA5 and freed ones with 0x5A. Costs speed: every call takes the slow path.";
     leaks: bool = false, "SPANDREL_LEAKS", value::FLAG, "0", parse::flag,
-        "Reports the blocks that are live at exit; with any, status 0 becomes 23.";
+        "Reports the blocks that are live at exit; if there are any, status 0 becomes 23.";
     heap_profile: Option<Path> = None, "SPANDREL_HEAP_PROFILE", value::FILE, "none", value::file,
         "Samples requests for the heap profile and writes it at exit, in pprof's format, to this file: `%p` is the process, `%n` counts the dumps; without either `.PID.N.pb.gz` is added. See docs/profiling.md.";
     heap_profile_rate: usize = 512 << 10, "SPANDREL_HEAP_PROFILE_RATE", value::RATE, "512K", value::rate,
@@ -142,15 +142,15 @@ options! {
     heap_profile_every: Option<usize> = None, "SPANDREL_HEAP_PROFILE_EVERY", value::EVERY, "none", value::every,
         "Also writes a dump whenever so many bytes were asked for.";
     heap_profile_peaks: bool = false, "SPANDREL_HEAP_PROFILE_PEAKS", value::FLAG, "0", parse::flag,
-        "Also writes a dump whenever an eighth more is live than at the last such dump.";
+        "Also writes a dump whenever live memory is an eighth above that of the last such dump.";
     heap_profile_signal: Option<i32> = None, "SPANDREL_HEAP_PROFILE_SIGNAL", value::SIGNAL, "none", value::signal,
-        "Also writes a dump when this signal comes, unless the program has a handler of its own for it; one that comes while the profile waits starts it.";
+        "Also writes a dump when this signal comes, unless the program has a handler of its own for it; with `SPANDREL_HEAP_PROFILE_WAIT` the first one starts the sampling.";
     heap_profile_wait: bool = false, "SPANDREL_HEAP_PROFILE_WAIT", value::FLAG, "0", parse::flag,
         "Takes no samples until the signal comes or the program calls `spandrel_profile_start`.";
     soft_limit: Limit = Limit::None, "SPANDREL_SOFT_LIMIT", value::LIMIT, "none", value::limit,
-        "Above so much memory in use, freed pages go back at once. `container`: seven eighths of what the container (cgroup) allows.";
+        "Above so much memory in use, freed pages go back at once. `container`: seven eighths of the container's (cgroup's) limit.";
     hard_limit: Limit = Limit::None, "SPANDREL_HARD_LIMIT", value::LIMIT, "none", value::limit,
-        "Above so much memory in use, calls fail. `container`: fifteen sixteenths of what the container (cgroup) allows.";
+        "Above so much memory in use, calls fail. `container`: fifteen sixteenths of the container's (cgroup's) limit.";
 }
 
 /// Whether there is any option among `environment`.
@@ -217,15 +217,15 @@ impl Options {
             return Some(Complaint::Numa);
         }
         let what = if profile.has_pool() && self.pool.is_none() {
-            "the profile is nothing without a pool; ignored"
+            "this profile needs a pool; ignored"
         } else if !profile.has_pool() && (self.pool.is_some() || self.lock) {
             "needs SPANDREL_PROFILE=freestanding or realtime; ignored"
         } else if profile.has_pool() && (self.mode != Mode::Fast || self.plugin) {
-            "modes are for profiles without a pool; ignored"
+            "only profiles without a pool support modes; ignored"
         } else if self.plugin && !matches!(self.mode, Mode::Fast | Mode::Custom) {
-            "a plugin is for mode custom; ignored"
+            "only mode custom uses a plugin; ignored"
         } else if profile.has_pool() && WITHOUT_POOL.contains(&name) {
-            "a pool is all there is, from start to end; ignored"
+            "has no meaning with a pool; ignored"
         } else if matches!((self.soft_limit, self.hard_limit), (Limit::Bytes(soft), Limit::Bytes(hard)) if soft >= hard) {
             "the soft limit must be below the hard one; ignored"
         } else if self.force_libc && !matches!(self.mode, Mode::Fast | Mode::Libc) {

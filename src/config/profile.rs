@@ -33,7 +33,7 @@ pub static PROFILES: [Profile; 6] = [
     },
     Profile {
         name: "hosted-server",
-        promise: "Larger bins and caches, slower purge, an eye on the container's limits; the only profile in which huge pages and NUMA placement may be switched on.",
+        promise: "Larger bins and caches, slower purge, a soft limit from the container; the only profile in which huge pages and NUMA placement may be switched on.",
         hooks: true,
         settings: &[
             ("SPANDREL_BIN_BYTES", "512K"),
@@ -44,7 +44,7 @@ pub static PROFILES: [Profile; 6] = [
     },
     Profile {
         name: "freestanding",
-        promise: "One pool of fixed size, taken at start; no system calls for memory afterwards; what does not fit is refused.",
+        promise: "One pool of fixed size, taken at start; no system calls for memory afterwards; requests that do not fit fail.",
         hooks: false,
         settings: &[("SPANDREL_POOL", "64M"), ("SPANDREL_PURGE_DELAY", "never")],
     },
@@ -67,7 +67,7 @@ pub static PROFILES: [Profile; 6] = [
     },
     Profile {
         name: "test-fixture",
-        promise: "For tests: the same addresses in each run, junk in fresh and freed blocks, leaks reported at exit and told by its status.",
+        promise: "For tests: the same addresses in each run, junk in fresh and freed blocks, leaks reported at exit and by the status.",
         hooks: false,
         settings: &[
             ("SPANDREL_FIXED_ADDRESS", "1"),

@@ -13,7 +13,7 @@ pub(crate) enum OnError {
     Ignore,
 }
 
-/// Who serves the calls.
+/// How calls are served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mode {
     /// Spandrel, at full speed.
@@ -26,7 +26,7 @@ pub(crate) enum Mode {
     Tracked,
     /// Spandrel, with a check of everything that can be checked.
     Hardened,
-    /// Spandrel, with now and then a block between guard pages.
+    /// Spandrel, with some blocks between guard pages.
     Guarded,
     /// Functions of the program's or of a plugin.
     Custom,
@@ -83,14 +83,14 @@ pub(crate) enum Numa {
     Bind(usize),
 }
 
-/// Who gives back what threads that sleep hold.
+/// How memory that sleeping threads hold is given back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum IdleReturn {
-    /// Nobody.
+    /// Not at all.
     Off,
-    /// Threads that call.
+    /// By threads that call.
     Calls,
-    /// A thread of the allocator's as well.
+    /// By a thread of the allocator's as well.
     Thread,
 }
 

@@ -6,14 +6,14 @@ use crate::slow_path::free;
 use crate::slow_path::mode::Fast;
 use crate::slow_path::realloc;
 use crate::slow_path::request::{FreeSize, Request, Resized};
-use crate::slow_path::table::{self, ModeTable};
+use crate::slow_path::table::{self, IN_FORCE, ModeTable};
 
 /// The table of the mode in force, once the process has started; none in the default mode.
 #[inline(always)]
 fn in_force() -> Option<&'static ModeTable> {
-    match table::in_force() {
-        Some(table) if table::is_undecided(table) => decide(),
-        table => table,
+    match IN_FORCE.get() {
+        Some(mode) if table::is_undecided(mode) => decide(),
+        mode => mode,
     }
 }
 
@@ -22,7 +22,7 @@ fn in_force() -> Option<&'static ModeTable> {
 #[cold]
 fn decide() -> Option<&'static ModeTable> {
     start::ensure();
-    table::in_force()
+    IN_FORCE.get()
 }
 
 /// A block that meets `request`; null where that cannot be.

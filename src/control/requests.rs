@@ -145,9 +145,9 @@ pub(crate) fn set_limits(soft: usize, hard: usize) -> bool {
         let mut what = Line::new();
         what.text("spandrel_set_limits: the hard limit ")
             .number(hard as u64)
-            .text(" is below what is in use, ")
+            .text(" is below the bytes in use, ")
             .number(held as u64);
-        diag::line(Code::BadOption, &[what.bytes(), b"; nothing more is handed out until that is freed"]);
+        diag::line(Code::BadOption, &[what.bytes(), b"; requests fail until enough is freed"]);
     }
     true
 }

@@ -128,7 +128,7 @@ fn place(space: &mut Space, numa: Numa) {
     if numa == Numa::Off {
         return;
     }
-    let placement = Placement::of(numa).ok_or("no such node; pages go where the process's policy says");
+    let placement = Placement::of(numa).ok_or("no such node; the process's policy places the pages");
     if let Err(what) = placement.and_then(|placement| space.place(placement)) {
         let is_ours = |entry: &&[u8]| entry.starts_with(b"SPANDREL_NUMA=");
         let entry = Startup::find().and_then(|startup| startup.environment().filter(is_ours).last());
@@ -177,7 +177,7 @@ fn reserve(options: &Options, page: usize) -> Option<Space> {
         if let Some(space) = Space::reserve_fixed_address(wanted, page) {
             return Some(space);
         }
-        diag::line(Code::BadOption, &[b"SPANDREL_FIXED_ADDRESS=1: the address is taken; memory is somewhere else"]);
+        diag::line(Code::BadOption, &[b"SPANDREL_FIXED_ADDRESS=1: the address is taken; the reservation is elsewhere"]);
     }
     let from = match options.huge_pages {
         HugePages::Off => return Space::reserve(wanted, page),

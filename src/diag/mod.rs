@@ -1,4 +1,4 @@
-//! Layer 2: stable codes and one-line reports. Knows how a report reads; must not know who failed.
+//! Stable codes and one-line reports. Knows how a report reads; must not know what failed.
 
 mod code;
 mod report;

@@ -1,6 +1,6 @@
 //! Reports: one line on fd 2, then the policy.
 //!
-//! A report makes no allocation and takes no lock. Must not know who failed.
+//! A report makes no allocation and takes no lock. Must not know what failed.
 
 use crate::base::text::Line;
 use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -26,7 +26,7 @@ pub enum Policy {
 static POLICY: AtomicU32 = AtomicU32::new(Policy::Abort as u32);
 /// Set by the first report that is about to abort; a second one, from inside it, traps.
 static ABORTING: AtomicBool = AtomicBool::new(false);
-/// What has been said that is said only once, by code; any thread sets it.
+/// The codes that [`once`] has reported; any thread sets them.
 static SAID: [AtomicBool; CODES.len()] = [const { AtomicBool::new(false) }; CODES.len()];
 
 /// Sets the policy for misuse.
@@ -49,7 +49,7 @@ pub(crate) struct Misuse {
     pub(crate) block_bytes: usize,
 }
 
-/// Reports a misuse and follows the policy; comes back where the call is to do nothing.
+/// Reports a misuse and follows the policy; returns where the call is to do nothing.
 #[cold]
 #[inline(never)]
 pub(crate) fn misuse(misuse: &Misuse) {
@@ -70,7 +70,7 @@ pub(crate) fn misuse(misuse: &Misuse) {
     abort_with(&mut text);
 }
 
-/// As [`misuse`], for who knows more: `tell` adds to the line, and `more` may print others.
+/// As [`misuse`], where more is known: `tell` writes the line, and `more` may print others.
 #[cold]
 #[inline(never)]
 pub(crate) fn misuse_told(code: Code, tell: impl FnOnce(&mut Line), more: impl FnOnce(&mut dyn FnMut(&[u8]))) {
@@ -114,13 +114,13 @@ pub(crate) fn described(code: Code, describe: impl FnOnce(&mut Line), print: imp
 /// As [`line`], but only the first time for each code.
 #[cold]
 pub(crate) fn once(code: Code, what: &str) {
-    // Relaxed: only who comes first matters.
+    // Relaxed: of several threads one is the first.
     if SAID.get(code as usize).is_some_and(|said| !said.swap(true, Ordering::Relaxed)) {
         line(code, &[what.as_bytes()]);
     }
 }
 
-/// Whether [`once`] has said it.
+/// Whether [`once`] has reported it.
 pub(crate) fn was_said(code: Code) -> bool {
     // Relaxed: a hint.
     SAID.get(code as usize).is_some_and(|said| said.load(Ordering::Relaxed))

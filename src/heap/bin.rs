@@ -17,6 +17,7 @@
 
 use core::cell::Cell;
 
+use crate::central::Blocks;
 #[cfg(not(loom))]
 use crate::pages::map::BIN_BYTES;
 use crate::sys::atomic::{AtomicPtr, Ordering, settle_stores};
@@ -152,9 +153,9 @@ impl Bin {
         }
     }
 
-    /// Takes out up to [`DRAIN_MAX`] of the lowest blocks, but never the last one; how many, at the start of `blocks`. For who holds the
-    /// heap's spans, even while an operation of the heap's thread is interrupted: see the module.
-    pub(super) fn drain(&self, blocks: &mut [*mut u8; DRAIN_MAX]) -> usize {
+    /// Takes out up to [`DRAIN_MAX`] of the lowest blocks, but never the last one; they lie in `blocks`. For the thread that holds the heap's
+    /// spans, even while an operation of the heap's thread is interrupted: see the module.
+    pub(super) fn drain<'a>(&self, blocks: &'a mut [*mut u8; DRAIN_MAX]) -> Blocks<'a> {
         // Relaxed: an operation that goes on meanwhile makes this one slot more or less than there is; both leave the last block alone.
         // Earlier ones are over since the fast path was closed, a round or more ago: see `crate::heap::idle::offer`.
         let top = self.top.load(Ordering::Relaxed);
@@ -176,7 +177,8 @@ impl Bin {
             // Relaxed: as above.
             self.bottom.store(raised, Ordering::Relaxed);
         }
-        count
+        // SAFETY: as for `lowest`.
+        unsafe { Blocks::new(blocks.get(..count).unwrap_or(&[])) }
     }
 
     /// Takes the last block out, which the program has freed twice. It is no operation's by right, so none is waited for.
@@ -290,12 +292,14 @@ impl Bin {
     }
 
     /// The `count` lowest blocks, at most the length.
-    pub(super) fn lowest(&self, count: usize) -> &[*mut u8] {
+    pub(super) fn lowest(&self, count: usize) -> Blocks<'_> {
         debug_assert!(count <= self.len());
         // SAFETY: slot 1 exists if there is a block.
         let first = unsafe { self.slots().0.add(1) };
         // SAFETY: slots 1 to the length hold blocks and change only under this thread's hands.
-        unsafe { core::slice::from_raw_parts(first.cast(), count) }
+        let blocks = unsafe { core::slice::from_raw_parts(first.cast(), count) };
+        // SAFETY: a bin is filled with blocks of its spans, and with freed blocks whose entry in the map names it.
+        unsafe { Blocks::new(blocks) }
     }
 
     /// Drops the `count` lowest blocks and moves the rest down.

@@ -38,7 +38,7 @@ fn model(blocks: usize, operation: fn(&Bin) -> Vec<*mut u8>, pushed: usize) {
         let mut seen = Vec::new();
         for _ in 0..2 {
             let mut drained = [core::ptr::null_mut(); DRAIN_MAX];
-            let count = shared.0.drain(&mut drained);
+            let count = shared.0.drain(&mut drained).pointers().len();
             seen.extend_from_slice(&drained[..count]);
         }
         seen.extend(owner.join().expect("no panic"));

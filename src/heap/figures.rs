@@ -7,7 +7,6 @@ use super::layout::Heap;
 use super::remote::inbox;
 use crate::base::class::Class;
 use crate::central::Batch;
-use crate::sys::atomic::Ordering;
 
 impl Heap {
     /// Blocks of `class` in the bin, for statistics; a moment old when asked from another thread.
@@ -25,20 +24,17 @@ impl Heap {
     /// Refills and flushes of the bin of `class` so far.
     pub(crate) fn events_of(&self, class: Class) -> [u64; 2] {
         let counters = &self.counters;
-        // Relaxed: counters.
-        [&counters.refills, &counters.flushes]
-            .map(|counts| counts.get(class.index()).map_or(0, |count| u64::from(count.load(Ordering::Relaxed))))
+        [&counters.refills, &counters.flushes].map(|counts| counts.get(class.index()).map_or(0, |count| u64::from(count.get())))
     }
 
     /// Batches of remote frees so far.
     pub(crate) fn traffic(&self) -> Traffic {
         let counters = &self.counters;
-        // Relaxed: counters.
         Traffic {
-            sent: u64::from(counters.sent.load(Ordering::Relaxed)),
-            sent_blocks: counters.sent_blocks.load(Ordering::Relaxed) as u64,
-            received: u64::from(counters.received.load(Ordering::Relaxed)),
-            received_blocks: counters.received_blocks.load(Ordering::Relaxed) as u64,
+            sent: u64::from(counters.sent.get()),
+            sent_blocks: counters.sent_blocks.get() as u64,
+            received: u64::from(counters.received.get()),
+            received_blocks: counters.received_blocks.get() as u64,
         }
     }
 

@@ -12,7 +12,7 @@ use core::ops::Deref;
 use lock_api::{GuardSend, RawMutex};
 
 use super::counters::Counters;
-use super::fast::FastHeap;
+use super::fast_path::FastHeap;
 use super::generation;
 use super::offer::{AGAIN, Offer};
 use super::remote::inbox::Inbox;

@@ -9,7 +9,7 @@ mod bin;
 mod check;
 mod counters;
 mod descriptor;
-mod fast;
+pub(crate) mod fast_path;
 mod figures;
 mod generation;
 mod idle;
@@ -27,7 +27,7 @@ mod tests;
 
 pub use counters::Traffic;
 pub use descriptor::HeapDescriptor;
-pub(crate) use fast::FastHeap;
+pub(crate) use fast_path::FastHeap;
 pub(crate) use layout::Heap;
 pub(crate) use registry::{Registry, Shared};
 pub(crate) use remote::send::{deliver_block, deliver_each};

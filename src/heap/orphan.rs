@@ -197,8 +197,7 @@ impl Registry {
         self.leave_others(own);
         if lists.taken.get() > usize::from(own.is_some()) {
             lists.adoption.begin(self.first.get());
-            // Relaxed: the child has one thread; threads it starts later see everything from before.
-            self.orphans.store(true, Ordering::Relaxed);
+            self.orphans.set(true);
         }
     }
 
@@ -211,17 +210,17 @@ impl Registry {
         }
     }
 
-    /// Hands a part of what orphaned heaps hold to the depot. Does nothing, quickly, where there are none.
+    /// Hands a part of what orphaned heaps hold to the central list, unless another thread is about it.
+    #[cold]
     pub(super) fn adopt_orphans(&self, shared: Shared<'_>) {
-        // Relaxed: only one thread gets true.
-        if !self.orphans.load(Ordering::Relaxed) || !self.orphans.swap(false, Ordering::Relaxed) {
+        let Some(lists) = self.lists.try_lock() else { return };
+        if !self.orphans.get() {
             return;
         }
-        let lists = self.lists.lock();
-        if !lists.adoption.go_on(shared, self.first.get(), |heap| lists.put_free(heap)) {
-            // Relaxed: as above.
-            self.orphans.store(true, Ordering::Relaxed);
-        }
+        // Blocks that are delivered on the way may lead back here.
+        self.orphans.set(false);
+        let done = lists.adoption.go_on(shared, self.first.get(), |heap| lists.put_free(heap));
+        self.orphans.set(!done);
     }
 }
 

@@ -61,7 +61,10 @@ impl Heap {
 
     #[inline(never)]
     fn refill(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> Option<*mut u8> {
-        self.counters.refilled(class);
+        self.counters.note(class);
+        if let Some(refills) = self.counters.refills.get(class.index()) {
+            refills.add(1);
+        }
         self.grows();
         self.slow_event(shared);
         if bin.is_drained() {
@@ -164,6 +167,9 @@ impl Heap {
         let space = central.pages.space();
         let bank = self.locate(space);
         let region = central.adopt_span(class, entry, Some(bank)).or_else(|| {
+            if !shared.registry.orphans.get() {
+                return None;
+            }
             shared.registry.adopt_orphans(shared);
             central.adopt_span(class, entry, Some(bank))
         });

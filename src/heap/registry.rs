@@ -12,7 +12,7 @@ use crate::base::units::Region;
 use crate::central::Central;
 use crate::pages::{Bank, Pages};
 use crate::sys::atomic::AtomicBool;
-use crate::sys::cell::StaticRef;
+use crate::sys::cell::{Relaxed, StaticRef};
 use crate::sys::lock::{Lock, Patience, Rank};
 
 /// Free lists; banks beyond as many share them, and then a heap may come from another bank.
@@ -25,7 +25,7 @@ pub(crate) struct Registry {
     pub(super) lists: Lock<Lists>,
     /// Whether a fork left heaps without their threads, and nobody is adopting them just now. Set by the child; the adopting thread clears it,
     /// and sets it again if something is left.
-    pub(super) orphans: AtomicBool,
+    pub(super) orphans: Relaxed<AtomicBool>,
     /// What heaps follow at their next slow event.
     pub(crate) sampling: Sampling,
     pub(super) idle: Idle,
@@ -86,7 +86,7 @@ impl Registry {
         Self {
             first: StaticRef::none(),
             lists: Lock::new(Rank::Registry, Lists::new()),
-            orphans: AtomicBool::new(false),
+            orphans: Relaxed::<AtomicBool>::new(false),
             sampling: Sampling::new(),
             idle: Idle::new(),
         }

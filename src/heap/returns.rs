@@ -3,15 +3,17 @@
 //! Only the bin of the class that a call is about may be pushed to or rearranged: the call may have interrupted an operation on any other.
 
 use super::bin::Bin;
+use super::fast_path::FastHeap;
 use super::layout::Heap;
 use super::registry::Shared;
 use super::remote::outbox::Lane;
 use super::remote::send::deliver_or_report;
 use crate::base::class::Class;
 use crate::base::units::REGION_BYTES;
-use crate::central::{Batch, Central, Empty, Next, Place, Refused, Span, found};
+use crate::central::{Batch, Blocks, Central, Empty, Next, Place, Refused, Span, found};
 use crate::diag::{self, Code, Misuse};
-use crate::pages::Entry;
+use crate::pages::{Entry, Space};
+use crate::sys::atomic::Ordering;
 
 /// Blocks given back one by one until it is asked again whether they lie in a row.
 const SCATTERED: usize = 128;
@@ -42,6 +44,20 @@ impl Refused {
             Self::Inside => (Code::InvalidPointer, "no block starts there"),
         };
         diag::misuse(&Misuse { code, call, pointer: block.addr(), what, block_bytes: bytes });
+    }
+}
+
+impl FastHeap {
+    /// Shows the heap's thread what the map has gained since the heap last looked. A heap that was closed stays so. The caller holds the
+    /// heap's spans.
+    #[inline]
+    fn widen(&self, space: &Space) {
+        // Relaxed: `reach` has seen to it that these entries can be read, and only this thread reads them by this word.
+        let (limit, reach) = (self.limit.load(Ordering::Relaxed), space.reach());
+        if limit < reach && limit != 0 {
+            // Relaxed: as above.
+            self.limit.store(reach, Ordering::Relaxed);
+        }
     }
 }
 
@@ -109,10 +125,10 @@ impl Heap {
 
 impl Heap {
     fn free_remote(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
-        let sent = self.counters.batches_sent();
+        let sent = self.counters.sent.get();
         self.send(shared, entry, class, block, Lane::Outer);
         // A batch that left is a slow event; a block that joined one is not.
-        if self.counters.batches_sent() != sent {
+        if self.counters.sent.get() != sent {
             self.slow_event(shared);
         }
     }
@@ -156,37 +172,39 @@ impl Heap {
 
     /// Gives the `amount` lowest blocks of `bin` back to their spans, or to whoever owns those by now.
     pub(super) fn flush(&self, shared: Shared<'_>, class: Class, bin: &Bin, amount: usize) {
-        self.counters.flushed(class);
+        self.counters.note(class);
+        if let Some(flushes) = self.counters.flushes.get(class.index()) {
+            flushes.add(1);
+        }
         self.return_blocks(shared, class, bin.lowest(amount));
         bin.drop_lowest(amount);
     }
 
     /// Gives blocks of `class` back to their spans: at once where they lie in a row, else one by one.
-    pub(super) fn return_blocks(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) {
+    pub(super) fn return_blocks(&self, shared: Shared<'_>, class: Class, blocks: Blocks<'_>) {
         if class.geometry().regions > 1 {
             return self.return_scattered::<false>(shared, class, blocks);
         }
         let mut rest = blocks;
-        while !rest.is_empty() {
+        while !rest.pointers().is_empty() {
             let mut done = self.return_row(shared, class, rest);
             if done == 0 {
-                let (scattered, _) = rest.split_at_checked(SCATTERED).unwrap_or((rest, &[]));
+                let scattered = rest.up_to(SCATTERED);
                 self.return_scattered::<true>(shared, class, scattered);
-                done = scattered.len();
+                done = scattered.pointers().len();
             }
-            rest = rest.get(done..).unwrap_or(&[]);
+            rest = rest.from(done);
         }
     }
 
     /// Gives back as many of `blocks` as lie in one row of this heap's, upwards or downwards without a gap; how many.
-    fn return_row(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) -> usize {
+    fn return_row(&self, shared: Shared<'_>, class: Class, blocks: Blocks<'_>) -> usize {
         let Some(first) = blocks.first() else { return 0 };
-        let finder = shared.central.pages.space().finder();
-        if finder.entry(first.addr()) != self.entry(class) {
+        let (entry, span) = found(shared.central.pages.space().finder(), first);
+        if entry != self.entry(class) {
             return 0;
         }
-        let span = found(finder, *first);
-        let row = span.clear_row(class.geometry(), blocks);
+        let row = span.clear_row(class.geometry(), blocks.pointers());
         if row > 0 && span.count_down(row) {
             self.settle_span(shared, class, span);
         }
@@ -196,20 +214,20 @@ impl Heap {
     /// Gives blocks back one by one. `SINGLE`: spans of the class are one region.
     // Apart, and with slow calls that are calls, so that what the loop needs stays in registers.
     #[inline(never)]
-    fn return_scattered<const SINGLE: bool>(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8]) {
+    fn return_scattered<const SINGLE: bool>(&self, shared: Shared<'_>, class: Class, blocks: Blocks<'_>) {
         let space = shared.central.pages.space();
         let (finder, divisor, entry) = (space.finder(), class.geometry().divisor(), self.entry(class));
-        for &block in blocks {
-            let mut span = found(finder, block);
+        for block in blocks.each() {
+            let (owner, mut span) = found(finder, block);
             let mut offset = block.addr() % REGION_BYTES;
-            let own = finder.entry(block.addr()) == entry;
+            let own = owner == entry;
             if !SINGLE && own {
                 let first = span.first();
                 span = shared.central.span(first);
                 offset = block.addr().wrapping_sub(space.address(first));
             }
             if !own || !span.clear_block(divisor, offset) {
-                self.return_or_send(shared, block);
+                self.return_or_send(shared, block.pointer());
             } else if span.count_down(1) {
                 self.settle_span(shared, class, span);
             }
@@ -261,15 +279,13 @@ impl Heap {
     /// caller holds the spans.
     pub(super) fn return_batch(&self, shared: Shared<'_>, batch: &Batch) {
         let single = batch.common().class().filter(|class| class.geometry().regions == 1);
-        let mut rest = batch.blocks();
-        while let [first, others @ ..] = rest {
-            match single.map_or(0, |class| self.return_row(shared, class, rest)) {
-                0 => {
-                    self.return_block(shared, *first);
-                    rest = others;
-                }
-                row => rest = rest.get(row..).unwrap_or(&[]),
+        let mut rest = batch.given_out();
+        while let Some(first) = rest.first() {
+            let row = single.map_or(0, |class| self.return_row(shared, class, rest));
+            if row == 0 {
+                self.return_block(shared, first.pointer());
             }
+            rest = rest.from(row.max(1));
         }
     }
 

@@ -10,6 +10,7 @@
 //! # Invariants
 //! - `until` is 0 exactly where requests are not counted; where they are and the mean gap is 0, it is for a [`crate::heap::idle::countdown`].
 
+use super::fast_path::FastHeap;
 use super::layout::Heap;
 use crate::base::random::Random;
 use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -103,5 +104,37 @@ impl Heap {
         let gap = random.gap(self.sampling_mean.get());
         self.random.set(random.state());
         gap
+    }
+}
+
+/// What counts on the way of a heap whose requests are sampled.
+impl FastHeap {
+    /// Has requests sampled, the first one after `gap` units; 0 for no samples. `counted` is what of a size counts.
+    pub(super) fn set_sampled(&self, gap: usize, counted: usize) {
+        self.counted.set(counted);
+        self.until.set(gap);
+        self.lead(gap == 0);
+    }
+
+    /// Begins another gap.
+    pub(super) fn set_gap(&self, gap: usize) {
+        self.until.set(gap);
+    }
+
+    /// Whether at least one more request comes before the gap ends.
+    #[inline(always)]
+    pub(super) fn has_gap(&self) -> bool {
+        self.until.get() > 1
+    }
+
+    /// Counts a request; false, and nothing is counted, if it reaches the end of the gap.
+    #[inline(always)]
+    pub(super) fn count(&self, size: usize) -> bool {
+        let cost = (size & self.counted.get()).wrapping_add(1);
+        let before = cost < self.until.get();
+        if before {
+            self.until.set(self.until.get() - cost);
+        }
+        before
     }
 }

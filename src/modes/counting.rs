@@ -12,7 +12,7 @@ use crate::heap::{Freed, Heap};
 use crate::process::state::PROCESS;
 use crate::process::thread;
 use crate::slow_path::mode::{self, Mode, Print};
-use crate::slow_path::request::{self, Request, Resized};
+use crate::slow_path::request::{Request, Resized};
 use crate::slow_path::table::{self, ModeTable};
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::{processor, tls};
@@ -130,7 +130,7 @@ fn pop(heap: &Heap, request: Request) -> Option<(*mut u8, Class)> {
     if request.zero || heap.is_sampled() || PROCESS.inspects() {
         return None;
     }
-    let class = request::class_of(request)?;
+    let class = mode::class_of(request)?;
     let block = heap.bin(class).pop();
     (!block.is_null()).then_some((block, class))
 }

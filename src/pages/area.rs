@@ -21,7 +21,7 @@ const KEPT_MIN: usize = 512 * KIB;
 const KEPT_SHARE: usize = 2;
 const KEPT_MAX: usize = 256 * MIB;
 
-/// See the module.
+/// An area.
 pub(crate) struct Area {
     base: usize,
     len: usize,
@@ -33,7 +33,7 @@ pub(crate) struct Area {
     granule: usize,
     /// Huge pages of which it is made, while there are any.
     explicit: Option<Explicit>,
-    /// Written by whoever holds the lock of the area's owner; read by anyone for statistics.
+    /// Written under the lock of the area's owner; read by any thread for figures.
     committed: AtomicUsize,
     /// Written as `committed`.
     kept: AtomicUsize,
@@ -194,7 +194,7 @@ impl Area {
         false
     }
 
-    /// Has core dumps have more than the first `end` bytes.
+    /// Keeps more than the first `end` bytes in core dumps.
     fn keep(&self, end: usize) {
         // Relaxed: see the field.
         let kept = self.kept.load(Ordering::Relaxed);
@@ -219,19 +219,19 @@ pub(super) struct Explicit {
     /// Bytes of a huge page.
     bytes: usize,
     /// Where the part made of them ends, in bytes from the start of the area; `LASTING` before the kernel has refused. Read by
-    /// anyone: for a run that one holds it does not change.
+    /// any thread: for a run that it holds it does not change.
     end: AtomicUsize,
     /// Whether the reservation behind the border was lost in an attempt.
     closed: AtomicBool,
-    /// Whether there is a refusal that nobody has told yet.
-    untold: AtomicBool,
+    /// Whether there is a refusal that was not reported yet.
+    unreported: AtomicBool,
 }
 
 const LASTING: usize = usize::MAX;
 
 impl Explicit {
     pub(super) const fn new(bytes: usize) -> Self {
-        Self { bytes, end: AtomicUsize::new(LASTING), closed: AtomicBool::new(false), untold: AtomicBool::new(false) }
+        Self { bytes, end: AtomicUsize::new(LASTING), closed: AtomicBool::new(false), unreported: AtomicBool::new(false) }
     }
 
     /// Bytes of a huge page.
@@ -259,7 +259,7 @@ impl Explicit {
             }
         }
         self.end.store(committed, Ordering::Relaxed);
-        self.untold.store(true, Ordering::Relaxed);
+        self.unreported.store(true, Ordering::Relaxed);
         None
     }
 
@@ -280,9 +280,9 @@ impl Explicit {
         self.end.load(Ordering::Relaxed)
     }
 
-    /// Whether there is a refusal to tell; true once.
+    /// Whether there is a refusal to report; true once.
     pub(super) fn take_refusal(&self) -> bool {
-        // Relaxed: only who comes first matters.
-        self.untold.load(Ordering::Relaxed) && self.untold.swap(false, Ordering::Relaxed)
+        // Relaxed: of several threads one gets true.
+        self.unreported.load(Ordering::Relaxed) && self.unreported.swap(false, Ordering::Relaxed)
     }
 }

@@ -2,7 +2,7 @@
 //! Banks: the parts of the data area, one for each NUMA node where memory is kept by node, else one for all.
 //!
 //! Region numbers go through all banks; each bank has as many of them as any other. The first region of a bank is never handed out, so
-//! that runs of different banks do not meet. Must not know which node a bank is of, nor who uses its runs.
+//! that runs of different banks do not meet. Must not know which node a bank is of, nor what its runs are used for.
 //!
 //! # Invariants
 //! - Of a bank the regions below `usable` are committed, with entry and record, and stay so.
@@ -37,8 +37,8 @@ pub(super) struct Part {
     pub(super) words: Area,
     /// Storage for the allocator's own structures.
     pub(super) metadata: Area,
-    /// The end of the regions that can be used. Written under the lock of the runs; read by anyone: whoever has a block's address got
-    /// it after its region was committed.
+    /// The end of the regions that can be used. Written under the lock of the runs; read by any thread: one that has a block's
+    /// address got it after its region was committed.
     usable: AtomicU32,
     /// Where the part of `data` ends that was advised of huge pages. Written under the lock of the runs; read by statistics, too.
     pub(super) advised: AtomicUsize,

@@ -49,10 +49,10 @@ pub struct PagesDescriptor {
     pub region_bytes: usize,
     /// Where entry 0 of the page map is; an entry is a word.
     pub entries: usize,
-    /// The entry of a large block. Those of spans are an owner and a class; `depot` is the owner of those that no heap owns.
+    /// The entry of a large block. Those of spans are an owner and a class; `central` is the owner of those of the central list.
     pub large: usize,
     /// See `large`.
-    pub depot: usize,
+    pub central: usize,
     /// The multiple at which owners are, and the distance between entries of neighbouring classes.
     pub owner_align: usize,
     /// See `owner_align`.
@@ -102,7 +102,7 @@ impl PagesDescriptor {
         region_bytes: REGION_BYTES,
         entries: 0,
         large: Entry::LARGE.bits(),
-        depot: Entry::LOWEST.owner(),
+        central: Entry::LOWEST.owner(),
         owner_align: super::map::HEAP_ALIGN,
         class_step: super::map::BIN_BYTES,
         records: 0,
@@ -131,7 +131,7 @@ impl PagesDescriptor {
         Self {
             region_bytes: self.region_bytes,
             large: self.large,
-            depot: self.depot,
+            central: self.central,
             owner_align: self.owner_align,
             class_step: self.class_step,
             record_bytes: self.record_bytes,

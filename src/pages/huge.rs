@@ -1,9 +1,9 @@
 //! Huge pages: from where on the data area asks for them, and what of a free run may be purged without splitting one.
 //!
 //! # Invariants
-//! - In each bank the part that asks is `[from, advised)`, both multiples of a huge page but for the end of the bank; it only grows, so it is one
-//!   mapping more.
-//! - A purge never leaves a huge page half there: the kernel would fill it up again, unasked, with memory that nobody uses.
+//! - In each bank the part that asks is `[from, advised)`, both multiples of a huge page but for the end of the bank; it only grows, so it
+//!   is one mapping more.
+//! - A purge never leaves a part of a huge page: the kernel would fill it up again, unasked, with memory that is not used.
 
 use core::ops::Range;
 
@@ -15,7 +15,7 @@ use crate::sys::memory;
 pub(crate) const HUGE_BYTES: usize = 2 * MIB;
 const HUGE_REGIONS: u32 = (HUGE_BYTES / REGION_BYTES) as u32;
 
-/// See the module.
+/// How much of the data area asks for huge pages.
 pub(crate) struct Huge {
     /// Where huge pages begin, in bytes from the start of a bank; `None` for nowhere.
     from: Option<usize>,

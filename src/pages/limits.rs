@@ -5,21 +5,21 @@
 use super::pending::{Pending, Work};
 use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// See the module. Set at start or by the program; read by any thread, which may see an old value for a moment.
+/// Both limits. Set at start or by the program; read by any thread, which may see an old value for a moment.
 pub(crate) struct Limits {
     soft: AtomicUsize,
     hard: AtomicUsize,
     /// Bytes of mappings of their own: written under the lock of the runs.
     mapped: AtomicUsize,
-    /// Whether more than the soft limit is held, and has been said.
+    /// Whether more than the soft limit is held, and was reported.
     over: AtomicBool,
 }
 
 /// No limit.
 pub(crate) const UNLIMITED: usize = usize::MAX;
 
-/// The soft limit is said again only after this share of it was free meanwhile.
-const RELIEF_SHARE: usize = 8;
+/// The soft limit is reported again only after this share of it was free meanwhile.
+const FREED_SHARE: usize = 8;
 
 impl Limits {
     pub(super) const fn new() -> Self {
@@ -73,7 +73,7 @@ impl Limits {
             }
             return true;
         }
-        if held <= soft - soft / RELIEF_SHARE && self.over.load(Ordering::Relaxed) {
+        if held <= soft - soft / FREED_SHARE && self.over.load(Ordering::Relaxed) {
             self.over.store(false, Ordering::Relaxed);
         }
         false
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_soft_limit_is_told_once_until_there_was_relief() {
+    fn the_soft_limit_is_reported_once_until_enough_was_free() {
         let (limits, pending) = (Limits::new(), Pending::new());
         let presses = |held| limits.presses(held, &pending);
         let is_told = || pending.take(Work::SOFT_LIMIT);
@@ -94,7 +94,7 @@ mod tests {
         assert!(!presses(800) && !is_told());
         assert!(presses(801) && presses(900));
         assert_eq!((is_told(), is_told()), (true, false));
-        assert!(!presses(750) && presses(801) && !is_told(), "too little relief");
+        assert!(!presses(750) && presses(801) && !is_told(), "too little was free");
         assert!(!presses(700) && presses(801));
         assert!(is_told());
         assert!(limits.forbids(1001) && !limits.forbids(1000));

@@ -1,8 +1,8 @@
 #![expect(unsafe_code, reason = "reads and writes the map's words")]
-//! The page map: for each region of the data area, whose it is.
+//! The page map: the owner of each region of the data area, and the class of its blocks.
 //!
 //! An entry is the address of a bin: the owner's heap address plus the class's place in it. So "mine and small" is one exclusive
-//! or and one compare, and the result is the bin itself. Two owners are not heaps: the depot (spans without an owner) and the
+//! or and one compare, and the result is the bin itself. Two owners are not heaps: the central list (spans that no heap owns) and the
 //! large lane. Must not know what a heap looks like beyond its alignment.
 
 use crate::base::class::{self, Class};
@@ -30,7 +30,7 @@ impl Entry {
     /// A large block starts here.
     pub(crate) const LARGE: Self = Self(2 * HEAP_ALIGN);
 
-    /// The lowest entry of the depot's spans.
+    /// The lowest entry of spans of the central list.
     pub(super) const LOWEST: Self = Self(Self::CENTRAL);
 
     const CENTRAL: usize = HEAP_ALIGN;
@@ -60,7 +60,7 @@ impl Entry {
         self.0 & !(HEAP_ALIGN - 1)
     }
 
-    /// Whether the depot owns it.
+    /// Whether the central list owns it.
     pub(crate) const fn is_central(self) -> bool {
         self.owner() == Self::CENTRAL
     }
@@ -103,17 +103,17 @@ impl Window {
     pub(crate) unsafe fn get(self, region: Region) -> Entry {
         // Relaxed: a block's entry was written before the block was handed out; a change of owner is checked again under the
         // lock that makes it.
-        // SAFETY: the caller vouches for the word.
+        // SAFETY: the word is committed.
         Entry(unsafe { self.word(region) }.load(Ordering::Relaxed))
     }
 
     /// Sets the entries of `count` regions from `region`.
     ///
     /// # Safety
-    /// - Those words are committed, and the caller may decide whose the regions are.
+    /// - Those words are committed, and the regions are the caller's to hand to an owner.
     pub(crate) unsafe fn set(self, region: Region, count: u32, entry: Entry) {
         for step in 0..count {
-            // SAFETY: the caller vouches for the words.
+            // SAFETY: the words are committed.
             let word = unsafe { self.word(region.plus(step)) };
             // Relaxed: see `get`.
             word.store(entry.0, Ordering::Relaxed);
@@ -125,14 +125,14 @@ impl Window {
     /// # Safety
     /// - As for `set`, with a count of one.
     pub(crate) unsafe fn clear(self, region: Region, expected: Entry) -> bool {
-        // SAFETY: the caller vouches for the word.
+        // SAFETY: the word is committed.
         let word = unsafe { self.word(region) };
         // Relaxed: the exchange itself decides; what follows happens under locks.
         word.compare_exchange(expected.0, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     unsafe fn word(self, region: Region) -> &'static AtomicUsize {
-        // SAFETY: the caller of `get` or `set` vouches that this word is committed.
+        // SAFETY: the word is committed.
         let place = unsafe { self.first.add(region.0 as usize) };
         // SAFETY: as above; committed words stay for the life of the process.
         unsafe { &*place }

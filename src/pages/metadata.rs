@@ -2,7 +2,7 @@
 //! Storage for the allocator's own structures: heaps, bin arrays, bitmaps, batches.
 //!
 //! Pieces are powers of two, aligned to their size, cut off a border that moves up; freed pieces wait in a list of their size.
-//! A piece comes zeroed where it is new and with old contents where it is not. Nothing of the program's is ever stored here.
+//! A new piece is zeroed, one that was used before has old contents. Nothing of the program's is ever stored here.
 
 use core::cell::Cell;
 
@@ -74,7 +74,7 @@ impl Metadata {
     pub(crate) unsafe fn release(&self, piece: *mut u8, bytes: usize) {
         let index = index_of(bytes);
         if let Some(free) = self.free.get(index) {
-            // SAFETY: the caller gives the piece up, so its first word is ours.
+            // SAFETY: the piece is given up, and has room for a word, aligned.
             unsafe { piece.cast::<*mut u8>().write(free.get()) };
             free.set(piece);
             self.live.set(self.live.get() - (METADATA_MIN << index));
@@ -87,7 +87,7 @@ impl Metadata {
             let size = 1 << self.border.get().trailing_zeros();
             let piece = core::ptr::with_exposed_provenance_mut(area.at(self.border.get()));
             self.live.set(self.live.get() + size);
-            // SAFETY: nobody has this piece yet; it lies below a committed end and is aligned to its size.
+            // SAFETY: no caller has this piece yet; it lies below a committed end and is aligned to its size.
             unsafe { self.release(piece, size) };
             self.border.set(self.border.get() + size);
         }

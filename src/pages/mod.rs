@@ -1,4 +1,4 @@
-//! Layer 3: address space. One reservation, the page map, metadata storage, page runs and their purge.
+//! Address space: one reservation, the page map, metadata storage, page runs and their purge.
 //!
 //! Knows regions and runs; must not know what a run is used for.
 

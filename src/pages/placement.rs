@@ -16,7 +16,7 @@ pub(crate) enum Wish {
     ByNode,
 }
 
-/// See the module.
+/// Where the kernel places pages.
 pub(crate) struct Placement {
     wish: Wish,
     nodes: [u64; NODE_WORDS],
@@ -54,7 +54,7 @@ impl Placement {
         self.nodes.iter().map(|word| word.count_ones()).sum()
     }
 
-    /// Has the kernel place the pages of a range so, from the next touch on; false if it refuses.
+    /// Asks the kernel to place the pages of a range so, from the next touch on; false if it refuses.
     pub(crate) fn apply(&self, address: usize, len: usize) -> bool {
         match self.wish {
             Wish::Nothing => true,
@@ -63,7 +63,7 @@ impl Placement {
         }
     }
 
-    /// Has the kernel prefer the node of `bank` for the pages of a range; false if it refuses.
+    /// Asks the kernel to prefer the node of `bank` for the pages of a range; false if it refuses.
     pub(super) fn apply_of(&self, bank: Bank, address: usize, len: usize) -> bool {
         let node = (0..NODE_WORDS * WORD_BITS).filter(|&node| has(&self.nodes, node)).nth(bank.0 as usize);
         node.is_some_and(|node| apply(libc::MPOL_PREFERRED as u32, &only(node), address, len))

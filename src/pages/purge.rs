@@ -2,7 +2,7 @@
 //! Purge: pages of dirty free runs, and holes in runs that are in use, go back to the kernel.
 //!
 //! # Invariants
-//! - A run is out of the free runs while it is purged, and the system call is made without a lock.
+//! - A run is out of the free runs while it is purged, and the system call is made without their lock.
 
 use super::runs::Run;
 use super::space::Space;
@@ -13,8 +13,8 @@ use crate::sys::{call, memory};
 
 /// Runs given back to the kernel in one go, so that no single free pays for all of them.
 const PURGE_RUNS: usize = 16;
-/// Runs purged in one go where a limit presses: bounds the time it takes.
-const RELIEF_RUNS: usize = 1024;
+/// Runs purged in one go where a limit is exceeded: bounds the time it takes.
+const PRESSED_RUNS: usize = 1024;
 
 /// Whether a purge gave anything back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,7 +57,7 @@ impl Pages {
 
     /// Gives all free runs back, the oldest first, as far as their number allows.
     pub(crate) fn purge_all(&self) {
-        for _ in 0..RELIEF_RUNS {
+        for _ in 0..PRESSED_RUNS {
             if self.purge_oldest() == Purged::Nothing {
                 return;
             }
@@ -84,7 +84,7 @@ impl Pages {
         }
     }
 
-    /// Purges a run that is in nobody's hands but the caller's, as far as huge pages allow, then makes it free again. What stays
+    /// Purges a run that the caller took out of the free ones, as far as huge pages allow, then makes it free again. What stays
     /// waits another delay.
     pub(super) fn purge_run(&self, run: Run) -> Purged {
         let space = self.space();
@@ -114,13 +114,13 @@ impl Pages {
     /// # Safety
     /// - As for `discard`.
     pub(crate) unsafe fn purge_hole(&self, address: usize, bytes: usize) {
-        // SAFETY: the caller vouches for the range.
+        // SAFETY: whole pages of ours whose contents are not needed, as for `discard`.
         if unsafe { self.discard(address, bytes) } {
             self.count_purge(bytes);
         }
     }
 
-    /// Gives pages back to the kernel; true if they read as zero now. The first time, that is seen and not believed.
+    /// Gives pages back to the kernel; true if they read as zero now. The first time, that is tried and not believed.
     ///
     /// # Safety
     /// - `[address, address + bytes)` is page-aligned, ours, and nobody uses it or needs its contents.
@@ -130,11 +130,11 @@ impl Pages {
         }
         // Relaxed: all threads find the same.
         match self.zeroing.load(Ordering::Relaxed) {
-            // SAFETY: the caller vouches for the range.
+            // SAFETY: whole pages of ours that nobody uses, and whose contents are not needed.
             ZEROES => unsafe { memory::purge(address, bytes) }.is_ok(),
             DOES_NOTHING => false,
             _ => {
-                // SAFETY: the caller vouches for the range.
+                // SAFETY: as above.
                 let Ok(zeroes) = (unsafe { memory::purge_and_see(address, bytes) }) else { return false };
                 self.zeroing.store(if zeroes { ZEROES } else { DOES_NOTHING }, Ordering::Relaxed);
                 zeroes

@@ -43,7 +43,7 @@ const METADATA_STEP: usize = 64 * KIB;
 
 const _: () = assert!(METADATA_STEP.is_multiple_of(METADATA_MAX));
 
-const REFUSED: &str = "the kernel refuses; pages go where the process's policy says";
+const REFUSED: &str = "the kernel refuses; the process's policy places the pages";
 
 impl Space {
     /// Reserves up to `wanted` bytes, halving until the kernel agrees; `None` if it never does.
@@ -173,7 +173,7 @@ impl Space {
         }
     }
 
-    /// Has pages placed as `placement` says; an error, and nothing changed, if that cannot be. Comes before any commit.
+    /// Places pages as `placement` says; an error, and nothing changed, if that cannot be. Comes before any commit.
     pub(crate) fn place(&mut self, placement: Placement) -> Result<(), &'static str> {
         if placement.wish() == Wish::ByNode && placement.nodes() > 1 {
             self.divide_by_node(placement.nodes(), |bank, area| placement.apply_of(bank, area.base(), area.len()))?;
@@ -187,11 +187,11 @@ impl Space {
     /// Makes `banks` banks; `place` has the kernel place what belongs to one, and says whether it could.
     fn divide_by_node(&mut self, banks: u32, place: impl Fn(Bank, &Area) -> bool) -> Result<(), &'static str> {
         if self.first.data.explicit().is_some() {
-            return Err("explicit huge pages go where the process's policy says");
+            return Err("the process's policy places explicit huge pages");
         }
         let stride = self.stride / banks / STEP * STEP;
         if stride == 0 {
-            return Err("the reservation is too small to be divided; pages go where the process's policy says");
+            return Err("the reservation is too small to be divided; the process's policy places the pages");
         }
         let metadata = self.first.metadata.without_head().len() / banks as usize / METADATA_STEP * METADATA_STEP;
         let part = |bank: Bank| self.cut(bank, stride, metadata);

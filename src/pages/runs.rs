@@ -2,11 +2,11 @@
 //!
 //! Dirty runs (pages may hold something) and clean runs (they read as zero) are kept in trees of their own and do not merge with
 //! each other: a dirty run is reused first, because its pages are there already, and purging one makes it clean. jemalloc keeps
-//! its extents apart in the same way. Each bank has its own trees and border; age and amounts are those of all. Must not know who uses
-//! a run nor what a bank is, and makes no system call.
+//! its extents apart in the same way. Each bank has its own trees and border; age and amounts are those of all. Must not know what a run
+//! is used for nor what a bank is, and makes no system call.
 //!
 //! # Invariants
-//! - Every region of a bank below its border, but the first, is in a run that someone has acquired, or in exactly one free run.
+//! - Every region of a bank below its border, but the first, is in a run that was acquired, or in exactly one free run.
 //! - Two neighbouring free runs differ in dirtiness.
 //! - The list from oldest to newest holds the dirty runs, in the order in which they were freed.
 
@@ -30,7 +30,7 @@ pub(crate) struct Run {
     pub(crate) dirty: bool,
 }
 
-/// See the module. Guarded by a lock.
+/// The free runs of all banks. Guarded by a lock.
 pub(crate) struct Runs {
     /// Those of the first bank; others have theirs with them.
     first: Trees,

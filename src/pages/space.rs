@@ -18,7 +18,7 @@ use crate::base::units::{REGION_BYTES, REGION_SHIFT, Region};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::memory;
 
-/// See the module.
+/// The reservation.
 pub(crate) struct Space {
     /// The first bank, which is all of the data area where there is no other.
     pub(super) first: Part,
@@ -141,7 +141,7 @@ impl Space {
         if index < self.first.usable() as usize { Some(Region(index as u32)) } else { self.region_further(index) }
     }
 
-    /// See [`Finder`].
+    /// A copy of what [`Finder`] needs.
     #[inline(always)]
     pub(crate) fn finder(&self) -> Finder {
         let first = self.first.data.base() >> REGION_SHIFT;
@@ -164,7 +164,7 @@ impl Space {
         unsafe { self.window.get(region) }
     }
 
-    /// Sets the entries of `count` committed regions. The caller decides whose they are.
+    /// Sets the entries of `count` committed regions, which are the caller's to hand to an owner.
     pub(crate) fn set_entries(&self, region: Region, count: u32, entry: Entry) {
         debug_assert!(self.is_committed(region, count));
         // SAFETY: the regions are the caller's, so committed.
@@ -298,11 +298,14 @@ pub(crate) struct Finder {
 }
 
 impl Finder {
-    /// The map's entry for a block that was handed out.
+    /// The map's entry for the region of `block`.
+    ///
+    /// # Safety
+    /// - The region is committed.
     #[inline(always)]
-    pub(crate) fn entry(&self, block: usize) -> Entry {
+    pub(crate) unsafe fn entry(&self, block: usize) -> Entry {
         let word = self.entries.wrapping_add((block >> REGION_SHIFT) * ENTRY_BYTES);
-        // SAFETY: the region of a block that was handed out is committed, so this is the address of its word.
+        // SAFETY: the region is committed, so this is the address of its word.
         unsafe { Window::new(word).get(Region(0)) }
     }
 

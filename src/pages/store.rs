@@ -30,7 +30,7 @@ pub(super) const UNKNOWN: u32 = 0;
 pub(super) const ZEROES: u32 = 1;
 pub(super) const DOES_NOTHING: u32 = 2;
 
-/// See the module.
+/// The pages of the process.
 pub(crate) struct Pages {
     space: SetOnce<Space>,
     pub(super) runs: Lock<Runs>,
@@ -47,7 +47,7 @@ pub(crate) struct Pages {
     pub(crate) pending: Pending,
     /// Whether purged pages read as zero, once that is known. Any thread finds out, all find the same.
     pub(super) zeroing: AtomicU32,
-    /// Regions in dirty runs: written under the lock of the runs, read by anyone as a hint.
+    /// Regions in dirty runs: written under the lock of the runs, read by any thread as a hint.
     dirty_hint: AtomicU32,
     /// Purges made and bytes given back; any thread adds.
     pub(super) purges: AtomicUsize,
@@ -78,7 +78,7 @@ impl Pages {
     /// - Called once, before anything else on this value.
     pub(crate) unsafe fn open(&self, space: Space, delay: Option<u64>) {
         space.open_window();
-        // SAFETY: the caller vouches that nobody else looks yet.
+        // SAFETY: this is the first call on this value, so nobody reads the space yet.
         unsafe { self.space.set(space) };
         let delay = delay.map_or(NEVER, |delay| u32::try_from(delay).unwrap_or(AGE_MAX).min(AGE_MAX));
         // Relaxed: published with everything else by the start barrier.
@@ -122,7 +122,7 @@ impl Pages {
         let space = self.space();
         let first = self.metadata.lock();
         let metadata = space.metadata(space.bank_of_metadata(piece.addr())).unwrap_or(&first);
-        // SAFETY: the caller vouches for the piece, and its address says whose it is.
+        // SAFETY: the piece is from the metadata of the bank that its address lies in, of so many bytes, and given up.
         unsafe { metadata.release(piece, bytes) };
     }
 
@@ -164,7 +164,8 @@ impl Pages {
         self.prefault.store(way as u32, Ordering::Relaxed);
     }
 
-    /// A run of `count` regions at a multiple of `align` bytes, in `bank` if there are any; `None` where space, memory or the hard limit is used up.
+    /// A run of `count` regions at a multiple of `align` bytes, in `bank` if there are any; `None` where space, memory or the hard limit is
+    /// used up.
     pub(crate) fn acquire(&self, bank: Bank, count: u32, align: usize) -> Option<Run> {
         self.obtain(|runs| runs.acquire(self.space(), bank, count, align))
     }
@@ -204,7 +205,7 @@ impl Pages {
             }
         };
         self.tell_refusal();
-        self.receive_for();
+        self.keep_soft_limit();
         run.inspect(|&run| self.make_run_present(run))
     }
 
@@ -233,7 +234,7 @@ impl Pages {
                 self.purge_due(now, delay);
             }
         }
-        self.receive_for();
+        self.keep_soft_limit();
     }
 
     /// Counts a mapping of `bytes` that is about to be made; false if the hard limit forbids it.
@@ -273,8 +274,8 @@ impl Pages {
         regions as usize * REGION_BYTES + self.limits.mapped()
     }
 
-    /// Purges everything if more is held than the soft limit allows.
-    pub(super) fn receive_for(&self) {
+    /// Purges all free runs if more is held than the soft limit allows.
+    pub(super) fn keep_soft_limit(&self) {
         if self.limits.get().0 != UNLIMITED && self.limits.presses(self.held_bytes(), &self.pending) {
             self.purge_all();
         }

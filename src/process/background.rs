@@ -23,7 +23,7 @@ pub(crate) fn register() {
 
 fn start() {
     if PROCESS.central.pages.delay().is_some() && !PROCESS.has_pool() && !libc::start_thread(run) {
-        diag::line(Code::BadOption, &[b"SPANDREL_IDLE_RETURN=thread: no thread can be started; calls do the work"]);
+        diag::line(Code::BadOption, &[b"SPANDREL_IDLE_RETURN=thread: no thread can be started; calls return the memory"]);
     }
 }
 

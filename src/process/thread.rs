@@ -59,6 +59,12 @@ impl HeapGuard {
 }
 
 impl HeapGuard {
+    /// Whether work waits for a slow call that has the heap: its own, or the process's.
+    #[inline(always)]
+    pub(crate) fn has_pending_work(&self) -> bool {
+        self.0.has_pending() || PROCESS.central.pages.pending.any()
+    }
+
     /// The heap, for what outlives the mark.
     pub(crate) fn heap(&self) -> &'static Heap {
         self.0

@@ -22,7 +22,7 @@ mod stacks;
 
 use self::live::Records;
 use self::stacks::{Entry, Stacks};
-use crate::base::random::chance;
+use crate::base::random::probability;
 use crate::pages::Pages;
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::cell::StaticRef;
@@ -69,7 +69,7 @@ impl Weight {
     /// Of `part` bytes of a block of `size` bytes, which was sampled as that.
     fn of_part(part: usize, size: usize, mean: usize) -> Self {
         // A call counts as one byte more than it asks for.
-        let seen = chance((size as f64 + 1.0) / mean.max(1) as f64);
+        let seen = probability((size as f64 + 1.0) / mean.max(1) as f64);
         Self { objects: (PARTS as f64 / seen) as u64, bytes: (part as f64 / seen) as u64 }
     }
 }

@@ -11,7 +11,7 @@ use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::mode;
-use crate::slow_path::request::{self, Moved, Request};
+use crate::slow_path::request::{Moved, Request};
 use crate::slow_path::sampled::{self, Sampler};
 use crate::slow_path::table;
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -71,11 +71,8 @@ static PROFILING: Profiling = Profiling::new();
 
 static SAMPLER: Sampler = Sampler { sample, freed, resized };
 
-static FEATURE: Feature = Feature {
-    locks: Some((Order::BeforeCentral, lock_for_fork, unlock_after_fork)),
-    in_child: forget_writer,
-    ..Feature::NONE
-};
+static FEATURE: Feature =
+    Feature { locks: Some((Order::BeforeCentral, lock_for_fork, unlock_after_fork)), in_child: forget_writer, ..Feature::NONE };
 
 fn lock_for_fork(patience: &Patience) {
     PROFILING.profile.lock_for_fork(patience);
@@ -220,9 +217,7 @@ fn name_file(name: &mut Path, number: u64) -> Option<&CStr> {
 fn dump_unasked() {
     if let Err(NoProfile::File(error)) = dump(None) {
         let describe = |line: &mut crate::base::text::Line| {
-            line.text("SPANDREL_HEAP_PROFILE: error ")
-                .number(error as u64)
-                .text(", the process goes on without this dump");
+            line.text("SPANDREL_HEAP_PROFILE: error ").number(error as u64).text(", the dump is left out");
         };
         diag::described(Code::ReportOutput, describe, |bytes| PROCESS.reports.write(bytes));
     }
@@ -254,7 +249,7 @@ fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
     }
     heap.attend(PROCESS.shared());
     let bank = heap.locate(PROCESS.central.pages.space());
-    let fresh = match request::class_of(request) {
+    let fresh = match mode::class_of(request) {
         Some(class) => PROCESS.central.alloc_small_apart(class.size(), request.align, bank),
         None => PROCESS.central.alloc_large(request.size, request.align, bank),
     }?;

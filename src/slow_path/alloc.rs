@@ -4,6 +4,7 @@ use super::mode::Mode;
 use super::request::Request;
 use super::{exhaustion, foreign, pending};
 use crate::base::units::REQUEST_MAX;
+use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
 
 /// A block that meets `request`, served by mode `M`; null where that cannot be.
@@ -15,9 +16,13 @@ pub(crate) fn alloc<M: Mode>(request: Request) -> *mut u8 {
         HeapAccess::Own(heap) => heap,
         HeapAccess::Libc(reason) => return foreign::alloc(reason, request),
     };
-    pending::with_heap::<M>(&heap);
+    if heap.has_pending_work() {
+        pending::with_heap::<M>(&heap);
+    }
     let block = M::serve(&heap, request);
     drop(heap);
-    pending::without_heap();
+    if PROCESS.central.pages.pending.any() {
+        pending::without_heap();
+    }
     block.unwrap_or_else(|| exhaustion::alloc::<M>(request))
 }

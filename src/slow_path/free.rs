@@ -17,10 +17,14 @@ pub(crate) fn free<M: Mode>(block: *mut u8) {
     }
     let freed = match thread::access() {
         HeapAccess::Own(heap) => {
-            pending::with_heap::<M>(&heap);
+            if heap.has_pending_work() {
+                pending::with_heap::<M>(&heap);
+            }
             let freed = M::free(&heap, block);
             drop(heap);
-            pending::without_heap();
+            if PROCESS.central.pages.pending.any() {
+                pending::without_heap();
+            }
             freed
         }
         HeapAccess::Libc(reason) => free_without_heap::<M>(reason, block),

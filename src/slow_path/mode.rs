@@ -3,7 +3,7 @@
 
 use core::ffi::CStr;
 
-use super::request::{FreeSize, Moved, Request, Resized, class_of};
+use super::request::{FreeSize, Moved, NATURAL_ALIGN, Request, Resized};
 use super::{inspect, sampled};
 use crate::base::class::{Class, SMALL_MAX};
 use crate::base::lane::Lane;
@@ -121,6 +121,16 @@ pub(crate) fn serve_unsampled(heap: &Heap, request: Request) -> Option<*mut u8> 
         inspect::made(&fresh, request);
     }
     Some(fresh.hand_out())
+}
+
+/// The class whose blocks meet `request`; `None` for the large lanes.
+#[inline(always)]
+pub(crate) fn class_of(request: Request) -> Option<Class> {
+    match request.align {
+        0..NATURAL_ALIGN => Class::of_size(request.size),
+        NATURAL_ALIGN => Class::of_size(request.size.max(NATURAL_ALIGN)),
+        align => Class::aligned(request.size, align),
+    }
 }
 
 #[cold]

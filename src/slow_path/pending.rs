@@ -1,4 +1,4 @@
-//! Pending work: what waits for a slow call. Each call tests two words, the heap's and the process's, and does the work out of line.
+//! Pending work: what waits for a slow call. Each call tests two words, the heap's and the process's, and comes here if either is set.
 //!
 //! The core's own kinds of work are done here. Features asked for theirs when they registered ([`crate::process::feature`]).
 
@@ -8,16 +8,9 @@ use crate::heap::{Freed, Heap};
 use crate::process::state::PROCESS;
 
 /// Does what waits for a call that holds `heap`, its thread's.
-#[inline(always)]
-pub(super) fn with_heap<M: Mode>(heap: &Heap) {
-    if heap.has_pending() || PROCESS.central.pages.pending.any() {
-        with_heap_slow::<M>(heap);
-    }
-}
-
 #[cold]
 #[inline(never)]
-fn with_heap_slow<M: Mode>(heap: &Heap) {
+pub(super) fn with_heap<M: Mode>(heap: &Heap) {
     heap.defer(|| PROCESS.central.take_deferred(|block| free_deferred::<M>(heap, block)));
     if heap.has_pending() {
         heap.answer(PROCESS.shared());
@@ -25,16 +18,9 @@ fn with_heap_slow<M: Mode>(heap: &Heap) {
 }
 
 /// Does what waits for a call that holds nothing any more.
-#[inline(always)]
-pub(super) fn without_heap() {
-    if PROCESS.central.pages.pending.any() {
-        without_heap_slow();
-    }
-}
-
 #[cold]
 #[inline(never)]
-fn without_heap_slow() {
+pub(super) fn without_heap() {
     exhaustion::tell_limits();
     PROCESS.features.attend();
 }

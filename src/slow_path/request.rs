@@ -1,7 +1,5 @@
 //! What calls of the slow path ask for, and what became of them.
 
-use crate::base::class::Class;
-
 /// What a block of malloc's is aligned to in any case, if it is as large as that.
 pub(super) const NATURAL_ALIGN: usize = 16;
 
@@ -14,16 +12,6 @@ pub(crate) struct Request {
     pub(crate) align: usize,
     /// Whether the bytes must read as zero.
     pub(crate) zero: bool,
-}
-
-/// The class whose blocks meet `request`; `None` for the large lanes.
-#[inline(always)]
-pub(crate) fn class_of(request: Request) -> Option<Class> {
-    match request.align {
-        0..NATURAL_ALIGN => Class::of_size(request.size),
-        NATURAL_ALIGN => Class::of_size(request.size.max(NATURAL_ALIGN)),
-        align => Class::aligned(request.size, align),
-    }
 }
 
 /// What became of a realloc.

@@ -69,7 +69,7 @@ pub(crate) enum Refusal {
 static UNDECIDED: ModeTable = ModeTable::of::<Fast>();
 
 /// The mode in force. Set at start, and when a mode is switched; any thread reads, and may see the old one for a moment.
-static IN_FORCE: StaticRef<ModeTable> = StaticRef::to(&UNDECIDED);
+pub(crate) static IN_FORCE: StaticRef<ModeTable> = StaticRef::to(&UNDECIDED);
 
 /// The table of the mode in force; none in the default mode.
 #[inline(always)]

@@ -41,11 +41,9 @@ pub(super) static PROCESS: [Figure<Snapshot>; 28] = [
     gauge("obtained_bytes", "Address space in use for blocks, free or not.", |s| s.obtained() as u64),
     gauge("binned_bytes", "Free blocks in bins of threads.", |s| s.binned() as u64),
     gauge("cached_bytes", "Free blocks in transfer caches.", |s| s.cached() as u64),
-    gauge("in_flight_bytes", "Blocks freed by another thread, on their way to their owner.", |s| s.in_flight() as u64),
+    gauge("in_flight_bytes", "Blocks that a thread freed for another heap, in flight.", |s| s.in_flight() as u64),
     gauge("span_bytes", "Regions cut into blocks of a class.", |s| s.spans() as u64),
-    gauge("span_free_bytes", "Of these, bytes that hold no live block.", |s| {
-        s.spans().saturating_sub(s.small_live()) as u64
-    }),
+    gauge("span_free_bytes", "The part of these that holds no live block.", |s| s.spans().saturating_sub(s.small_live()) as u64),
     gauge("large_blocks", "Live blocks of the large lane.", |s| s.large.large_blocks as u64),
     gauge("large_bytes", "Their bytes.", |s| s.large.large_bytes as u64),
     gauge("direct_blocks", "Live blocks of the direct lane.", |s| s.large.direct_blocks as u64),
@@ -55,8 +53,8 @@ pub(super) static PROCESS: [Figure<Snapshot>; 28] = [
     gauge("clean_bytes", "Free runs that were purged, or never touched.", |s| s.pages.clean as u64),
     gauge("metadata_bytes", "Heaps, arrays of bins, bitmaps, batches.", |s| s.pages.metadata as u64),
     gauge("reserved_bytes", "Address space reserved.", |s| s.pages.reserved as u64),
-    gauge("committed_bytes", "Of it readable and writable.", |s| s.pages.committed as u64),
-    gauge("huge_bytes", "Of it where huge pages were asked for or set aside.", |s| s.pages.huge as u64),
+    gauge("committed_bytes", "The part of it that is readable and writable.", |s| s.pages.committed as u64),
+    gauge("huge_bytes", "The part of it where huge pages were asked for or set aside.", |s| s.pages.huge as u64),
     gauge("heaps", "Threads that have a heap.", |s| s.heaps as u64),
     counter("purges", "Runs given back to the kernel.", |s| s.pages.purges as u64),
     counter("purged_bytes", "Their bytes.", |s| s.pages.purged as u64),
@@ -66,7 +64,7 @@ pub(super) static PROCESS: [Figure<Snapshot>; 28] = [
     counter("sent_blocks", "Blocks in them.", |s| s.traffic.sent_blocks),
     counter("received_batches", "Batches of remote frees received by their heap.", |s| s.traffic.received),
     counter("received_blocks", "Blocks in them.", |s| s.traffic.received_blocks),
-    gauge("disturbed", "1 if a thread was at work meanwhile: blocks in flight may count as live.", |s| {
+    gauge("disturbed", "1 if a thread was inside the allocator meanwhile: blocks in flight may count as live.", |s| {
         u64::from(s.disturbed)
     }),
 ];
@@ -77,7 +75,7 @@ pub(super) static CLASS: [Figure<OfClass>; 14] = [
     gauge("live_bytes", "Their bytes.", |(c, f)| f.live() * c.size() as u64),
     gauge("binned_blocks", "Free blocks in bins.", |(_, f)| u64::from(f.binned)),
     gauge("cached_blocks", "Free blocks in the transfer cache.", |(_, f)| u64::from(f.cached)),
-    gauge("in_flight_blocks", "Freed blocks on their way to their owner.", |(_, f)| u64::from(f.in_flight)),
+    gauge("in_flight_blocks", "Freed blocks in flight between threads.", |(_, f)| u64::from(f.in_flight)),
     gauge("partial_spans", "Spans of which blocks can be fetched.", |(_, f)| u64::from(f.partial)),
     gauge("full_spans", "Spans with every block out.", |(_, f)| u64::from(f.full)),
     gauge("tail_bytes", "Bytes of spans that are in no block.", |(c, f)| tail(*c) * u64::from(f.partial + f.full)),

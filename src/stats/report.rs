@@ -92,7 +92,7 @@ pub(crate) fn write() {
         }
         Some(path) => {
             if !write_file(&path, number) {
-                diag::once(Code::ReportOutput, "SPANDREL_STATS_FILE cannot be written; the process goes on without");
+                diag::once(Code::ReportOutput, "SPANDREL_STATS_FILE cannot be written; the report is left out");
             }
         }
     }
@@ -110,9 +110,8 @@ pub(crate) fn write_stats(descriptor: c_int, format: Format) -> bool {
 /// Names the other tools that watch this process's memory and see nothing of it, or let Spandrel see nothing.
 fn name_tools() {
     if tool::is_valgrind() {
-        let what = "valgrind runs this process; its memory checkers serve malloc and free themselves, so they find \
-                    everything and Spandrel serves nothing; --soname-synonyms=somalloc=nouserintercepts leaves the \
-                    calls to Spandrel, whose blocks no checker sees";
+        let what = "valgrind runs this process; its memory checkers serve malloc and free themselves, so they see every block, and Spandrel \
+                    serves no call; with --soname-synonyms=somalloc=nouserintercepts Spandrel serves, and no checker sees its blocks";
         diag::once(Code::OtherTool, what);
     }
     if tool::has_address_sanitizer() {

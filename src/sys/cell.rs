@@ -6,9 +6,9 @@
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 
-#[cfg(not(loom))]
-use super::atomic::AtomicU16;
 use super::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+#[cfg(not(loom))]
+use super::atomic::{AtomicU8, AtomicU16};
 
 /// A value written once, before anyone else can see it, and read ever after.
 ///
@@ -31,7 +31,7 @@ impl<T> SetOnce<T> {
     /// # Safety
     /// - No other call on this value is under way, and none has returned a reference.
     pub(crate) unsafe fn set(&self, value: T) {
-        // SAFETY: the caller vouches that nobody else looks.
+        // SAFETY: no reference to the value exists, and no other call is under way.
         unsafe { *self.0.get() = MaybeUninit::new(value) };
     }
 
@@ -42,7 +42,7 @@ impl<T> SetOnce<T> {
     pub(crate) unsafe fn get(&self) -> &T {
         // SAFETY: nobody writes after `set`.
         let value = unsafe { &*self.0.get() };
-        // SAFETY: the caller vouches that it is set.
+        // SAFETY: `set` has happened.
         unsafe { value.assume_init_ref() }
     }
 }
@@ -107,7 +107,6 @@ macro_rules! relaxed {
         #[allow(dead_code, reason = "not each width is used in each way")]
         impl Relaxed<$atomic> {
             /// With a first value.
-            #[cfg(not(loom))]
             pub(crate) const fn new(value: $value) -> Self {
                 Self($atomic::new(value))
             }
@@ -129,6 +128,25 @@ macro_rules! relaxed {
     )+};
 }
 
+/// Counters that one thread writes.
+macro_rules! counter {
+    ($($atomic:ident => $value:ty;)+) => {$(
+        impl Relaxed<$atomic> {
+            /// Adds to a counter that no other thread writes meanwhile: a load and a store, not one operation.
+            #[cfg_attr(loom, allow(dead_code, reason = "no model counts"))]
+            #[inline(always)]
+            pub(crate) fn add(&self, more: $value) {
+                self.set(self.get().wrapping_add(more));
+            }
+        }
+    )+};
+}
+
+counter! {
+    AtomicU32 => u32;
+    AtomicUsize => usize;
+}
+
 relaxed! {
     AtomicBool => bool;
     AtomicU32 => u32;
@@ -137,6 +155,7 @@ relaxed! {
 
 #[cfg(not(loom))]
 relaxed! {
+    AtomicU8 => u8;
     AtomicU16 => u16;
 }
 
@@ -155,7 +174,7 @@ impl Slots {
     /// - The array has that slot.
     #[inline(always)]
     unsafe fn slot<'a>(self, index: usize) -> &'a Slot {
-        // SAFETY: within the array, as the caller vouches.
+        // SAFETY: the array has that slot.
         let place = unsafe { self.0.add(index) };
         // SAFETY: as above; metadata is never unmapped.
         unsafe { &*place }
@@ -167,11 +186,11 @@ impl Slots {
     /// - The array has that slot, and only the calling thread writes it, or another one in whose absence nobody needs what it says.
     #[inline(always)]
     pub(crate) unsafe fn get(self, index: usize) -> *mut u8 {
-        // SAFETY: the caller vouches for the slot.
+        // SAFETY: the array has that slot.
         let slot = unsafe { self.slot(index) };
         // A plain load where the model checker does not look: the processor then compares it in one instruction.
         #[cfg(not(loom))]
-        // SAFETY: the caller vouches that nobody writes it meanwhile.
+        // SAFETY: no other thread writes the slot meanwhile.
         let value = unsafe { slot.as_ptr().read() };
         #[cfg(loom)]
         let value = slot.load(Ordering::Relaxed);
@@ -183,9 +202,9 @@ impl Slots {
     /// # Safety
     /// - The array has that slot.
     pub(crate) unsafe fn get_shared(self, index: usize) -> *mut u8 {
-        // SAFETY: the caller vouches for the slot.
+        // SAFETY: the array has that slot.
         let slot = unsafe { self.slot(index) };
-        // Relaxed: see the caller.
+        // Relaxed: an old value will do, or the caller orders it.
         slot.load(Ordering::Relaxed)
     }
 
@@ -195,7 +214,7 @@ impl Slots {
     /// - The array has that slot, and nobody else writes it meanwhile.
     #[inline(always)]
     pub(crate) unsafe fn set(self, index: usize, value: *mut u8) {
-        // SAFETY: the caller vouches for the slot.
+        // SAFETY: the array has that slot.
         let slot = unsafe { self.slot(index) };
         // Relaxed: the owner's own order, or the lock of the spans, publishes it.
         slot.store(value, Ordering::Relaxed);

@@ -19,7 +19,7 @@ impl Epoch {
 
     /// Reads both clocks.
     pub(crate) fn begin(&self) {
-        // Relaxed: published by who begins.
+        // Relaxed: the caller publishes it.
         self.ticks.store(ticks(), Ordering::Relaxed);
         self.milliseconds.store(call::milliseconds(), Ordering::Relaxed);
     }

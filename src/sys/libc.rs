@@ -67,7 +67,7 @@ pub(crate) fn memalign(align: usize, size: usize) -> *mut u8 {
 /// - `block` is a live block of libc's allocator.
 pub(crate) unsafe fn realloc(block: *mut u8, size: usize) -> *mut u8 {
     match weak!("__libc_realloc" as unsafe extern "C" fn(*mut u8, usize) -> *mut u8) {
-        // SAFETY: the caller vouches for the block.
+        // SAFETY: the block is a live one of libc's.
         Some(realloc) => unsafe { realloc(block, size) },
         None => core::ptr::null_mut(),
     }
@@ -79,7 +79,7 @@ pub(crate) unsafe fn realloc(block: *mut u8, size: usize) -> *mut u8 {
 /// - `block` is a live block of libc's allocator.
 pub(crate) unsafe fn free(block: *mut u8) {
     if let Some(free) = weak!("__libc_free" as unsafe extern "C" fn(*mut u8)) {
-        // SAFETY: the caller vouches for the block.
+        // SAFETY: the block is a live one of libc's.
         unsafe { free(block) };
     }
 }
@@ -106,7 +106,7 @@ pub(crate) unsafe fn usable_size(block: *mut u8) -> usize {
     }
     // SAFETY: that is the type of the C function of this name.
     let function = unsafe { core::mem::transmute::<*mut c_void, UsableSize>(function) };
-    // SAFETY: the caller vouches for the block.
+    // SAFETY: the block is a live one of libc's.
     unsafe { function(block.cast()) }
 }
 
@@ -189,7 +189,7 @@ pub(crate) fn free_everything() {
         unsafe { flush() };
     }
     if let Some(free) = weak!("__libc_freeres" as unsafe extern "C" fn()) {
-        // SAFETY: the process is about to end, as the caller's caller vouches.
+        // SAFETY: the process is about to end, and nothing of libc is used afterwards.
         unsafe { free() };
     }
 }
@@ -210,7 +210,7 @@ pub(crate) fn is_single_threaded() -> bool {
     unsafe { core::ptr::with_exposed_provenance::<u8>(address).as_ref() }.is_some_and(|&single| single != 0)
 }
 
-/// Takes the lock of libc's list of streams. Threads that hold it, or a stream's, allocate: whoever needs both comes here first.
+/// Takes the lock of libc's list of streams. Threads that hold it, or a stream's, allocate; so a fork takes it before the allocator's locks.
 pub(crate) fn lock_streams() {
     if let Some(lock) = weak!("_IO_list_lock" as unsafe extern "C" fn()) {
         // SAFETY: takes no argument; the lock is recursive.

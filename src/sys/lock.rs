@@ -20,30 +20,33 @@ use super::cell::SetOnce;
 use super::{call, tls};
 
 /// The order in which locks may be taken, lowest first. Fork takes all of them in this order.
+///
+/// The holder of a lock makes no system call but those that are named here; it may also take locks of higher rank, and make theirs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u32)]
 pub(crate) enum Rank {
-    /// The registry of heaps.
+    /// The registry of heaps. The adoption of orphans works on all that heaps share, and so may purge and read the clock.
     Registry,
-    /// The heap profile.
+    /// The heap profile. None.
     Profile,
-    /// One class's depot and transfer cache.
+    /// One class's central list. None.
     CentralList,
-    /// The list of direct mappings.
+    /// The list of direct mappings. `mremap` of a block: between the move and its note the old address may become another block's.
     Direct,
-    /// Page runs.
+    /// Page runs. Those that make an area larger: a commit, and advice on huge pages and core dumps.
     Runs,
-    /// The pool of empty batches.
+    /// The pool of empty batches. None.
     Batches,
-    /// Metadata storage.
+    /// Metadata storage. As for page runs.
     Metadata,
-    /// The functions of mode `custom`.
+    /// The functions of mode `custom`. None.
     Providers,
-    /// What a hardened heap keeps back.
+    /// What a hardened heap keeps back: a new part of the quarantine is mapped. The pool of mode `guarded`: pages are committed, protected and
+    /// purged.
     Reserve,
-    /// A mode's notes about blocks.
+    /// A mode's notes about blocks. A table that grows is mapped anew.
     Ledger,
-    /// Call stacks.
+    /// Call stacks. As for notes.
     Stacks,
 }
 
@@ -65,7 +68,7 @@ static WHEN_LOST: SetOnce<fn() -> !> = SetOnce::new();
 /// # Safety
 /// - Called once, before [`note_process`].
 pub(crate) unsafe fn when_lost(act: fn() -> !) {
-    // SAFETY: the caller vouches.
+    // SAFETY: called once, and nobody reads it before a process is noted.
     unsafe { WHEN_LOST.set(act) };
 }
 
@@ -238,7 +241,7 @@ impl<T> Lock<T> {
         self.inner.data_ptr().expose_provenance()
     }
 
-    /// Takes the lock if nobody holds it. The order does not matter to who does not wait.
+    /// Takes the lock if it is free. The order does not matter, because this does not wait.
     pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
         tls::count_lock();
         let Some(inner) = self.inner.try_lock() else {

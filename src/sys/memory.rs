@@ -35,7 +35,7 @@ static CALLS: [AtomicUsize; KINDS.len()] = [const { AtomicUsize::new(0) }; KINDS
 unsafe fn counted(kind: Kind, arguments: [usize; 6]) -> Result<usize, Errno> {
     // Relaxed: a figure.
     CALLS[kind as usize].fetch_add(1, Ordering::Relaxed);
-    // SAFETY: the caller vouches for the call.
+    // SAFETY: the arguments are what the call accepts, and what it does to memory is sound: this function asks for that.
     unsafe { raw(KINDS[kind as usize].0, arguments) }
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn map_values<T: Sync>(count: usize, make: impl Fn(usize) -> T) -> Op
 /// # Safety
 /// - `[address, address + len)` is page-aligned and belongs to a reservation of ours.
 pub(crate) unsafe fn commit(address: usize, len: usize) -> Result<(), Errno> {
-    // SAFETY: the caller vouches that the range is ours; widening its access breaks nobody.
+    // SAFETY: the range is ours; wider access breaks nothing.
     unsafe { counted(Kind::Protect, [address, len, WRITABLE, 0, 0, 0]) }.map(drop)
 }
 
@@ -131,16 +131,16 @@ pub(crate) fn keep_in_dumps(address: usize, len: usize) -> Result<(), Errno> {
 /// # Safety
 /// - As for [`commit`].
 pub(crate) unsafe fn make_readable(address: usize, len: usize) -> Result<(), Errno> {
-    // SAFETY: the caller vouches that the range is ours; widening its access breaks nobody.
+    // SAFETY: the range is ours; wider access breaks nothing.
     unsafe { counted(Kind::Protect, [address, len, libc::PROT_READ as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// Takes all access away; [`commit`] gives it back.
 ///
 /// # Safety
-/// - `[address, address + len)` is page-aligned and ours, and whoever uses it is to fault.
+/// - `[address, address + len)` is page-aligned and ours, and an access to it is to fault.
 pub(crate) unsafe fn protect(address: usize, len: usize) -> Result<(), Errno> {
-    // SAFETY: the caller vouches.
+    // SAFETY: the range is ours, and is not to be used.
     unsafe { counted(Kind::Protect, [address, len, libc::PROT_NONE as usize, 0, 0, 0]) }.map(drop)
 }
 
@@ -149,7 +149,7 @@ pub(crate) unsafe fn protect(address: usize, len: usize) -> Result<(), Errno> {
 /// # Safety
 /// - `[address, address + len)` is page-aligned, ours, and nobody needs its contents.
 pub(crate) unsafe fn purge(address: usize, len: usize) -> Result<(), Errno> {
-    // SAFETY: the caller vouches that the contents are not needed.
+    // SAFETY: the range is ours, and its contents are not needed.
     unsafe { counted(Kind::Advise, [address, len, libc::MADV_DONTNEED as usize, 0, 0, 0]) }.map(drop)
 }
 
@@ -165,7 +165,7 @@ pub(crate) fn populate(address: usize, len: usize) -> Result<(), Errno> {
 /// - As for [`purge`], and nobody else uses the range.
 pub(crate) unsafe fn purge_and_see(address: usize, len: usize) -> Result<bool, Errno> {
     let first = core::ptr::with_exposed_provenance_mut::<u8>(address);
-    // SAFETY: the caller vouches for the range. Volatile, so that the read below is not guessed.
+    // SAFETY: the range is ours and writable. Volatile, so that the read below is not guessed.
     unsafe { first.write_volatile(1) };
     // SAFETY: as above.
     unsafe { purge(address, len) }?;
@@ -222,7 +222,7 @@ pub(crate) unsafe fn commit_huge(address: usize, len: usize, page: usize) -> Hug
         return HugeCommit::Refused;
     };
     let flags = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as usize;
-    // SAFETY: the new mapping is ours, and the caller vouches for where it goes.
+    // SAFETY: the new mapping is ours, and so is the place where it goes, which is not in use.
     if unsafe { counted(Kind::Remap, [made, len, len, flags, address, 0]) }.is_ok() {
         return HugeCommit::Done;
     }
@@ -258,7 +258,7 @@ pub(crate) fn place(address: usize, len: usize, mode: u32, nodes: &[u64; NODE_WO
 /// # Safety
 /// - `[address, address + len)` is page-aligned, ours, and nobody uses it.
 pub(crate) unsafe fn unmap(address: usize, len: usize) -> Result<(), Errno> {
-    // SAFETY: the caller vouches that nobody uses it.
+    // SAFETY: the range is ours, and not in use.
     unsafe { counted(Kind::Unmap, [address, len, 0, 0, 0, 0]) }.map(drop)
 }
 
@@ -268,7 +268,7 @@ pub(crate) unsafe fn unmap(address: usize, len: usize) -> Result<(), Errno> {
 /// - `[address, address + old)` is one mapping of ours, and only the caller holds pointers into it.
 pub(crate) unsafe fn remap(address: usize, old: usize, new: usize) -> Result<usize, Errno> {
     let flags = libc::MREMAP_MAYMOVE as usize;
-    // SAFETY: the caller vouches for the range.
+    // SAFETY: the range is one mapping of ours, and nobody else has pointers into it.
     unsafe { counted(Kind::Remap, [address, old, new, flags, 0, 0]) }
 }
 
@@ -277,7 +277,7 @@ pub(crate) unsafe fn remap(address: usize, old: usize, new: usize) -> Result<usi
 /// # Safety
 /// - `[address, address + len)` is writable and nobody else uses it.
 pub(crate) unsafe fn zero(address: *mut u8, len: usize) {
-    // SAFETY: the caller vouches for the range.
+    // SAFETY: the range is writable, and the caller's alone.
     unsafe { address.write_bytes(0, len) };
 }
 
@@ -286,7 +286,7 @@ pub(crate) unsafe fn zero(address: *mut u8, len: usize) {
 /// # Safety
 /// - As for [`zero`].
 pub(crate) unsafe fn fill(address: *mut u8, len: usize, value: u8) {
-    // SAFETY: the caller vouches for the range.
+    // SAFETY: the range is writable, and the caller's alone.
     unsafe { address.write_bytes(value, len) };
 }
 
@@ -295,6 +295,6 @@ pub(crate) unsafe fn fill(address: *mut u8, len: usize, value: u8) {
 /// # Safety
 /// - `from` is readable and `to` writable for `len` bytes, and they do not overlap.
 pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
-    // SAFETY: the caller vouches for both ranges.
+    // SAFETY: the ranges are readable and writable, and do not overlap.
     unsafe { from.copy_to_nonoverlapping(to, len) };
 }

@@ -1,5 +1,4 @@
-//! Layer 1: the machine and the C library. Knows system calls, `__libc_*`, the TLS words, atomics and locks; must not know heaps
-//! or policy.
+//! The machine and the C library. Knows system calls, `__libc_*`, the thread's words, atomics and locks; must not know heaps or policy.
 
 pub(crate) mod atomic;
 pub(crate) mod call;

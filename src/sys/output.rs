@@ -1,5 +1,5 @@
-//! A file that comes to be all at once: written beside its place under a name that nobody can guess, and then renamed, so that nobody meets
-//! half of it. Must not know what it says.
+//! A file that comes to be all at once: written beside its place under a name that nobody can guess, and then renamed, so that no reader
+//! meets half of it. Must not know what it says.
 //!
 //! The folder may be one in which others can make files and links. So the file is new, is no link, and is readable by its owner alone; a
 //! link at its place is replaced, never followed. Devices and pipes, and the streams of the process by their names, are written to as they
@@ -66,7 +66,7 @@ impl Path {
     }
 }
 
-/// See the module.
+/// A file being written.
 pub(crate) struct Output<'a> {
     path: &'a CStr,
     /// What the name beside the place has that nobody can guess; `None` for what is written to as it is.
@@ -80,7 +80,7 @@ const MODE: usize = 0o600;
 /// Names that a name was given already which nobody can guess.
 const TRIES: usize = 4;
 const WRITING: i32 = libc::O_WRONLY | libc::O_CLOEXEC | libc::O_NOCTTY;
-/// The streams of the process, whatever they are: nobody but the kernel and root makes names there.
+/// The streams of the process, whatever they are: only the kernel and root make names there.
 const STREAMS: [&[u8]; 5] = [b"/dev/stdout", b"/dev/stderr", b"/dev/fd/", b"/proc/self/fd/", b"/proc/thread-self/fd/"];
 
 impl<'a> Output<'a> {

@@ -15,14 +15,14 @@ pub(crate) type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void
 pub(crate) struct Action(libc::sigaction);
 
 impl Action {
-    /// Whether nobody had asked for anything.
+    /// Whether nothing was asked for.
     pub(crate) fn is_default(&self) -> bool {
         self.0.sa_sigaction == libc::SIG_DFL
     }
 }
 
-/// Has `handler` called on `signal`, with `flags` besides, on the alternate stack of a thread that has one: its ordinary one may be used up, or
-/// too small for a handler; what was to happen before. `None` if the system refuses.
+/// Sets `handler` for `signal`, with `flags` besides, on the alternate stack of a thread that has one: its ordinary one may be used up, or too
+/// small for a handler. What was to happen before; `None` if the system refuses.
 pub(crate) fn handle(signal: c_int, handler: Handler, flags: c_int) -> Option<Action> {
     // SAFETY: all-zero bytes are a valid value of this C structure, and an empty mask.
     let mut action = unsafe { core::mem::zeroed::<libc::sigaction>() };
@@ -44,7 +44,7 @@ pub(crate) fn action(signal: c_int) -> Option<Action> {
     (unsafe { libc::sigaction(signal, core::ptr::null(), &raw mut before) } == 0).then_some(Action(before))
 }
 
-/// Has happen on `signal` what was to happen `before`.
+/// Lets happen on `signal` what was to happen `before`.
 pub(crate) fn put_back(signal: c_int, before: &Action) {
     let _ = change(signal, &before.0);
 }
@@ -76,7 +76,7 @@ impl Cause {
     /// # Safety
     /// - Both are what the kernel passed to the handler of a fault.
     pub(crate) unsafe fn of(info: *const Info, context: *const c_void) -> Self {
-        // SAFETY: the caller vouches for it.
+        // SAFETY: the kernel passed it to a handler.
         let info = unsafe { &*info };
         // SAFETY: as above; it is the context of this machine.
         let context = unsafe { &*context.cast::<libc::ucontext_t>() };
@@ -120,7 +120,7 @@ pub(crate) fn has_stack() -> bool {
 /// - `base` has `bytes` writable bytes that are the thread's until `drop_stack`.
 pub(crate) unsafe fn set_stack(base: *mut u8, bytes: usize) {
     let stack = libc::stack_t { ss_sp: base.cast(), ss_flags: 0, ss_size: bytes };
-    // SAFETY: the caller vouches for the memory. Refused, there is none, as before.
+    // SAFETY: the memory is writable and the thread's until `drop_stack`. Refused, there is none, as before.
     let _ = unsafe { libc::sigaltstack(&raw const stack, core::ptr::null_mut()) };
 }
 
@@ -149,7 +149,7 @@ pub(crate) unsafe fn pass_on(number: c_int, before: Option<&Action>, info: *mut 
         libc::SIG_DFL | libc::SIG_IGN => {
             default.sa_sigaction = libc::SIG_DFL;
             let _ = change(number, &default);
-            // SAFETY: the caller vouches for it.
+            // SAFETY: the kernel passed it to the handler.
             if unsafe { (*info).si_code } <= 0 {
                 // Nothing faults again by itself. The signal is blocked until the handler returns.
                 // SAFETY: takes no pointer.

@@ -10,7 +10,7 @@ const STANDARD_ERROR: u32 = 2;
 /// Programs that count on the lowest free numbers should not meet ours.
 const LOWEST: usize = 200;
 
-/// See the module. Written once at start, read at exit.
+/// A copy of standard error. Written once at start, read at exit.
 pub(crate) struct Stream {
     descriptor: AtomicU32,
     device: AtomicU64,

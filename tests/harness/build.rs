@@ -1,12 +1,13 @@
 //! Compiles and links test programs with the compiler the `cc` crate finds, and keeps what is still fresh.
 //!
-//! An object is built once and linked once per variant. Freshness: the result is newer than every input and the command line (kept
-//! next to it) is unchanged.
+//! An object is built once and linked once per variant. Freshness: the result is newer than every input and the command
+//! line (kept next to it) is unchanged.
 //!
 //! # Invariants
-//! - Processes that test at the same time share results. Each result appears whole: it is made beside its place and renamed.
-//! - A result depends on its name alone, or two processes would take turns with it: a program that is linked with a library lies in a folder
-//!   of that library.
+//! - Processes that test at the same time share results. Each result appears whole: it is made beside its place and
+//!   renamed.
+//! - A result depends on its name alone, or two processes would take turns with it: a program that is linked with a
+//!   library lies in a folder of that library.
 
 use core::hash::{Hash, Hasher};
 use std::collections::HashMap;

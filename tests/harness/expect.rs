@@ -1,8 +1,8 @@
 //! The expected end of a run, and the comparison with the actual one.
 //!
-//! Grammar: `exit N` or `signal NAME`, then any of `stderr CODE[|CODE…] [xN]` (exactly N diagnostic lines, default 1, `x?` for at
-//! most one; each with one of the codes) and `stdout TEXT` (a line equal to TEXT; last, takes the rest of the line).
-//! Without `stderr` not a single diagnostic line is tolerated.
+//! Grammar: `exit N` or `signal NAME`, then any of `stderr CODE[|CODE…] [xN]` (exactly N diagnostic lines, default 1,
+//! `x?` for at most one; each with one of the codes) and `stdout TEXT` (a line equal to TEXT; last, takes the rest of
+//! the line). Without `stderr` not a single diagnostic line is tolerated.
 
 use core::ops::RangeInclusive;
 

@@ -1,8 +1,8 @@
 //! The comment header of a test program: how it is built and run, and the expected result.
 //!
-//! Directives are `// key: value` lines before the first line of code. Keys: `expect`, `env`, `args`, `flags`, `variants`, `only`,
-//! `timeout`, `run`, `says`. Lines before the first `run` hold for every run; each `run: NAME` opens a further run of the same program.
-//! Other comment lines are prose.
+//! Directives are `// key: value` lines before the first line of code. Keys: `expect`, `env`, `args`, `flags`,
+//! `variants`, `only`, `timeout`, `run`, `says`. Lines before the first `run` hold for every run; each `run: NAME`
+//! opens a further run of the same program. Other comment lines are prose.
 
 use crate::expect::Expectation;
 

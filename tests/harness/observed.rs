@@ -1,4 +1,5 @@
-//! `programs/observed.c`, a program to be observed: starts it, knows what it holds, and finds a number in a report about it.
+//! `programs/observed.c`, a program to be observed: starts it, knows what it holds, and finds a number in a report
+//! about it.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
@@ -7,8 +8,8 @@ use crate::build::{self, Source};
 use crate::header::Variant;
 use crate::{paths, run};
 
-/// Bytes of the blocks that the program holds, by the size of the block: 5000 x 48, 300 x 5120, 3 x 102400, 64 MiB, and the 300 x 96
-/// that its second thread has not freed.
+/// Bytes of the blocks that the program holds, by the size of the block: 5000 x 48, 300 x 5120, 3 x 102400, 64 MiB, and
+/// the 300 x 96 that its second thread has not freed.
 pub const HELD_BYTES: u64 = 5000 * 48 + 300 * 5120 + 3 * 102_400 + (64 << 20) + 300 * 96;
 /// Bytes that the C library may hold besides: its streams' buffers, and the needs of a thread.
 const LIBRARY_BYTES: u64 = 64 << 10;

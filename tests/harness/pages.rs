@@ -87,7 +87,8 @@ fn has_heading(text: &str, wanted: &str) -> bool {
     prose(text).any(|(_, line)| line.starts_with('#') && slug(line.trim_start_matches('#').trim()) == wanted)
 }
 
-/// False if the code looks like a path from the root or from `src/`, and there is no such file. `*` stands for any name.
+/// False if the code looks like a path from the root or from `src/`, and there is no such file. `*` stands for any
+/// name.
 fn file_exists(root: &Path, code: &str) -> bool {
     let is_path = |letter: char| letter.is_ascii_alphanumeric() || "/._-*".contains(letter);
     let Some((first, _)) = code.split_once('/') else { return true };

@@ -54,7 +54,8 @@ fn real(name: &'static str, program: &'static str, arguments: &[&str]) -> Real {
 /// All of them.
 pub fn all() -> Vec<Real> {
     let workspace = paths::workspace().display().to_string();
-    let source = paths::ffi_sources().join("cxx/std_containers.cpp").display().to_string();
+    let source = |name| paths::ffi_sources().join(name).display().to_string();
+    let (c, cpp) = (source("threads/producer_consumer.c"), source("cxx/std_containers.cpp"));
     // The compiler brings an allocator of its own along.
     let rust = paths::workspace().join("tests/harness/diag.rs").display().to_string();
     let include = format!("-I{}", paths::ffi_support().display());
@@ -75,14 +76,10 @@ pub fn all() -> Vec<Real> {
         real("sort", "sort", &["--parallel=4", "-u", "/etc/services", "/etc/passwd"]),
         real("tar", "tar", &["--sort=name", "--mtime=@0", "-cf", "-", "-C", &workspace, "ffi-tests"]),
         real("xz", "sh", &["-c", "seq 1 200000 | xz -T2 -c | xz -dc | cksum"]),
-        real(
-            "cc",
-            "cc",
-            &["-O2", "-S", "-o", "-", &include, "-D_GNU_SOURCE", &source.replace("std_containers.cpp", "producer_consumer.c")],
-        ),
+        real("cc", "cc", &["-O2", "-S", "-o", "-", &include, "-D_GNU_SOURCE", &c]),
         real("rustc", "rustc", &["--edition=2024", "--crate-type=lib", "-O", "--emit=asm", "-o", "-", &rust]),
         real("php", "php", &[&paths::program_source("extensions.php").display().to_string()]),
         real("java", "java", &["-version"]),
-        real("c++", "c++", &["-O1", "-std=c++17", "-S", "-o", "-", &include, &source]),
+        real("c++", "c++", &["-O1", "-std=c++17", "-S", "-o", "-", &include, &cpp]),
     ]
 }

@@ -1,4 +1,5 @@
-//! Starts a program with its output captured in files, waits with a time limit, and ends the processes that it left behind.
+//! Starts a program with its output captured in files, waits with a time limit, and ends the processes that it left
+//! behind.
 //!
 //! Output goes to files, not pipes, so that a leftover grandchild can never make a test wait.
 

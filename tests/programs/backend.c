@@ -1,6 +1,6 @@
 // Works on memory of one kind in parts with a mark between each two: the first call; fill; free; trim; fill again.
-// Argument: the kind (small, large, direct, aligned). After each part but the first prints what is resident, in KiB; at the end how many
-// bytes that calloc handed out were not zero.
+// Argument: the kind (small, large, direct, aligned). After each part but the first prints what is resident, in KiB; at
+// the end how many bytes that calloc handed out were not zero.
 #include "mark.h"
 #include "proc.h"
 

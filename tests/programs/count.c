@@ -1,5 +1,6 @@
 // Runs a program and counts the memory system calls that libspandrel.so makes in it, in each part between two marks.
-// Arguments: PROGRAM ARGUMENTS... Prints a line for each part: how many calls of each kind, and how many bytes were given back.
+// Arguments: PROGRAM ARGUMENTS... Prints a line for each part: how many calls of each kind, and how many bytes were
+// purged.
 #include "supervise.h"
 
 static const int KINDS[] = {SYS_mmap, SYS_mprotect, SYS_madvise, SYS_mremap, SYS_munmap, SYS_mlock, SYS_brk, SYS_mbind};
@@ -17,7 +18,8 @@ static void decide(const struct seccomp_notif *call, struct seccomp_notif_resp *
         return;
     }
     for (int kind = 0; kind < KIND_COUNT; kind++) parts[part].calls[kind] += call->data.nr == KINDS[kind];
-    if (call->data.nr == SYS_madvise && call->data.args[2] == MADV_DONTNEED) parts[part].purged += (long)call->data.args[1];
+    if (call->data.nr == SYS_madvise && call->data.args[2] == MADV_DONTNEED)
+        parts[part].purged += (long)call->data.args[1];
 }
 
 int main(int argc, char **argv) {
@@ -27,7 +29,8 @@ int main(int argc, char **argv) {
     if (listener < 0) return NO_LISTENER;
     supervised_watch(listener, decide);
     for (int index = 0; index <= part; index++) {
-        for (int kind = 0; kind < KIND_COUNT; kind++) printf("%d.%s=%ld ", index, NAMES[kind], parts[index].calls[kind]);
+        for (int kind = 0; kind < KIND_COUNT; kind++)
+            printf("%d.%s=%ld ", index, NAMES[kind], parts[index].calls[kind]);
         printf("%d.purged=%ld\n", index, parts[index].purged);
     }
     return supervised_end(child);

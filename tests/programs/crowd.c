@@ -1,10 +1,9 @@
-// Many threads work a little and then sleep; the first thread goes on calling. Arguments: how many threads, how many seconds, and how many
-// calls it makes at a time before it sleeps for two milliseconds, or twenty if
-// these are fewer than ten; up to which size the threads
-// allocate; and, if it is to end before, as soon as each holds so many KiB.
-// Printed: `kib=` what each sleeping thread holds in the end of what the allocator has, beyond what it held that never worked (heap
-// included, its stack not); `calls=` and `longest=`, how many calls the first thread made meanwhile and the CPU time of the longest in
-// nanoseconds, and `above=` how many of them took 100 microseconds or more.
+// Many threads work a little and then sleep; the first thread goes on calling. Arguments: how many threads, how many
+// seconds, and how many calls it makes at a time before it sleeps for two milliseconds, or twenty if these are fewer
+// than ten; up to which size the threads allocate; and, optionally, how many KiB each may hold for an early end.
+// Prints `kib=`, the memory of the allocator that each sleeping thread holds in the end, beyond that of a thread that
+// never worked (its heap included, its stack not); `calls=` and `longest=`, how many calls the first thread made
+// meanwhile and the CPU time of the longest in nanoseconds; `above=`, how many took 100 microseconds or more.
 #include <sys/resource.h>
 #include <time.h>
 #include "proc.h"
@@ -85,7 +84,8 @@ int main(int argc, char **argv) {
         if (enough > 0 && (proc_number("/proc/self/status", "VmRSS:") - before) / threads <= enough) break;
     } while (now.tv_sec - start_time.tv_sec < seconds);
     long kept = proc_number("/proc/self/status", "VmRSS:");
-    printf("full=%ld kib=%ld calls=%lu longest=%lu above=%lu\n", (full - before) / threads, (kept - before) / threads, calls, longest, above);
+    printf("full=%ld kib=%ld calls=%lu longest=%lu above=%lu\n", (full - before) / threads, (kept - before) / threads,
+        calls, longest, above);
     pthread_mutex_lock(&lock);
     stop = 1;
     pthread_cond_broadcast(&changed);

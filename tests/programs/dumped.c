@@ -1,5 +1,5 @@
-// Fills blocks of every lane with known bytes, some of them by another thread, and says where they are. Then it waits to be looked at, or
-// aborts so that the kernel dumps it: `dumped wait` or `dumped abort FOLDER`.
+// Fills blocks of every lane with known bytes, some of them by another thread, and says where they are. Then it waits
+// for a debugger, or aborts so that the kernel dumps it: `dumped wait` or `dumped abort FOLDER`.
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,7 +23,7 @@ static void *fill(void *first) {
         keep(16 + i * 13, seed + i);
         free(malloc(5000));
     }
-    // The second of two large blocks is given back in between.
+    // The second of two large blocks is purged in between.
     void *between = malloc(300000);
     keep(400000, seed + 1);
     free(between);

@@ -1,6 +1,6 @@
 <?php
-// Work for PHP's extensions, which it opens with RTLD_DEEPBIND: those of its base package, and others where they are installed. Says
-// the same every time.
+// Work for PHP's extensions, which it opens with RTLD_DEEPBIND: those of its base package, and others where they are
+// installed. Prints the same every time.
 $text = str_repeat("Größe und Maß; ", 2000);
 for ($i = 0; $i < 100; $i++) {
     if (iconv("UTF-16", "UTF-8", iconv("UTF-8", "UTF-16", $text . $i)) !== $text . $i) exit(1);

@@ -1,4 +1,4 @@
-// Counts the faults taken while fresh blocks are written to, and what is resident before they are.
+// Counts the page faults of writing to fresh blocks.
 // Argument: size of the blocks. With a second, `old`, the kernel does not know MADV_POPULATE_WRITE.
 #include <sys/resource.h>
 #include "sandbox.h"

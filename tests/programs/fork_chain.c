@@ -1,5 +1,5 @@
-// A long chain: every process, with threads, forks the next and only the last ends first. Prints the last one's peak memory.
-// Heaps of threads which a fork left behind must not pile up. Argument: length of the chain.
+// A long chain: every process, with threads, forks the next; the last one ends first and prints its peak memory. Heaps
+// of threads that a fork left behind must not pile up. Argument: length of the chain.
 #include <sys/wait.h>
 #include "proc.h"
 #include "threads.h"

@@ -1,4 +1,5 @@
-// A tree of forks, each process with threads that allocate while it forks. Arguments: depth, children per process, threads.
+// A tree of forks, each process with threads that allocate while it forks. Arguments: depth, children per process,
+// threads.
 #include <sys/wait.h>
 #include "threads.h"
 

@@ -1,4 +1,4 @@
-// Fills a heap and says what of it lies in huge pages; then frees part of it, waits, and says what the kernel did.
+// Fills a heap and prints how much of it lies in huge pages; then frees part of it, waits, and prints that again.
 // Arguments: MiB to fill; what is freed (none, all, most: all but every 64th block); size of the blocks.
 #include <time.h>
 #include "proc.h"
@@ -30,7 +30,7 @@ int main(int argc, char **argv) {
         if (all || i % 64 != 0) free(blocks[i]);
     malloc_trim(0);
     say("trimmed");
-    // Time for the kernel to fill up what it takes for a huge page with holes.
+    // Time for the kernel to collapse pages with holes into huge ones.
     nap(3000);
     say("late");
     for (size_t i = 0; i < count; i += 64)

@@ -1,20 +1,21 @@
-// A process that goes quiet. Argument: what it does.
-//   calls, silent: threads fill 160 MiB with blocks of many sizes, free all but some and sleep; the first thread calls malloc and free
-//     of small blocks now and then, or nothing at all. Resident memory has to fall to a tenth; with a second argument, `stays`,
-//     a quarter has to stay. Then all wake up and find their blocks as they left them.
-//   waking: threads work, sleep for a moment and work on, while others give back what they find.
-//   large: the first thread frees large blocks and calls no more; they have to go.
-//   forked: a thread forks. In the child it allocates, frees and sleeps, while another one calls now and then: what its bins, and those of
-//     threads that are not there, hold has to go.
+// A process that becomes idle. Argument: what it does.
+//   calls, silent: threads fill 160 MiB with blocks of many sizes, free all but some and sleep; the first thread calls
+//     malloc and free of small blocks now and then, or nothing at all. Resident memory has to fall to a tenth; with a
+//     second argument, `stays`, a quarter has to stay. Then all threads wake up and find their blocks unchanged.
+//   waking: threads work, sleep for a moment and work on, while others drain their heaps.
+//   large: the first thread frees large blocks and makes no more calls; their pages have to go back.
+//   forked: a thread forks. In the child it allocates, frees and sleeps, while another one calls now and then: the
+//     bins of the sleeping thread, and those of threads that the child does not have, have to be emptied.
 //   alone: one thread fills memory, frees most of it in another order, and calls now and then.
 //   seldom: the same, but its only calls are malloc and free of one small block, ten times a second.
-//   sandbox: as soon as threads sleep, the kernel kills the process at any call that opens a file, asks about other threads, sends them a
-//     signal or a barrier; what their bins hold has to go all the same.
-//   contexts: threads do nothing but allocate and free small blocks, all of them found in their bins; a timer interrupts them, and its
+//   sandbox: as soon as threads sleep, the kernel kills the process at any call that opens a file, asks about other
+//     threads, or sends them a signal or a barrier; their bins have to be emptied all the same.
+//   contexts: threads only allocate and free small blocks, all on the fast path; a timer interrupts them, and its
 //     handler swaps to another context, which sleeps for longer than two rounds and then swaps back.
 //   frequent: one thread frees most of a peak and then only allocates and frees one small block, 80000 times a second.
-//   identity: threads sleep, and the first one changes the user of the process, for which libc asks all threads.
-//   handlers: threads do nothing but hits and are interrupted by a signal whose handler sleeps, some of them on a stack of its own.
+//   identity: threads sleep, and the first one changes the user of the process, for which libc signals all threads.
+//   handlers: threads stay on the fast path, and a signal interrupts them whose handler sleeps, for some of them on an
+//     alternate stack.
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -86,8 +87,8 @@ static void go_quiet(bool calls, bool stays) {
     for (int i = 0; i < THREADS; i++) join(threads[i]);
 }
 
-// What gives others reason to look after those that sleep: refills, flushes, spans that come and go.
-static void *busy(void *number) {
+// Refills, flushes, new and recycled spans: such slow calls drain the heaps of sleeping threads.
+static void *works(void *number) {
     while (!stop) {
         churn((uintptr_t)number, 2000, 200, 4000);
         nap(1);
@@ -116,7 +117,7 @@ static void *works_and_sleeps(void *number) {
 
 static void work_and_sleep(int seconds) {
     pthread_t threads[6];
-    threads[0] = start(busy, (void *)1);
+    threads[0] = start(works, (void *)1);
     for (uintptr_t i = 1; i < 6; i++) threads[i] = start(works_and_sleeps, (void *)i);
     nap(seconds * 1000);
     stop = true;
@@ -141,7 +142,7 @@ static size_t binned(void) {
     return stats.binned_bytes;
 }
 
-// Calls of sizes that the bins may not have.
+// Calls with sizes that the bins may lack.
 static void call_now_and_then(int turn) {
     for (int i = 0; i < 3; i++) free(opaque(malloc(64 + (size_t)(turn * 3 + i) % 40 * 100)));
 }
@@ -237,7 +238,7 @@ static void sleep_in_handler(int signal) {
     nap(150);
 }
 
-// Blocks in and out of the bins all the time, each filled with what tells whether somebody else has it too.
+// Takes blocks out of bins and back all the time, each filled so that a second owner would show.
 static void *only_hits(void *number) {
     enum { DEPTH = 6 };
     uint64_t tag = (uintptr_t)number;
@@ -272,7 +273,7 @@ static void swap_away(int signal) {
 }
 
 static void *hits_on_a_context(void *number) {
-    // Above the frames that are interrupted, so that a look at the stack from there on would not find them.
+    // Above the interrupted frames, so that a scan of the stack from there on would not find them.
     char stack[CONTEXT_STACK];
     CHECK(getcontext(&elsewhere) == 0);
     elsewhere.uc_stack.ss_sp = opaque(stack);
@@ -286,7 +287,7 @@ static void interrupt_hits(void (*handler)(int), void *(*hits)(void *), int seco
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK | SA_RESTART};
     if (handler == swap_away) action.sa_flags = SA_RESTART;
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
-    pthread_t threads[THREADS], other = start(busy, (void *)9);
+    pthread_t threads[THREADS], other = start(works, (void *)9);
     for (uintptr_t i = 0; i < THREADS; i++) threads[i] = start(hits, (void *)(handler == swap_away ? 2 * i : i));
     uint64_t state = 42;
     nap(20);

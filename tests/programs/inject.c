@@ -1,6 +1,7 @@
-// Runs a program and has the kernel refuse some of the memory system calls that libspandrel.so makes in it: those from number FIRST
-// on, COUNT of them, counted over mmap, mprotect, madvise and mremap (0 0: none). The calls of everybody else go through.
-// Arguments: FIRST COUNT PROGRAM ARGUMENTS... Prints how many calls there were, and how many of each kind failed.
+// Runs a program and has the kernel refuse some of the memory system calls that libspandrel.so makes in it: those from
+// number FIRST on, COUNT of them, counted over mmap, mprotect, madvise and mremap (0 0: none). All other calls
+// go through. Arguments: FIRST COUNT PROGRAM ARGUMENTS... Prints how many calls there were, and how many of each
+// kind failed.
 #include "supervise.h"
 
 static const int KINDS[] = {SYS_mmap, SYS_mprotect, SYS_madvise, SYS_mremap};

@@ -1,4 +1,4 @@
-// Prints the mappings of the process, so which libraries it runs with; its blocks are the allocator's.
+// Prints the mappings of the process, which name its libraries.
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-// Locks all memory, and prints what page tables that took: `before=KiB after=KiB locked=0 or 1`.
+// Locks all memory, and prints how much its page tables took before and after: `before=KiB after=KiB locked=0 or 1`.
 #include <sys/mman.h>
 #include "proc.h"
 

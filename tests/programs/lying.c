@@ -1,5 +1,5 @@
-// A program that lies about itself: puts a value into a word of the library's descriptor and waits until standard input ends.
-// Usage: lying WORD VALUE, both as C numbers.
+// A program that lies about itself: puts a value into a word of the library's descriptor and waits until standard input
+// ends. Usage: lying WORD VALUE, both as C numbers.
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>

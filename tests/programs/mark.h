@@ -1,4 +1,4 @@
-// A mark between two parts of a program: a call of the kernel that does nothing, and that a supervisor knows.
+// A mark between two parts of a program: a system call that does nothing, and that a supervisor knows.
 #ifndef MARK_H
 #define MARK_H
 

@@ -1,5 +1,6 @@
-// A program to be observed. It holds blocks of known sizes, of which a second thread has freed some, says where one is, and waits.
-// Usage: observed SECONDS: allocates and frees now and then for so long. observed: holds until standard input ends.
+// A program to be observed. It holds blocks of known sizes, of which a second thread has freed some, prints the address
+// of one, and waits. `observed SECONDS` allocates and frees now and then for so long; `observed` waits until standard
+// input ends.
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@ static void *volatile sink;
 static void *passed_on[PASSED_ON];
 static int pipes[2];
 
-// Frees some blocks of the main thread's, most of which are on their way home then, and sleeps.
+// Frees some blocks of the main thread's, most of which are in flight then, and sleeps.
 static void *other(void *unused) {
     (void)unused;
     for (int i = 0; i < FREED; i++) free(passed_on[i]);

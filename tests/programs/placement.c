@@ -1,4 +1,4 @@
-// Prints the NUMA policy that the kernel has for the memory of a small and of a very large block.
+// Prints the kernel's NUMA policy for the memory of a small and of a very large block.
 #include "check.h"
 
 // The second word of the line of numa_maps for the mapping that `address` lies in: the last that starts at or below it.

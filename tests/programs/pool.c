@@ -1,6 +1,6 @@
-// Works on a fixed pool while the kernel kills whoever asks it for memory, then uses the pool up, and goes on.
-// First argument: what the kernel allows (no_memory: all but calls for memory; nothing: writing and ending alone).
-// Second: threads beside the main one.
+// Works on a fixed pool while any request for memory makes the kernel kill the process, then exhausts the pool, and
+// goes on. First argument: what the kernel allows (no_memory: all but calls for memory; nothing: writing and ending
+// alone). Second: threads beside the main one.
 #include <stdatomic.h>
 #include "sandbox.h"
 #include "spandrel_weak.h"
@@ -11,7 +11,7 @@ enum { SLOTS = 512, EXCHANGE = 64 };
 static _Atomic(void *) exchange[EXCHANGE];
 static atomic_int go, done;
 
-// Every kind of call, on sizes of all kinds; some blocks are freed by whoever finds them.
+// Every kind of call, on sizes of all kinds; other threads free some of the blocks.
 static void work(uint64_t seed, int rounds) {
     static _Thread_local struct { char *at; size_t size; } slots[SLOTS];
     for (int round = 0; round < rounds; round++) {
@@ -72,12 +72,13 @@ static void enforce(const char *what) {
         ON_CALL(SYS_mprotect, KILL), ON_CALL(SYS_brk, KILL), ON_CALL(SYS_mlock, KILL),
         ELSE(ALLOW),
     };
-    struct sock_filter nothing[] = {LOOK_AT_CALL, ON_CALL(SYS_write, ALLOW), ON_CALL(SYS_exit_group, ALLOW), ELSE(KILL)};
+    struct sock_filter nothing[] = {
+        LOOK_AT_CALL, ON_CALL(SYS_write, ALLOW), ON_CALL(SYS_exit_group, ALLOW), ELSE(KILL)};
     if (strcmp(what, "nothing") == 0) ENTER_SANDBOX(nothing);
     else ENTER_SANDBOX(no_memory);
 }
 
-// Takes all there is in blocks of `size`, linked through their first word, then gives it back; how many there were.
+// Allocates blocks of `size` until none is left, linked through their first word, then frees them; how many there were.
 static size_t use_up(size_t size) {
     void *chain = NULL, *block;
     size_t count = 0;
@@ -114,7 +115,7 @@ int main(int argc, char **argv) {
     for (int round = 0; round < 2; round++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             size_t count = use_up(sizes[i]);
-            // Nothing but a part of a span of each class stays behind.
+            // At most a part of a span of each class stays behind.
             CHECK_WITH(count * sizes[i] > (helpers ? 20 : 40) * MIB || sizes[i] > MIB, count * sizes[i]);
         }
     malloc_trim(0);

@@ -1,5 +1,5 @@
-// Asks for memory in known amounts from known functions. argv: what to do at the end (`exit`, `kill` itself with SIGUSR2 first, or `fork`
-// a child that goes on).
+// Asks for memory in known amounts from known functions. argv: what to do at the end (`exit`, `kill` itself with
+// SIGUSR2 first, or `fork` a child that goes on).
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,10 +1,10 @@
-// Does one thing at which profiles differ, and says what came of it. Argument: what.
+// Does one thing in which profiles differ, and prints the result. Argument: the thing.
 //   calls: work in every lane that fits into a small pool, with a mark before and after it
-//   purge: frees 24 MiB, is active for so many milliseconds, and says how many hundredths of it the kernel has got back
-//   fresh: says what a fresh block holds that lay elsewhere before
-//   bins: says how many bytes of free blocks stay at hand in the bins of one thread
+//   purge: frees 24 MiB, is active for so many milliseconds, and prints how many hundredths of it were purged
+//   fresh: prints what a fresh block holds whose memory another block had before
+//   bins: prints how many bytes of free blocks stay in the bins of one thread
 //   leak: ends without freeing as many blocks as the second argument says
-//   remote: has other threads free all blocks, some of whom are still alive at the end
+//   remote: has other threads free all blocks; some of these threads are still alive at the end
 #include <stdatomic.h>
 #include <time.h>
 #include "mark.h"
@@ -71,7 +71,7 @@ static void bins(void) {
 static void *free_some(void *first) {
     for (size_t i = (uintptr_t)first; i < BLOCKS; i += 3) free(blocks[i]);
     atomic_fetch_add(&freed, 1);
-    // The last of them neither ends nor sends off what it has collected.
+    // The last of them neither ends nor sends its outbox.
     while ((uintptr_t)first == 2) pause();
     return NULL;
 }

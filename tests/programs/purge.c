@@ -1,6 +1,6 @@
-// Frees 200 MiB and waits until resident memory has fallen, with only one kind of activity going on meanwhile.
-// Argument: what goes on (frees, others, mallocs, trim); second: size of the blocks. With a third,
-// `stays`, memory must not fall within three seconds.
+// Frees 200 MiB and waits until resident memory has fallen, with only one kind of activity meanwhile. Arguments: the
+// activity (frees, others, mallocs, trim) and the size of the blocks. With a third one, `stays`, memory must not fall
+// within three seconds.
 #include <time.h>
 #include "proc.h"
 #include "threads.h"

@@ -1,5 +1,5 @@
-// Reads a profile with the package pprof-format, which knows nothing of Spandrel, checks that it hangs together, and prints `name=sum` for
-// each value and what was asked for in the stacks that are as deep as there are.
+// Reads a profile with the package pprof-format, which knows nothing of Spandrel, and checks that its references lead
+// somewhere. Prints `name=sum` for each value, and how deep the deepest stack is.
 const { Profile } = require("pprof-format");
 const fs = require("fs");
 const zlib = require("zlib");
@@ -15,7 +15,8 @@ for (const location of profile.location) {
     if (!Number(location.mappingId)) continue;
     const mapping = mappings.get(location.mappingId) || fail("a location is in no mapping");
     const at = BigInt(location.address);
-    if (at < BigInt(mapping.memoryStart) || at >= BigInt(mapping.memoryLimit)) fail("a location is outside of its mapping");
+    const inside = at >= BigInt(mapping.memoryStart) && at < BigInt(mapping.memoryLimit);
+    if (!inside) fail("a location is outside of its mapping");
     if (!text(mapping.filename)) fail("a mapping with code has no name");
 }
 const sums = profile.sampleType.map(() => 0n);
@@ -25,7 +26,8 @@ for (const sample of profile.sample) {
     sample.value.forEach((value, index) => { sums[index] += BigInt(value); });
 }
 profile.sampleType.forEach((type, index) => console.log(`${text(type.type)}=${sums[index]}`));
-console.log(`default=${text(profile.defaultSampleType)} period=${profile.period} unit=${text(profile.periodType.unit)}`);
+const unit = text(profile.periodType.unit);
+console.log(`default=${text(profile.defaultSampleType)} period=${profile.period} unit=${unit}`);
 console.log(`stacks=${profile.sample.length} mappings=${profile.mapping.length}`);
 console.log(`depth=${Math.max(0, ...profile.sample.map((sample) => sample.locationId.length))}`);
 console.log(`recent=${Math.abs(Date.now() - Number(BigInt(profile.timeNanos) / 1000000n)) < 600000 ? 1 : 0}`);

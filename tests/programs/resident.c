@@ -1,4 +1,4 @@
-// Says what of the process is resident and locked after its first malloc, in KiB.
+// Prints how much of the process is resident, and how much locked, after its first malloc, in KiB.
 #include "proc.h"
 
 static long status(const char *name) { return proc_number("/proc/self/status", name); }

@@ -1,11 +1,9 @@
-// One thread makes one call between two breakpoints; a tracer stops it at an instruction in between, the first thread has what the stopped
-// one holds drained, and the call goes on. Arguments: the call (see `calls`), and `stopped` or `handler`.
+// One thread makes one call between two breakpoints; a tracer stops it at an instruction in between, the first thread
+// has the heap of the stopped one drained, and the call goes on. Arguments: the call (see `calls`), and `stopped` or
+// `handler`.
 //   stopped: the tracer holds the thread while the drain runs to its end.
-//   handler: the tracer sends a signal; its handler waits for the drain on another context, makes calls for blocks of other sizes, which
-//     take the slow path, and swaps back.
-// Standard input: 'g' has the thread make its call, 'd' has the first thread give back what is idle. Standard output: `tid=` and the number
-// of the thread, then `drained=` and whether its bins and batches were drained.
-// In the end every block of the size in question is where a model says: live or free, none lost, none twice, contents as they were.
+//   handler: the tracer sends a signal; its handler waits for the drain on another context, makes calls for blocks of
+//     other sizes, which take the slow path, and swaps back.
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -63,7 +61,7 @@ static void keep(void *block, size_t bytes) {
     if (bytes <= CLASS_BYTES && bytes > CLASS_BYTES - 16) extra_held = 1;
 }
 
-// Each is what stands between the breakpoints; what it needs is fetched before.
+// Each is the code between the breakpoints; its blocks are fetched before.
 #define STEPPED(statement) __asm__ volatile("int3" ::: "memory"); statement; __asm__ volatile("int3" ::: "memory")
 
 static void call_malloc(void) { void *made; STEPPED(made = malloc(SIZE)); keep(made, SIZE); }
@@ -74,21 +72,34 @@ static void call_memalign(void) { void *made = NULL; STEPPED((void)posix_memalig
 static void call_free(void) { char *block = own_block(); STEPPED(free(block)); }
 static void call_free_sized(void) { char *block = own_block(); STEPPED(free_sized(block, SIZE)); }
 static void call_delete_sized(void) { char *block = own_block(); STEPPED(operator_delete_sized(block, SIZE)); }
-static void call_usable(void) { size_t bytes; STEPPED(bytes = malloc_usable_size(own[0])); CHECK(bytes == CLASS_BYTES); }
+static void call_usable(void) {
+    size_t bytes;
+    STEPPED(bytes = malloc_usable_size(own[0]));
+    CHECK(bytes == CLASS_BYTES);
+}
 static void call_shrink(void) { void *made; STEPPED(made = realloc(own[0], 900)); CHECK(made == own[0]); }
-static void call_move(void) { char *block = own_block(); void *made; STEPPED(made = realloc(block, 3000)); keep(made, 3000); }
-static void call_move_here(void) { void *made, *from = malloc(300); STEPPED(made = realloc(from, SIZE)); keep(made, SIZE); }
+static void call_move(void) {
+    char *block = own_block();
+    void *made;
+    STEPPED(made = realloc(block, 3000));
+    keep(made, 3000);
+}
+static void call_move_here(void) {
+    void *made, *from = malloc(300);
+    STEPPED(made = realloc(from, SIZE));
+    keep(made, SIZE);
+}
 static void call_remote(void) { char *block = their_block(); STEPPED(free(block)); }
 static void call_remote_sized(void) { char *block = their_block(); STEPPED(free_sized(block, SIZE)); }
 static void call_large(void) { void *made; STEPPED(made = malloc(100000)); keep(made, 100000); }
 static void call_free_large(void) { void *made = malloc(100000); STEPPED(free(made)); }
-// Blocks in the bins of both threads; that of the first one does not change meanwhile.
+// Blocks in the bins of both threads; the bin of the first one does not change meanwhile.
 static size_t binned(void) { return figures().binned_blocks; }
 
 static void call_refill(void) {
     static char *taken[MORE];
     size_t count = 0, before, least = 0;
-    // How many there are when this thread's bin is empty.
+    // The count while this thread's bin is empty.
     for (uint64_t refills = figures().refills; figures().refills == refills; taken[count++] = malloc(SIZE)) {
         CHECK(count < MORE);
         least = binned();
@@ -107,7 +118,7 @@ static void call_flush(void) {
     static char *taken[MORE];
     size_t count = 0, most = 0;
     for (size_t i = 0; i < MORE; i++) taken[i] = malloc(SIZE);
-    // How many there are when this thread's bin is full.
+    // The count while this thread's bin is full.
     for (uint64_t flushes = figures().flushes; figures().flushes == flushes; free(taken[count++])) {
         CHECK(count < MORE);
         most = binned();
@@ -118,18 +129,34 @@ static void call_flush(void) {
     for (count++; count < MORE; count++) free(taken[count]);
 }
 
-static const struct { const char *name; void (*call)(void); } calls[] = {
-    {"malloc", call_malloc}, {"calloc", call_calloc}, {"new", call_new}, {"aligned_alloc", call_aligned},
-    {"posix_memalign", call_memalign}, {"free", call_free}, {"free_sized", call_free_sized}, {"delete_sized", call_delete_sized},
-    {"usable_size", call_usable}, {"realloc_in_place", call_shrink}, {"realloc_moves", call_move}, {"realloc_grows", call_move_here},
-    {"remote_free", call_remote}, {"remote_free_sized", call_remote_sized}, {"refill", call_refill}, {"flush", call_flush},
-    {"large_malloc", call_large}, {"large_free", call_free_large},
+static const struct {
+    const char *name;
+    void (*call)(void);
+} calls[] = {
+    {"malloc", call_malloc},
+    {"calloc", call_calloc},
+    {"new", call_new},
+    {"aligned_alloc", call_aligned},
+    {"posix_memalign", call_memalign},
+    {"free", call_free},
+    {"free_sized", call_free_sized},
+    {"delete_sized", call_delete_sized},
+    {"usable_size", call_usable},
+    {"realloc_in_place", call_shrink},
+    {"realloc_moves", call_move},
+    {"realloc_grows", call_move_here},
+    {"remote_free", call_remote},
+    {"remote_free_sized", call_remote_sized},
+    {"refill", call_refill},
+    {"flush", call_flush},
+    {"large_malloc", call_large},
+    {"large_free", call_free_large},
 };
 
 static ucontext_t interrupted, elsewhere;
 static char other_stack[1 << 16];
 
-// Blocks of other sizes than the call's, enough for refills and flushes, and for all that is unusual on the slow path.
+// Blocks of other sizes than the call's, enough for refills, flushes and all pending work of the slow path.
 static void call_others(void) {
     char *blocks[120];
     for (int turn = 0; turn < 3; turn++) {
@@ -155,7 +182,7 @@ static void check_blocks(void) {
     for (size_t i = 0; i < theirs_held; i++) CHECK_WITH(holds(theirs[i], SIZE, i + 1000), i);
 }
 
-// What the thread has to have before it can be stopped: full bins, a batch on its way, and its fast path open.
+// Prepares the thread to be stopped: full bins, a batch in flight, and an open fast path.
 static void prepare(void) {
     char *freed[BINNED];
     for (size_t i = 0; i < HELD; i++) fill(own[i] = malloc(SIZE), SIZE, i);
@@ -164,7 +191,7 @@ static void prepare(void) {
     for (size_t i = 0; i < SENT; i++) free(theirs[--theirs_held]);
     for (size_t i = 0; i < 300; i++) free(opaque(malloc(64)));
     for (size_t i = 0; i < 3; i++) free(opaque(malloc(300))), free(opaque(malloc(3000)));
-    // Every symbol is bound, and every page there.
+    // Every symbol is bound, and every page present.
     free(opaque(calloc(1, SIZE)));
     CHECK(malloc_usable_size(own[0]) == CLASS_BYTES);
 }
@@ -182,7 +209,7 @@ static void *stepped(void *name) {
     }
     if (result != NULL) fill(result, 900, 77);
     check_blocks();
-    // All that is free comes back, and none of it is anybody's.
+    // Every free block can be allocated again, and none has another owner.
     static char *more[MORE];
     for (size_t i = 0; i < MORE; i++) fill(more[i] = malloc(SIZE), SIZE, i + 5000);
     for (size_t i = 0; i < MORE; i++) CHECK_WITH(holds(more[i], SIZE, i + 5000), i);
@@ -194,7 +221,7 @@ static void *stepped(void *name) {
     return NULL;
 }
 
-// Until nothing is left of what the other thread had but the last block of its bin; whether that came about.
+// Waits until the other thread's bin has only its last block; whether that happened.
 static bool give_back(void) {
     for (int turn = 0; turn < ROUNDS; turn++) {
         char *blocks[120];

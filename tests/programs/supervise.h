@@ -1,4 +1,4 @@
-// Runs a program preloaded and is asked about some of its system calls, and those of its children.
+// Runs a program preloaded, and answers some of its system calls and those of its children.
 #ifndef SUPERVISE_H
 #define SUPERVISE_H
 
@@ -16,7 +16,7 @@
 
 enum { SUPERVISED_MAX = 8, NO_LISTENER = 77 };
 
-// Has the parent asked about every call with one of these numbers; the descriptor it is asked through.
+// Has the kernel pass every call with one of these numbers to the parent; the descriptor for that.
 static int supervised_listen(const int *numbers, size_t count) {
     struct sock_filter rules[SUPERVISED_MAX * 2 + 2];
     size_t used = 0;
@@ -48,8 +48,8 @@ static bool supervised_is_ours(pid_t id, uint64_t address) {
     return address >= low && address < high;
 }
 
-// Starts `program` with the library that the environment names in SUPERVISED_PRELOAD. The descriptor of its calls; -1 if the kernel has
-// none.
+// Starts `program` with the library that the environment names in SUPERVISED_PRELOAD. The descriptor of its calls; -1
+// if the kernel has none.
 static int supervised_start(char **program, const int *numbers, size_t count, pid_t *child) {
     int there[2], back[2], number = -1;
     char go = 1;
@@ -79,8 +79,8 @@ static bool supervised_is_mark(const struct seccomp_data *call) {
     return call->nr == SYS_madvise && call->args[1] == 0 && call->args[2] == MARK;
 }
 
-// Has `decide` say for each call of the library, and each mark of the program, what comes of it, until all of its processes have ended. An answer that it does not
-// touch lets the call go through.
+// Calls `decide` for each call of the library and each mark of the program, until all of its processes have ended. An
+// answer that `decide` leaves as it is lets the call go through.
 static void supervised_watch(int listener, void (*decide)(const struct seccomp_notif *, struct seccomp_notif_resp *)) {
     struct pollfd event = {.fd = listener, .events = POLLIN};
     while (poll(&event, 1, -1) >= 0 && (event.revents & POLLIN)) {

@@ -1,5 +1,5 @@
-// Allocates under load in every lane while the kernel may refuse memory now and then. A call that fails says ENOMEM and leaves
-// everything as it was; once memory is back everything works; at the end nothing is left behind.
+// Allocates under load in every lane while the kernel may refuse memory now and then. A call that fails sets ENOMEM
+// and changes nothing; once the kernel gives memory again every call works; at the end no block is live.
 #include <stdatomic.h>
 #include "threads.h"
 #include "spandrel_weak.h"
@@ -135,6 +135,7 @@ int main(void) {
     round_of_work(200);
     all_lanes_serve();
     size_t live_after = live();
-    printf("refused=%ld live_before=%zu live_after=%zu mappings=%d\n", atomic_load(&refused), live_before, live_after, mappings() - before);
+    printf("refused=%ld live_before=%zu live_after=%zu mappings=%d\n", atomic_load(&refused), live_before, live_after,
+        mappings() - before);
     return 0;
 }

@@ -1,7 +1,7 @@
-// Storms of threads. Argument: which.
+// Storms of threads. Argument: the kind.
 //   detached N: N detached threads, never joined, a few hundred alive at once
-//   crowd N:    N threads at once, each holding blocks while all the others come and go
-//   relay N:    each of N threads frees what its forerunner left and leaves blocks to its successor (larson)
+//   crowd N:    N threads at once, each holding blocks while all the others start and end
+//   relay N:    each of N threads frees the blocks of its forerunner and leaves some to its successor (larson)
 //   funnel N:   N threads allocate for one that only frees
 //   idle N:     N threads allocate, free and then sleep: prints resident memory per thread
 #include <semaphore.h>
@@ -24,7 +24,8 @@ static void *detached_body(void *seed) {
 
 static void detached(int count) {
     pthread_attr_t attributes;
-    CHECK(pthread_attr_init(&attributes) == 0 && pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0);
+    CHECK(
+        pthread_attr_init(&attributes) == 0 && pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0);
     CHECK(pthread_attr_setstacksize(&attributes, 64 * KIB) == 0 && sem_init(&room, 0, 200) == 0);
     remaining = count;
     for (intptr_t i = 0; i < count; i++) {

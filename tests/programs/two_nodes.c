@@ -1,6 +1,7 @@
-// Runs a program on a machine that libspandrel.so takes for one with two NUMA nodes: it is told that there are two, that pages were
-// placed as it asked, and that its threads run on one or the other and move each time it has asked STAY times (0: they never do).
-// Arguments: STAY PROGRAM ARGUMENTS... Prints how often pages were placed and how often a thread was on each node.
+// Runs a program on a machine that libspandrel.so takes for one with two NUMA nodes. The supervisor answers its calls:
+// there are two nodes, pages were placed as wanted, and each thread runs on one of them and moves to the other after
+// STAY questions (0: never). Arguments: STAY PROGRAM ARGUMENTS... Prints how often pages were placed and how often a
+// thread was on each node.
 #include <sys/uio.h>
 #include "supervise.h"
 

@@ -63,8 +63,14 @@ fn options(options: &[OptionInfo]) -> String {
          | Variable | Accepted | Default | Effect |\n|---|---|---|---|\n",
     );
     for option in options {
-        let _ =
-            writeln!(text, "| `{}` | {} | `{}` | {} |", option.name, cell(option.kind), cell(option.default), cell(option.help));
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | `{}` | {} |",
+            option.name,
+            cell(option.kind),
+            cell(option.default),
+            cell(option.help)
+        );
     }
     text
 }
@@ -123,9 +129,13 @@ mod tests {
     #[test]
     fn profiles_become_rows() {
         let bare = Profile { name: "a", promise: "is bare.", hooks: false, settings: &[] };
-        let full = Profile { name: "b", promise: "sets.", hooks: true, settings: &[("SPANDREL_X", "1"), ("SPANDREL_Y", "2")] };
+        let full =
+            Profile { name: "b", promise: "sets.", hooks: true, settings: &[("SPANDREL_X", "1"), ("SPANDREL_Y", "2")] };
         let page = profiles(&[bare, full]);
-        assert!(page.ends_with("| `a` | is bare. | nothing |\n| `b` | sets. | `SPANDREL_X=1`, `SPANDREL_Y=2` |\n"), "{page}");
+        assert!(
+            page.ends_with("| `a` | is bare. | nothing |\n| `b` | sets. | `SPANDREL_X=1`, `SPANDREL_Y=2` |\n"),
+            "{page}"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Generates `docs/README.md`, the index of what the documentation has: pages, decisions, studies, evidence, options, codes.
+//! Generates `docs/README.md`, the index of what the documentation has: pages, decisions, studies, evidence, options,
+//! codes.
 //!
 //! Knows: Markdown, the first lines of files, and the shape of the tables. Must not know: what any page says.
 //!
@@ -25,7 +26,9 @@ pub fn text(root: &Path) -> Result<String> {
         text,
         "How to begin: [README](../README.md). How to take part: [CONTRIBUTING](../CONTRIBUTING.md). What changed:\n[CHANGELOG](../CHANGELOG.md).\n"
     );
-    for (title, folder) in [("Pages", ""), ("Decisions", "decisions"), ("Studies", "studies"), ("Comparison", "benchmarks")] {
+    for (title, folder) in
+        [("Pages", ""), ("Decisions", "decisions"), ("Studies", "studies"), ("Comparison", "benchmarks")]
+    {
         section(&mut text, title, &docs, folder)?;
     }
     let _ = write!(
@@ -34,7 +37,8 @@ pub fn text(root: &Path) -> Result<String> {
     );
     for file in files(&docs.join("evidence"), "toml")? {
         let content = fs::read_to_string(&file)?;
-        let title = content.lines().next().and_then(|line| line.strip_prefix("# ")).context("evidence without a title")?;
+        let title =
+            content.lines().next().and_then(|line| line.strip_prefix("# ")).context("evidence without a title")?;
         let title = title.split(" `make evidence`").next().unwrap_or(title);
         let _ = writeln!(text, "| [`{0}`](evidence/{0}) | {title} | `{1}` |", name(&file), value(&content, "commit"));
     }
@@ -78,7 +82,7 @@ fn name(file: &Path) -> String {
     file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
-/// What stands behind `key = ` in quotes.
+/// The text behind `key = ` in quotes.
 fn value<'a>(content: &'a str, key: &str) -> &'a str {
     let line = content.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
     line.map_or("", |value| value.trim_matches('"'))

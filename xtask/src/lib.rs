@@ -1,6 +1,7 @@
 //! The developer tools of Spandrel as a library: what the program `xtask` does, in parts that other tools can use.
 //!
-//! Knows: the layout of the repository, the C surface, what the reports print. Must not know: the allocator's inner workings.
+//! Knows: the layout of the repository, the C surface, what the reports print. Must not know: the allocator's inner
+//! workings.
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +18,7 @@ pub mod header;
 pub mod index;
 pub mod layers;
 pub mod measure;
+pub mod programs;
 pub mod prose;
 pub mod repo;
 pub mod run;

@@ -48,7 +48,7 @@ enum Command {
     },
     /// Check that a change took along what tells of it: docs page, evidence, changelog, index
     Follow {
-        /// What to compare with (default: where the branch left what is published)
+        /// Commit to compare with (default: where the branch left what is published)
         #[arg(long)]
         base: Option<String>,
     },

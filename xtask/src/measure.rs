@@ -11,7 +11,7 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(300);
 const MILLIS: f64 = 1e3;
 
-/// What to compare and what is allowed.
+/// The command to compare, and the limits.
 #[derive(Debug, clap::Args)]
 pub struct Request {
     /// Interleaved runs of each kind
@@ -78,7 +78,11 @@ pub fn compare(request: &Request) -> Result<()> {
         limit: LIMIT,
     };
     let (alone, preloaded) = interleave(&launcher, &task, &library, request.runs)?;
-    println!("{} interleaved runs of `{}`; user+sys time in ms, peak memory in KiB", request.runs, request.command.join(" "));
+    println!(
+        "{} interleaved runs of `{}`; user+sys time in ms, peak memory in KiB",
+        request.runs,
+        request.command.join(" ")
+    );
     println!("{:<10} {:>12} {:>12} {:>12} {:>12} {:>12}", "", "median", "minimum", "mean", "peak median", "peak min");
     println!("{}", alone.row("alone"));
     println!("{}", preloaded.row("preloaded"));

@@ -45,8 +45,8 @@ pub fn library(named: Option<&Path>) -> Result<PathBuf> {
     path.canonicalize().with_context(|| format!("{} is not there: run `make build` first", path.display()))
 }
 
-/// The full path of a program: the system's own directories first, since a version manager's wrapper script in `PATH` would
-/// be measured in place of the program.
+/// The full path of a program: the system's own directories first, since a version manager's wrapper script in `PATH`
+/// would be measured in place of the program.
 #[must_use]
 pub fn program(name: &str) -> Option<PathBuf> {
     if name.contains('/') {

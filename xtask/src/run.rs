@@ -1,8 +1,8 @@
 //! Runs a command, with or without a preloaded library, and says what it used.
 //!
 //! Knows: the launcher `spandrel-measure` and its result line. Must not know: why the command is run.
-//! Invariants: the command sees a fixed, small environment; only the command is preloaded, never the launcher or this program;
-//! output goes to files, so that no pipe can fill up; nothing outlives its time limit.
+//! Invariants: the command sees a fixed, small environment; only the command is preloaded, never the launcher or this
+//! program; output goes to files, so that no pipe can fill up; nothing outlives its time limit.
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const POLL: Duration = Duration::from_millis(1);
 const NULL_DEVICE: &str = "/dev/null";
 
-/// What to run.
+/// A command to run.
 #[derive(Debug, Clone)]
 pub struct Task {
     /// Full path of the program.
@@ -45,7 +45,7 @@ pub enum End {
     TimedOut,
 }
 
-/// What the kernel counted for a command and every child it waited for; nothing for one that was killed at its limit.
+/// The kernel's counts for a command and every child it waited for; nothing for one that was killed at its limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Usage {
     /// User and system time in seconds.
@@ -80,12 +80,12 @@ impl Usage {
     }
 }
 
-/// What a command used and printed.
+/// The usage and the output of a command.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// How it ended.
     pub end: End,
-    /// What it used.
+    /// Its usage.
     pub usage: Usage,
     /// Standard output.
     pub stdout: Vec<u8>,
@@ -201,7 +201,9 @@ impl Running {
     /// Kills the command and returns what it had complained about.
     pub fn abandon(mut self) -> String {
         self.kill();
-        fs::read(self.scratch.join("stderr")).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
+        fs::read(self.scratch.join("stderr"))
+            .map(|text| String::from_utf8_lossy(&text).into_owned())
+            .unwrap_or_default()
     }
 
     fn kill(&mut self) {
@@ -212,7 +214,8 @@ impl Running {
     }
 }
 
-/// Reads the line that `spandrel-measure` writes: `wait-status user-µs system-µs peak-KiB wall-µs minor major switches`.
+/// Reads the line that `spandrel-measure` writes: `wait-status user-µs system-µs peak-KiB wall-µs minor major
+/// switches`.
 fn parse_usage(line: &str) -> Option<(End, Usage)> {
     const MICROS: f64 = 1e6;
     let numbers: Vec<u64> = line.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
@@ -237,8 +240,15 @@ mod tests {
 
     #[test]
     fn result_lines_are_read() {
-        let usage =
-            Usage { cpu: 2.0, system: 1.5, wall: 2.5, peak_kib: 1032.0, minor_faults: 7.0, major_faults: 1.0, switches: 3.0 };
+        let usage = Usage {
+            cpu: 2.0,
+            system: 1.5,
+            wall: 2.5,
+            peak_kib: 1032.0,
+            minor_faults: 7.0,
+            major_faults: 1.0,
+            switches: 3.0,
+        };
         assert_eq!(parse_usage("0 500000 1500000 1032 2500000 7 1 3\n"), Some((End::Code(0), usage)));
         let end = |line: &str| parse_usage(line).map(|(end, _)| end);
         assert_eq!(end("256 0 0 1 0 0 0 0"), Some(End::Code(1)));

@@ -15,9 +15,9 @@ const LIST: &str = "scripts/exported-symbols.txt";
 const NEEDED: [&str; 2] = ["ld-linux-x86-64.so.2", "libc.so.6"];
 const SONAME: &str = "libspandrel.so.0";
 const LARGEST_TLS: u64 = 64;
-/// Calls that allocate, take locks around allocation, or bind TLS lazily: none may be made from inside malloc. (`fwrite` is what
-/// `malloc_info` is for: it writes to the caller's own stream; `pthread_create` is what `SPANDREL_IDLE_RETURN=thread` asks for, and called
-/// where a call is about to return and holds nothing.)
+/// Calls that allocate, take locks around allocation, or bind TLS lazily: none may be made from inside malloc.
+/// (`fwrite` is what `malloc_info` is for: it writes to the caller's own stream; `pthread_create` is what
+/// `SPANDREL_IDLE_RETURN=thread` asks for, and called where a call is about to return and holds nothing.)
 const UNFRIENDLY: &[&str] = &[
     "__cxa_thread_atexit_impl",
     "__tls_get_addr",
@@ -57,7 +57,7 @@ const UNFRIENDLY: &[&str] = &[
     "vsnprintf",
 ];
 
-/// What was found in a library.
+/// The facts about a library.
 #[derive(Debug, Default)]
 struct Facts {
     exported: BTreeSet<String>,
@@ -103,20 +103,28 @@ fn listed(list: &str) -> BTreeSet<String> {
 
 fn problems(facts: &Facts, listed: &BTreeSet<String>) -> Vec<String> {
     let mut problems = Vec::new();
-    problems.extend(facts.exported.difference(listed).map(|name| format!("exports `{name}`, which {LIST} does not list")));
-    problems.extend(listed.difference(&facts.exported).map(|name| format!("does not export `{name}`, which {LIST} lists")));
+    problems
+        .extend(facts.exported.difference(listed).map(|name| format!("exports `{name}`, which {LIST} does not list")));
+    problems
+        .extend(listed.difference(&facts.exported).map(|name| format!("does not export `{name}`, which {LIST} lists")));
     let allowed = NEEDED.map(str::to_owned).into();
     problems.extend(facts.needed.difference(&allowed).map(|name| format!("needs {name}")));
     if !facts.needed.contains("libc.so.6") {
         problems.push("does not need libc.so.6".to_owned());
     }
-    problems
-        .extend(facts.imported.iter().filter(|name| UNFRIENDLY.contains(&name.as_str())).map(|name| format!("imports `{name}`")));
+    problems.extend(
+        facts
+            .imported
+            .iter()
+            .filter(|name| UNFRIENDLY.contains(&name.as_str()))
+            .map(|name| format!("imports `{name}`")),
+    );
     if facts.soname.as_deref() != Some(SONAME) {
         problems.push(format!("its soname is {:?}, not {SONAME}", facts.soname.as_deref().unwrap_or("not set")));
     }
     if facts.tls_bytes > LARGEST_TLS {
-        problems.push(format!("has {} bytes of thread-local storage, at most {LARGEST_TLS} are allowed", facts.tls_bytes));
+        problems
+            .push(format!("has {} bytes of thread-local storage, at most {LARGEST_TLS} are allowed", facts.tls_bytes));
     }
     problems
 }
@@ -180,7 +188,10 @@ mod tests {
         assert_eq!(problems(&good(), &listed("malloc")).len(), 1);
         assert_eq!(problems(&good(), &listed("malloc free calloc")).len(), 1);
         assert_eq!(problems(&Facts { imported: listed("printf"), ..good() }, &listed("malloc free")).len(), 1);
-        assert_eq!(problems(&Facts { needed: listed("libc.so.6 libgcc_s.so.1"), ..good() }, &listed("malloc free")).len(), 1);
+        assert_eq!(
+            problems(&Facts { needed: listed("libc.so.6 libgcc_s.so.1"), ..good() }, &listed("malloc free")).len(),
+            1
+        );
         assert_eq!(problems(&Facts { needed: BTreeSet::new(), ..good() }, &listed("malloc free")).len(), 1);
         assert_eq!(problems(&Facts { soname: None, ..good() }, &listed("malloc free")).len(), 1);
         assert_eq!(problems(&Facts { tls_bytes: LARGEST_TLS + 1, ..good() }, &listed("malloc free")).len(), 1);

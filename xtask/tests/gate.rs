@@ -1,4 +1,5 @@
-//! The gate as people and other gates use it: evidence that is made false ends it with 1 and the code of the check, file by file.
+//! The gate as people and other gates use it: evidence that is made false ends it with 1 and the code of the check,
+//! file by file.
 
 use harness::paths;
 use std::fs;
@@ -30,7 +31,10 @@ fn fails(file: &str, check: &str, passage: &str, other: &str, line: &str) {
     let (said, table) = (text(&output.stderr), text(&output.stdout));
     assert_eq!(output.status.code(), Some(1), "{file}: {said}{table}");
     assert_eq!(said.lines().count(), 1, "{file}: {said}");
-    assert!(said.contains(line) && table.contains("\nFAILED  ") && table.contains(", 1 failed, "), "{file}: {said}{table}");
+    assert!(
+        said.contains(line) && table.contains("\nFAILED  ") && table.contains(", 1 failed, "),
+        "{file}: {said}{table}"
+    );
 }
 
 #[test]
@@ -59,7 +63,8 @@ fn huge_pages_that_are_recorded_where_they_are_refused() {
 
 #[test]
 fn a_policy_that_is_recorded_as_another() {
-    let line = "spandrel: ALLOCATOR_NUMA_POLICY: numa-wiring policy.interleave: policy is \"interleave\", recorded \"bind\"";
+    let line =
+        "spandrel: ALLOCATOR_NUMA_POLICY: numa-wiring policy.interleave: policy is \"interleave\", recorded \"bind\"";
     fails("numa-wiring", "policy.interleave", "policy = \"interleave\"", "policy = \"bind\"", line);
 }
 
@@ -93,7 +98,8 @@ fn a_file_that_lacks_a_check_ends_it_before_anything_runs() {
     assert!(text(&output.stderr).ends_with("modes.toml: [checks.\"fast\"] is missing\n"));
 }
 
-/// Runs one scenario of the stress suite against a copy of the evidence in which its recorded ratio is another and its runs are short.
+/// Runs one scenario of the stress suite against a copy of the evidence in which its recorded ratio is another and its
+/// runs are short.
 fn stress(ratio: f64, rename: Option<(&str, &str)>) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let whole = fs::read_to_string(paths::workspace().join("docs/evidence/stress.toml")).unwrap();

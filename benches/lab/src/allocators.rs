@@ -21,8 +21,17 @@ pub const GLIBC: &str = "glibc";
 pub const BASE: &str = "mimalloc3";
 
 /// The peers that scripts/peers builds, in the order of the tables.
-pub const PEERS: &[&str] =
-    &[BASE, "mimalloc2", "jemalloc", "snmalloc", "tcmalloc", "rpmalloc", "debian-jemalloc", "debian-tcmalloc", "debian-mimalloc"];
+pub const PEERS: &[&str] = &[
+    BASE,
+    "mimalloc2",
+    "jemalloc",
+    "snmalloc",
+    "tcmalloc",
+    "rpmalloc",
+    "debian-jemalloc",
+    "debian-tcmalloc",
+    "debian-mimalloc",
+];
 
 const SERVER_OPTIONS: &[(&str, &str)] = &[("SPANDREL_PROFILE", "hosted-server"), ("SPANDREL_HUGEPAGES", "madvise")];
 const COMPLAINT: &str = "spandrel: ";
@@ -119,10 +128,14 @@ fn peer(name: &str, dir: &Path, probe: &Path) -> Column {
     let info = keys(&info);
     let line = |key: &str| info.get(key).cloned().unwrap_or_default();
     let mut allocator = blank(name, Role::Peer, &line("origin"));
-    allocator.environment =
-        line("environment").split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+    allocator.environment = line("environment")
+        .split_once('=')
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into_iter()
+        .collect();
     if !library.is_file() {
-        let reason = fs::read_to_string(dir.join(format!("{name}.reason"))).ok().filter(|reason| !reason.trim().is_empty());
+        let reason =
+            fs::read_to_string(dir.join(format!("{name}.reason"))).ok().filter(|reason| !reason.trim().is_empty());
         allocator.absent =
             Some(reason.map_or_else(|| "not built: run scripts/peers".to_owned(), |reason| reason.trim().to_owned()));
         return Column { allocator, preload: None };
@@ -130,7 +143,8 @@ fn peer(name: &str, dir: &Path, probe: &Path) -> Column {
     proven(allocator, Some(library), &line("mark"), probe)
 }
 
-/// The column with what the probe shows under it: that its file serves malloc, libc does not, and it calls itself what it should.
+/// The column with what the probe shows under it: that its file serves malloc, libc does not, and it calls itself what
+/// it should.
 fn proven(mut allocator: Allocator, preload: Option<PathBuf>, mark: &str, probe: &Path) -> Column {
     let file = preload.clone().unwrap_or_default();
     allocator.sha256 = fs::read(&file).map(|bytes| format!("{:x}", Sha256::digest(bytes))).unwrap_or_default();
@@ -177,7 +191,10 @@ fn ask(probe: &Path, column: &Column) -> Result<BTreeMap<String, String>> {
 }
 
 fn keys(text: &str) -> BTreeMap<String, String> {
-    text.lines().filter_map(|line| line.split_once('=')).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -220,7 +237,8 @@ mod tests {
     fn a_proven_library_says_its_version() {
         let dir = tempfile::tempdir().unwrap();
         let calls = "for call in malloc free realloc aligned_alloc; do echo $call=/x.so; done";
-        let probe = fake_probe(dir.path(), &format!("{calls}; echo served_by_libc=no; echo own_version=mi_version 30302"));
+        let probe =
+            fake_probe(dir.path(), &format!("{calls}; echo served_by_libc=no; echo own_version=mi_version 30302"));
         let column = proven(blank("x", Role::Peer, ""), Some(PathBuf::from("/x.so")), "mi_version 3", &probe);
         assert_eq!((column.allocator.absent, column.allocator.version.as_str()), (None, "mi_version 30302"));
         let column = proven(blank("x", Role::Peer, ""), Some(PathBuf::from("/x.so")), "mi_version 2", &probe);

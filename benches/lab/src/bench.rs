@@ -1,8 +1,8 @@
 //! The runs: warm-up, rounds in drawn orders, and which of them count as failed.
 //!
 //! Knows: repetition, progress, checksums. Must not know: what a workload or an allocator is.
-//! Invariants: a failed run is recorded, never dropped; after a failure the pair is not run again. The first round is always
-//! completed; a further one is begun only if it can be expected to end in time.
+//! Invariants: a failed run is recorded, never dropped; after a failure the pair is not run again. The first round is
+//! always completed; a further one is begun only if it can be expected to end in time.
 
 use crate::allocators::Column;
 use crate::order::Order;
@@ -116,7 +116,12 @@ impl Session<'_> {
             }
             for place in self.order.draw(self.columns.len()) {
                 let column = self.columns[place];
-                self.bar.set_message(format!("round {}: {} under {}", round + 1, work.workload.name, column.allocator.name));
+                self.bar.set_message(format!(
+                    "round {}: {} under {}",
+                    round + 1,
+                    work.workload.name,
+                    column.allocator.name
+                ));
                 self.bar.inc(1);
                 if !self.goes_on(row, place) {
                     continue;
@@ -232,7 +237,8 @@ mod tests {
     fn a_checksum_that_others_do_not_give_is_a_failure() {
         let mut runs = vec![run("a", 1), run("b", 1), run("c", 2), run("d", 1)];
         judge(&mut runs);
-        let failed: Vec<&str> = runs.iter().filter(|run| run.failure.is_some()).map(|run| run.allocator.as_str()).collect();
+        let failed: Vec<&str> =
+            runs.iter().filter(|run| run.failure.is_some()).map(|run| run.allocator.as_str()).collect();
         assert_eq!(failed, ["c"]);
     }
 

@@ -9,8 +9,10 @@ use crate::plot::{self, Forms};
 use crate::results::{Made, Results, SCHEMA};
 use crate::table::{self, Measure};
 use crate::work::{self, Bench, Work};
-use crate::{machine, programs, report};
+use crate::{machine, report};
 use anyhow::{Context, Result, bail};
+use spandrel_xtask::programs;
+use spandrel_xtask::programs::program::User;
 use spandrel_xtask::repo;
 use spandrel_xtask::run::Launcher;
 use std::collections::BTreeMap;
@@ -179,7 +181,7 @@ pub fn publish(request: &Publish) -> Result<()> {
 
 /// Prints the Debian packages of programs that are not installed.
 pub fn packages() {
-    for program in programs::all().iter().filter(|program| !program.missing().is_empty()) {
+    for program in programs::of(User::Lab).iter().filter(|program| !program.missing().is_empty()) {
         println!("{}", program.packages.join(" "));
     }
 }
@@ -205,7 +207,7 @@ pub fn list() -> Result<()> {
     for work in work::synthetics(&repo::target(&root).join("release/spandrel-workload"))? {
         println!("{:<24} {}", work.workload.name, work.workload.summary);
     }
-    for program in programs::all() {
+    for program in programs::of(User::Lab) {
         println!("{:<24} {}", program.name, program.work);
     }
     Ok(())
@@ -228,11 +230,14 @@ fn build(root: &Path) -> Result<()> {
 
 /// The rows that are wanted and can run, and those that cannot.
 fn works(request: &Run, binary: &Path) -> Result<(Vec<Work>, BTreeMap<String, String>)> {
-    let wanted = |name: &str| request.only.is_empty() || request.only.iter().any(|pattern| work::matches(pattern, name));
-    let mut works: Vec<Work> = work::synthetics(binary)?.into_iter().filter(|work| wanted(&work.workload.name)).collect();
+    let wanted =
+        |name: &str| request.only.is_empty() || request.only.iter().any(|pattern| work::matches(pattern, name));
+    let mut works: Vec<Work> =
+        work::synthetics(binary)?.into_iter().filter(|work| wanted(&work.workload.name)).collect();
     let mut left_out = BTreeMap::new();
-    for program in programs::all() {
-        let in_form = !request.quick || request.programs || !request.only.is_empty() || QUICK_PROGRAMS.contains(&program.name);
+    for program in programs::of(User::Lab) {
+        let in_form =
+            !request.quick || request.programs || !request.only.is_empty() || QUICK_PROGRAMS.contains(&program.name);
         let missing = program.missing();
         if request.no_programs || !in_form || !wanted(program.name) {
             continue;

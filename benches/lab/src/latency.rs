@@ -39,8 +39,10 @@ impl Percentile {
     #[must_use]
     pub fn median(&self, results: &Results, workload: &str, allocator: &str, call: &Call) -> Option<f64> {
         let value = |calls: &Calls| (self.pick)((call.pick)(calls));
-        let values: Vec<f64> =
-            results.good(workload, allocator).filter_map(|run| run.said.as_ref()?.latency.as_ref().map(value)).collect();
+        let values: Vec<f64> = results
+            .good(workload, allocator)
+            .filter_map(|run| run.said.as_ref()?.latency.as_ref().map(value))
+            .collect();
         (!values.is_empty()).then(|| stats::median(&values))
     }
 }

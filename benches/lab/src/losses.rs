@@ -57,7 +57,12 @@ impl Verdict {
 }
 
 /// The peer with the smallest median among those that `allow` lets in.
-fn least<'a>(results: &'a Results, workload: &str, measure: Measure, allow: impl Fn(&str) -> bool) -> Option<(&'a str, Figure)> {
+fn least<'a>(
+    results: &'a Results,
+    workload: &str,
+    measure: Measure,
+    allow: impl Fn(&str) -> bool,
+) -> Option<(&'a str, Figure)> {
     results
         .peers()
         .filter(|peer| allow(peer))
@@ -138,7 +143,10 @@ fn told(
 
 /// Workloads that Spandrel failed, with the reason.
 pub fn failed(results: &Results) -> impl Iterator<Item = (&str, &str)> {
-    results.workloads.iter().filter_map(|workload| Some((workload.name.as_str(), failure(results, &workload.name, SPANDREL)?)))
+    results
+        .workloads
+        .iter()
+        .filter_map(|workload| Some((workload.name.as_str(), failure(results, &workload.name, SPANDREL)?)))
 }
 
 /// The geometric mean over all workloads of the best peer of each against the base.

@@ -250,7 +250,8 @@ impl Results {
     /// When it is not there, not of this form, or of another version.
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let value: serde_json::Value = serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
+        let value: serde_json::Value =
+            serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
         let schema = value.get("schema").and_then(serde_json::Value::as_u64);
         if schema != Some(u64::from(SCHEMA)) {
             bail!("{}: schema {schema:?}, this program reads {SCHEMA}", path.display());
@@ -285,6 +286,8 @@ impl Results {
 
     /// Counted runs of one pair that went well.
     pub fn good<'a>(&'a self, workload: &'a str, allocator: &'a str) -> impl Iterator<Item = &'a Run> {
-        self.runs.iter().filter(move |run| run.workload == workload && run.allocator == allocator && run.failure.is_none())
+        self.runs
+            .iter()
+            .filter(move |run| run.workload == workload && run.allocator == allocator && run.failure.is_none())
     }
 }

@@ -35,8 +35,9 @@ impl Measure {
         }
     }
 
-    /// True for a workload that says something about this. Some take a set time, or do work beside the allocator's, so that
-    /// their times say nothing; one that times single calls keeps records of its own, so that its peak does not either.
+    /// True for a workload that says something about this. Some take a set time, or do work beside the allocator's, so
+    /// that their times say nothing; one that times single calls keeps records of its own, so that its peak does not
+    /// either.
     #[must_use]
     pub fn counts(self, workload: &Workload) -> bool {
         match self {
@@ -84,7 +85,8 @@ pub fn mean_ratio(
     among: impl Fn(&Workload) -> bool,
 ) -> Option<f64> {
     let among = results.workloads.iter().filter(|workload| among(workload));
-    let ratios: Vec<f64> = among.filter_map(|workload| ratio(results, &workload.name, allocator, base, measure)).collect();
+    let ratios: Vec<f64> =
+        among.filter_map(|workload| ratio(results, &workload.name, allocator, base, measure)).collect();
     geometric_mean(&ratios)
 }
 
@@ -140,9 +142,8 @@ fn cell(results: &Results, workload: &str, allocator: &str, base: &str, measure:
         (true, Measure::Cpu | Measure::Wall) => format!("{:.3}", figure.median),
         (true, Measure::Peak) => format!("{:.1}", figure.median / KIB_PER_MIB),
         (true, Measure::Faults) => format!("{:.1}", figure.median / THOUSAND),
-        (false, _) => {
-            ratio(results, workload, allocator, base, measure).map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"))
-        }
+        (false, _) => ratio(results, workload, allocator, base, measure)
+            .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}")),
     };
     let spread = if measure == Measure::Cpu { format!("±{:.0}", 100.0 * figure.spread) } else { String::new() };
     format!("{value}{spread:>4}")

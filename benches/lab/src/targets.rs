@@ -52,7 +52,11 @@ pub fn judge(results: &Results) -> Vec<Target> {
         targets.push(mean(results, measure, limit, &format!("{name}, workloads alone"), Workload::synthetic));
     }
     targets.push(none_lost(results, Measure::Cpu, "No workload slower than its fastest peer by more than the noise"));
-    targets.push(none_lost(results, Measure::Peak, "No peak above 1.10 times the most frugal fast peer's (glibc aside)"));
+    targets.push(none_lost(
+        results,
+        Measure::Peak,
+        "No peak above 1.10 times the most frugal fast peer's (glibc aside)",
+    ));
     for workload in results.workloads.iter().filter(|workload| workload.kind == Kind::Idle) {
         let found = idle(results, &workload.name, SPANDREL);
         targets.push(Target {
@@ -79,7 +83,8 @@ fn mean(results: &Results, measure: Measure, limit: f64, name: &str, among: impl
 
 fn none_lost(results: &Results, measure: Measure, text: &str) -> Target {
     let verdicts = if measure == Measure::Cpu { losses::in_time(results) } else { losses::in_memory(results) };
-    let lost = verdicts.iter().filter(|verdict| verdict.outcome == Outcome::Loss).count() + losses::failed(results).count();
+    let lost =
+        verdicts.iter().filter(|verdict| verdict.outcome == Outcome::Loss).count() + losses::failed(results).count();
     Target {
         text: text.to_owned(),
         found: if verdicts.is_empty() { not_measured() } else { format!("{lost} of {} lost", verdicts.len()) },

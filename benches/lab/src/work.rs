@@ -7,8 +7,8 @@ use crate::results::{Kind, Said, Workload};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use spandrel_xtask::demo::program::Program;
-use spandrel_xtask::demo::session::Session;
+use spandrel_xtask::programs::program::Program;
+use spandrel_xtask::programs::session::Session;
 use spandrel_xtask::run::{End, Launcher, Task, Usage};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -116,7 +116,8 @@ pub fn synthetics(binary: &Path) -> Result<Vec<Work>> {
         threads: usize,
         kind: Kind,
     }
-    let output = Command::new(binary).arg("list").output().with_context(|| format!("cannot start {}", binary.display()))?;
+    let output =
+        Command::new(binary).arg("list").output().with_context(|| format!("cannot start {}", binary.display()))?;
     if !output.status.success() {
         bail!("{} list ends with {}", binary.display(), output.status);
     }
@@ -157,7 +158,8 @@ fn real(program: &'static Program, bench: &Bench<'_>, column: &Column) -> Result
     let mut digest = Sha256::new();
     digest.update(&run.output);
     run.results.iter().for_each(|result| digest.update(result));
-    let checksum = digest.finalize().iter().take(size_of::<u64>()).fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte));
+    let checksum =
+        digest.finalize().iter().take(size_of::<u64>()).fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte));
     Ok(Measured { usage: run.usage, said: Said { checksum, ..Said::default() } })
 }
 

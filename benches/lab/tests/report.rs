@@ -4,7 +4,9 @@ use spandrel_lab::causes::{Causes, UNKNOWN};
 use spandrel_lab::losses::{self, Outcome};
 use spandrel_lab::plot::{self, Forms};
 use spandrel_lab::report;
-use spandrel_lab::results::{Allocator, Calls, Idle, Kind, Latency, Machine, Made, Results, Role, Run, SCHEMA, Said, Workload};
+use spandrel_lab::results::{
+    Allocator, Calls, Idle, Kind, Latency, Machine, Made, Results, Role, Run, SCHEMA, Said, Workload,
+};
 use spandrel_lab::targets;
 use std::collections::BTreeMap;
 
@@ -112,7 +114,8 @@ fn add_special(results: &mut Results, names: &[(&str, Role)]) {
     };
     let series = Said { series: vec![[0.0, 10.0, 5.0], [500.0, 30.0, 20.0], [1000.0, 12.0, 2.0]], ..Said::default() };
     let latency = Latency { p50: 20.0, p90: 25.0, p99: 40.0, p99_9: 90.0, p99_99: 900.0, max: 1e6, count: 10 };
-    let calls = Said { latency: Some(Calls { resolution_ns: 10.0, malloc: latency, free: latency }), ..Said::default() };
+    let calls =
+        Said { latency: Some(Calls { resolution_ns: 10.0, malloc: latency, free: latency }), ..Said::default() };
     for (name, kind) in [("idle", Kind::Idle), ("soak", Kind::Soak), ("latency", Kind::Latency)] {
         results.workloads.push(workload(name, kind));
         for (number, (allocator, _)) in names.iter().enumerate() {

@@ -12,8 +12,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Workloads, and the scale of the shorter of two runs; the longer is twice that.
-const WORKLOADS: [(&str, f64); 5] =
-    [("many-threads-2", 0.02), ("many-threads-64", 0.06), ("many-threads-512", 0.12), ("larson", 0.02), ("xmalloc", 0.05)];
+const WORKLOADS: [(&str, f64); 5] = [
+    ("many-threads-2", 0.02),
+    ("many-threads-64", 0.06),
+    ("many-threads-512", 0.12),
+    ("larson", 0.02),
+    ("xmalloc", 0.05),
+];
 const THREADS_MAX: u32 = 600;
 const MILLION: f64 = 1e6;
 
@@ -39,7 +44,8 @@ pub(crate) fn study() -> Result<Page> {
     );
     for (name, scale) in WORKLOADS {
         let (short, long) = (bench.count(name, scale, &sites)?, bench.count(name, 2.0 * scale, &sites)?);
-        let calls = long.calls.checked_sub(short.calls).filter(|&calls| calls > 0).context("the longer run was not longer")?;
+        let calls =
+            long.calls.checked_sub(short.calls).filter(|&calls| calls > 0).context("the longer run was not longer")?;
         let executed = long.executed.saturating_sub(short.executed);
         let rate = executed as f64 / calls as f64 * MILLION;
         table.rows.push(vec![name.to_owned(), calls.to_string(), executed.to_string(), format!("{rate:.0}")]);
@@ -72,7 +78,9 @@ impl Bench {
     fn count(&self, workload: &str, scale: f64, sites: &HashSet<u64>) -> Result<Count> {
         let mut command = Command::new("valgrind");
         command.args(["--tool=callgrind", "--dump-instr=yes", "--compress-pos=no", "--compress-strings=no"]);
-        command.arg(format!("--max-threads={THREADS_MAX}")).arg(format!("--callgrind-out-file={}", self.output.display()));
+        command
+            .arg(format!("--max-threads={THREADS_MAX}"))
+            .arg(format!("--callgrind-out-file={}", self.output.display()));
         command.args(["/lib64/ld-linux-x86-64.so.2", "--preload"]).arg(&self.library).arg(&self.workloads);
         command.args(["run", workload, "--scale", &scale.to_string()]);
         let done = command.output().context("cannot run valgrind: install the package `valgrind`")?;
@@ -111,7 +119,11 @@ fn executed(profile: &str, library: &Path, sites: &HashSet<u64>) -> u64 {
 
 /// Addresses of the instructions of `library` that lock the bus.
 fn sites(library: &Path) -> Result<HashSet<u64>> {
-    let done = Command::new("objdump").args(["-d", "--no-show-raw-insn"]).arg(library).output().context("cannot run objdump")?;
+    let done = Command::new("objdump")
+        .args(["-d", "--no-show-raw-insn"])
+        .arg(library)
+        .output()
+        .context("cannot run objdump")?;
     if !done.status.success() {
         bail!("objdump ended with {}", done.status);
     }
@@ -143,7 +155,8 @@ mod tests {
 
     #[test]
     fn only_the_librarys_own_executions_count() {
-        let profile = "ob=/l.so\nfn=a\n0x10 1 5\n0x20 1 7\ncalls=3 0x40 1\n0x10 1 100\n0x10 2 1\nob=/other.so\nfn=b\n0x10 1 50\n";
+        let profile =
+            "ob=/l.so\nfn=a\n0x10 1 5\n0x20 1 7\ncalls=3 0x40 1\n0x10 1 100\n0x10 2 1\nob=/other.so\nfn=b\n0x10 1 50\n";
         assert_eq!(executed(profile, Path::new("/l.so"), &HashSet::from([0x10])), 6);
     }
 }

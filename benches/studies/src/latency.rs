@@ -1,4 +1,5 @@
-//! How long single calls take at worst: percentiles and maxima of malloc and free, one call at a time, beside other allocators.
+//! How long single calls take at worst: percentiles and maxima of malloc and free, one call at a time, beside other
+//! allocators.
 //!
 //! Knows: the workloads that time their calls, and which libraries there are. Must not know: how a call is timed.
 
@@ -13,7 +14,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-const WORKLOADS: [(&str, &str); 2] = [("latency-alone", "one thread"), ("latency", "two threads that free each other's blocks")];
+const WORKLOADS: [(&str, &str); 2] =
+    [("latency-alone", "one thread"), ("latency", "two threads that free each other's blocks")];
 const PEERS: [&str; 6] = ["mimalloc3", "mimalloc2", "jemalloc", "snmalloc", "tcmalloc", "rpmalloc"];
 /// Long enough for a hundred calls above the last percentile, short enough to take turns.
 const SCALE: &str = "0.4";
@@ -120,7 +122,8 @@ fn timed(outcome: &Outcome, workload: &str, name: &str) -> Result<Latency> {
     line.latency.with_context(|| format!("{workload} times no calls"))
 }
 
-/// A row for each setting. What others did to a call is in all runs but the luckiest, so the least of each figure counts.
+/// A row for each setting. What others did to a call is in all runs but the luckiest, so the least of each figure
+/// counts.
 fn table(
     title: &str,
     (runs, load, way): (usize, &str, &str),

@@ -60,7 +60,12 @@ fn programs(root: &Path) -> Vec<Program> {
             arguments: words(&["-c", LISTS]),
             environment: vec![("PYTHONMALLOC".to_owned(), "malloc".to_owned())],
         },
-        Program { name: "sqlite3", program: "sqlite3", arguments: words(&[":memory:", TABLE]), environment: Vec::new() },
+        Program {
+            name: "sqlite3",
+            program: "sqlite3",
+            arguments: words(&[":memory:", TABLE]),
+            environment: Vec::new(),
+        },
         Program {
             name: "g++",
             program: "g++",
@@ -165,7 +170,8 @@ fn table(title: &str, note: &str, programs: &[Program], samples: &[Vec<Vec<Sampl
     columns.extend(programs.iter().map(|program| program.name));
     let mut table = Table::new(title, note, &columns);
     let least = |samples: &[Sample]| stats::minimum(&samples.iter().map(of).collect::<Vec<_>>());
-    let base: Vec<f64> = samples.first().map_or_else(Vec::new, |row| row.iter().map(|samples| least(samples)).collect());
+    let base: Vec<f64> =
+        samples.first().map_or_else(Vec::new, |row| row.iter().map(|samples| least(samples)).collect());
     for ([(_, mode)], row) in MODES.iter().zip(samples) {
         let mut cells = vec![(*mode).to_owned()];
         cells.extend(row.iter().zip(&base).map(|(samples, &base)| {

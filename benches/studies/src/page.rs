@@ -56,7 +56,8 @@ impl Page {
 
 impl Made<'_> {
     fn markdown(&self) -> String {
-        let mut text = format!("# {}\n\nMade by `{}` on {} ({}).\n", self.page.title, self.command, self.date, self.machine);
+        let mut text =
+            format!("# {}\n\nMade by `{}` on {} ({}).\n", self.page.title, self.command, self.date, self.machine);
         for table in &self.page.tables {
             table.push_to(&mut text);
         }
@@ -74,7 +75,8 @@ impl Table {
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
         let _ = write!(text, "\n## {}\n\n{}\n\n", self.title, self.note);
         text.push_str(&line(&self.columns));
-        let rules: Vec<String> = (0..self.columns.len()).map(|at| if at == 0 { "---".into() } else { "---:".into() }).collect();
+        let rules: Vec<String> =
+            (0..self.columns.len()).map(|at| if at == 0 { "---".into() } else { "---:".into() }).collect();
         text.push_str(&line(&rules));
         self.rows.iter().for_each(|row| text.push_str(&line(row)));
     }

@@ -12,7 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const PROFILES: [&str; 6] = ["hosted-small", "hosted-server", "freestanding", "realtime", "compiler-internal", "test-fixture"];
+const PROFILES: [&str; 6] =
+    ["hosted-small", "hosted-server", "freestanding", "realtime", "compiler-internal", "test-fixture"];
 /// For the profiles that have a pool: what the largest of the programs needs.
 const POOL: &str = "512M";
 /// How long a program does nothing before it is looked at.
@@ -35,7 +36,12 @@ struct Program {
 
 const PROGRAMS: [Program; 5] = [
     Program { name: "g++", command: "exec \"$COMPILER\" -quiet -O1 unit.ii -o unit.s", stays: false, load: None },
-    Program { name: "python3", command: "PYTHONMALLOC=malloc exec /usr/bin/python3 -u work.py", stays: true, load: None },
+    Program {
+        name: "python3",
+        command: "PYTHONMALLOC=malloc exec /usr/bin/python3 -u work.py",
+        stays: true,
+        load: None,
+    },
     Program {
         name: "sqlite3",
         command: "env -u LD_PRELOAD sh -c 'cat work.sql; until grep -q work-is-done output; do sleep 0.1; done; sleep 3' > feed & exec sqlite3 :memory: < feed",
@@ -96,7 +102,9 @@ fn prepare(root: &Path, folder: &Path) -> Result<()> {
     for name in ["work.py", "work.sql"] {
         let text = fs::read_to_string(root.join("xtask/programs").join(name))?;
         let end = if name == "work.py" {
-            format!("\ndel blocks, kept, index, text, back, found, words\nimport time\nprint('{DONE}')\ntime.sleep(3)\n")
+            format!(
+                "\ndel blocks, kept, index, text, back, found, words\nimport time\nprint('{DONE}')\ntime.sleep(3)\n"
+            )
         } else {
             format!("\nDELETE FROM part;\nDELETE FROM item;\n.print {DONE}\n")
         };
@@ -126,7 +134,11 @@ fn look(program: &Program, folder: &Path, library: Option<&Path>, profile: &str)
     command.env("COMPILER", String::from_utf8(compiler)?.trim());
     command.env("WORKLOAD", std::env::current_exe()?.with_file_name("spandrel-workload"));
     if let Some(library) = library {
-        command.env("LD_PRELOAD", library).env("SPANDREL_PROFILE", profile).env("SPANDREL_LEAKS", "0").env("SPANDREL_STATS", "1");
+        command
+            .env("LD_PRELOAD", library)
+            .env("SPANDREL_PROFILE", profile)
+            .env("SPANDREL_LEAKS", "0")
+            .env("SPANDREL_STATS", "1");
         if profile == "freestanding" || profile == "realtime" {
             command.env("SPANDREL_POOL", POOL);
         }
@@ -208,10 +220,17 @@ fn table(program: &Program, runs: usize, load: &str, seen: &[Vec<Seen>]) -> Tabl
     for (name, seen) in ["none (glibc)"].iter().chain(&PROFILES).zip(seen) {
         let middle = |of: fn(&Seen) -> f64| median(&seen.iter().map(of).collect::<Vec<_>>());
         let least = seen.iter().map(|one| one.cpu).fold(f64::INFINITY, f64::min);
-        let idle = if program.stays { format!("{:.1}", middle(|one| one.idle.unwrap_or(0.0))) } else { "ends".to_owned() };
+        let idle =
+            if program.stays { format!("{:.1}", middle(|one| one.idle.unwrap_or(0.0))) } else { "ends".to_owned() };
         let calls = seen.iter().map(|one| one.calls).max().unwrap_or_default();
         let calls = if calls == 0 { "not told".to_owned() } else { calls.to_string() };
-        table.rows.push(vec![(*name).to_owned(), format!("{least:.2}"), format!("{:.1}", middle(|one| one.peak)), idle, calls]);
+        table.rows.push(vec![
+            (*name).to_owned(),
+            format!("{least:.2}"),
+            format!("{:.1}", middle(|one| one.peak)),
+            idle,
+            calls,
+        ]);
     }
     table
 }

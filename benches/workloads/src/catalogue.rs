@@ -3,8 +3,8 @@
 //! Knows: names and sources. Must not know: what a workload does.
 
 use crate::families::{
-    aligned, burst, cache, containers, freelist, glibc, growing, growth, idle, large, larson, latency, many, mixed, mstress,
-    pair, rptest, soak, xmalloc,
+    aligned, burst, cache, containers, freelist, glibc, growing, growth, idle, large, larson, latency, many, mixed,
+    mstress, pair, rptest, soak, xmalloc,
 };
 use crate::harness::form::Form;
 use crate::outcome::Outcome;
@@ -69,9 +69,27 @@ const OURS: &str = "none; written for this lab";
 
 /// In the order of the reports.
 pub(crate) const ALL: &[Workload] = &[
-    Workload::new("random-mixed-256", MIXED, 1, |form| mixed::run(form, 256), "16 to 1040 bytes in random ones of 256 slots"),
-    Workload::new("random-mixed-1024", MIXED, 1, |form| mixed::run(form, 1024), "16 to 1040 bytes in random ones of 1024 slots"),
-    Workload::new("random-mixed-8192", MIXED, 1, |form| mixed::run(form, 8192), "16 to 1040 bytes in random ones of 8192 slots"),
+    Workload::new(
+        "random-mixed-256",
+        MIXED,
+        1,
+        |form| mixed::run(form, 256),
+        "16 to 1040 bytes in random ones of 256 slots",
+    ),
+    Workload::new(
+        "random-mixed-1024",
+        MIXED,
+        1,
+        |form| mixed::run(form, 1024),
+        "16 to 1040 bytes in random ones of 1024 slots",
+    ),
+    Workload::new(
+        "random-mixed-8192",
+        MIXED,
+        1,
+        |form| mixed::run(form, 8192),
+        "16 to 1040 bytes in random ones of 8192 slots",
+    ),
     Workload::new(
         "freelist-lifo",
         FREELIST,
@@ -153,7 +171,13 @@ pub(crate) const ALL: &[Workload] = &[
         |form| growing::run(form, 4, 24_000_000),
         "four malloced tables of 2^16 places (4 MiB, not counted), 5 to 1024 bytes, all written and read",
     ),
-    Workload::new("glibc-simple", GLIBC_SIMPLE, 1, glibc::simple, "16 bytes, 25 to 1600 at a time, freed from both ends"),
+    Workload::new(
+        "glibc-simple",
+        GLIBC_SIMPLE,
+        1,
+        glibc::simple,
+        "16 bytes, 25 to 1600 at a time, freed from both ends",
+    ),
     Workload::new(
         "glibc-thread",
         GLIBC_THREAD,
@@ -175,12 +199,36 @@ pub(crate) const ALL: &[Workload] = &[
         |form| cache::run(form, false),
         "threads write to blocks of 1 byte: active false sharing",
     ),
-    Workload::new("malloc-large", LARGE, 1, large::run, "twenty buffers of 5 to 25 MiB, replaced at random, all written"),
-    Workload::new("realloc-growth", OURS, 1, growth::run, "64 buffers that double, grow by a half, or by steps, to 1 MiB"),
+    Workload::new(
+        "malloc-large",
+        LARGE,
+        1,
+        large::run,
+        "twenty buffers of 5 to 25 MiB, replaced at random, all written",
+    ),
+    Workload::new(
+        "realloc-growth",
+        OURS,
+        1,
+        growth::run,
+        "64 buffers that double, grow by a half, or by steps, to 1 MiB",
+    ),
     Workload::new("aligned", OURS, 1, aligned::run, "posix_memalign, 16 to 4096 bytes of alignment, mixed with malloc"),
     Workload::new("many-threads-2", OURS, 2, |form| many::run(form, 2), "2 threads with 16 blocks each, taking turns"),
-    Workload::new("many-threads-64", OURS, 64, |form| many::run(form, 64), "64 threads with 16 blocks each, taking turns"),
-    Workload::new("many-threads-512", OURS, 512, |form| many::run(form, 512), "512 threads with 16 blocks each, taking turns"),
+    Workload::new(
+        "many-threads-64",
+        OURS,
+        64,
+        |form| many::run(form, 64),
+        "64 threads with 16 blocks each, taking turns",
+    ),
+    Workload::new(
+        "many-threads-512",
+        OURS,
+        512,
+        |form| many::run(form, 512),
+        "512 threads with 16 blocks each, taking turns",
+    ),
     Workload::new("containers", OURS, 1, containers::run, "Rust's maps, queues, vectors and strings"),
     Workload::new(
         "idle-after-peak",
@@ -206,10 +254,18 @@ pub(crate) const ALL: &[Workload] = &[
         "200 MiB, freed at random but for 4 MiB anywhere; then one malloc and free each 100 ms for 2 s",
     )
     .of(Kind::Idle),
-    Workload::new("soak", OURS, soak::THREADS, soak::run, "phases of different sizes and live sets, 4 s").of(Kind::Soak),
-    Workload::new("latency-alone", OURS, 1, latency::run_alone, "single calls of one thread, 16 to 1040 bytes").of(Kind::Latency),
-    Workload::new("latency", OURS, latency::THREADS, latency::run, "single calls, 16 to 1040 bytes, an eighth freed remotely")
+    Workload::new("soak", OURS, soak::THREADS, soak::run, "phases of different sizes and live sets, 4 s")
+        .of(Kind::Soak),
+    Workload::new("latency-alone", OURS, 1, latency::run_alone, "single calls of one thread, 16 to 1040 bytes")
         .of(Kind::Latency),
+    Workload::new(
+        "latency",
+        OURS,
+        latency::THREADS,
+        latency::run,
+        "single calls, 16 to 1040 bytes, an eighth freed remotely",
+    )
+    .of(Kind::Latency),
 ];
 
 /// The names, as one would list them in a sentence.
@@ -226,7 +282,8 @@ mod tests {
     fn names_are_unique_and_plain() {
         let names: HashSet<&str> = ALL.iter().map(|workload| workload.name).collect();
         assert_eq!(names.len(), ALL.len());
-        let plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let plain =
+            |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         assert!(names.into_iter().all(plain));
     }
 }

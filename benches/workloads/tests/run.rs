@@ -61,7 +61,9 @@ fn rows_of_the_list_are_whole() {
 
 #[test]
 fn what_is_not_known_is_refused_in_one_line() {
-    for arguments in [&["run", "nonesuch"] as &[&str], &["run", "larson", "--scale", "0"], &["run", "larson", "--scale", "nan"]] {
+    for arguments in
+        [&["run", "nonesuch"] as &[&str], &["run", "larson", "--scale", "0"], &["run", "larson", "--scale", "nan"]]
+    {
         let output = workload(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert_eq!(String::from_utf8_lossy(&output.stderr).lines().count(), 1, "{arguments:?}");

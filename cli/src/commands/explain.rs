@@ -1,5 +1,5 @@
-//! `spandrel explain`: how a request of some size is served, from the library's own table of classes; or, in a process that goes on
-//! meanwhile, what is at an address.
+//! `spandrel explain`: how a request of some size is served, from the library's own table of classes; or, in a process
+//! that goes on meanwhile, what is at an address.
 
 use crate::live::{Block, Owner, Place, State, Subject};
 use crate::quantity;
@@ -49,7 +49,9 @@ fn explain_place(address: usize, place: &Place) -> Vec<(&'static str, String)> {
     let mut lines = vec![("address", format!("{address:#x}"))];
     match place {
         Place::Block(block) => lines.extend(explain_block(address, block)),
-        Place::Tail(class) => lines.push(("place", format!("behind the last block of a span of {} bytes", class.block_bytes))),
+        Place::Tail(class) => {
+            lines.push(("place", format!("behind the last block of a span of {} bytes", class.block_bytes)))
+        }
         Place::Large { start, bytes } => {
             lines.push(("place", format!("{} bytes into a large block", address.wrapping_sub(*start))));
             lines.push(("block", format!("{start:#x}, {bytes} bytes")));
@@ -82,7 +84,10 @@ fn explain_block(address: usize, block: &Block) -> [(&'static str, String); 5] {
         ("place", format!("{} bytes into a block of a class", address.wrapping_sub(block.start))),
         (
             "block",
-            format!("{:#x}, {} bytes, number {} of {}", block.start, block.class.block_bytes, block.index, block.class.blocks),
+            format!(
+                "{:#x}, {} bytes, number {} of {}",
+                block.start, block.class.block_bytes, block.index, block.class.blocks
+            ),
         ),
         ("class", format!("{} of {}", block.class.index, table::CLASSES)),
         ("owner", owner),
@@ -91,7 +96,8 @@ fn explain_block(address: usize, block: &Block) -> [(&'static str, String); 5] {
 }
 
 fn explain(size: usize, align: usize) -> Vec<(&'static str, String)> {
-    let mut lines = vec![("request", format!("{size} bytes ({}) at a multiple of {align}", quantity::show(size as u64)))];
+    let mut lines =
+        vec![("request", format!("{size} bytes ({}) at a multiple of {align}", quantity::show(size as u64)))];
     let served = table::served(size, align, PAGE_BYTES);
     let lane = |what: &str| ("lane", format!("{}: {what}", served.lane()));
     match served {

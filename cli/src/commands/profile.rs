@@ -171,13 +171,17 @@ fn make(make: &Make) -> Result<()> {
     }
     let mut command = Command::new(program);
     command.args(arguments).env("LD_PRELOAD", super::run::preload(&library));
-    command.env("SPANDREL_HEAP_PROFILE", format!("{stem}.%p{ENDING}")).env("SPANDREL_HEAP_PROFILE_RATE", make.rate.to_string());
+    command
+        .env("SPANDREL_HEAP_PROFILE", format!("{stem}.%p{ENDING}"))
+        .env("SPANDREL_HEAP_PROFILE_RATE", make.rate.to_string());
     let mut child = command.spawn().with_context(|| format!("{}", Path::new(program).display()))?;
     let process = child.id();
     let status = child.wait()?;
     match fs::rename(format!("{stem}.{process}{ENDING}"), &make.output) {
         Ok(()) => eprintln!("spandrel: {0}; to look at it: spandrel profile show {0}", make.output),
-        Err(_) => eprintln!("spandrel: no profile of process {process}: it was killed, ended by _exit, or could not write one"),
+        Err(_) => eprintln!(
+            "spandrel: no profile of process {process}: it was killed, ended by _exit, or could not write one"
+        ),
     }
     if !status.success() {
         bail!("{}: {status}", Path::new(program).display());

@@ -33,7 +33,7 @@ pub(crate) fn execute(request: &Request) -> Result<()> {
         Err(_) => Recording::load(Path::new(&request.subject))?,
     };
     let path = &request.output;
-    fs::write(path, html::page(&recording)).with_context(|| format!("{}", path.display()))?;
+    fs::write(path, html::page(&recording)?).with_context(|| format!("{}", path.display()))?;
     println!("{}", path.display());
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `spandrel run`: becomes the program it was told to start, with the library preloaded and the options set.
 //!
-//! Because it becomes the program (`execve`), status, signals and the process's place among its kin are the program's own.
+//! Because it becomes the program (`execve`), status, signals and the process's place among its kin are the program's
+//! own.
 
 use crate::library;
 use anyhow::{Context, Result, bail};

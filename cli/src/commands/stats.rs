@@ -1,4 +1,5 @@
-//! `spandrel stats`: the figures of a process that goes on meanwhile, as a table or in one of the library's own formats.
+//! `spandrel stats`: the figures of a process that goes on meanwhile, as a table or in one of the library's own
+//! formats.
 
 use crate::live::{self, Subject};
 use crate::view;

@@ -1,4 +1,5 @@
-//! `spandrel top`: the memory of a process, looked at again and again from outside. Without a process, all that Spandrel serves.
+//! `spandrel top`: the memory of a process, looked at again and again from outside. Without a process, all that
+//! Spandrel serves.
 
 use crate::live::{self, Picture, Subject, Unreadable};
 use crate::quantity::show;
@@ -65,8 +66,10 @@ pub(crate) fn execute(request: &Request) -> Result<()> {
 
 /// A line for each process. One that cannot be read has its line, too, and keeps no other from its own.
 fn list(subjects: &[Subject], mut unreadable: Vec<Unreadable>) -> String {
-    let mut text =
-        format!("{:>8}  {:<16}  {:>10}  {:>10}  {:>10}  {:>7}\n", "PID", "NAME", "LIVE", "OBTAINED", "RESIDENT", "THREADS");
+    let mut text = format!(
+        "{:>8}  {:<16}  {:>10}  {:>10}  {:>10}  {:>7}\n",
+        "PID", "NAME", "LIVE", "OBTAINED", "RESIDENT", "THREADS"
+    );
     for subject in subjects {
         let process = subject.process();
         let Picture { snapshot, .. } = match subject.picture() {

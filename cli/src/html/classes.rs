@@ -20,11 +20,19 @@ pub(super) fn uses(classes: &[ClassUse]) -> String {
     for (row, class) in shown.iter().enumerate() {
         let y = row * ROW;
         let free = class.span_bytes.saturating_sub(class.live + class.at_hand + class.tail);
-        svg.push_str(&format!("<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>", LEFT - 8, y + 13, class.block_bytes));
+        svg.push_str(&format!(
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>",
+            LEFT - 8,
+            y + 13,
+            class.block_bytes
+        ));
         let mut x = LEFT as f64;
-        for (bytes, colour, name) in
-            [(class.live, LIVE, "live"), (class.at_hand, AT_HAND, "at hand"), (free, FREE, "free"), (class.tail, CLEAN, "tail")]
-        {
+        for (bytes, colour, name) in [
+            (class.live, LIVE, "live"),
+            (class.at_hand, AT_HAND, "at hand"),
+            (free, FREE, "free"),
+            (class.tail, CLEAN, "tail"),
+        ] {
             let width = bytes as f64 / most as f64 * (WIDTH - LEFT - RIGHT) as f64;
             let bar = format!("<rect x=\"{x:.1}\" y=\"{}\" width=\"{width:.1}\" height=\"{}\"/>", y + 2, ROW - 4);
             svg.push_str(&format!("<g fill=\"{colour}\"><title>{name}: {}</title>{bar}</g>", show(bytes)));
@@ -35,8 +43,12 @@ pub(super) fn uses(classes: &[ClassUse]) -> String {
     }
     svg.push_str("</svg>\n");
     let text = "<p>By the bytes of a block, the classes with most bytes first. What blocks are larger than their requests is unknown.</p>\n";
-    let entries =
-        [(LIVE, "live"), (AT_HAND, "free in bins, caches, on its way"), (FREE, "free in spans"), (CLEAN, "in no block")];
+    let entries = [
+        (LIVE, "live"),
+        (AT_HAND, "free in bins, caches, on its way"),
+        (FREE, "free in spans"),
+        (CLEAN, "in no block"),
+    ];
     text.to_owned() + &svg + &key(&entries)
 }
 

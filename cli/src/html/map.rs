@@ -17,7 +17,8 @@ pub(super) fn regions(recording: &Recording) -> String {
     let cells = (end - first).div_ceil(per_cell);
     let height = cells.div_ceil(COLUMNS) * CELL;
     let mut svg = format!("<svg width=\"{WIDTH}\" height=\"{height}\" role=\"img\">\n");
-    // Of pieces in the same cells the last is seen; so many others there may be that a page with all of them would be of no use.
+    // Of pieces in the same cells the last is seen; so many others there may be that a page with all of them would be
+    // of no use.
     let cells_of = |piece: &Piece| cells_of(piece, first, per_cell);
     for (index, piece) in recording.pieces.iter().enumerate() {
         if recording.pieces.get(index + 1).is_none_or(|next| cells_of(next) != cells_of(piece)) {
@@ -26,8 +27,9 @@ pub(super) fn regions(recording: &Recording) -> String {
     }
     svg.push_str("</svg>\n");
     let size = show((recording.region_bytes * per_cell) as u64);
-    let text =
-        format!("<p>Each cell is {size} of address space, in order. A span is the greener the more of its blocks are out.</p>\n");
+    let text = format!(
+        "<p>Each cell is {size} of address space, in order. A span is the greener the more of its blocks are out.</p>\n"
+    );
     let fills = [0.0, 0.5, 1.0].map(green);
     let entries = [
         (fills[0].as_str(), "span, empty"),

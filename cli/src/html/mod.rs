@@ -6,15 +6,15 @@ mod map;
 
 use crate::quantity::show;
 use crate::recording::Recording;
+use anyhow::Result;
 
-/// Colours that mean the same in all pictures.
+/// Colours that mean the same in map and bars.
 const LIVE: &str = "#2f9e44";
 const AT_HAND: &str = "#f2c037";
 const FREE: &str = "#e8590c";
 const LARGE: &str = "#4263eb";
 const DIRTY: &str = "#adb5bd";
 const CLEAN: &str = "#e9ecef";
-const RESIDENT: &str = "#c2255c";
 /// Width of all pictures.
 const WIDTH: usize = 960;
 
@@ -25,7 +25,7 @@ svg{display:block}svg text{font:12px system-ui,sans-serif;fill:#495057}\
 .key i{display:inline-block;width:12px;height:12px;margin:0 5px 0 14px;vertical-align:-1px}.key i:first-child{margin-left:0}";
 
 /// The page.
-pub(crate) fn page(recording: &Recording) -> String {
+pub(crate) fn page(recording: &Recording) -> Result<String> {
     let title = escape(&recording.title);
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Memory of {title}</title><style>{STYLE}</style></head>\n\
@@ -34,13 +34,13 @@ pub(crate) fn page(recording: &Recording) -> String {
     );
     page.push_str(&totals(recording));
     if recording.samples.len() > 1 {
-        page.push_str(&section("Resident and live bytes over time", &chart::over_time(&recording.samples)));
+        page.push_str(&section("Resident and live bytes over time", &chart::over_time(&recording.samples)?));
     }
     page.push_str(&section("The heap, region by region", &map::regions(recording)));
     page.push_str(&section("Where the bytes of each class are", &classes::uses(&recording.classes)));
     page.push_str(&section("Spans by class and fill", &classes::fills(recording)));
     page.push_str("</body></html>\n");
-    page
+    Ok(page)
 }
 
 fn section(title: &str, body: &str) -> String {
@@ -66,7 +66,8 @@ fn totals(recording: &Recording) -> String {
 
 /// A key of colours.
 fn key(entries: &[(&str, &str)]) -> String {
-    let entries: String = entries.iter().map(|(colour, name)| format!("<i style=\"background:{colour}\"></i>{name}")).collect();
+    let entries: String =
+        entries.iter().map(|(colour, name)| format!("<i style=\"background:{colour}\"></i>{name}")).collect();
     format!("<p class=\"key\">{entries}</p>\n")
 }
 
@@ -96,14 +97,14 @@ mod tests {
 
     #[test]
     fn a_page_is_whole_and_needs_nothing_from_elsewhere() {
-        let page = page(&serde_json::from_str(SOME).unwrap());
+        let page = page(&serde_json::from_str(SOME).unwrap()).unwrap();
         balanced(&page);
         assert!(page.contains("512 of 512 blocks of 64 bytes out") && page.contains("over time"));
     }
 
     #[test]
     fn nothing_makes_a_page_too_and_names_are_escaped() {
-        let page = page(&serde_json::from_str(EMPTY).unwrap());
+        let page = page(&serde_json::from_str(EMPTY).unwrap()).unwrap();
         balanced(&page);
         assert!(page.contains("7 (&lt;a&amp;b&gt;)") && !page.contains("over time"));
     }

@@ -1,5 +1,6 @@
-//! Processes that lie: descriptors and structures that could make a reader loop, divide by zero or allocate without end. The process is
-//! this one, which serves itself by Spandrel, so that what it says can be made up in its own memory.
+//! Processes that lie: descriptors and structures that could make a reader loop, divide by zero or allocate without
+//! end. The process is this one, which serves itself by Spandrel, so that what it says can be made up in its own
+//! memory.
 
 use super::object::believable;
 use super::process::Process;
@@ -29,9 +30,18 @@ fn bounded(name: &str) -> bool {
     }
     let own = std::env::current_exe().unwrap();
     let mut shell = Command::new("sh");
-    shell.args(["-c", "ulimit -v \"$0\" && exec \"$@\"", ADDRESS_SPACE]).arg(own).args(["--exact", name]).env(BOUNDED, "1");
+    shell
+        .args(["-c", "ulimit -v \"$0\" && exec \"$@\"", ADDRESS_SPACE])
+        .arg(own)
+        .args(["--exact", name])
+        .env(BOUNDED, "1");
     let output = shell.output().unwrap();
-    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
     false
 }
@@ -108,7 +118,10 @@ fn no_word_of_a_descriptor_makes_a_reader_loop_crash_or_allocate_without_end() {
             taken += usize::from(look(words));
         }
     }
-    assert!(taken > 20 && without_matter > WORDS / 4 && without_matter < WORDS * 3 / 4, "{taken} {without_matter} {WORDS}");
+    assert!(
+        taken > 20 && without_matter > WORDS / 4 && without_matter < WORDS * 3 / 4,
+        "{taken} {without_matter} {WORDS}"
+    );
     let mut dice = Dice(4711);
     for _ in 0..200 {
         let mut words = good;
@@ -145,7 +158,7 @@ fn lists_that_never_end_do_end() {
     assert!(picture.torn > 2 && start.elapsed() < LONGEST, "{} {:?}", picture.torn, start.elapsed());
     assert!(picture.heaps.len() <= 2);
     let shelf = [address_of(&memory, batch)];
-    lying.central.shelves = shelf.as_ptr().addr() - good.central.batches;
+    lying.central.lists = shelf.as_ptr().addr() - good.central.batches;
     assert!(look(lying.words()) || start.elapsed() < LONGEST);
 }
 
@@ -160,7 +173,7 @@ fn regions_that_say_anything_are_left_out_or_bounded() {
             .map(|_| match dice.next() % 5 {
                 0 => 0,
                 1 => p.large,
-                2 => p.depot + dice.next() % 200 * p.class_step,
+                2 => p.central + dice.next() % 200 * p.class_step,
                 3 => (dice.next() & !(p.owner_align - 1)) | (dice.next() % p.owner_align),
                 _ => dice.next(),
             })

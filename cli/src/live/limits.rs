@@ -1,5 +1,5 @@
-//! How much of another process is read and believed at most. A process can write into its memory what it likes: none of its words
-//! may make this command allocate, loop or wait without end.
+//! How much of another process is read and believed at most. A process can write into its memory what it likes: none of
+//! its words may make this command allocate, loop or wait without end.
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ pub(super) const NAME_MAX: usize = 64;
 pub(super) const READ_MAX: usize = 16 << 20;
 /// Bytes of a file that may be an object.
 pub(super) const FILE_MAX: u64 = 512 << 20;
-/// How long a process that was named may take to be read, and one among all that there are. Memory behind a file system of the process's
-/// own comes when it likes.
+/// How long a process that was named may take to be read, and one among all that there are. Memory behind a file system
+/// of the process's own comes when it likes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// See [`PATIENCE`].
 pub(super) const PATIENCE_IN_LIST: Duration = Duration::from_secs(5);

@@ -29,8 +29,8 @@ use std::time::Duration;
 /// Readings before one is taken that a thread's work has torn.
 const TRIES: usize = 4;
 
-/// A process that Spandrel serves. It is not trusted: each reading happens on a thread of its own, which is left to itself when it takes
-/// too long or fails.
+/// A process that Spandrel serves. It is not trusted: each reading happens on a thread of its own, which is left to
+/// itself when it takes too long or fails.
 pub(crate) struct Subject {
     parts: Arc<Parts>,
     patience: Duration,
@@ -49,12 +49,18 @@ pub(crate) struct Unreadable {
 }
 
 /// Does `work` on process `id`, for so long at most.
-fn aside<T: Send + 'static>(id: u32, patience: Duration, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+fn aside<T: Send + 'static>(
+    id: u32,
+    patience: Duration,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     let (send, receive) = mpsc::sync_channel(1);
     // Nobody waits for an answer that comes too late.
     thread::Builder::new().spawn(move || send.send(work()).ok())?;
     receive.recv_timeout(patience).unwrap_or_else(|error| match error {
-        RecvTimeoutError::Timeout => Err(anyhow!("process {id}: it could not be read within {} seconds", patience.as_secs())),
+        RecvTimeoutError::Timeout => {
+            Err(anyhow!("process {id}: it could not be read within {} seconds", patience.as_secs()))
+        }
         RecvTimeoutError::Disconnected => Err(anyhow!("process {id}: what it says of itself cannot be")),
     })
 }
@@ -63,7 +69,8 @@ impl Subject {
     /// Finds the library in process `id`.
     ///
     /// # Errors
-    /// Where there is no such process, it may not be read, Spandrel does not serve it, or it does not say what this command knows.
+    /// Where there is no such process, it may not be read, Spandrel does not serve it, or it does not say what this
+    /// command knows.
     pub(crate) fn open(id: u32) -> Result<Self> {
         aside(id, PATIENCE, move || Self::find(id, PATIENCE))
     }

@@ -1,4 +1,5 @@
-//! Finds the library's descriptor in a process: by its name in the symbols of a shared object, or of a program linked statically.
+//! Finds the library's descriptor in a process: by its name in the symbols of a shared object, or of a program linked
+//! statically.
 
 use super::limits::REGIONS_RESERVED_MAX;
 use super::process::{Mapping, Process};
@@ -13,8 +14,11 @@ use std::collections::BTreeSet;
 /// Where there is none, or it is one of another version.
 pub(super) fn descriptor(process: &Process) -> Result<Descriptor> {
     let mut seen = BTreeSet::new();
-    let mut starts: Vec<Mapping> =
-        process.mappings()?.into_iter().filter(|mapping| mapping.offset == 0 && seen.insert(mapping.path.clone())).collect();
+    let mut starts: Vec<Mapping> = process
+        .mappings()?
+        .into_iter()
+        .filter(|mapping| mapping.offset == 0 && seen.insert(mapping.path.clone()))
+        .collect();
     // What is named after the library first; then the program itself, which stands before all libraries.
     starts.sort_by_key(|mapping| !mapping.path.to_string_lossy().contains("spandrel"));
     for mapping in &starts {
@@ -74,7 +78,10 @@ pub(super) fn believable(descriptor: Descriptor) -> Result<Descriptor> {
     }
     let pages = &descriptor.pages;
     let regions = pages.banks.checked_mul(pages.bank_regions);
-    if !(1..=BANKS).contains(&pages.banks) || pages.bank_regions == 0 || regions.is_none_or(|all| all > REGIONS_RESERVED_MAX) {
+    if !(1..=BANKS).contains(&pages.banks)
+        || pages.bank_regions == 0
+        || regions.is_none_or(|all| all > REGIONS_RESERVED_MAX)
+    {
         bail!("a descriptor that cannot be: {} banks of {} regions", pages.banks, pages.bank_regions);
     }
     Ok(descriptor)

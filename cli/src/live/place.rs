@@ -51,12 +51,19 @@ impl Parts {
     pub(super) fn place(&self, address: usize) -> Result<Place> {
         let picture = self.picture()?;
         let region = address.wrapping_sub(picture.data) / REGION_BYTES;
-        if let Some(span) = picture.spans.iter().find(|span| (span.region..span.region + span.class.regions).contains(&region)) {
+        if let Some(span) =
+            picture.spans.iter().find(|span| (span.region..span.region + span.class.regions).contains(&region))
+        {
             return self.place_in_span(&picture, span, address);
         }
         let bytes = |large: &&super::Large| large.bytes.div_ceil(REGION_BYTES);
-        if let Some(large) = picture.large.iter().find(|large| (large.region..large.region + bytes(large)).contains(&region)) {
-            return Ok(Place::Large { start: picture.data.wrapping_add(large.region * REGION_BYTES), bytes: large.bytes });
+        if let Some(large) =
+            picture.large.iter().find(|large| (large.region..large.region + bytes(large)).contains(&region))
+        {
+            return Ok(Place::Large {
+                start: picture.data.wrapping_add(large.region * REGION_BYTES),
+                bytes: large.bytes,
+            });
         }
         let run = picture.runs.iter().find(|run| (run.region..run.region + run.regions).contains(&region));
         let reserved = region < self.descriptor.pages.reserved / REGION_BYTES;

@@ -192,7 +192,10 @@ mod tests {
     fn mappings_of_files_are_read_and_others_passed_over() {
         let line = "7f00a000-7f00b000 r-xp 0000c000 08:01 123                        /usr/lib/a b.so (deleted)";
         let found = mapping(line).unwrap();
-        assert_eq!((found.start, found.offset, found.path.as_path()), (0x7f00_a000, 0xc000, Path::new("/usr/lib/a b.so")));
+        assert_eq!(
+            (found.start, found.offset, found.path.as_path()),
+            (0x7f00_a000, 0xc000, Path::new("/usr/lib/a b.so"))
+        );
         assert_eq!(mapping("7f00a000-7f00b000 rw-p 00000000 00:00 0 "), None);
         assert_eq!(mapping("7f00a000-7f00b000 rw-p 00000000 00:00 0                          [heap]"), None);
     }

@@ -1,7 +1,8 @@
 //! Reads a process's figures by way of its descriptor.
 //!
-//! The process goes on meanwhile, and may mean harm: nothing that is read is believed. Offsets are this command's own (`object`), every
-//! number is bounded (`limits`), all chains together have an end, and what cannot be is counted as torn and left out.
+//! The process goes on meanwhile, and may mean harm: nothing that is read is believed. Offsets are this command's own
+//! (`object`), every number is bounded (`limits`), all chains together have an end, and what cannot be is counted as
+//! torn and left out.
 
 use super::limits::{BATCHES_MAX, FIGURE_MAX, HEAPS_MAX, NAME_MAX, REGIONS_MAX, SLOTS_MAX};
 use super::picture::{Large, Owner, Picture, Run, Span};
@@ -102,7 +103,8 @@ impl Reader<'_> {
         pages.purged = self.figure(p.purged)?;
         for bank in 0..p.banks {
             pages.metadata += self.figure(p.metadata[bank])?;
-            let committed = p.committed[bank].iter().map(|&address| self.figure(address)).collect::<Result<Vec<_>>>()?;
+            let committed =
+                p.committed[bank].iter().map(|&address| self.figure(address)).collect::<Result<Vec<_>>>()?;
             pages.committed += committed.iter().sum::<usize>();
             if p.huge[bank] != 0 {
                 let data = committed.last().copied().unwrap_or(0);
@@ -255,10 +257,10 @@ impl Reader<'_> {
         self.classes.get((entry & (p.owner_align - 1)) / p.class_step).copied()
     }
 
-    /// The heap that an entry names; 0 for the depot.
+    /// The heap that an entry names; 0 for the central list.
     fn owner_of(&self, entry: usize) -> usize {
         let owner = entry & !(self.d.pages.owner_align - 1);
-        if owner == self.d.pages.depot { 0 } else { owner }
+        if owner == self.d.pages.central { 0 } else { owner }
     }
 
     /// Takes the free blocks of a chain of batches off what is out of their owners' spans; `see` gets their classes.
@@ -305,15 +307,15 @@ impl Reader<'_> {
     fn read_shelves(&mut self, picture: &mut Picture) -> Result<()> {
         let (process, c) = (self.process, &self.d.central);
         for class in self.classes.clone() {
-            let at = |base: usize, offset| base.wrapping_add(class.index * c.shelf_step + offset);
+            let at = |base: usize, offset| base.wrapping_add(class.index * c.list_step + offset);
             let mut cached = 0;
-            let first = process.word(at(c.shelves, c.batches))?;
+            let first = process.word(at(c.lists, c.batches))?;
             self.read_chain(first, &mut picture.torn, &mut |_| cached += 1);
             let figures = figures(picture, class);
             figures.cached = cached;
             figures.central = CentralListFigures {
-                cache_hits: self.figure(at(c.shelves, c.taken))? as u64,
-                adopted: self.figure(at(c.shelves, c.adopted))? as u64,
+                cache_hits: self.figure(at(c.lists, c.taken))? as u64,
+                adopted: self.figure(at(c.lists, c.adopted))? as u64,
                 made: self.figure(at(c.made, 0))? as u64,
             };
         }

@@ -21,7 +21,7 @@ pub(super) fn is_out(process: &Process, d: &Descriptor, region: usize, index: us
 /// Who has a block that is out of its span.
 pub(super) fn holder(process: &Process, d: &Descriptor, class: ClassInfo, block: usize) -> Result<State> {
     let (h, c) = (&d.heap, &d.central);
-    let cached = process.word(c.shelves.wrapping_add(class.index * c.shelf_step + c.batches))?;
+    let cached = process.word(c.lists.wrapping_add(class.index * c.list_step + c.batches))?;
     let mut steps = BATCHES_MAX;
     if in_chain(process, d, cached, block, &mut steps) {
         return Ok(State::OnItsWay);

@@ -39,7 +39,8 @@ impl Difference<'_> {
         changes.sort_by_key(|(name, (own, cumulative))| {
             (std::cmp::Reverse(own.unsigned_abs()), std::cmp::Reverse(cumulative.unsigned_abs()), name.clone())
         });
-        let show = |number: i64| format!("{}{}", if number > 0 { "+" } else { "" }, self.after.show(self.values.1, number));
+        let show =
+            |number: i64| format!("{}{}", if number > 0 { "+" } else { "" }, self.after.show(self.values.1, number));
         let (before, after) = (self.before.total(self.values.0), self.after.total(self.values.1));
         let mut text = format!(
             "{}: from {} to {}, {}\n{:>11} {:>11}  function\n",

@@ -1,5 +1,5 @@
-//! A flame graph as one SVG file: functions as boxes on top of their callers, as wide as what they and their callees hold. Everything can
-//! be pointed at for its full name and figures; no script is needed.
+//! A flame graph as one SVG file: functions as boxes on top of their callers, as wide as what they and their callees
+//! hold. Everything can be pointed at for its full name and figures; no script is needed.
 //!
 //! Must not know: where profiles come from.
 
@@ -114,7 +114,8 @@ impl<'a> Flame<'a> {
         let objects = self.objects();
         let ranks = objects.iter().enumerate().map(|(rank, (object, _))| (*object, rank)).collect();
         let floor = HEAD + ROW * (rows as f64 - 1.0);
-        let mut canvas = Canvas { flame: self, svg: String::new(), ranks, total, most: root.most(), scale, floor, rows };
+        let mut canvas =
+            Canvas { flame: self, svg: String::new(), ranks, total, most: root.most(), scale, floor, rows };
         canvas.head(look, height, root.now, whole > look.rows);
         canvas.node(&root, MARGIN, 0);
         canvas.legend(&objects, look, height);
@@ -190,7 +191,12 @@ impl Canvas<'_> {
             ROW - 1.0
         ));
         if let Some(label) = label(name, width) {
-            self.write(format_args!("<text x=\"{:.2}\" y=\"{:.1}\">{}</text>", left + 4.0, top + ROW - 5.5, escape(&label)));
+            self.write(format_args!(
+                "<text x=\"{:.2}\" y=\"{:.1}\">{}</text>",
+                left + 4.0,
+                top + ROW - 5.5,
+                escape(&label)
+            ));
         }
         self.svg.push_str("</g>\n");
         let mut left = left;

@@ -1,6 +1,7 @@
 //! Heap profiles: reading them, giving addresses names, and showing what they say.
 //!
-//! Knows: pprof's format and the files that programs are made of. Must not know: the command line, how profiles are made.
+//! Knows: pprof's format and the files that programs are made of. Must not know: the command line, how profiles are
+//! made.
 
 mod collapse;
 mod diff;

@@ -1,5 +1,5 @@
-//! Colours of a flame graph: a hue for each file that code is from, shades of it for functions; or red and blue for what grew and
-//! shrank. Must not know: where anything is drawn.
+//! Colours of a flame graph: a hue for each file that code is from, shades of it for functions; or red and blue for
+//! what grew and shrank. Must not know: where anything is drawn.
 
 /// A colour as CSS takes it.
 pub(super) type Colour = String;
@@ -23,7 +23,8 @@ pub(super) fn of_function(rank: usize, name: &str) -> Colour {
     let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     let share = f64::from(hash % STEPS) / f64::from(STEPS - 1);
     let lightness = LIGHTNESS.0 + (LIGHTNESS.1 - LIGHTNESS.0) * share;
-    HUES.get(rank).map_or_else(|| hsl(0.0, 0.0, lightness + 6.0), |hue| hsl(*hue + 8.0 * (share - 0.5), SATURATION, lightness))
+    HUES.get(rank)
+        .map_or_else(|| hsl(0.0, 0.0, lightness + 6.0), |hue| hsl(*hue + 8.0 * (share - 0.5), SATURATION, lightness))
 }
 
 /// Red for growth, blue for the opposite, stronger the nearer `change` is to `most`.

@@ -76,9 +76,8 @@ fn frames(raw: &message::Profile, text: &dyn Fn(i64) -> String) -> HashMap<u64, 
         let given: Vec<_> = given.collect();
         match mapping {
             _ if !given.is_empty() => given,
-            Some(mapping) if !text(mapping.file).is_empty() => {
-                symbols.frames(&text(mapping.file), location.address.wrapping_sub(mapping.start).wrapping_add(mapping.offset))
-            }
+            Some(mapping) if !text(mapping.file).is_empty() => symbols
+                .frames(&text(mapping.file), location.address.wrapping_sub(mapping.start).wrapping_add(mapping.offset)),
             _ => vec![Frame { name: format!("{:#x}", location.address), object: "(no file)".to_owned(), place: None }],
         }
     };
@@ -87,7 +86,8 @@ fn frames(raw: &message::Profile, text: &dyn Fn(i64) -> String) -> HashMap<u64, 
 
 fn stack(sample: &message::Sample, named: &HashMap<u64, Vec<Frame>>, values: usize) -> Stack {
     let outermost_first = sample.locations.iter().rev();
-    let frames = outermost_first.filter_map(|id| named.get(id)).flat_map(|frames| frames.iter().rev()).cloned().collect();
+    let frames =
+        outermost_first.filter_map(|id| named.get(id)).flat_map(|frames| frames.iter().rev()).cloned().collect();
     let mut known = sample.values.clone();
     known.resize(values, 0);
     Stack { frames, values: known }
@@ -116,7 +116,11 @@ impl Profile {
     pub(crate) fn show(&self, value: usize, number: i64) -> String {
         let sign = if number < 0 { "-" } else { "" };
         let size = number.unsigned_abs();
-        if self.values[value].1 == "bytes" { format!("{sign}{}", crate::quantity::show(size)) } else { format!("{sign}{size}") }
+        if self.values[value].1 == "bytes" {
+            format!("{sign}{}", crate::quantity::show(size))
+        } else {
+            format!("{sign}{size}")
+        }
     }
 }
 
@@ -127,7 +131,10 @@ pub(super) mod tests {
     /// A profile of stacks given as `outer;inner` with one value in bytes.
     pub(in crate::profile) fn of(stacks: &[(&str, i64)]) -> Profile {
         let frame = |name: &str| Frame { name: name.to_owned(), object: "program".to_owned(), place: None };
-        let stack = |&(names, value): &(&str, i64)| Stack { frames: names.split(';').map(frame).collect(), values: vec![value] };
+        let stack = |&(names, value): &(&str, i64)| Stack {
+            frames: names.split(';').map(frame).collect(),
+            values: vec![value],
+        };
         Profile {
             values: vec![("inuse_space".to_owned(), "bytes".to_owned())],
             stacks: stacks.iter().map(stack).collect(),
@@ -145,7 +152,12 @@ pub(super) mod tests {
             mappings: vec![message::Mapping { id: 1, start: 0x1000, limit: 0x2000, offset: 0x100, file: 3 }],
             locations: vec![
                 message::Location { id: 7, mapping: 1, address: 0x1010, lines: Vec::new() },
-                message::Location { id: 9, mapping: 1, address: 0x1020, lines: vec![message::Line { function: 3, line: 8 }] },
+                message::Location {
+                    id: 9,
+                    mapping: 1,
+                    address: 0x1020,
+                    lines: vec![message::Line { function: 3, line: 8 }],
+                },
             ],
             functions: vec![message::Function { id: 3, name: 4, file: 5 }],
             texts: texts.map(str::to_owned).to_vec(),

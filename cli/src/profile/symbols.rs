@@ -1,4 +1,5 @@
-//! Names for addresses: functions and lines from debug information, or from symbols, of the files that a process had mapped.
+//! Names for addresses: functions and lines from debug information, or from symbols, of the files that a process had
+//! mapped.
 //!
 //! Must not know: what the addresses are for.
 
@@ -18,7 +19,8 @@ struct File {
     parts: Vec<(u64, u64, u64)>,
     /// Start, end and name of each function, by start.
     functions: Vec<(u64, u64, String)>,
-    /// Start and end of each function that has a frame, by start: where symbols were stripped off, what is left of them.
+    /// Start and end of each function that has a frame, by start: where symbols were stripped off, what is left of
+    /// them.
     bodies: Vec<(u64, u64)>,
     /// The file's debug information, if it has any.
     lines: Option<Loader>,
@@ -40,7 +42,8 @@ impl Symbols {
 
 impl File {
     fn open(path: &str) -> Self {
-        let name = Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned());
+        let name =
+            Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned());
         let mut file = Self { name, parts: Vec::new(), functions: Vec::new(), bodies: Vec::new(), lines: None };
         // A file that is gone, or is none, leaves addresses without names.
         let Ok(data) = fs::read(path) else { return file };
@@ -56,7 +59,9 @@ impl File {
             .symbols()
             .chain(object.dynamic_symbols())
             .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_definition() && symbol.size() > 0)
-            .filter_map(|symbol| Some((symbol.address(), symbol.address() + symbol.size(), symbol.name().ok()?.to_owned())))
+            .filter_map(|symbol| {
+                Some((symbol.address(), symbol.address() + symbol.size(), symbol.name().ok()?.to_owned()))
+            })
             .collect();
         file.functions.sort();
         file.functions.dedup_by_key(|(start, ..)| *start);
@@ -84,7 +89,8 @@ impl File {
         let mut found = Vec::new();
         let Some(Ok(mut frames)) = self.lines.as_ref().map(|lines| lines.find_frames(address)) else { return found };
         while let Ok(Some(frame)) = frames.next() {
-            let Some(name) = frame.function.as_ref().and_then(|function| function.demangle().ok().map(Cow::into_owned)) else {
+            let Some(name) = frame.function.as_ref().and_then(|function| function.demangle().ok().map(Cow::into_owned))
+            else {
                 return Vec::new();
             };
             let place = frame.location.and_then(|place| Some(format!("{}:{}", place.file?, place.line?)));

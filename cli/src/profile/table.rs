@@ -58,7 +58,8 @@ pub(crate) fn table(profile: &Profile, value: usize, order: Order, rows: usize) 
         let (own_text, cumulative_text) = (profile.show(value, *own), profile.show(value, *cumulative));
         let (own, cumulative) = (percent(*own), percent(*cumulative));
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{own_text:>10} {own:>5.1}% {cumulative_text:>10} {cumulative:>5.1}%  {name} [{object}]");
+        let _ =
+            writeln!(text, "{own_text:>10} {own:>5.1}% {cumulative_text:>10} {cumulative:>5.1}%  {name} [{object}]");
     }
     text
 }

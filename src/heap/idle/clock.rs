@@ -56,7 +56,9 @@ impl Heap {
         }
         if events.is_multiple_of(TICK_EVENTS) {
             self.follow_sampling(&shared.registry.sampling);
-            shared.registry.adopt_orphans(shared);
+            if shared.registry.orphans.get() {
+                shared.registry.adopt_orphans(shared);
+            }
         }
         if events >= EVENTS {
             self.events.set(0);

@@ -1,6 +1,6 @@
 //! Offers and drains: memory of a thread that does not call is given back by others, without a question about what the thread does.
 //!
-//! *Offer*: another thread closes the fast path of a heap ([`crate::heap::fast::FastHeap::close`]), which is memory of ours. The thread's next
+//! *Offer*: another thread closes the fast path of a heap ([`crate::heap::fast_path::FastHeap::close`]), which is memory of ours. The thread's next
 //! call, whatever it is, takes the slow path, finds the offer and takes it: it looks over its own bins. Nothing of the thread itself is
 //! ever written to, so one that ended without a trace harms nobody.
 //!
@@ -16,12 +16,35 @@
 //! - A drain comes no sooner than [`crate::heap::idle::rounds::PACE_MIN`] milliseconds after the fast path was closed.
 
 use crate::base::class::Class;
-use crate::central::{Place, Refused};
+use crate::central::{Blocks, Place, Refused};
 use crate::heap::bin::DRAIN_MAX;
+use crate::heap::fast_path::FastHeap;
 use crate::heap::layout::Heap;
 use crate::heap::offer::{AGAIN, ALL_DRAINED, OFFER, OfferState};
 use crate::heap::registry::Shared;
+use crate::pages::Space;
 use crate::sys::atomic::Ordering;
+
+/// See `FastHeap::each`.
+const CLOSED: usize = usize::MAX / 2;
+
+impl FastHeap {
+    /// Has every operation that begins from now on take the slow path. Any thread may call it that holds the heap's spans.
+    pub(in crate::heap) fn close(&self) {
+        self.lead(false);
+        self.each.set(CLOSED);
+        // Relaxed: a free that is just under way may still see the old limit.
+        self.limit.store(0, Ordering::Relaxed);
+    }
+
+    /// Ends [`FastHeap::close`]; for the heap's thread.
+    pub(in crate::heap) fn reopen(&self, space: &Space) {
+        // Relaxed: entries below that limit can be read from here on, and they carry no more than what is read.
+        self.limit.store(space.reach(), Ordering::Relaxed);
+        self.each.set(1);
+        self.lead(!self.is_sampled());
+    }
+}
 
 impl Heap {
     /// Has the heap take part in idle return, if `part`. For its thread.
@@ -143,8 +166,11 @@ impl Heap {
         let bin = self.bin(class);
         let mut drained = [core::ptr::null_mut(); DRAIN_MAX];
         loop {
-            let count = bin.drain(&mut drained);
-            let Some(taken) = drained.get(..count).filter(|taken| !taken.is_empty()) else { break };
+            let taken = bin.drain(&mut drained);
+            let count = taken.pointers().len();
+            if count == 0 {
+                break;
+            }
             self.return_but(shared, class, taken, bin.last());
             *blocks = blocks.saturating_sub(count as u32);
             if *blocks == 0 {
@@ -176,8 +202,8 @@ impl Heap {
     }
 
     /// Returns blocks to their spans, but for `last`, which stays in the bin: it was freed twice if it is among them.
-    fn return_but(&self, shared: Shared<'_>, class: Class, blocks: &[*mut u8], last: *mut u8) {
-        let mut parts = blocks.split(|&block| block == last);
+    fn return_but(&self, shared: Shared<'_>, class: Class, blocks: Blocks<'_>, last: *mut u8) {
+        let mut parts = blocks.split(last);
         if let Some(first) = parts.next() {
             self.return_blocks(shared, class, first);
         }

@@ -128,7 +128,9 @@ impl Heap {
         idle.heap.set(None);
         idle.enter(Stage::Heaps);
         // Nobody else can give back what they hold.
-        shared.registry.adopt_orphans(shared);
+        if shared.registry.orphans.get() {
+            shared.registry.adopt_orphans(shared);
+        }
     }
 
     /// The stages say whether they came to their end.

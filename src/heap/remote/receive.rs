@@ -24,7 +24,8 @@ impl Heap {
             self.pending.set(self.inbox.take());
         }
         let batch = inbox::pop(&self.pending)?;
-        self.counters.received(batch.len());
+        self.counters.received.add(1);
+        self.counters.received_blocks.add(batch.len());
         Some(batch)
     }
 
@@ -44,9 +45,9 @@ impl Heap {
         let common = batch.common();
         match common.class().filter(|class| class.geometry().regions == 1 && common.owner() == self.address()) {
             Some(class) => {
-                let blocks = batch.blocks();
-                let taken = if wanted == Some(class) { self.bin(class).take_in(blocks) } else { 0 };
-                self.return_blocks(shared, class, blocks.get(taken..).unwrap_or(&[]));
+                let blocks = batch.given_out();
+                let taken = if wanted == Some(class) { self.bin(class).take_in(blocks.pointers()) } else { 0 };
+                self.return_blocks(shared, class, blocks.from(taken));
             }
             None => batch.blocks().iter().for_each(|&block| self.receive_block(shared, block, wanted)),
         }

@@ -7,7 +7,7 @@ use crate::base::class::Class;
 use crate::base::units::REGION_BYTES;
 use crate::central::{Batch, Place, Refused, Returned};
 use crate::diag::{self, Code};
-use crate::heap::fast::FastHeap;
+use crate::heap::fast_path::FastHeap;
 use crate::heap::layout::Heap;
 use crate::heap::registry::Shared;
 use crate::pages::Entry;
@@ -161,7 +161,8 @@ impl Heap {
         if batch.len() == 0 {
             return self.keep_batch(shared, batch);
         }
-        self.counters.sent(batch.len());
+        self.counters.sent.add(1);
+        self.counters.sent_blocks.add(batch.len());
         let key = Entry::from_bits(batch.key.get());
         if let Some(class) = key.class().filter(|_| key.is_central()) {
             shared.central.give_back_all(class, batch.blocks(), |block| deliver_or_report(shared, block));
@@ -207,7 +208,7 @@ pub(crate) fn deliver_block(shared: Shared<'_>, block: *mut u8) -> Result<(), Re
             // Without a batch the block cannot travel; whoever comes next tries again.
             // SAFETY: a block of a class, which its last holder gave up.
             unsafe { shared.central.defer_free(block) };
-            diag::once(Code::RemoteFreeOverflow, "no memory for a batch of blocks on their way home; they wait");
+            diag::once(Code::RemoteFreeOverflow, "no memory for a batch of remote frees; they are deferred");
             return Ok(());
         };
         let _ = batch.push(block, entry, class.geometry());
@@ -216,7 +217,9 @@ pub(crate) fn deliver_block(shared: Shared<'_>, block: *mut u8) -> Result<(), Re
             return Ok(());
         }
         shared.central.release_batch(batch);
-        shared.registry.adopt_orphans(shared);
+        if shared.registry.orphans.get() {
+            shared.registry.adopt_orphans(shared);
+        }
     }
     Ok(())
 }

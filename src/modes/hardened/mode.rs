@@ -22,7 +22,7 @@ use crate::process::tally::Reason;
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::foreign::{Foreign, judge};
 use crate::slow_path::mode::{self, Mode, Print};
-use crate::slow_path::request::{self, FreeSize, Request, Resized};
+use crate::slow_path::request::{FreeSize, Request, Resized};
 use crate::slow_path::table::ModeTable;
 use crate::sys::lock::{Lock, Patience, Rank};
 use crate::sys::{call, memory};
@@ -64,7 +64,7 @@ impl Mode for Hardened {
         if padded.size > REQUEST_MAX {
             return None;
         }
-        let block = match request::class_of(padded) {
+        let block = match mode::class_of(padded) {
             Some(class) => draw(heap, class, request)?,
             None => mode::serve(heap, padded)?,
         };
@@ -141,8 +141,7 @@ impl Mode for Hardened {
 }
 
 /// The mode's locks for a fork.
-static FORK: Feature =
-    Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
+static FORK: Feature = Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
 
 fn lock_for_fork(patience: &Patience) {
     SHUFFLES.iter().for_each(|lock| lock.lock_for_fork(patience));

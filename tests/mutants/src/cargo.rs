@@ -89,8 +89,8 @@ impl Cargo {
         match kind {
             Kind::Unit => self.command(&self.build, &["test", "--quiet", "--package", "spandrel-alloc", "--lib"]),
             Kind::Loom => {
-                let mut command =
-                    self.command(&self.build.join("loom"), &["test", "--quiet", "--package", "spandrel-alloc", "--lib"]);
+                let mut command = self
+                    .command(&self.build.join("loom"), &["test", "--quiet", "--package", "spandrel-alloc", "--lib"]);
                 command.args(["--profile", if self.own { PROFILE } else { "release" }]).env("RUSTFLAGS", "--cfg loom");
                 command
             }
@@ -98,7 +98,9 @@ impl Cargo {
                 let mut command =
                     self.command(&self.build, &["test", "--quiet", "--package", "spandrel-tests", "--test", target]);
                 let library = self.build.join(PROFILE);
-                command.env("SPANDREL_SO", library.join("libspandrel.so")).env("SPANDREL_A", library.join("libspandrel.a"));
+                command
+                    .env("SPANDREL_SO", library.join("libspandrel.so"))
+                    .env("SPANDREL_A", library.join("libspandrel.a"));
                 command
             }
         }

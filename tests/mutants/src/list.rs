@@ -119,15 +119,18 @@ impl List {
         Ok(list)
     }
 
-    /// What is wrong with the mutants, given the sources below `root`: patches that do not apply, pages that are not there.
+    /// What is wrong with the mutants, given the sources below `root`: patches that do not apply, pages that are not
+    /// there.
     #[must_use]
     pub fn faults(&self, root: &Path) -> Vec<String> {
         let patches = self.mutants.iter().filter_map(|mutant| {
             let error = mutant.apply(root).err()?;
             Some(format!("{}: {error:#}", mutant.name))
         });
-        let promises = self.mutants.iter().map(|mutant| &mutant.promise).chain(self.untested.iter().map(|one| &one.promise));
-        let pages = promises.filter(|promise| !names_a_page(root, promise)).map(|promise| format!("no such page: {promise}"));
+        let promises =
+            self.mutants.iter().map(|mutant| &mutant.promise).chain(self.untested.iter().map(|one| &one.promise));
+        let pages =
+            promises.filter(|promise| !names_a_page(root, promise)).map(|promise| format!("no such page: {promise}"));
         patches.chain(pages).collect()
     }
 }

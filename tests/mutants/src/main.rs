@@ -101,9 +101,9 @@ fn main() -> ExitCode {
             Command::Run { only, limit } => run_all(&root, &list, &only, limit),
             Command::Check => check(&root, &list),
             Command::List => {
-                list.mutants
-                    .iter()
-                    .for_each(|mutant| println!("{:<30} {:<60} {}", mutant.name, mutant.test.to_string(), mutant.promise));
+                list.mutants.iter().for_each(|mutant| {
+                    println!("{:<30} {:<60} {}", mutant.name, mutant.test.to_string(), mutant.promise)
+                });
                 print!("{}", table::untested(&list.untested));
                 Ok(true)
             }

@@ -47,7 +47,8 @@ pub struct Done<'a> {
     pub time: Duration,
 }
 
-/// Runs each test that `mutants` name once, without any of them. A test that fails has a second chance: the machine may be busy.
+/// Runs each test that `mutants` name once, without any of them. A test that fails has a second chance: the machine may
+/// be busy.
 ///
 /// # Errors
 /// When a test cannot be built, or not be run at all.

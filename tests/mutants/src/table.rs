@@ -27,7 +27,12 @@ pub fn line(done: &Done<'_>) -> String {
         Outcome::Skipped => ("skipped", "its test cannot run here".to_owned()),
     };
     let (mutant, seconds) = (done.mutant, done.time.as_secs_f64());
-    let line = format!("{:<NAME$} {word:<WORD$} {seconds:>7.1}  {:<60} {}", mutant.name, mutant.test.to_string(), mutant.promise);
+    let line = format!(
+        "{:<NAME$} {word:<WORD$} {seconds:>7.1}  {:<60} {}",
+        mutant.name,
+        mutant.test.to_string(),
+        mutant.promise
+    );
     if more.is_empty() { line } else { format!("{line}\n  {}", more.replace('\n', "\n  ")) }
 }
 

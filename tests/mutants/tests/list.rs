@@ -1,4 +1,5 @@
-//! The list fits the sources: every patch applies at one place, and every test that a mutant names is there. No mutant is built.
+//! The list fits the sources: every patch applies at one place, and every test that a mutant names is there. No mutant
+//! is built.
 
 use std::process::Command;
 

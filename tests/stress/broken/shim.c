@@ -1,5 +1,5 @@
-// An allocator that stands before the real one and is wrong in one way, once in a few thousand calls. Which way is a macro of the
-// compiler's command line, FAULT_...; without one it is sound.
+// An allocator that stands before the real one and is wrong in one way, once in a few thousand calls. Which way is a
+// macro of the compiler's command line, FAULT_...; without one it is sound.
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -112,7 +112,8 @@ void *realloc(void *block, size_t size) {
 void free(void *block) {
     REAL(free);
 #ifdef FAULT_CORRUPT
-    // Writes into what somebody else holds: the block that was freed last but is being used again, with luck, or the neighbour.
+    // Writes into what somebody else holds: the block that was freed last but is being used again, with luck, or the
+    // neighbour.
     if (now_and_then() && block != NULL) {
         static _Atomic(char *) earlier;
         char *other = atomic_exchange(&earlier, block);

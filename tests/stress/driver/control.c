@@ -1,5 +1,5 @@
-// Control under load: one thread asks for figures, gives memory back, sets and lifts limits and switches counting on and off, while
-// others churn.
+// Control under load: one thread asks for figures, gives memory back, sets and lifts limits and switches counting on
+// and off, while others churn.
 #include "stress.h"
 
 enum { BESIDE = 3 };

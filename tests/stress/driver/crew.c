@@ -1,4 +1,5 @@
-// Workers and threads, the page that the runner reads, and the account: what is live at the end must be what was live at the start.
+// Workers and threads, the page that the runner reads, and the account: what is live at the end must be what was live
+// at the start.
 #include <fcntl.h>
 #include <stdarg.h>
 #include <sys/mman.h>
@@ -147,7 +148,8 @@ void time_open(uint64_t seed, double seconds) {
     end_of_run.tv_nsec = nanos % 1000000000;
 }
 
-// Notes what is live now. Before that as many threads as will ever be at once start and end, because libc keeps some memory for each.
+// Notes what is live now. Before that as many threads as will ever be at once start and end, because libc keeps some
+// memory for each.
 void account_open(uint64_t seed, double seconds) {
     seed_of_run = seed;
     pthread_barrier_init(&all_there, NULL, MOST_WORKERS);

@@ -117,7 +117,8 @@ struct burst {
 static struct burst *bursts;
 static pthread_mutex_t burst_locks[BURSTS];
 
-// Of one size at a time and by hundreds, so that bins run over and empty, and batches go through the caches between threads.
+// Of one size at a time and by hundreds, so that bins run over and empty, and batches go through the caches between
+// threads.
 static void pass_body(struct worker *worker) {
     static const size_t SIZES[] = {16, 48, 64, 128, 200, 512, 1000, 2048, 4096, 6000};
     while (!time_is_up()) {

@@ -1,5 +1,5 @@
-// Objects that are opened with RTLD_DEEPBIND and closed again, by several threads at once: what such an object allocates the program frees
-// and resizes, and the reverse, while others churn.
+// Objects that are opened with RTLD_DEEPBIND and closed again, by several threads at once: what such an object
+// allocates the program frees and resizes, and the reverse, while others churn.
 #include <dlfcn.h>
 #include "stress.h"
 
@@ -78,7 +78,8 @@ static void open_or_churn(struct worker *worker) { (worker->number <= OPENERS ? 
 
 void deepbind(void) { crew_run(OPENERS + 1, open_or_churn); }
 
-// What the loader keeps from the first times on, in two versions of its table of objects, is there before anything is counted.
+// What the loader keeps from the first times on, in two versions of its table of objects, is there before anything is
+// counted.
 void deepbind_prepare(void) {
     for (int i = 0; i < 4; i++) CHECK(dlclose(plugin_open().handle) == 0);
 }

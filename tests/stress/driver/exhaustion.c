@@ -1,5 +1,6 @@
-// Exhaustion: threads allocate until they are refused, which has to be ENOMEM, verify all they hold, free half of it and go on.
-// Who refuses is decided outside: a hard limit, a pool, or RLIMIT_AS. Afterwards every lane must serve again.
+// Exhaustion: threads allocate until they are refused, which has to be ENOMEM, verify all they hold, free half of it
+// and go on. Who refuses is decided outside: a hard limit, a pool, or RLIMIT_AS. Afterwards every lane must serve
+// again.
 #include "stress.h"
 
 enum { HUNGRY = 4, PLACES = 200000, TRIES = 100 };

@@ -1,5 +1,5 @@
-// Fork storm: two threads fork while others churn. Children verify what they inherited, go on allocating, start threads, fork
-// again, exec or exit; each way must end with status 0 within the time.
+// Fork storm: two threads fork while others churn. Children verify what they inherited, go on allocating, start
+// threads, fork again, exec or exit; each way must end with status 0 within the time.
 #include "stress.h"
 
 enum { FORKERS = 2, CHURNERS_BESIDE = 2, HELD = 512, CHILDREN_AT_ONCE = 3, CHILD_STEPS = 2000 };

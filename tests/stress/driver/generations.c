@@ -1,5 +1,5 @@
-// Thread churn: threads live for a few hundred calls; what one leaves behind the next ones resize and free. Destructors of thread
-// keys allocate and free, too, when the allocator may have been told already that the thread is gone.
+// Thread churn: threads live for a few hundred calls; what one leaves behind the next ones resize and free. Destructors
+// of thread keys allocate and free, too, when the allocator may have been told already that the thread is gone.
 #include "stress.h"
 
 enum { AT_ONCE = 8, HERITAGE = 20000, LOCKS = 64, LIFE = 400, LATE_PIECES = 8, LATE_ROUNDS = 3 };

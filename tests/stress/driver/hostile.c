@@ -1,6 +1,6 @@
-// A process that lies about itself: one thread puts values into the words by which tools find the allocator's figures, runs the command on this
-// process each time, and puts the words back. The command may refuse or show anything, but it ends, by itself, within bounds of memory
-// and time. Others churn meanwhile.
+// A process that lies about itself: one thread puts values into the words by which tools find the allocator's figures,
+// runs the command on this process each time, and puts the words back. The command may refuse or show anything, but it
+// ends, by itself, within bounds of memory and time. Others churn meanwhile.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/prctl.h>

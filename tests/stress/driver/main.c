@@ -1,4 +1,5 @@
-// stress SCENARIO SECONDS SEED STATUS-FILE: runs one scenario and ends with 0, or with one line `stress: KIND: ...` and status 90.
+// stress SCENARIO SECONDS SEED STATUS-FILE: runs one scenario and ends with 0, or with one line `stress: KIND: ...` and
+// status 90.
 #include "stress.h"
 
 static const struct {

@@ -1,4 +1,5 @@
-// Many threads that sleep: a process that forks beside a thousand, and one whose threads start and end beside ten thousand.
+// Many threads that sleep: a process that forks beside a thousand, and one whose threads start and end beside ten
+// thousand.
 #include <semaphore.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -9,7 +10,8 @@ enum {
     SLEEPERS_FORK = 1000,
     PIECES_FORK = 300,
     CHILD_STEPS = 3000,
-    // Milliseconds of CPU time of one step of a child: far above what it may take, far below a walk over all heaps for each block.
+    // Milliseconds of CPU time of one step of a child: far above what it may take, far below a walk over all heaps for
+    // each block.
     MOST_MILLISECONDS = 200,
     SLEEPERS_START = 10000,
     PIECES_START = 4,
@@ -86,7 +88,8 @@ static long milliseconds_of_thread(void) {
     return time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
-// What the sleepers had is the child's: it frees some of it, and takes memory that came free. No call of its does all of the work.
+// What the sleepers had is the child's: it frees some of it, and takes memory that came free. No call of its does all
+// of the work.
 static _Noreturn void live_as_child(struct worker *worker, int count, bool forks) {
     alarm(CHILD_PATIENCE);
     struct table table = table_new(512, 8 * MIB);

@@ -1,5 +1,6 @@
-// Nested forks: five processes signal one that churns and forks, and whose handlers fork, too, wherever they find it. A child of the
-// first signal ends at once. One of the second returns to what was interrupted, and verifies and frees all that it inherited.
+// Nested forks: five processes signal one that churns and forks, and whose handlers fork, too, wherever they find it. A
+// child of the first signal ends at once. One of the second returns to what was interrupted, and verifies and frees all
+// that it inherited.
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -82,7 +83,8 @@ static void churn_and_fork(struct worker *worker, struct table *table) {
     }
 }
 
-// The process that is signalled. It never had a second thread: libc's own fork cannot be interrupted by another in one that had.
+// The process that is signalled. It never had a second thread: libc's own fork cannot be interrupted by another in one
+// that had.
 int fork_nested_target(const char *seconds, const char *seed) {
     sigset_t both;
     pid_t senders[SENDERS];

@@ -1,6 +1,6 @@
-// Pieces: blocks got in every way there is, checked as they come, stamped with address, size, number and worker, and verified
-// before they go. All usable bytes are stamped, not only those that were asked for; of large blocks both ends and a word of each
-// page.
+// Pieces: blocks got in every way there is, checked as they come, stamped with address, size, number and worker, and
+// verified before they go. All usable bytes are stamped, not only those that were asked for; of large blocks both ends
+// and a word of each page.
 #include "stress.h"
 
 enum {

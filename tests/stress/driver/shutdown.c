@@ -1,5 +1,6 @@
-// Shutdown: processes that end in the middle of things. Threads are in malloc while main leaves; handlers of atexit and at_quick_exit,
-// destructors of thread keys and of the program free what others allocated; the last thread is not main; something is left behind.
+// Shutdown: processes that end in the middle of things. Threads are in malloc while main leaves; handlers of atexit and
+// at_quick_exit, destructors of thread keys and of the program free what others allocated; the last thread is not main;
+// something is left behind.
 #include <fcntl.h>
 #include <sys/wait.h>
 #include "stress.h"

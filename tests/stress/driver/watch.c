@@ -1,5 +1,5 @@
-// Which bytes belong to a live piece: one bit for each eight, in maps of a mebibyte of addresses each that are found by hashing.
-// A byte that two pieces would share is found when the second is handed out, before anything is written to it.
+// Which bytes belong to a live piece: one bit for each eight, in maps of a mebibyte of addresses each that are found by
+// hashing. A byte that two pieces would share is found when the second is handed out, before anything is written to it.
 #include <sys/mman.h>
 #include "stress.h"
 
@@ -15,8 +15,8 @@ enum {
 
 typedef _Atomic uint64_t map[MAP_WORDS];
 
-// A place: number of the mebibyte, and above it number of the map plus one; 0 is free. One word, so that a child of a fork never
-// sees half of it.
+// A place: number of the mebibyte, and above it number of the map plus one; 0 is free. One word, so that a child of a
+// fork never sees half of it.
 static _Atomic uint64_t *places;
 static map *maps;
 static _Atomic uint32_t maps_used;
@@ -36,7 +36,8 @@ void watch_start(void) {
     maps = reserve(MOST_MAPS * sizeof *maps);
 }
 
-// Zeroed memory that is not of the heap. All of it is present at once, so that it can be subtracted from what is resident.
+// Zeroed memory that is not of the heap. All of it is present at once, so that it can be subtracted from what is
+// resident.
 void *own_memory(size_t bytes) {
     unsigned char *memory = reserve(bytes);
     for (size_t at = 0; at < bytes; at += 4096) *(volatile unsigned char *)(memory + at) = 0;

@@ -5,13 +5,14 @@
 use crate::sample::Sample;
 use std::fmt;
 
-/// Resident memory of the last third may be so much above that of the first and what more is live: a quarter, and a few megabytes,
-/// because blocks come in all sizes.
+/// Resident memory of the last third may be so much above that of the first and what more is live: a quarter, and a few
+/// megabytes, because blocks come in all sizes.
 const GROWTH: f64 = 1.25;
 const GROWTH_BYTES: f64 = 16.0 * 1024.0 * 1024.0;
 /// Below this there are no thirds to compare.
 const FEWEST_SAMPLES: usize = 9;
-/// Nor are there within so many seconds, a few purge delays: until then memory may well rise, and on a busy machine it does.
+/// Nor are there within so many seconds, a few purge delays: until then memory may well rise, and on a busy machine it
+/// does.
 const SHORTEST: f64 = 2.0;
 /// A scenario has filled up when so much of what is usually live is live.
 const FILLED: f64 = 0.9;
@@ -57,10 +58,11 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// Says if resident memory is rising beyond what is live: the medians of the last third against those of the first, once the scenario
-/// has filled up.
+/// Says if resident memory is rising beyond what is live: the medians of the last third against those of the first,
+/// once the scenario has filled up.
 pub fn growth(samples: &[Sample]) -> Option<Failure> {
-    let of = |part: &[Sample], value: fn(&Sample) -> u64| median(part.iter().map(|sample| value(sample) as f64).collect());
+    let of =
+        |part: &[Sample], value: fn(&Sample) -> u64| median(part.iter().map(|sample| value(sample) as f64).collect());
     let usual = of(samples, |sample| sample.live);
     let filled = samples.iter().position(|sample| sample.live as f64 >= usual * FILLED).unwrap_or(0);
     let samples = &samples[filled..];
@@ -85,7 +87,8 @@ pub fn growth(samples: &[Sample]) -> Option<Failure> {
 /// Says if more was resident than `bound` MiB and the same allowance.
 pub fn excess(samples: &[Sample], bound: u32) -> Option<Failure> {
     let (resident, most) = (Peaks::of(samples).resident, f64::from(bound) * GROWTH + mib(GROWTH_BYTES));
-    (resident > most).then(|| Failure::new("bound", format!("{resident:.1} MiB are resident and {bound} MiB are the limit")))
+    (resident > most)
+        .then(|| Failure::new("bound", format!("{resident:.1} MiB are resident and {bound} MiB are the limit")))
 }
 
 /// The most that was live and resident at a time.
@@ -120,7 +123,12 @@ mod tests {
     use super::*;
 
     fn series(resident: impl Fn(usize) -> u64) -> Vec<Sample> {
-        let at = |at| Sample { seconds: at as f64 / 20.0, resident: resident(at) << 20, live: 30 << 20, ..Sample::default() };
+        let at = |at| Sample {
+            seconds: at as f64 / 20.0,
+            resident: resident(at) << 20,
+            live: 30 << 20,
+            ..Sample::default()
+        };
         (0..90).map(at).collect()
     }
 
@@ -129,7 +137,8 @@ mod tests {
         assert_eq!(growth(&series(|_| 50)), None);
         assert_eq!(growth(&series(|at| if at < 5 { 3 } else { 60 + at as u64 % 7 })), None);
         let found = growth(&series(|at| 50 + at as u64)).unwrap();
-        let text = "growth: resident memory rises: 65.0 MiB in the first third (30.0 live), 125.0 MiB in the last (30.0 live)";
+        let text =
+            "growth: resident memory rises: 65.0 MiB in the first third (30.0 live), 125.0 MiB in the last (30.0 live)";
         assert_eq!(found.to_string(), text);
         assert_eq!(growth(&series(|at| 50 + 20 * at as u64)[..8]), None);
         assert_eq!(growth(&series(|at| 50 + 20 * at as u64)[..30]), None, "a second and a half");

@@ -1,4 +1,5 @@
-//! The command line: runs scenarios for a moment or for an hour. `cargo xtask gate check --file stress` compares them with the evidence.
+//! The command line: runs scenarios for a moment or for an hour. `cargo xtask gate check --file stress` compares them
+//! with the evidence.
 
 use anyhow::{Result, bail};
 use clap::builder::PossibleValuesParser;

@@ -1,47 +1,33 @@
 //! The picture of runs: for each scenario, resident memory over time above what is live.
 //!
-//! Knows: plotters. Must not know: how samples come about.
+//! Knows: which run has which place and colour. Must not know: how samples come about, how anything is drawn.
 
 use crate::judge::mib;
 use crate::report;
 use crate::run::Done;
 use crate::sample::Sample;
 use crate::scenario::{PROFILES, Profile, SCENARIOS, Scenario};
-use anyhow::{Result, anyhow};
-use plotters::coord::Shift;
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use anyhow::Result;
+use spandrel_plot::canvas::Canvas;
+use spandrel_plot::legend::{Entry, Heading, Key};
+use spandrel_plot::style::{AREA, BLUE, GREEN, ORANGE, PURPLE, VERMILLION};
+use spandrel_plot::time::{Chart, Line, Point};
+use spandrel_plot::{Color, RGBColor};
 use std::path::Path;
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
-const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
 const COLUMNS: usize = 3;
-const PANEL: (u32, u32) = (460, 300);
-const HEADING: u32 = 120;
-const MARGIN: i32 = 20;
-const INK: RGBColor = RGBColor(34, 34, 34);
-const PALE_INK: RGBColor = RGBColor(110, 110, 110);
-const GRID: RGBColor = RGBColor(228, 228, 228);
-const LIVE: RGBColor = RGBColor(214, 214, 214);
-/// Room above the highest line.
-const HEADROOM: f64 = 1.12;
-/// Width of a letter of the family as a part of its size.
-const LETTER: f64 = 0.5;
+const PANEL: (f64, f64) = (460.0, 320.0);
+const MARGIN: f64 = 20.0;
+const LETTERS: f64 = 15.0;
 
-/// The hues of Okabe and Ito, which colour-blind people can tell apart.
 fn colour(profile: Profile) -> RGBColor {
     match profile {
-        Profile::HostedSmall => RGBColor(213, 94, 0),
-        Profile::HostedServer => RGBColor(0, 114, 178),
-        Profile::CompilerInternal => RGBColor(204, 121, 167),
-        Profile::Freestanding => RGBColor(0, 158, 115),
-        Profile::TestFixture => RGBColor(230, 159, 0),
+        Profile::HostedSmall => VERMILLION,
+        Profile::HostedServer => BLUE,
+        Profile::CompilerInternal => PURPLE,
+        Profile::Freestanding => GREEN,
+        Profile::TestFixture => ORANGE,
     }
-}
-
-fn failed(error: impl std::fmt::Display) -> anyhow::Error {
-    anyhow!("cannot draw: {error}")
 }
 
 /// Draws the runs into an SVG file.
@@ -49,9 +35,7 @@ fn failed(error: impl std::fmt::Display) -> anyhow::Error {
 /// # Errors
 /// When the file cannot be written.
 pub fn write(all: &[Done], path: &Path) -> Result<()> {
-    let mut svg = String::new();
-    draw(all, &mut svg)?;
-    report::replace(path, &svg)
+    report::replace(path, &draw(all)?)
 }
 
 fn runs_of<'a>(all: &'a [Done], scenario: &Scenario) -> Vec<&'a Done> {
@@ -63,91 +47,53 @@ fn is_drawn(runs: &[&Done]) -> bool {
     runs.iter().any(|done| done.samples.iter().any(|sample| sample.live > 0))
 }
 
-fn draw(all: &[Done], svg: &mut String) -> Result<()> {
-    let panels: Vec<_> =
-        SCENARIOS.iter().map(|scenario| (scenario, runs_of(all, scenario))).filter(|(_, runs)| is_drawn(runs)).collect();
-    let columns = panels.len().clamp(1, COLUMNS);
-    let rows = panels.len().div_ceil(columns);
-    let size = (PANEL.0 * COLUMNS as u32, HEADING + PANEL.1 * rows as u32);
-    let whole = SVGBackend::with_string(svg, size).into_drawing_area();
-    whole.fill(&WHITE).map_err(failed)?;
-    let (top, rest) = whole.split_vertically(HEADING);
-    heading(&top, all)?;
-    let places = rest.split_evenly((rows.max(1), COLUMNS));
-    for ((scenario, runs), place) in panels.iter().zip(&places) {
-        panel(place, scenario, runs)?;
-    }
-    whole.present().map_err(failed)
-}
-
-fn style(size: u32, colour: RGBColor) -> TextStyle<'static> {
-    (FAMILY, size).into_font().color(&colour).pos(Pos::new(HPos::Left, VPos::Center))
-}
-
-fn heading(area: &Area<'_>, all: &[Done]) -> Result<()> {
+fn draw(all: &[Done]) -> Result<String> {
+    let panels: Vec<_> = SCENARIOS
+        .iter()
+        .map(|scenario| (scenario, runs_of(all, scenario)))
+        .filter(|(_, runs)| is_drawn(runs))
+        .collect();
     let seconds = all.first().map_or(0.0, |done| done.order.seconds);
     let seed = all.first().map_or(0, |done| done.order.seed);
-    let title = "Stress: resident memory over time, against live bytes";
-    area.draw(&Text::new(title, (MARGIN, 26), style(26, INK))).map_err(failed)?;
-    let what = format!(
+    let subtitle = format!(
         "{seconds:.1} seconds of each scenario in each profile, seed {seed}. What lies above the grey area is overhead; a line that rises is a leak."
     );
-    area.draw(&Text::new(what, (MARGIN, 58), style(16, PALE_INK))).map_err(failed)?;
-    let mut at = MARGIN;
-    let swatch = |at: i32, height: i32, colour: RGBColor| {
-        area.draw(&Rectangle::new([(at, 90 - height), (at + 28, 90 + height)], colour.filled())).map_err(failed)
+    let present = || PROFILES.into_iter().filter(|profile| all.iter().any(|done| done.order.profile == *profile));
+    let names: Vec<String> = present().map(|profile| format!("RSS, {}", profile.name())).collect();
+    let mut entries = vec![Entry { text: "live bytes (requested, not freed)", key: Key::Area(AREA), bold: false }];
+    let of_profile = |(profile, text)| Entry { text, key: Key::Line(colour(profile)), bold: false };
+    entries.extend(present().zip(names.iter().map(String::as_str)).map(of_profile));
+    let width = PANEL.0 * COLUMNS as f64 + MARGIN;
+    let title = "Stress: resident memory over time, against live bytes";
+    let heading = Heading { title, subtitle: &subtitle, entries: &entries, width, margin: MARGIN };
+
+    let rows = panels.len().div_ceil(COLUMNS);
+    let mut svg = String::new();
+    let canvas = Canvas::new(&mut svg, width, heading.bottom() + PANEL.1 * rows as f64 + MARGIN)?;
+    heading.draw(&canvas)?;
+    for (number, (scenario, runs)) in panels.iter().enumerate() {
+        let (left, top) = ((number % COLUMNS) as f64 * PANEL.0, heading.bottom() + (number / COLUMNS) as f64 * PANEL.1);
+        panel(&canvas, (left + MARGIN, top, left + PANEL.0, top + PANEL.1), scenario, runs)?;
+    }
+    canvas.finish()?;
+    Ok(svg)
+}
+
+fn panel(canvas: &Canvas<'_>, frame: (f64, f64, f64, f64), scenario: &Scenario, runs: &[&Done]) -> Result<()> {
+    let points = |done: &Done, bytes: fn(&Sample) -> u64| -> Vec<Point> {
+        done.samples.iter().map(|sample| (sample.seconds, mib(bytes(sample) as f64))).collect()
     };
-    swatch(at, 8, LIVE)?;
-    let live = "live bytes (requested, not freed)";
-    area.draw(&Text::new(live, (at + 36, 90), style(16, INK))).map_err(failed)?;
-    at += 36 + width(live) + 30;
-    for profile in PROFILES.into_iter().filter(|profile| all.iter().any(|done| done.order.profile == *profile)) {
-        swatch(at, 2, colour(profile))?;
-        let name = format!("RSS, {}", profile.name());
-        area.draw(&Text::new(name.clone(), (at + 36, 90), style(16, INK))).map_err(failed)?;
-        at += 36 + width(&name) + 30;
-    }
-    Ok(())
-}
-
-fn width(text: &str) -> i32 {
-    (text.len() as f64 * 16.0 * LETTER) as i32
-}
-
-fn panel(area: &Area<'_>, scenario: &Scenario, runs: &[&Done]) -> Result<()> {
-    let samples = || runs.iter().flat_map(|done| &done.samples);
-    let across = samples().map(|sample| sample.seconds).fold(0.0, f64::max);
-    let up = samples().map(|sample| mib(sample.resident.max(sample.live) as f64)).fold(1.0, f64::max) * HEADROOM;
-    let mut chart = ChartBuilder::on(area)
-        .caption(scenario.title, (FAMILY, 18).into_font().color(&INK))
-        .margin(12)
-        .margin_right(22)
-        .x_label_area_size(38)
-        .y_label_area_size(58)
-        .build_cartesian_2d(0.0..across, 0.0..up)
-        .map_err(failed)?;
-    if let Some(first) = runs.first() {
-        let live = first.samples.iter().map(|sample| (sample.seconds, mib(sample.live as f64)));
-        chart.draw_series(AreaSeries::new(live, 0.0, LIVE)).map_err(failed)?;
-    }
-    chart
-        .configure_mesh()
-        .bold_line_style(GRID)
-        .light_line_style(TRANSPARENT)
-        .axis_style(PALE_INK)
-        .x_labels(6)
-        .y_labels(6)
-        .x_desc("seconds")
-        .y_desc("MiB")
-        .label_style((FAMILY, 13).into_font().color(&PALE_INK))
-        .axis_desc_style((FAMILY, 14).into_font().color(&PALE_INK))
-        .draw()
-        .map_err(failed)?;
-    for done in runs {
-        let line = done.samples.iter().map(|sample: &Sample| (sample.seconds, mib(sample.resident as f64)));
-        chart.draw_series(LineSeries::new(line, colour(done.order.profile).stroke_width(2))).map_err(failed)?;
-    }
-    Ok(())
+    let live = runs.first().map_or_else(Vec::new, |first| points(first, |sample| sample.live));
+    let line = |done: &&Done| Line {
+        points: points(done, |sample| sample.resident),
+        colour: colour(done.order.profile).mix(1.0),
+        width: 2,
+        mark: None,
+    };
+    let lines: Vec<Line> = runs.iter().map(line).collect();
+    let chart =
+        Chart { title: scenario.title, values: "MiB", letters: LETTERS, area: Some((&live, AREA)), lines: &lines };
+    chart.draw(canvas, frame)
 }
 
 #[cfg(test)]
@@ -158,7 +104,8 @@ mod tests {
     fn run_of(name: &str, profile: Profile) -> Done {
         let scenario = Scenario::named(name).unwrap();
         let order = Order { scenario, profile, seconds: 2.0, seed: 11, options: Vec::new(), before: None };
-        let sample = |at: u32| Sample { seconds: f64::from(at), live: 10 << 20, resident: 14 << 20, ..Sample::default() };
+        let sample =
+            |at: u32| Sample { seconds: f64::from(at), live: 10 << 20, resident: 14 << 20, ..Sample::default() };
         Done { order, samples: (0..5).map(sample).collect(), outcome: Outcome::Passed }
     }
 
@@ -169,9 +116,10 @@ mod tests {
             run_of("churn", Profile::Freestanding),
             run_of("fork-storm", Profile::HostedSmall),
         ];
-        let mut svg = String::new();
-        draw(&all, &mut svg).unwrap();
-        for text in ["Churn", "Fork storm", "MiB", "seconds", "seed 11", "RSS, hosted-small", "RSS, freestanding", "live bytes"] {
+        let svg = draw(&all).unwrap();
+        for text in
+            ["Churn", "Fork storm", "MiB", "seconds", "seed 11", "RSS, hosted-small", "RSS, freestanding", "live bytes"]
+        {
             assert!(svg.contains(text), "{text}");
         }
         assert!(!svg.contains("RSS, test-fixture") && !svg.contains("Thread churn"));
@@ -179,8 +127,6 @@ mod tests {
 
     #[test]
     fn nothing_to_draw_is_a_picture_too() {
-        let mut svg = String::new();
-        draw(&[], &mut svg).unwrap();
-        assert!(svg.contains("</svg>"));
+        assert!(draw(&[]).unwrap().contains("</svg>"));
     }
 }

@@ -9,8 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-const FLAGS: [&str; 8] = ["-O2", "-g", "-fno-builtin", "-Wall", "-Wextra", "-Wno-use-after-free", "-D_GNU_SOURCE", "-pthread"];
-/// Loaded with the program: what the C library would load at the first `pthread_exit`, and never free, is no leak of the allocator's.
+const FLAGS: [&str; 8] =
+    ["-O2", "-g", "-fno-builtin", "-Wall", "-Wextra", "-Wno-use-after-free", "-D_GNU_SOURCE", "-pthread"];
+/// Loaded with the program: what the C library would load at the first `pthread_exit`, and never free, is no leak of
+/// the allocator's.
 const LIBRARIES: [&str; 2] = ["-Wl,--no-as-needed", "-lgcc_s"];
 
 /// The folder for all that a run leaves behind.
@@ -37,7 +39,8 @@ fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// When the compiler is missing or finds something wrong.
 pub fn plugin() -> Result<PathBuf> {
-    build::shared_object(&build::Source::new(paths::ffi_support().join("helper_plugin.c"))).map_err(|text| anyhow!(text))
+    build::shared_object(&build::Source::new(paths::ffi_support().join("helper_plugin.c")))
+        .map_err(|text| anyhow!(text))
 }
 
 /// The driver, compiled if that is not fresh.

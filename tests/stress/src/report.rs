@@ -10,7 +10,10 @@ use std::path::Path;
 
 /// The heading of the lines.
 fn heading() -> String {
-    format!("{:<42} {:>11} {:>9} {:>9} {:>6}  {}", "scenario.profile", "operations", "live MiB", "RSS MiB", "ratio", "outcome")
+    format!(
+        "{:<42} {:>11} {:>9} {:>9} {:>6}  {}",
+        "scenario.profile", "operations", "live MiB", "RSS MiB", "ratio", "outcome"
+    )
 }
 
 /// One line, and for a failure those that help.
@@ -51,12 +54,16 @@ pub fn run_all(orders: &[Order]) -> Result<Vec<Done>> {
 /// # Errors
 /// When the file cannot be written.
 pub fn write_samples(all: &[Done], path: &Path) -> Result<()> {
-    let mut text = String::from("scenario,profile,seed,seconds,live_bytes,rss_bytes,rss_anon_bytes,checker_bytes,operations\n");
+    let mut text =
+        String::from("scenario,profile,seed,seconds,live_bytes,rss_bytes,rss_anon_bytes,checker_bytes,operations\n");
     for done in all {
         let (scenario, profile, seed) = (done.order.scenario.name, done.order.profile.name(), done.order.seed);
         for sample in &done.samples {
             let crate::sample::Sample { seconds, live, resident, anonymous, own, operations } = sample;
-            let _ = writeln!(text, "{scenario},{profile},{seed},{seconds:.3},{live},{resident},{anonymous},{own},{operations}");
+            let _ = writeln!(
+                text,
+                "{scenario},{profile},{seed},{seconds:.3},{live},{resident},{anonymous},{own},{operations}"
+            );
         }
     }
     replace(path, &text)
@@ -69,5 +76,7 @@ pub fn write_samples(all: &[Done], path: &Path) -> Result<()> {
 pub fn replace(path: &Path, text: &str) -> Result<()> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}", std::process::id()));
-    fs::write(&draft, text).and_then(|()| fs::rename(&draft, path)).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(&draft, text)
+        .and_then(|()| fs::rename(&draft, path))
+        .with_context(|| format!("cannot write {}", path.display()))
 }

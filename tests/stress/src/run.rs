@@ -121,7 +121,10 @@ impl Order {
         let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
         let watched = self.watch(&mut child, &page);
         // Children of a driver that failed are ended with it; there are none after one that did not.
-        let _ = rustix::process::kill_process_group(rustix::process::Pid::from_child(&child), rustix::process::Signal::KILL);
+        let _ = rustix::process::kill_process_group(
+            rustix::process::Pid::from_child(&child),
+            rustix::process::Signal::KILL,
+        );
         let said = String::from_utf8_lossy(&fs::read(&errors)?).into_owned();
         for file in [&page, &errors] {
             // A leftover would only take space.

@@ -1,6 +1,7 @@
 //! What can be seen of a running driver from outside: its status page and the kernel's figures.
 //!
-//! Knows: the layout of `struct status` in `driver/stress.h`, and files of `/proc`. Must not know: what the figures mean.
+//! Knows: the layout of `struct status` in `driver/stress.h`, and files of `/proc`. Must not know: what the figures
+//! mean.
 
 use anyhow::{Context, Result, ensure};
 use std::fs;

@@ -31,7 +31,8 @@ pub struct Scenario {
     pub environment: &'static [(&'static str, &'static str)],
     /// Its limit on address space, in KiB.
     pub address_space: Option<u32>,
-    /// The most that may be resident, in MiB and about, where blocks come and go in waves up to a limit; no thirds are compared then.
+    /// The most that may be resident, in MiB and about, where blocks come and go in waves up to a limit; no thirds are
+    /// compared then.
     pub bound: Option<u32>,
     /// The codes it may provoke.
     pub codes: &'static [&'static str],
@@ -129,7 +130,13 @@ pub const SCENARIOS: [Scenario; 20] = [
         ..ORDINARY
     },
     // A child that leaves by exit() has what its parent's other threads had: that is no leak to be told.
-    Scenario { name: "fork-storm", title: "Fork storm", body: "fork-storm", environment: &[("SPANDREL_LEAKS", "0")], ..ORDINARY },
+    Scenario {
+        name: "fork-storm",
+        title: "Fork storm",
+        body: "fork-storm",
+        environment: &[("SPANDREL_LEAKS", "0")],
+        ..ORDINARY
+    },
     Scenario {
         name: "fork-nested",
         title: "Nested forks",
@@ -215,7 +222,8 @@ impl Scenario {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         match self.proof? {
             Proof::HugePages if self.name.ends_with("hugetlb") => {
-                let free = read("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages").trim().parse().unwrap_or(0_u64);
+                let free =
+                    read("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages").trim().parse().unwrap_or(0_u64);
                 (free < HUGE_PAGES_NEEDED)
                     .then(|| format!("{free} explicit huge pages are free and {HUGE_PAGES_NEEDED} are needed"))
             }
@@ -224,7 +232,9 @@ impl Scenario {
                 let on = setting.contains("[madvise]") || setting.contains("[always]");
                 (!on).then(|| format!("transparent huge pages are set to `{}`", setting.trim()))
             }
-            Proof::NodePolicy(_) => fs::metadata("/proc/self/numa_maps").is_err().then(|| "this kernel has no NUMA".to_owned()),
+            Proof::NodePolicy(_) => {
+                fs::metadata("/proc/self/numa_maps").is_err().then(|| "this kernel has no NUMA".to_owned())
+            }
         }
     }
 }
@@ -238,7 +248,9 @@ pub fn cases() -> impl Iterator<Item = (&'static Scenario, Profile)> {
 /// The runs of those cases that are `chosen`.
 pub fn orders(seconds: f64, seed: u64, chosen: impl Fn(&Scenario, Profile) -> bool) -> Vec<Order> {
     let chosen = cases().filter(|(scenario, profile)| chosen(scenario, *profile));
-    chosen.map(|(scenario, profile)| Order { scenario, profile, seconds, seed, options: Vec::new(), before: None }).collect()
+    chosen
+        .map(|(scenario, profile)| Order { scenario, profile, seconds, seed, options: Vec::new(), before: None })
+        .collect()
 }
 
 /// A seed that is another each time.

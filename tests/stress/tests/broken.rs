@@ -35,7 +35,11 @@ fn failure(fault: &str, scenario: &'static str) -> Result<String, String> {
 /// The failure is of this kind and says this.
 fn found(fault: &str, scenario: &'static str, kind: &str, text: &str) -> Result<(), String> {
     let failure = failure(fault, scenario)?;
-    if failure.starts_with(&format!("{kind}: ")) && failure.contains(text) { Ok(()) } else { Err(format!("found as: {failure}")) }
+    if failure.starts_with(&format!("{kind}: ")) && failure.contains(text) {
+        Ok(())
+    } else {
+        Err(format!("found as: {failure}"))
+    }
 }
 
 /// The shim without a fault is no failure: what the others show is their fault.
@@ -57,7 +61,9 @@ fn main() -> ExitCode {
             case("misaligned", || found("misalign", "churn", "misaligned", "is not aligned to")),
             case("usable_size_too_small", || found("short", "churn", "short", "usable bytes of")),
             case("calloc_not_zero", || found("not-zero", "churn", "not-zero", "calloc")),
-            case("free_forgotten", || found("forget-free", "producer-consumer", "leak", "when every block has been freed")),
+            case("free_forgotten", || {
+                found("forget-free", "producer-consumer", "leak", "when every block has been freed")
+            }),
             case("memory_grows", || found("grow", "transfer-cache", "growth", "resident memory rises")),
             case("refused_without_need", || found("refuse", "churn", "refused", "where memory is left")),
             case("refused_without_errno", || found("wrong-errno", "churn", "errno", "not ENOMEM")),

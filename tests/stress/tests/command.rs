@@ -13,8 +13,17 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn a_run_leaves_samples_and_a_picture() {
-    let output =
-        stress(&["run", "--scenario", "transfer-cache", "--profile", "hosted-server", "--seconds", "0.3", "--seed", "8"]);
+    let output = stress(&[
+        "run",
+        "--scenario",
+        "transfer-cache",
+        "--profile",
+        "hosted-server",
+        "--seconds",
+        "0.3",
+        "--seed",
+        "8",
+    ]);
     let said = text(&output.stdout);
     assert!(output.status.success() && said.starts_with("1 runs of 0.3 seconds, seed 8\n"), "{said}");
     let path = |what: &str| said.lines().find_map(|line| line.strip_prefix(what)).unwrap().to_owned();
@@ -27,7 +36,10 @@ fn a_run_leaves_samples_and_a_picture() {
 #[test]
 fn bad_words_get_one_line() {
     for (words, line) in [
-        (&["run", "--scenario", "numa-local", "--profile", "test-fixture"][..], "none of these scenarios is run in that profile"),
+        (
+            &["run", "--scenario", "numa-local", "--profile", "test-fixture"][..],
+            "none of these scenarios is run in that profile",
+        ),
         (&["run", "--seconds", "0"], "cannot run for 0 seconds"),
         (&["run", "--option", "PATH=/"], "SPANDREL_NAME=VALUE"),
         (&["run", "--scenario", "chrun"], "'churn'"),

@@ -1,11 +1,11 @@
 //! Runs one command and writes what the kernel counted for it and for the children it waited for.
 //!
-//! Usage: `spandrel-measure RESULT PROGRAM [ARGUMENT…]`. PROGRAM is a path, the environment is passed on. RESULT receives one
-//! line: `wait-status user-µs system-µs peak-KiB wall-µs minor-faults major-faults context-switches`.
+//! Usage: `spandrel-measure RESULT PROGRAM [ARGUMENT…]`. PROGRAM is a path, the environment is passed on. RESULT
+//! receives one line: `wait-status user-µs system-µs peak-KiB wall-µs minor-faults major-faults context-switches`.
 //!
-//! Knows: six system calls and the entry stack of x86-64 Linux. Must not know: std, libc, what it measures. A new program inherits the peak
-//! memory of the process that started it, so the starter has to be smaller than everything measured: this one is a few pages,
-//! and being static it takes no notice of an `LD_PRELOAD` meant for its child.
+//! Knows: six system calls and the entry stack of x86-64 Linux. Must not know: std, libc, what it measures. A new
+//! program inherits the peak memory of the process that started it, so the starter has to be smaller than everything
+//! measured: this one is a few pages, and being static it takes no notice of an `LD_PRELOAD` meant for its child.
 #![cfg_attr(not(test), no_std)]
 #![no_main]
 #![expect(unsafe_code, reason = "entry point and raw system calls")]

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What is needed to measure.
+/// The set-up of a measurement.
 #[derive(Debug)]
 pub struct Bench {
     /// The top of the workspace.
@@ -35,7 +35,7 @@ impl Bench {
         Ok(Self { root, library, scratch, driver })
     }
 
-    /// What one unit of the case costs.
+    /// The cost of one unit of the case.
     ///
     /// # Errors
     /// As [`cases::cost`].

@@ -10,7 +10,7 @@ use std::process::Command;
 
 pub(super) const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
-/// What was executed.
+/// The executed instructions and branches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     /// Instructions.
@@ -19,7 +19,7 @@ pub(super) struct Counts {
     pub(super) branches: u64,
 }
 
-/// What to run and what to count.
+/// A run, and the part of it that counts.
 #[derive(Debug)]
 pub(super) struct Run<'a> {
     /// The program.
@@ -35,7 +35,7 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// What the library executed when the program is run with these arguments.
+    /// Counts the library's part of a run with these arguments.
     ///
     /// # Errors
     /// When valgrind cannot be run, or the program fails.
@@ -47,7 +47,8 @@ impl Run<'_> {
             command.arg(format!("--toggle-collect={function}"));
         }
         command.args([LOADER, "--preload"]).arg(self.library).arg(self.program).args(arguments);
-        // What comes once in so many milliseconds would come fifty times as often for each call as in a program that runs by itself.
+        // Work that is due once in so many milliseconds would come fifty times as often for each call as in a program
+        // that runs by itself.
         command.env_remove("LD_PRELOAD").env("SPANDREL_IDLE_RETURN", "off").envs(self.environment.iter().copied());
         let done = command.output().context("cannot run valgrind: install the package `valgrind`")?;
         if !done.status.success() {
@@ -60,12 +61,15 @@ impl Run<'_> {
 
 /// The cost of all lines that belong to the object named, without what its calls cost elsewhere.
 ///
-/// Names are given once, `ob=(3) /path`, and then by number, `ob=(3)`; `cob=` names the object of a callee and may be the first
-/// to give a name. The line after `calls=` is the inclusive cost of the call. A cost line is a position and one number for each
-/// name of the line `events:`, zeros at its end left out.
+/// Names are given once, `ob=(3) /path`, and then by number, `ob=(3)`; `cob=` names the object of a callee and may be
+/// the first to give a name. The line after `calls=` is the inclusive cost of the call. A cost line is a position and
+/// one number for each name of the line `events:`, zeros at its end left out.
 fn self_cost(text: &str, object: &str) -> Result<Counts> {
-    let events = text.lines().find_map(|line| line.strip_prefix("events: ")).context("callgrind wrote no line `events:`")?;
-    let column = |name| events.split(' ').position(|event| event == name).with_context(|| format!("callgrind counted no {name}"));
+    let events =
+        text.lines().find_map(|line| line.strip_prefix("events: ")).context("callgrind wrote no line `events:`")?;
+    let column = |name| {
+        events.split(' ').position(|event| event == name).with_context(|| format!("callgrind counted no {name}"))
+    };
     let (instructions, conditional, indirect) = (column("Ir")?, column("Bc")?, column("Bi")?);
     let mut names = HashMap::new();
     let mut counted = false;

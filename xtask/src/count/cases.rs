@@ -32,8 +32,22 @@ const BULK: f64 = 50_000.0;
 pub const PAIRED: [Case; 4] = [
     Case { name: "pair-16", text: "malloc(16) + free", count: PAIRS, units: 1.0, inside: None, environment: &[] },
     Case { name: "pair-500", text: "malloc(500) + free", count: PAIRS, units: 1.0, inside: None, environment: &[] },
-    Case { name: "mix-256", text: "16..1040 bytes in 256 slots", count: PAIRS, units: 1.0, inside: None, environment: &[] },
-    Case { name: "mix-8192", text: "16..1040 bytes in 8192 slots", count: PAIRS, units: 1.0, inside: None, environment: &[] },
+    Case {
+        name: "mix-256",
+        text: "16..1040 bytes in 256 slots",
+        count: PAIRS,
+        units: 1.0,
+        inside: None,
+        environment: &[],
+    },
+    Case {
+        name: "mix-8192",
+        text: "16..1040 bytes in 8192 slots",
+        count: PAIRS,
+        units: 1.0,
+        inside: None,
+        environment: &[],
+    },
 ];
 
 /// Many blocks taken and then given back. Each includes the fast path: 11 instructions of malloc, 18 of free.
@@ -46,7 +60,14 @@ pub const BULKED: [Case; 3] = [
         inside: Some("bulk_alloc"),
         environment: &[],
     },
-    Case { name: "bulk-order", text: "free, in order", count: ROUNDS, units: BULK, inside: Some("bulk_free"), environment: &[] },
+    Case {
+        name: "bulk-order",
+        text: "free, in order",
+        count: ROUNDS,
+        units: BULK,
+        inside: Some("bulk_free"),
+        environment: &[],
+    },
     Case {
         name: "bulk-random",
         text: "free, in random order",
@@ -76,7 +97,7 @@ const fn sampled(name: &'static str, text: &'static str, inside: &'static str) -
     Case { environment: SAMPLED, ..flow(name, text, FEWS, FEW, inside) }
 }
 
-/// What the evidence records: its key there, and the case. Per block; what is in a row includes the fast path.
+/// The flows of the evidence: the key there, and the case. Per block; calls in a row include the fast path.
 pub const FLOWS: [(&str, Case); 15] = [
     ("malloc-16", flow("few-16", "malloc(16), fast path", FEWS, FEW, "few_alloc")),
     ("malloc-500", flow("few-500", "malloc(500), fast path", FEWS, FEW, "few_alloc")),
@@ -104,7 +125,7 @@ impl Case {
     }
 }
 
-/// What one unit of a case costs inside the library.
+/// The cost of one unit of a case inside the library.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cost {
     /// Instructions.
@@ -113,7 +134,7 @@ pub struct Cost {
     pub branches: f64,
 }
 
-/// What the library spends per unit of a case: the difference of a run and one of twice the length.
+/// The cost of one unit of a case inside the library: the difference of a run and one of twice the length.
 ///
 /// # Errors
 /// When the driver cannot be run under callgrind, or nothing of the library was counted.

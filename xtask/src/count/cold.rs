@@ -1,8 +1,8 @@
 //! Which files of `src/` a cold malloc passes before memory is committed for it.
 //!
 //! Knows: the form of lackey's trace and of what addr2line prints. Must not know: what the files do.
-//! Every instruction of one call is traced, up to its first system call, which is the commit. Functions that are inlined count for the
-//! file that has their source.
+//! Every instruction of one call is traced, up to its first system call, which is the commit. Functions that are
+//! inlined count for the file that has their source.
 
 use super::bench::compile;
 use super::callgrind::LOADER;
@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
 
-/// What to trace.
+/// The library and the limit.
 #[derive(Debug, clap::Args)]
 pub struct Request {
     /// Library to look into (default: the release build)
@@ -53,7 +53,9 @@ pub fn run(request: &Request) -> Result<()> {
         println!("  {:>2}  {:<28} {}", number + 1, passed.file, passed.functions.join(", "));
     }
     match request.limit {
-        Some(limit) if files.len() > limit => bail!("a cold malloc passes {} files, at most {limit} are allowed", files.len()),
+        Some(limit) if files.len() > limit => {
+            bail!("a cold malloc passes {} files, at most {limit} are allowed", files.len())
+        }
         _ => Ok(()),
     }
 }
@@ -75,12 +77,14 @@ fn traced(driver: &Path, library: &Path) -> Result<Vec<u64>> {
     if !status.success() {
         bail!("{} ended with {status}: the call could not be made cold", driver.display());
     }
-    let addresses: Vec<u64> =
-        said.split_whitespace().filter_map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok()).collect();
+    let addresses: Vec<u64> = said
+        .split_whitespace()
+        .filter_map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok())
+        .collect();
     let [base, cold, done] = addresses[..] else { bail!("{} printed {said:?}", driver.display()) };
     let start = all.iter().rposition(|address| *address == cold).context("the call is not in the trace")?;
     let call = all[start..].split(|address| *address == done).next().unwrap_or_default();
-    // What lies outside, such as the driver itself, has addresses that no line of the library has.
+    // Code outside, such as the driver itself, has addresses that no line of the library has.
     Ok(call.iter().map(|address| address.wrapping_sub(base)).filter(|address| *address < 1 << 32).collect())
 }
 
@@ -95,7 +99,8 @@ fn is_system_call(library: &[u8], address: u64) -> bool {
     file.segments().any(|segment| segment.data_range(address, 2).is_ok_and(|data| data == Some(&SYSCALL)))
 }
 
-/// What addr2line prints of these addresses: for each the function and the line it is from, and those that it is inlined into.
+/// The output of addr2line for these addresses: for each the function and the line it is from, and those that it is
+/// inlined into.
 fn frames(library: &Path, addresses: &[u64]) -> Result<String> {
     let mut seen = BTreeSet::new();
     let words = addresses.iter().filter(|address| seen.insert(**address)).map(|address| format!("{address:#x}"));
@@ -107,7 +112,8 @@ fn frames(library: &Path, addresses: &[u64]) -> Result<String> {
     )
 }
 
-/// The files below `sources`, in the order of the addresses; of each address those first that the others are inlined into.
+/// The files below `sources`, in the order of the addresses; of each address those first that the others are inlined
+/// into.
 fn files(frames: &str, sources: &Path) -> Vec<Passed> {
     let mut files: Vec<Passed> = Vec::new();
     for address in frames.split("\n0x") {
@@ -161,7 +167,8 @@ mod tests {
         let frames = "0x0000000000000010\nspandrel::base::class::of\n/w/src/base/class.rs:7\nmalloc\n/w/src/api/c.rs:3\n\
             0x0000000000000014\ncore::mem::swap\n/rustc/mem.rs:1\n<spandrel::heap::Heap>::refill\n/w/src/heap/refill.rs:9 (discriminator 2)\n\
             0x0000000000000018\nmalloc\n/w/src/api/c.rs:4";
-        let passed = |file: &str, function: &str| Passed { file: file.to_owned(), functions: vec![function.to_owned()] };
+        let passed =
+            |file: &str, function: &str| Passed { file: file.to_owned(), functions: vec![function.to_owned()] };
         let wanted = [passed("api/c.rs", "malloc"), passed("base/class.rs", "of"), passed("heap/refill.rs", "refill")];
         assert_eq!(files(frames, Path::new("/w/src")), wanted);
     }

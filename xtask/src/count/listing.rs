@@ -1,14 +1,15 @@
 //! Looks for what must not be on the fast path in the machine code of its functions.
 //!
-//! Knows: the form of `scripts/listing`, and the names objdump gives to x86-64 instructions. Must not know: what the functions do.
-//! Slow halves are functions of their own, named `…_slow`, so everything inside a listed function counts as fast path.
+//! Knows: the form of `scripts/listing`, and the names objdump gives to x86-64 instructions. Must not know: what the
+//! functions do. Slow halves are functions of their own, named `…_slow`, so everything inside a listed function counts
+//! as fast path.
 
 use anyhow::{Context, Result, bail};
 
 /// The functions that must be listed.
 pub const FUNCTIONS: [&str; 4] = ["malloc", "free", "_Znwm", "_ZdlPv"];
 
-/// What stands before the name of an instruction and changes nothing that matters here.
+/// Prefixes of an instruction that change nothing that matters here.
 const PREFIXES: [&str; 15] =
     ["bnd", "notrack", "rep", "repe", "repz", "repne", "repnz", "data16", "addr32", "cs", "ds", "es", "fs", "gs", "ss"];
 
@@ -21,7 +22,7 @@ struct Function<'a> {
     code: Vec<&'a str>,
 }
 
-/// What is on the fast path and must not be, one line each.
+/// The instructions on the fast path that must not be there, one line each.
 ///
 /// # Errors
 /// When the text is not such a listing, or lacks one of [`FUNCTIONS`].
@@ -127,15 +128,19 @@ mod tests {
             )
         };
         let nop = "nopw   %cs:0x0(%rax,%rax,1)";
-        [function("malloc", 0x209e0, nop), function("free", 0x20330, instruction), function("_Znwm", 0x20560, nop)].concat()
+        [function("malloc", 0x209e0, nop), function("free", 0x20330, instruction), function("_Znwm", 0x20560, nop)]
+            .concat()
             + &function("_ZdlPv", 0x20330, nop)
     }
 
     #[test]
     fn a_clean_fast_path_has_no_fault() {
-        for clean in
-            ["jbe    20337 <some(name)+0x7>", "mov    %fs:(%rdx),%rdx", "xchg   %ax,%ax", "jmp    2200 <lib::malloc_slow>"]
-        {
+        for clean in [
+            "jbe    20337 <some(name)+0x7>",
+            "mov    %fs:(%rdx),%rdx",
+            "xchg   %ax,%ax",
+            "jmp    2200 <lib::malloc_slow>",
+        ] {
             assert_eq!(faults(&listing(clean)).unwrap(), Vec::<String>::new(), "{clean}");
         }
     }

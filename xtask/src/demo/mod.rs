@@ -2,23 +2,18 @@
 //!
 //! Knows: the order of the runs and what has to match. Must not know: any particular program (see `programs`).
 
-pub mod diag;
-pub mod generate;
-pub mod memcached;
-pub mod program;
-pub mod programs;
-pub mod report;
-pub mod session;
+mod report;
 
+use crate::programs;
+use crate::programs::program::{Program, User};
+use crate::programs::session::Session;
 use crate::repo;
 use crate::run::Launcher;
 use anyhow::{Result, bail};
-use program::Program;
 use report::Row;
-use session::Session;
 use std::path::{Path, PathBuf};
 
-/// What to run.
+/// The programs and the number of runs.
 #[derive(Debug, clap::Args)]
 pub struct Request {
     /// Counted runs of each kind per program
@@ -44,10 +39,11 @@ const FEWEST: usize = 10;
 /// When a program is missing, fails, or prints something else with the preload.
 pub fn run(request: &Request) -> Result<()> {
     let wanted = |program: &&Program| request.only.is_empty() || request.only.iter().any(|name| name == program.name);
-    let selected: Vec<&Program> = programs::ALL.iter().filter(wanted).collect();
-    if let Some(name) = request.only.iter().find(|name| programs::ALL.iter().all(|program| program.name != **name)) {
+    let all = programs::of(User::Demo);
+    if let Some(name) = request.only.iter().find(|name| all.iter().all(|program| program.name != **name)) {
         bail!("there is no program {name:?}");
     }
+    let selected: Vec<&Program> = all.into_iter().filter(wanted).collect();
     if request.missing {
         for program in selected.iter().filter(|program| !program.missing().is_empty()) {
             println!("{}", program.packages.join(" "));

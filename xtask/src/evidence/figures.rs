@@ -1,10 +1,11 @@
-//! Figures by check: what was measured, what is promised of it, and how far the recorded figure may be from the measured one.
+//! Figures by check: what was measured, what is promised of it, and how far the recorded figure may be from the
+//! measured one.
 //!
 //! Knows: the form of a file of checks. Must not know: how anything is measured.
 //!
 //! # Invariants
 //! - A recorded figure is compared, never trusted: it has to keep what is promised, and to be what was measured now.
-//! - What the machine of the record could not do is recorded in words, and nothing is compared with it.
+//! - A check that the machine of the record could not make is recorded in words, and nothing is compared with it.
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use std::fmt;
 const IMPOSSIBLE: &str = "impossible";
 const WHAT: &str = "what";
 
-/// What a figure says.
+/// The value of a figure.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Value {
@@ -34,7 +35,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// What is promised of a figure.
+/// The promise for a figure.
 #[derive(Clone, Debug, PartialEq)]
 enum Promise {
     /// Nothing.
@@ -136,7 +137,7 @@ impl Figure {
     }
 }
 
-/// What came of a check.
+/// The outcome of a check.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
     /// It was made.
@@ -169,9 +170,9 @@ impl Found {
 pub struct Made {
     /// Its name in the file.
     pub key: String,
-    /// What it looks at.
+    /// Its subject, in words.
     pub what: String,
-    /// What came of it.
+    /// Its outcome.
     pub found: Found,
 }
 
@@ -205,7 +206,7 @@ impl Record {
         Ok(())
     }
 
-    /// What is recorded otherwise than it was found now.
+    /// The figures that are recorded otherwise than they were measured now.
     pub fn stale(&self, made: &Made) -> Vec<String> {
         let Some(row) = self.checks.get(&made.key) else { return vec!["not recorded".to_owned()] };
         let (Found::Figures(figures), false) = (&made.found, row.contains_key(IMPOSSIBLE)) else { return Vec::new() };
@@ -221,7 +222,9 @@ impl Record {
         }
         let known = |name: &String| name == WHAT || figures.iter().any(|figure| figure.name == name);
         stale.extend(
-            row.keys().filter(|name| !known(name)).map(|name| format!("{name} is recorded, and nothing that is measured")),
+            row.keys()
+                .filter(|name| !known(name))
+                .map(|name| format!("{name} is recorded, and nothing that is measured")),
         );
         stale
     }
@@ -240,7 +243,8 @@ pub fn text(made: &[Made]) -> String {
         match found {
             Found::Impossible(why) => text += &format!("{IMPOSSIBLE} = {why:?}\n"),
             Found::Figures(figures) => {
-                text += &figures.iter().map(|figure| format!("{} = {}\n", figure.name, figure.value)).collect::<String>();
+                text +=
+                    &figures.iter().map(|figure| format!("{} = {}\n", figure.name, figure.value)).collect::<String>();
             }
         }
     }
@@ -284,7 +288,7 @@ mod tests {
         record.validate(keys).map(|()| record)
     }
 
-    /// What is stale, or the refusal, once a passage of the file is another.
+    /// The stale figures, or the refusal, once a passage of the file is another.
     fn stale(passage: &str, other: &str) -> Vec<String> {
         assert!(written().contains(passage), "{passage}");
         match parse(&written().replacen(passage, other, 1), &keys()) {

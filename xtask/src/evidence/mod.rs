@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::process::Command;
 
-/// What is written into files as the command that wrote them.
+/// The command that files name as the one that wrote them.
 pub const COMMAND: &str = "make evidence";
-/// What the library is made of. Commits that touch none of it leave figures as they are.
+/// The sources of the library. Commits that touch none of them leave figures as they are.
 const SOURCES: [&str; 2] = ["src", "scripts/link.rs"];
 /// Behind the commit of sources that no commit has.
 const DIRTY: &str = "-dirty";
@@ -33,7 +33,8 @@ impl<F: DeserializeOwned> Evidence<F> {
     /// Reads the text of a file.
     ///
     /// # Errors
-    /// When it does not have this form, or does not say where its figures come from; one line says what is wrong, and where.
+    /// When it does not have this form, or does not say where its figures come from; one line says what is wrong, and
+    /// where.
     pub fn parse(text: &str) -> Result<Self> {
         let evidence: Self = parse(text)?;
         evidence.origin.check()?;
@@ -44,7 +45,7 @@ impl<F: DeserializeOwned> Evidence<F> {
 /// The circumstances of recorded figures.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Origin {
-    /// What wrote them.
+    /// The command that wrote them.
     pub command: String,
     /// The day.
     pub date: String,
@@ -52,7 +53,7 @@ pub struct Origin {
     pub commit: String,
     /// The kernel it ran on.
     pub kernel: String,
-    /// What it was built with: another compiler may count otherwise.
+    /// The compiler that built it: another compiler may count otherwise.
     pub compiler: String,
 }
 
@@ -63,8 +64,9 @@ impl Origin {
     /// When git, date, uname or rustc do not answer.
     pub fn now(root: &Path) -> Result<Self> {
         let release = output(Command::new("uname").arg("-r"))?;
-        // What follows the numbers names a distribution or a machine.
-        let numbers = release.split(|letter: char| !letter.is_ascii_digit() && letter != '.').next().unwrap_or_default();
+        // The rest of the release names a distribution or a machine.
+        let numbers =
+            release.split(|letter: char| !letter.is_ascii_digit() && letter != '.').next().unwrap_or_default();
         Ok(Self {
             command: COMMAND.to_owned(),
             date: output(Command::new("date").args(["--utc", "+%F"]))?,
@@ -97,7 +99,8 @@ impl Origin {
         [("command", command), ("date", date), ("commit", commit), ("kernel", kernel), ("compiler", compiler)]
     }
 
-    /// Whether the sources of the figures are those of now, or came before them. Without a whole history nothing is known.
+    /// Whether the sources of the figures are those of now, or came before them. Without a whole history nothing is
+    /// known.
     ///
     /// # Errors
     /// When they are of no commit, of none that is known, or of one that did not come before.
@@ -134,7 +137,7 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     })
 }
 
-/// What a command prints.
+/// The output of a command.
 ///
 /// # Errors
 /// When it cannot be run, or does not end with 0; with what it says on fd 2.
@@ -161,7 +164,8 @@ mod tests {
     fn what_is_written_is_read_back() {
         assert_eq!(parse::<Origin>(&origin().text()).unwrap(), origin());
         for line in origin().text().lines() {
-            let error = format!("{:#}", parse::<Origin>(&origin().text().replace(&format!("{line}\n"), "")).unwrap_err());
+            let error =
+                format!("{:#}", parse::<Origin>(&origin().text().replace(&format!("{line}\n"), "")).unwrap_err());
             assert!(error.contains("missing field") && error.lines().count() == 1, "{error}");
         }
         let empty = Origin { kernel: String::new(), ..origin() };

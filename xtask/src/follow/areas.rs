@@ -72,7 +72,12 @@ pub(super) const AREAS: [Area; 10] = [
         ],
         evidence: &["fast-path", "page-backend", "limits", "modes", "stress"],
     },
-    Area { name: "options", sources: &["src/config/option", "src/config/parse"], pages: &[OPTIONS, MEMORY], evidence: &[] },
+    Area {
+        name: "options",
+        sources: &["src/config/option", "src/config/parse"],
+        pages: &[OPTIONS, MEMORY],
+        evidence: &[],
+    },
     Area { name: "profiles", sources: &["src/config/profile.rs"], pages: &[OPTIONS, MEMORY], evidence: &["profiles"] },
     Area {
         name: "stress suite",
@@ -91,7 +96,8 @@ impl Area {
 
 /// Tests of an area change no behaviour.
 fn is_test(file: &str) -> bool {
-    ["/tests.rs", "/modelled.rs"].iter().any(|end| file.ends_with(end)) || file.contains("/tests/") && file.starts_with("src/")
+    ["/tests.rs", "/modelled.rs"].iter().any(|end| file.ends_with(end))
+        || file.contains("/tests/") && file.starts_with("src/")
 }
 
 /// Whether what a file has moves between it and others when code moves.
@@ -110,11 +116,18 @@ mod tests {
         let root = repo::workspace();
         let stands = |path: &str| {
             let (folder, start) = path.rsplit_once('/').unwrap_or(("", path));
-            fs::read_dir(root.join(folder)).unwrap().flatten().any(|entry| entry.file_name().to_str().unwrap().starts_with(start))
+            fs::read_dir(root.join(folder))
+                .unwrap()
+                .flatten()
+                .any(|entry| entry.file_name().to_str().unwrap().starts_with(start))
         };
         for area in &AREAS {
             assert!(area.sources.iter().chain(area.pages).all(|path| stands(path)), "{}", area.name);
-            assert!(area.evidence.iter().all(|name| root.join(format!("docs/evidence/{name}.toml")).is_file()), "{}", area.name);
+            assert!(
+                area.evidence.iter().all(|name| root.join(format!("docs/evidence/{name}.toml")).is_file()),
+                "{}",
+                area.name
+            );
         }
     }
 }

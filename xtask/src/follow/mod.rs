@@ -1,9 +1,10 @@
-//! Checks that a change of memory behaviour took along what describes it: a docs page, figures, the changelog and the index.
+//! Checks that a change of memory behaviour took along what describes it: a docs page, figures, the changelog and the
+//! index.
 //!
 //! Knows: git. Must not know: what the areas are (`areas`), how code is compared (`tokens`).
 //!
-//! A change that only renames, moves or rewords asks for nothing; `tokens` finds that out. Any other commit without an effect that could be
-//! seen or measured says so, with a reason, in a line `Unchanged: REASON` of its message.
+//! A change that only renames, moves or rewords asks for nothing; `tokens` finds that out. Any other commit without an
+//! effect that could be seen or measured says so, with a reason, in a line `Unchanged: REASON` of its message.
 
 mod areas;
 mod tokens;
@@ -21,7 +22,7 @@ const EXCUSE: &str = "Unchanged:";
 /// Commits end with this byte in what git is asked for.
 const END: char = '\0';
 
-/// What changed: files that ask for followers, and all files, which may be followers.
+/// The files of a change: those that ask for followers, and all files, which may be followers.
 #[derive(Debug, Default)]
 struct Change {
     asking: Vec<String>,
@@ -48,7 +49,9 @@ pub fn run(root: &Path, base: Option<&str>) -> Result<()> {
             println!("follow: {} files since {base}; what has to follow them does", change.all.len());
             Ok(())
         }
-        false => bail!("a change lacks what describes it; a commit without any effect says `{EXCUSE} REASON` in its message"),
+        false => {
+            bail!("a change lacks what describes it; a commit without any effect says `{EXCUSE} REASON` in its message")
+        }
     }
 }
 
@@ -60,7 +63,8 @@ fn git(root: &Path, words: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Where the branch left what is published; without anything published, the last commit: what is not committed is compared all the same.
+/// Where the branch left what is published; without anything published, the last commit: what is not committed is
+/// compared all the same.
 fn start(root: &Path) -> Result<String> {
     for published in ["@{upstream}", "origin/HEAD", "origin/main"] {
         if let Ok(base) = git(root, &["merge-base", "HEAD", published]) {
@@ -80,14 +84,20 @@ impl Change {
         let at = |commit: &str, file: &str| git(root, &["show", &format!("{commit}:{file}")]).ok();
         for commit in git(root, &["log", "--format=%H", "--no-merges", &range])?.lines() {
             let message = git(root, &["log", "-1", "--format=%B", commit])?;
-            let excused = message.lines().any(|line| line.strip_prefix(EXCUSE).is_some_and(|why| !why.trim().is_empty()));
-            let files = git(root, &["diff-tree", "--root", "--no-commit-id", "--no-renames", "--name-only", "-r", "-z", commit])?;
+            let excused =
+                message.lines().any(|line| line.strip_prefix(EXCUSE).is_some_and(|why| !why.trim().is_empty()));
+            let files = git(
+                root,
+                &["diff-tree", "--root", "--no-commit-id", "--no-renames", "--name-only", "-r", "-z", commit],
+            )?;
             let parent = format!("{commit}^");
             change.add(&files, excused, &|file| at(&parent, file), &|file| at(commit, file));
         }
         let files = git(root, &["diff", "--no-renames", "--name-only", "-z", "HEAD"])?;
         let unknown = git(root, &["ls-files", "--others", "--exclude-standard", "-z"])?;
-        change.add(&(files + &unknown), false, &|file| at("HEAD", file), &|file| fs::read_to_string(root.join(file)).ok());
+        change.add(&(files + &unknown), false, &|file| at("HEAD", file), &|file| {
+            fs::read_to_string(root.join(file)).ok()
+        });
         Ok(change)
     }
 
@@ -204,7 +214,13 @@ mod tests {
     #[test]
     fn any_page_and_any_figures_of_the_area_will_do_and_others_will_not() {
         let scratch = Scratch::new();
-        scratch.write(&["src/heap/flush.rs", CHANGELOG, INDEX, "docs/decisions/0099-flush.md", "docs/evidence/fast-path.toml"]);
+        scratch.write(&[
+            "src/heap/flush.rs",
+            CHANGELOG,
+            INDEX,
+            "docs/decisions/0099-flush.md",
+            "docs/evidence/fast-path.toml",
+        ]);
         assert_eq!(scratch.missing("HEAD"), Vec::<String>::new(), "files that git does not know yet");
         let scratch = Scratch::new();
         scratch.write(&["tests/stress/src/run.rs", CHANGELOG, INDEX, "docs/memory.md", "docs/evidence/fast-path.toml"]);
@@ -214,7 +230,10 @@ mod tests {
     #[test]
     fn other_files_and_tests_ask_for_nothing() {
         let scratch = Scratch::new();
-        scratch.commit(&["src/diag/report.rs", "xtask/src/lib.rs", "src/heap/tests.rs", "src/pages/modelled.rs"], "others");
+        scratch.commit(
+            &["src/diag/report.rs", "xtask/src/lib.rs", "src/heap/tests.rs", "src/pages/modelled.rs"],
+            "others",
+        );
         assert_eq!(scratch.missing("published"), Vec::<String>::new());
     }
 
@@ -241,7 +260,11 @@ mod tests {
         scratch.commit(&["src/heap/bin.rs", "src/heap/refill.rs"], "first\n\nUnchanged: a start");
         scratch.git(&["tag", "--force", "published"]);
         scratch.git(&["mv", "src/heap/bin.rs", "src/heap/bins.rs"]);
-        fs::write(scratch.0.path().join("src/heap/refill.rs"), "//! More.\nuse super::other;\nconst NAME: Other = 7;\n").unwrap();
+        fs::write(
+            scratch.0.path().join("src/heap/refill.rs"),
+            "//! More.\nuse super::other;\nconst NAME: Other = 7;\n",
+        )
+        .unwrap();
         assert_eq!(scratch.missing("published"), Vec::<String>::new(), "the work tree");
         scratch.commit(&[], "move");
         assert_eq!(scratch.missing("published"), Vec::<String>::new());

@@ -1,9 +1,10 @@
-//! What is left of a text when names, imports and comments are taken out. Where that is the same before and after, a change renamed,
-//! moved or reworded, and did nothing else.
+//! The remainder of a text when names, imports and comments are taken out. Where that is the same before and after, a
+//! change renamed, moved or reworded, and did nothing else.
 //!
 //! Knows: Rust's tokens. Must not know: where texts come from.
 
 use crate::layers::modules::active;
+use crate::layers::source::is_separator;
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::BTreeMap;
 
@@ -13,8 +14,8 @@ pub(super) struct Bag(BTreeMap<String, usize>);
 
 /// Words of the language that do something; the others only name, import or say who may see.
 const WORDS: [&str; 24] = [
-    "as", "await", "break", "const", "continue", "dyn", "else", "enum", "fn", "for", "if", "impl", "let", "loop", "match",
-    "move", "mut", "ref", "return", "static", "struct", "trait", "unsafe", "while",
+    "as", "await", "break", "const", "continue", "dyn", "else", "enum", "fn", "for", "if", "impl", "let", "loop",
+    "match", "move", "mut", "ref", "return", "static", "struct", "trait", "unsafe", "while",
 ];
 /// Attributes that tell compiler and reader something, and change no code.
 const SILENT: [&str; 5] = ["allow", "doc", "expect", "must_use", "derive"];
@@ -35,11 +36,11 @@ impl Bag {
     fn trees(&mut self, trees: &[TokenTree]) {
         let mut at = 0;
         while at < trees.len() {
-            let is = |offset: usize, sign: char| matches!(trees.get(at + offset), Some(TokenTree::Punct(punct)) if punct.as_char() == sign);
             at += match &trees[at] {
                 TokenTree::Ident(word) if word == "use" || word == "mod" => {
-                    let name =
-                        trees[at..].iter().position(|tree| matches!(tree, TokenTree::Punct(punct) if punct.as_char() == ';'));
+                    let name = trees[at..]
+                        .iter()
+                        .position(|tree| matches!(tree, TokenTree::Punct(punct) if punct.as_char() == ';'));
                     match (word == "use", trees.get(at + 2)) {
                         (false, Some(TokenTree::Group(_))) => 2,
                         _ => name.map_or(1, |length| length + 1),
@@ -61,7 +62,7 @@ impl Bag {
                     self.trees(&active(group.stream()));
                     1
                 }
-                TokenTree::Punct(_) if is(0, ':') && is(1, ':') => 2,
+                TokenTree::Punct(_) if is_separator(trees, at) => 2,
                 // A comma at the end comes and goes with the length of the line.
                 TokenTree::Punct(punct) if punct.as_char() == ',' && at + 1 == trees.len() => 1,
                 TokenTree::Punct(punct) if punct.as_char() == '#' => self.attribute(trees, at),

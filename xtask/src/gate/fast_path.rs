@@ -1,5 +1,5 @@
-//! What the flows cost: recorded costs and budgets, and the comparison with what callgrind counts now. And what must not be on the fast
-//! path, which the machine code shows.
+//! The costs of the flows: recorded costs and budgets, and the comparison with what callgrind counts now. Code that
+//! must not be on the fast path, which the machine code shows.
 //!
 //! Knows: the form of `docs/evidence/fast-path.toml`. Must not know: callgrind, x86.
 //! Figures are written by a program; budgets are set by people, and kept when figures are written.
@@ -16,7 +16,7 @@ use std::fmt::Write;
 use std::fs;
 use std::process::Command;
 
-/// What the line begins with that says a flow is over its budget.
+/// The code of the line that says a flow is over its budget.
 const CODE: &str = "ALLOCATOR_FAST_PATH_BUDGET";
 
 /// How far a recorded figure may be from the measured one, as a part of it.
@@ -50,7 +50,7 @@ pub(super) struct Measured {
     cost: Cost,
 }
 
-/// What the comparison found; nothing, if all is well.
+/// The faults that a comparison found; none, if all is well.
 #[derive(Debug, Default, PartialEq)]
 struct Verdict {
     /// Figures above their budget.
@@ -229,7 +229,8 @@ mod tests {
 
     fn compare(flows: &Flows) -> Verdict {
         let verdicts = measured().iter().map(|flow| flows.compare(flow)).collect::<Vec<_>>();
-        let (over, stale) = verdicts.into_iter().map(|verdict| (verdict.over, verdict.stale)).unzip::<_, _, Vec<_>, Vec<_>>();
+        let (over, stale) =
+            verdicts.into_iter().map(|verdict| (verdict.over, verdict.stale)).unzip::<_, _, Vec<_>, Vec<_>>();
         Verdict { over: over.concat(), stale: stale.concat() }
     }
 

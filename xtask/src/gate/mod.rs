@@ -1,9 +1,11 @@
 //! The gate: measures what `docs/evidence` has figures of, and compares, or writes the figures anew.
 //!
-//! Knows: the command line, the order of things, and what ends it with 1. Must not know: how any figure is measured or judged.
+//! Knows: the command line, the order of things, and what ends it with 1. Must not know: how any figure is measured or
+//! judged.
 //!
 //! # Invariants
-//! - All files that are compared are read before anything is measured: a file that cannot be compared ends the gate at once.
+//! - All files that are compared are read before anything is measured: a file that cannot be compared ends the gate at
+//!   once.
 //! - A file is written only if everything that it has figures of is as promised.
 
 mod checks;
@@ -24,7 +26,7 @@ use stress::Stress;
 
 const FOLDER: &str = "docs/evidence";
 
-/// What to do.
+/// The two directions: compare, or record.
 #[derive(Debug, clap::Subcommand)]
 pub enum Request {
     /// Measure, and compare with what is recorded
@@ -75,7 +77,7 @@ pub struct Scope {
     console: Option<PathBuf>,
 }
 
-/// What one file of `docs/evidence` has figures of.
+/// The subject of one file of `docs/evidence`.
 trait Subject {
     /// The figures as the file has them.
     type Figures: DeserializeOwned;
@@ -88,7 +90,8 @@ trait Subject {
     /// The comment above the file.
     fn title(&self) -> String;
 
-    /// The figures to start from when all of them are written anew; by default those of the file, of which budgets stay.
+    /// The figures to start from when all of them are written anew; by default those of the file, of which budgets
+    /// stay.
     fn blank(&self) -> Option<Self::Figures> {
         None
     }
@@ -96,8 +99,8 @@ trait Subject {
     /// Says what in the figures of a file cannot be compared.
     fn validate(&self, recorded: &Self::Figures) -> Result<()>;
 
-    /// Measures, prints a line for each figure and each fault, and counts them. Recorded figures count as faults where they are not
-    /// what was measured, unless they are to be written anew.
+    /// Measures, prints a line for each figure and each fault, and counts them. Recorded figures count as faults where
+    /// they are not what was measured, unless they are to be written anew.
     fn measure(&self, scope: &Scope, recorded: &Self::Figures, purpose: Purpose) -> Result<(Self::Measured, Tally)>;
 
     /// The text below the circumstances with the figures measured now.
@@ -109,7 +112,7 @@ trait Subject {
     }
 }
 
-/// What the figures are measured for.
+/// The reason for which figures are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     Check,
@@ -223,7 +226,8 @@ pub fn run(request: &Request) -> Result<bool> {
     match request {
         Request::Check { choice, scope, evidence } => {
             let folder = evidence.as_deref().unwrap_or(&standard);
-            let opened = choice.entries()?.into_iter().map(|entry| entry.open(&root, folder)).collect::<Result<Vec<_>>>()?;
+            let opened =
+                choice.entries()?.into_iter().map(|entry| entry.open(&root, folder)).collect::<Result<Vec<_>>>()?;
             for measure in opened {
                 sum.add(measure(scope)?);
             }
@@ -238,7 +242,7 @@ pub fn run(request: &Request) -> Result<bool> {
     Ok(sum.failed == 0)
 }
 
-/// What `make evidence` calls this file, in the message on one that is not true any more.
+/// The remedy for a file that is not true any more.
 fn stale(name: &str) -> String {
     format!("`make evidence` renews {FOLDER}/{name}.toml")
 }

@@ -1,9 +1,11 @@
-//! `docs/evidence/stress.toml`: what the scenarios did when they were last recorded, and the comparison with what they do now.
+//! `docs/evidence/stress.toml`: what the scenarios did when they were last recorded, and the comparison with what they
+//! do now.
 //!
 //! Knows: the file's form. Must not know: how figures are measured.
 //!
 //! # Invariants
-//! - The file is compared, never trusted: each recorded scenario runs again. Its tolerance is set by people and stays when it is renewed.
+//! - The file is compared, never trusted: each recorded scenario runs again. Its tolerance is set by people and stays
+//!   when it is renewed.
 
 use super::{Purpose, Scope, Subject, Tally};
 use anyhow::{Context, Result, bail};
@@ -99,7 +101,7 @@ impl Runs {
         Ok(())
     }
 
-    /// What is worse now than recorded, if anything is.
+    /// The line for a run that is worse now than recorded.
     fn worse(&self, done: &Done) -> Option<String> {
         let name = done.order.name();
         let Some(recorded) = self.runs.get(&name) else { return Some(format!("{name}: not recorded")) };
@@ -154,7 +156,8 @@ impl Subject for Stress {
     }
 
     fn title(&self) -> String {
-        "What the scenarios of the stress suite did. `make evidence` writes all but the tolerance; README.md explains.".to_owned()
+        "What the scenarios of the stress suite did. `make evidence` writes all but the tolerance; README.md explains."
+            .to_owned()
     }
 
     fn validate(&self, recorded: &Runs) -> Result<()> {
@@ -163,10 +166,11 @@ impl Subject for Stress {
 
     fn measure(&self, scope: &Scope, recorded: &Runs, purpose: Purpose) -> Result<(Vec<Done>, Tally)> {
         let orders = match purpose {
-            // What is there may lack a scenario that is new, or have one that is gone.
+            // The file may lack a scenario that is new, or have one that is gone.
             Purpose::Record => scenario::orders(recorded.seconds, scenario::seed_of_now(), |_, _| true),
             Purpose::Check => {
-                let chosen = |names: &[String], name: &str| names.is_empty() || names.iter().any(|chosen| chosen == name);
+                let chosen =
+                    |names: &[String], name: &str| names.is_empty() || names.iter().any(|chosen| chosen == name);
                 let mut orders = recorded.orders()?;
                 orders.retain(|order| {
                     chosen(&scope.scenarios, order.scenario.name) && chosen(&scope.profiles, order.profile.name())
@@ -212,7 +216,8 @@ mod tests {
 
     fn done(outcome: Outcome, resident: u64) -> Done {
         let scenario = Scenario::named("churn").unwrap();
-        let order = Order { scenario, profile: Profile::HostedSmall, seconds: 1.0, seed: 7, options: Vec::new(), before: None };
+        let order =
+            Order { scenario, profile: Profile::HostedSmall, seconds: 1.0, seed: 7, options: Vec::new(), before: None };
         let sample = Sample { live: 100 * MIB, resident: resident * MIB, operations: 5000, ..Sample::default() };
         Done { order, samples: vec![sample; 10], outcome }
     }
@@ -257,8 +262,9 @@ mod tests {
             assert!(text.contains(passage), "{passage}");
             format!("{:#}", parse(&text.replacen(passage, other, 1)).unwrap_err())
         };
-        let better =
-            text.replace("rss-over-live = 1.5", "rss-over-live = 1.0").replace("peak-rss-mib = 150.0", "peak-rss-mib = 100.0");
+        let better = text
+            .replace("rss-over-live = 1.5", "rss-over-live = 1.0")
+            .replace("peak-rss-mib = 150.0", "peak-rss-mib = 100.0");
         assert!(parse(&better).unwrap().worse(&done(Outcome::Passed, 151)).is_some());
         assert!(refusal("rss-over-live = 1.5", "rss-over-live = 9.0").contains("contradicts itself"));
         assert!(refusal("\"passed\"", "\"failed: leak\"").contains("did not pass"));

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// The circles of two files and more, the longest first.
 pub(super) fn circles(imports: &Imports) -> Vec<Vec<PathBuf>> {
-    let reach: BTreeMap<&Path, BTreeSet<&Path>> = imports.keys().map(|file| (file.as_path(), reached(imports, file))).collect();
+    let reach: BTreeMap<&Path, BTreeSet<&Path>> =
+        imports.keys().map(|file| (file.as_path(), reached(imports, file))).collect();
     let mut circles = Vec::new();
     let mut seen = BTreeSet::new();
     for (file, reached) in &reach {
@@ -52,7 +53,9 @@ mod tests {
     use crate::layers::modules;
 
     fn graph(files: &[(&str, &str)]) -> Imports {
-        modules::imports(&|path| files.iter().find(|(file, _)| Path::new(file) == path).map(|(_, text)| (*text).to_owned()))
+        modules::imports(&|path| {
+            files.iter().find(|(file, _)| Path::new(file) == path).map(|(_, text)| (*text).to_owned())
+        })
     }
 
     fn of(files: &[(&str, &str)]) -> Vec<Vec<String>> {
@@ -70,8 +73,12 @@ mod tests {
             ("macro_rules! m { () => { $crate::heap::two::b() } } fn a() {}", "fn b() { super::one::a() }"),
             ("use super::two::*; fn a() { b() }", "use super::one::a; fn b() {}"),
         ] {
-            let files =
-                [("lib.rs", "mod heap;"), ("heap/mod.rs", "mod one; mod two;"), ("heap/one.rs", first), ("heap/two.rs", second)];
+            let files = [
+                ("lib.rs", "mod heap;"),
+                ("heap/mod.rs", "mod one; mod two;"),
+                ("heap/one.rs", first),
+                ("heap/two.rs", second),
+            ];
             assert_eq!(of(&files), [["heap/one.rs", "heap/two.rs"]], "{first} {second}");
         }
     }

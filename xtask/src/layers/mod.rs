@@ -1,12 +1,12 @@
-//! Checks the rules of `src/` that the compiler does not: who may import whom, how long things may be, where atomics are, who sets
-//! `errno`.
+//! Checks the rules of `src/` that the compiler does not: who may import whom, how long things may be, where atomics
+//! are, who sets `errno`.
 //!
 //! Knows: the rules. Must not know: how source text is taken apart (`source`), what the folders do.
 
 mod circles;
 pub(crate) mod modules;
 mod order;
-mod source;
+pub(crate) mod source;
 
 use anyhow::{Context, Result, bail};
 use source::Source;
@@ -75,7 +75,10 @@ fn report(sources: &Path, files: &[PathBuf]) -> Result<()> {
     );
     let circles = circles::circles(&imports);
     let longest = circles.first().map_or(0, Vec::len);
-    println!("layers: {} circles of imports; the longest has {longest} files, {LONGEST_CIRCLE} are allowed", circles.len());
+    println!(
+        "layers: {} circles of imports; the longest has {longest} files, {LONGEST_CIRCLE} are allowed",
+        circles.len()
+    );
     for circle in circles.iter().filter(|circle| circle.len() > LONGEST_CIRCLE) {
         println!("{} files in a circle:", circle.len());
         for arrow in circles::arrows(circle, &imports) {

@@ -1,8 +1,9 @@
 //! The modules of `src/`, and which file each of them imports from.
 //!
 //! Knows: Rust's paths, `use` and `mod`. Must not know: the rules.
-//! Works on tokens: code that a macro wraps counts like any other. Code of tests and of the models for loom does not count. A name that a
-//! module re-exports counts as an import of the file that defines it; what a macro defines counts as its module's own.
+//! Works on tokens: code that a macro wraps counts like any other. Code of tests and of the models for loom does not
+//! count. A name that a module re-exports counts as an import of the file that defines it; what a macro defines counts
+//! as its module's own.
 
 use super::source::is_separator;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
@@ -20,9 +21,9 @@ struct Module {
     file: PathBuf,
     parent: Option<usize>,
     children: BTreeMap<String, usize>,
-    /// What the file defines here.
+    /// The names that the file defines here.
     items: BTreeSet<String>,
-    /// What `use` brings in: the name here, the path it stands for.
+    /// The names that `use` brings in, with the paths they stand for.
     aliases: BTreeMap<String, Names>,
     /// Modules whose names are all brought in.
     globs: Vec<Names>,
@@ -36,13 +37,14 @@ struct Crate {
     modules: Vec<Module>,
 }
 
-/// What a path leads to.
+/// The end of a path.
 enum Target {
     Module(usize),
     Item(usize),
 }
 
-/// The imports of all files that `lib.rs` in `sources` leads to. `read` gives the text of a file below `sources`, if there is one.
+/// The imports of all files that `lib.rs` in `sources` leads to. `read` gives the text of a file below `sources`, if
+/// there is one.
 pub(super) fn imports(read: &dyn Fn(&Path) -> Option<String>) -> Imports {
     let mut tree = Crate::default();
     tree.load(read, Path::new("lib.rs"), Path::new(""), None);
@@ -50,7 +52,13 @@ pub(super) fn imports(read: &dyn Fn(&Path) -> Option<String>) -> Imports {
 }
 
 impl Crate {
-    fn load(&mut self, read: &dyn Fn(&Path) -> Option<String>, file: &Path, folder: &Path, parent: Option<usize>) -> usize {
+    fn load(
+        &mut self,
+        read: &dyn Fn(&Path) -> Option<String>,
+        file: &Path,
+        folder: &Path,
+        parent: Option<usize>,
+    ) -> usize {
         let number = self.modules.len();
         self.modules.push(Module { file: file.to_owned(), parent, ..Module::default() });
         if let Some(tokens) = read(file).and_then(|text| text.parse().ok()) {
@@ -120,7 +128,10 @@ impl Crate {
                 while inside < inner.len() {
                     inside += match &inner[inside] {
                         TokenTree::Ident(word) if word == "use" => {
-                            let end = inner[inside..].iter().position(is_semicolon).map_or(inner.len(), |length| inside + length);
+                            let end = inner[inside..]
+                                .iter()
+                                .position(is_semicolon)
+                                .map_or(inner.len(), |length| inside + length);
                             self.used(number, &inner[inside + 1..end], false);
                             end + 1 - inside
                         }
@@ -137,8 +148,8 @@ impl Crate {
                     names.push(name.to_string());
                     next += 3;
                 }
-                let is_field =
-                    matches!(at.checked_sub(1).map(|before| &trees[before]), Some(TokenTree::Punct(dot)) if dot.as_char() == '.');
+                let before = at.checked_sub(1).map(|before| &trees[before]);
+                let is_field = matches!(before, Some(TokenTree::Punct(dot)) if dot.as_char() == '.');
                 if !is_field {
                     self.modules[number].paths.push(names);
                 }
@@ -148,7 +159,8 @@ impl Crate {
         }
     }
 
-    /// Notes what a `use` brings in. A name that is only passed on is no import of this file, unless its code uses the name as well.
+    /// Notes what a `use` brings in. A name that is only passed on is no import of this file, unless its code uses the
+    /// name as well.
     fn used(&mut self, number: usize, tree: &[TokenTree], passed_on: bool) {
         let mut leaves = Vec::new();
         unfold(&Names::new(), tree, &mut leaves);
@@ -224,7 +236,7 @@ impl Crate {
             let whole: Names = alias.iter().chain(rest).cloned().collect();
             return self.resolve(module, &whole, depth + 1);
         }
-        // What no file defines by name is made by a macro there.
+        // A name that no file defines is made by a macro there.
         self.through_globs(module, path, depth).or(Some(Target::Item(module)))
     }
 
@@ -233,7 +245,8 @@ impl Crate {
             let Some(Target::Module(target)) = self.resolve(module, glob, depth + 1) else { return None };
             let place = &self.modules[target];
             let first = path.first()?;
-            let known = place.children.contains_key(first) || place.items.contains(first) || place.aliases.contains_key(first);
+            let known =
+                place.children.contains_key(first) || place.items.contains(first) || place.aliases.contains_key(first);
             if known { self.descend(target, path, depth + 1) } else { None }
         })
     }
@@ -264,7 +277,9 @@ pub(crate) fn active(tokens: TokenStream) -> Vec<TokenTree> {
 /// The brackets of an attribute.
 fn attribute(trees: &[TokenTree], at: usize) -> Option<Vec<TokenTree>> {
     match (trees.get(at)?, trees.get(at + 1)?) {
-        (TokenTree::Punct(sign), TokenTree::Group(group)) if sign.as_char() == '#' && group.delimiter() == Delimiter::Bracket => {
+        (TokenTree::Punct(sign), TokenTree::Group(group))
+            if sign.as_char() == '#' && group.delimiter() == Delimiter::Bracket =>
+        {
             Some(group.stream().into_iter().collect())
         }
         _ => None,

@@ -22,7 +22,7 @@ const LEVELS: &[&[&str]] = &[
 /// The folder whose modules are alternatives and do not know each other.
 const ALTERNATIVES: &str = "modes";
 
-/// What is in that folder and serves the alternatives, which they may use.
+/// Modules of that folder that serve the alternatives, which they may use.
 const SHARED: &[&str] = &["counter", "ledger"];
 
 /// Why `file` may not name this path of the crate (segments after `crate::`), or none if it may.
@@ -38,7 +38,8 @@ pub(super) fn forbidden(file: &Path, segments: &[String]) -> Option<String> {
         return Some(format!("is in `{own}/`, which is not a layer"));
     };
     if own == &target {
-        return sibling(rest, segments).map(|other| format!("`{ALTERNATIVES}` are alternatives: may not use `{other}`"));
+        return sibling(rest, segments)
+            .map(|other| format!("`{ALTERNATIVES}` are alternatives: may not use `{other}`"));
     }
     match level(target) {
         None => Some(format!("`crate::{target}` is not a layer")),
@@ -56,5 +57,6 @@ fn sibling<'a>(rest: &[&str], segments: &'a [String]) -> Option<&'a str> {
     let [folder, other, ..] = segments else { return None };
     let own = rest.first()?.trim_end_matches(".rs");
     let is_module = other.chars().next().is_some_and(char::is_lowercase);
-    (folder == ALTERNATIVES && own != "mod" && own != other && is_module && !SHARED.contains(&other.as_str())).then_some(other)
+    (folder == ALTERNATIVES && own != "mod" && own != other && is_module && !SHARED.contains(&other.as_str()))
+        .then_some(other)
 }

@@ -13,7 +13,7 @@ const SEGMENTS: usize = 2;
 /// The functions by which `errno` is set: ours and the C library's.
 const ERRNO_SETTERS: [&str; 2] = ["set_errno", "__errno_location"];
 
-/// What is in a file.
+/// The parts of a file that the rules ask about.
 #[derive(Debug, Default)]
 pub(super) struct Source {
     /// Paths into the crate, written with `crate::` or with `super::`.
@@ -95,8 +95,9 @@ impl Source {
                 self.paths(line, base, rest);
             }
             "core" | "std" if is_start => {
-                let atomics =
-                    paths_after(after).into_iter().filter(|path| path.starts_with(&["sync".to_owned(), "atomic".to_owned()]));
+                let atomics = paths_after(after)
+                    .into_iter()
+                    .filter(|path| path.starts_with(&["sync".to_owned(), "atomic".to_owned()]));
                 self.core_atomics.extend(atomics.map(|_| line));
             }
             _ => {}
@@ -161,7 +162,7 @@ fn inline_module(trees: &[TokenTree], at: usize) -> Option<String> {
     }
 }
 
-pub(super) fn is_separator(trees: &[TokenTree], at: usize) -> bool {
+pub(crate) fn is_separator(trees: &[TokenTree], at: usize) -> bool {
     let colon = |tree: Option<&TokenTree>| matches!(tree, Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
     colon(trees.get(at)) && colon(trees.get(at + 1))
 }

@@ -20,14 +20,20 @@ fn raw_findings(name: &str, text: &str) -> Vec<String> {
 
 #[test]
 fn lower_and_own_folders_are_allowed() {
-    assert_eq!(findings("heap/bin.rs", "use crate::base::Bytes;\nuse crate::{central::depot, heap::refill};\n"), [""; 0]);
+    assert_eq!(
+        findings("heap/bin.rs", "use crate::base::Bytes;\nuse crate::{central::depot, heap::refill};\n"),
+        [""; 0]
+    );
     assert_eq!(findings("lib.rs", "use crate::api;\n"), [""; 0]);
     assert_eq!(findings("pages/map.rs", "pub(crate) fn f() { super::run::g() }\n"), [""; 0]);
 }
 
 #[test]
 fn higher_folders_are_forbidden_with_file_and_line() {
-    assert_eq!(findings("base/a.rs", "\nuse crate::sys::x;\n"), ["base/a.rs:3: `base` may not use `sys`: it is not below it"]);
+    assert_eq!(
+        findings("base/a.rs", "\nuse crate::sys::x;\n"),
+        ["base/a.rs:3: `base` may not use `sys`: it is not below it"]
+    );
     assert_eq!(findings("heap/a.rs", "use crate::{base::x, api::{y}};\n").len(), 1);
     assert_eq!(findings("central/a.rs", "fn f() { let x = crate::heap::g(); }\n").len(), 1);
     assert_eq!(findings("sys/a.rs", "macro_rules! m { () => { $crate::pages::x() } }\n").len(), 1);
@@ -93,7 +99,10 @@ fn atomics_have_one_home() {
 #[test]
 fn sequential_consistency_needs_a_decision() {
     assert_eq!(findings("heap/a.rs", "fn f() { fence(Ordering::SeqCst); }\n").len(), 1);
-    assert_eq!(findings("heap/a.rs", "// See docs/decisions/0003-fence.md.\nfn f() { fence(Ordering::SeqCst); }\n"), [""; 0]);
+    assert_eq!(
+        findings("heap/a.rs", "// See docs/decisions/0003-fence.md.\nfn f() { fence(Ordering::SeqCst); }\n"),
+        [""; 0]
+    );
     assert_eq!(findings("heap/a.rs", "// SeqCst is not used.\n"), [""; 0]);
 }
 
@@ -104,7 +113,10 @@ fn errno_is_set_in_the_top_layer_alone() {
     assert_eq!(findings("process/a.rs", set), [format!("process/a.rs:2: {problem}")]);
     assert_eq!(findings("sys/file.rs", "use super::libc::set_errno as put;\n"), [format!("sys/file.rs:2: {problem}")]);
     assert_eq!(findings("heap/a.rs", "extern \"C\" { fn __errno_location() -> *mut i32; }\n").len(), 1);
-    assert_eq!(findings("heap/a.rs", "extern \"C\" { #[link_name = \"__errno_location\"] fn place() -> *mut i32; }\n").len(), 1);
+    assert_eq!(
+        findings("heap/a.rs", "extern \"C\" { #[link_name = \"__errno_location\"] fn place() -> *mut i32; }\n").len(),
+        1
+    );
     assert_eq!(findings("heap/a.rs", "macro_rules! m { () => { set_errno(1) } }\n").len(), 1);
     assert_eq!(findings("api/c.rs", set), [""; 0]);
     assert_eq!(findings("sys/libc.rs", "fn set_errno(_: i32) {}\n"), [""; 0]);

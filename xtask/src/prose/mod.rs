@@ -1,6 +1,8 @@
-//! Checks what a script can of the way the project writes: lines that fit, words that are out, sentences with a subject.
+//! Checks what a script can of the way the project writes: lines that fit, words that are out, sentences with a
+//! subject.
 //!
-//! Knows: the rules, and which folders keep them already. Must not know: Rust, C or Markdown (`text`), the words (`words`).
+//! Knows: the rules, and which folders keep them already. Must not know: Rust, C or Markdown (`text`), the words
+//! (`words`).
 
 mod text;
 mod words;
@@ -11,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use words::{Out, Scope, WORDS};
 
-/// What is read: folders and single files.
+/// The folders and single files that are read.
 const ROOTS: [&str; 12] = [
     "src",
     "include",
@@ -27,7 +29,7 @@ const ROOTS: [&str; 12] = [
     "ffi-tests",
 ];
 const ENDINGS: [&str; 6] = ["rs", "md", "c", "h", "cpp", "toml"];
-/// What is generated, or quotes sources that are checked themselves, and the table of words.
+/// Generated files, those that quote sources which are checked themselves, and the table of words.
 const EXEMPT: [&str; 8] = [
     "docs/README.md",
     "docs/options.md",
@@ -39,8 +41,11 @@ const EXEMPT: [&str; 8] = [
     "xtask/src/prose/words.rs",
 ];
 const LONGEST_LINE: usize = 120;
-/// What does not keep to the length of lines yet: its lines are counted and do not fail.
-const LONG_LINES_IN: &[&str] = &[
+/// Folders and files that do not keep to the length of lines yet: their lines are counted and do not fail.
+const LONG_LINES_IN: &[&str] =
+    &["src/", "include/", "docs/", "tests/", "ffi-tests/", "benches/peers/", "CONTRIBUTING.md", "README.md"];
+/// Folders and files that do not keep to sentences with a subject yet.
+const BARE_OPENINGS_IN: &[&str] = &[
     "src/",
     "include/",
     "docs/",
@@ -48,14 +53,10 @@ const LONG_LINES_IN: &[&str] = &[
     "ffi-tests/",
     "cli/",
     "benches/",
-    "xtask/",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
 ];
-/// What does not keep to sentences with a subject yet.
-const BARE_OPENINGS_IN: &[&str] =
-    &["src/", "include/", "docs/", "tests/", "ffi-tests/", "cli/", "benches/", "xtask/", "CHANGELOG.md", "README.md"];
 /// A sentence that is no question names its subject; these stand in for one.
 const OPENINGS: [&str; 3] = ["Who", "What", "Whoever"];
 
@@ -75,7 +76,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What to check.
+/// The amount of output.
 #[derive(Debug, clap::Args)]
 pub struct Request {
     /// Print what is only counted as well
@@ -130,10 +131,11 @@ fn check(file: &str, text: &str) -> Vec<Finding> {
         findings.push(Finding { file: file.to_owned(), line, problem, pending: pending.map(str::to_owned) });
     };
     let pending = is_in(file, LONG_LINES_IN).then_some(LINES);
+    let quoted = text::quoted(file, text);
     for (number, line) in text::lines(text) {
         let columns = line.chars().count();
         // A table has its rows on a line each, and an address cannot be broken.
-        if columns > LONGEST_LINE && !line.starts_with('|') && !line.contains("https://") {
+        if columns > LONGEST_LINE && !line.starts_with('|') && !line.contains("https://") && !quoted.contains(&number) {
             found(number, format!("has {columns} columns, at most {LONGEST_LINE} are allowed"), pending);
         }
     }
@@ -178,7 +180,10 @@ fn places(out: &Out, file: &str, text: &str, names: &[(usize, String)]) -> Vec<u
     };
     // The name of the file is a name, too.
     let path = Path::new(file).with_extension("");
-    if path.iter().any(|part| text::parts(&part.to_string_lossy()).iter().any(|part| out.forms.contains(&part.as_str()))) {
+    if path
+        .iter()
+        .any(|part| text::parts(&part.to_string_lossy()).iter().any(|part| out.forms.contains(&part.as_str())))
+    {
         lines.push(1);
     }
     lines.dedup();
@@ -189,8 +194,9 @@ fn places(out: &Out, file: &str, text: &str, names: &[(usize, String)]) -> Vec<u
 fn has_form(out: &Out, line: &str) -> bool {
     let is_letter = |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_');
     out.forms.iter().any(|form| {
-        line.match_indices(form)
-            .any(|(at, _)| !is_letter(line[..at].chars().next_back()) && !is_letter(line[at + form.len()..].chars().next()))
+        line.match_indices(form).any(|(at, _)| {
+            !is_letter(line[..at].chars().next_back()) && !is_letter(line[at + form.len()..].chars().next())
+        })
     })
 }
 
@@ -224,8 +230,13 @@ fn files(root: &Path) -> Result<Vec<String>> {
 mod tests {
     use super::*;
 
-    const OUT: Out =
-        Out { forms: &["ward", "wards"], instead: "shard", scope: Scope::Everywhere, except: &["ward of"], pending: false };
+    const OUT: Out = Out {
+        forms: &["ward", "wards"],
+        instead: "shard",
+        scope: Scope::Everywhere,
+        except: &["ward of"],
+        pending: false,
+    };
 
     fn lines(out: &Out, file: &str, text: &str) -> Vec<usize> {
         places(out, file, text, &text::names(file, text))

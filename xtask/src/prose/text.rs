@@ -7,7 +7,8 @@ use proc_macro2::{TokenStream, TokenTree};
 /// A word of prose: its line and its text.
 pub(super) type Word<'a> = (usize, &'a str);
 
-/// The identifiers of code and their lines: of Rust by its tokens, of C by its letters, of Markdown those between backticks.
+/// The identifiers of code and their lines: of Rust by its tokens, of C by its letters, of Markdown those between
+/// backticks.
 pub(super) fn names(file: &str, text: &str) -> Vec<(usize, String)> {
     match text.parse::<TokenStream>() {
         Ok(tokens) if file.ends_with(".rs") => {
@@ -16,10 +17,14 @@ pub(super) fn names(file: &str, text: &str) -> Vec<(usize, String)> {
             names
         }
         _ if file.ends_with(".md") => {
-            let spans = lines(text).flat_map(|(number, line)| line.split('`').skip(1).step_by(2).map(move |span| (number, span)));
+            let spans = lines(text)
+                .flat_map(|(number, line)| line.split('`').skip(1).step_by(2).map(move |span| (number, span)));
             spans.flat_map(|(number, span)| split(number, span)).collect()
         }
-        _ => lines(text).filter(|(_, line)| comment(line).is_none()).flat_map(|(number, line)| split(number, line)).collect(),
+        _ => lines(text)
+            .filter(|(_, line)| comment(line).is_none())
+            .flat_map(|(number, line)| split(number, line))
+            .collect(),
     }
 }
 
@@ -36,6 +41,28 @@ fn identifiers(tokens: TokenStream, names: &mut Vec<(usize, String)>) {
 fn split(number: usize, text: &str) -> impl Iterator<Item = (usize, String)> + '_ {
     let parts = text.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
     parts.filter(|part| !part.is_empty()).map(move |part| (number, part.to_owned()))
+}
+
+/// The lines that text in quotes stands on: it cannot be broken without becoming another text.
+pub(super) fn quoted(file: &str, text: &str) -> Vec<usize> {
+    fn within(tokens: TokenStream, quoted: &mut Vec<usize>) {
+        for tree in tokens {
+            match tree {
+                TokenTree::Group(group) => within(group.stream(), quoted),
+                TokenTree::Literal(literal) if literal.to_string().contains('"') => {
+                    quoted.extend(literal.span().start().line..=literal.span().end().line);
+                }
+                TokenTree::Literal(_) | TokenTree::Ident(_) | TokenTree::Punct(_) => {}
+            }
+        }
+    }
+    let mut quoted = Vec::new();
+    match text.parse::<TokenStream>() {
+        Ok(tokens) if file.ends_with(".rs") => within(tokens, &mut quoted),
+        _ if file.ends_with(".md") => {}
+        _ => quoted.extend(lines(text).filter(|(_, line)| line.contains('"')).map(|(number, _)| number)),
+    }
+    quoted
 }
 
 /// The words that a name is put together from, in lower case.
@@ -61,7 +88,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines().enumerate().map(|(at, line)| (at + 1, line))
 }
 
-/// What a line says if it is a comment and nothing else.
+/// The text of a line that is a comment and nothing else.
 fn comment(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let marks = ["///", "//!", "//", "/**", "/*", "* "];
@@ -69,7 +96,8 @@ fn comment(line: &str) -> Option<&str> {
     Some(said.trim_end().trim_end_matches("*/"))
 }
 
-/// The paragraphs of comments, or of a page: their words with the lines they stand in. Headings, tables and code are none.
+/// The paragraphs of comments, or of a page: their words with the lines they stand in. Headings, tables and code are
+/// none.
 pub(super) fn paragraphs<'a>(file: &str, text: &'a str) -> Vec<Vec<Word<'a>>> {
     let mut all: Vec<Vec<Word<'a>>> = vec![Vec::new()];
     let (mut fenced, mut form) = (false, "");
@@ -83,7 +111,10 @@ pub(super) fn paragraphs<'a>(file: &str, text: &'a str) -> Vec<Vec<Word<'a>>> {
         let is_item = said.is_some_and(|said| {
             said.starts_with("- ") || said.split_once(". ").is_some_and(|(number, _)| number.parse::<u8>().is_ok())
         });
-        if said.is_none_or(str::is_empty) || is_item || (!file.ends_with(".md") && before != form && !form.starts_with('*')) {
+        if said.is_none_or(str::is_empty)
+            || is_item
+            || (!file.ends_with(".md") && before != form && !form.starts_with('*'))
+        {
             all.push(Vec::new());
         }
         if let (Some(said), Some(paragraph)) = (said, all.last_mut()) {
@@ -97,7 +128,8 @@ pub(super) fn paragraphs<'a>(file: &str, text: &'a str) -> Vec<Vec<Word<'a>>> {
 
 /// The sentences of a paragraph.
 pub(super) fn sentences<'a, 'b>(paragraph: &'b [Word<'a>]) -> impl Iterator<Item = &'b [Word<'a>]> {
-    paragraph.split_inclusive(|(_, word)| word.trim_end_matches(['"', '\'', ')', '`', '*']).ends_with(['.', '?', '!', ':']))
+    paragraph
+        .split_inclusive(|(_, word)| word.trim_end_matches(['"', '\'', ')', '`', '*']).ends_with(['.', '?', '!', ':']))
 }
 
 #[cfg(test)]
@@ -118,8 +150,11 @@ mod tests {
     fn sentences_know_their_lines() {
         let text = "/// One is\n/// here. Two?\nfn three() {}\n// Four\n\n//! Five.\n";
         let all = paragraphs("a.rs", text);
-        let found: Vec<(usize, usize)> =
-            all.iter().flat_map(|paragraph| sentences(paragraph)).map(|sentence| (sentence[0].0, sentence.len())).collect();
+        let found: Vec<(usize, usize)> = all
+            .iter()
+            .flat_map(|paragraph| sentences(paragraph))
+            .map(|sentence| (sentence[0].0, sentence.len()))
+            .collect();
         assert_eq!(found, [(1, 3), (2, 1), (4, 1), (6, 1)]);
         assert_eq!(paragraphs("a.md", "# Head\n\n| a | b |\n\n```sh\ncode\n```\n- one\n- two\n").len(), 2);
     }

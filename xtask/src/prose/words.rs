@@ -18,7 +18,7 @@ use Scope::{Everywhere, Names};
 pub(super) struct Out {
     /// The word and its forms, in lower case; several words of prose are one entry with spaces.
     pub(super) forms: &'static [&'static str],
-    /// What to say.
+    /// The words to use.
     pub(super) instead: &'static str,
     pub(super) scope: Scope,
     /// Passages in which it may stand, in lower case; of names, the whole name.

@@ -2,15 +2,16 @@
 //!
 //! Knows: panels and lines. Must not know: how calls are timed.
 
-use super::canvas::{Canvas, Lettering, Place, Side};
-use super::legend::Heading;
-use super::scale::Scale;
-use super::style::{BAND, GRID, INK, PALE_INK, Style};
+use super::style::{Style, entries};
 use crate::figures::quantile;
 use crate::latency::{CALLS, Call, PERCENTILES};
 use crate::results::{Results, Workload};
 use anyhow::Result;
-use plotters::style::Color;
+use spandrel_plot::Color;
+use spandrel_plot::canvas::{Canvas, Lettering, Place, Side};
+use spandrel_plot::legend::Heading;
+use spandrel_plot::scale::Scale;
+use spandrel_plot::style::{BAND, GRID, INK, PALE_INK};
 
 const WIDTH: f64 = 1500.0;
 const HEIGHT: f64 = 880.0;
@@ -27,7 +28,10 @@ const STEM_OPACITY: f64 = 0.4;
 /// The picture of one workload, or none if it timed nothing.
 pub(super) fn draw(results: &Results, workload: &Workload) -> Result<Option<String>> {
     let value = |name: &str, call: &Call| {
-        PERCENTILES.iter().map(|percentile| percentile.median(results, &workload.name, name, call)).collect::<Option<Vec<f64>>>()
+        PERCENTILES
+            .iter()
+            .map(|percentile| percentile.median(results, &workload.name, name, call))
+            .collect::<Option<Vec<f64>>>()
     };
     let names: Vec<&str> = results
         .present()
@@ -45,7 +49,8 @@ pub(super) fn draw(results: &Results, workload: &Workload) -> Result<Option<Stri
     let clock = clock.filter_map(|run| Some(run.said.as_ref()?.latency.as_ref()?.resolution_ns)).next().unwrap_or(0.0);
     let summary = &workload.summary;
     let subtitle = format!("{summary}. Logarithmic axis, lower is better; the clock's own steps are {clock:.0} ns.");
-    let heading = Heading { title: &title, subtitle: &subtitle, names: &names, area: None, width: WIDTH, margin: MARGIN };
+    let heading =
+        Heading { title: &title, subtitle: &subtitle, entries: &entries(&names), width: WIDTH, margin: MARGIN };
     let (top, bottom) = (heading.bottom() + 60.0, HEIGHT - BELOW);
     let mut svg = String::new();
     let canvas = Canvas::new(&mut svg, WIDTH, HEIGHT)?;
@@ -59,8 +64,11 @@ pub(super) fn draw(results: &Results, workload: &Workload) -> Result<Option<Stri
         for (place, name) in names.iter().enumerate() {
             let offset = column * (0.5 + SHARE * ((place as f64 + 0.5) / names.len() as f64 - 0.5));
             let values = value(name, call).unwrap_or_default();
-            let line: Vec<Place> =
-                values.iter().enumerate().map(|(step, ns)| (left + step as f64 * column + offset, up.pixel(*ns))).collect();
+            let line: Vec<Place> = values
+                .iter()
+                .enumerate()
+                .map(|(step, ns)| (left + step as f64 * column + offset, up.pixel(*ns)))
+                .collect();
             let style = Style::of(name);
             for at in line {
                 canvas.line((at.0, bottom), at, style.colour.mix(STEM_OPACITY), 2)?;
@@ -72,7 +80,13 @@ pub(super) fn draw(results: &Results, workload: &Workload) -> Result<Option<Stri
     Ok(Some(svg))
 }
 
-fn frame(canvas: &Canvas<'_>, up: &Scale, (left, right): (f64, f64), (top, bottom): (f64, f64), call: &str) -> Result<()> {
+fn frame(
+    canvas: &Canvas<'_>,
+    up: &Scale,
+    (left, right): (f64, f64),
+    (top, bottom): (f64, f64),
+    call: &str,
+) -> Result<()> {
     let column = (right - left) / PERCENTILES.len() as f64;
     for (number, percentile) in PERCENTILES.iter().enumerate() {
         let x = left + number as f64 * column;
@@ -84,12 +98,24 @@ fn frame(canvas: &Canvas<'_>, up: &Scale, (left, right): (f64, f64), (top, botto
     for tick in up.ticks() {
         canvas.line((left, up.pixel(tick)), (right, up.pixel(tick)), GRID, 1)?;
         if left == LEFT {
-            canvas.text(&duration(tick), (left - 12.0, up.pixel(tick)), Lettering::new(LETTERS, PALE_INK, Side::Left))?;
+            canvas.text(
+                &duration(tick),
+                (left - 12.0, up.pixel(tick)),
+                Lettering::new(LETTERS, PALE_INK, Side::Left),
+            )?;
         }
     }
-    canvas.text(call, (f64::midpoint(left, right), top - 24.0), Lettering::new(LETTERS * 1.15, INK, Side::Middle).bold())?;
+    canvas.text(
+        call,
+        (f64::midpoint(left, right), top - 24.0),
+        Lettering::new(LETTERS * 1.15, INK, Side::Middle).bold(),
+    )?;
     let below = "percentile of all calls; max is the slowest one";
-    canvas.text(below, (f64::midpoint(left, right), bottom + 60.0), Lettering::new(LETTERS * 0.9, PALE_INK, Side::Middle))
+    canvas.text(
+        below,
+        (f64::midpoint(left, right), bottom + 60.0),
+        Lettering::new(LETTERS * 0.9, PALE_INK, Side::Middle),
+    )
 }
 
 /// Nanoseconds in the unit that suits them.

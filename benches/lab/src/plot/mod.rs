@@ -2,12 +2,8 @@
 //!
 //! Knows: which pictures there are. Must not know: how any is drawn.
 
-mod canvas;
 mod latency;
-mod legend;
-mod png;
 mod ratios;
-mod scale;
 mod scatter;
 mod soak;
 mod style;
@@ -16,6 +12,7 @@ use crate::report::Picture;
 use crate::results::{Kind, Results};
 use crate::table::Measure;
 use anyhow::{Context, Result};
+use spandrel_plot::png::Fonts;
 use std::fs;
 use std::path::Path;
 
@@ -34,7 +31,7 @@ pub enum Forms {
 /// When a picture cannot be drawn or written, or there is no font.
 pub fn draw(results: &Results, dir: &Path, forms: Forms) -> Result<Vec<Picture>> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let fonts = if forms == Forms::Both { Some(png::Fonts::find()?) } else { None };
+    let fonts = if forms == Forms::Both { Some(Fonts::find()?) } else { None };
     let mut pictures = Vec::new();
     for (name, title, svg) in drawn(results)? {
         let Some(svg) = svg else { continue };
@@ -59,10 +56,18 @@ fn drawn(results: &Results) -> Result<Vec<(String, String, Option<String>)>> {
         let name = &workload.name;
         match workload.kind {
             Kind::Soak => {
-                drawn.push((format!("over-time-{name}"), format!("Memory over time: {name}"), soak::draw(results, workload)?));
+                drawn.push((
+                    format!("over-time-{name}"),
+                    format!("Memory over time: {name}"),
+                    soak::draw(results, workload)?,
+                ));
             }
             Kind::Latency => {
-                drawn.push((format!("calls-{name}"), format!("Duration of calls: {name}"), latency::draw(results, workload)?));
+                drawn.push((
+                    format!("calls-{name}"),
+                    format!("Duration of calls: {name}"),
+                    latency::draw(results, workload)?,
+                ));
             }
             Kind::Time | Kind::Idle | Kind::Program => {}
         }

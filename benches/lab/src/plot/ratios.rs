@@ -2,16 +2,17 @@
 //!
 //! Knows: rows and marks. Must not know: what a ratio is of, beyond its title.
 
-use super::canvas::{Canvas, Lettering, Side};
-use super::legend::Heading;
-use super::scale::Scale;
-use super::style::{BAND, BASE_LINE, GRID, INK, PALE_INK, Style, label};
+use super::style::{Style, entries, label};
 use crate::allocators::SPANDREL;
 use crate::figures::quantile;
 use crate::results::{Results, Workload};
 use crate::table::{Measure, base, mean_ratio, ratio};
 use anyhow::Result;
-use plotters::prelude::RGBColor;
+use spandrel_plot::RGBColor;
+use spandrel_plot::canvas::{Canvas, Lettering, Side};
+use spandrel_plot::legend::Heading;
+use spandrel_plot::scale::Scale;
+use spandrel_plot::style::{BAND, BASE_LINE, GRID, INK, PALE_INK};
 
 const WIDTH: f64 = 1500.0;
 const MARGIN: f64 = 30.0;
@@ -42,8 +43,9 @@ pub(super) fn draw(results: &Results, measure: Measure) -> Result<Option<String>
 
     let what = if measure == Measure::Peak { "Peak resident memory" } else { "CPU time" };
     let title = format!("{what} of each workload, against {}", label(base));
-    let subtitle = "Ratio of medians on a logarithmic axis; further left is better. Medians of repeated, interleaved runs.";
-    let heading = Heading { title: &title, subtitle, names: &names, area: None, width: WIDTH, margin: MARGIN };
+    let subtitle =
+        "Ratio of medians on a logarithmic axis; further left is better. Medians of repeated, interleaved runs.";
+    let heading = Heading { title: &title, subtitle, entries: &entries(&names), width: WIDTH, margin: MARGIN };
     let top = heading.bottom() + 34.0;
     let rows: usize = groups.iter().map(Vec::len).sum();
     let gaps = (groups.len() - 1) as f64;
@@ -78,14 +80,19 @@ pub(super) fn draw(results: &Results, measure: Measure) -> Result<Option<String>
 /// Workloads, then programs, then the geometric means; empty groups left out.
 fn groups<'a>(results: &'a Results, names: &[&'a str], base: &str, measure: Measure) -> Vec<Vec<Row<'a>>> {
     let of = |synthetic: bool| {
-        let among = results.workloads.iter().filter(|workload| measure.counts(workload) && workload.synthetic() == synthetic);
+        let among =
+            results.workloads.iter().filter(|workload| measure.counts(workload) && workload.synthetic() == synthetic);
         let row = |workload: &'a Workload| Row {
             name: &workload.name,
-            ratios: names.iter().filter_map(|name| Some((*name, ratio(results, &workload.name, name, base, measure)?))).collect(),
+            ratios: names
+                .iter()
+                .filter_map(|name| Some((*name, ratio(results, &workload.name, name, base, measure)?)))
+                .collect(),
         };
         among.map(row).collect::<Vec<_>>()
     };
-    let mean = |name: &&'a str| Some((*name, mean_ratio(results, name, base, measure, |workload| measure.counts(workload))?));
+    let mean =
+        |name: &&'a str| Some((*name, mean_ratio(results, name, base, measure, |workload| measure.counts(workload))?));
     let means = vec![Row { name: "geometric mean", ratios: names.iter().filter_map(mean).collect() }];
     let mut groups = vec![of(true), of(false), means];
     groups.retain(|group| !group.is_empty());

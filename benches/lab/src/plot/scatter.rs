@@ -2,14 +2,15 @@
 //!
 //! Knows: places of marks and labels. Must not know: workloads.
 
-use super::canvas::{Canvas, Lettering, Place, Side};
-use super::legend::Heading;
-use super::scale::Scale;
-use super::style::{BASE_LINE, GRID, INK, PALE_INK, PAPER, Style, label};
+use super::style::{Style, label};
 use crate::figures::quantile;
 use crate::results::Results;
 use crate::table::{Measure, base, mean_ratio};
 use anyhow::Result;
+use spandrel_plot::canvas::{Canvas, Lettering, Place, Side};
+use spandrel_plot::legend::Heading;
+use spandrel_plot::scale::Scale;
+use spandrel_plot::style::{BASE_LINE, GRID, INK, PALE_INK, PAPER};
 
 const WIDTH: f64 = 1200.0;
 const HEIGHT: f64 = 860.0;
@@ -32,7 +33,8 @@ type Frame = (f64, f64, f64, f64);
 /// The picture, or none with fewer than two allocators.
 pub(super) fn draw(results: &Results) -> Result<Option<String>> {
     let base = base(results);
-    let mean = |name: &str, measure: Measure| mean_ratio(results, name, base, measure, |workload| measure.counts(workload));
+    let mean =
+        |name: &str, measure: Measure| mean_ratio(results, name, base, measure, |workload| measure.counts(workload));
     let means: Vec<(&str, f64, f64)> = results
         .present()
         .filter_map(|allocator| {
@@ -45,7 +47,7 @@ pub(super) fn draw(results: &Results) -> Result<Option<String>> {
     }
     let title = format!("Time against memory, all workloads, against {}", label(base));
     let subtitle = "Geometric means of CPU time and of peak resident memory; further down and left is better.";
-    let heading = Heading { title: &title, subtitle, names: &[], area: None, width: WIDTH, margin: MARGIN };
+    let heading = Heading { title: &title, subtitle, entries: &[], width: WIDTH, margin: MARGIN };
     let (top, bottom) = (heading.bottom() + 56.0, HEIGHT - BELOW);
     let mut svg = String::new();
     let canvas = Canvas::new(&mut svg, WIDTH, HEIGHT)?;
@@ -84,7 +86,11 @@ fn axes(canvas: &Canvas<'_>, across: &Scale, up: &Scale, top: f64, bottom: f64) 
         canvas.line((LEFT, up.pixel(tick)), (WIDTH - RIGHT, up.pixel(tick)), colour, width)?;
         canvas.text(&format!("{tick}"), (LEFT - 12.0, up.pixel(tick)), pale(Side::Left))?;
     }
-    canvas.text("CPU time, ratio (◂ lower is better)", ((LEFT + WIDTH - RIGHT) / 2.0, bottom + 58.0), pale(Side::Middle))?;
+    canvas.text(
+        "CPU time, ratio (◂ lower is better)",
+        ((LEFT + WIDTH - RIGHT) / 2.0, bottom + 58.0),
+        pale(Side::Middle),
+    )?;
     canvas.text("peak memory, ratio (▾ lower is better)", (MARGIN, top - 26.0), pale(Side::Right))
 }
 
@@ -102,7 +108,11 @@ fn labels(canvas: &Canvas<'_>, points: &[Point<'_>], area: Frame) -> Result<()> 
         let free = |frame: &Frame| within(frame, &area) && taken.iter().all(|other| !meet(frame, other));
         let Some(frame) = candidates.iter().copied().find(free).or(candidates.first().copied()) else { continue };
         canvas.bar((frame.0 - 3.0, frame.1 + 2.0), (frame.2, frame.3 - 2.0), PAPER)?;
-        canvas.text(text, (frame.0, f64::midpoint(frame.1, frame.3)), Lettering { colour: style.colour, ..lettering })?;
+        canvas.text(
+            text,
+            (frame.0, f64::midpoint(frame.1, frame.3)),
+            Lettering { colour: style.colour, ..lettering },
+        )?;
         taken.push(frame);
     }
     Ok(())

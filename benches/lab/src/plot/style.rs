@@ -1,28 +1,13 @@
 //! How each allocator looks in every picture.
 //!
 //! Knows: names and colours. Must not know: figures.
-//! The hues are those of Okabe and Ito, which colour-blind people can tell apart; relatives share a hue and differ in shape.
+//! Relatives share a hue and differ in shape.
 
-use super::canvas::Shape;
 use crate::allocators::{GLIBC, SPANDREL, SPANDREL_SERVER};
-use plotters::prelude::{RGBAColor, RGBColor};
-use plotters::style::Color;
-
-pub(super) const PAPER: RGBColor = RGBColor(255, 255, 255);
-pub(super) const INK: RGBColor = RGBColor(34, 34, 34);
-pub(super) const PALE_INK: RGBColor = RGBColor(110, 110, 110);
-pub(super) const GRID: RGBColor = RGBColor(225, 225, 225);
-pub(super) const BAND: RGBColor = RGBColor(247, 247, 247);
-pub(super) const BASE_LINE: RGBColor = RGBColor(120, 120, 120);
-
-const VERMILLION: RGBColor = RGBColor(213, 94, 0);
-const BLUE: RGBColor = RGBColor(0, 114, 178);
-const ORANGE: RGBColor = RGBColor(230, 159, 0);
-const GREEN: RGBColor = RGBColor(0, 158, 115);
-const PURPLE: RGBColor = RGBColor(204, 121, 167);
-const SKY: RGBColor = RGBColor(86, 180, 233);
-const GREY: RGBColor = RGBColor(128, 128, 128);
-const BLACK: RGBColor = RGBColor(0, 0, 0);
+use spandrel_plot::canvas::Shape;
+use spandrel_plot::legend::{Entry, Key};
+use spandrel_plot::style::{BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION};
+use spandrel_plot::{Color, RGBAColor, RGBColor};
 
 const PEER_OPACITY: f64 = 0.85;
 const RELATIVE_OPACITY: f64 = 0.5;
@@ -72,6 +57,15 @@ impl Style {
     pub(super) fn weight(&self) -> f64 {
         if self.ours { 1.35 } else { 1.0 }
     }
+}
+
+/// The entries of allocators in a legend.
+pub(super) fn entries<'a>(names: &[&'a str]) -> Vec<Entry<'a>> {
+    let entry = |name: &&'a str| {
+        let style = Style::of(name);
+        Entry { text: label(name), key: Key::Mark(style.shape, style.ink(), style.weight()), bold: style.ours }
+    };
+    names.iter().map(entry).collect()
 }
 
 /// The name as people know it.

@@ -92,7 +92,9 @@ pub(super) fn latency(results: &Results) -> String {
     for workload in results.workloads.iter().filter(|workload| workload.kind == Kind::Latency) {
         let mut headings = vec!["allocator".to_owned()];
         headings.extend(
-            CALLS.iter().flat_map(|call| PERCENTILES.iter().map(move |percentile| format!("{} {}", call.name, percentile.name))),
+            CALLS.iter().flat_map(|call| {
+                PERCENTILES.iter().map(move |percentile| format!("{} {}", call.name, percentile.name))
+            }),
         );
         let mut table = Table::new(headings, 1..usize::MAX);
         for allocator in results.present() {
@@ -118,12 +120,16 @@ pub(super) fn latency(results: &Results) -> String {
 
 /// Median, minimum and spread of every pair.
 pub(super) fn measured(results: &Results) -> String {
-    let mut table =
-        Table::new(["workload", "allocator", "CPU s", "least", "spread", "wall s", "peak MiB", "spread"], 2..usize::MAX);
+    let mut table = Table::new(
+        ["workload", "allocator", "CPU s", "least", "spread", "wall s", "peak MiB", "spread"],
+        2..usize::MAX,
+    );
     for workload in &results.workloads {
         for allocator in results.present() {
             let of = |measure| figure(results, &workload.name, &allocator.name, measure);
-            let (Some(cpu), Some(wall), Some(peak)) = (of(Measure::Cpu), of(Measure::Wall), of(Measure::Peak)) else { continue };
+            let (Some(cpu), Some(wall), Some(peak)) = (of(Measure::Cpu), of(Measure::Wall), of(Measure::Peak)) else {
+                continue;
+            };
             table.row([
                 workload.name.clone(),
                 allocator.name.clone(),
@@ -162,11 +168,19 @@ pub(super) fn workloads(results: &Results) -> String {
 pub(super) fn allocators(results: &Results) -> String {
     let mut table = Table::new(["allocator", "origin", "says of itself", "environment", "SHA-256 begins"], 0..0);
     for allocator in results.present() {
-        let environment: Vec<String> = allocator.environment.iter().map(|(name, value)| format!("`{name}={value}`")).collect();
+        let environment: Vec<String> =
+            allocator.environment.iter().map(|(name, value)| format!("`{name}={value}`")).collect();
         let sum: String = allocator.sha256.chars().take(SHORT_SUM).collect();
-        table.row([allocator.name.clone(), allocator.origin.clone(), allocator.version.clone(), environment.join(" "), sum]);
+        table.row([
+            allocator.name.clone(),
+            allocator.origin.clone(),
+            allocator.version.clone(),
+            environment.join(" "),
+            sum,
+        ]);
     }
-    let mut text = format!("## Allocators\n\nEach was shown to serve `malloc` before it was timed.\n\n{}", table.text());
+    let mut text =
+        format!("## Allocators\n\nEach was shown to serve `malloc` before it was timed.\n\n{}", table.text());
     for allocator in &results.allocators {
         if let Some(reason) = &allocator.absent {
             text.push_str(&format!("- **{}** is absent: {reason}\n", allocator.name));

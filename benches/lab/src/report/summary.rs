@@ -63,7 +63,8 @@ pub(super) fn targets(results: &Results) -> String {
 /// Geometric means of every allocator.
 pub(super) fn field(results: &Results) -> String {
     let base = base(results);
-    let headings = ["allocator", "time", "time, workloads", "time, programs", "memory", "memory, workloads", "memory, programs"];
+    let headings =
+        ["allocator", "time", "time, workloads", "time, programs", "memory", "memory, workloads", "memory, programs"];
     let mut table = Table::new(headings, 1..usize::MAX);
     let kinds: [fn(&Workload) -> bool; 3] = [|_| true, Workload::synthetic, |workload| !workload.synthetic()];
     let columns: Vec<_> =
@@ -79,11 +80,9 @@ pub(super) fn field(results: &Results) -> String {
         table.row(cells);
     }
     let mut cells = vec!["best peer of each workload".to_owned()];
-    cells.extend(
-        columns.iter().map(|(measure, kind)| {
-            ratio(best_together(results, *measure, |workload| measure.counts(workload) && kind(workload)))
-        }),
-    );
+    cells.extend(columns.iter().map(|(measure, kind)| {
+        ratio(best_together(results, *measure, |workload| measure.counts(workload) && kind(workload)))
+    }));
     table.row(cells);
     format!(
         "## Where the field stands\n\nGeometric means of CPU time and of peak resident memory against {base}.\n\n{}",

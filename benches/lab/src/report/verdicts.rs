@@ -38,7 +38,8 @@ pub(super) fn losses(results: &Results, causes: &Causes) -> String {
     for (workload, reason) in losses::failed(results) {
         text.push_str(&format!("- **{workload}**: {SPANDREL} fails: {reason}\n"));
     }
-    let lost = |verdicts: Vec<Verdict>| verdicts.into_iter().filter(|verdict| verdict.outcome == Outcome::Loss).collect();
+    let lost =
+        |verdicts: Vec<Verdict>| verdicts.into_iter().filter(|verdict| verdict.outcome == Outcome::Loss).collect();
     let (time, memory): (Vec<_>, Vec<_>) = (lost(losses::in_time(results)), lost(losses::in_memory(results)));
     text.push_str("### In time\n\nSlower than the fastest peer of the workload by more than the noise of the two.\n\n");
     text.push_str(&table(&time, Some(causes)));

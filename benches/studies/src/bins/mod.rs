@@ -15,7 +15,7 @@ use work::{Bench, Sample, WORKLOADS};
 const BIN_BYTES: &str = "SPANDREL_BIN_BYTES";
 const CAPACITIES: [&str; 5] = ["8K", "32K", "128K", "512K", "1M"];
 /// Slow events of a heap between two looks over its bins; the largest means never.
-const SCAVENGE: Edit = Edit { file: "src/heap/idle/collect.rs", constant: "EVENTS: u32" };
+const SCAVENGE: Edit = Edit { file: "src/heap/idle/clock.rs", constant: "EVENTS: u32" };
 const SCAVENGE_VALUES: [(&str, &str); 4] =
     [("every 16 slow events", "16"), ("every 32", "32"), ("every 512", "512"), ("never", "u32::MAX")];
 /// Refills and flushes of a bin before it doubles.
@@ -42,7 +42,8 @@ pub(crate) fn study(runs: usize) -> Result<Page> {
     };
     let mut settings = vec![plain("as it is")];
     settings.extend(CAPACITIES.iter().map(capacity));
-    for (title, edit, values) in [("looked over", SCAVENGE, &SCAVENGE_VALUES[..]), ("doubled", GROWTH, &GROWTH_VALUES)] {
+    for (title, edit, values) in [("looked over", SCAVENGE, &SCAVENGE_VALUES[..]), ("doubled", GROWTH, &GROWTH_VALUES)]
+    {
         for (name, value) in values {
             let library = sources.build_with(&format!("variant-{}", settings.len()), edit, value)?;
             settings.push(Setting { name: format!("{title} {name}"), library, environment: Vec::new() });

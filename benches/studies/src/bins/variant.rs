@@ -1,7 +1,7 @@
 //! Builds the library from a copy of its sources, with one constant changed.
 //!
-//! Invariants: the sources themselves are never touched; a constant that is not there is an error, so a study cannot silently
-//! compare a library with itself.
+//! Invariants: the sources themselves are never touched; a constant that is not there is an error, so a study cannot
+//! silently compare a library with itself.
 
 use anyhow::{Context, Result, bail};
 use spandrel_xtask::repo;
@@ -32,8 +32,10 @@ impl Edit {
     /// The text with another value.
     fn apply(self, text: &str, value: &str) -> Result<String> {
         let definition = format!("const {} = ", self.constant);
-        let (before, rest) = text.split_once(&definition).with_context(|| format!("{} has no `{definition}`", self.file))?;
-        let (old, after) = rest.split_once(';').with_context(|| format!("`{definition}` of {} does not end", self.file))?;
+        let (before, rest) =
+            text.split_once(&definition).with_context(|| format!("{} has no `{definition}`", self.file))?;
+        let (old, after) =
+            rest.split_once(';').with_context(|| format!("`{definition}` of {} does not end", self.file))?;
         if old == value {
             bail!("{} is {value} already", self.said());
         }

@@ -59,7 +59,8 @@ fn table(load: &Load, rounds: usize) -> Result<Table> {
     let median = |rounds: &[Round], of: fn(&Round) -> f64| stats::median(&rounds.iter().map(of).collect::<Vec<_>>());
     let base = (median(&found[0], |round| round.seconds), median(&found[0], |round| round.resident as f64));
     for (&(way, batch), rounds) in ways.iter().zip(&found) {
-        let (seconds, resident) = (median(rounds, |round| round.seconds), median(rounds, |round| round.resident as f64));
+        let (seconds, resident) =
+            (median(rounds, |round| round.seconds), median(rounds, |round| round.resident as f64));
         table.rows.push(vec![
             way.name().to_owned(),
             if batch == 0 { "a page".to_owned() } else { format!("{} KiB", batch / KIB) },

@@ -1,4 +1,5 @@
-//! A heap just good enough for random_mixed: spans of 64 KiB, one class each, bump and reuse. It decides when pages are populated.
+//! A heap just good enough for random_mixed: spans of 64 KiB, one class each, bump and reuse. It decides when pages are
+//! populated.
 #![expect(unsafe_code, reason = "writes to blocks of a mapping")]
 
 use super::populate::Way;
@@ -56,7 +57,8 @@ impl Heap {
         let len = ((load.slots * MOST / 2 + CLASSES * SPAN) * ROOM).next_multiple_of(1 << 20);
         let arena = Mapping::new(len, SPAN)?;
         let start = arena.start();
-        let classes = (0..CLASSES).map(|_| Class { free: Vec::with_capacity(load.slots), ..Class::default() }).collect();
+        let classes =
+            (0..CLASSES).map(|_| Class { free: Vec::with_capacity(load.slots), ..Class::default() }).collect();
         Ok(Self { taken: start, populated: start, arena, classes, way, batch })
     }
 

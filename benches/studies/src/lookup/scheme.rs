@@ -207,7 +207,10 @@ impl Scheme for Ranged {
     const NAME: &'static str = "map of the reservation, range checked (ours)";
 
     fn build(heap: &Heap) -> Result<Self> {
-        Ok(Self { start: heap.arena.start() >> REGION_SHIFT, entries: heap.regions.iter().map(|&class| entry(class)).collect() })
+        Ok(Self {
+            start: heap.arena.start() >> REGION_SHIFT,
+            entries: heap.regions.iter().map(|&class| entry(class)).collect(),
+        })
     }
 
     #[inline(always)]

@@ -49,7 +49,8 @@ impl<S: Scheme + 'static> Course<S> {
         let heap = Heap::new(blocks, S::HEADER)?;
         let scheme = S::build(&heap)?;
         let given = TypeId::of::<S>() == TypeId::of::<Given>();
-        let tell = |&block: &usize| if given { Given::address(block, heap.class_of(block).unwrap_or(0)) } else { block };
+        let tell =
+            |&block: &usize| if given { Given::address(block, heap.class_of(block).unwrap_or(0)) } else { block };
         let stream = heap.blocks.iter().map(tell).cycle().take(blocks.max(LOOKUPS)).collect();
         Ok(Self { _heap: heap, scheme, stream, bins: Bins::new() })
     }

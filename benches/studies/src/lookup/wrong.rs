@@ -117,8 +117,12 @@ mod tests {
 
     #[test]
     fn maps_are_never_wrong() {
-        for found in [found::<Flat<u64>>(), found::<Flat<u32>>(), found::<Radix>(), found::<Hash>(), found::<Ranged>()] {
-            assert_eq!((found.inside.0, found.taken.0, found.read.0, found.overrun.0, found.stale), (0, 0, 0, 0, false));
+        for found in [found::<Flat<u64>>(), found::<Flat<u32>>(), found::<Radix>(), found::<Hash>(), found::<Ranged>()]
+        {
+            assert_eq!(
+                (found.inside.0, found.taken.0, found.read.0, found.overrun.0, found.stale),
+                (0, 0, 0, 0, false)
+            );
         }
     }
 

@@ -1,6 +1,7 @@
-//! sh6bench and sh8bench: bursts of blocks of rising sizes, small ones more often, fill a table. When it is full a fifth of it is
-//! kept for another round; what lies before that is freed first to last, what lies behind it last to first. In sh8bench the
-//! threads also swap their tables' blocks, so that many are freed by a thread that did not allocate them.
+//! sh6bench and sh8bench: bursts of blocks of rising sizes, small ones more often, fill a table. When it is full a
+//! fifth of it is kept for another round; what lies before that is freed first to last, what lies behind it last to
+//! first. In sh8bench the threads also swap their tables' blocks, so that many are freed by a thread that did not
+//! allocate them.
 
 use crate::harness::account::{Account, Tally};
 use crate::harness::block::Block;

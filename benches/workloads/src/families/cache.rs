@@ -1,6 +1,6 @@
-//! cache-scratch and cache-thrash: threads write to small blocks over and over. Blocks of different threads in one cache line make
-//! them slow (false sharing): actively, when the allocator gives neighbours to two threads that ask (thrash); passively, when a
-//! thread frees what it was handed and is given the same neighbours again (scratch).
+//! cache-scratch and cache-thrash: threads write to small blocks over and over. Blocks of different threads in one
+//! cache line make them slow (false sharing): actively, when the allocator gives neighbours to two threads that ask
+//! (thrash); passively, when a thread frees what it was handed and is given the same neighbours again (scratch).
 
 use crate::harness::account::{Account, Tally};
 use crate::harness::block::Block;

@@ -1,5 +1,5 @@
-//! Containers as programs use them: maps that strings enter and leave, queues of boxes, vectors that grow, text that is put
-//! together and taken apart.
+//! Containers as programs use them: maps that strings enter and leave, queues of boxes, vectors that grow, text that is
+//! put together and taken apart.
 
 use crate::harness::account::{Account, settle};
 use crate::harness::form::Form;

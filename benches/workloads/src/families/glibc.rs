@@ -1,6 +1,6 @@
-//! The two malloc benchmarks of glibc. Simple: blocks of one size, allocated n at a time, half of them freed first to last, the
-//! others last to first; alone, in a second thread, and alone again once there have been threads. Thread: a table per thread, sizes
-//! of an inverse square distribution, all bytes written.
+//! The two malloc benchmarks of glibc. Simple: blocks of one size, allocated n at a time, half of them freed first to
+//! last, the others last to first; alone, in a second thread, and alone again once there have been threads. Thread: a
+//! table per thread, sizes of an inverse square distribution, all bytes written.
 
 use crate::harness::account::{Account, Tally};
 use crate::harness::block::Block;

@@ -1,6 +1,6 @@
-//! alloc-test: a large table, half full of blocks whose sizes halve in likelihood with each doubling. Each step takes a place, a
-//! few places far more often than most (80/20, six times over), and fills it if it is empty or empties it if it is full. All bytes
-//! are written when a block is made and read before it is freed.
+//! alloc-test: a large table, half full of blocks whose sizes halve in likelihood with each doubling. Each step takes a
+//! place, a few places far more often than most (80/20, six times over), and fills it if it is empty or empties it if
+//! it is full. All bytes are written when a block is made and read before it is freed.
 
 use crate::harness::account::Account;
 use crate::harness::block::Block;
@@ -10,7 +10,8 @@ use crate::harness::rng::Rng;
 use crate::outcome::Outcome;
 
 const PLACES: usize = 1 << 18;
-/// Likelihoods of the seven parts of the table, and (in reverse) their lengths: the terms of (0.8 + 0.2)^6, in millionths.
+/// Likelihoods of the seven parts of the table, and (in reverse) their lengths: the terms of (0.8 + 0.2)^6, in
+/// millionths.
 const PARTS: [u32; 7] = [262_144, 393_216, 245_760, 81_920, 15_360, 1536, 64];
 const MILLION: u32 = 1_000_000;
 const SIZE_DOUBLINGS: u32 = 7;

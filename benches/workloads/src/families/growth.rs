@@ -1,5 +1,5 @@
-//! Buffers that grow by realloc: vectors that double, strings that grow by a half, logs and lines that grow by steps. Which of them
-//! grows next is random; one that has reached its end is freed and begins anew.
+//! Buffers that grow by realloc: vectors that double, strings that grow by a half, logs and lines that grow by steps.
+//! Which of them grows next is random; one that has reached its end is freed and begins anew.
 
 use crate::harness::account::{Account, settle};
 use crate::harness::block::Block;

@@ -1,5 +1,5 @@
-//! How much memory is left resident two seconds after a peak. Several threads grow to about 200 MiB of mixed sizes and free most of
-//! it in random order; then all of them sleep.
+//! How much memory is left resident two seconds after a peak. Several threads grow to about 200 MiB of mixed sizes and
+//! free most of it in random order; then all of them sleep.
 
 use crate::harness::account::{Account, Tally, live_bytes};
 use crate::harness::block::Block;
@@ -47,7 +47,9 @@ pub(crate) fn run(form: &Form, rest: Rest) -> Outcome {
     thread::scope(|scope| {
         let (meet, tally) = (&meet, &tally);
         let seed = form.seed;
-        scope.spawn(move || crew::join(THREADS, tally, |index, account| live(Rng::new(seed, index as u64), rest, meet, account)));
+        scope.spawn(move || {
+            crew::join(THREADS, tally, |index, account| live(Rng::new(seed, index as u64), rest, meet, account))
+        });
         meet.wait();
         let rss_kib_at_peak = resident::kib();
         meet.wait();

@@ -1,5 +1,6 @@
-//! larson: the threads of a server. Each replaces random ones of its blocks for a while, then starts a successor, hands all
-//! blocks over to it, and ends. Blocks are so freed by other threads than those that allocated them, and owners die.
+//! larson: the threads of a server. Each replaces random ones of its blocks for a while, then starts a successor, hands
+//! all blocks over to it, and ends. Blocks are so freed by other threads than those that allocated them, and owners
+//! die.
 
 use crate::harness::account::{Account, Tally};
 use crate::harness::block::Block;

@@ -1,6 +1,6 @@
-//! mstress: generations of threads. Each allocates short-lived and retained objects of small powers of two words, a few of them a
-//! hundred to ten thousand times larger, frees most of them at random, and swaps some with objects of other threads in a shared
-//! table. Half of that table survives into the next generation. All words are written and checked.
+//! mstress: generations of threads. Each allocates short-lived and retained objects of small powers of two words, a few
+//! of them a hundred to ten thousand times larger, frees most of them at random, and swaps some with objects of other
+//! threads in a shared table. Half of that table survives into the next generation. All words are written and checked.
 
 use crate::harness::account::{Account, Tally};
 use crate::harness::crew;
@@ -74,7 +74,8 @@ fn live(index: usize, seed: u64, transfers: &[Place], account: &mut Account) {
     objects.iter_mut().for_each(|object| discard(object, account));
 }
 
-/// An object of 1 to 2^(shifts - 1) words; one in a hundred is a hundred times larger, some of those a thousand or ten thousand.
+/// An object of 1 to 2^(shifts - 1) words; one in a hundred is a hundred times larger, some of those a thousand or ten
+/// thousand.
 fn object(shifts: u32, rng: &mut Rng, account: &mut Account) -> Words {
     let mut words = 1 << rng.below(shifts);
     if rng.chance(1) {

@@ -1,5 +1,5 @@
-//! rptest: threads with a table of a thousand blocks of random size, small ones more often. In each loop a thread frees some and
-//! replaces some; in every second loop it also makes a batch and leaves it to another thread to free.
+//! rptest: threads with a table of a thousand blocks of random size, small ones more often. In each loop a thread frees
+//! some and replaces some; in every second loop it also makes a batch and leaves it to another thread to free.
 
 use crate::harness::account::{Account, Tally};
 use crate::harness::block::Block;

@@ -1,5 +1,5 @@
-//! A long mixed run: phases of different sizes and live sets follow one another, two threads swap some of their blocks, and resident
-//! and live bytes are looked at after each step.
+//! A long mixed run: phases of different sizes and live sets follow one another, two threads swap some of their blocks,
+//! and resident and live bytes are looked at after each step.
 
 use crate::harness::account::{Account, Tally, live_bytes};
 use crate::harness::crew;
@@ -55,7 +55,9 @@ pub(crate) fn run(form: &Form) -> Outcome {
     thread::scope(|scope| {
         let (meet, tally, exchange, seed) = (&meet, &tally, &exchange, form.seed);
         scope.spawn(move || {
-            crew::join(THREADS, tally, |index, account| live(Rng::new(seed, index as u64), steps, exchange, meet, account));
+            crew::join(THREADS, tally, |index, account| {
+                live(Rng::new(seed, index as u64), steps, exchange, meet, account)
+            });
         });
         let start = Instant::now();
         for _ in 0..steps {

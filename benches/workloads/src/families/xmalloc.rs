@@ -1,5 +1,5 @@
-//! xmalloc-test: producers allocate blocks in batches and queue them, consumers free them. Every block is freed by a thread that
-//! did not allocate it, and no thread does both.
+//! xmalloc-test: producers allocate blocks in batches and queue them, consumers free them. Every block is freed by a
+//! thread that did not allocate it, and no thread does both.
 
 use crate::harness::account::Account;
 use crate::harness::block::{Bare, Block};
@@ -12,7 +12,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 pub(crate) const PAIRS: usize = 2;
 const BATCH: usize = 4096;
 const SIZE: u32 = 64;
-/// Batches that may wait; fewer than the original's 100, so that the queue is full now and then in every run and peaks compare.
+/// Batches that may wait; fewer than the original's 100, so that the queue is full now and then in every run and peaks
+/// compare.
 const QUEUE: usize = 16;
 const BATCHES: u64 = 1600;
 
@@ -28,7 +29,8 @@ struct Queue {
 impl Queue {
     fn put(&self, batch: Batch) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut state = self.taken.wait_while(state, |state| state.0.len() >= QUEUE).unwrap_or_else(PoisonError::into_inner);
+        let mut state =
+            self.taken.wait_while(state, |state| state.0.len() >= QUEUE).unwrap_or_else(PoisonError::into_inner);
         state.0.push(batch);
         self.filled.notify_one();
     }
@@ -52,7 +54,8 @@ impl Queue {
 /// A fixed number of batches, not of seconds.
 pub(crate) fn run(form: &Form) -> Outcome {
     let batches = form.count(BATCHES);
-    let queue = Queue { state: Mutex::new((Vec::with_capacity(QUEUE), PAIRS)), filled: Condvar::new(), taken: Condvar::new() };
+    let queue =
+        Queue { state: Mutex::new((Vec::with_capacity(QUEUE), PAIRS)), filled: Condvar::new(), taken: Condvar::new() };
     let work = |index: usize, account: &mut Account| {
         if index.is_multiple_of(2) { produce(&queue, batches, account) } else { consume(&queue, account) }
     };

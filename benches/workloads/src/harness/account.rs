@@ -1,9 +1,10 @@
 //! What one thread has called and what is live.
 //!
 //! Knows: requested bytes. Must not know: addresses.
-//! Invariants: the checksum depends on the sizes asked for and on nothing that an allocator chooses. The peak is exact with one
-//! thread; with several, each may have up to `RISE_MOST` bytes more than it told, or `FALL` less. Every block is freed before the end,
-//! so counting frees counts both. Noting a call takes a few instructions: what is timed is the allocator.
+//! Invariants: the checksum depends on the sizes asked for and on nothing that an allocator chooses. The peak is exact
+//! with one thread; with several, each may have up to `RISE_MOST` bytes more than it told, or `FALL` less. Every block
+//! is freed before the end, so counting frees counts both. Noting a call takes a few instructions: what is timed is the
+//! allocator.
 
 use super::fail::fail;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};

@@ -1,9 +1,9 @@
 //! Blocks of the allocator under test.
 //!
 //! Knows: the C functions, by their dynamic symbols. Must not know: workloads.
-//! Invariants: a block is freed at most once, since freeing takes it. Its first and last byte carry a stamp made of its address
-//! and size; every sixteenth free checks it (all of them would bring each block into the cache before it is freed, which most
-//! of the published programs do not).
+//! Invariants: a block is freed at most once, since freeing takes it. Its first and last byte carry a stamp made of its
+//! address and size; every sixteenth free checks it (all of them would bring each block into the cache before it is
+//! freed, which most of the published programs do not).
 #![expect(unsafe_code, reason = "calls of malloc and free, and writes to what they return")]
 
 use super::account::Account;
@@ -66,7 +66,9 @@ impl Block {
 
     #[inline]
     fn adopt(start: *mut libc::c_void, size: u32) -> Self {
-        let Some(start) = NonNull::new(opaque(start).cast()) else { fail(&format!("there was no block of {size} bytes")) };
+        let Some(start) = NonNull::new(opaque(start).cast()) else {
+            fail(&format!("there was no block of {size} bytes"))
+        };
         let mut block = Self { start, size };
         block.stamp();
         block
@@ -96,7 +98,9 @@ impl Block {
         account.on_resize(before, size);
         // SAFETY: the block came from malloc and this is its only owner.
         let start = unsafe { libc::realloc(self.start.as_ptr().cast(), size as usize) };
-        let Some(start) = NonNull::new(opaque(start).cast::<u8>()) else { fail(&format!("no block grew to {size} bytes")) };
+        let Some(start) = NonNull::new(opaque(start).cast::<u8>()) else {
+            fail(&format!("no block grew to {size} bytes"))
+        };
         let kept = Self { start, size: before.min(size) };
         // SAFETY: the first byte was carried over.
         let first = unsafe { start.as_ptr().read_volatile() };

@@ -1,7 +1,7 @@
 //! The time-stamp counter, for single calls.
 //!
-//! Invariants: the counter runs at a constant rate (any x86-64 of the last decade); fences keep the timed call between its two
-//! readings.
+//! Invariants: the counter runs at a constant rate (any x86-64 of the last decade); fences keep the timed call between
+//! its two readings.
 #![expect(unsafe_code, reason = "the counter's instructions")]
 
 use std::arch::x86_64::{__rdtscp, _mm_lfence, _rdtsc};

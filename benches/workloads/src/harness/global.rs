@@ -35,7 +35,8 @@ fn add(bytes: i64) {
     });
 }
 
-// SAFETY: everything is passed on to `System`, which is malloc, realloc and free (posix_memalign above 16 bytes of alignment).
+// SAFETY: everything is passed on to `System`, which is malloc, realloc and free (posix_memalign above 16 bytes of
+// alignment).
 unsafe impl GlobalAlloc for Counted {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

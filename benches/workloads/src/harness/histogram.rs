@@ -1,4 +1,5 @@
-//! Counts of ticks in buckets that grow with what they count: 64 to a doubling, so a percentile is out by at most 1.6 %.
+//! Counts of ticks in buckets that grow with what they count: 64 to a doubling, so a percentile is out by at most 1.6
+//! %.
 //!
 //! Invariants: no allocation; a histogram is a plain array in a table.
 

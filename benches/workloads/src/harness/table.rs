@@ -26,7 +26,14 @@ impl<T> Table<T> {
         let bytes = len * size_of::<T>();
         // SAFETY: a new private mapping touches no other memory.
         let start = unsafe {
-            libc::mmap(ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+            libc::mmap(
+                ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
         };
         let Some(start) = NonNull::new(start.cast::<T>()).filter(|_| start != libc::MAP_FAILED) else {
             fail(&format!("no mapping of {bytes} bytes"))

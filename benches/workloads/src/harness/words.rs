@@ -1,7 +1,7 @@
 //! Blocks of words that say by themselves how long they are, and a place where threads swap them.
 //!
-//! Invariants: word `i` of a block of `n` words holds `(n - i) ^ COOKIE`; all of them are written when the block is made and
-//! checked when it is freed.
+//! Invariants: word `i` of a block of `n` words holds `(n - i) ^ COOKIE`; all of them are written when the block is
+//! made and checked when it is freed.
 #![expect(unsafe_code, reason = "calls of malloc and free, and access to what they return")]
 
 use super::account::Account;

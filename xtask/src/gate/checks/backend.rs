@@ -1,4 +1,5 @@
-//! What the page backend asks of the kernel, what it gives back, what calloc finds, and what is left when the kernel refuses.
+//! The page backend's calls of the kernel, the pages it gives back, the bytes calloc finds, and the blocks left when
+//! the kernel refuses.
 
 use super::HOOKED;
 use super::check::{Check, KINDS, Result, calls, count, end, no_supervisor, run, run_ffi};
@@ -23,14 +24,21 @@ pub(super) fn checks() -> Vec<Check> {
     }
     checks.extend([
         Check::new("mappings", "mappings before and after a heavy load of every kind", CODE, mappings),
-        Check::new("statistics", "system calls that malloc_stats tells, beside those counted", CODE, statistics).quick(),
-        Check::new("prefault.touch", "faults in 64 MiB of fresh blocks, written to", CODE, || prefault("touch")).quick(),
-        Check::new("prefault.populate", "faults in 64 MiB of fresh blocks, one call each", CODE, || prefault("populate")).quick(),
+        Check::new("statistics", "system calls that malloc_stats tells, beside those counted", CODE, statistics)
+            .quick(),
+        Check::new("prefault.touch", "faults in 64 MiB of fresh blocks, written to", CODE, || prefault("touch"))
+            .quick(),
+        Check::new("prefault.populate", "faults in 64 MiB of fresh blocks, one call each", CODE, || {
+            prefault("populate")
+        })
+        .quick(),
         Check::new("prefault.off", "faults in 64 MiB of fresh blocks", CODE, || prefault("off")).quick(),
         Check::new("idle.calls", "hundredths of 160 MiB, mostly freed by sleepers, that went back", CODE, || {
             idle("calls", "calls")
         }),
-        Check::new("idle.thread", "the same with a thread for it, and no calls at all", CODE, || idle("silent", "thread")),
+        Check::new("idle.thread", "the same with a thread for it, and no calls at all", CODE, || {
+            idle("silent", "thread")
+        }),
         Check::new("idle.off", "the same with idle return switched off", CODE, || idle("calls", "off")),
         Check::new("no-effect", "a kernel on which giving back has no effect", CORRUPT, without_effect).quick(),
         Check::new("refused.alone", "each of some calls refused in turn, under load", CODE, || refused(1, &[])),
@@ -48,7 +56,8 @@ fn backend(kind: &str, delay: &str) -> Result<Found> {
     let Some(outcome) = count("backend.c", &[kind], &environment)? else { return Ok(no_supervisor()) };
     let all: Vec<usize> = (0..=5).collect();
     let sum = |kinds: &[&str]| all.iter().map(|part| calls(&outcome, *part, kinds)).sum::<Result<i64>>();
-    let resident = |name: &'static str| Ok::<Figure, String>(Figure::number(name, number(&outcome, name)?).near(10, 1024));
+    let resident =
+        |name: &'static str| Ok::<Figure, String>(Figure::number(name, number(&outcome, name)?).near(10, 1024));
     let full = number(&outcome, "full")?;
     Ok(Found::Figures(vec![
         Figure::number("start", calls(&outcome, 0, &KINDS)?).at_most(8),
@@ -95,7 +104,7 @@ fn prefault(way: &str) -> Result<Found> {
     Ok(Found::Figures(vec![if way == "off" { faults.at_least(4000) } else { faults.at_most(100) }]))
 }
 
-/// What stays in use lies in every span, so most of this is holes.
+/// Blocks that stay in use lie in every span, so most of this is holes.
 fn idle(what: &str, way: &str) -> Result<Found> {
     let arguments = [what, "stays"];
     let arguments = if way == "off" { &arguments } else { &arguments[..1] };

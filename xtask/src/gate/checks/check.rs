@@ -15,16 +15,16 @@ const PATIENCE: u64 = 120;
 /// The status of a supervisor to whom the kernel lends no ear.
 const NO_LISTENER: End = End::Exit(77);
 
-/// What a check comes to; or why it could not be made, which is a failure.
+/// The outcome of a check; or why it could not be made, which is a failure.
 pub(super) type Result<T> = core::result::Result<T, String>;
 
 /// A check, to be made.
 pub(super) struct Check {
     /// Its name in the file.
     pub(super) key: String,
-    /// What it looks at.
+    /// Its subject, in words.
     pub(super) what: String,
-    /// What the line begins with that says it failed.
+    /// The code of the line that says it failed.
     pub(super) code: &'static str,
     /// Whether it is over at once.
     pub(super) quick: bool,
@@ -89,8 +89,8 @@ pub(super) fn run_refused(file: &str, environment: Environment<'_>, call: i64, e
     run::run(&mut command, PATIENCE)
 }
 
-/// Runs a program of `tests/programs` and counts the system calls for memory of the library in it; nothing where the kernel has no
-/// supervisors.
+/// Runs a program of `tests/programs` and counts the system calls for memory of the library in it; nothing where the
+/// kernel has no supervisors.
 ///
 /// # Errors
 /// When it cannot be built or started, or does not end as it should.
@@ -98,7 +98,11 @@ pub(super) fn count(file: &str, arguments: &[&str], environment: Environment<'_>
     let supervisor = build::program(&Source::new(paths::program_source("count.c")), Variant::Glibc)?;
     let program = build::program(&Source::new(paths::program_source(file)), Variant::Preload)?;
     let mut command = run::command(supervisor);
-    command.arg(program).args(arguments).env("SUPERVISED_PRELOAD", paths::shared_library()?).envs(environment.iter().copied());
+    command
+        .arg(program)
+        .args(arguments)
+        .env("SUPERVISED_PRELOAD", paths::shared_library()?)
+        .envs(environment.iter().copied());
     let outcome = run::run(&mut command, PATIENCE)?;
     if outcome.end == NO_LISTENER {
         return Ok(None);
@@ -107,7 +111,7 @@ pub(super) fn count(file: &str, arguments: &[&str], environment: Environment<'_>
     Ok(Some(outcome))
 }
 
-/// What a check finds that the kernel has no supervisors for.
+/// The outcome of a check that the kernel has no supervisors for.
 pub(super) fn no_supervisor() -> Found {
     Found::Impossible("the kernel has no seccomp listener".to_owned())
 }

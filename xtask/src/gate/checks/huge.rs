@@ -1,4 +1,4 @@
-//! What of a heap lies in huge pages, as smaps tells, and that only one profile has any.
+//! The part of a heap that lies in huge pages by smaps, and that only one profile has any.
 
 use super::check::{Check, Result, said, status};
 use super::machine::{self, ONE_GIB, TWO_MIB};
@@ -26,12 +26,16 @@ pub(super) fn checks() -> Vec<Check> {
         Check::new("hugetlb", "of 60 MiB, 64 explicit huge pages being set aside", CODE, || {
             explicit(TWO_MIB, 64, "hugetlb", Some((60, 128)), 0)
         }),
-        Check::new("hugetlb.too-few", "the same, 8 being set aside", CODE, || explicit(TWO_MIB, 8, "hugetlb", Some((16, 16)), 1)),
+        Check::new("hugetlb.too-few", "the same, 8 being set aside", CODE, || {
+            explicit(TWO_MIB, 8, "hugetlb", Some((16, 16)), 1)
+        }),
         Check::new("hugetlb.none", "the same, none being set aside", CODE, || explicit(TWO_MIB, 0, "hugetlb", None, 1)),
         Check::new("hugetlb-1g", "the same, one of 1 GiB being set aside", CODE, || {
             explicit(ONE_GIB, 1, "hugetlb-1g", Some((1024, 1024)), 0)
         }),
-        Check::new("hugetlb-1g.none", "the same, none being set aside", CODE, || explicit(ONE_GIB, 0, "hugetlb-1g", None, 1)),
+        Check::new("hugetlb-1g.none", "the same, none being set aside", CODE, || {
+            explicit(ONE_GIB, 0, "hugetlb-1g", None, 1)
+        }),
     ];
     for profile in PROFILES.into_iter().filter(|profile| *profile != HOOKED) {
         let what = "every policy is refused: one line each, and no huge pages";
@@ -100,5 +104,8 @@ fn refused(profile: &str) -> Result<Found> {
     if let Some(why) = machine::unasked_obstacle() {
         return impossible(why);
     }
-    Ok(Found::Figures(vec![Figure::number("lines", lines).is(policies.len() as i64), Figure::number("huge", kib).is(0)]))
+    Ok(Found::Figures(vec![
+        Figure::number("lines", lines).is(policies.len() as i64),
+        Figure::number("huge", kib).is(0),
+    ]))
 }

@@ -1,4 +1,4 @@
-//! What happens at a limit, where there is no more memory, and when the process ends.
+//! The behaviour at a limit, where there is no more memory, and when the process ends.
 
 use super::FIXTURE;
 use super::check::{Check, Environment, Result, end, lines, run, run_ffi, said, status};
@@ -17,8 +17,14 @@ const HARD: &str = "SPANDREL_HARD_LIMIT";
 
 /// All of them.
 pub(super) fn checks() -> Vec<Check> {
-    let ffi = |key: &'static str, what: &'static str, code, file: &'static str, environment: &'static [(&str, &str)], lines| {
-        Check::new(key, what, code, move || Ok(Found::Figures(end(&run_ffi(file, &[], environment)?, code, lines)))).quick()
+    let ffi = |key: &'static str,
+               what: &'static str,
+               code,
+               file: &'static str,
+               environment: &'static [(&str, &str)],
+               lines| {
+        Check::new(key, what, code, move || Ok(Found::Figures(end(&run_ffi(file, &[], environment)?, code, lines))))
+            .quick()
     };
     vec![
         ffi(
@@ -30,7 +36,14 @@ pub(super) fn checks() -> Vec<Check> {
             0,
         ),
         ffi("hard", "at 64 MiB every lane fails, and serves again", LIMIT, "limits/limit_hard.c", &[(HARD, "64M")], 1),
-        ffi("callback", "limits set by the program, and what it hears of them", LIMIT, "limits/limit_callback.c", &[], 1),
+        ffi(
+            "callback",
+            "limits set by the program, and what it hears of them",
+            LIMIT,
+            "limits/limit_callback.c",
+            &[],
+            1,
+        ),
         Check::new("below-use", "a limit below what is in use", OPTION, below_use).quick(),
         Check::new("hard.mebibytes", "MiB that a greedy program gets of 64", LIMIT, greedy).quick(),
         Check::new("contradiction", "a soft limit above the hard one", OPTION, contradiction).quick(),
@@ -38,13 +51,18 @@ pub(super) fn checks() -> Vec<Check> {
             greedy_under(libc::RLIMIT_AS, 128)
         })
         .quick(),
-        Check::new("data", "a greedy program under 64 MiB of data", EXHAUSTED, || greedy_under(libc::RLIMIT_DATA, 64)).quick(),
+        Check::new("data", "a greedy program under 64 MiB of data", EXHAUSTED, || greedy_under(libc::RLIMIT_DATA, 64))
+            .quick(),
         Check::new("pool.refused", "a pool that the kernel does not give", EXHAUSTED, pool_refused).quick(),
         Check::new("overflow", "blocks freed by others with no memory for batches", OVERFLOW, overflow),
-        Check::new("shutdown.clean", "a program that frees all, from several threads", LEAK, || shutdown("0 0", 0, "")).quick(),
-        Check::new("shutdown.leak", "three blocks of three lanes stay", LEAK, || shutdown("3 0", 1, "3 blocks")).quick(),
-        Check::new("shutdown.status", "one block stays, and the program ends with 7", LEAK, || shutdown("1 7", 1, "1 blocks"))
+        Check::new("shutdown.clean", "a program that frees all, from several threads", LEAK, || shutdown("0 0", 0, ""))
             .quick(),
+        Check::new("shutdown.leak", "three blocks of three lanes stay", LEAK, || shutdown("3 0", 1, "3 blocks"))
+            .quick(),
+        Check::new("shutdown.status", "one block stays, and the program ends with 7", LEAK, || {
+            shutdown("1 7", 1, "1 blocks")
+        })
+        .quick(),
         Check::new("shutdown.queues", "blocks freed by threads that are still alive", LEAK, queues).quick(),
     ]
 }
@@ -56,8 +74,11 @@ fn below_use() -> Result<Found> {
     Ok(Found::Figures(vec![
         Figure::number("status", status(&outcome)).is(0),
         Figure::number("option-lines", count(OPTION)).is(1),
-        Figure::number("named", lines.iter().filter(|line| line.text.contains("hard limit 20971520 is below")).count() as i64)
-            .is(1),
+        Figure::number(
+            "named",
+            lines.iter().filter(|line| line.text.contains("hard limit 20971520 is below")).count() as i64,
+        )
+        .is(1),
         Figure::number("limit-lines", count(LIMIT)).is(1),
     ]))
 }
@@ -86,7 +107,9 @@ fn greedy_under(resource: sandbox::Resource, mebibytes: u64) -> Result<Found> {
     let outcome = harness::run::run(&mut command, 60)?;
     let mut figures = end(&outcome, EXHAUSTED, 1);
     figures.push(
-        Figure::number("mebibytes", number(&outcome, "mebibytes")?).within(mebibytes as i64 / 2, mebibytes as i64).near(5, 1),
+        Figure::number("mebibytes", number(&outcome, "mebibytes")?)
+            .within(mebibytes as i64 / 2, mebibytes as i64)
+            .near(5, 1),
     );
     Ok(Found::Figures(figures))
 }
@@ -105,8 +128,11 @@ fn pool_refused() -> Result<Found> {
 }
 
 fn overflow() -> Result<Found> {
-    let outcome =
-        run_ffi("threads/remote_free_overflow.c", &[], &[("SPANDREL_PROFILE", "freestanding"), ("SPANDREL_POOL", "4M")])?;
+    let outcome = run_ffi(
+        "threads/remote_free_overflow.c",
+        &[],
+        &[("SPANDREL_PROFILE", "freestanding"), ("SPANDREL_POOL", "4M")],
+    )?;
     let lines = outcome.diagnostics().iter().filter(|line| line.code == OVERFLOW).count() as i64;
     Ok(Found::Figures(vec![Figure::number("status", status(&outcome)).is(0), Figure::number("lines", lines).is(1)]))
 }

@@ -1,4 +1,4 @@
-//! What this machine can do, and settings of its kernel that a check needs.
+//! The abilities of this machine, and settings of its kernel that a check needs.
 //!
 //! # Invariants
 //! - A setting is as it was before as soon as its guard goes.
@@ -13,7 +13,7 @@ pub(super) const TWO_MIB: &str = "hugepages-2048kB";
 /// Explicit huge pages of 1 GiB.
 pub(super) const ONE_GIB: &str = "hugepages-1048576kB";
 
-/// What the kernel does about transparent huge pages: the word in brackets.
+/// The kernel's setting of transparent huge pages: the word in brackets.
 pub(super) fn thp() -> Option<String> {
     let text = fs::read_to_string(THP).ok()?;
     Some(text.split_once('[')?.1.split_once(']')?.0.to_owned())

@@ -40,7 +40,8 @@ pub(super) const FILES: [File; 6] = [
 ];
 
 /// All profiles.
-const PROFILES: [&str; 6] = ["hosted-small", "hosted-server", "freestanding", "realtime", "compiler-internal", "test-fixture"];
+const PROFILES: [&str; 6] =
+    ["hosted-small", "hosted-server", "freestanding", "realtime", "compiler-internal", "test-fixture"];
 /// The one that has the hooks.
 const HOOKED: &str = "hosted-server";
 /// Those that have a pool.
@@ -112,7 +113,11 @@ impl File {
             println!("skipped {name:<40} {}: {text}", check.what);
         } else {
             tally.passed += 1;
-            let note = if record.is_some_and(|record| record.calls_impossible(&check.key)) { "; not in the record" } else { "" };
+            let note = if record.is_some_and(|record| record.calls_impossible(&check.key)) {
+                "; not in the record"
+            } else {
+                ""
+            };
             println!("ok      {name:<40} {}: {text}{note}", check.what);
         }
     }

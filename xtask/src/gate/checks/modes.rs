@@ -18,11 +18,27 @@ const BAD: [(&str, Environment<'static>, &str); 16] = [
     ("reserve-of-a-pool", &[("SPANDREL_PROFILE", "realtime"), ("SPANDREL_RESERVE", "1G")], "SPANDREL_RESERVE=1G"),
     ("purge-of-a-pool", &[("SPANDREL_PROFILE", "realtime"), ("SPANDREL_PURGE_DELAY", "5")], "SPANDREL_PURGE_DELAY=5"),
     ("libc-of-a-pool", &[("SPANDREL_PROFILE", "freestanding"), ("SPANDREL_FORCE_LIBC", "1")], "SPANDREL_FORCE_LIBC=1"),
-    ("limit-of-a-pool", &[("SPANDREL_PROFILE", "freestanding"), ("SPANDREL_SOFT_LIMIT", "8M")], "SPANDREL_SOFT_LIMIT=8M"),
-    ("limits", &[("SPANDREL_SOFT_LIMIT", "900M"), ("SPANDREL_HARD_LIMIT", "800M")], "the soft limit must be below the hard one"),
+    (
+        "limit-of-a-pool",
+        &[("SPANDREL_PROFILE", "freestanding"), ("SPANDREL_SOFT_LIMIT", "8M")],
+        "SPANDREL_SOFT_LIMIT=8M",
+    ),
+    (
+        "limits",
+        &[("SPANDREL_SOFT_LIMIT", "900M"), ("SPANDREL_HARD_LIMIT", "800M")],
+        "the soft limit must be below the hard one",
+    ),
     ("reserve-too-small", &[("SPANDREL_RESERVE", "1M")], "SPANDREL_RESERVE=1M"),
-    ("libc-and-mode", &[("SPANDREL_FORCE_LIBC", "1"), (MODE, "counting")], "SPANDREL_FORCE_LIBC and SPANDREL_MODE contradict"),
-    ("thread-without-purge", &[("SPANDREL_PURGE_DELAY", "never"), ("SPANDREL_IDLE_RETURN", "thread")], "nothing to do with"),
+    (
+        "libc-and-mode",
+        &[("SPANDREL_FORCE_LIBC", "1"), (MODE, "counting")],
+        "SPANDREL_FORCE_LIBC and SPANDREL_MODE contradict",
+    ),
+    (
+        "thread-without-purge",
+        &[("SPANDREL_PURGE_DELAY", "never"), ("SPANDREL_IDLE_RETURN", "thread")],
+        "nothing to do with",
+    ),
     ("value", &[("SPANDREL_PURGE_DELAY", "soon")], "SPANDREL_PURGE_DELAY=soon"),
     ("name", &[("SPANDREL_PURGE_DELAYS", "5")], "SPANDREL_PURGE_DELAYS=5"),
 ];
@@ -63,7 +79,8 @@ fn served(mode: &str) -> Result<Found> {
 fn counting(argument: &str, mode: &str) -> Result<Found> {
     let outcome = run_ffi("modes/mode_counting.c", &[argument], &[(MODE, mode)])?;
     outcome.clean()?;
-    let lines = outcome.stderr.lines().filter(|line| line.starts_with("spandrel: counting: outstanding blocks ")).count();
+    let lines =
+        outcome.stderr.lines().filter(|line| line.starts_with("spandrel: counting: outstanding blocks ")).count();
     Ok(Found::Figures(vec![
         Figure::number("status", status(&outcome)).is(0),
         Figure::number("reports", lines as i64).is(i64::from(mode != "libc")),

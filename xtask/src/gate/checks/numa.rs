@@ -1,4 +1,5 @@
-//! What of NUMA one node can show: that policies reach the kernel, and that what cannot be is refused. `numa.toml` has two nodes.
+//! As much of NUMA as one node can show: that policies reach the kernel, and that what cannot be is refused.
+//! `numa.toml` has two nodes.
 
 use super::check::{Check, Result, run_refused, said, status};
 use super::machine;
@@ -12,11 +13,14 @@ const NOBODY: &str = "default";
 /// All of them.
 pub(super) fn checks() -> Vec<Check> {
     let mut checks = Vec::new();
-    for (numa, policy) in [("off", NOBODY), ("first-touch", "local"), ("interleave", "interleave"), ("bind:0", "bind")] {
+    for (numa, policy) in [("off", NOBODY), ("first-touch", "local"), ("interleave", "interleave"), ("bind:0", "bind")]
+    {
         let key = format!("policy.{numa}");
         checks.push(
-            Check::new(key, "what the kernel calls the policy of a small and a direct block", CODE, move || placed(numa, policy))
-                .quick(),
+            Check::new(key, "what the kernel calls the policy of a small and a direct block", CODE, move || {
+                placed(numa, policy)
+            })
+            .quick(),
         );
     }
     checks.push(Check::new("policy.bind:900", "a node that there is not", CODE, no_such_node).quick());
@@ -32,7 +36,11 @@ pub(super) fn checks() -> Vec<Check> {
 }
 
 fn placement(profile: &str, numa: &str) -> Result<Outcome> {
-    super::check::run("placement.c", &[], &[("SPANDREL_PROFILE", profile), ("SPANDREL_NUMA", numa), ("SPANDREL_LEAKS", "0")])
+    super::check::run(
+        "placement.c",
+        &[],
+        &[("SPANDREL_PROFILE", profile), ("SPANDREL_NUMA", numa), ("SPANDREL_LEAKS", "0")],
+    )
 }
 
 /// The policies of both blocks, without nodes; they are one word if they are the same.
@@ -79,6 +87,9 @@ fn refused(profile: &str) -> Result<Found> {
             words_seen.push(words(&outcome));
         }
         words_seen.dedup();
-        Ok(vec![Figure::number("lines", lines).is(policies.len() as i64), Figure::word("policy", &words_seen.join(" "), NOBODY)])
+        Ok(vec![
+            Figure::number("lines", lines).is(policies.len() as i64),
+            Figure::word("policy", &words_seen.join(" "), NOBODY),
+        ])
     })
 }

@@ -1,4 +1,4 @@
-//! What each of the six profiles promises: system calls, addresses, statuses, what goes back and when, what is locked.
+//! The promises of the six profiles: system calls, addresses, statuses, what goes back and when, what is locked.
 
 use super::check::{Check, KINDS, Result, calls, count, end, lines, no_supervisor, run, run_refused, said, status};
 use super::{FIXTURE, HOOKED, POOLED, PROFILES};
@@ -23,18 +23,28 @@ pub(super) fn checks() -> Vec<Check> {
         let of = |name: &str| format!("{profile}.{name}");
         checks.extend([
             Check::new(of("name"), "the report of the process names it", OPTION, move || name(profile)).quick(),
-            Check::new(of("calls"), "system calls for memory: first call, work, end", POOL, move || system_calls(profile))
-                .quick(),
+            Check::new(of("calls"), "system calls for memory: first call, work, end", POOL, move || {
+                system_calls(profile)
+            })
+            .quick(),
             Check::new(of("filter"), "work under a filter that kills at such calls", POOL, move || filtered(profile)),
-            Check::new(of("pages"), "KiB resident and locked after the first call", LOCK, move || pages(profile)).quick(),
+            Check::new(of("pages"), "KiB resident and locked after the first call", LOCK, move || pages(profile))
+                .quick(),
             Check::new(of("purge"), "hundredths of 24 MiB that went back within 1.5 s", POOL, move || purge(profile)),
             Check::new(of("bins"), "bytes of free blocks at hand after many", OPTION, move || bins(profile)).quick(),
-            Check::new(of("addresses"), "how many of three runs differ in their addresses", OPTION, move || addresses(profile)),
+            Check::new(of("addresses"), "how many of three runs differ in their addresses", OPTION, move || {
+                addresses(profile)
+            }),
             Check::new(of("junk"), "whether a fresh block is full of 0xA5", OPTION, move || junk(profile)).quick(),
             Check::new(of("leaks"), "three blocks that are never freed", LEAK, move || leaks(profile)).quick(),
         ]);
     }
-    checks.push(Check::new("realtime.nothing", "work under a filter that kills at any system call", POOL, no_call_at_all));
+    checks.push(Check::new(
+        "realtime.nothing",
+        "work under a filter that kills at any system call",
+        POOL,
+        no_call_at_all,
+    ));
     checks.push(Check::new("realtime.no-lock", "the kernel refuses to lock the pool", LOCK, lock_refused).quick());
     checks
 }
@@ -86,7 +96,8 @@ fn pages(profile: &str) -> Result<Found> {
     outcome.diagnostics().iter().find(|line| line.code == LOCK).map_or(Ok(()), |line| Err(line.text.to_owned()))?;
     outcome.clean()?;
     let (resident, locked) = (number(&outcome, "resident")?, number(&outcome, "locked")?);
-    let (resident, locked) = (Figure::number("resident", resident).near(20, KIB), Figure::number("locked", locked).near(5, 64));
+    let (resident, locked) =
+        (Figure::number("resident", resident).near(20, KIB), Figure::number("locked", locked).near(5, 64));
     Ok(Found::Figures(if profile == "realtime" {
         vec![resident.at_least(30 * KIB), locked.at_least(30 * KIB)]
     } else {

@@ -1,4 +1,4 @@
-//! What the guest printed.
+//! The output of the guest.
 //!
 //! Knows: the words of `benches/numa/init.c` and `nodes.c`. Must not know: what is right.
 //! Lines of others, such as the kernel's, are passed over; a guest that did not get to its end is an error.
@@ -18,14 +18,14 @@ pub(in crate::gate) struct Told {
     pub(super) runs: BTreeMap<String, Run>,
 }
 
-/// What was told under one policy.
+/// The output under one policy.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::gate) struct Run {
     /// Where the pages of each case lie.
     pub(super) pages: BTreeMap<String, Nodes>,
     /// How many of them the case had before.
     pub(super) again: BTreeMap<String, u64>,
-    /// What the kernel calls the policy of its memory.
+    /// The kernel's name for the policy of its memory.
     pub(super) policies: BTreeMap<String, String>,
     /// The library's own lines.
     pub(super) said: Vec<String>,

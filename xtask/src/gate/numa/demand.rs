@@ -1,4 +1,4 @@
-//! What each policy promises of each case, and whether it was kept.
+//! The promise of each policy for each case, and whether it was kept.
 //!
 //! Knows: docs/numa.md. Must not know: how the figures came.
 
@@ -33,7 +33,7 @@ pub(in crate::gate) struct Row {
     pub(super) policy: &'static str,
     /// The case.
     pub(super) case: &'static str,
-    /// What happens in it.
+    /// Its allocations and frees.
     pub(super) what: &'static str,
     /// Where its pages must lie.
     pub(super) demand: Demand,
@@ -117,7 +117,8 @@ pub(in crate::gate) const ROWS: &[Row] = &[
     row("bind:1", "adopted-node0", ADOPTED[0], All(1)),
 ];
 
-/// What the kernel must call the policy of small and of direct blocks of a thread on node 1, and how many lines the library may say.
+/// The name that the kernel must give the policy of small and of direct blocks of a thread on node 1, and how many
+/// lines the library may say.
 const POLICIES: &[(&str, [&str; 2], usize)] = &[
     ("off", ["default", "default"], 0),
     ("first-touch", ["local", "local"], 0),
@@ -180,9 +181,12 @@ impl Row {
     }
 }
 
-/// What is wrong with the words for policies, and with what the library said.
+/// The faults of the kernel's names for policies, and of the library's lines.
 pub(in crate::gate) fn faults(told: &Told) -> Vec<String> {
-    POLICIES.iter().flat_map(|(policy, words, lines)| faults_of(told.runs.get(*policy), policy, *words, *lines)).collect()
+    POLICIES
+        .iter()
+        .flat_map(|(policy, words, lines)| faults_of(told.runs.get(*policy), policy, *words, *lines))
+        .collect()
 }
 
 fn faults_of(run: Option<&Run>, policy: &str, words: [&str; 2], lines: usize) -> Vec<String> {

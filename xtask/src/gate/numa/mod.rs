@@ -1,5 +1,5 @@
-//! Where pages lie on a machine with two NUMA nodes, which an emulator provides: what its guest printed, what it should have printed, and
-//! what is recorded of it.
+//! Where pages lie on a machine with two NUMA nodes, which an emulator provides: what its guest printed, what it should
+//! have printed, and what is recorded of it.
 //!
 //! Knows: the table that is printed. Must not know: the emulator, what is right.
 
@@ -18,7 +18,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What the line begins with by which the library says that it will not place pages.
+/// The code of the line by which the library says that it will not place pages.
 const CODE: &str = "ALLOCATOR_NUMA_POLICY";
 
 /// The machine with two nodes.

@@ -1,7 +1,7 @@
 //! The recorded placement, and the comparison with what was seen now.
 //!
-//! Knows: the form of `docs/evidence/numa.toml`. Must not know: what is right; a file that records something wrong is compared with
-//! figures that are not.
+//! Knows: the form of `docs/evidence/numa.toml`. Must not know: what is right; a file that records something wrong is
+//! compared with figures that are not.
 
 use super::console::{Nodes, Told};
 use super::demand::{Demand, ROWS, Row, share};
@@ -36,7 +36,9 @@ impl Record {
         for row in ROWS {
             self.of(row).with_context(|| format!("[placement.\"{}\".{}] is missing", row.policy, row.case))?;
         }
-        for (policy, case) in self.placement.iter().flat_map(|(policy, cases)| cases.keys().map(move |case| (policy, case))) {
+        for (policy, case) in
+            self.placement.iter().flat_map(|(policy, cases)| cases.keys().map(move |case| (policy, case)))
+        {
             if !ROWS.iter().any(|row| (row.policy, row.case) == (policy, case)) {
                 bail!("[placement.\"{policy}\".{case}] is no row that is measured");
             }
@@ -44,7 +46,7 @@ impl Record {
         Ok(())
     }
 
-    /// What was measured now, as a record.
+    /// The placement measured now, as a record.
     pub(super) fn of_now(told: &Told) -> Result<Self> {
         let mut placement: BTreeMap<String, BTreeMap<String, Figures>> = BTreeMap::new();
         for row in ROWS {
@@ -64,7 +66,8 @@ impl Record {
         let (pages, again) = row.figures(told)?;
         let Some(recorded) = self.of(row) else { return Ok(None) };
         let before = [recorded.node_0, recorded.node_1];
-        // Of the control, and of what spills over, only what it is there for can be compared: how many pages it takes is chance.
+        // Of the control, and of what spills over, only what it is there for can be compared: how many pages it takes
+        // is chance.
         let same = match row.demand {
             Demand::NotAll(_) | Demand::Overflow(_) => row.is_met(before, None),
             _ => alike(shares(pages, again), shares(before, recorded.again)),

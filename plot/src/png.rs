@@ -11,14 +11,14 @@ use std::sync::Arc;
 const PREFERRED: &str = "DejaVu Sans";
 
 /// The fonts of the system.
-pub(super) struct Fonts(Arc<fontdb::Database>);
+pub struct Fonts(Arc<fontdb::Database>);
 
 impl Fonts {
     /// Looks for them.
     ///
     /// # Errors
     /// When there is none at all: a picture without its words would be worthless.
-    pub(super) fn find() -> Result<Self> {
+    pub fn find() -> Result<Self> {
         let mut fonts = fontdb::Database::new();
         fonts.load_system_fonts();
         let named = |family: &str| fonts.faces().any(|face| face.families.iter().any(|(name, _)| name == family));
@@ -33,7 +33,7 @@ impl Fonts {
     ///
     /// # Errors
     /// When the SVG cannot be drawn or the file not written.
-    pub(super) fn write(&self, svg: &str, path: &Path) -> Result<()> {
+    pub fn write(&self, svg: &str, path: &Path) -> Result<()> {
         let options = Options { fontdb: Arc::clone(&self.0), ..Options::default() };
         let tree = Tree::from_str(svg, &options).context("the picture is no SVG")?;
         let size = tree.size().to_int_size();

@@ -11,90 +11,130 @@ use plotters::style::{Color, FontFamily, FontStyle, IntoFont, IntoTextStyle, Sha
 
 /// DejaVu Sans is what the PNG is drawn with; where a viewer of the SVG lacks it, the others are no wider.
 const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
-/// Width of a letter of that family as a share of the size given here, which the backend divides by 1.24; for keeping labels
-/// apart.
+/// Width of a letter of that family as a share of the size given here, which the backend divides by 1.24; for keeping
+/// labels apart.
 const LETTER: f64 = 0.46;
 
 /// A place in pixels from the upper left corner.
-pub(super) type Place = (f64, f64);
+pub type Place = (f64, f64);
 
 /// How a mark looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub enum Shape {
+    /// A filled circle.
     Disc,
+    /// A circle.
     Ring,
+    /// A filled square.
     Square,
+    /// A filled square on its corner.
     Diamond,
+    /// A square on its corner.
     HollowDiamond,
+    /// Two crossed lines.
     Cross,
 }
 
 /// On which side of its place a text lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub enum Side {
+    /// The text begins at its place.
     Right,
+    /// The text ends at its place.
     Left,
+    /// The place is its middle.
     Middle,
 }
 
 /// How a text looks.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Lettering {
-    pub(super) size: f64,
-    pub(super) bold: bool,
-    pub(super) colour: RGBColor,
-    pub(super) side: Side,
+pub struct Lettering {
+    /// Height in pixels, about.
+    pub size: f64,
+    /// Whether it stands out.
+    pub bold: bool,
+    /// Its colour.
+    pub colour: RGBColor,
+    /// Its side.
+    pub side: Side,
 }
 
 impl Lettering {
-    pub(super) fn new(size: f64, colour: RGBColor, side: Side) -> Self {
+    /// Letters that are not bold.
+    #[must_use]
+    pub fn new(size: f64, colour: RGBColor, side: Side) -> Self {
         Self { size, bold: false, colour, side }
     }
 
-    pub(super) fn bold(self) -> Self {
+    /// The same, bold.
+    #[must_use]
+    pub fn bold(self) -> Self {
         Self { bold: true, ..self }
     }
 
     /// About how wide a text becomes.
-    pub(super) fn width(&self, text: &str) -> f64 {
+    #[must_use]
+    pub fn width(&self, text: &str) -> f64 {
         let bold = if self.bold { 1.1 } else { 1.0 };
         text.chars().count() as f64 * self.size * LETTER * bold
     }
 }
 
 /// The surface.
-pub(super) struct Canvas<'a> {
+pub struct Canvas<'a> {
     area: DrawingArea<SVGBackend<'a>, Shift>,
 }
 
 impl<'a> Canvas<'a> {
     /// A white surface that is written into `svg`.
-    pub(super) fn new(svg: &'a mut String, width: f64, height: f64) -> Result<Self> {
+    ///
+    /// # Errors
+    /// When the backend cannot draw.
+    pub fn new(svg: &'a mut String, width: f64, height: f64) -> Result<Self> {
         let area = SVGBackend::with_string(svg, (width as u32, height as u32)).into_drawing_area();
         area.fill(&RGBColor(255, 255, 255)).map_err(failed)?;
         Ok(Self { area })
     }
 
-    pub(super) fn line(&self, from: Place, to: Place, colour: impl Color, width: u32) -> Result<()> {
+    /// A line between two places.
+    ///
+    /// # Errors
+    /// When the backend cannot draw.
+    pub fn line(&self, from: Place, to: Place, colour: impl Color, width: u32) -> Result<()> {
         self.path(&[from, to], colour, width)
     }
 
-    pub(super) fn path(&self, places: &[Place], colour: impl Color, width: u32) -> Result<()> {
+    /// A line through places.
+    ///
+    /// # Errors
+    /// When the backend cannot draw.
+    pub fn path(&self, places: &[Place], colour: impl Color, width: u32) -> Result<()> {
         let places: Vec<_> = places.iter().copied().map(pixel).collect();
         self.area.draw(&PathElement::new(places, ShapeStyle::from(&colour).stroke_width(width))).map_err(failed)
     }
 
-    pub(super) fn fill(&self, places: &[Place], colour: impl Color) -> Result<()> {
+    /// An area with these corners.
+    ///
+    /// # Errors
+    /// When the backend cannot draw.
+    pub fn fill(&self, places: &[Place], colour: impl Color) -> Result<()> {
         let places: Vec<_> = places.iter().copied().map(pixel).collect();
         self.area.draw(&Polygon::new(places, ShapeStyle::from(&colour).filled())).map_err(failed)
     }
 
-    pub(super) fn bar(&self, from: Place, to: Place, colour: impl Color) -> Result<()> {
+    /// A rectangle between two corners.
+    ///
+    /// # Errors
+    /// When the backend cannot draw.
+    pub fn bar(&self, from: Place, to: Place, colour: impl Color) -> Result<()> {
         self.area.draw(&Rectangle::new([pixel(from), pixel(to)], ShapeStyle::from(&colour).filled())).map_err(failed)
     }
 
     /// A mark of about `radius`.
-    pub(super) fn mark(&self, shape: Shape, at: Place, radius: f64, colour: RGBAColor) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the backend cannot draw.
+    pub fn mark(&self, shape: Shape, at: Place, radius: f64, colour: RGBAColor) -> Result<()> {
         let thick = ShapeStyle::from(&colour).stroke_width((radius / 2.5).ceil() as u32);
         let corners = [(0.0, -radius), (radius, 0.0), (0.0, radius), (-radius, 0.0)].map(|(x, y)| (at.0 + x, at.1 + y));
         match shape {
@@ -120,7 +160,13 @@ impl<'a> Canvas<'a> {
     }
 
     /// A text whose middle line goes through its place.
-    pub(super) fn text(&self, text: &str, at: Place, lettering: Lettering) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the backend cannot draw.
+    pub fn text(&self, text: &str, at: Place, lettering: Lettering) -> Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
         let horizontal = match lettering.side {
             Side::Right => HPos::Left,
             Side::Left => HPos::Right,
@@ -133,7 +179,10 @@ impl<'a> Canvas<'a> {
     }
 
     /// Ends the drawing.
-    pub(super) fn finish(self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the backend cannot draw.
+    pub fn finish(self) -> Result<()> {
         self.area.present().map_err(failed)
     }
 }

@@ -1,4 +1,5 @@
-//! A small load for memcached: several connections at once set, get, append and delete; what they get back becomes a checksum.
+//! A small load for memcached: several connections at once set, get, append and delete; what they get back becomes a
+//! checksum.
 //!
 //! Knows: memcached's text protocol. Must not know: how the server was started.
 
@@ -18,7 +19,7 @@ const CHECKSUM_FACTOR: u64 = 1_099_511_628_211;
 ///
 /// # Errors
 /// When the server answers anything unexpected.
-pub fn load(port: u16) -> Result<String> {
+pub(super) fn load(port: u16) -> Result<String> {
     let workers: Vec<_> = (0..CONNECTIONS).map(|connection| thread::spawn(move || session(port, connection))).collect();
     let mut output = String::new();
     for (connection, worker) in workers.into_iter().enumerate() {
@@ -57,8 +58,11 @@ impl Client {
         if header == "END" {
             return Ok(None);
         }
-        let size: usize =
-            header.rsplit(' ').next().and_then(|size| size.parse().ok()).with_context(|| format!("bad reply {header:?}"))?;
+        let size: usize = header
+            .rsplit(' ')
+            .next()
+            .and_then(|size| size.parse().ok())
+            .with_context(|| format!("bad reply {header:?}"))?;
         let mut value = vec![0; size + "\r\nEND\r\n".len()];
         self.reader.read_exact(&mut value)?;
         value.truncate(size);

@@ -1,17 +1,29 @@
 //! How a real program is described: what it needs, what it reads, what is run, what has to be the same.
 //!
 //! Knows: the shape of a description. Must not know: how runs are measured.
-//! In every argument `{port}` stands for a free TCP port; the working directory of all steps is the one that holds the inputs.
+//! In every argument `{port}` stands for a free TCP port; the working directory of all steps is the one that holds the
+//! inputs.
 
 use crate::repo;
 use anyhow::Result;
 
+/// One that runs the programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum User {
+    /// `make demo`: same output with and without Spandrel?
+    Demo,
+    /// `make bench`: how does it compare with other allocators?
+    Lab,
+}
+
 /// One real program with its work.
 #[derive(Debug)]
 pub struct Program {
+    /// Those that run it.
+    pub users: &'static [User],
     /// Short name, for the table and `--only`.
     pub name: &'static str,
-    /// What it does here, in a few words.
+    /// Its work here, in a few words.
     pub work: &'static str,
     /// Debian packages that bring it.
     pub packages: &'static [&'static str],
@@ -23,7 +35,7 @@ pub struct Program {
     pub environment: &'static [(&'static str, &'static str)],
     /// Files written before each run.
     pub inputs: &'static [Input],
-    /// What is run, in order; times add up, the largest peak counts.
+    /// Its steps, in order; times add up, the largest peak counts.
     pub steps: &'static [Step],
     /// Result files that must not differ either.
     pub results: &'static [&'static str],
@@ -34,7 +46,7 @@ pub struct Program {
 pub struct Input {
     /// Its name in the working directory.
     pub name: &'static str,
-    /// What is in it.
+    /// Its text.
     pub content: Content,
 }
 

@@ -1,4 +1,5 @@
-// What nobody can serve is tried once more: a pool that was full of small blocks, all of them freed since, has room for one that takes all of it.
+// A request that cannot be served is tried again after a reclaim: a pool that was full of small blocks, all of them
+// freed, has room for one block that takes all of it.
 // env: SPANDREL_PROFILE=freestanding
 // env: SPANDREL_POOL=8M
 // expect: exit 0 stderr ALLOCATOR_PAGE_EXHAUSTION
@@ -26,7 +27,7 @@ int main(void) {
         size_t count = 0;
         while (count < COUNT && (blocks[count] = opaque(malloc(SIZE)))) count++;
         CHECK_WITH(count * SIZE > whole * 3 / 4 && count < COUNT, count);
-        // Not in order, so that those that are freed last, and stay at hand, lie here and there.
+        // Not in order, so that the blocks that stay in bins lie here and there.
         for (size_t first = 0; first < SOMETIMES; first++)
             for (size_t i = first; i < count; i += SOMETIMES) free(blocks[i]);
         void *block = opaque(malloc(whole));

@@ -1,6 +1,7 @@
 //! Reads the report that `SPANDREL_DIAG=1` prints at exit.
 //!
-//! Knows: the grammar of the report. Must not know: who printed it; a program of several processes prints several, which add up.
+//! Knows: the grammar of the report. Must not know: who printed it; a program of several processes prints several,
+//! which add up.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-// The library itself loaded late into a plain program: it fits into static TLS and does not disturb (2, 5).
+// The library itself is loaded late into a plain program: it fits into static TLS and changes nothing (2, 5).
 // expect: exit 0
 // only: glibc
 #include <dlfcn.h>

@@ -1,8 +1,19 @@
 #![expect(unsafe_code, reason = "finds bins by their offsets and stands in the thread's word")]
-//! The front of a heap: all that the fast path reads, in the order in which it reads it.
+//! The fast paths of malloc and free, and the part of a heap that they read, in the order in which they read it.
 //!
-//! A thread without a heap of its own stands on the inert front, where every hit fails: its one visible bin has neither a block
-//! nor room, no request is small enough for the other bins, and its map has no entries. Must not know spans.
+//! ```text
+//! malloc(size)            free(block)
+//! |- size <= 1024         |- the page map says: a span of this heap
+//! |  |- pop the bin       |  |- push the bin
+//! |  '- empty: slow       |  '- full, or freed just now: slow
+//! '- malloc_medium        '- anything else: slow, which first tries
+//!    |- pop the bin          free_remote
+//!    '- slow                 |- another heap's, and a batch for it is open: join it
+//!                            '- anything else
+//! ```
+//! A thread without a heap of its own, one that is inside its heap, and modes that see every call use the inert heap, where every fast path
+//! fails: its one visible bin has neither a block nor room, no request is small enough for the other bins, and its map has no entries. `slow`
+//! is the caller's, so that errno and exceptions stay with the API. Must not know spans.
 
 use core::arch::global_asm;
 use core::cell::Cell;
@@ -25,7 +36,7 @@ pub(crate) struct FastHeap {
     base: Cell<usize>,
     /// How many entries of the map are seen, from the first one on; 0 where every free takes the slow path. Written by the heap's
     /// thread, and by others that close the heap; an old value shows less, or what can still be read.
-    limit: AtomicUsize,
+    pub(super) limit: AtomicUsize,
     /// Where the map's first entry is.
     map: Cell<*const AtomicUsize>,
     /// Largest request that a bin of this heap can serve.
@@ -35,10 +46,10 @@ pub(crate) struct FastHeap {
     /// As the first word of an empty bin: what all sizes lead to while requests are sampled.
     never: Cell<*mut Slot>,
     /// How much may still be asked for before a request is sampled; 0 where none is. See `sampling`.
-    until: Cell<usize>,
+    pub(super) until: Cell<usize>,
     /// Which bits of a request's size count, and how much every request counts besides: one, or more than any gap while the heap is closed.
-    counted: Cell<usize>,
-    each: Relaxed<AtomicUsize>,
+    pub(super) counted: Cell<usize>,
+    pub(super) each: Relaxed<AtomicUsize>,
 }
 
 // SAFETY: cells are touched by the heap's thread alone; the inert front is never written.
@@ -56,9 +67,6 @@ static OFFSETS: [u16; FAST_MAX + 1] = {
     }
     table
 };
-
-/// See `FastHeap::each`.
-const CLOSED: usize = usize::MAX / 2;
 
 /// Where the bin that is empty for ever is, as an offset of the table.
 const NEVER: u16 = core::mem::offset_of!(FastHeap, never) as u16;
@@ -121,10 +129,10 @@ impl FastHeap {
         unsafe { &*core::ptr::with_exposed_provenance::<Self>(address) }
     }
 
-    /// The one that the calling thread's word names.
+    /// The one that the calling thread's fast path uses.
     #[inline(always)]
     pub(crate) fn current() -> &'static Self {
-        // SAFETY: the address comes from the word.
+        // SAFETY: the thread's word always names the inert heap or a heap.
         unsafe { Self::at(tls::fast_heap()) }
     }
 
@@ -139,112 +147,18 @@ impl FastHeap {
         self.reopen(space);
     }
 
-    /// Shows the heap's thread what the map has gained since the heap last looked. A heap that was closed stays so. The caller holds the
-    /// heap's spans.
-    #[inline]
-    pub(super) fn widen(&self, space: &Space) {
-        // Relaxed: `reach` has seen to it that these entries can be read, and only this thread reads them by this word.
-        let (limit, reach) = (self.limit.load(Ordering::Relaxed), space.reach());
-        if limit < reach && limit != 0 {
-            // Relaxed: as above.
-            self.limit.store(reach, Ordering::Relaxed);
-        }
-    }
-
-    /// Has requests sampled, the first one after `gap` units; 0 for no samples. `counted` is what of a size counts.
-    pub(super) fn set_sampled(&self, gap: usize, counted: usize) {
-        self.counted.set(counted);
-        self.until.set(gap);
-        self.lead(gap == 0);
-    }
-
     /// Leads requests to the bins of their sizes, or all of them to the slow path.
-    fn lead(&self, to_bins: bool) {
+    pub(super) fn lead(&self, to_bins: bool) {
         for (place, &offset) in self.offsets.iter().zip(&OFFSETS) {
             place.set(if to_bins { offset } else { NEVER });
         }
         self.medium_max.set(if to_bins { class::SMALL_MAX } else { 0 });
     }
 
-    /// Has every operation that begins from now on take the slow path. Any thread may call it that holds the heap's spans.
-    pub(super) fn close(&self) {
-        self.lead(false);
-        self.each.set(CLOSED);
-        // Relaxed: a free that is just under way may still see the old limit.
-        self.limit.store(0, Ordering::Relaxed);
-    }
-
-    /// Ends [`FastHeap::close`]; for the heap's thread.
-    pub(super) fn reopen(&self, space: &Space) {
-        // Relaxed: entries below that limit can be read from here on, and they carry no more than what is read.
-        self.limit.store(space.reach(), Ordering::Relaxed);
-        self.each.set(1);
-        self.lead(!self.is_sampled());
-    }
-
-    /// Begins another gap.
-    pub(super) fn set_gap(&self, gap: usize) {
-        self.until.set(gap);
-    }
-
-    /// Whether at least one more request comes before the gap ends.
-    #[inline(always)]
-    pub(super) fn has_gap(&self) -> bool {
-        self.until.get() > 1
-    }
-
     /// Whether requests are sampled.
     #[inline(always)]
     pub(crate) fn is_sampled(&self) -> bool {
         self.until.get() != 0
-    }
-
-    /// Counts a request; false, and nothing is counted, if it reaches the end of the gap.
-    #[inline(always)]
-    pub(super) fn count(&self, size: usize) -> bool {
-        let cost = (size & self.counted.get()).wrapping_add(1);
-        let before = cost < self.until.get();
-        if before {
-            self.until.set(self.until.get() - cost);
-        }
-        before
-    }
-
-    /// What [`FastHeap::pop_fast`] and [`FastHeap::bin_of_medium`] would have found, had requests not been sampled; null if the bin is empty, if
-    /// this request is to be sampled, and where none is.
-    #[inline(always)]
-    pub(crate) fn pop_counted(&self, size: usize) -> *mut u8 {
-        let until = self.until.get();
-        if until == 0 {
-            return core::ptr::null_mut();
-        }
-        // SAFETY: the word is a field of this structure.
-        let cost = unsafe { processor::add_word::<EACH>(size & self.counted.get(), self.start()) };
-        if cost >= until {
-            return core::ptr::null_mut();
-        }
-        let offset = match OFFSETS.get(size) {
-            Some(&offset) => usize::from(offset),
-            None if size <= class::SMALL_MAX => Class::of_medium(size).index() * BIN_BYTES,
-            None => return core::ptr::null_mut(),
-        };
-        // SAFETY: both are the offset of a bin of this heap, which is the calling thread's.
-        let block = unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), offset) };
-        if !block.is_null() {
-            self.until.set(until - cost);
-        }
-        block
-    }
-
-    /// As [`FastHeap::bin_of_sized_block`], for heaps whose requests are sampled; `None` for others.
-    #[inline(always)]
-    pub(crate) fn bin_of_sized_block_counted(&self, block: *mut u8, size: usize) -> Option<&Bin> {
-        if !self.is_sampled() {
-            return None;
-        }
-        let bin = self.bin_of_block(block)?;
-        let class = Class::of_size(size)?;
-        core::ptr::eq(self.bin(class), bin).then_some(bin)
     }
 
     /// The start of this structure, for reads of words that other threads may write.
@@ -372,4 +286,112 @@ impl FastHeap {
     pub(crate) fn bin(&self, class: Class) -> &Bin {
         self.bin_at(class.index() * BIN_BYTES)
     }
+
+    /// What [`FastHeap::pop_fast`] and [`FastHeap::bin_of_medium`] would have found, had requests not been sampled; null if the bin is empty, if
+    /// this request is to be sampled, and where none is.
+    #[inline(always)]
+    fn pop_counted(&self, size: usize) -> *mut u8 {
+        let until = self.until.get();
+        // SAFETY: the word is a field of this structure.
+        let cost = unsafe { processor::add_word::<EACH>(size & self.counted.get(), self.start()) };
+        if cost >= until {
+            return core::ptr::null_mut();
+        }
+        let offset = match OFFSETS.get(size) {
+            Some(&offset) => usize::from(offset),
+            None if size <= class::SMALL_MAX => Class::of_medium(size).index() * BIN_BYTES,
+            None => return core::ptr::null_mut(),
+        };
+        // SAFETY: both are the offset of a bin of this heap, which is the calling thread's.
+        let block = unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), offset) };
+        if !block.is_null() {
+            self.until.set(until - cost);
+        }
+        block
+    }
+
+    /// As [`FastHeap::bin_of_sized_block`], for heaps whose requests are sampled; `None` for others.
+    #[inline(always)]
+    fn bin_of_sized_block_counted(&self, block: *mut u8, size: usize) -> Option<&Bin> {
+        let bin = self.bin_of_block(block)?;
+        let class = Class::of_size(size)?;
+        core::ptr::eq(self.bin(class), bin).then_some(bin)
+    }
+}
+
+/// A block of at least `size` bytes, or what `slow` says.
+#[inline(always)]
+pub(crate) fn malloc(size: usize, slow: impl Fn(usize) -> *mut u8) -> *mut u8 {
+    if size > FAST_MAX {
+        return malloc_medium(size, slow);
+    }
+    let block = FastHeap::current().pop_fast(size);
+    if block.is_null() { slow(size) } else { block }
+}
+
+#[inline(always)]
+fn malloc_medium(size: usize, slow: impl Fn(usize) -> *mut u8) -> *mut u8 {
+    match FastHeap::current().bin_of_medium(size).map(|bin| bin.pop()) {
+        Some(block) if !block.is_null() => block,
+        _ => slow(size),
+    }
+}
+
+/// A second try where [`malloc`] failed, for heaps whose requests are sampled: to be made first, without any other state being looked
+/// at. Null for all others, and where the request is the one to be sampled.
+#[inline(always)]
+pub(crate) fn malloc_counted(size: usize) -> *mut u8 {
+    let heap = FastHeap::current();
+    if heap.is_sampled() { heap.pop_counted(size) } else { core::ptr::null_mut() }
+}
+
+/// As [`malloc_counted`], where [`free_sized`] failed; true if the block was taken back.
+#[inline(always)]
+pub(crate) fn free_sized_counted(block: *mut u8, size: usize) -> bool {
+    let heap = FastHeap::current();
+    heap.is_sampled() && heap.bin_of_sized_block_counted(block, size).is_some_and(|bin| bin.push(block))
+}
+
+/// As [`malloc`], for a block at a multiple of `align`, a power of two; null where the fast path cannot serve it.
+#[inline(always)]
+pub(crate) fn malloc_aligned(align: usize, size: usize) -> *mut u8 {
+    match Class::rounded(size, align) {
+        Some(rounded) => malloc(rounded, malloc_counted),
+        None => core::ptr::null_mut(),
+    }
+}
+
+/// Usable bytes of `block`, where the fast path can tell.
+#[inline(always)]
+pub(crate) fn bytes_of(block: *mut u8) -> Option<usize> {
+    FastHeap::current().bytes_of_block(block)
+}
+
+/// As [`free`], for a caller that names the size: blocks of another class are left to `slow`.
+#[inline(always)]
+pub(crate) fn free_sized(block: *mut u8, size: usize, slow: impl Fn(*mut u8, usize)) {
+    match FastHeap::current().bin_of_sized_block(block, size) {
+        Some(bin) if bin.push(block) => {}
+        _ => slow(block, size),
+    }
+}
+
+/// Frees `block`, or leaves it to `slow`.
+#[inline(always)]
+pub(crate) fn free(block: *mut u8, slow: impl Fn(*mut u8)) {
+    if !FastHeap::current().push_fast(block) {
+        slow(block);
+    }
+}
+
+/// Whether `block` is another heap's and joined the batch that is collected for it. To be asked first where [`free`] failed.
+#[inline(always)]
+pub(crate) fn free_remote(block: *mut u8) -> bool {
+    FastHeap::current().send_fast(block)
+}
+
+/// As [`free_remote`], for a caller that names the size: blocks of another class are left alone.
+#[inline(always)]
+pub(crate) fn free_remote_sized(block: *mut u8, size: usize) -> bool {
+    Class::of_size(size).is_some_and(|class| FastHeap::current().send_sized_fast(block, class))
 }

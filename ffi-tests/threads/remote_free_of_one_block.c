@@ -1,4 +1,5 @@
-// A thread that frees one block of another thread and no more sends it off all the same, once it has been busy with its own for a while.
+// A thread that frees one block of another thread and no more still sends it, after some time of work on its own
+// blocks.
 // env: SPANDREL_IDLE_RETURN=off
 // expect: exit 0
 #include "spandrel_weak.h"
@@ -16,7 +17,7 @@ static uint64_t sent(void) {
     return stats.sent_blocks;
 }
 
-static void be_busy(void) {
+static void work(void) {
     static void *own[OWN];
     for (size_t size = 64; size < 64 + CLASSES * 160; size += 160) {
         for (int i = 0; i < OWN; i++) own[i] = opaque(malloc(size));
@@ -29,7 +30,7 @@ static void *free_one_and_work(void *unused) {
     free(block);
     pthread_barrier_wait(&turn);
     pthread_barrier_wait(&turn);
-    for (int round = 0; round < ROUNDS; round++) be_busy();
+    for (int round = 0; round < ROUNDS; round++) work();
     pthread_barrier_wait(&turn);
     pthread_barrier_wait(&turn);
     return unused;

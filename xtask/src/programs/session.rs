@@ -1,7 +1,8 @@
 //! The runs of one program: warm-up, interleaved repetitions, comparison.
 //!
 //! Knows: how to carry out the steps of a description. Must not know: tables.
-//! Invariants: every run starts in a fresh directory of the same name with the same inputs; servers never outlive their step.
+//! Invariants: every run starts in a fresh directory of the same name with the same inputs; servers never outlive their
+//! step.
 
 use super::diag::{self, Served};
 use super::program::{Client, Program, Step};
@@ -20,7 +21,7 @@ const CLIENT_SECONDS: &str = "100";
 const READY_LIMIT: Duration = Duration::from_secs(20);
 const READY_POLL: Duration = Duration::from_millis(10);
 
-/// What is needed to run one program.
+/// The set-up that running one program needs.
 #[derive(Debug)]
 pub struct Session<'a> {
     /// The program.
@@ -34,9 +35,9 @@ pub struct Session<'a> {
 /// One run of all steps.
 #[derive(Debug, Default)]
 pub struct Run {
-    /// What the measured steps used: times and counters add up, the largest peak counts.
+    /// The usage of the measured steps: times and counters add up, the largest peak counts.
     pub usage: Usage,
-    /// What the program printed, or what the clients of a server heard.
+    /// The output of the program, or that of the clients of a server.
     pub output: String,
     /// The result files.
     pub results: Vec<Vec<u8>>,
@@ -54,7 +55,7 @@ pub struct Comparison {
     pub peak_alone: Vec<f64>,
     /// Peak KiB of each run with the preload.
     pub peak_preloaded: Vec<f64>,
-    /// What the preload says it served, where it got to say so.
+    /// The calls that the preload served, where it printed its report.
     pub served: Option<Served>,
     /// The first difference found.
     pub difference: Option<String>,
@@ -111,7 +112,9 @@ impl Session<'_> {
                     continue;
                 }
                 Step::Run(command) => (self.launcher.run(&task(command, None)?, preload)?, String::new()),
-                Step::Feed(command, input) => (self.launcher.run(&task(command, Some(input))?, preload)?, String::new()),
+                Step::Feed(command, input) => {
+                    (self.launcher.run(&task(command, Some(input))?, preload)?, String::new())
+                }
                 Step::Serve(command, clients) => {
                     let running = self.launcher.start(&task(command, None)?, preload)?;
                     self.serve(running, clients, port)?
@@ -253,8 +256,11 @@ mod tests {
 
     #[test]
     fn a_failing_step_and_a_diagnostic_are_errors() {
-        let outcome = |end, stderr: &str| Outcome { end, usage: Usage::default(), stdout: Vec::new(), stderr: stderr.into() };
-        assert!(Run::default().add(&outcome(End::Code(0), "spandrel: diag: lane=small calls=1 bytes=1"), "", false).is_ok());
+        let outcome =
+            |end, stderr: &str| Outcome { end, usage: Usage::default(), stdout: Vec::new(), stderr: stderr.into() };
+        assert!(
+            Run::default().add(&outcome(End::Code(0), "spandrel: diag: lane=small calls=1 bytes=1"), "", false).is_ok()
+        );
         assert!(Run::default().add(&outcome(End::Code(0), "spandrel: ALLOCATOR_DOUBLE_FREE: x"), "", false).is_err());
         assert!(Run::default().add(&outcome(End::Signal(6), ""), "", false).is_err());
         assert!(Run::default().add(&outcome(End::TimedOut, ""), "", false).is_err());

@@ -1,13 +1,25 @@
-//! The real programs of the demonstration.
+//! The real programs that Spandrel is tried with: those that the demonstration compares, and those that the lab
+//! measures.
 //!
-//! Knows: command lines. Must not know: how they are run.
+//! Knows: command lines. Must not know: how they are run (`session`).
+//! A program that the two want in different sizes has a row for each.
 
-use super::generate::{cpp_source, git_history, redis_commands};
-use super::memcached;
-use super::program::{Client, Content, Input, Program, Step};
+pub mod diag;
+pub mod generate;
+mod memcached;
+pub mod program;
+pub mod session;
+mod smt;
 
-/// What most programs share: required, no environment, no result files.
-pub const PLAIN: Program = Program {
+use generate::{cpp_source, cpp_source_small, git_history, redis_commands};
+use program::{Client, Content, Input, Program, Step, User};
+use smt::smt_problems;
+
+const BOTH: &[User] = &[User::Demo, User::Lab];
+
+/// The defaults of most programs: the demonstration requires them; no environment, no result files.
+const PLAIN: Program = Program {
+    users: &[User::Demo],
     name: "",
     work: "",
     packages: &[],
@@ -28,9 +40,23 @@ const IDENTITY: &[(&str, &str)] = &[
     ("GIT_PAGER", "cat"),
 ];
 
-/// All of them, in the order of the table.
-pub const ALL: &[Program] = &[
+/// The programs of a user, in the order of its tables.
+#[must_use]
+pub fn of(user: User) -> Vec<&'static Program> {
+    ALL.iter().filter(|program| program.users.contains(&user)).collect()
+}
+
+/// The work of ghostscript at a resolution.
+macro_rules! ghostscript {
+    ($resolution:literal) => {
+        &["gs", "-q", "-dBATCH", "-dNOPAUSE", $resolution, "-sDEVICE=ppmraw", "-sOutputFile=out.ppm", "work.ps"]
+    };
+}
+
+/// All of them.
+const ALL: &[Program] = &[
     Program {
+        users: BOTH,
         name: "python3",
         work: "dicts, JSON, regular expressions on malloc",
         packages: &["python3"],
@@ -70,6 +96,7 @@ pub const ALL: &[Program] = &[
         ..PLAIN
     },
     Program {
+        users: BOTH,
         name: "node",
         work: "maps, buffers, zlib, worker threads",
         packages: &["nodejs"],
@@ -78,17 +105,15 @@ pub const ALL: &[Program] = &[
         steps: &[Step::Run(&["node", "work.js"])],
         ..PLAIN
     },
+    GXX,
     Program {
-        name: "g++",
-        work: "compiles a large C++ file, compares assembly",
-        packages: &["g++"],
-        commands: &["g++"],
-        inputs: &[Input { name: "large.cpp", content: Content::Made(cpp_source) }],
-        steps: &[Step::Run(&["g++", "-std=c++17", "-S", "-o", "large.s", "large.cpp"])],
-        results: &["large.s"],
-        ..PLAIN
+        users: &[User::Lab],
+        work: "compiles a C++ file of many templates",
+        inputs: &[Input { name: "large.cpp", content: Content::Made(cpp_source_small) }],
+        ..GXX
     },
     Program {
+        users: BOTH,
         name: "sqlite3",
         work: "in-memory inserts, indexes, joins",
         packages: &["sqlite3"],
@@ -98,6 +123,7 @@ pub const ALL: &[Program] = &[
         ..PLAIN
     },
     Program {
+        users: BOTH,
         name: "redis",
         work: "server under redis-benchmark, database digest",
         packages: &["redis-server", "redis-tools"],
@@ -110,6 +136,7 @@ pub const ALL: &[Program] = &[
         ..PLAIN
     },
     Program {
+        users: BOTH,
         name: "memcached",
         work: "server with 4 threads under 8 connections",
         packages: &["memcached"],
@@ -133,6 +160,7 @@ pub const ALL: &[Program] = &[
         ..PLAIN
     },
     Program {
+        users: BOTH,
         name: "lua",
         work: "tables, trees, strings",
         packages: &["lua5.4"],
@@ -142,6 +170,7 @@ pub const ALL: &[Program] = &[
         ..PLAIN
     },
     Program {
+        users: BOTH,
         name: "ruby",
         work: "strings, hashes, garbage collection",
         packages: &["ruby"],
@@ -151,21 +180,67 @@ pub const ALL: &[Program] = &[
         steps: &[Step::Run(&["ruby", "--disable-gems", "work.rb"])],
         ..PLAIN
     },
+    Program { required: false, steps: &[Step::Run(ghostscript!("-r60"))], ..GHOSTSCRIPT },
+    Program { users: &[User::Lab], steps: &[Step::Run(ghostscript!("-r180"))], ..GHOSTSCRIPT },
     Program {
-        name: "ghostscript",
-        work: "renders 20 pages of curves and text",
-        packages: &["ghostscript"],
-        commands: &["gs"],
-        required: false,
-        inputs: &[Input { name: "work.ps", content: Content::Text(include_str!("../../programs/work.ps")) }],
-        steps: &[Step::Run(&["gs", "-q", "-dBATCH", "-dNOPAUSE", "-r60", "-sDEVICE=ppmraw", "-sOutputFile=out.ppm", "work.ps"])],
-        results: &["out.ppm"],
+        users: &[User::Lab],
+        name: "postgres",
+        work: "server under pgbench, then sorts, joins, JSON",
+        packages: &["postgresql"],
+        commands: &["sh", "setpriv", "pg_lsclusters"],
+        inputs: &[
+            Input { name: "postgres.sh", content: Content::Text(include_str!("../../programs/postgres.sh")) },
+            Input { name: "postgres.sql", content: Content::Text(include_str!("../../programs/postgres.sql")) },
+        ],
+        steps: &[
+            Step::Prepare(&["sh", "postgres.sh", "init"]),
+            Step::Serve(&["sh", "postgres.sh", "serve", "{port}"], POSTGRES_CLIENTS),
+        ],
+        ..PLAIN
+    },
+    Program {
+        users: &[User::Lab],
+        name: "z3",
+        work: "decides 22 job-shop problems in SMT-LIB",
+        packages: &["z3"],
+        commands: &["z3"],
+        inputs: &[Input { name: "shop.smt2", content: Content::Made(smt_problems) }],
+        steps: &[Step::Run(&["z3", "shop.smt2"])],
         ..PLAIN
     },
 ];
 
-/// Without its input-output threads, which spin and so would measure how busy the machine is; the flush at the end frees in a
-/// thread of its own.
+/// As the demonstration has it.
+const GXX: Program = Program {
+    name: "g++",
+    work: "compiles a large C++ file, compares assembly",
+    packages: &["g++"],
+    commands: &["g++"],
+    inputs: &[Input { name: "large.cpp", content: Content::Made(cpp_source) }],
+    steps: &[Step::Run(&["g++", "-std=c++17", "-S", "-o", "large.s", "large.cpp"])],
+    results: &["large.s"],
+    ..PLAIN
+};
+
+/// Without its step, which has the resolution.
+const GHOSTSCRIPT: Program = Program {
+    name: "ghostscript",
+    work: "renders 20 pages of curves and text",
+    packages: &["ghostscript"],
+    commands: &["gs"],
+    inputs: &[Input { name: "work.ps", content: Content::Text(include_str!("../../programs/work.ps")) }],
+    results: &["out.ppm"],
+    ..PLAIN
+};
+
+const POSTGRES_CLIENTS: &[Client] = &[
+    Client::Load(&["sh", "postgres.sh", "load", "{port}"]),
+    Client::Run(&["sh", "postgres.sh", "work", "{port}"]),
+    Client::Stop(&["sh", "postgres.sh", "stop"]),
+];
+
+/// Without its input-output threads, which spin and so would measure how busy the machine is; the flush at the end
+/// frees in a thread of its own.
 const REDIS: &[&str] = &[
     "redis-server",
     "--port",
@@ -180,7 +255,8 @@ const REDIS: &[&str] = &[
     "yes",
 ];
 
-/// redis-benchmark draws random keys from the clock, so it works on fixed ones; the varied keys come from the command file.
+/// redis-benchmark draws random keys from the clock, so it works on fixed ones; the varied keys come from the command
+/// file.
 const REDIS_CLIENTS: &[Client] = &[
     Client::Load(&[
         "redis-benchmark",
@@ -208,12 +284,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_enough_and_names_differ() {
-        let mut names: Vec<&str> = ALL.iter().map(|program| program.name).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), ALL.len());
-        assert!(ALL.iter().filter(|program| program.required).count() >= 10);
+    fn there_are_enough_and_names_of_a_user_differ() {
+        for user in [User::Demo, User::Lab] {
+            let mut names: Vec<&str> = of(user).iter().map(|program| program.name).collect();
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert!(names.len() == count && count >= 10, "{user:?}");
+        }
+        assert!(of(User::Demo).iter().filter(|program| program.required).count() >= 10);
+        assert!(ALL.iter().all(|program| !program.users.is_empty()));
     }
 
     #[test]

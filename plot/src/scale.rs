@@ -4,7 +4,7 @@
 
 /// An axis.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Scale {
+pub struct Scale {
     low: f64,
     high: f64,
     from: f64,
@@ -14,18 +14,27 @@ pub(super) struct Scale {
 
 impl Scale {
     /// A linear axis from 0 to at least `high`, which is put on a tick.
-    pub(super) fn from_zero(high: f64, from: f64, to: f64) -> Self {
+    #[must_use]
+    pub fn from_zero(high: f64, from: f64, to: f64) -> Self {
         let step = step(high);
         Self { low: 0.0, high: (high / step).ceil().max(1.0) * step, from, to, logarithmic: false }
     }
 
+    /// A linear axis from 0 to `high`.
+    #[must_use]
+    pub fn linear(high: f64, from: f64, to: f64) -> Self {
+        Self { low: 0.0, high, from, to, logarithmic: false }
+    }
+
     /// A logarithmic axis that holds `low` and `high`, both above 0.
-    pub(super) fn logarithmic(low: f64, high: f64, from: f64, to: f64) -> Self {
+    #[must_use]
+    pub fn logarithmic(low: f64, high: f64, from: f64, to: f64) -> Self {
         Self { low, high, from, to, logarithmic: true }
     }
 
     /// The pixel of a value; values beyond the ends lie on them.
-    pub(super) fn pixel(&self, value: f64) -> f64 {
+    #[must_use]
+    pub fn pixel(&self, value: f64) -> f64 {
         let value = value.clamp(self.low, self.high);
         let share = if self.logarithmic {
             (value / self.low).ln() / (self.high / self.low).ln()
@@ -36,12 +45,14 @@ impl Scale {
     }
 
     /// True if the value lies beyond the end.
-    pub(super) fn beyond(&self, value: f64) -> bool {
+    #[must_use]
+    pub fn beyond(&self, value: f64) -> bool {
         value > self.high
     }
 
     /// The values that get a tick.
-    pub(super) fn ticks(&self) -> Vec<f64> {
+    #[must_use]
+    pub fn ticks(&self) -> Vec<f64> {
         let all: Vec<f64> = if self.logarithmic {
             let decades = self.low.log10().floor() as i32..=self.high.log10().ceil() as i32;
             let digits = digits(self.high / self.low);

@@ -1,20 +1,13 @@
-//! Inputs of the lab's own programs that are too large to be kept: made anew by functions that always return the same text.
+//! Problems for a solver, too many to be kept: made anew, and the same each time.
 //!
-//! Knows: text formats. Must not know: who reads them.
+//! Knows: SMT-LIB. Must not know: which solver reads them.
 
-use spandrel_xtask::demo::generate::{Numbers, cpp_source_of};
+use super::generate::Numbers;
 use std::fmt::Write;
-
-/// A C++ source that takes a compiler about two seconds.
-#[must_use]
-pub fn cpp_source() -> String {
-    const UNITS: usize = 4;
-    cpp_source_of(UNITS)
-}
 
 /// Job-shop problems in SMT-LIB: can all jobs be done by a given time? Some can, most cannot.
 #[must_use]
-pub fn smt_problems() -> String {
+pub(super) fn smt_problems() -> String {
     const PROBLEMS: u64 = 22;
     let mut text = String::from("(set-option :smt.random_seed 1)\n");
     (1..=PROBLEMS).for_each(|seed| text.push_str(&shop(seed)));
@@ -75,7 +68,6 @@ mod tests {
     #[test]
     fn inputs_are_the_same_each_time() {
         assert_eq!(smt_problems(), smt_problems());
-        assert_eq!(cpp_source(), cpp_source());
     }
 
     #[test]

@@ -1,5 +1,5 @@
-// A signal handler frees blocks while the code that it interrupted is inside the allocator: the next slow call returns all of them.
-// Junk keeps the allocator busy with filling, so that many signals find it at work.
+// A signal handler frees blocks while the interrupted code is inside the allocator: the next slow call frees all of
+// them (13). Junk keeps the allocator busy with filling, so that many signals interrupt it.
 // env: SPANDREL_JUNK=1
 // expect: exit 0
 #include <signal.h>
