@@ -231,7 +231,7 @@ pub(crate) fn end(options: &Options) {
 }
 
 /// Starts the profile if it waits, else writes a dump. Allocates nothing and takes no lock.
-extern "C" fn on_signal(_: c_int, _: *mut ::libc::siginfo_t, _: *mut c_void) {
+extern "C" fn on_signal(_: c_int, _: &mut signal::Info, _: *mut c_void) {
     libc::keeping_errno(|| {
         if PROCESS.is_ready() {
             if PROFILING.is_on() { dump_unasked() } else { switch_on(PROFILING.mean()) }

@@ -128,7 +128,7 @@ fn listen(number: c_int) {
     }
 }
 
-extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
+extern "C" fn on_signal(_: c_int, _: &mut signal::Info, _: *mut c_void) {
     if thread::is_at_rest() {
         write();
     } else {
