@@ -13,7 +13,7 @@ use crate::diag::{self, Code};
 use crate::heap::fast_path;
 use crate::slow_path::request::Request;
 
-/// A program's operator new. The alignment is passed to plain forms too, which do not look at it.
+/// A program's operator new. Plain forms get the alignment, too, and ignore it.
 pub(super) type New = unsafe extern "C" fn(usize, usize) -> *mut c_void;
 
 // Both functions take a size in rdi and an alignment in rsi. They try; ask the handler to make room; try again. Where

@@ -147,7 +147,7 @@ fn switch_on(mean: usize) {
     PROCESS.registry.sampling.switch(mean, Unit::Bytes);
 }
 
-/// Starts to take samples, every `mean` bytes on average; 0 for what the options say.
+/// Starts to take samples, every `mean` bytes on average; 0 for the rate of the options.
 pub(crate) fn start(mean: usize) -> Result<(), NoProfile> {
     if !PROCESS.is_ready() || !table::can_sample() {
         return Err(NoProfile::Unsampled);
@@ -173,7 +173,7 @@ fn follow() {
     }
 }
 
-/// Writes a dump to `path`, or where the options say.
+/// Writes a dump to `path`, or to the file of the options.
 pub(crate) fn dump(path: Option<&CStr>) -> Result<(), NoProfile> {
     let profiling = &PROFILING;
     // Relaxed: a number that is set once.

@@ -344,7 +344,7 @@ pub(crate) fn with_snapshot<R>(work: impl FnOnce(&Snapshot) -> R) -> Option<R> {
     })
 }
 
-/// Takes a free block off what is out of its owner's spans.
+/// Takes a free block off the bytes that are out of its owner's spans.
 fn disown(entry: Entry) {
     if let (Some(owner), Some(class)) = (heap_of(entry), entry.class()) {
         owner.out().set(owner.out().get().saturating_sub(class.size()));

@@ -2,7 +2,7 @@
 //!
 //! The dynamic linker must not be called from inside itself, so the first call that does not come from it loads the
 //! plugin: once `main`, or a constructor of the program's, runs. Until then Spandrel serves. If a plugin cannot be
-//! used, one line says so, and Spandrel goes on serving.
+//! used, a diagnostic says so, and Spandrel goes on serving.
 
 use core::ffi::CStr;
 
