@@ -11,6 +11,9 @@ TABLES = $(CARGO) run --quiet --package spandrel-xtask --features tables --bin x
 # order and in random order (12 and 32 beyond the 20 of the fast path)
 LIMITS = 32,32,33,33,20,37,53
 
+# Files above base/ and sys/ that a malloc may pass before memory is committed for it
+COLD_FILES = 20
+
 .DEFAULT_GOAL := build
 .PHONY: build demo test check install uninstall startup instructions peers bench bench-quick bench-publish header docs self-host format clean help
 
@@ -43,6 +46,7 @@ check: build ## Check format, lints, layers, prose, symbols, header and docs, an
 	$(CARGO) clippy --package spandrel -- --deny warnings
 	$(XTASK) layers
 	$(XTASK) prose
+	$(XTASK) cold-call --limit $(COLD_FILES)
 	$(XTASK) symbols
 	$(XTASK) header --check
 	$(TABLES) docs --check

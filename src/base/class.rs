@@ -1,8 +1,8 @@
 //! Size classes: which block size serves which request, and how a span of that class is cut.
 //!
-//! Classes are 8 bytes, then every 16 bytes to 1024, then eight per doubling to 32 KiB, so above 128 bytes at most 12.5 % of a
-//! block is waste. Eight steps per doubling is jemalloc's spacing halved; the 8-byte class is there because half of such a
-//! block would be lost otherwise. Must not know bins, heaps or spans.
+//! Classes are 8 bytes, then every 16 bytes to 1024, then eight per doubling to 32 KiB, so above 128 bytes at most 12.5
+//! % of a block is waste. Eight steps per doubling is jemalloc's spacing halved; the 8-byte class is there because half
+//! of such a block would be lost otherwise. Must not know bins, heaps or spans.
 
 use super::units::{KIB, REGION_BYTES};
 
@@ -59,8 +59,9 @@ pub(crate) struct Divisor {
 impl Divisor {
     /// The block that `offset` lies in, and whether it starts there. `offset` is below the bytes of a span.
     ///
-    /// One multiplication by `2^64 / size`, rounded up, tells both: the quotient is above the binary point, and below it there is
-    /// less than one reciprocal only if nothing is left over (Lemire, Kaser and Kurz, "Faster remainder by direct computation").
+    /// One multiplication by `2^64 / size`, rounded up, tells both: the quotient is above the binary point, and below
+    /// it there is less than one reciprocal only if nothing is left over (Lemire, Kaser and Kurz, "Faster remainder by
+    /// direct computation").
     #[inline(always)]
     pub(crate) const fn locate(&self, offset: usize) -> (u32, bool) {
         let product = offset as u128 * self.reciprocal as u128;
@@ -117,15 +118,16 @@ impl Class {
         if index < COUNT { Some(Self(index as u8)) } else { None }
     }
 
-    /// The smallest class for `size` bytes whose blocks all start at multiples of `align`, a power of two not above a region.
+    /// The smallest class for `size` bytes whose blocks all start at multiples of `align`, a power of two not above a
+    /// region.
     pub(crate) fn aligned(size: usize, align: usize) -> Option<Self> {
         Self::of_size(Self::rounded(size, align)?)
     }
 
     /// The request whose class serves `size` bytes at multiples of `align`, a power of two; `None` where no class does.
     ///
-    /// That is `size` rounded up to a multiple of `align`. Its class is that size itself, or a multiple of a step that `align` divides;
-    /// and spans start at multiples of a region.
+    /// That is `size` rounded up to a multiple of `align`. Its class is that size itself, or a multiple of a step that
+    /// `align` divides; and spans start at multiples of a region.
     #[inline(always)]
     pub(crate) const fn rounded(size: usize, align: usize) -> Option<usize> {
         if size > SMALL_MAX || align > REGION_BYTES {
@@ -165,7 +167,8 @@ impl Class {
 pub(crate) const GEOMETRY_BYTES: usize = core::mem::size_of::<Geometry>();
 
 impl Class {
-    /// Where the table of classes is, for those who read it from outside: block bytes, regions, blocks, four bytes each.
+    /// Where the table of classes is, for those who read it from outside: block bytes, regions, blocks, four bytes
+    /// each.
     pub(crate) fn geometry_address() -> usize {
         const { assert!(core::mem::offset_of!(Geometry, regions) == 4 && core::mem::offset_of!(Geometry, capacity) == 8) };
         core::ptr::from_ref(&GEOMETRY).addr()

@@ -1,4 +1,5 @@
-//! Random numbers, and the two functions of analysis that sampling needs and `core` does not have. Must not know what is sampled.
+//! Random numbers, and the two functions of analysis that sampling needs and `core` does not have. Must not know what
+//! is sampled.
 
 /// A stream of random numbers (xorshift64*, Vigna 2016): quick, small, and good enough for gaps between samples.
 pub(crate) struct Random(u64);
@@ -56,8 +57,8 @@ pub(crate) fn logarithm(value: f64) -> f64 {
     exponent as f64 * LN_2 + 2.0 * ratio * series
 }
 
-/// `1 - exp(-x)` for `x` not below zero: the probability that something of length `x` meets an event of a Poisson process of rate 1. Exact
-/// to some ten digits for small `x`, too.
+/// `1 - exp(-x)` for `x` not below zero: the probability that something of length `x` meets an event of a Poisson
+/// process of rate 1. Exact to some ten digits for small `x`, too.
 pub(crate) fn probability(x: f64) -> f64 {
     /// From here on the exponential is nothing beside one.
     const LARGE: f64 = 40.0;

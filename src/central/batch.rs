@@ -1,5 +1,6 @@
 #![expect(unsafe_code, reason = "shows slots as a slice, follows links of batches")]
-//! A batch: block pointers that travel together, from heap to heap or to the central list and back, in a piece of metadata.
+//! A batch: block pointers that travel together, from heap to heap or to the central list and back, in a piece of
+//! metadata.
 
 use core::cell::Cell;
 
@@ -14,9 +15,10 @@ pub(crate) const BATCH_BYTES: usize = KIB;
 /// Most blocks of a batch.
 const BLOCKS: usize = BATCH_BLOCKS_MAX;
 
-/// One thread at a time has a batch, or a stack under its lock. A drain may also empty one of an outbox whose thread was interrupted in
-/// [`Batch::push`] or [`Batch::push_common`]. These read the length and the last block, write the slot behind it and the length.
-/// [`Batch::move_to`] changes neither length nor slots from there on: it notes that the first blocks are gone.
+/// One thread at a time has a batch, or a stack under its lock. A drain may also empty one of an outbox whose thread
+/// was interrupted in [`Batch::push`] or [`Batch::push_common`]. These read the length and the last block, write the
+/// slot behind it and the length. [`Batch::move_to`] changes neither length nor slots from there on: it notes that the
+/// first blocks are gone.
 #[repr(C)]
 pub(crate) struct Batch {
     /// The next batch of a stack.
@@ -36,7 +38,8 @@ pub(crate) struct Batch {
 const _: () = assert!(size_of::<Batch>() == BATCH_BYTES);
 
 impl Batch {
-    /// Offsets of the next batch, of how many slots are used and how many of the first hold nothing, four bytes each, and of the slots.
+    /// Offsets of the next batch, of how many slots are used and how many of the first hold nothing, four bytes each,
+    /// and of the slots.
     pub(crate) const OFFSETS: [usize; 4] = [
         core::mem::offset_of!(Self, next),
         core::mem::offset_of!(Self, len),
@@ -73,7 +76,8 @@ impl Batch {
     /// Slots used.
     #[inline(always)]
     fn used(&self) -> usize {
-        // Relaxed: exact for the thread that pushes. A drain comes a round after it closed the fast path, and sees what was pushed before.
+        // Relaxed: exact for the thread that pushes. A drain comes a round after it closed the fast path, and sees what
+        // was pushed before.
         (self.len.load(Ordering::Relaxed) as usize).min(BLOCKS)
     }
 
@@ -109,8 +113,8 @@ impl Batch {
         len + 1 < u32::from(geometry.batch)
     }
 
-    /// As `push`, for a block from a region with the entry that all blocks here share; false, and nothing is added, if it would be the
-    /// last one, or is the one added last.
+    /// As `push`, for a block from a region with the entry that all blocks here share; false, and nothing is added, if
+    /// it would be the last one, or is the one added last.
     #[inline(always)]
     pub(crate) fn push_common(&self, block: *mut u8, geometry: &Geometry) -> bool {
         // Relaxed: only this thread writes.
@@ -118,8 +122,8 @@ impl Batch {
         if len + 1 >= u32::from(geometry.batch) {
             return false;
         }
-        // SAFETY: a common entry is set once the first slot is used, so there is one before `len`, which is less than `batch`, at most
-        // `BLOCKS`.
+        // SAFETY: a common entry is set once the first slot is used, so there is one before `len`, which is less than
+        // `batch`, at most `BLOCKS`.
         let last = unsafe { self.blocks.get_unchecked(len as usize - 1) };
         // Relaxed: this thread wrote it, or another one null.
         if last.load(Ordering::Relaxed) == block {
@@ -163,8 +167,8 @@ impl Batch {
         unsafe { Blocks::new(self.blocks()) }
     }
 
-    /// Takes all blocks out, and hands each to `see`. The caller holds the spans of the outbox's heap, whose thread may be interrupted in a
-    /// push.
+    /// Takes all blocks out, and hands each to `see`. The caller holds the spans of the outbox's heap, whose thread may
+    /// be interrupted in a push.
     pub(crate) fn move_each(&self, mut see: impl FnMut(*mut u8)) {
         let (used, gone) = (self.used(), self.gone.get() as usize);
         if used == gone {
@@ -200,7 +204,8 @@ impl Batch {
     }
 }
 
-/// Blocks that their spans gave out and that did not come back yet, as bins and batches hold them: each lies in a region that is in use.
+/// Blocks that their spans gave out and that did not come back yet, as bins and batches hold them: each lies in a
+/// region that is in use.
 #[derive(Clone, Copy)]
 pub(crate) struct Blocks<'a>(&'a [*mut u8]);
 

@@ -1,8 +1,9 @@
-//! The central list: what one class keeps between heaps. Spans that no heap owns, and whole batches of blocks (the transfer cache).
+//! The central list: what one class keeps between heaps. Spans that no heap owns, and whole batches of blocks (the
+//! transfer cache).
 //!
 //! # Invariants
-//! - A span whose map entry names the central list is in exactly one of the two lists, and only the holder of the lock changes the
-//!   span or its entry.
+//! - A span whose map entry names the central list is in exactly one of the two lists, and only the holder of the lock
+//!   changes the span or its entry.
 //! - The blocks of batches count as out in their spans.
 
 use core::mem::offset_of;
@@ -117,7 +118,8 @@ impl CentralList {
         self.spans.add(space, span);
     }
 
-    /// Hands the fullest of the first few partial spans to the owner whose map entry is `entry`: of those in `bank`, where one is named.
+    /// Hands the fullest of the first few partial spans to the owner whose map entry is `entry`: of those in `bank`,
+    /// where one is named.
     pub(crate) fn adopt(&mut self, space: &Space, class: Class, entry: Entry, bank: Option<Bank>) -> Option<Region> {
         const ASKED: usize = 8;
         let fits = |&(region, _): &(Region, &Span)| bank.is_none_or(|bank| space.bank_of(region) == bank);

@@ -17,7 +17,8 @@ pub struct CentralDescriptor {
     pub lists: usize,
     /// See `lists`.
     pub list_step: usize,
-    /// In a central list: the last batch of the transfer cache, batches given, spans given; and, before all that, spans made.
+    /// In a central list: the last batch of the transfer cache, batches given, spans given; and, before all that, spans
+    /// made.
     pub batches: usize,
     /// See `batches`.
     pub taken: usize,
@@ -25,8 +26,8 @@ pub struct CentralDescriptor {
     pub adopted: usize,
     /// Where the smallest class counts the spans made; the others follow at the same distance.
     pub made: usize,
-    /// In a batch: the next one, how many slots are used and how many of the first hold nothing any more (four bytes each), the first
-    /// slot; and most slots.
+    /// In a batch: the next one, how many slots are used and how many of the first hold nothing any more (four bytes
+    /// each), the first slot; and most slots.
     pub batch_next: usize,
     /// See `batch_next`.
     pub batch_len: usize,
@@ -36,8 +37,8 @@ pub struct CentralDescriptor {
     pub batch_blocks: usize,
     /// See `batch_next`.
     pub batch_max: usize,
-    /// In the header of a span: its first region and its blocks that are out, four bytes each, its state, one byte, a large block's
-    /// bytes.
+    /// In the header of a span: its first region and its blocks that are out, four bytes each, its state, one byte, a
+    /// large block's bytes.
     pub span_first: usize,
     /// See `span_first`.
     pub span_out: usize,

@@ -1,8 +1,8 @@
 #![expect(unsafe_code, reason = "maps memory and follows its own list")]
 //! Direct mappings: blocks too large for the page runs, each a mapping of its own, described in metadata.
 //!
-//! There are few, and each costs system calls anyway, so a list is enough. They are not in the page map: a free that the map
-//! does not know looks here before it is called foreign.
+//! There are few, and each costs system calls anyway, so a list is enough. They are not in the page map: a free that
+//! the map does not know looks here before it is called foreign.
 
 use crate::base::units::round_up;
 use crate::pages::Pages;
@@ -57,8 +57,8 @@ fn trim(start: usize, end: usize) {
     }
 }
 
-/// Unmaps a block that is in no list any more. If the process has as many mappings as it may, so that none can be split, the block's pages go
-/// back instead.
+/// Unmaps a block that is in no list any more. If the process has as many mappings as it may, so that none can be
+/// split, the block's pages go back instead.
 pub(super) fn unmap(block: DirectBlock) {
     // SAFETY: the block was taken off the list, so nobody uses it.
     if unsafe { memory::unmap(block.address, block.bytes) }.is_err() {
@@ -125,7 +125,8 @@ impl DirectList {
         }
     }
 
-    /// Changes the bytes of the block that starts at `address`, which may move; where it is then. `None` leaves it as it was.
+    /// Changes the bytes of the block that starts at `address`, which may move; where it is then. `None` leaves it as
+    /// it was.
     pub(crate) fn resize(&mut self, page: usize, address: usize, bytes: usize) -> Option<usize> {
         let bytes = round_up(bytes, page)?;
         let mut next = self.first;

@@ -1,8 +1,10 @@
 #![expect(unsafe_code, reason = "purges pages inside spans")]
-//! Holes: whole free pages inside spans that still hold blocks. A span that rests for a while gives them back to the kernel.
+//! Holes: whole free pages inside spans that still hold blocks. A span that rests for a while gives them back to the
+//! kernel.
 //!
-//! Free blocks hold nothing that is needed, so their pages can go and come back as zeroes. A span rests if its count of blocks is the same
-//! at two looks. A span that changed and came back to its count is purged too early, which costs page faults and nothing else.
+//! Free blocks hold nothing that is needed, so their pages can go and come back as zeroes. A span rests if its count of
+//! blocks is the same at two looks. A span that changed and came back to its count is purged too early, which costs
+//! page faults and nothing else.
 
 use super::span::Span;
 use super::store::Central;

@@ -12,7 +12,8 @@ use crate::pages::{Bank, Entry};
 use crate::sys::atomic::Ordering;
 use crate::sys::memory;
 
-/// A dirty run of more than this is purged rather than filled with zeroes: pages that the program never touches then cost nothing.
+/// A dirty run of more than this is purged rather than filled with zeroes: pages that the program never touches then
+/// cost nothing.
 const ZERO_BY_HAND_MAX: usize = 4 * MIB;
 
 /// A block that was not handed out yet: nobody else has it, and all its bytes can be written.
@@ -64,7 +65,8 @@ impl Fresh {
 }
 
 impl Central {
-    /// A block of at least `bytes`, at most `REQUEST_MAX`, at a multiple of `align`, a power of two; in `bank` if that has room.
+    /// A block of at least `bytes`, at most `REQUEST_MAX`, at a multiple of `align`, a power of two; in `bank` if that
+    /// has room.
     pub(crate) fn alloc_large(&self, bytes: usize, align: usize, bank: Bank) -> Option<Fresh> {
         let bytes = bytes.max(1);
         if self.pages.space().is_self_contained() {
@@ -174,7 +176,7 @@ impl Central {
 
     /// Resizes a direct block, which may move; `None` leaves it as it was, for the caller to copy.
     pub(crate) fn resize_direct(&self, block: DirectBlock, bytes: usize) -> Option<usize> {
-        // Under the lock, because between the move and the note of it the old address may become another block's.
+        // Under the lock of the list: between the move and the note of it the old address may become another block's.
         let page = self.pages.space().page_bytes();
         let (old, new) = (block.bytes, round_up(bytes, page)?);
         if new > old && !self.pages.admit_mapping(new - old) {

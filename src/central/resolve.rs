@@ -61,7 +61,8 @@ impl Central {
 }
 
 impl Central {
-    /// Why nothing can be freed at `address`, which is in our data area: a block that was there and is gone, or never one.
+    /// Why nothing can be freed at `address`, which is in our data area: a block that was there and is gone, or never
+    /// one.
     pub(crate) fn why_nowhere(&self, address: usize) -> Refused {
         let space = self.pages.space();
         let gone = space.region_of(address).is_some_and(|region| {
@@ -86,8 +87,9 @@ impl Central {
 }
 
 impl Place<'_> {
-    /// Usable bytes of the live block that starts at `address`; why there is none otherwise. `None` within `Ok` for foreign
-    /// addresses. The bitmap is read only if `asker` owns the span and holds its spans: other owners change theirs meanwhile.
+    /// Usable bytes of the live block that starts at `address`; why there is none otherwise. `None` within `Ok` for
+    /// foreign addresses. The bitmap is read only if `asker` owns the span and holds its spans: other owners change
+    /// theirs meanwhile.
     pub(crate) fn usable(&self, address: usize, asker: usize) -> Result<Option<usize>, Refused> {
         match self {
             Place::Small { span, class, offset, entry } => {

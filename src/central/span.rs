@@ -1,13 +1,14 @@
 #![expect(unsafe_code, reason = "views records as spans and metadata as bitmaps")]
 //! A span: regions cut into blocks of one class. Its header and bitmap lie out of line.
 //!
-//! The bitmap has a bit for every block, set while the block is out: live, or in some bin or batch. Only the bitmap decides what is
-//! free, so a block that comes back twice is seen here. Blocks are taken in order of address, so pages that were never needed stay
-//! untouched. Must not know who owns the span.
+//! The bitmap has a bit for every block, set while the block is out: live, or in some bin or batch. Only the bitmap
+//! decides what is free, so a block that comes back twice is seen here. Blocks are taken in order of address, so pages
+//! that were never needed stay untouched. Must not know who owns the span.
 //!
 //! # Invariants
 //! - `used` is the number of set bits; a bit that belongs to no block is never set.
-//! - Only the holder of the spans of the heap that owns a span changes it; while the central list owns it, the holder of that list's lock.
+//! - Only the holder of the spans of the heap that owns a span changes it; while the central list owns it, the holder
+//!   of that list's lock.
 
 use core::cell::Cell;
 use core::mem::offset_of;
@@ -59,13 +60,15 @@ pub(crate) struct Span {
     /// Neighbours in the owner's list, as region numbers.
     pub(crate) next: Cell<u32>,
     pub(crate) previous: Cell<u32>,
-    /// The first region of the span that this region belongs to. Written when the span is made; read by any thread, for any address.
+    /// The first region of the span that this region belongs to. Written when the span is made; read by any thread, for
+    /// any address.
     first: Relaxed<AtomicU32>,
     /// Written as `used`; read by any thread, which asks again under a lock where it matters.
     state: Relaxed<AtomicU8>,
     /// Whether a guard region follows. Only the first region's counts; cleared when the run is given back.
     pub(super) guarded: Cell<bool>,
-    /// Blocks that are out, and [`FULL`]. Written by the thread that may change the span; read by any thread for figures.
+    /// Blocks that are out, and [`FULL`]. Written by the thread that may change the span; read by any thread for
+    /// figures.
     used: Relaxed<AtomicU32>,
     /// What is known of its holes. For the thread that may change the span.
     pub(super) rest: Cell<u32>,
@@ -83,7 +86,8 @@ const _: () = assert!(size_of::<Span>() <= SPAN_BYTES);
 pub(crate) fn found(finder: Finder, block: Block) -> (Entry, &'static Span) {
     // SAFETY: a span gave the block out, so its region is committed, with entry and record.
     let entry = unsafe { finder.entry(block.addr()) };
-    // SAFETY: as above; a record is aligned, zero-initialised memory of enough bytes that stays for the life of the process.
+    // SAFETY: as above; a record is aligned, zero-initialised memory of enough bytes that stays for the life of the
+    // process.
     (entry, unsafe { &*finder.record(block.addr()).cast::<Span>() })
 }
 
@@ -95,8 +99,8 @@ pub(super) fn header(space: &Space, region: Region) -> &Span {
 }
 
 impl Span {
-    /// Offsets of the first region and of what is out, four bytes each, of the state, one byte, of a large block's bytes, and of where
-    /// the bitmap is.
+    /// Offsets of the first region and of what is out, four bytes each, of the state, one byte, of a large block's
+    /// bytes, and of where the bitmap is.
     pub(super) const OFFSETS: [usize; 5] = [
         offset_of!(Self, first),
         offset_of!(Self, used),
@@ -169,7 +173,8 @@ impl Span {
         self.bytes.set(bytes);
     }
 
-    /// The ticket by which a sampled block is known; 0 for others. Only large blocks have one, in the place of their bitmap.
+    /// The ticket by which a sampled block is known; 0 for others. Only large blocks have one, in the place of their
+    /// bitmap.
     pub(crate) fn ticket(&self) -> u32 {
         self.inline.first().map_or(0, |word| word.get() as u32)
     }
@@ -218,8 +223,8 @@ impl Span {
         self.used.get() & !FULL
     }
 
-    /// Takes `count` blocks, at most `available`, in order of address. `start` is where the span starts. The first goes to `slot`, each
-    /// further one to the slot below.
+    /// Takes `count` blocks, at most `available`, in order of address. `start` is where the span starts. The first goes
+    /// to `slot`, each further one to the slot below.
     ///
     /// # Safety
     /// - `slot` and the `count - 1` before it can be written.
@@ -228,7 +233,8 @@ impl Span {
         let size = geometry.size as usize;
         let (mut slot, mut rest) = (slot, count);
         let mut put = |address: usize| {
-            // SAFETY: the slots below the first one can be written, one for each of `count` blocks, and no more are put.
+            // SAFETY: the slots below the first one can be written, one for each of `count` blocks, and no more are
+            // put.
             unsafe { slot.write(core::ptr::with_exposed_provenance_mut(address)) };
             slot = slot.wrapping_sub(1);
         };
@@ -253,8 +259,8 @@ impl Span {
         self.used.set(self.used() + (count - rest) as u32);
     }
 
-    /// Notes that the block at `offset` is no longer out; false if it was not. `divisor` is that of the class, a copy that a loop keeps
-    /// in a register. `count_down` has to follow.
+    /// Notes that the block at `offset` is no longer out; false if it was not. `divisor` is that of the class, a copy
+    /// that a loop keeps in a register. `count_down` has to follow.
     #[inline(always)]
     pub(crate) fn clear_block(&self, divisor: Divisor, offset: usize) -> bool {
         let (index, exact) = divisor.locate(offset);
@@ -271,9 +277,9 @@ impl Span {
         true
     }
 
-    /// As `clear_block` in a span of one region, for as many of `blocks` as lie upwards or downwards without a gap: memory that was filled
-    /// in order is often freed in order, and then whole words of the bitmap change at once. How many; none where fewer than [`ROW_MIN`]
-    /// do or one of them was not out.
+    /// As `clear_block` in a span of one region, for as many of `blocks` as lie upwards or downwards without a gap:
+    /// memory that was filled in order is often freed in order, and then whole words of the bitmap change at once. How
+    /// many; none where fewer than [`ROW_MIN`] do or one of them was not out.
     pub(crate) fn clear_row(&self, geometry: &Geometry, blocks: &[*mut u8]) -> u32 {
         let [first, second, ..] = blocks else { return 0 };
         let (step, size) = (second.addr().wrapping_sub(first.addr()), geometry.size as usize);
@@ -321,7 +327,8 @@ impl Span {
         Ok(self.count_down(1))
     }
 
-    /// Counts blocks that came back, at least one; true if the owner has to settle the span now: it was full, or is empty.
+    /// Counts blocks that came back, at least one; true if the owner has to settle the span now: it was full, or is
+    /// empty.
     #[inline(always)]
     pub(crate) fn count_down(&self, blocks: u32) -> bool {
         let used = self.used.get() as i32;

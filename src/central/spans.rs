@@ -1,14 +1,14 @@
-//! The spans of one class that one owner has, a heap or the central list, and the one place that decides what becomes of a span when blocks
-//! leave it or come back.
+//! The spans of one class that one owner has, a heap or the central list, and the one place that decides what becomes
+//! of a span when blocks leave it or come back.
 //!
 //! | blocks that are out | the span is | and goes |
 //! |---|---|---|
 //! | all | full | to the full spans |
 //! | some | partial | to the partial spans, from which its owner takes blocks |
-//! | none | empty | off the lists, to be released; but a heap keeps it as its spare while it is the only partial one, until it has lain idle |
+//! | none | empty | off the lists, to be released; a heap keeps it as a spare while it is the only partial one |
 //!
-//! An owner calls [`Spans::settle_taken`] after it took blocks, and [`Spans::settle_returned`] after blocks came back, where
-//! [`Span::count_down`] says so.
+//! An owner calls [`Spans::settle_taken`] after it took blocks, and [`Spans::settle_returned`] after blocks came back,
+//! where [`Span::count_down`] says so.
 
 use core::cell::Cell;
 

@@ -18,8 +18,8 @@ pub(crate) struct Central {
     pub(crate) pages: Pages,
     pub(super) classes: [ClassStore; class::COUNT],
     pub(super) direct: Lock<DirectList>,
-    /// How many direct blocks there are: written under the lock of the list, read by any thread as a hint. It counts each block that the
-    /// reader holds.
+    /// How many direct blocks there are: written under the lock of the list, read by any thread as a hint. It counts
+    /// each block that the reader holds.
     pub(super) direct_count: AtomicUsize,
     batches: Lock<Stack>,
     /// Most bytes that a transfer cache keeps. Written at start, read by any thread.
@@ -89,8 +89,8 @@ impl Central {
         self.cache_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Has a region without access follow the next `count` spans and large blocks, so that a write that runs on from one does not reach the
-    /// next. Each may cost the process two mappings.
+    /// Has a region without access follow the next `count` spans and large blocks, so that a write that runs on from
+    /// one does not reach the next. Each may cost the process two mappings.
     pub(crate) fn allow_guards(&self, count: usize) {
         // Relaxed: published by the start barrier.
         self.guards.store(count, Ordering::Relaxed);
@@ -150,13 +150,15 @@ impl Central {
         self.release_run(region, regions);
     }
 
-    /// A span of the central list with free blocks, for the owner whose map entry is `entry`; one of `bank`, or of any where none is named.
+    /// A span of the central list with free blocks, for the owner whose map entry is `entry`; one of `bank`, or of any
+    /// where none is named.
     pub(crate) fn adopt_span(&self, class: Class, entry: Entry, bank: Option<Bank>) -> Option<Region> {
         self.stocked(class)?;
         self.with_list(class, |list| list.adopt(self.pages.space(), class, entry, bank))
     }
 
-    /// Hands the span at `region` to the owner whose map entry is `entry`, in no list; false if the central list does not own it.
+    /// Hands the span at `region` to the owner whose map entry is `entry`, in no list; false if the central list does
+    /// not own it.
     pub(crate) fn claim_span(&self, class: Class, region: Region, entry: Entry) -> bool {
         self.with_list(class, |list| list.claim(self.pages.space(), class, region, entry))
     }
@@ -185,7 +187,8 @@ impl Central {
         self.with_list(class, take)
     }
 
-    /// Puts a batch into the transfer cache of `class`; false if that is full, or memory is kept by node: a batch has none.
+    /// Puts a batch into the transfer cache of `class`; false if that is full, or memory is kept by node: a batch has
+    /// none.
     pub(crate) fn put_batch(&self, class: Class, batch: &Batch) -> bool {
         if self.pages.space().is_divided() {
             return false;
@@ -202,8 +205,8 @@ impl Central {
         returned
     }
 
-    /// Returns blocks to spans of `class` that the central list owns. `other` is given those whose span has another owner by now, and those
-    /// that cannot be taken.
+    /// Returns blocks to spans of `class` that the central list owns. `other` is given those whose span has another
+    /// owner by now, and those that cannot be taken.
     pub(crate) fn give_back_all(&self, class: Class, blocks: &[*mut u8], mut other: impl FnMut(*mut u8)) {
         let mut rest = blocks.iter();
         while !rest.as_slice().is_empty() {

@@ -1,5 +1,5 @@
-//! What the container allows the process: memory and processors, by its control group (cgroup version 1 or 2) and those above it, and
-//! by the mask of processors it may run on.
+//! What the container allows the process: memory and processors, by its control group (cgroup version 1 or 2) and those
+//! above it, and by the mask of processors it may run on.
 //!
 //! Knows the files of the kernel's. Must not know what the answers are used for.
 
@@ -14,7 +14,8 @@ const UNLIMITED: usize = 1 << 60;
 const DEPTH_MAX: usize = 32;
 const PATH_MAX: usize = 512;
 
-/// Where a hierarchy is mounted, and the files in a group that hold a limit: one number, two numbers in one file, or in two files.
+/// Where a hierarchy is mounted, and the files in a group that hold a limit: one number, two numbers in one file, or in
+/// two files.
 struct Hierarchy {
     /// One of the names between the first two colons of a line of `/proc/self/cgroup`.
     controller: &'static [u8],
@@ -39,7 +40,8 @@ const PROCESSORS: [Hierarchy; 2] = [
     },
 ];
 
-/// The least of the memory limits that hold for this process, in bytes; `None` if there are none or they cannot be read.
+/// The least of the memory limits that hold for this process, in bytes; `None` if there are none or they cannot be
+/// read.
 pub(crate) fn memory_limit() -> Option<usize> {
     of_groups(&MEMORY, |limit, _| Some(limit))
 }
@@ -60,8 +62,8 @@ fn of_groups(hierarchies: &[Hierarchy], value: impl Fn(usize, Option<usize>) -> 
     least(hierarchies, groups, read, value)
 }
 
-/// The least `value` of the numbers in the files of `groups`, as `/proc/self/cgroup` names them, and of those above. `read` fills a
-/// buffer from the file at a path.
+/// The least `value` of the numbers in the files of `groups`, as `/proc/self/cgroup` names them, and of those above.
+/// `read` fills a buffer from the file at a path.
 fn least(
     hierarchies: &[Hierarchy],
     groups: &[u8],

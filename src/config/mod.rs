@@ -1,5 +1,5 @@
-//! Options. One table holds name, kind, default and help, a second one the profiles; parsing allocates nothing. Must not know what an option
-//! does.
+//! Options. One table holds name, kind, default and help, a second one the profiles; parsing allocates nothing. Must
+//! not know what an option does.
 
 mod container;
 mod option;

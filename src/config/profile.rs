@@ -1,7 +1,7 @@
 //! The table of profiles: for each a name, what it promises, and the options it sets.
 //!
-//! A profile is nothing but settings of other options, written as an operator would write them; what the environment sets itself
-//! comes after and wins. Must not know what an option does.
+//! A profile is nothing but settings of other options, written as an operator would write them; what the environment
+//! sets itself comes after and wins. Must not know what an option does.
 
 /// A row of the table.
 #[derive(PartialEq, Eq, Debug)]
@@ -86,7 +86,8 @@ pub(super) fn named(name: &[u8]) -> Option<&'static Profile> {
     PROFILES.iter().find(|profile| profile.name.as_bytes() == name)
 }
 
-/// The profile of a process that names none: that of `SPANDREL_DEFAULT_PROFILE` when the library was built, else the first.
+/// The profile of a process that names none: that of `SPANDREL_DEFAULT_PROFILE` when the library was built, else the
+/// first.
 pub(super) const fn default() -> &'static Profile {
     let wanted = match option_env!("SPANDREL_DEFAULT_PROFILE") {
         Some(name) => name.as_bytes(),

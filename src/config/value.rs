@@ -108,7 +108,8 @@ pub(crate) enum Limit {
 /// Most bytes of a path.
 const PATH_MAX: usize = 255;
 
-/// The path of a file that a report goes to, with places to fill in. A copy, because programs overwrite their environment.
+/// The path of a file that a report goes to, with places to fill in. A copy, because programs overwrite their
+/// environment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Path {
     bytes: [u8; PATH_MAX],

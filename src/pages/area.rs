@@ -4,8 +4,8 @@
 //! # Invariants
 //! - Bytes below `committed` are readable and writable; the rest is address space only.
 //! - Bytes below `kept` are part of core dumps, among them all that are committed.
-//! - Both borders only move up, and the upper one first. So an area is at most three mappings however much it grows, and it can grow in
-//!   a process that has as many mappings as are allowed.
+//! - Both borders only move up, and the upper one first. So an area is at most three mappings however much it grows,
+//!   and it can grow in a process that has as many mappings as are allowed.
 
 use crate::base::units::{KIB, MIB, round_up};
 use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,7 +16,8 @@ const STEP_MIN: usize = 64 * KIB;
 const STEP_SHARE: usize = 4;
 const STEP_MAX: usize = 64 * MIB;
 
-/// Keep at least so much more than is committed in core dumps, and at least a share of that, but never more than the cap.
+/// Keep at least so much more than is committed in core dumps, and at least a share of that, but never more than the
+/// cap.
 const KEPT_MIN: usize = 512 * KIB;
 const KEPT_SHARE: usize = 2;
 const KEPT_MAX: usize = 256 * MIB;
@@ -67,14 +68,15 @@ impl Area {
         self.head_len
     }
 
-    /// Notes that its first `end` bytes were made usable. The caller holds the lock of the area's owner, or nobody else has the area yet.
+    /// Notes that its first `end` bytes were made usable. The caller holds the lock of the area's owner, or nobody else
+    /// has the area yet.
     pub(super) fn set_committed(&self, end: usize) {
         // Relaxed: see the field.
         self.committed.store(end, Ordering::Relaxed);
     }
 
-    /// Makes the head of this area and the first `len` bytes of `next`, which lies behind the head, usable by one system call; if the kernel
-    /// refuses, both are as they were.
+    /// Makes the head of this area and the first `len` bytes of `next`, which lies behind the head, usable by one
+    /// system call; if the kernel refuses, both are as they were.
     pub(super) fn commit_head_with(&self, next: &Self, len: usize) {
         if self.head + self.head_len != next.base || len > next.len {
             return;
@@ -86,10 +88,12 @@ impl Area {
         }
     }
 
-    /// Makes all from this area to the end of `last`, which belongs to the same reservation, readable; false if the kernel refuses.
+    /// Makes all from this area to the end of `last`, which belongs to the same reservation, readable; false if the
+    /// kernel refuses.
     pub(super) fn make_readable_to(&self, last: &Self) -> bool {
         let end = last.base + last.len;
-        // SAFETY: the range lies in a reservation of ours; areas are cut from one, in the order in which they lie there.
+        // SAFETY: the range lies in a reservation of ours; areas are cut from one, in the order in which they lie
+        // there.
         self.base < end && unsafe { memory::make_readable(self.base, end - self.base) }.is_ok()
     }
 
@@ -209,8 +213,8 @@ impl Area {
     }
 }
 
-/// Explicit huge pages (hugetlb): commits of the data area that are mappings of reserved huge pages, as long as the kernel has any. Written
-/// under the lock of the runs.
+/// Explicit huge pages (hugetlb): commits of the data area that are mappings of reserved huge pages, as long as the
+/// kernel has any. Written under the lock of the runs.
 ///
 /// # Invariants
 /// - The part made of them begins at the start of the area and ends once: after the first refusal come ordinary pages.
@@ -218,8 +222,8 @@ impl Area {
 pub(super) struct Explicit {
     /// Bytes of a huge page.
     bytes: usize,
-    /// Where the part made of them ends, in bytes from the start of the area; `LASTING` before the kernel has refused. Read by
-    /// any thread: for a run that it holds it does not change.
+    /// Where the part made of them ends, in bytes from the start of the area; `LASTING` before the kernel has refused.
+    /// Read by any thread: for a run that it holds it does not change.
     end: AtomicUsize,
     /// Whether the reservation behind the border was lost in an attempt.
     closed: AtomicBool,
@@ -239,8 +243,8 @@ impl Explicit {
         self.bytes
     }
 
-    /// Commits from `committed` to one of `targets`, tried in turn; where it ends then. All count from `base`, the start of an area of
-    /// `len` bytes.
+    /// Commits from `committed` to one of `targets`, tried in turn; where it ends then. All count from `base`, the
+    /// start of an area of `len` bytes.
     pub(super) fn extend(&self, base: usize, committed: usize, targets: [usize; 2], len: usize) -> Option<usize> {
         // Relaxed: only the holder of the lock writes.
         if self.end.load(Ordering::Relaxed) != LASTING {

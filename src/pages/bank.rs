@@ -1,8 +1,9 @@
 #![expect(unsafe_code, reason = "shares the free runs of a bank under a lock that lies elsewhere")]
 //! Banks: the parts of the data area, one for each NUMA node where memory is kept by node, else one for all.
 //!
-//! Region numbers go through all banks; each bank has as many of them as any other. The first region of a bank is never handed out, so
-//! that runs of different banks do not meet. Must not know which node a bank is of, nor what its runs are used for.
+//! Region numbers go through all banks; each bank has as many of them as any other. The first region of a bank is never
+//! handed out, so that runs of different banks do not meet. Must not know which node a bank is of, nor what its runs
+//! are used for.
 //!
 //! # Invariants
 //! - Of a bank the regions below `usable` are committed, with entry and record, and stay so.
@@ -37,10 +38,11 @@ pub(super) struct Part {
     pub(super) words: Area,
     /// Storage for the allocator's own structures.
     pub(super) metadata: Area,
-    /// The end of the regions that can be used. Written under the lock of the runs; read by any thread: one that has a block's
-    /// address got it after its region was committed.
+    /// The end of the regions that can be used. Written under the lock of the runs; read by any thread: one that has a
+    /// block's address got it after its region was committed.
     usable: AtomicU32,
-    /// Where the part of `data` ends that was advised of huge pages. Written under the lock of the runs; read by statistics, too.
+    /// Where the part of `data` ends that was advised of huge pages. Written under the lock of the runs; read by
+    /// statistics, too.
     pub(super) advised: AtomicUsize,
 }
 
@@ -107,6 +109,6 @@ impl Further {
     }
 }
 
-// SAFETY: the trees are touched under the lock of the runs alone, the free metadata under that of the metadata; the rest is shared as
-// it is.
+// SAFETY: the trees are touched under the lock of the runs alone, the free metadata under that of the metadata; the
+// rest is shared as it is.
 unsafe impl Sync for Further {}

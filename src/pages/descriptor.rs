@@ -49,7 +49,8 @@ pub struct PagesDescriptor {
     pub region_bytes: usize,
     /// Where entry 0 of the page map is; an entry is a word.
     pub entries: usize,
-    /// The entry of a large block. Those of spans are an owner and a class; `central` is the owner of those of the central list.
+    /// The entry of a large block. Those of spans are an owner and a class; `central` is the owner of those of the
+    /// central list.
     pub large: usize,
     /// See `large`.
     pub central: usize,

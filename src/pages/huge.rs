@@ -1,9 +1,10 @@
 //! Huge pages: from where on the data area asks for them, and what of a free run may be purged without splitting one.
 //!
 //! # Invariants
-//! - In each bank the part that asks is `[from, advised)`, both multiples of a huge page but for the end of the bank; it only grows, so it
-//!   is one mapping more.
-//! - A purge never leaves a part of a huge page: the kernel would fill it up again, unasked, with memory that is not used.
+//! - In each bank the part that asks is `[from, advised)`, both multiples of a huge page but for the end of the bank;
+//!   it only grows, so it is one mapping more.
+//! - A purge never leaves a part of a huge page: the kernel would fill it up again, unasked, with memory that is not
+//!   used.
 
 use core::ops::Range;
 
@@ -48,8 +49,8 @@ impl Huge {
         self.from.map_or(0, |from| advised.load(Ordering::Relaxed).saturating_sub(from))
     }
 
-    /// Asks for huge pages in what of a bank's data at `base` was committed since it asked up to `advised`. The caller holds the lock of the
-    /// runs. Commits grow with the heap, and so do these steps.
+    /// Asks for huge pages in what of a bank's data at `base` was committed since it asked up to `advised`. The caller
+    /// holds the lock of the runs. Commits grow with the heap, and so do these steps.
     pub(super) fn advise(&self, advised: &AtomicUsize, base: usize, committed: usize) {
         let Some(from) = self.from else { return };
         // Relaxed: only the holder of the lock writes.
@@ -70,7 +71,8 @@ impl Huge {
         }
     }
 
-    /// The part of `regions`, in a bank that starts with region `first`, whose purge splits no huge page; empty if there is none.
+    /// The part of `regions`, in a bank that starts with region `first`, whose purge splits no huge page; empty if
+    /// there is none.
     pub(super) fn purgeable(&self, regions: Range<u32>, first: u32) -> Range<u32> {
         let Some(from) = self.from.map(|from| first + (from / REGION_BYTES) as u32) else { return regions };
         let (mut start, mut end) = (regions.start, regions.end);

@@ -1,4 +1,5 @@
-//! Limits on what the pages hold: above the soft one free pages go back at once, above the hard one nothing more is handed out.
+//! Limits on what the pages hold: above the soft one free pages go back at once, above the hard one nothing more is
+//! handed out.
 //!
 //! What counts is what may be resident: runs that are in use or dirty, and mappings of their own. Metadata does not.
 

@@ -1,9 +1,9 @@
 #![expect(unsafe_code, reason = "reads and writes the map's words")]
 //! The page map: the owner of each region of the data area, and the class of its blocks.
 //!
-//! An entry is the address of a bin: the owner's heap address plus the class's place in it. So "mine and small" is one exclusive
-//! or and one compare, and the result is the bin itself. Two owners are not heaps: the central list (spans that no heap owns) and the
-//! large lane. Must not know what a heap looks like beyond its alignment.
+//! An entry is the address of a bin: the owner's heap address plus the class's place in it. So "mine and small" is one
+//! exclusive or and one compare, and the result is the bin itself. Two owners are not heaps: the central list (spans
+//! that no heap owns) and the large lane. Must not know what a heap looks like beyond its alignment.
 
 use crate::base::class::{self, Class};
 use crate::base::units::Region;
@@ -101,8 +101,8 @@ impl Window {
     /// # Safety
     /// - The word of `region` is committed.
     pub(crate) unsafe fn get(self, region: Region) -> Entry {
-        // Relaxed: a block's entry was written before the block was handed out; a change of owner is checked again under the
-        // lock that makes it.
+        // Relaxed: a block's entry was written before the block was handed out; a change of owner is checked again
+        // under the lock that makes it.
         // SAFETY: the word is committed.
         Entry(unsafe { self.word(region) }.load(Ordering::Relaxed))
     }

@@ -1,8 +1,9 @@
 #![expect(unsafe_code, reason = "links free metadata pieces through their first word")]
 //! Storage for the allocator's own structures: heaps, bin arrays, bitmaps, batches.
 //!
-//! Pieces are powers of two, aligned to their size, cut off a border that moves up; freed pieces wait in a list of their size.
-//! A new piece is zeroed, one that was used before has old contents. Nothing of the program's is ever stored here.
+//! Pieces are powers of two, aligned to their size, cut off a border that moves up; freed pieces wait in a list of
+//! their size. A new piece is zeroed, one that was used before has old contents. Nothing of the program's is ever
+//! stored here.
 
 use core::cell::Cell;
 

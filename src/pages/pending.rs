@@ -1,9 +1,9 @@
-//! Pending work: one word of bits for the process. Whatever wants the attention of a slow call sets its bit; a slow call tests the word once,
-//! and out of line does the work behind each bit. Must not know that work.
+//! Pending work: one word of bits for the process. Whatever wants the attention of a slow call sets its bit; a slow
+//! call tests the word once, and out of line does the work behind each bit. Must not know that work.
 //!
 //! The word lies this low because the lowest layers set bits, too.
 
-use crate::sys::atomic::{AtomicU32, Ordering};
+use crate::sys::cell::{Flag, Flags};
 
 /// A kind of work: one bit of the word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,33 +24,14 @@ impl Work {
     }
 }
 
-/// See the module. Any thread sets and takes bits.
-pub(crate) struct Pending(AtomicU32);
-
-impl Pending {
-    pub(super) const fn new() -> Self {
-        Self(AtomicU32::new(0))
-    }
-
-    /// Has the next slow call of any thread do `work`. May be called by a signal handler.
-    pub(crate) fn set(&self, work: Work) {
-        // Release pairs with the Acquire in `take`: what the work is about was there before its bit.
-        self.0.fetch_or(work.0, Ordering::Release);
-    }
-
-    /// Whether there is any work.
-    #[inline(always)]
-    pub(crate) fn any(&self) -> bool {
-        // Relaxed: a hint; `take` decides.
-        self.0.load(Ordering::Relaxed) != 0
-    }
-
-    /// Takes `work` from the word; whether it was there.
-    pub(crate) fn take(&self, work: Work) -> bool {
-        // Relaxed: a hint. Acquire pairs with the Release in `set`.
-        self.0.load(Ordering::Relaxed) & work.0 != 0 && self.0.fetch_and(!work.0, Ordering::Acquire) & work.0 != 0
+impl Flag for Work {
+    fn bit(self) -> u32 {
+        self.0
     }
 }
+
+/// See the module. Any thread sets and takes bits.
+pub(crate) type Pending = Flags<Work>;
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,5 @@
-//! NUMA: on which nodes the kernel places the pages of the data area and of mappings of their own. Raw system calls, no library.
+//! NUMA: on which nodes the kernel places the pages of the data area and of mappings of their own. Raw system calls, no
+//! library.
 
 use super::bank::Bank;
 use crate::config::Numa;
@@ -69,8 +70,8 @@ impl Placement {
         node.is_some_and(|node| apply(libc::MPOL_PREFERRED as u32, &only(node), address, len))
     }
 
-    /// The bank of the node on which the calling thread runs: banks are in the order of the nodes. The first one where there is no memory
-    /// of that node to be had.
+    /// The bank of the node on which the calling thread runs: banks are in the order of the nodes. The first one where
+    /// there is no memory of that node to be had.
     #[cold]
     pub(super) fn bank_here(&self) -> Bank {
         call::node().filter(|&node| has(&self.nodes, node)).map_or(Bank::FIRST, |node| self.bank_of_node(node))

@@ -24,7 +24,8 @@ pub(crate) enum Purged {
     Nothing,
     /// A run went, or the part of it that could.
     Some,
-    /// A run had its turn, but keeps its pages: the kernel refuses, or all of it lies in huge pages that hold something.
+    /// A run had its turn, but keeps its pages: the kernel refuses, or all of it lies in huge pages that hold
+    /// something.
     Kept,
 }
 
@@ -84,8 +85,8 @@ impl Pages {
         }
     }
 
-    /// Purges a run that the caller took out of the free ones, as far as huge pages allow, then makes it free again. What stays
-    /// waits another delay.
+    /// Purges a run that the caller took out of the free ones, as far as huge pages allow, then makes it free again.
+    /// What stays waits another delay.
     pub(super) fn purge_run(&self, run: Run) -> Purged {
         let space = self.space();
         let now = call::milliseconds() as u32;

@@ -1,7 +1,7 @@
 //! How the reservation is made at start: its parts, its banks, and what of it is usable and read at once.
 //!
-//! With memory kept by node each bank prefers one node: the kernel takes pages of that node while it has any. So a run belongs to its node
-//! for ever, whichever thread touches it, and no run needs a note of where it is.
+//! With memory kept by node each bank prefers one node: the kernel takes pages of that node while it has any. So a run
+//! belongs to its node for ever, whichever thread touches it, and no run needs a note of where it is.
 //!
 //! # Invariants
 //! - All of this comes before any commit, but for a pool's.
@@ -20,7 +20,8 @@ use crate::sys::{call, memory};
 
 /// Below this there is no use in a reservation.
 const RESERVE_MIN: usize = 4 * MIB;
-/// With a limit on address space, this share of it is reserved; the rest is the program's, and libc's when ours runs out.
+/// With a limit on address space, this share of it is reserved; the rest is the program's, and libc's when ours runs
+/// out.
 const LIMITED_SHARE: usize = 2;
 /// A reservation starts at a multiple of this, so that huge pages fit it.
 const ALIGN: usize = HUGE_BYTES;
@@ -35,7 +36,8 @@ const FIXED_ADDRESS: usize = 0x2000_0000_0000;
 const FIXED_BYTES: usize = 0x1000_0000_0000;
 /// Beyond this many bytes a region number no longer fits its type.
 const DATA_MAX: usize = (u32::MAX as usize) << (REGION_SHIFT - 1);
-/// A bank has a multiple of so many regions: then its records and its words of the map begin with a page as those of the first do.
+/// A bank has a multiple of so many regions: then its records and its words of the map begin with a page as those of
+/// the first do.
 const STEP: u32 = 2 * (LARGE_MAX / REGION_BYTES) as u32;
 
 /// The metadata of a bank begins at a multiple of so many bytes, as that of the first does.
@@ -51,7 +53,8 @@ impl Space {
         Self::reserve_aligned(wanted, page, ALIGN)
     }
 
-    /// As [`Space::reserve`], but always at the same address, and at most as much as fits there; `None` if anything else is there.
+    /// As [`Space::reserve`], but always at the same address, and at most as much as fits there; `None` if anything
+    /// else is there.
     pub(crate) fn reserve_fixed_address(wanted: usize, page: usize) -> Option<Self> {
         let len = wanted.min(FIXED_BYTES) & !(ALIGN - 1);
         let base = memory::reserve_at(FIXED_ADDRESS, len).ok()?;
@@ -131,9 +134,9 @@ impl Space {
         committed.then_some(space)
     }
 
-    /// Makes the first words of the map readable, and leaves what is only reserved out of core dumps. Comes before all other commits, but
-    /// those of a pool. If the kernel refuses, the map reaches nowhere and every free is a slow one, until a commit succeeds; and dumps
-    /// are larger than they need be.
+    /// Makes the first words of the map readable, and leaves what is only reserved out of core dumps. Comes before all
+    /// other commits, but those of a pool. If the kernel refuses, the map reaches nowhere and every free is a slow one,
+    /// until a commit succeeds; and dumps are larger than they need be.
     pub(super) fn open_window(&self) {
         if self.is_divided() {
             self.open_window_of_banks();

@@ -1,9 +1,9 @@
 //! Page runs: free stretches of regions, coalesced, handed out best fit at the lowest address of a bank.
 //!
-//! Dirty runs (pages may hold something) and clean runs (they read as zero) are kept in trees of their own and do not merge with
-//! each other: a dirty run is reused first, because its pages are there already, and purging one makes it clean. jemalloc keeps
-//! its extents apart in the same way. Each bank has its own trees and border; age and amounts are those of all. Must not know what a run
-//! is used for nor what a bank is, and makes no system call.
+//! Dirty runs (pages may hold something) and clean runs (they read as zero) are kept in trees of their own and do not
+//! merge with each other: a dirty run is reused first, because its pages are there already, and purging one makes it
+//! clean. jemalloc keeps its extents apart in the same way. Each bank has its own trees and border; age and amounts are
+//! those of all. Must not know what a run is used for nor what a bank is, and makes no system call.
 //!
 //! # Invariants
 //! - Every region of a bank below its border, but the first, is in a run that was acquired, or in exactly one free run.
@@ -88,8 +88,8 @@ impl Runs {
         self.clean_regions
     }
 
-    /// A run of `count` regions whose address is a multiple of `align` bytes, in `bank` if it has one; `None` where the space is used
-    /// up.
+    /// A run of `count` regions whose address is a multiple of `align` bytes, in `bank` if it has one; `None` where the
+    /// space is used up.
     pub(crate) fn acquire(&mut self, space: &Space, bank: Bank, count: u32, align: usize) -> Option<Run> {
         let near = self.acquire_in(space, bank, count, align);
         near.or_else(|| space.other_banks(bank).find_map(|bank| self.acquire_in(space, bank, count, align)))
@@ -108,8 +108,8 @@ impl Runs {
         self.extend_border(space, bank, count, align)
     }
 
-    /// Takes `extra` regions directly behind the acquired run that ends before `end`; whether they may hold something. `None`
-    /// where they are not free.
+    /// Takes `extra` regions directly behind the acquired run that ends before `end`; whether they may hold something.
+    /// `None` where they are not free.
     pub(crate) fn acquire_behind(&mut self, space: &Space, end: Region, extra: u32) -> Option<Run> {
         let bank = space.bank_of(Region(end.0 - 1));
         if end == self.border(space, bank) {
@@ -144,8 +144,8 @@ impl Runs {
         self.put(space, Run { region: Region(start), count: len, dirty: run.dirty }, stamp, behind);
     }
 
-    /// Takes out the dirty run freed longest ago, if that was at least `delay` milliseconds before `now`, or if more is dirty than
-    /// the process is likely to want again soon.
+    /// Takes out the dirty run freed longest ago, if that was at least `delay` milliseconds before `now`, or if more is
+    /// dirty than the process is likely to want again soon.
     pub(crate) fn expire(&mut self, space: &Space, now: u32, delay: u32) -> Option<Run> {
         let start = self.oldest;
         if start == NONE {
@@ -157,8 +157,8 @@ impl Runs {
         Some(self.take_out(space, start))
     }
 
-    /// Whether more is dirty than the larger of [`DIRTY_MIN`] and half of what is in use. A process that has freed most of its memory
-    /// may do nothing afterwards that would notice the time.
+    /// Whether more is dirty than the larger of [`DIRTY_MIN`] and half of what is in use. A process that has freed most
+    /// of its memory may do nothing afterwards that would notice the time.
     const fn is_excessive(&self) -> bool {
         let used = self.touched - self.dirty_regions - self.clean_regions;
         self.dirty_regions > DIRTY_MIN && self.dirty_regions > used / 2
@@ -289,8 +289,8 @@ impl Runs {
 
 /// Another thread may have stamped a run after the caller read the clock, but by no more than so many milliseconds.
 const AHEAD: u32 = 60_000;
-/// The longest that a run can be seen to have waited. What waits for longer, without any call of the process, looks younger by a turn of
-/// the clock, which puts its purge off by a delay or [`AHEAD`], and does not prevent it.
+/// The longest that a run can be seen to have waited. What waits for longer, without any call of the process, looks
+/// younger by a turn of the clock, which puts its purge off by a delay or [`AHEAD`], and does not prevent it.
 pub(super) const AGE_MAX: u32 = u32::MAX - AHEAD;
 
 /// Milliseconds from `stamp` to `now`; none where the stamp is a little ahead.

@@ -2,8 +2,8 @@
 //! The one reservation and how it is divided: words of the map, records, metadata, data.
 //!
 //! # Invariants
-//! - Region `i` of the data area has entry `i` of the window and record `i`; all three are committed together, in each bank up to a
-//!   border.
+//! - Region `i` of the data area has entry `i` of the window and record `i`; all three are committed together, in each
+//!   bank up to a border.
 //! - Nothing is ever unmapped or split: the number of mappings is a small constant, for each bank.
 //! - The first `reach` words of the map can be read. Those behind them cannot, and no free looks there.
 
@@ -26,8 +26,8 @@ pub(crate) struct Space {
     /// Regions of each bank.
     pub(super) stride: u32,
     pub(super) window: Window,
-    /// How many words of the map can be read. Written under the lock of the runs, and only grows; read by any thread, which may see
-    /// an old value and then looks less far.
+    /// How many words of the map can be read. Written under the lock of the runs, and only grows; read by any thread,
+    /// which may see an old value and then looks less far.
     pub(super) reach: AtomicUsize,
     pub(super) page: usize,
     /// Whether all of it was taken at start, and no system call for memory may follow.
@@ -113,7 +113,8 @@ impl Space {
         self.page
     }
 
-    /// Makes the regions of a bank below `end` usable, with their entries and records. The caller holds the lock of the runs.
+    /// Makes the regions of a bank below `end` usable, with their entries and records. The caller holds the lock of the
+    /// runs.
     pub(crate) fn commit(&self, bank: Bank, end: Region) -> bool {
         let part = self.part(bank);
         let count = (end.0 - self.first_region(bank).0) as usize;
@@ -289,8 +290,8 @@ impl Space {
     }
 }
 
-/// Finds entry and record of blocks that were handed out. A copy of two addresses, so that a loop keeps them in registers: where
-/// entry and record of the region at address 0 would be.
+/// Finds entry and record of blocks that were handed out. A copy of two addresses, so that a loop keeps them in
+/// registers: where entry and record of the region at address 0 would be.
 #[derive(Clone, Copy)]
 pub(crate) struct Finder {
     entries: usize,
@@ -321,7 +322,8 @@ impl Nodes for Space {
     fn node(&self, index: u32) -> &Node {
         debug_assert!(self.has_record(Region(index)));
         let start = self.first.records.base() + index as usize * RECORD_BYTES;
-        // SAFETY: runs only name committed regions; their records are committed, zero-initialised (a valid node) and stay.
+        // SAFETY: runs only name committed regions; their records are committed, zero-initialised (a valid node) and
+        // stay.
         unsafe { &*core::ptr::with_exposed_provenance::<Node>(start) }
     }
 }

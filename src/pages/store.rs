@@ -1,11 +1,11 @@
 #![expect(unsafe_code, reason = "hands out metadata and touches fresh pages")]
-//! Pages as the layers above see them: free runs and metadata behind their locks; runs and mappings within the limits, present where that was
-//! asked for.
+//! Pages as the layers above see them: free runs and metadata behind their locks; runs and mappings within the limits,
+//! present where that was asked for.
 //!
 //! # Invariants
 //! - What is refused has changed nothing: a run taken past the hard limit is back before any other thread sees it.
-//! - Under the lock of the runs, and under that of the metadata, no system calls are made but those that make an area larger: a commit, and
-//!   advice on huge pages and on core dumps.
+//! - Under the lock of the runs, and under that of the metadata, no system calls are made but those that make an area
+//!   larger: a commit, and advice on huge pages and on core dumps.
 
 use super::bank::Bank;
 use super::limits::{Limits, UNLIMITED};
@@ -38,8 +38,8 @@ pub(crate) struct Pages {
     pub(super) metadata: Lock<Metadata>,
     /// Milliseconds before a dirty run is purged. Written at start; read by any thread.
     pub(super) delay: AtomicU32,
-    /// How pages are made present, a [`Prefault`](crate::config::Prefault). Written at start, and again when the kernel turns out not to know
-    /// a call; read by any thread.
+    /// How pages are made present, a [`Prefault`](crate::config::Prefault). Written at start, and again when the kernel
+    /// turns out not to know a call; read by any thread.
     pub(super) prefault: AtomicU32,
     /// What may be held.
     pub(crate) limits: Limits,
@@ -164,13 +164,14 @@ impl Pages {
         self.prefault.store(way as u32, Ordering::Relaxed);
     }
 
-    /// A run of `count` regions at a multiple of `align` bytes, in `bank` if there are any; `None` where space, memory or the hard limit is
-    /// used up.
+    /// A run of `count` regions at a multiple of `align` bytes, in `bank` if there are any; `None` where space, memory
+    /// or the hard limit is used up.
     pub(crate) fn acquire(&self, bank: Bank, count: u32, align: usize) -> Option<Run> {
         self.obtain(|runs| runs.acquire(self.space(), bank, count, align))
     }
 
-    /// As [`Pages::acquire`], with a region behind the run that nobody can touch; `None` also where the kernel refuses that.
+    /// As [`Pages::acquire`], with a region behind the run that nobody can touch; `None` also where the kernel refuses
+    /// that.
     pub(crate) fn acquire_guarded(&self, bank: Bank, count: u32, align: usize) -> Option<Run> {
         let run = self.acquire(bank, count + 1, align)?;
         // SAFETY: the region is part of a run that was just acquired, so nobody uses it.
@@ -310,8 +311,8 @@ impl Pages {
         self.prefault.load(Ordering::Relaxed)
     }
 
-    /// Makes `[address, address + len)` present in one go, rather than one fault at a time when the program first writes there. A refusal is
-    /// no error: the pages come when they are touched.
+    /// Makes `[address, address + len)` present in one go, rather than one fault at a time when the program first
+    /// writes there. A refusal is no error: the pages come when they are touched.
     ///
     /// # Safety
     /// - The range is writable memory of ours, reads as zero, and nobody else uses it.

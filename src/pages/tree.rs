@@ -1,8 +1,9 @@
-//! A treap of free runs, ordered by length and then address: the first run that fits is the best fit at the lowest address.
+//! A treap of free runs, ordered by length and then address: the first run that fits is the best fit at the lowest
+//! address.
 //!
-//! The nodes are the regions' records and the links are region numbers, so the tree needs no memory of its own. A treap's shape
-//! depends on nothing but its keys (Seidel and Aragon, "Randomized search trees"), which keeps every step a short loop. Must not
-//! know pages.
+//! The nodes are the regions' records and the links are region numbers, so the tree needs no memory of its own. A
+//! treap's shape depends on nothing but its keys (Seidel and Aragon, "Randomized search trees"), which keeps every step
+//! a short loop. Must not know pages.
 
 use core::cell::Cell;
 
@@ -11,8 +12,8 @@ pub(crate) const RECORD_BYTES: usize = 128;
 /// Bytes of a record that belong to the user of the region.
 pub(crate) const SPAN_BYTES: usize = RECORD_BYTES - size_of::<Node>();
 
-/// A run's place among the free runs. Only fields of the first region of a run count, but for `back`. Guarded by the lock of the
-/// runs.
+/// A run's place among the free runs. Only fields of the first region of a run count, but for `back`. Guarded by the
+/// lock of the runs.
 #[repr(C)]
 pub(crate) struct Node {
     /// Left child in the tree of free runs.

@@ -1,8 +1,8 @@
 #![cfg_attr(loom, expect(unsafe_code, reason = "the modelled pointer is shared like the real one"))]
 //! The one door to atomics. Under `cfg(loom)` the same names are model-checked.
 //!
-//! loom's atomics cannot be made in a `const fn`, but every structure here has a `const fn new`; so under loom an atomic is made
-//! on first use, inside the model. Must not know who shares what.
+//! loom's atomics cannot be made in a `const fn`, but every structure here has a `const fn new`; so under loom an
+//! atomic is made on first use, inside the model. Must not know who shares what.
 
 #[cfg(not(loom))]
 pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -10,7 +10,8 @@ pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, 
 #[cfg(loom)]
 pub(crate) use modelled::*;
 
-/// Keeps the compiler from moving stores before this point behind it. For what another copy of the process may see: a fork.
+/// Keeps the compiler from moving stores before this point behind it. For what another copy of the process may see: a
+/// fork.
 #[inline(always)]
 pub(crate) fn settle_stores() {
     core::sync::atomic::compiler_fence(Ordering::AcqRel);

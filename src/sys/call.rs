@@ -1,6 +1,6 @@
 #![expect(unsafe_code, reason = "passes addresses to the kernel")]
-//! System calls whose arguments make them safe. They bypass the C library because its wrappers can be interposed and may themselves
-//! allocate, and they leave `errno` alone.
+//! System calls whose arguments make them safe. They bypass the C library because its wrappers can be interposed and
+//! may themselves allocate, and they leave `errno` alone.
 //!
 //! Must not know what the calls are for beyond their contract; `memory` has those for memory.
 
@@ -239,8 +239,8 @@ pub(crate) fn futex_wake(word: *const u32) {
     let _ = unsafe { raw(libc::SYS_futex, [word.addr(), operation, 1, 0, 0, 0]) };
 }
 
-/// Whether eight bytes at `address` can be read. Asks the kernel through a call that every sandbox allows and that must fail:
-/// EFAULT comes before EINVAL (the idea is abseil's `AddressIsReadable`).
+/// Whether eight bytes at `address` can be read. Asks the kernel through a call that every sandbox allows and that must
+/// fail: EFAULT comes before EINVAL (the idea is abseil's `AddressIsReadable`).
 pub(crate) fn is_readable(address: usize) -> bool {
     let nonsense = usize::MAX;
     // SAFETY: an unknown `how` changes nothing; the kernel only copies eight bytes from `address`.

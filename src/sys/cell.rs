@@ -97,8 +97,8 @@ impl<T: Sync> StaticRef<T> {
     }
 }
 
-/// An atomic that is read and written as a whole and orders nothing: a `Cell` that other threads may look into. A reader sees an old value or
-/// the new one; what else it may rely on, the field says.
+/// An atomic that is read and written as a whole and orders nothing: a `Cell` that other threads may look into. A
+/// reader sees an old value or the new one; what else it may rely on, the field says.
 #[repr(transparent)]
 pub(crate) struct Relaxed<A>(A);
 
@@ -159,7 +159,47 @@ relaxed! {
     AtomicU16 => u16;
 }
 
-/// A place for a pointer in metadata memory. Atomic because another thread may look at a slot that its owner wrote earlier.
+/// A bit of [`Flags`].
+pub(crate) trait Flag: Copy {
+    /// A word with that bit alone.
+    fn bit(self) -> u32;
+}
+
+/// A word of bits that any thread sets and takes. What a bit is about is there before the bit.
+pub(crate) struct Flags<F>(AtomicU32, core::marker::PhantomData<F>);
+
+#[cfg_attr(loom, allow(dead_code, reason = "no model has flags"))]
+impl<F: Flag> Flags<F> {
+    /// No bit is set.
+    #[cfg(not(loom))]
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU32::new(0), core::marker::PhantomData)
+    }
+
+    /// Sets a bit. May be called by a signal handler.
+    #[cfg(not(loom))]
+    pub(crate) fn set(&self, flag: F) {
+        // Release pairs with the Acquire in `take`.
+        self.0.fetch_or(flag.bit(), Ordering::Release);
+    }
+
+    /// Whether any bit is set.
+    #[inline(always)]
+    pub(crate) fn any(&self) -> bool {
+        // Relaxed: a hint; `take` decides.
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
+    /// Takes a bit; whether it was set.
+    #[cfg(not(loom))]
+    pub(crate) fn take(&self, flag: F) -> bool {
+        // Relaxed: a hint. Acquire pairs with the Release in `set`.
+        self.0.load(Ordering::Relaxed) & flag.bit() != 0 && self.0.fetch_and(!flag.bit(), Ordering::Acquire) & flag.bit() != 0
+    }
+}
+
+/// A place for a pointer in metadata memory. Atomic because another thread may look at a slot that its owner wrote
+/// earlier.
 pub(crate) type Slot = AtomicPtr<u8>;
 
 /// The slots of an array in metadata memory, by the address of one of them.
@@ -183,7 +223,8 @@ impl Slots {
     /// Reads slot `index`.
     ///
     /// # Safety
-    /// - The array has that slot, and only the calling thread writes it, or another one in whose absence nobody needs what it says.
+    /// - The array has that slot, and only the calling thread writes it, or another one in whose absence nobody needs
+    ///   what it says.
     #[inline(always)]
     pub(crate) unsafe fn get(self, index: usize) -> *mut u8 {
         // SAFETY: the array has that slot.
@@ -197,7 +238,8 @@ impl Slots {
         value
     }
 
-    /// Reads slot `index`, which another thread may have written: an old value will do, or what makes it new is the caller's.
+    /// Reads slot `index`, which another thread may have written: an old value will do, or what makes it new is the
+    /// caller's.
     ///
     /// # Safety
     /// - The array has that slot.

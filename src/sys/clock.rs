@@ -1,5 +1,5 @@
-//! Time that costs next to nothing to read: the processor's counter, turned into milliseconds when someone asks for an age. Must not know
-//! what is timed.
+//! Time that costs next to nothing to read: the processor's counter, turned into milliseconds when someone asks for an
+//! age. Must not know what is timed.
 
 use super::atomic::{AtomicU64, Ordering};
 use super::call;
@@ -24,7 +24,8 @@ impl Epoch {
         self.milliseconds.store(call::milliseconds(), Ordering::Relaxed);
     }
 
-    /// Milliseconds since the counter was at `then`, which is not before the beginning. The rate is that of the time since then.
+    /// Milliseconds since the counter was at `then`, which is not before the beginning. The rate is that of the time
+    /// since then.
     pub(crate) fn age(&self, then: u64) -> u64 {
         // Relaxed: see `begin`.
         let passed = u128::from(ticks().saturating_sub(self.ticks.load(Ordering::Relaxed)));

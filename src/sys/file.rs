@@ -24,7 +24,8 @@ pub(crate) fn count_lines(path: &CStr) -> Option<usize> {
     Some(lines)
 }
 
-/// The lines of a file, one after the other, through a buffer of the caller's. What of a line does not fit into the buffer is left out.
+/// The lines of a file, one after the other, through a buffer of the caller's. What of a line does not fit into the
+/// buffer is left out.
 pub(crate) struct Lines<'a> {
     file: usize,
     buffer: &'a mut [u8],

@@ -86,7 +86,8 @@ pub(crate) unsafe fn free(block: *mut u8) {
 
 type UsableSize = unsafe extern "C" fn(*mut c_void) -> usize;
 
-/// libc's malloc_usable_size, found behind the one exported here. Stored once found; any thread may store the same answer.
+/// libc's malloc_usable_size, found behind the one exported here. Stored once found; any thread may store the same
+/// answer.
 static USABLE_SIZE: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Usable bytes of a block of libc's; 0 where libc's function cannot be found (static linking).
@@ -125,7 +126,8 @@ pub(crate) fn next_dlopen() -> *mut c_void {
     function
 }
 
-/// Loads the shared object at `path`, all of whose references have to be met; otherwise why not, as far as that is known.
+/// Loads the shared object at `path`, all of whose references have to be met; otherwise why not, as far as that is
+/// known.
 pub(crate) fn open_object(path: &CStr) -> Result<*mut c_void, Option<&'static CStr>> {
     let open = weak!("dlopen" as unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void).ok_or(None)?;
     // SAFETY: the path is a C string. Constructors of the object run.
@@ -194,7 +196,8 @@ pub(crate) fn free_everything() {
     }
 }
 
-/// Has `handler` called with the status of the process when it ends; where the C library has no such call, nothing happens.
+/// Has `handler` called with the status of the process when it ends; where the C library has no such call, nothing
+/// happens.
 pub(crate) fn on_exit(handler: extern "C" fn(c_int, *mut c_void)) {
     type OnExit = unsafe extern "C" fn(extern "C" fn(c_int, *mut c_void), *mut c_void) -> c_int;
     if let Some(on_exit) = weak!("on_exit" as OnExit) {
@@ -210,7 +213,8 @@ pub(crate) fn is_single_threaded() -> bool {
     unsafe { core::ptr::with_exposed_provenance::<u8>(address).as_ref() }.is_some_and(|&single| single != 0)
 }
 
-/// Takes the lock of libc's list of streams. Threads that hold it, or a stream's, allocate; so a fork takes it before the allocator's locks.
+/// Takes the lock of libc's list of streams. Threads that hold it, or a stream's, allocate; so a fork takes it before
+/// the allocator's locks.
 pub(crate) fn lock_streams() {
     if let Some(lock) = weak!("_IO_list_lock" as unsafe extern "C" fn()) {
         // SAFETY: takes no argument; the lock is recursive.

@@ -1,13 +1,15 @@
 #![expect(unsafe_code, reason = "implements lock_api's unsafe trait")]
 //! Locks: a futex word under `lock_api`, each with a rank.
 //!
-//! parking_lot's own raw mutex allocates while it parks and keeps queues of dead threads after fork; a futex word has neither
-//! fault. A thread may only take a lock of higher rank than those it holds; debug builds check it. Must not know what is locked.
+//! parking_lot's own raw mutex allocates while it parks and keeps queues of dead threads after fork; a futex word has
+//! neither fault. A thread may only take a lock of higher rank than those it holds; debug builds check it. Must not
+//! know what is locked.
 //!
 //! Each thread counts the locks that it holds, so that a handler of a signal knows whether it interrupted their holder.
 //!
-//! A fork takes all locks, and says of each that it did, so that it gives back those and no others. A fork that could not be prepared may
-//! leave its child a lock whose holder the child does not have. A thread that waits long asks for that, and does not wait for ever.
+//! A fork takes all locks, and says of each that it did, so that it gives back those and no others. A fork that could
+//! not be prepared may leave its child a lock whose holder the child does not have. A thread that waits long asks for
+//! that, and does not wait for ever.
 
 use core::cell::Cell;
 use core::mem::ManuallyDrop;
@@ -21,17 +23,20 @@ use super::{call, tls};
 
 /// The order in which locks may be taken, lowest first. Fork takes all of them in this order.
 ///
-/// The holder of a lock makes no system call but those that are named here; it may also take locks of higher rank, and make theirs.
+/// The holder of a lock makes no system call but those that are named here; it may also take locks of higher rank, and
+/// make theirs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u32)]
 pub(crate) enum Rank {
-    /// The registry of heaps. The adoption of orphans works on all that heaps share, and so may purge and read the clock.
+    /// The registry of heaps. The adoption of orphans works on all that heaps share, and so may purge and read the
+    /// clock.
     Registry,
     /// The heap profile. None.
     Profile,
     /// One class's central list. None.
     CentralList,
-    /// The list of direct mappings. `mremap` of a block: between the move and its note the old address may become another block's.
+    /// The list of direct mappings. `mremap` of a block: between the move and its note the old address may become
+    /// another block's.
     Direct,
     /// Page runs. Those that make an area larger: a commit, and advice on huge pages and core dumps.
     Runs,
@@ -41,8 +46,8 @@ pub(crate) enum Rank {
     Metadata,
     /// The functions of mode `custom`. None.
     Providers,
-    /// What a hardened heap keeps back: a new part of the quarantine is mapped. The pool of mode `guarded`: pages are committed, protected and
-    /// purged.
+    /// What a hardened heap keeps back: a new part of the quarantine is mapped. The pool of mode `guarded`: pages are
+    /// committed, protected and purged.
     Reserve,
     /// A mode's notes about blocks. A table that grows is mapped anew.
     Ledger,
@@ -57,8 +62,8 @@ const SPINS: u32 = 64;
 /// A thread that has waited for so many nanoseconds asks whether the holder can exist.
 const LONG: u64 = 100_000_000;
 
-/// The process whose threads hold locks, by the kernel's number; 0 before the first is noted. Written by a process's first thread, and by
-/// threads that start, before they take a lock.
+/// The process whose threads hold locks, by the kernel's number; 0 before the first is noted. Written by a process's
+/// first thread, and by threads that start, before they take a lock.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 /// What is done about a lock that nobody can give back. Set before `PROCESS` is, once.
 static WHEN_LOST: SetOnce<fn() -> !> = SetOnce::new();
@@ -75,13 +80,15 @@ pub(crate) unsafe fn when_lost(act: fn() -> !) {
 /// Notes that threads of this process hold locks from here on. The caller holds none.
 pub(crate) fn note_process() {
     let process = call::process_id();
-    // Relaxed: a thread of the same process finds the same number; Release for `WHEN_LOST`, pairs with the Acquire in `ask_for_holder`.
+    // Relaxed: a thread of the same process finds the same number; Release for `WHEN_LOST`, pairs with the Acquire in
+    // `ask_for_holder`.
     if PROCESS.load(Ordering::Relaxed) != process {
         PROCESS.store(process, Ordering::Release);
     }
 }
 
-/// Comes back if the holder of a lock may exist. In a child that no fork handler saw, the only thread is the one that waits.
+/// Comes back if the holder of a lock may exist. In a child that no fork handler saw, the only thread is the one that
+/// waits.
 #[cold]
 pub(crate) fn ask_for_holder() {
     // Acquire pairs with the Release in `note_process`.
@@ -93,7 +100,8 @@ pub(crate) fn ask_for_holder() {
     }
 }
 
-/// A futex word: free, held, or held with sleepers. Written by any thread; Drepper's second mutex ("Futexes are tricky").
+/// A futex word: free, held, or held with sleepers. Written by any thread; Drepper's second mutex ("Futexes are
+/// tricky").
 pub(crate) struct Futex(AtomicU32);
 
 // SAFETY: `lock` returns only after a Free -> Held transition of this thread, so at most one thread holds it.
@@ -158,7 +166,8 @@ unsafe impl RawMutexTimed for Futex {
 
     #[cold]
     fn try_lock_until(&self, end: u64) -> Option<GuardSend> {
-        // Acquire pairs with the Release in `unlock`. A waiter that gives up leaves the word awaited, which costs one wake in vain.
+        // Acquire pairs with the Release in `unlock`. A waiter that gives up leaves the word awaited, which costs one
+        // wake in vain.
         while self.0.swap(AWAITED, Ordering::Acquire) != FREE {
             let now = call::nanoseconds();
             if now >= end {
@@ -252,8 +261,8 @@ impl<T> Lock<T> {
         Some(Guard { inner: ManuallyDrop::new(inner), place: self.place })
     }
 
-    /// Takes the lock for the time of a fork, if it can be had in time; [`Lock::unlock_after_fork`] gives it back, in parent and child
-    /// alike.
+    /// Takes the lock for the time of a fork, if it can be had in time; [`Lock::unlock_after_fork`] gives it back, in
+    /// parent and child alike.
     pub(crate) fn lock_for_fork(&self, patience: &Patience) {
         let guard = self.inner.try_lock().or_else(|| self.inner.try_lock_until(patience.end));
         match guard {
@@ -270,7 +279,8 @@ impl<T> Lock<T> {
     pub(crate) fn unlock_after_fork(&self) {
         // Relaxed: as above.
         if self.forking.swap(false, Ordering::Relaxed) {
-            // SAFETY: `lock_for_fork` took the lock and forgot the guard, so nothing refers to the value; of all calls one finds `forking`.
+            // SAFETY: `lock_for_fork` took the lock and forgot the guard, so nothing refers to the value; of all calls
+            // one finds `forking`.
             unsafe { self.inner.force_unlock(GuardSend::new()) };
         }
     }
@@ -366,32 +376,4 @@ impl Place {
 mod tests;
 
 #[cfg(all(test, loom))]
-mod models {
-    use super::*;
-    use loom::sync::Arc;
-    use loom::thread;
-    use std::vec::Vec;
-
-    #[test]
-    fn loom_one_thread_at_a_time_holds_a_lock() {
-        loom::model(|| {
-            let shared = Arc::new((Lock::new(Rank::Runs, 0_u32), loom::cell::UnsafeCell::new(0_u32)));
-            drop(shared.0.lock());
-            let adders: Vec<_> = (0..2)
-                .map(|_| {
-                    let shared = shared.clone();
-                    thread::spawn(move || {
-                        let mut value = shared.0.lock();
-                        // SAFETY: loom checks that nobody else has access.
-                        shared.1.with_mut(|inner| unsafe { *inner += 1 });
-                        *value += 1;
-                    })
-                })
-                .collect();
-            for adder in adders {
-                adder.join().expect("no panic");
-            }
-            assert_eq!(*shared.0.lock(), 2);
-        });
-    }
-}
+mod models;

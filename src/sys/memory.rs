@@ -35,7 +35,8 @@ static CALLS: [AtomicUsize; KINDS.len()] = [const { AtomicUsize::new(0) }; KINDS
 unsafe fn counted(kind: Kind, arguments: [usize; 6]) -> Result<usize, Errno> {
     // Relaxed: a figure.
     CALLS[kind as usize].fetch_add(1, Ordering::Relaxed);
-    // SAFETY: the arguments are what the call accepts, and what it does to memory is sound: this function asks for that.
+    // SAFETY: the arguments are what the call accepts, and what it does to memory is sound: this function asks for
+    // that.
     unsafe { raw(KINDS[kind as usize].0, arguments) }
 }
 
@@ -65,7 +66,8 @@ pub(crate) fn bare(name: &'static str) -> &'static str {
 
 const WRITABLE: usize = (libc::PROT_READ | libc::PROT_WRITE) as usize;
 
-/// Address space of `len` bytes anywhere; [`commit`] makes parts of it usable. No memory is behind it yet, and none is counted.
+/// Address space of `len` bytes anywhere; [`commit`] makes parts of it usable. No memory is behind it yet, and none is
+/// counted.
 pub(crate) fn reserve(len: usize) -> Result<usize, Errno> {
     let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE) as usize;
     // SAFETY: a new anonymous mapping touches nothing that exists.
@@ -93,7 +95,8 @@ pub(crate) fn map(len: usize) -> Result<usize, Errno> {
     unsafe { counted(Kind::Map, [0, len, WRITABLE, flags, usize::MAX, 0]) }
 }
 
-/// `count` values as `make` makes them from their numbers, in a mapping of their own that stays; `None` if the kernel has no memory.
+/// `count` values as `make` makes them from their numbers, in a mapping of their own that stays; `None` if the kernel
+/// has no memory.
 pub(crate) fn map_values<T: Sync>(count: usize, make: impl Fn(usize) -> T) -> Option<&'static [T]> {
     const { assert!(align_of::<T>() <= 4096, "a mapping is aligned to pages") };
     let values = core::ptr::with_exposed_provenance_mut::<T>(map(count.checked_mul(size_of::<T>())?).ok()?);
@@ -114,7 +117,8 @@ pub(crate) unsafe fn commit(address: usize, len: usize) -> Result<(), Errno> {
     unsafe { counted(Kind::Protect, [address, len, WRITABLE, 0, 0, 0]) }.map(drop)
 }
 
-/// Leaves reserved pages out of core dumps. The kernel leaves out what was never touched by itself, but debuggers write all there is.
+/// Leaves reserved pages out of core dumps. The kernel leaves out what was never touched by itself, but debuggers write
+/// all there is.
 pub(crate) fn leave_out_of_dumps(address: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: advice changes neither contents nor access, wherever it points.
     unsafe { counted(Kind::Advise, [address, len, libc::MADV_DONTDUMP as usize, 0, 0, 0]) }.map(drop)
@@ -159,7 +163,8 @@ pub(crate) fn populate(address: usize, len: usize) -> Result<(), Errno> {
     unsafe { counted(Kind::Advise, [address, len, libc::MADV_POPULATE_WRITE as usize, 0, 0, 0]) }.map(drop)
 }
 
-/// Purges as [`purge`] does, and says whether the first byte reads as zero afterwards, as it must. Some emulators do nothing.
+/// Purges as [`purge`] does, and says whether the first byte reads as zero afterwards, as it must. Some emulators do
+/// nothing.
 ///
 /// # Safety
 /// - As for [`purge`], and nobody else uses the range.
@@ -209,8 +214,8 @@ pub(crate) enum HugeCommit {
     Lost,
 }
 
-/// Makes reserved pages usable as huge pages of `page` bytes, a power of two. They are mapped elsewhere first and then moved: mapped
-/// over the reservation they would, if refused, leave a hole in it for anyone to fill.
+/// Makes reserved pages usable as huge pages of `page` bytes, a power of two. They are mapped elsewhere first and then
+/// moved: mapped over the reservation they would, if refused, leave a hole in it for anyone to fill.
 ///
 /// # Safety
 /// - `[address, address + len)` is aligned to `page`, belongs to a reservation of ours, and nobody uses it.

@@ -1,4 +1,5 @@
-//! The machine and the C library. Knows system calls, `__libc_*`, the thread's words, atomics and locks; must not know heaps or policy.
+//! The machine and the C library. Knows system calls, `__libc_*`, the thread's words, atomics and locks; must not know
+//! heaps or policy.
 
 pub(crate) mod atomic;
 pub(crate) mod call;

@@ -1,9 +1,9 @@
-//! A file that comes to be all at once: written beside its place under a name that nobody can guess, and then renamed, so that no reader
-//! meets half of it. Must not know what it says.
+//! A file that comes to be all at once: written beside its place under a name that nobody can guess, and then renamed,
+//! so that no reader meets half of it. Must not know what it says.
 //!
-//! The folder may be one in which others can make files and links. So the file is new, is no link, and is readable by its owner alone; a
-//! link at its place is replaced, never followed. Devices and pipes, and the streams of the process by their names, are written to as they
-//! are.
+//! The folder may be one in which others can make files and links. So the file is new, is no link, and is readable by
+//! its owner alone; a link at its place is replaced, never followed. Devices and pipes, and the streams of the process
+//! by their names, are written to as they are.
 
 use core::ffi::CStr;
 
@@ -36,7 +36,8 @@ impl Path {
         self
     }
 
-    /// Adds `pattern` with its places filled in: the process for `%p`, `number` for `%n`; what else stands behind a percent sign stays.
+    /// Adds `pattern` with its places filled in: the process for `%p`, `number` for `%n`; what else stands behind a
+    /// percent sign stays.
     pub(crate) fn fill_in(&mut self, pattern: &[u8], number: u64) -> &mut Self {
         let mut signs = pattern.iter();
         while let Some(&sign) = signs.next() {
@@ -148,8 +149,8 @@ impl<'a> Output<'a> {
     }
 }
 
-/// What `work` makes of the name that a file has while it is written; an error if that does not fit. The name lies on the stack no longer
-/// than that.
+/// What `work` makes of the name that a file has while it is written; an error if that does not fit. The name lies on
+/// the stack no longer than that.
 #[inline(never)]
 fn with_beside<T>(path: &CStr, number: u64, work: impl FnOnce(&CStr) -> T) -> Result<T, i32> {
     let mut name = Path::new();

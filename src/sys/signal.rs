@@ -22,8 +22,8 @@ impl Action {
     }
 }
 
-/// Sets `handler` for `signal`, with `flags` besides, on the alternate stack of a thread that has one: its ordinary one may be used up, or too
-/// small for a handler. What was to happen before; `None` if the system refuses.
+/// Sets `handler` for `signal`, with `flags` besides, on the alternate stack of a thread that has one: its ordinary one
+/// may be used up, or too small for a handler. What was to happen before; `None` if the system refuses.
 pub(crate) fn handle(signal: c_int, handler: Handler, flags: c_int) -> Option<Action> {
     // SAFETY: all-zero bytes are a valid value of this C structure, and an empty mask.
     let mut action = unsafe { core::mem::zeroed::<libc::sigaction>() };
@@ -32,7 +32,8 @@ pub(crate) fn handle(signal: c_int, handler: Handler, flags: c_int) -> Option<Ac
     change(signal, &action)
 }
 
-/// As [`handle`], but only where nothing but the default is to happen on `signal`; false, and nothing is changed, elsewhere.
+/// As [`handle`], but only where nothing but the default is to happen on `signal`; false, and nothing is changed,
+/// elsewhere.
 pub(crate) fn handle_if_free(signal: c_int, handler: Handler, flags: c_int) -> bool {
     action(signal).is_some_and(|action| action.is_default()) && handle(signal, handler, flags).is_some()
 }
@@ -94,7 +95,8 @@ impl Cause {
         self.code <= 0
     }
 
-    /// The address that could not be used; `None` if the kernel does not know it: it is none at all, or nothing was used.
+    /// The address that could not be used; `None` if the kernel does not know it: it is none at all, or nothing was
+    /// used.
     pub(crate) fn address(&self) -> Option<usize> {
         const KERNEL: c_int = 0x80;
         (!self.is_sent() && self.code != KERNEL).then_some(self.address)

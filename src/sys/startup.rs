@@ -1,13 +1,14 @@
 #![expect(unsafe_code, reason = "walks the process's initial stack")]
 //! What the kernel put on the stack at program start: environment and auxiliary vector.
 //!
-//! malloc is called before the C library has set `environ`, so both are found from where the stack began. Must not know any
-//! option.
+//! malloc is called before the C library has set `environ`, so both are found from where the stack began. Must not know
+//! any option.
 
 use core::ffi::{CStr, c_char};
 
 unsafe extern "C" {
-    /// ld.so's record of the initial stack pointer: `argc`, then `argv`, then the environment, then the auxiliary vector.
+    /// ld.so's record of the initial stack pointer: `argc`, then `argv`, then the environment, then the auxiliary
+    /// vector.
     static __libc_stack_end: *const usize;
     static environ: *const *const c_char;
 }
@@ -29,7 +30,8 @@ pub(crate) fn stack_end() -> usize {
     unsafe { __libc_stack_end }.addr()
 }
 
-/// Where ld.so says. In a program linked statically the word is there but means something else: then no sane argc is found.
+/// Where ld.so says. In a program linked statically the word is there but means something else: then no sane argc is
+/// found.
 fn environment_from_stack() -> Option<*const *const c_char> {
     // SAFETY: set before any other code of the process ran.
     let stack = unsafe { __libc_stack_end };

@@ -1,7 +1,8 @@
-//! Where reports at exit go: a duplicate of fd 2, because programs close theirs before the last destructors run (coreutils do).
+//! Where reports at exit go: a duplicate of fd 2, because programs close theirs before the last destructors run
+//! (coreutils do).
 //!
-//! The duplicate's number may have been closed and taken for another file meanwhile, so its identity is checked before it is
-//! written to. Must not know what is written.
+//! The duplicate's number may have been closed and taken for another file meanwhile, so its identity is checked before
+//! it is written to. Must not know what is written.
 
 use super::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::call;

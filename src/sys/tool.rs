@@ -9,8 +9,8 @@ pub(crate) fn is_valgrind() -> bool {
     processor::ask_valgrind(&[RUNNING_ON_VALGRIND, 0, 0, 0, 0, 0]) != 0
 }
 
-/// Whether instructions are emulated by QEMU: its processors have a name in the leaf for hypervisors. One that has no such leaf answers
-/// something else.
+/// Whether instructions are emulated by QEMU: its processors have a name in the leaf for hypervisors. One that has no
+/// such leaf answers something else.
 pub(crate) fn is_emulated() -> bool {
     const HYPERVISOR: u32 = 0x4000_0000;
     const NAME: [&[u8; 4]; 3] = [b"TCGT", b"CGTC", b"GTCG"];

@@ -1,5 +1,6 @@
 #![expect(unsafe_code, reason = "single instructions")]
-//! Single instructions of the processor, and what the kernel and the linker agree on with it. Must not know what they are used for.
+//! Single instructions of the processor, and what the kernel and the linker agree on with it. Must not know what they
+//! are used for.
 
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, _rdtsc};
@@ -9,7 +10,8 @@ use core::ffi::c_int;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Errno(pub(crate) i32);
 
-/// Calls the kernel. Not by way of the C library, whose wrappers can be interposed, may themselves allocate, and set `errno`.
+/// Calls the kernel. Not by way of the C library, whose wrappers can be interposed, may themselves allocate, and set
+/// `errno`.
 ///
 /// # Safety
 /// - `arguments` must be what system call `number` accepts; what it does to memory must be sound for the caller.
@@ -45,8 +47,8 @@ pub(crate) fn stack_pointer() -> usize {
     value
 }
 
-/// Adds `DELTA` to a word in one instruction: a signal handler or a copy by fork sees it before or after, never between. That does
-/// not make the steps around it one.
+/// Adds `DELTA` to a word in one instruction: a signal handler or a copy by fork sees it before or after, never
+/// between. That does not make the steps around it one.
 ///
 /// # Safety
 /// - `word` is readable and writable, and no other thread writes it.
@@ -66,8 +68,8 @@ pub(crate) unsafe fn step_at<const DELTA: isize>(base: *const u8, offset: usize)
     unsafe { asm!("add qword ptr [{0} + {1}], {2}", in(reg) base, in(reg) offset, const DELTA, options(nostack)) };
 }
 
-/// Whether `value` is below the word `OFFSET` bytes behind `base`, which other threads may write: the comparison reads memory by itself,
-/// which saves the instruction that an atomic load would be.
+/// Whether `value` is below the word `OFFSET` bytes behind `base`, which other threads may write: the comparison reads
+/// memory by itself, which saves the instruction that an atomic load would be.
 ///
 /// # Safety
 /// - An aligned word is there.
@@ -95,8 +97,8 @@ pub(crate) unsafe fn is_at_most<const OFFSET: usize>(value: usize, base: *const 
     true
 }
 
-/// The number of 16 bits at place `index` of the table `OFFSET` bytes behind `base`, which other threads may write: a relaxed load whose address
-/// the processor adds up by itself.
+/// The number of 16 bits at place `index` of the table `OFFSET` bytes behind `base`, which other threads may write: a
+/// relaxed load whose address the processor adds up by itself.
 ///
 /// # Safety
 /// - The table is there, aligned, and has that place.
@@ -130,11 +132,12 @@ pub(crate) fn identity(leaf: u32) -> [u32; 3] {
     [answer.ebx, answer.ecx, answer.edx]
 }
 
-/// Asks valgrind by instructions that do nothing on a processor, and that valgrind takes for a question (a "client request", part of its
-/// interface); 0 where there is no valgrind.
+/// Asks valgrind by instructions that do nothing on a processor, and that valgrind takes for a question (a "client
+/// request", part of its interface); 0 where there is no valgrind.
 pub(crate) fn ask_valgrind(question: &[usize; 6]) -> usize {
     let mut answer = 0_usize;
-    // SAFETY: the rotations come to nothing, and so does the exchange; valgrind reads the question and writes the answer.
+    // SAFETY: the rotations come to nothing, and so does the exchange; valgrind reads the question and writes the
+    // answer.
     unsafe {
         asm!("rol rdi, 3", "rol rdi, 13", "rol rdi, 61", "rol rdi, 51", "xchg rbx, rbx",
             in("rax") question.as_ptr(), inout("rdx") answer, inout("rdi") 0_usize => _, options(nostack));
@@ -142,8 +145,9 @@ pub(crate) fn ask_valgrind(question: &[usize; 6]) -> usize {
     answer
 }
 
-/// The address of a weak symbol of the process, 0 if there is none. A program linked statically has none of libc's allocator: a reference that
-/// is not weak would drag all of it in, next to ours. The reference says by itself that it is weak, for it may end up in any object file.
+/// The address of a weak symbol of the process, 0 if there is none. A program linked statically has none of libc's
+/// allocator: a reference that is not weak would drag all of it in, next to ours. The reference says by itself that it
+/// is weak, for it may end up in any object file.
 macro_rules! weak_address {
     ($name:literal) => {{
         let address: usize;

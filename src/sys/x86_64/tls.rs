@@ -1,8 +1,10 @@
 #![expect(unsafe_code, reason = "initial-exec TLS needs assembly on stable Rust")]
-//! The thread's words, initial-exec: reading one is a load of its offset and a load; no call, no lazy allocation, no destructor.
+//! The thread's words, initial-exec: reading one is a load of its offset and a load; no call, no lazy allocation, no
+//! destructor.
 //!
-//! `fast_heap` is the heap on which the fast path works. It starts as the inert heap (the heap layer defines the symbol and that initial
-//! value), so the fast path needs no test for "not ready". `own_heap` is the thread's own state word. Must not know what a heap is.
+//! `fast_heap` is the heap on which the fast path works. It starts as the inert heap (the heap layer defines the symbol
+//! and that initial value), so the fast path needs no test for "not ready". `own_heap` is the thread's own state word.
+//! Must not know what a heap is.
 
 use core::arch::{asm, global_asm};
 
@@ -79,8 +81,8 @@ pub(crate) fn set_own_heap(state: usize) {
     with_word!("spandrel_tls_own", "mov qword ptr fs:[{0}], {1}", _, [state], nostack, preserves_flags);
 }
 
-/// How many locks this thread holds, is about to take, or has just given back. Each change is one instruction, so a signal handler sees
-/// one number or the next.
+/// How many locks this thread holds, is about to take, or has just given back. Each change is one instruction, so a
+/// signal handler sees one number or the next.
 #[inline(always)]
 pub(crate) fn locks() -> usize {
     let locks: usize;
