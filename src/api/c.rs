@@ -21,13 +21,13 @@ const CALLOC_FAST_MAX: usize = 32 << 10;
 #[inline(never)]
 pub(super) fn malloc_slow(size: usize) -> *mut u8 {
     let block = fast_path::malloc_counted(size);
-    if block.is_null() { malloc_slower(size) } else { block }
+    if block.is_null() { malloc_or_errno(size) } else { block }
 }
 
 /// malloc on the slow path.
 #[cold]
 #[inline(never)]
-fn malloc_slower(size: usize) -> *mut u8 {
+fn malloc_or_errno(size: usize) -> *mut u8 {
     or_out_of_memory(dispatch::alloc(Request { size, align: 1, zero: false }))
 }
 

@@ -13,7 +13,7 @@ use crate::diag::{self, Code};
 use crate::heap::fast_path;
 use crate::slow_path::request::Request;
 
-/// A program's operator new. The alignment is passed to plain forms too, which do not look at it.
+/// A program's operator new. Plain forms get the alignment, too, and ignore it.
 pub(super) type New = unsafe extern "C" fn(usize, usize) -> *mut c_void;
 
 // Both functions take a size in rdi and an alignment in rsi. They try; ask the handler to make room; try again. Where
@@ -185,7 +185,7 @@ global_asm!(
 );
 
 // Builds without link-time optimisation keep Rust functions of the core library that name its personality routine,
-// which nothing here has: nobody unwinds through them.
+// which nothing here has: no exception passes through them.
 #[cfg(debug_assertions)]
 global_asm!(
     ".pushsection .text.rust_eh_personality, \"ax\", @progbits",
@@ -197,9 +197,9 @@ global_asm!(
 );
 
 unsafe extern "C" {
-    /// A block, or null where a throwing new would throw.
+    /// A block, or null if a throwing new would throw.
     pub(super) fn spandrel_new_or_null(size: usize, align: usize) -> *mut c_void;
-    /// What `new` returns, or null where it throws.
+    /// The result of `new`, or null if it throws.
     pub(super) fn spandrel_call_or_null(size: usize, align: usize, new: New) -> *mut c_void;
 }
 
@@ -208,18 +208,18 @@ extern "C" fn try_new(size: usize, align: usize) -> *mut u8 {
     dispatch::alloc(Request { size, align, zero: false })
 }
 
-/// There is nobody to throw `std::bad_alloc`.
+/// The end of a failed new in a program without a C++ runtime.
 extern "C" fn give_up() -> ! {
     diag::fatal(Code::NoBadAlloc, "operator new failed, and the program has no C++ runtime to throw std::bad_alloc")
 }
 
-/// What a heap whose requests are sampled has for this one; null for others.
+/// A second try, for heaps whose requests are sampled; null for others.
 extern "C" fn new_counted(size: usize) -> *mut u8 {
     fast_path::malloc_counted(size)
 }
 
-/// Tries that, and leaves for the assembly named, with malloc's alignment.
-macro_rules! leave_for {
+/// Tries that, and jumps to the assembly of that name, with malloc's alignment.
+macro_rules! jump_to {
     ($assembly:literal) => {
         naked_asm!(
             ".cfi_startproc",
@@ -240,14 +240,14 @@ macro_rules! leave_for {
     };
 }
 
-/// Leaves for the assembly that throws.
+/// Jumps to the assembly that throws.
 #[unsafe(naked)]
 pub(super) extern "C" fn new_slow(size: usize) -> *mut u8 {
-    leave_for!("spandrel_new_or_throw")
+    jump_to!("spandrel_new_or_throw")
 }
 
-/// Leaves for the assembly that returns null.
+/// Jumps to the assembly that returns null.
 #[unsafe(naked)]
 pub(super) extern "C" fn new_or_null_slow(size: usize) -> *mut u8 {
-    leave_for!("spandrel_new_or_null")
+    jump_to!("spandrel_new_or_null")
 }

@@ -87,7 +87,7 @@ fn parse(line: &[u8]) -> Option<(Map, &[u8])> {
     (access.get(2) == Some(&b'x')).then(|| (map, rest.trim_ascii()))
 }
 
-/// The first word, and what follows it.
+/// The first word, and the rest.
 fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let text = text.trim_ascii_start();
     let end = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());

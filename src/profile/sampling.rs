@@ -147,7 +147,7 @@ fn switch_on(mean: usize) {
     PROCESS.registry.sampling.switch(mean, Unit::Bytes);
 }
 
-/// Starts to take samples, every `mean` bytes on average; 0 for what the options say.
+/// Starts to take samples, every `mean` bytes on average; 0 for the rate of the options.
 pub(crate) fn start(mean: usize) -> Result<(), NoProfile> {
     if !PROCESS.is_ready() || !table::can_sample() {
         return Err(NoProfile::Unsampled);
@@ -173,7 +173,7 @@ fn follow() {
     }
 }
 
-/// Writes a dump to `path`, or where the options say.
+/// Writes a dump to `path`, or to the file of the options.
 pub(crate) fn dump(path: Option<&CStr>) -> Result<(), NoProfile> {
     let profiling = &PROFILING;
     // Relaxed: a number that is set once.
@@ -231,7 +231,7 @@ pub(crate) fn end(options: &Options) {
 }
 
 /// Starts the profile if it waits, else writes a dump. Allocates nothing and takes no lock.
-extern "C" fn on_signal(_: c_int, _: *mut ::libc::siginfo_t, _: *mut c_void) {
+extern "C" fn on_signal(_: c_int, _: &mut signal::Info, _: *mut c_void) {
     libc::keeping_errno(|| {
         if PROCESS.is_ready() {
             if PROFILING.is_on() { dump_unasked() } else { switch_on(PROFILING.mean()) }

@@ -24,7 +24,7 @@ pub(super) struct Entry {
     /// Live.
     live_objects: AtomicU64,
     live_bytes: AtomicU64,
-    /// Live at the peak, if `peak_epoch` is that of the peak; else what is live now was live then.
+    /// Live at the peak, if `peak_epoch` is that of the peak; else the same as live.
     peak_objects: AtomicU64,
     peak_bytes: AtomicU64,
     peak_epoch: AtomicU64,
@@ -36,7 +36,7 @@ pub(super) struct Entry {
 pub(super) type Totals = [[u64; 2]; 3];
 
 impl Entry {
-    /// Adds to what was asked for. Under the lock.
+    /// Adds to the totals of requests. Under the lock.
     pub(super) fn ask(&self, weight: Weight) {
         super::bump(&self.asked_objects, weight.objects);
         super::bump(&self.asked_bytes, weight.bytes);

@@ -62,7 +62,7 @@ fn leave_thread(heap: &Heap) {
     }
 }
 
-extern "C" fn on_fault(number: c_int, info: *mut Info, context: *mut c_void) {
+extern "C" fn on_fault(number: c_int, info: &mut Info, context: *mut c_void) {
     // Relaxed: one thread finds false, whichever it is.
     if !REPORTED.swap(true, Ordering::Relaxed) {
         // SAFETY: the kernel passed both to this handler of a fault.
@@ -109,7 +109,7 @@ fn describe_cause(line: &mut Line, cause: &Cause) {
 }
 
 /// Does what the action before says.
-fn pass_on(number: c_int, info: *mut Info, context: *mut c_void) {
+fn pass_on(number: c_int, info: &mut Info, context: *mut c_void) {
     let index = SIGNALS.iter().position(|(other, _)| *other == number).unwrap_or(0);
     // SAFETY: `register` set it before the handler.
     let before = BEFORE.get(index).and_then(|before| *unsafe { before.get() });

@@ -67,9 +67,9 @@ pub struct Descriptor {
     pub geometry: [usize; 2],
     /// Where the counts of system calls are, a word each, and how many.
     pub calls: [usize; 2],
-    /// Where pages are.
+    /// The data area and its page runs.
     pub pages: PagesDescriptor,
-    /// What heaps share.
+    /// Central lists, large blocks and direct mappings.
     pub central: CentralDescriptor,
     /// Heaps.
     pub heap: HeapDescriptor,

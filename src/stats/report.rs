@@ -1,8 +1,8 @@
 //! Statistics on demand: at exit, on a signal, after some time, by call.
 //!
 //! There is no thread for it. The handler of a signal writes at once if its thread is not inside the allocator; else
-//! the next slow call of any thread writes. Slow calls alone look at the time. A report takes no memory from the heap.
-//! If it cannot be written, one line says so, once.
+//! the next slow call of any thread writes. Only slow calls read the clock. A report takes no memory from the heap.
+//! If a report cannot be written, a diagnostic says so, once.
 
 use core::ffi::{c_int, c_void};
 
@@ -51,7 +51,7 @@ pub(crate) fn register(options: &Options) {
 /// Writes a report if one was asked for or is due.
 fn attend() {
     if PROCESS.options().stats_every > 0 {
-        // Nothing tells of the time, so each slow call looks at the clock.
+        // No event marks the time, so each slow call reads the clock.
         REPORT.want_attention();
     }
     // Relaxed: the first thread that comes writes.
@@ -128,7 +128,7 @@ fn listen(number: c_int) {
     }
 }
 
-extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
+extern "C" fn on_signal(_: c_int, _: &mut signal::Info, _: *mut c_void) {
     if thread::is_at_rest() {
         write();
     } else {

@@ -322,7 +322,7 @@ fn with_empty<R>(profile: &'static str, work: impl FnOnce(&mut Snapshot) -> R) -
         return Some(done);
     }
     let address = memory::map(size_of::<Snapshot>()).ok()?;
-    // SAFETY: the mapping is large enough, aligned to a page, and nobody else has it.
+    // SAFETY: the mapping was just made, is large enough and aligned to a page.
     let done = work(unsafe { Snapshot::place(core::ptr::with_exposed_provenance_mut(address), profile) });
     // SAFETY: made above; the snapshot is not used any more.
     let _ = unsafe { memory::unmap(address, size_of::<Snapshot>()) };
@@ -344,7 +344,7 @@ pub(crate) fn with_snapshot<R>(work: impl FnOnce(&Snapshot) -> R) -> Option<R> {
     })
 }
 
-/// Takes a free block off what is out of its owner's spans.
+/// Takes a free block off the bytes that are out of its owner's spans.
 fn disown(entry: Entry) {
     if let (Some(owner), Some(class)) = (heap_of(entry), entry.class()) {
         owner.out().set(owner.out().get().saturating_sub(class.size()));

@@ -8,7 +8,8 @@ use core::ffi::{c_int, c_void};
 use super::processor::Registers;
 
 /// What a handler is called with: the signal, what is known of its cause, the interrupted context.
-pub(crate) type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+/// The system passes a whole structure, as [`handle`] asks it to.
+pub(crate) type Handler = extern "C" fn(c_int, &mut Info, *mut c_void);
 
 /// What was to happen on a signal before.
 #[derive(Clone, Copy)]
@@ -107,6 +108,12 @@ impl Cause {
     }
 }
 
+/// The address that the signal's cause names. It means something for faults alone.
+pub(crate) fn address_of(info: &Info) -> usize {
+    // SAFETY: the field is a word, whatever the kernel wrote there.
+    unsafe { info.si_addr() }.addr()
+}
+
 /// Whether the calling thread has an alternate stack for handlers.
 pub(crate) fn has_stack() -> bool {
     // SAFETY: all-zero bytes are a valid value of this C structure.
@@ -143,7 +150,7 @@ pub(crate) fn drop_stack(base: *mut u8) {
 ///
 /// # Safety
 /// - `info` and `context` are what the kernel passed to the handler.
-pub(crate) unsafe fn pass_on(number: c_int, before: Option<&Action>, info: *mut Info, context: *mut c_void) {
+pub(crate) unsafe fn pass_on(number: c_int, before: Option<&Action>, info: &mut Info, context: *mut c_void) {
     let handler = before.map_or(libc::SIG_DFL, |before| before.0.sa_sigaction);
     // SAFETY: all-zero bytes are a valid value of this C structure: the default.
     let mut default = unsafe { core::mem::zeroed::<libc::sigaction>() };
@@ -152,8 +159,7 @@ pub(crate) unsafe fn pass_on(number: c_int, before: Option<&Action>, info: *mut 
         libc::SIG_DFL | libc::SIG_IGN => {
             default.sa_sigaction = libc::SIG_DFL;
             let _ = change(number, &default);
-            // SAFETY: the kernel passed it to the handler.
-            if unsafe { (*info).si_code } <= 0 {
+            if info.si_code <= 0 {
                 // Nothing faults again by itself. The signal is blocked until the handler returns.
                 // SAFETY: takes no pointer.
                 let _ = unsafe { libc::raise(number) };

@@ -10,6 +10,7 @@ use core::mem::transmute;
 use crate::modes::ledger::{Ledger, Record};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::cell::SetOnce;
+use crate::sys::libc as system;
 use crate::sys::lock::{Lock, Rank};
 use crate::sys::mapping::zeroed;
 use crate::sys::memory;
@@ -40,19 +41,19 @@ pub(crate) struct Functions {
 }
 
 impl Functions {
-    /// The functions of a plugin, the addresses of which `find` knows by their names; otherwise which one is missing.
-    ///
-    /// # Safety
-    /// - A function that `find` returns has the type that docs/modes.md gives for its name.
-    pub(crate) unsafe fn of_plugin(find: impl Fn(&CStr) -> *mut c_void) -> Result<Self, &'static [u8]> {
-        // SAFETY: null is `None`; else the type is that of the name.
+    /// Loads the plugin at `path`; otherwise the reason, as far as it is known. That its functions have the types that
+    /// docs/modes.md gives for their names is its own promise.
+    pub(crate) fn of_plugin(path: &CStr) -> Result<Self, Option<&'static [u8]>> {
+        let object = system::open_object(path).map_err(|why| why.map(CStr::to_bytes))?;
+        let find = |name| system::symbol_of(object, name);
+        // SAFETY: null is `None`; else the plugin promises the type of that name.
         let malloc = unsafe { transmute::<*mut c_void, Option<Malloc>>(find(c"spandrel_plugin_malloc")) };
         // SAFETY: as above.
         let free = unsafe { transmute::<*mut c_void, Option<Free>>(find(c"spandrel_plugin_free")) };
         let usable_size = find(c"spandrel_plugin_malloc_usable_size");
         Ok(Self {
-            malloc: malloc.ok_or(&b"it has no spandrel_plugin_malloc"[..])?,
-            free: free.ok_or(&b"it has no spandrel_plugin_free"[..])?,
+            malloc: malloc.ok_or(Some(&b"it has no spandrel_plugin_malloc"[..]))?,
+            free: free.ok_or(Some(&b"it has no spandrel_plugin_free"[..]))?,
             // SAFETY: as above.
             calloc: unsafe { transmute::<*mut c_void, Option<Calloc>>(find(c"spandrel_plugin_calloc")) },
             // SAFETY: as above.
@@ -90,7 +91,8 @@ impl Functions {
             },
         };
         if zero && !block.is_null() {
-            // SAFETY: the provider promises that a block has the bytes that were asked for, and nobody else has it yet.
+            // SAFETY: the provider promises that a block has the bytes that were asked for; the program does not have
+            // it yet.
             unsafe { memory::zero(block.cast(), size) };
         }
         block.cast()
@@ -98,8 +100,8 @@ impl Functions {
 
     /// Frees a block that this provider allocated.
     pub(crate) fn free(&self, block: *mut u8) {
-        // SAFETY: the caller took the block's note out of the ledger, or got the block from `alloc` and has told
-        // nobody.
+        // SAFETY: the caller took the block's note, which names this provider, out of the ledger, or has just allocated
+        // it.
         unsafe { (self.free)(block.cast()) };
     }
 

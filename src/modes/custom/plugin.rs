@@ -1,9 +1,8 @@
-#![expect(unsafe_code, reason = "loads a shared object")]
 //! A plugin: a shared object whose functions serve the calls.
 //!
 //! The dynamic linker must not be called from inside itself, so the first call that does not come from it loads the
 //! plugin: once `main`, or a constructor of the program's, runs. Until then Spandrel serves. If a plugin cannot be
-//! used, one line says so, and Spandrel goes on serving.
+//! used, a diagnostic says so, and Spandrel goes on serving.
 
 use core::ffi::CStr;
 
@@ -11,7 +10,6 @@ use super::functions::Functions;
 use crate::diag::{self, Code};
 use crate::process::state::PROCESS;
 use crate::sys::atomic::{AtomicBool, Ordering};
-use crate::sys::libc as system;
 use crate::sys::startup::Startup;
 use crate::unwind;
 
@@ -46,10 +44,7 @@ fn load() {
     }
 }
 
-/// Loads the object and has its functions serve; otherwise the reason, as far as it is known.
+/// Loads the plugin and has its functions serve; otherwise the reason, as far as it is known.
 fn install(path: &CStr) -> Result<(), Option<&'static [u8]>> {
-    let object = system::open_object(path).map_err(|why| why.map(CStr::to_bytes))?;
-    // SAFETY: the plugin promises that its functions have the types that docs/modes.md gives.
-    let functions = unsafe { Functions::of_plugin(|name| system::symbol_of(object, name)) }.map_err(Some)?;
-    super::set_functions(Some(functions)).map_err(|_| Some(&b"there is no room for it"[..]))
+    super::set_functions(Some(Functions::of_plugin(path)?)).map_err(|_| Some(&b"there is no room for it"[..]))
 }

@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "reads the cause of a signal")]
 //! Mode `guarded`: one request in some thousands gets a page of its own between guard pages. The default mode serves
 //! all others, on the fast path unless a request is counted.
 //!
@@ -28,9 +27,10 @@ use crate::slow_path::sampled::{self, Sampler};
 use crate::slow_path::table::{self, ModeTable};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::call;
-use crate::sys::cell::SetOnce;
+use crate::sys::cell::StaticRef;
 use crate::sys::lock::{Guard, Lock, Patience, Rank};
-use crate::sys::signal::{self, Action};
+use crate::sys::memory;
+use crate::sys::signal::{self, Action, Info};
 use crate::unwind;
 
 /// Attempts to lock the pool where a call must not wait.
@@ -42,7 +42,7 @@ static STACKS: Stacks = Stacks::new();
 static START: AtomicUsize = AtomicUsize::new(0);
 static END: AtomicUsize = AtomicUsize::new(0);
 /// The action on SIGSEGV before. Set once, before the handler is in force.
-static BEFORE: SetOnce<Action> = SetOnce::new();
+static BEFORE: StaticRef<Action> = StaticRef::none();
 
 /// The table of functions of the mode.
 pub(crate) static GUARDED: ModeTable = ModeTable::of::<Guarded>();
@@ -60,9 +60,9 @@ pub(crate) fn begin(options: &Options, page: usize) {
     PROCESS.registry.sampling.switch(options.guarded_rate, Unit::Calls);
     if options.guarded_sigsegv
         && let Some(before) = signal::action(libc::SIGSEGV)
+        && let Some([before]) = memory::map_values(1, |_| before)
     {
-        // SAFETY: the start happens once, and `on_fault`, which reads this, is not in force yet.
-        unsafe { BEFORE.set(before) };
+        BEFORE.set(Some(before));
         let _ = signal::handle(libc::SIGSEGV, on_fault, 0);
     }
 }
@@ -126,7 +126,7 @@ fn unlock_after_fork() {
     POOL.unlock_after_fork();
 }
 
-/// What this thread is doing: its number and its call stack.
+/// This thread, whose number is `thread`, and its call stack.
 fn act(thread: u32) -> Act {
     let mut frames = [0; FRAMES_MAX];
     let wanted = frames.get_mut(..PROCESS.options().guarded_frames).unwrap_or_default();
@@ -241,15 +241,11 @@ pub(crate) fn explain(address: usize) -> bool {
 }
 
 /// The handler of SIGSEGV: explains the fault and puts the action before back, for the instruction faults again.
-extern "C" fn on_fault(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
-    // SAFETY: the kernel gives a handler with SA_SIGINFO a whole structure.
-    let info = unsafe { &*info };
-    // SAFETY: on SIGSEGV the structure has an address.
-    let address = unsafe { info.si_addr() }.addr();
-    // SAFETY: `begin` set it before the handler was in force.
-    let before = unsafe { BEFORE.get() };
-    signal::put_back(libc::SIGSEGV, before);
-    if explain(address) {
+extern "C" fn on_fault(_: c_int, info: &mut Info, _: *mut c_void) {
+    if let Some(before) = BEFORE.get() {
+        signal::put_back(libc::SIGSEGV, before);
+    }
+    if explain(signal::address_of(info)) {
         let mut frames = [0; FRAMES_MAX];
         let count = unwind::capture(0, &mut frames);
         let frames = frames.get(..count).unwrap_or_default();

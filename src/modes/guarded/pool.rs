@@ -213,8 +213,8 @@ impl Pool {
             None => self.oldest = link_to(index),
         }
         self.newest = link_to(index);
-        // SAFETY: the page is the pool's, and the program has freed its block. What the kernel refuses leaves it as it
-        // is.
+        // SAFETY: the page is the pool's, and the program has freed its block. If the kernel
+        // refuses, it stays as it is.
         let _ = unsafe { memory::purge(page, page_bytes) };
         // SAFETY: as above.
         let _ = unsafe { memory::protect(page, page_bytes) };

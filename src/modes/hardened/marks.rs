@@ -89,7 +89,7 @@ impl Marks {
     /// - The note is that of a block that [`Marks::fill`] filled and that is in the quarantine, or just leaves it.
     pub(crate) unsafe fn check_fill(&self, note: &Note) -> Result<(), Overwritten> {
         let freed = self.freed();
-        // SAFETY: the bytes are those of the block, which nobody may write while it is in the quarantine.
+        // SAFETY: the bytes are those of the block, which no thread may write while it is in the quarantine.
         let bytes = unsafe { bytes(note.address, note.size) };
         let expected = u64::from_ne_bytes([freed; 8]);
         // Words first: blocks may be large.

@@ -170,7 +170,7 @@ fn draw(heap: &Heap, class: Class, request: Request) -> Option<*mut u8> {
         }
     };
     if request.zero {
-        // SAFETY: the block was just taken out of the spares or the heap, and has at least so many bytes.
+        // SAFETY: the block was just allocated, and has at least so many bytes.
         unsafe { memory::zero(core::ptr::with_exposed_provenance_mut(block), request.size) };
     }
     Some(core::ptr::with_exposed_provenance_mut(block))
