@@ -12,9 +12,8 @@
 //!                            '- anything else
 //! ```
 //! A thread without a heap, a thread inside its heap, and modes that see every call use the inert heap, in which every
-//! fast path fails: its one visible bin has neither a block nor room, no request is small enough for the other bins,
-//! and its map has no entries. `slow` is the caller's, so that errno and exceptions stay with the API. Must not know
-//! spans.
+//! fast path fails: its one visible bin has neither a block nor room, no request fits the other bins, and its map has
+//! no entries. `slow` is the caller's, so that errno and exceptions stay with the API. Must not know spans.
 
 use core::arch::global_asm;
 use core::cell::Cell;
@@ -47,10 +46,9 @@ pub(crate) struct FastHeap {
     offsets: [Relaxed<AtomicU16>; FAST_MAX + 1],
     /// The first word of a bin that is always empty: all sizes lead to it while requests are sampled.
     always_empty: Cell<*mut Slot>,
-    /// What requests may still count before one is sampled; 0 where none is.
+    /// The count up to which requests are not sampled; 0 where none is.
     pub(super) until: Cell<usize>,
-    /// Which bits of a request's size count, and what each request counts besides: 1, or more than any gap while the
-    /// heap is closed.
+    /// Which bits of a request's size count, and what each counts besides: 1, or more than any gap while closed.
     pub(super) counted: Cell<usize>,
     pub(super) each: Relaxed<AtomicUsize>,
 }
@@ -116,7 +114,6 @@ impl FastHeap {
         }
     }
 
-    /// The address of the inert heap.
     #[inline(always)]
     pub(crate) fn inert_address() -> usize {
         core::ptr::from_ref(&INERT).addr()
@@ -132,7 +129,6 @@ impl FastHeap {
         unsafe { &*core::ptr::with_exposed_provenance::<Self>(address) }
     }
 
-    /// The fast heap of the calling thread.
     #[inline(always)]
     pub(crate) fn current() -> &'static Self {
         // SAFETY: the thread's word always names the inert heap or a heap.
@@ -158,7 +154,6 @@ impl FastHeap {
         self.medium_max.set(if to_bins { class::SMALL_MAX } else { 0 });
     }
 
-    /// Whether requests are sampled.
     #[inline(always)]
     pub(crate) fn is_sampled(&self) -> bool {
         self.until.get() != 0
@@ -228,14 +223,14 @@ impl FastHeap {
         self.class_of(bin).is_some_and(|class| class.geometry().regions == 1)
     }
 
-    /// The class of `bin`, one of this heap's.
     #[inline(always)]
     fn class_of(&self, bin: &Bin) -> Option<Class> {
         Class::from_index((core::ptr::from_ref(bin).addr() - self.address()) / BIN_BYTES)
     }
 
-    /// Adds `block` to the bin of its span; false unless the map says that the block is in a span of this heap and the
-    /// bin has room. This is the fast path's whole test: remote, large, foreign, wild and null pointers all fail it.
+    /// Adds `block` to the bin of its span; false unless the map says that the block is in a span of this heap, and if
+    /// the bin refuses it. This is the fast path's whole test: remote, large, foreign, wild and null pointers all fail
+    /// it.
     #[inline(always)]
     pub(crate) fn push_fast(&self, block: *mut u8) -> bool {
         self.with_entry(block, false, |entry| self.is_own(entry) && Self::bin_of_entry(entry).push(block))
@@ -254,7 +249,6 @@ impl FastHeap {
         self.with_entry(block, None, |entry| self.is_own(entry).then(|| Self::bin_of_entry(entry)))
     }
 
-    /// Whether `entry` is that of a span of this heap.
     #[inline(always)]
     fn is_own(&self, entry: Entry) -> bool {
         entry.bits() ^ self.address() < BINS_BYTES
@@ -263,13 +257,12 @@ impl FastHeap {
     /// The bin whose address `entry` is, one of this heap's.
     #[inline(always)]
     fn bin_of_entry<'a>(entry: Entry) -> &'a Bin {
-        // SAFETY: callers checked that the entry is this heap's, so it is the address of a bin; heaps are never
-        // unmapped.
+        // SAFETY: the entry is this heap's, as callers checked, so a bin lies there; heaps are never unmapped.
         unsafe { &*core::ptr::with_exposed_provenance::<Bin>(entry.bits()) }
     }
 
-    /// Calls `look` with the map entry of the region of `block`; `outside` where this heap reads no entry. It takes a
-    /// function because a missing entry as a result would cost the fast path another test.
+    /// Calls `look` with the map entry of `block`, or returns `outside`: an optional entry would cost the fast path a
+    /// test.
     #[inline(always)]
     pub(super) fn with_entry<R>(&self, block: *mut u8, outside: R, look: impl FnOnce(Entry) -> R) -> R {
         // Below the data area this is more than any limit.
@@ -278,21 +271,18 @@ impl FastHeap {
         if !unsafe { processor::is_below::<LIMIT>(index, core::ptr::from_ref(self).cast()) } {
             return outside;
         }
-        let word = self.map.get().wrapping_add(index);
         // SAFETY: entries below the limit can be read for the life of the process; the inert heap's limit is 0.
-        let word = unsafe { &*word };
+        let word = unsafe { &*self.map.get().wrapping_add(index) };
         // Relaxed: a block's entry was written before the block was handed out.
         look(Entry::from_bits(word.load(Ordering::Relaxed)))
     }
 
-    /// The bin of `class`.
     #[inline(always)]
     pub(crate) fn bin(&self, class: Class) -> &Bin {
         self.bin_at(class.index() * BIN_BYTES)
     }
 
-    /// The block that [`FastHeap::pop_fast`] or [`FastHeap::bin_of_medium`] would have found if requests were not
-    /// sampled; null if the bin is empty, if this request is to be sampled, and where none is.
+    /// As `pop_fast` and `bin_of_medium`, where requests are sampled; null also if this one is to be sampled.
     #[inline(always)]
     fn pop_counted(&self, size: usize) -> *mut u8 {
         let until = self.until.get();
@@ -341,8 +331,7 @@ fn malloc_medium(size: usize, slow: impl Fn(usize) -> *mut u8) -> *mut u8 {
     }
 }
 
-/// The second try after [`malloc`] failed, for heaps whose requests are sampled. Callers make it before they read any
-/// other state. Null for other heaps, and where this request is to be sampled.
+/// The second try after [`malloc`] failed, before any other state is read. Null unless requests are sampled.
 #[inline(always)]
 pub(crate) fn malloc_counted(size: usize) -> *mut u8 {
     let heap = FastHeap::current();
@@ -380,7 +369,6 @@ pub(crate) fn free_sized(block: *mut u8, size: usize, slow: impl Fn(*mut u8, usi
     }
 }
 
-/// Frees `block`, or leaves it to `slow`.
 #[inline(always)]
 pub(crate) fn free(block: *mut u8, slow: impl Fn(*mut u8)) {
     if !FastHeap::current().push_fast(block) {
@@ -388,8 +376,7 @@ pub(crate) fn free(block: *mut u8, slow: impl Fn(*mut u8)) {
     }
 }
 
-/// Adds `block` to the batch that is collected for its heap, if another heap owns it; false if not. Callers try this
-/// first after [`free`] failed.
+/// Adds `block` to the batch that is open for the other heap that owns it. Tried first after [`free`] failed.
 #[inline(always)]
 pub(crate) fn free_remote(block: *mut u8) -> bool {
     FastHeap::current().send_fast(block)

@@ -7,6 +7,8 @@ use super::layout::Heap;
 use super::remote::inbox;
 use crate::base::class::Class;
 use crate::central::Batch;
+use crate::sys::atomic::AtomicU32;
+use crate::sys::cell::Relaxed;
 
 impl Heap {
     /// Blocks of `class` in the bin; a moment old for other threads.
@@ -25,7 +27,8 @@ impl Heap {
     /// Refills and flushes of the bin of `class` so far.
     pub(crate) fn events_of(&self, class: Class) -> [u64; 2] {
         let counters = &self.counters;
-        [&counters.refills, &counters.flushes].map(|counts| counts.get(class.index()).map_or(0, |count| u64::from(count.get())))
+        let of_class = |counts: &[Relaxed<AtomicU32>]| counts.get(class.index()).map_or(0, |count| count.get().into());
+        [&counters.refills, &counters.flushes].map(|counts| of_class(counts))
     }
 
     /// Batches of remote frees so far.

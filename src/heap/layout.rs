@@ -48,9 +48,9 @@ pub(crate) struct Heap {
     pub(crate) exit_rounds: Cell<u8>,
     /// Most bytes of blocks in a bin.
     pub(super) bin_bytes: Cell<usize>,
-    /// The bank of the node on which the thread ran when [`Heap::locate`] last asked, and the bank of the heap's own
-    /// memory.
+    /// The bank of the node on which the thread ran when [`Heap::locate`] last asked.
     pub(super) bank: Cell<Bank>,
+    /// The bank of the heap's own memory. Written when the heap is made; read under the registry's lock.
     pub(super) own_bank: Cell<Bank>,
     /// The heap's spans, by class. Belong to the thread that holds the spans.
     spans_by_class: [Spans; class::COUNT],

@@ -23,7 +23,7 @@ pub(super) struct Offer {
     pub(super) drained: AtomicU32,
     /// When the thread last read the clock for idle return, in milliseconds, and how many times in a row it has done so
     /// without a pause. Written and read by the heap's thread, as are all fields below.
-    pub(super) looked: Cell<u32>,
+    pub(super) last_read: Cell<u32>,
     pub(super) in_row: Cell<u32>,
     /// Recent flushes; each refill halves the number.
     pub(super) shrinking: Cell<u32>,

@@ -54,10 +54,10 @@ impl Heap {
     pub(in crate::heap) fn slow_event(&self, shared: Shared<'_>) {
         let events = self.events.get() + 1;
         self.events.set(events);
-        if events.is_multiple_of(TICK_EVENTS) && (shared.central.pages.is_dirty() || events.is_multiple_of(CLEAN_TICK_EVENTS)) {
-            self.tick(shared);
-        }
         if events.is_multiple_of(TICK_EVENTS) {
+            if shared.central.pages.is_dirty() || events.is_multiple_of(CLEAN_TICK_EVENTS) {
+                self.tick(shared);
+            }
             self.follow_sampling(&shared.registry.sampling);
             if shared.registry.orphans.get() {
                 shared.registry.adopt_orphans(shared);
@@ -102,8 +102,8 @@ impl Heap {
             self.do_step_of_round(shared, now);
         }
         // Perhaps no other thread ever takes its slow path, so this one asks for its next call.
-        if now.wrapping_sub(self.offer.looked.get()) >= pace(shared) / PARTS {
-            self.offer.looked.set(now);
+        if now.wrapping_sub(self.offer.last_read.get()) >= pace(shared) / PARTS {
+            self.offer.last_read.set(now);
             self.offer.in_row.set(0);
             self.set_pending(AGAIN, true);
         }
@@ -147,7 +147,7 @@ impl Heap {
     /// The time, and how long ago this thread last read it, in milliseconds.
     pub(in crate::heap) fn read_clock(&self) -> (u32, u32) {
         let now = call::milliseconds() as u32;
-        (now, now.wrapping_sub(self.offer.looked.replace(now)))
+        (now, now.wrapping_sub(self.offer.last_read.replace(now)))
     }
 
     /// Purges what is due and does up to so many steps of a round.

@@ -256,8 +256,8 @@ impl Heap {
             if !central.claim_span(class, region, self.entry(class)) {
                 return Holes::None;
             }
-            let holes =
-                if central.span(region).state() == State::Partial { central.purge_holes(class, region) } else { Holes::None };
+            let partial = central.span(region).state() == State::Partial;
+            let holes = if partial { central.purge_holes(class, region) } else { Holes::None };
             central.surrender_span(class, region);
             return holes;
         }

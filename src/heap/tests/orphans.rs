@@ -73,7 +73,7 @@ fn takes_only_what_is_free(world: &World, own: &Heap, live: &[(usize, usize)]) {
 }
 
 #[test]
-fn orphans_are_adopted_in_portions() {
+fn orphans_are_adopted_in_steps() {
     let world = World::new(256 * MIB);
     let own = world.heap();
     let live = lose_heaps(&world, own, 50);
@@ -120,8 +120,8 @@ fn no_thread_gets_the_spans_of_an_orphan() {
     own.free_spans();
     world.registry.orphan_all_but(Some(own));
     world.registry.adopt_orphans(world.shared());
-    // A thread that gets the heap later finds the spans free, whoever had them; also those of a heap that had no
-    // thread.
+    // A thread that gets the heap later finds the spans free, whichever thread held them; also those of a heap that had
+    // no thread.
     assert_eq!(world.heap().address(), lost.address());
     assert!(lost.try_hold_spans());
     world.registry.release(lost);
