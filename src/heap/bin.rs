@@ -157,9 +157,9 @@ impl Bin {
     /// Takes out up to [`DRAIN_MAX`] of the lowest blocks, but never the last one; they lie in `blocks`. For the thread
     /// that holds the heap's spans, even while an operation of the heap's thread is interrupted.
     pub(super) fn drain<'a>(&self, blocks: &'a mut [*mut u8; DRAIN_MAX]) -> Blocks<'a> {
-        // Relaxed: an operation that resumes meanwhile moves `top` by one slot at most, and neither takes more than the
-        // last block. Earlier operations are over: the fast path was closed a round or more ago, as `idle/drain.rs`
-        // ensures.
+        // Relaxed: an operation that resumes meanwhile moves `top` by one slot at most, and the drain leaves the last
+        // block at either place. Earlier operations are over: the fast path was closed a round or more ago
+        // (`idle/drain.rs`).
         let top = self.top.load(Ordering::Relaxed);
         // Relaxed: only the thread that holds the spans, which is this one, writes it.
         let bottom = self.bottom.load(Ordering::Relaxed);
