@@ -1,19 +1,20 @@
 #![expect(unsafe_code, reason = "works on the bin's array of pointers")]
 //! A bin: a heap's array of free blocks of one class, out of line, last in first out.
 //!
-//! The bottom slot always holds null, so an empty bin and one without an array look the same to the fast path: the top slot is null.
-//! `top` points to the last block, `end` to the last slot. Blocks themselves are never written. Must not know spans, nor where arrays
-//! come from: that is [`crate::heap::bin_array`].
+//! The bottom slot always holds null, so an empty bin and a bin without an array look the same to the fast path: the
+//! top slot is null. `top` points to the last block, `end` to the last slot. A bin never writes to the blocks
+//! themselves. Must not know spans, nor where arrays come from.
 //!
 //! # Drains
-//! [`Bin::drain`] takes blocks out from below while an operation of the owner may be interrupted anywhere between its load of `top` and
-//! its last store. Such an operation reads `end`, `top` and the slot that `top` points to, writes the slot above and steps `top`. A drain
-//! writes none of these: it leaves the last block, sets a slot below it to null, and makes that the bottom. So a pop that goes on takes
-//! the last block and leaves an empty bin, and a push that goes on lands above it. The owner moves the bottom back to the start of the
-//! array when this very bin misses or overflows ([`Bin::restore`]).
+//! [`Bin::drain`] takes blocks out from below. Meanwhile an operation of the owner may be interrupted anywhere between
+//! its load of `top` and its last store. Such an operation reads `end`, `top` and the slot that `top` points to, writes
+//! the slot above and steps `top`. A drain writes none of these: it leaves the last block, sets a slot below it to
+//! null, and makes that slot the bottom. So a pop that resumes takes the last block and leaves an empty bin, and a push
+//! that resumes stores above it. The owner moves the bottom back to the start of the array when this bin misses or
+//! overflows ([`Bin::restore`]).
 //!
 //! # Invariants
-//! - `bottom <= top <= end`; without an array all three point to [`NOTHING`], which nobody writes.
+//! - `bottom <= top <= end`; without an array all three point to [`NOTHING`], which is never written.
 
 use core::cell::Cell;
 
@@ -23,10 +24,10 @@ use crate::pages::map::BIN_BYTES;
 use crate::sys::atomic::{AtomicPtr, Ordering, settle_stores};
 use crate::sys::cell::{Slot, Slots};
 
-/// A word that nobody writes: an empty bin's slot.
+/// The slot of bins without an array: null, and never written.
 pub(super) struct Nothing([usize; 1]);
 
-/// See [`Nothing`].
+/// The one slot that all bins without an array point to.
 pub(super) static NOTHING: Nothing = Nothing([0]);
 
 impl Nothing {
@@ -39,27 +40,27 @@ pub(super) const SLOT_BYTES: usize = size_of::<Slot>();
 /// Most blocks that one call of [`Bin::drain`] takes.
 pub(super) const DRAIN_MAX: usize = 64;
 
-/// See the module. Changed by its heap's thread, and drained by the holder of the heap's spans.
+/// The bin of one class in one heap. Changed by the heap's thread; drained by the thread that holds the heap's spans.
 #[repr(C, align(32))]
 pub(crate) struct Bin {
-    /// Points to the last block. Written by the heap's thread; read by others for statistics and drains.
+    /// Points to the last block. Written by the heap's thread; read by other threads for statistics and drains.
     top: AtomicPtr<Slot>,
     /// The last slot. Written by the heap's thread while it holds the spans.
     end: Cell<*mut Slot>,
-    /// The bottom slot. Written by who holds the spans; read by others for statistics.
+    /// The bottom slot. Written by the thread that holds the spans; read by any thread for statistics.
     bottom: AtomicPtr<Slot>,
-    /// How many blocks there were when the bins were last looked over.
+    /// Blocks in the bin when the heap last drained its idle bins. Written and read by the heap's thread.
     pub(super) mark: Cell<u16>,
-    /// Refills and flushes since then, or since the bin last grew.
+    /// Refills and flushes since then, or since the bin last grew. Written and read by the heap's thread.
     pub(super) events: Cell<u16>,
-    /// log2 of the slots of the array; 0 without one.
+    /// log2 of the slots of the array; 0 without one. Written by the heap's thread while it holds the spans.
     order: Cell<u8>,
 }
 
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Bin>() == BIN_BYTES && core::mem::offset_of!(Bin, top) == 0);
 
-// Those that the model checker does not look at copy slots as plain memory.
+// The models do not use the methods that copy slots as plain memory, which the model checker cannot follow.
 #[cfg_attr(loom, allow(dead_code, reason = "models use what the fast path and drains use"))]
 impl Bin {
     /// Offsets of the last block's place and of the bottom.
@@ -71,7 +72,7 @@ impl Bin {
         Self::at(NOTHING.slot())
     }
 
-    /// A bin that is never looked into.
+    /// A bin of the inert heap that no operation reaches.
     pub(super) const fn unused() -> Self {
         Self::at(core::ptr::null_mut())
     }
@@ -103,11 +104,11 @@ impl Bin {
     /// As [`Bin::pop`], for the bin `offset` bytes behind `base`.
     ///
     /// # Safety
-    /// - A bin of the calling thread is there, or the first word of one that is empty for ever.
+    /// - At `offset` lies a bin of the calling thread, or the first word of a bin that is always empty.
     #[cfg(not(loom))]
     #[inline(always)]
     pub(super) unsafe fn pop_at(base: *const u8, offset: usize) -> *mut u8 {
-        // SAFETY: the caller vouches for the bin, of which nothing but the first word is looked at.
+        // SAFETY: by this function's contract a bin's first word lies there, and only that word is read.
         let top = unsafe { &*base.wrapping_add(offset).cast::<AtomicPtr<Slot>>() };
         // Relaxed: only this thread writes.
         // SAFETY: `top` points to a slot or to `NOTHING`.
@@ -141,7 +142,7 @@ impl Bin {
     #[inline(always)]
     fn step<const DELTA: isize>(&self) {
         #[cfg(not(loom))]
-        // SAFETY: the bin is this thread's, and the caller knows that slot.
+        // SAFETY: the bin is this thread's, and callers step to a slot that exists.
         unsafe {
             crate::sys::processor::step::<DELTA>(self.top.as_ptr().cast());
         }
@@ -153,13 +154,14 @@ impl Bin {
         }
     }
 
-    /// Takes out up to [`DRAIN_MAX`] of the lowest blocks, but never the last one; they lie in `blocks`. For the thread that holds the heap's
-    /// spans, even while an operation of the heap's thread is interrupted: see the module.
+    /// Takes out up to [`DRAIN_MAX`] of the lowest blocks, but never the last one; they lie in `blocks`. For the thread
+    /// that holds the heap's spans, even while an operation of the heap's thread is interrupted.
     pub(super) fn drain<'a>(&self, blocks: &'a mut [*mut u8; DRAIN_MAX]) -> Blocks<'a> {
-        // Relaxed: an operation that goes on meanwhile makes this one slot more or less than there is; both leave the last block alone.
-        // Earlier ones are over since the fast path was closed, a round or more ago: see `crate::heap::idle::offer`.
+        // Relaxed: an operation that resumes meanwhile moves `top` by one slot at most, and the drain leaves the last
+        // block at either place. Earlier operations are over: the fast path was closed a round or more ago
+        // (`idle/drain.rs`).
         let top = self.top.load(Ordering::Relaxed);
-        // Relaxed: who holds the spans writes it.
+        // Relaxed: only the thread that holds the spans, which is this one, writes it.
         let bottom = self.bottom.load(Ordering::Relaxed);
         let len = (top.addr().saturating_sub(bottom.addr())) / SLOT_BYTES;
         let count = len.saturating_sub(1).min(DRAIN_MAX);
@@ -170,18 +172,19 @@ impl Bin {
         if count > 0 {
             // SAFETY: as above; the slot is below the one that `top` points to, which no operation reads.
             unsafe { Slots(bottom).set(count, core::ptr::null_mut()) };
-            // A child of a fork believes the bottom: the null stands there before.
+            // The child of a fork trusts the bottom, so the null is written before it.
             settle_stores();
-            // SAFETY: within the array.
+            // SAFETY: `count` is below the number of blocks, so that slot lies in the array.
             let raised = unsafe { bottom.add(count) };
             // Relaxed: as above.
             self.bottom.store(raised, Ordering::Relaxed);
         }
-        // SAFETY: as for `lowest`.
+        // SAFETY: a bin holds blocks of its spans, and freed blocks whose map entry names it.
         unsafe { Blocks::new(blocks.get(..count).unwrap_or(&[])) }
     }
 
-    /// Takes the last block out, which the program has freed twice. It is no operation's by right, so none is waited for.
+    /// Takes out the last block, which the program has freed twice. No operation may rightly use it, so this waits for
+    /// none.
     pub(super) fn discard_last(&self) {
         // Relaxed: as in `drain`.
         let top = self.top.load(Ordering::Relaxed);
@@ -191,8 +194,8 @@ impl Bin {
         self.bottom.store(top, Ordering::Relaxed);
     }
 
-    /// Undoes what drains did to the array: the bottom is its start again, and the blocks follow. For the heap's thread, when this bin
-    /// misses or overflows.
+    /// Undoes what drains did to the array: moves the bottom back to its start, and the blocks with it. For the heap's
+    /// thread, when this bin misses or overflows.
     pub(super) fn restore(&self) {
         // Relaxed: this thread holds the spans.
         let (bottom, start) = (self.bottom.load(Ordering::Relaxed), self.start());
@@ -207,26 +210,26 @@ impl Bin {
         self.set_len(len);
     }
 
-    /// Whether blocks were taken from below since the bin last missed or overflowed.
+    /// Whether a drain took blocks from below since the bin last missed or overflowed.
     pub(super) fn is_drained(&self) -> bool {
-        // Relaxed: for who holds the spans.
+        // Relaxed: the caller holds the spans.
         self.bottom.load(Ordering::Relaxed) != self.start()
     }
 
-    /// How many blocks it holds.
+    /// How many blocks the bin holds.
     pub(super) fn len(&self) -> usize {
         // Relaxed: exact for the owner, a moment old for statistics.
         let (top, bottom) = (self.top.load(Ordering::Relaxed), self.bottom.load(Ordering::Relaxed));
         top.addr().saturating_sub(bottom.addr()) / SLOT_BYTES
     }
 
-    /// How many blocks it has room for.
+    /// How many blocks the bin has room for.
     pub(super) fn capacity(&self) -> usize {
-        // Relaxed: for who holds the spans.
+        // Relaxed: exact for the thread that holds the spans, a moment old for a report from a signal handler.
         (self.end.get().addr() - self.bottom.load(Ordering::Relaxed).addr()) / SLOT_BYTES
     }
 
-    /// Whether bottom, last block and last slot lie in that order, and the bottom has null; for the check.
+    /// Whether `bottom`, `top` and `end` lie in that order and the bottom slot is null; for the check.
     #[cfg(debug_assertions)]
     pub(super) fn is_ordered(&self) -> bool {
         // Relaxed: only this thread writes.
@@ -235,7 +238,7 @@ impl Bin {
         bottom <= top && top <= self.end.get() && unsafe { Slots(bottom).get(0) }.is_null()
     }
 
-    /// Adds the first of `blocks` until half of the room is used; how many.
+    /// Adds the first of `blocks` until half of the room is used. Returns how many it added.
     pub(super) fn take_in(&self, blocks: &[*mut u8]) -> usize {
         let len = self.len();
         let count = self.capacity().div_ceil(2).saturating_sub(len).min(blocks.len());
@@ -247,7 +250,7 @@ impl Bin {
         count
     }
 
-    /// Whether it holds less than half of what it has room for.
+    /// Whether the bin holds less than half of what it has room for.
     #[inline(always)]
     pub(super) fn has_half(&self) -> bool {
         2 * self.len() < self.capacity()
@@ -282,10 +285,10 @@ impl Bin {
         unsafe { self.slots().0.add(index) }.cast()
     }
 
-    /// Says that the first `len` slots hold blocks.
+    /// Sets the number of blocks, which callers have put into the slots above the bottom.
     pub(super) fn set_len(&self, len: usize) {
         debug_assert!(len <= self.capacity());
-        // SAFETY: within the array.
+        // SAFETY: `len` is at most the capacity, so that slot lies in the array.
         let top = unsafe { self.slots().0.add(len) };
         // Relaxed: only this thread writes.
         self.top.store(top, Ordering::Relaxed);
@@ -296,9 +299,9 @@ impl Bin {
         debug_assert!(count <= self.len());
         // SAFETY: slot 1 exists if there is a block.
         let first = unsafe { self.slots().0.add(1) };
-        // SAFETY: slots 1 to the length hold blocks and change only under this thread's hands.
+        // SAFETY: slots 1 to the length hold blocks, and only this thread changes them.
         let blocks = unsafe { core::slice::from_raw_parts(first.cast(), count) };
-        // SAFETY: a bin is filled with blocks of its spans, and with freed blocks whose entry in the map names it.
+        // SAFETY: a bin holds blocks of its spans, and freed blocks whose map entry names it.
         unsafe { Blocks::new(blocks) }
     }
 
@@ -325,7 +328,7 @@ impl Bin {
         self.order.set(order);
     }
 
-    /// Becomes an empty bin without an array, whatever it was.
+    /// Becomes an empty bin without an array, whatever its state was.
     pub(super) fn forget(&self) {
         self.adopt(NOTHING.slot(), 0);
         self.mark.set(0);
@@ -337,7 +340,7 @@ impl Bin {
         (self.order.get() > 0).then(|| (self.start(), self.order.get()))
     }
 
-    /// The slots on which an interrupted operation may still work: those around the last block, the bottom included.
+    /// The addresses that an interrupted operation may still use: those around the last block, the bottom included.
     pub(super) fn hot_slots(&self) -> core::ops::Range<usize> {
         // Relaxed: as in `drain`.
         let (top, bottom) = (self.top.load(Ordering::Relaxed).addr(), self.bottom.load(Ordering::Relaxed).addr());
@@ -349,7 +352,7 @@ impl Bin {
     }
 
     fn slots(&self) -> Slots {
-        // Relaxed: for who holds the spans, or a moment old.
+        // Relaxed: exact for the thread that holds the spans, a moment old for others.
         Slots(self.bottom.load(Ordering::Relaxed))
     }
 }

@@ -27,7 +27,7 @@ fn bin(blocks: usize) -> Shared {
     Shared(bin)
 }
 
-/// One operation, begun before the fast path was closed, goes on while another thread drains the bin, as often as it likes.
+/// One operation, begun before the fast path was closed, resumes while another thread drains the bin twice.
 fn model(blocks: usize, operation: fn(&Bin) -> Vec<*mut u8>, pushed: usize) {
     loom::model(move || {
         let shared = Arc::new(bin(blocks));
@@ -42,7 +42,7 @@ fn model(blocks: usize, operation: fn(&Bin) -> Vec<*mut u8>, pushed: usize) {
             seen.extend_from_slice(&drained[..count]);
         }
         seen.extend(owner.join().expect("no panic"));
-        // The owner's next operations wait for the lock of the spans.
+        // The owner's next operations wait for the lock of the spans, so they come after the drains.
         while let left @ 1.. = shared.0.len() {
             let popped = shared.0.pop();
             assert!(!popped.is_null(), "{left} blocks are left, and none is seen");

@@ -1,6 +1,7 @@
 //! The check of a heap after each slow call. In builds with debug assertions alone.
 //!
-//! Each time the class that was refilled or flushed last is looked at, and another one in turn; now and then what heaps share.
+//! Each check covers the class that was refilled or flushed last and one more in turn. One check in [`ROUND`] also
+//! covers what heaps share: page runs and the registry.
 
 use super::bin::Bin;
 use super::layout::Heap;
@@ -12,7 +13,7 @@ use crate::heap::registry::Shared;
 const ROUND: u32 = 64;
 
 impl Heap {
-    /// What is wrong with this heap, if anything is. The caller holds its spans.
+    /// Checks the heap. The caller holds its spans.
     pub(crate) fn check(&self, shared: Shared<'_>) -> Verdict {
         let count = self.counters.next_check();
         let turn = Class::from_index(count as usize % class::COUNT);
@@ -30,7 +31,7 @@ impl Heap {
     fn check_class(&self, shared: Shared<'_>, class: Class) -> Verdict {
         let bin = self.bin(class);
         bin.check()?;
-        // A bin may be changed meanwhile by nobody: its thread is here.
+        // No other thread changes the bin meanwhile: the caller holds the spans, and is the heap's thread.
         let blocks = (1..=bin.len()).map(|index| bin.block(index));
         must(
             blocks.into_iter().all(|block| is_out(shared, class, block)),

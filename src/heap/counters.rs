@@ -1,6 +1,6 @@
-//! What a heap counts of itself, off the fast path, and what of it statistics may see from other threads.
+//! Counters of a heap, kept off the fast path; statistics read some of them from other threads.
 //!
-//! A heap counts from when it was placed, for all the threads that have had it.
+//! A heap counts from its creation on, for all the threads that have had it.
 
 use core::cell::Cell;
 use core::mem::offset_of;
@@ -9,9 +9,10 @@ use crate::base::class::{self, Class};
 use crate::sys::atomic::{AtomicU32, AtomicUsize};
 use crate::sys::cell::Relaxed;
 
-/// See the module. Written by the heap's thread, read by anyone, who may see them a moment old. All-zero bytes are a start.
+/// The counters of one heap. Written by the thread that holds the heap's spans; read by any thread, which may see
+/// values a moment old. All-zero bytes are a valid start.
 pub(super) struct Counters {
-    /// By class: bins refilled and flushed.
+    /// Refills and flushes, by class.
     pub(super) refills: [Relaxed<AtomicU32>; class::COUNT],
     pub(super) flushes: [Relaxed<AtomicU32>; class::COUNT],
     /// Batches sent and received, and the blocks in them.
@@ -19,12 +20,14 @@ pub(super) struct Counters {
     pub(super) received: Relaxed<AtomicU32>,
     pub(super) sent_blocks: Relaxed<AtomicUsize>,
     pub(super) received_blocks: Relaxed<AtomicUsize>,
-    /// Checks made, and the class that was refilled or flushed last, counted from 1.
+    /// Checks made, and the class that was refilled or flushed last, counted from 1. Written and read by the heap's
+    /// thread.
     #[cfg(debug_assertions)]
     checks: Cell<u32>,
     #[cfg(debug_assertions)]
     last: Cell<usize>,
-    /// Bytes of blocks of this heap's spans that are out. A scratch word of the thread that takes a snapshot, under the registry's lock.
+    /// Bytes of blocks of this heap's spans that are out. Scratch space of the thread that takes a snapshot, guarded by
+    /// the registry's lock.
     pub(super) out: Cell<usize>,
 }
 
@@ -52,7 +55,7 @@ impl Counters {
         offset_of!(Self, received_blocks),
     ];
 
-    /// Counts a check; how many there were before.
+    /// Counts a check. Returns how many came before it.
     #[cfg(debug_assertions)]
     pub(super) fn next_check(&self) -> u32 {
         self.checks.replace(self.checks.get().wrapping_add(1))
@@ -70,7 +73,7 @@ impl Counters {
         self.last.set(class.index() + 1);
     }
 
-    /// Nothing: there is no check.
+    /// Does nothing: without debug assertions there are no checks.
     #[cfg(not(debug_assertions))]
     pub(super) const fn note(&self, _: Class) {}
 }

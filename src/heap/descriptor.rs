@@ -1,4 +1,4 @@
-//! Where things are in a heap, for tools that read a process from outside. Must not know how they read.
+//! Offsets within a heap, for tools that read a process from outside. Must not know how they read it.
 
 use core::mem::offset_of;
 
@@ -8,7 +8,7 @@ use super::layout::Heap;
 use super::remote::inbox::Inbox;
 use super::remote::outbox::Outbox;
 
-/// Offsets in a heap, for tools that read it from outside; see `observe::live`. What is not a word is said.
+/// Offsets within a heap. Each is that of a word, unless its comment names another size.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HeapDescriptor {
@@ -18,43 +18,43 @@ pub struct HeapDescriptor {
     pub bytes: usize,
     /// The next heap.
     pub next: usize,
-    /// Whether a thread has it, one byte, and which, four bytes.
+    /// Whether a thread has it, one byte.
     pub taken: usize,
-    /// See `taken`.
+    /// Which thread has it, four bytes.
     pub thread: usize,
-    /// The distance between bins, the first of which is at 0; in a bin the last block's place, and slot 0.
+    /// The distance between bins, the first of which is at 0.
     pub bin_step: usize,
-    /// See `bin_step`.
+    /// Within a bin: the pointer to the last block.
     pub bin_top: usize,
-    /// See `bin_step`.
+    /// Within a bin: the pointer to the bottom slot.
     pub bin_base: usize,
-    /// By class, four bytes each: refills and flushes.
+    /// Refills by class, four bytes each.
     pub refills: usize,
-    /// See `refills`.
+    /// Flushes by class, four bytes each.
     pub flushes: usize,
-    /// Batches sent and received, four bytes each; blocks sent and received.
+    /// Batches sent, four bytes.
     pub sent: usize,
-    /// See `sent`.
+    /// Batches received, four bytes.
     pub received: usize,
-    /// See `sent`.
+    /// Blocks in the batches sent.
     pub sent_blocks: usize,
-    /// See `sent`.
+    /// Blocks in the batches received.
     pub received_blocks: usize,
-    /// Batches of the outbox, and how many there are.
+    /// The outbox's pointers to batches.
     pub outbox: usize,
-    /// See `outbox`.
+    /// How many such pointers there are.
     pub outbox_places: usize,
-    /// Batches taken from the inbox, and the one pushed to it last.
+    /// The first batch taken from the inbox and not yet returned to spans.
     pub pending: usize,
-    /// See `pending`.
+    /// The batch pushed to the inbox last.
     pub inbox: usize,
 }
 
 impl HeapDescriptor {
-    /// What is the same in every process of this version; the address is 0.
+    /// The offsets, which are the same in every process of this version; the address is 0.
     pub(crate) const LAYOUT: Self = Self::of(0);
 
-    /// As [`HeapDescriptor::LAYOUT`], of this one.
+    /// This descriptor with the address 0.
     pub(crate) const fn layout(self) -> Self {
         Self { first: 0, ..self }
     }

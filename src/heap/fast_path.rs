@@ -1,4 +1,4 @@
-#![expect(unsafe_code, reason = "finds bins by their offsets and stands in the thread's word")]
+#![expect(unsafe_code, reason = "finds bins by their offsets; the thread's word names it")]
 //! The fast paths of malloc and free, and the part of a heap that they read, in the order in which they read it.
 //!
 //! ```text
@@ -11,9 +11,9 @@
 //!    '- slow                 |- another heap's, and a batch for it is open: join it
 //!                            '- anything else
 //! ```
-//! A thread without a heap of its own, one that is inside its heap, and modes that see every call use the inert heap, where every fast path
-//! fails: its one visible bin has neither a block nor room, no request is small enough for the other bins, and its map has no entries. `slow`
-//! is the caller's, so that errno and exceptions stay with the API. Must not know spans.
+//! A thread without a heap, a thread inside its heap, and modes that see every call use the inert heap, in which every
+//! fast path fails: its one visible bin has neither a block nor room, no request fits the other bins, and its map has
+//! no entries. `slow` is the caller's, so that errno and exceptions stay with the API. Must not know spans.
 
 use core::arch::global_asm;
 use core::cell::Cell;
@@ -27,15 +27,16 @@ use crate::sys::atomic::{AtomicU16, AtomicUsize, Ordering};
 use crate::sys::cell::{Relaxed, Slot};
 use crate::sys::{processor, tls};
 
-/// See the module. Belongs to its heap's thread. What is posted may be changed by any thread that holds the heap's spans, to close the
-/// fast path: an operation reads each of these words once, and counts as begun before if it reads the old one.
+/// The part of a heap that the fast path reads. Belongs to the heap's thread. A thread that holds the heap's spans may
+/// write `limit` and the `Relaxed` fields, to close the fast path: an operation reads each of them once, and counts as
+/// begun earlier if it reads the old value.
 #[repr(C)]
 pub(crate) struct FastHeap {
     bins: [Bin; class::COUNT],
     /// Where the data area begins.
     base: Cell<usize>,
-    /// How many entries of the map are seen, from the first one on; 0 where every free takes the slow path. Written by the heap's
-    /// thread, and by others that close the heap; an old value shows less, or what can still be read.
+    /// How many map entries free reads, from the first on; 0 where every free takes the slow path. Written by the
+    /// heap's thread, and by threads that close the heap; entries below an old value can still be read.
     pub(super) limit: AtomicUsize,
     /// Where the map's first entry is.
     map: Cell<*const AtomicUsize>,
@@ -43,21 +44,21 @@ pub(crate) struct FastHeap {
     medium_max: Relaxed<AtomicUsize>,
     /// For each request of up to `FAST_MAX` bytes where its bin is, in bytes from the start of the heap.
     offsets: [Relaxed<AtomicU16>; FAST_MAX + 1],
-    /// As the first word of an empty bin: what all sizes lead to while requests are sampled.
-    never: Cell<*mut Slot>,
-    /// How much may still be asked for before a request is sampled; 0 where none is. See `sampling`.
+    /// The first word of a bin that is always empty: all sizes lead to it while requests are sampled.
+    always_empty: Cell<*mut Slot>,
+    /// The count up to which requests are not sampled; 0 where none is.
     pub(super) until: Cell<usize>,
-    /// Which bits of a request's size count, and how much every request counts besides: one, or more than any gap while the heap is closed.
+    /// Which bits of a request's size count, and what each counts besides: 1, or more than any gap while closed.
     pub(super) counted: Cell<usize>,
     pub(super) each: Relaxed<AtomicUsize>,
 }
 
-// SAFETY: cells are touched by the heap's thread alone; the inert front is never written.
+// SAFETY: only the heap's thread uses the cells; the inert heap is never written.
 unsafe impl Sync for FastHeap {}
 
 const _: () = assert!(core::mem::offset_of!(FastHeap, base) == BINS_BYTES);
 
-/// The heaps' tables while no requests are sampled.
+/// The table of offsets while no requests are sampled.
 static OFFSETS: [u16; FAST_MAX + 1] = {
     let mut table = [0; FAST_MAX + 1];
     let mut size = 0;
@@ -68,18 +69,18 @@ static OFFSETS: [u16; FAST_MAX + 1] = {
     table
 };
 
-/// Where the bin that is empty for ever is, as an offset of the table.
-const NEVER: u16 = core::mem::offset_of!(FastHeap, never) as u16;
+/// The offset of the bin that is always empty.
+const ALWAYS_EMPTY: u16 = core::mem::offset_of!(FastHeap, always_empty) as u16;
 
-const _: () = assert!(core::mem::offset_of!(FastHeap, never) <= u16::MAX as usize);
+const _: () = assert!(core::mem::offset_of!(FastHeap, always_empty) <= u16::MAX as usize);
 
-/// Where the words are that other threads may write.
+/// Offsets of the words that other threads may write.
 const LIMIT: usize = core::mem::offset_of!(FastHeap, limit);
 const MEDIUM_MAX: usize = core::mem::offset_of!(FastHeap, medium_max);
 const TABLE: usize = core::mem::offset_of!(FastHeap, offsets);
 const EACH: usize = core::mem::offset_of!(FastHeap, each);
 
-/// The front of threads that have no heap.
+/// The inert heap, for threads without a heap of their own.
 static INERT: FastHeap = FastHeap::inert();
 
 global_asm!(
@@ -106,40 +107,38 @@ impl FastHeap {
             map: Cell::new(core::ptr::null()),
             medium_max: Relaxed::<AtomicUsize>::new(0),
             offsets: [const { Relaxed::<AtomicU16>::new(0) }; FAST_MAX + 1],
-            never: Cell::new(NOTHING.slot()),
+            always_empty: Cell::new(NOTHING.slot()),
             until: Cell::new(0),
             counted: Cell::new(0),
             each: Relaxed::<AtomicUsize>::new(1),
         }
     }
 
-    /// The address of the inert front.
     #[inline(always)]
     pub(crate) fn inert_address() -> usize {
         core::ptr::from_ref(&INERT).addr()
     }
 
-    /// The front at `address`.
+    /// The fast heap at `address`.
     ///
     /// # Safety
-    /// - The address comes from the thread's word `hot`.
+    /// - The address comes from `tls::fast_heap`.
     #[inline(always)]
     pub(crate) unsafe fn at(address: usize) -> &'static Self {
-        // SAFETY: the word names the inert front or a heap, which starts with its front; neither is ever unmapped.
+        // SAFETY: the word names the inert heap or a heap, which starts with its fast heap; neither is ever unmapped.
         unsafe { &*core::ptr::with_exposed_provenance::<Self>(address) }
     }
 
-    /// The one that the calling thread's fast path uses.
     #[inline(always)]
     pub(crate) fn current() -> &'static Self {
         // SAFETY: the thread's word always names the inert heap or a heap.
         unsafe { Self::at(tls::fast_heap()) }
     }
 
-    /// Readies a zeroed front for a thread.
+    /// Prepares a zeroed fast heap for a thread.
     pub(super) fn ready(&self, space: &Space) {
         Class::all().for_each(|class| self.bin(class).forget());
-        self.never.set(NOTHING.slot());
+        self.always_empty.set(NOTHING.slot());
         self.set_sampled(0, 0);
         let [base, map] = space.window();
         self.base.set(base);
@@ -150,12 +149,11 @@ impl FastHeap {
     /// Leads requests to the bins of their sizes, or all of them to the slow path.
     pub(super) fn lead(&self, to_bins: bool) {
         for (place, &offset) in self.offsets.iter().zip(&OFFSETS) {
-            place.set(if to_bins { offset } else { NEVER });
+            place.set(if to_bins { offset } else { ALWAYS_EMPTY });
         }
         self.medium_max.set(if to_bins { class::SMALL_MAX } else { 0 });
     }
 
-    /// Whether requests are sampled.
     #[inline(always)]
     pub(crate) fn is_sampled(&self) -> bool {
         self.until.get() != 0
@@ -167,7 +165,7 @@ impl FastHeap {
         core::ptr::from_ref(self).cast()
     }
 
-    /// Where the heap lies: its name as an owner.
+    /// The address of the heap, by which map entries name it as the owner.
     #[inline(always)]
     pub(crate) fn address(&self) -> usize {
         core::ptr::from_ref(self).addr()
@@ -225,33 +223,32 @@ impl FastHeap {
         self.class_of(bin).is_some_and(|class| class.geometry().regions == 1)
     }
 
-    /// The class of `bin`, one of this heap's.
     #[inline(always)]
     fn class_of(&self, bin: &Bin) -> Option<Class> {
         Class::from_index((core::ptr::from_ref(bin).addr() - self.address()) / BIN_BYTES)
     }
 
-    /// Adds `block` to the bin of its span; false unless the map says that the block is in a span of this heap, and if the bin does not
-    /// take it. This is the fast path's whole test: remote, large, foreign, wild and null pointers all fail it.
+    /// Adds `block` to the bin of its span; false unless the map says that the block is in a span of this heap, and if
+    /// the bin refuses it. This is the fast path's whole test: remote, large, foreign, wild and null pointers all fail
+    /// it.
     #[inline(always)]
     pub(crate) fn push_fast(&self, block: *mut u8) -> bool {
         self.with_entry(block, false, |entry| self.is_own(entry) && Self::bin_of_entry(entry).push(block))
     }
 
-    /// As [`FastHeap::push_fast`]; the class of the block that was taken back.
+    /// As [`FastHeap::push_fast`]; returns the class of the block.
     #[inline(always)]
     pub(crate) fn push_own(&self, block: *mut u8) -> Option<Class> {
         let bin = self.bin_of_block(block)?;
         if bin.push(block) { self.class_of(bin) } else { None }
     }
 
-    /// The bin that takes `block` back; `None` unless the map says that the block is in a span of this heap.
+    /// The bin of `block`; `None` unless the map says that the block is in a span of this heap.
     #[inline(always)]
     pub(crate) fn bin_of_block(&self, block: *mut u8) -> Option<&Bin> {
         self.with_entry(block, None, |entry| self.is_own(entry).then(|| Self::bin_of_entry(entry)))
     }
 
-    /// Whether `entry` is that of a span of this heap.
     #[inline(always)]
     fn is_own(&self, entry: Entry) -> bool {
         entry.bits() ^ self.address() < BINS_BYTES
@@ -260,35 +257,32 @@ impl FastHeap {
     /// The bin whose address `entry` is, one of this heap's.
     #[inline(always)]
     fn bin_of_entry<'a>(entry: Entry) -> &'a Bin {
-        // SAFETY: callers have seen that the entry is of this heap, and so the address of one of its bins, which is never unmapped.
+        // SAFETY: the entry is this heap's, as callers checked, so a bin lies there; heaps are never unmapped.
         unsafe { &*core::ptr::with_exposed_provenance::<Bin>(entry.bits()) }
     }
 
-    /// What `look` says of the map's entry of the region of `block`; `outside` where this front sees no entry. A function is taken, and
-    /// no entry returned, because a missing one would cost the fast path another test.
+    /// Calls `look` with the map entry of `block`, or returns `outside`: an optional entry would cost the fast path a
+    /// test.
     #[inline(always)]
     pub(super) fn with_entry<R>(&self, block: *mut u8, outside: R, look: impl FnOnce(Entry) -> R) -> R {
         // Below the data area this is more than any limit.
         let index = block.addr().wrapping_sub(self.base.get()) >> REGION_SHIFT;
-        // SAFETY: the front's limit is there.
+        // SAFETY: the limit is a field of this structure.
         if !unsafe { processor::is_below::<LIMIT>(index, core::ptr::from_ref(self).cast()) } {
             return outside;
         }
-        let word = self.map.get().wrapping_add(index);
-        // SAFETY: entries below the limit can be read for the life of the process; the inert front's limit is 0.
-        let word = unsafe { &*word };
+        // SAFETY: entries below the limit can be read for the life of the process; the inert heap's limit is 0.
+        let word = unsafe { &*self.map.get().wrapping_add(index) };
         // Relaxed: a block's entry was written before the block was handed out.
         look(Entry::from_bits(word.load(Ordering::Relaxed)))
     }
 
-    /// The bin of `class`.
     #[inline(always)]
     pub(crate) fn bin(&self, class: Class) -> &Bin {
         self.bin_at(class.index() * BIN_BYTES)
     }
 
-    /// What [`FastHeap::pop_fast`] and [`FastHeap::bin_of_medium`] would have found, had requests not been sampled; null if the bin is empty, if
-    /// this request is to be sampled, and where none is.
+    /// As `pop_fast` and `bin_of_medium`, where requests are sampled; null also if this one is to be sampled.
     #[inline(always)]
     fn pop_counted(&self, size: usize) -> *mut u8 {
         let until = self.until.get();
@@ -319,7 +313,7 @@ impl FastHeap {
     }
 }
 
-/// A block of at least `size` bytes, or what `slow` says.
+/// A block of at least `size` bytes, or the result of `slow`.
 #[inline(always)]
 pub(crate) fn malloc(size: usize, slow: impl Fn(usize) -> *mut u8) -> *mut u8 {
     if size > FAST_MAX {
@@ -337,15 +331,14 @@ fn malloc_medium(size: usize, slow: impl Fn(usize) -> *mut u8) -> *mut u8 {
     }
 }
 
-/// A second try where [`malloc`] failed, for heaps whose requests are sampled: to be made first, without any other state being looked
-/// at. Null for all others, and where the request is the one to be sampled.
+/// The second try after [`malloc`] failed, before any other state is read. Null unless requests are sampled.
 #[inline(always)]
 pub(crate) fn malloc_counted(size: usize) -> *mut u8 {
     let heap = FastHeap::current();
     if heap.is_sampled() { heap.pop_counted(size) } else { core::ptr::null_mut() }
 }
 
-/// As [`malloc_counted`], where [`free_sized`] failed; true if the block was taken back.
+/// As [`malloc_counted`], after [`free_sized`] failed; true if the bin took the block.
 #[inline(always)]
 pub(crate) fn free_sized_counted(block: *mut u8, size: usize) -> bool {
     let heap = FastHeap::current();
@@ -376,7 +369,6 @@ pub(crate) fn free_sized(block: *mut u8, size: usize, slow: impl Fn(*mut u8, usi
     }
 }
 
-/// Frees `block`, or leaves it to `slow`.
 #[inline(always)]
 pub(crate) fn free(block: *mut u8, slow: impl Fn(*mut u8)) {
     if !FastHeap::current().push_fast(block) {
@@ -384,7 +376,7 @@ pub(crate) fn free(block: *mut u8, slow: impl Fn(*mut u8)) {
     }
 }
 
-/// Whether `block` is another heap's and joined the batch that is collected for it. To be asked first where [`free`] failed.
+/// Adds `block` to the batch that is open for the other heap that owns it. Tried first after [`free`] failed.
 #[inline(always)]
 pub(crate) fn free_remote(block: *mut u8) -> bool {
     FastHeap::current().send_fast(block)

@@ -1,4 +1,4 @@
-//! What statistics and reports see of a heap, from any thread.
+//! Figures of a heap for statistics and reports, from any thread.
 
 use core::cell::Cell;
 
@@ -7,14 +7,17 @@ use super::layout::Heap;
 use super::remote::inbox;
 use crate::base::class::Class;
 use crate::central::Batch;
+use crate::sys::atomic::AtomicU32;
+use crate::sys::cell::Relaxed;
 
 impl Heap {
-    /// Blocks of `class` in the bin, for statistics; a moment old when asked from another thread.
+    /// Blocks of `class` in the bin; a moment old for other threads.
     pub(crate) fn binned(&self, class: Class) -> usize {
         self.bin(class).len()
     }
 
-    /// Whether the block at `address` is in the bin of `class`. For signal handlers: the bin's thread may change it meanwhile.
+    /// Whether the block at `address` is in the bin of `class`. For signal handlers: the bin's thread may change it
+    /// meanwhile.
     pub(crate) fn bin_holds(&self, class: Class, address: usize) -> bool {
         let bin = self.bin(class);
         let len = bin.len().min(bin.capacity());
@@ -24,7 +27,8 @@ impl Heap {
     /// Refills and flushes of the bin of `class` so far.
     pub(crate) fn events_of(&self, class: Class) -> [u64; 2] {
         let counters = &self.counters;
-        [&counters.refills, &counters.flushes].map(|counts| counts.get(class.index()).map_or(0, |count| u64::from(count.get())))
+        let of_class = |counts: &[Relaxed<AtomicU32>]| counts.get(class.index()).map_or(0, |count| count.get().into());
+        [&counters.refills, &counters.flushes].map(|counts| of_class(counts))
     }
 
     /// Batches of remote frees so far.
@@ -38,7 +42,7 @@ impl Heap {
         }
     }
 
-    /// The scratch of who takes a snapshot: bytes of blocks that are out of this heap's spans.
+    /// Scratch space of the thread that takes a snapshot: bytes of blocks that are out of this heap's spans.
     pub(crate) fn out(&self) -> &Cell<usize> {
         &self.counters.out
     }
@@ -48,17 +52,17 @@ impl Heap {
         self.taken.get()
     }
 
-    /// Calls `see` with each block that is on its way home, in the outbox or before this heap's door; false if it cannot be told,
-    /// because another thread is just at work here.
+    /// Calls `see` with each block in the outbox and the inbox; false if another thread holds the spans, so that the
+    /// batches cannot be read.
     pub(crate) fn each_in_flight(&self, mut see: impl FnMut(*mut u8)) -> bool {
-        // The caller's own heap is held already.
+        // The calling thread holds the spans of its own heap already.
         let own = self.is_entered() && self.address() == crate::sys::tls::own_heap();
         if !own && !self.try_hold_spans() {
             return false;
         }
         let mut see_all = |batch: &Batch| batch.blocks().iter().for_each(|&block| see(block));
         self.outbox.batches().for_each(&mut see_all);
-        // SAFETY of the chains: who holds the spans is the only one to take batches off them.
+        // Only the thread that holds the spans takes batches off these chains.
         for chain in [self.pending.get(), self.inbox.peek()] {
             let chain = Cell::new(chain);
             while let Some(batch) = inbox::pop(&chain) {

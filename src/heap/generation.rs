@@ -1,9 +1,9 @@
-//! Generations: a process is one generation older than the one it was forked from. A heap belongs to the generation in which a thread got
-//! it; heaps of earlier ones are orphans.
+//! Generations: a process is one generation older than the one it was forked from. A heap belongs to the generation in
+//! which a thread got it; heaps of earlier ones are orphans.
 
 use crate::sys::atomic::{AtomicU32, Ordering};
 
-/// Written by the only thread of the child of a fork.
+/// Written by the only thread of the child of a fork; read by any thread.
 #[cfg(not(test))]
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 

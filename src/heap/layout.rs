@@ -1,10 +1,10 @@
 #![expect(unsafe_code, reason = "places heaps in memory")]
-//! A heap, as it lies in memory: the front, which the fast path reads, and everything else.
+//! A heap, as it lies in memory: the fast heap, which the fast path reads, and everything else.
 //!
 //! # Invariants
 //! - Heaps are never unmapped: an address that was a heap once can be dereferenced for ever.
-//! - All but the inbox belongs to the heap's thread, except for fields that say otherwise. Its spans and their lists belong to who
-//!   holds them.
+//! - The heap's thread alone writes and reads a field that does not say otherwise.
+//! - Spans and their lists belong to the thread that holds the spans.
 
 use core::cell::Cell;
 use core::ops::Deref;
@@ -26,61 +26,64 @@ use crate::sys::cell::{Relaxed, StaticRef};
 use crate::sys::lock::Futex;
 use crate::sys::memory;
 
-/// See the module.
+/// One heap.
 #[repr(C, align(8192))]
 pub(crate) struct Heap {
     fast: FastHeap,
-    /// Whether the heap is being worked on: a call that finds it so came from inside. Written by the heap's thread; read by the child
-    /// of a fork, too.
-    busy: AtomicBool,
-    /// What waits for the thread's next slow call: [`OFFER`], [`AGAIN`]. Written by the holder of the spans.
+    /// Whether a call of the heap's thread is inside the heap; a call that finds it entered came from inside. Written
+    /// by the heap's thread; read by that thread and by the child of a fork.
+    entered: AtomicBool,
+    /// Work that waits for the thread's next slow call: [`OFFER`], [`AGAIN`]. Written and read by the thread that holds
+    /// the spans.
     pending_work: AtomicU32,
     pub(super) offer: Offer,
-    /// Whether deferred frees are being made.
+    /// Whether the heap frees deferred blocks now, which bypass the bins.
     pub(super) defers: Cell<bool>,
-    /// What `tls::fast_heap` is set to while the heap is not busy: the heap, or the inert one where every call is to be seen. Any
-    /// thread may change it; the heap's thread follows when it is busy next.
+    /// The value of `tls::fast_heap` while the heap is not entered: the heap, or the inert one where the mode sees
+    /// every call. Written by any thread; the heap's thread reads it at the end of its next slow call.
     pub(crate) visible: AtomicUsize,
-    /// Whether the thread is inside a function of the program's that serves a call.
+    /// Whether the thread is inside a provider, a function of the program that serves a call.
     pub(crate) in_provider: Cell<bool>,
-    /// Rounds of the C library's thread exit that have passed.
+    /// Rounds of the C library's thread exit that are over.
     pub(crate) exit_rounds: Cell<u8>,
     /// Most bytes of blocks in a bin.
     pub(super) bin_bytes: Cell<usize>,
-    /// The bank of the node on which the thread ran when that was last asked, and the one where the heap's own memory lies.
+    /// The bank of the node on which the thread ran when [`Heap::locate`] last asked.
     pub(super) bank: Cell<Bank>,
+    /// The bank of the heap's own memory. Written when the heap is made; read under the registry's lock.
     pub(super) own_bank: Cell<Bank>,
-    /// Its spans, by class.
+    /// The heap's spans, by class. Belong to the thread that holds the spans.
     spans_by_class: [Spans; class::COUNT],
     pub(super) outbox: Outbox,
-    /// Batches taken from the inbox and not yet looked at. Belongs to who holds the spans.
+    /// Batches taken from the inbox and not yet returned to spans. Belongs to the thread that holds the spans.
     pub(super) pending: Cell<*mut Batch>,
-    /// Slow events since the bins were last looked over.
+    /// Slow events since the heap last drained its idle bins.
     pub(super) events: Cell<u32>,
     pub(super) counters: Counters,
-    /// The thread that has this heap, by the kernel's number.
+    /// The kernel's number of the thread that has this heap. Written by that thread; read by any thread.
     pub(crate) thread: Relaxed<AtomicU32>,
-    /// The stack for handlers of signals that comes with this heap; null if there is none.
+    /// The stack for signal handlers that comes with this heap; null if there is none.
     pub(crate) handler_stack: Cell<*mut u8>,
-    /// The switch of the sampling that the heap followed last, the mean gap it asked for, and where the random numbers stand.
+    /// The epoch of the sampling that the heap followed last, its mean gap, and the state of the random numbers.
     pub(super) sampling_epoch: Cell<u32>,
     pub(super) sampling_mean: Cell<usize>,
     pub(super) random: Cell<u64>,
-    /// Held by whoever works on the heap's spans: its thread while the heap is busy, or another one that takes home what waits in the
-    /// inbox of a thread that does not. The fast path needs no spans.
+    /// The lock of the spans. Held by the heap's thread while the heap is entered, or by another thread that receives
+    /// from the inbox, drains the heap or purges its spans. The fast path needs no spans.
     spans: Futex,
-    /// The next heap of the registry, and whether a thread has this one. Guarded by the registry's lock.
+    /// The next heap of the registry, and whether a thread has this one. Written under the registry's lock; read by any
+    /// thread.
     pub(super) next: StaticRef<Heap>,
     pub(super) taken: Relaxed<AtomicBool>,
     /// The next heap without a thread. Guarded by the registry's lock.
     pub(super) next_free: StaticRef<Heap>,
-    /// The generation of the process in which a thread got this heap; see [`super::orphan`]. Written with the registry's lock held, read
-    /// by any thread.
+    /// The generation of the process in which a thread got this heap. Written under the registry's lock, or by the only
+    /// thread of a fork's child; read by any thread.
     pub(super) generation: AtomicU32,
     pub(super) inbox: Inbox,
 }
 
-// SAFETY: cells are touched by the heap's thread or under the lock they name; the rest is atomic.
+// SAFETY: cells are used by the heap's thread or under the lock they name; the rest is atomic.
 unsafe impl Sync for Heap {}
 
 const _: () = assert!(size_of::<Heap>() == HEAP_ALIGN && core::mem::offset_of!(Heap, fast) == 0);
@@ -95,7 +98,8 @@ impl Deref for Heap {
 }
 
 impl Heap {
-    /// Whether anything waits for the thread's next slow call. The caller holds the spans, as for all of these.
+    /// Whether work waits for the thread's next slow call. The caller holds the spans, as for all that concerns pending
+    /// work.
     #[inline(always)]
     pub(crate) fn has_pending(&self) -> bool {
         // Relaxed: the lock of the spans orders it.
@@ -107,7 +111,7 @@ impl Heap {
         self.pending_work.load(Ordering::Relaxed) & work != 0
     }
 
-    /// Adds `work` to what waits, or takes it off.
+    /// Adds `work` to the pending work, or removes it.
     pub(super) fn set_pending(&self, work: u32, wanted: bool) {
         // Relaxed: as above.
         let before = self.pending_work.load(Ordering::Relaxed);
@@ -115,7 +119,7 @@ impl Heap {
         self.pending_work.store(if wanted { before | work } else { before & !work }, Ordering::Relaxed);
     }
 
-    /// Takes `work` off; whether it waited.
+    /// Removes `work` from the pending work; whether it was there.
     pub(super) fn take_pending(&self, work: u32) -> bool {
         let waits = self.wants(work);
         self.set_pending(work, false);
@@ -127,23 +131,23 @@ impl Heap {
         let piece = pages.acquire_metadata(size_of::<Self>())?;
         // SAFETY: the piece has these bytes, and nothing else uses them.
         unsafe { memory::zero(piece, size_of::<Self>()) };
-        // SAFETY: all-zero bytes are a heap whose bins are not readied, whose lists are empty and whose inbox is open. Pieces are aligned to
-        // their size, and metadata is never unmapped.
+        // SAFETY: all-zero bytes are a heap whose bins are not prepared, whose lists are empty and whose inbox is open.
+        // Pieces are aligned to their size, and metadata is never unmapped.
         Some(unsafe { &*piece.cast::<Self>() })
     }
 
-    /// What the thread's word is to be while the heap is not busy.
+    /// The value of the thread's word while the heap is not entered.
     #[inline]
     pub(crate) fn word_at_rest(&self) -> usize {
         if self.wants(AGAIN) {
             FastHeap::inert_address()
         } else {
-            // Relaxed: an address of what never goes away.
+            // Relaxed: the address of a heap, and heaps are never unmapped.
             self.visible.load(Ordering::Relaxed)
         }
     }
 
-    /// Readies the heap for a thread.
+    /// Prepares the heap for a thread.
     pub(super) fn ready(&self, space: &Space, bin_bytes: usize) {
         self.fast.ready(space);
         self.bin_bytes.set(bin_bytes);
@@ -155,7 +159,7 @@ impl Heap {
         !self.pending.get().is_null() || !self.inbox.is_empty()
     }
 
-    /// The bank from which the thread is to have memory now. Asks the kernel where memory is kept by node.
+    /// The bank from which the thread should get memory now. Asks the kernel where memory is kept by node.
     pub(crate) fn locate(&self, space: &Space) -> Bank {
         let bank = space.bank_here();
         self.bank.set(bank);
@@ -168,11 +172,11 @@ impl Heap {
     /// - A heap is there, or was once: the address comes from a thread's word or from the owner of a map entry.
     #[inline(always)]
     pub(crate) unsafe fn at(address: usize) -> &'static Self {
-        // SAFETY: the caller vouches; heaps are never unmapped.
+        // SAFETY: by this function's contract a heap lies there or did, and heaps are never unmapped.
         unsafe { &*core::ptr::with_exposed_provenance::<Self>(address) }
     }
 
-    /// The heap that owns spans with `entry`, which has a class and is not the depot's.
+    /// The heap that owns spans with `entry`, which has a class and is not the central list's.
     pub(crate) fn of_entry(entry: Entry) -> &'static Self {
         // SAFETY: such an entry names a heap, and heaps are never unmapped.
         unsafe { Self::at(entry.owner()) }
@@ -189,7 +193,7 @@ impl Heap {
         unsafe { self.spans_by_class.get_unchecked(class.index()) }
     }
 
-    /// Forgets bins, lists and batches, whatever they hold.
+    /// Resets bins, lists, batches and locks, whatever they hold. For orphans.
     pub(super) fn forget(&self) {
         for class in Class::all() {
             self.bin(class).forget();
@@ -205,26 +209,26 @@ impl Heap {
         self.free_spans();
     }
 
-    /// Whether a call that finds the heap so came from inside.
+    /// Whether a call of the heap's thread is inside the heap.
     pub(crate) fn is_entered(&self) -> bool {
         // Acquire pairs with the Release in `set_entered`.
-        self.busy.load(Ordering::Acquire)
+        self.entered.load(Ordering::Acquire)
     }
 
-    /// See [`Heap::is_entered`].
-    pub(crate) fn set_entered(&self, busy: bool) {
+    /// Marks the heap as entered, or as left.
+    pub(crate) fn set_entered(&self, entered: bool) {
         // Release pairs with the Acquire in `is_entered`.
-        self.busy.store(busy, Ordering::Release);
+        self.entered.store(entered, Ordering::Release);
     }
 
-    /// Takes the spans, waiting for another thread that works on them.
+    /// Locks the spans; waits for another thread that holds them.
     #[inline]
     pub(crate) fn hold_spans(&self) {
         // The marker has no destructor: the spans stay held until `free_spans`.
         let _marker = self.spans.lock();
     }
 
-    /// As [`Heap::hold_spans`], but gives up rather than wait. Nobody gets the spans of an orphan.
+    /// As [`Heap::hold_spans`], but fails rather than waits. Fails for every orphan.
     pub(super) fn try_hold_spans(&self) -> bool {
         self.belongs_to_process() && self.spans.try_lock().is_some()
     }
@@ -232,17 +236,17 @@ impl Heap {
     /// Ends [`Heap::hold_spans`].
     #[inline]
     pub(crate) fn free_spans(&self) {
-        // SAFETY: callers hold the spans, or nobody can work on them, and the next one may.
+        // SAFETY: the caller holds the spans, or the thread that held them was lost in a fork.
         unsafe { self.spans.unlock(GuardSend::new()) };
     }
 
-    /// Whether its thread is, or was, one of this process's.
+    /// Whether its thread is, or was, one of this process.
     pub(super) fn belongs_to_process(&self) -> bool {
         // Relaxed: a thread that finds the heap in the map sees what was written before the heap had spans.
         self.generation.load(Ordering::Relaxed) == generation::current()
     }
 
-    /// Gives the heap, which is the calling thread's and has no other one at work on it, to this generation.
+    /// Moves the heap to this generation. It is the calling thread's, and no other thread works on it.
     pub(super) fn belong_to_process(&self) {
         // Relaxed: as above.
         self.generation.store(generation::current(), Ordering::Relaxed);

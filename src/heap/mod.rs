@@ -1,8 +1,8 @@
-//! Layer 5: heaps. One thread's bins and spans, its inbox and outbox, and the registry of all heaps. Must not know when a thread
-//! starts or ends, nor the C contracts.
+//! Heaps: one thread's bins and spans, its inbox and outbox, and the registry of all heaps. Must not know when a thread
+//! starts or ends, nor C's contracts.
 //!
-//! malloc -> pop a bin -> (empty) `refill`: inbox, own partial spans, transfer cache, depot, a new span.
-//! free -> push a bin -> (full) `flush`: the bottom half to the bitmaps; blocks of others to the outbox.
+//! malloc -> pop a bin -> (empty) `refill`: inbox, own partial spans, transfer cache, central list, a new span.
+//! free -> push a bin -> (full) `flush`: the bottom half returns to its spans; blocks of other heaps go to the outbox.
 
 mod bin;
 #[cfg(debug_assertions)]

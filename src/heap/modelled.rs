@@ -1,4 +1,4 @@
-//! What the model checker compiles of this layer.
+//! The modules of this folder that the model checker compiles.
 
 mod bin;
 mod remote {

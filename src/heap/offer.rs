@@ -1,60 +1,63 @@
-//! What others and the heap's thread know of offers; see [`super::idle::drain`]. Data alone.
+//! The state of an offer, by which another thread asks a heap's thread to return idle memory ([`super::idle::drain`]).
+//! Data alone.
 
 use core::cell::Cell;
 
 use crate::base::class;
 use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// Pending work of a heap: an offer stands that another thread made.
+/// Pending work: another thread has made an offer.
 pub(super) const OFFER: u32 = 1;
-/// The thread itself wants its next call on the slow path.
+/// Pending work: the thread itself wanted its next call on the slow path.
 pub(super) const AGAIN: u32 = 2;
 
-/// See the module. All-zero bytes are a heap that takes no part.
+/// The offer to one heap. All-zero bytes are a heap that takes no part in idle return.
 pub(super) struct Offer {
-    /// Whether the heap takes part in idle return. Written by its thread while it holds the spans; read by any as a hint.
+    /// Whether the heap takes part in idle return. Written by its thread while it holds the spans; read by any thread
+    /// as a hint.
     pub(super) open: AtomicBool,
-    /// The round in which the offer was made that stands; 0 for none. Written by who holds the spans; read by any as a hint.
+    /// The round in which the standing offer was made; 0 for none. Written by the thread that holds the spans; read by
+    /// any thread as a hint.
     pub(super) made: AtomicU32,
-    /// Classes drained since; one more than there are once everything else is done, too. As `made`.
+    /// Classes drained since then; [`ALL_DRAINED`] once the outbox is sent, too. Written and read as `made`.
     pub(super) drained: AtomicU32,
-    /// When the thread last looked at the time for others, in milliseconds, and how often it did so since without a pause. For the heap's
-    /// thread, as are the rest.
-    pub(super) looked: Cell<u32>,
+    /// When the thread last read the clock for idle return, in milliseconds, and how many times in a row it has done so
+    /// without a pause. Written and read by the heap's thread, as are all fields below.
+    pub(super) last_read: Cell<u32>,
     pub(super) in_row: Cell<u32>,
-    /// Flushes of late, as far as no refill came between.
+    /// Recent flushes; each refill halves the number.
     pub(super) shrinking: Cell<u32>,
-    /// Requests in the countdown that runs, and in all since memory began to shrink; see [`super::idle::clock`].
+    /// Requests in the current countdown, and in all countdowns since memory began to shrink ([`super::idle::clock`]).
     pub(super) countdown: Cell<u32>,
     pub(super) counted: Cell<u32>,
-    /// When it began, roughly, in microseconds.
+    /// When the current countdown began, roughly, in microseconds.
     pub(super) counted_since: Cell<u32>,
-    /// Whether it runs for the sake of a round.
+    /// Whether the current countdown serves a round rather than memory that shrinks.
     pub(super) for_round: Cell<bool>,
 }
 
 /// `Offer::drained` once nothing is left to do.
 pub(super) const ALL_DRAINED: u32 = class::COUNT as u32 + 1;
 
-/// Where an offer stands, as far as can be told without the spans.
+/// The state of an offer, as far as a thread can tell without the spans.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum OfferState {
     /// The heap takes no part.
     Closed,
-    /// There is none, or it was taken.
+    /// There is no offer, or the thread took it.
     None,
-    /// It was made in this round.
+    /// The offer was made in this round.
     Fresh,
-    /// It stands since an earlier round: the heap may be drained.
+    /// The offer was made in an earlier round: the heap may be drained.
     Ripe,
     /// As `Ripe`, and nothing is left to drain.
     Drained,
 }
 
 impl Offer {
-    /// The heap takes no part any more.
+    /// Resets the offer: the heap takes no part any more.
     pub(super) fn forget(&self) {
-        // Relaxed: the lock of the spans orders it; others take it for a hint.
+        // Relaxed: the lock of the spans orders it; other threads read a hint.
         self.open.store(false, Ordering::Relaxed);
         // Relaxed: as above.
         self.made.store(0, Ordering::Relaxed);
@@ -62,7 +65,7 @@ impl Offer {
         self.counted.set(0);
     }
 
-    /// Where the offer stands in `round`.
+    /// The state of the offer in `round`.
     pub(super) fn state(&self, round: u32) -> OfferState {
         // Relaxed: a hint, or the caller holds the spans.
         let (open, made) = (self.open.load(Ordering::Relaxed), self.made.load(Ordering::Relaxed));

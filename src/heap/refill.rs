@@ -1,6 +1,6 @@
 #![expect(unsafe_code, reason = "has spans fill slots")]
-//! Refill: an empty bin gets blocks. In this order: what others sent home, own partial spans, the transfer cache, the depot, a new
-//! span.
+//! Refill: an empty bin gets blocks from the first of these that has any: the inbox, own partial spans, the transfer
+//! cache, the central list, a new span.
 
 use super::bin::{Bin, SLOT_BYTES};
 use super::layout::Heap;
@@ -11,12 +11,12 @@ use crate::central::Fresh;
 use crate::pages::{METADATA_MAX, METADATA_MIN, Pages};
 use crate::sys::cell::{Slot, Slots};
 
-/// Blocks of the inbox taken home in one refill, before fresh memory is taken: some eight full batches.
+/// Blocks received from the inbox in one refill, before the other sources: some eight full batches.
 const RECEIVED_PER_REFILL: usize = 1000;
 /// Most blocks fetched at a time.
 const FETCH_MAX: usize = 256;
-/// Partial spans looked at for the fullest one.
-const LOOKED_AT: usize = 4;
+/// Partial spans compared to find the fullest one.
+const SPANS_COMPARED: usize = 4;
 /// Slow events of a class before its bin grows.
 const GROWTH_EVENTS: u16 = 3;
 
@@ -65,12 +65,12 @@ impl Heap {
         if let Some(refills) = self.counters.refills.get(class.index()) {
             refills.add(1);
         }
-        self.grows();
+        self.note_growth();
         self.slow_event(shared);
         if bin.is_drained() {
-            // It was of no use for a while, so it begins anew.
+            // The bin was idle for a while, so it starts again with the smallest array.
             bin.restore();
-            bin.shed(&shared.central.pages);
+            bin.drop_array(&shared.central.pages);
         }
         let wanted = self.room_to_fetch(shared, class, bin);
         if self.may_receive() {
@@ -82,13 +82,13 @@ impl Heap {
         }
         let fetched = self.fetch(shared, class, bin, wanted);
         if fetched == 0 {
-            // Not even an array, or memory used up: one block without the bin, if there is one.
+            // There is no memory for an array or a span: one block without the bin, if there is one.
             return self.take_one(shared, class);
         }
         Some(bin.pop())
     }
 
-    /// How many blocks to fetch: half of what the bin holds, which may grow first.
+    /// How many blocks to fetch: half of what the bin has room for, after it may have grown.
     fn room_to_fetch(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> usize {
         self.count_event(shared, class, bin);
         bin.capacity().div_ceil(2).min(FETCH_MAX)
@@ -146,7 +146,8 @@ impl Heap {
         done
     }
 
-    /// Moves a batch of the transfer cache into the bin, as far as it fits; the rest goes back to where it is from.
+    /// Moves a batch of the transfer cache into the bin, as far as it fits, and returns the other blocks. How many it
+    /// moved.
     fn fetch_cached(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> usize {
         let Some(batch) = shared.central.serve_batch(class) else {
             return 0;
@@ -161,7 +162,8 @@ impl Heap {
         fitting.len()
     }
 
-    /// A span with free blocks for this heap: from the depot, else a new one; near to where the thread runs as long as there is memory.
+    /// A span with free blocks for this heap: from the central list, else a new one; near to where the thread runs as
+    /// long as there is memory.
     fn obtain_span(&self, shared: Shared<'_>, class: Class) -> Option<Region> {
         let (central, entry) = (shared.central, self.entry(class));
         let space = central.pages.space();
@@ -191,17 +193,17 @@ impl Heap {
         Some(taken)
     }
 
-    /// The fullest of the first few partial spans: emptying it lets the others become free as a whole.
+    /// The fullest of the first few partial spans: taking from it lets the others become free as a whole.
     fn fullest(&self, shared: Shared<'_>, class: Class) -> Option<Region> {
         let space = shared.central.pages.space();
-        let spans = self.spans(class).partial.iter(space).take(LOOKED_AT);
+        let spans = self.spans(class).partial.iter(space).take(SPANS_COMPARED);
         spans.max_by_key(|(_, span)| span.used()).map(|(region, _)| region)
     }
 }
 
 impl Bin {
-    /// Gives the bin, which no drain has changed since [`Bin::restore`], an array, or one of twice the slots, as long as it may hold
-    /// `limit` blocks; false if it stays as it is.
+    /// Gives the bin an array, or one of twice the slots, as long as it may hold `limit` blocks; false if it stays as
+    /// it is. The bin is as [`Bin::restore`] leaves it.
     pub(super) fn grow(&self, pages: &Pages, class: Class, limit: usize) -> bool {
         let (old, len) = (self.capacity(), self.len());
         let slots = if old == 0 { first_slots(class).min(limit + 1) } else { (old + 1) * 2 };
@@ -212,7 +214,7 @@ impl Bin {
             return false;
         };
         let array = Slots(piece.cast::<Slot>());
-        // SAFETY: slot 0 of the new array.
+        // SAFETY: the new array has a slot 0.
         unsafe { array.set(0, core::ptr::null_mut()) };
         for index in 1..=len {
             // SAFETY: the new array is larger than the old one.
@@ -224,8 +226,8 @@ impl Bin {
         true
     }
 
-    /// Gives up the array; the bin must be empty.
-    pub(super) fn shed(&self, pages: &Pages) {
+    /// Releases the array; the bin must be empty.
+    pub(super) fn drop_array(&self, pages: &Pages) {
         debug_assert_eq!(self.len(), 0);
         self.release_array(pages);
         self.forget();
@@ -238,7 +240,7 @@ impl Bin {
         }
     }
 
-    /// Gives whole pages of the array back to the kernel on which no block lies and no interrupted operation works.
+    /// Purges the whole pages of the array that no block lies on and no interrupted operation uses.
     pub(super) fn purge_array(&self, pages: &Pages) {
         let Some((start, order)) = self.array() else { return };
         let page = pages.space().page_bytes();
@@ -248,7 +250,7 @@ impl Bin {
             [(low.next_multiple_of(page), hot.start & !(page - 1)), (hot.end.next_multiple_of(page), high & !(page - 1))];
         for (from, to) in pieces {
             if from < to {
-                // SAFETY: whole pages of an array of ours; the slots that anyone reads or writes lie outside.
+                // SAFETY: whole pages of this bin's array; the slots that any operation reads or writes lie outside.
                 unsafe { pages.purge_hole(from, to - from) };
             }
         }

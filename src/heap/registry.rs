@@ -1,6 +1,7 @@
-//! The registry: all heaps there ever were, those without a thread ready for the next one.
+//! The registry of all heaps. A heap whose thread ended stays in it for the next thread.
 //!
-//! Heaps without a thread wait in free lists, one for each bank, so that a thread that starts looks at none but the heap that it gets.
+//! Heaps without a thread are in free lists, one for each bank, so that a thread that starts reads only the heap that
+//! it gets.
 
 use core::cell::Cell;
 
@@ -18,20 +19,21 @@ use crate::sys::lock::{Lock, Patience, Rank};
 /// Free lists; banks beyond as many share them, and then a heap may come from another bank.
 const FREE_LISTS: usize = 64;
 
-/// See the module.
+/// All heaps, and the state that they share.
 pub(crate) struct Registry {
-    /// All heaps, the newest first. Written with the lock of the lists held, read by any thread: heaps stay, and so do their links.
+    /// All heaps, the newest first. Written with the lock of the lists held, read by any thread: heaps stay, and so do
+    /// their links.
     pub(super) first: StaticRef<Heap>,
     pub(super) lists: Lock<Lists>,
-    /// Whether a fork left heaps without their threads, and nobody is adopting them just now. Set by the child; the adopting thread clears it,
-    /// and sets it again if something is left.
+    /// Whether a fork left orphans that no thread adopts just now. Written by the child of the fork, and by the
+    /// adopting thread under the lock of the lists; read by any thread as a hint.
     pub(super) orphans: Relaxed<AtomicBool>,
-    /// What heaps follow at their next slow event.
+    /// The sampling, which heaps follow at their next slow event.
     pub(crate) sampling: Sampling,
     pub(super) idle: Idle,
 }
 
-/// What is being done.
+/// The stage of an adoption.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stage {
     Bins,
@@ -39,10 +41,10 @@ pub(super) enum Stage {
     Inboxes,
 }
 
-/// How far the adoption has come. Guarded by the registry's lock.
+/// The progress of an adoption. Guarded by the registry's lock.
 pub(super) struct Adoption {
     pub(super) stage: Cell<Stage>,
-    /// Heaps of earlier generations are adopted.
+    /// Heaps of earlier generations than this one are adopted.
     pub(super) generation: Cell<u32>,
     /// The next heap, the next region.
     pub(super) heap: StaticRef<Heap>,
@@ -52,7 +54,7 @@ pub(super) struct Adoption {
 }
 
 impl Adoption {
-    /// None.
+    /// No adoption.
     const fn new() -> Self {
         Self {
             stage: Cell::new(Stage::Bins),
@@ -64,14 +66,14 @@ impl Adoption {
     }
 }
 
-/// The central store and the registry: what remote frees need to find their way.
+/// The central store and the registry: all that heaps share.
 #[derive(Clone, Copy)]
 pub(crate) struct Shared<'a> {
     pub(crate) central: &'a Central,
     pub(crate) registry: &'a Registry,
 }
 
-/// Heaps without a thread, and the adoption that is under way.
+/// Heaps without a thread, and the current adoption.
 pub(super) struct Lists {
     /// Heaps without a thread, by bank; the one that was released last comes first.
     free: [StaticRef<Heap>; FREE_LISTS],
@@ -104,7 +106,7 @@ impl Registry {
         let near = take_first(lists.free_of(bank)).or_else(|| self.add(pages, bank, bin_bytes));
         let heap = near.or_else(|| lists.free.iter().find_map(take_first))?;
         if !heap.belongs_to_process() {
-            // The thread that worked on them was lost in a fork.
+            // A thread that held its spans was lost in a fork.
             heap.free_spans();
         }
         heap.belong_to_process();
@@ -132,7 +134,7 @@ impl Registry {
         self.heaps().find(|heap| heap.taken.get() && is_it(heap))
     }
 
-    /// What is wrong with the list, if anything is.
+    /// Checks the list of heaps.
     #[cfg(debug_assertions)]
     pub(super) fn check(&self) -> crate::central::Verdict {
         const HEAPS_MAX: usize = 1 << 20;
@@ -146,7 +148,7 @@ impl Registry {
         self.heaps().for_each(see);
     }
 
-    /// What is owed to a process that may go quiet.
+    /// The state of idle return.
     pub(crate) fn idle(&self) -> &Idle {
         &self.idle
     }
@@ -197,7 +199,7 @@ impl Lists {
     }
 
     fn free_of(&self, bank: Bank) -> &StaticRef<Heap> {
-        // The remainder is below the number of lists; the index that cannot fail keeps panics out.
+        // The remainder is below the number of lists; `get` keeps a panic out of the library.
         self.free.get(bank.index() % FREE_LISTS).unwrap_or(&self.free[0])
     }
 }

@@ -1,7 +1,7 @@
-//! The end of a heap: nothing stays behind that only its thread could free.
+//! The end of a heap: it returns everything that only its thread could free.
 //!
-//! First the blocks go (outbox, bins, inbox), then the spans get the depot for an owner, then the inbox closes: whoever finds it
-//! closed sees the new owner in the map.
+//! First the blocks leave (outbox, bins, inbox), then the central list becomes the owner of the spans, then the inbox
+//! closes: a sender that finds it closed sees the new owner in the map.
 
 use core::cell::Cell;
 
@@ -12,7 +12,7 @@ use crate::base::class::Class;
 use crate::pages::Entry;
 
 impl Heap {
-    /// Gives everything away. `Registry::release` follows.
+    /// Returns everything that the heap holds. `Registry::release` follows.
     pub(crate) fn retire(&self, shared: Shared<'_>) {
         self.receive_blocks(shared, usize::MAX, None);
         for class in Class::all() {
@@ -22,14 +22,14 @@ impl Heap {
         }
         self.close_outbox(shared);
         for class in Class::all() {
-            self.surrender(shared, class);
+            self.give_to_central(shared, class);
         }
-        let late = Cell::new(self.inbox.close());
-        while let Some(batch) = inbox::pop(&late) {
+        let left = Cell::new(self.inbox.close());
+        while let Some(batch) = inbox::pop(&left) {
             send::deliver_each(shared, batch);
         }
         self.close_outbox(shared);
-        self.drop_spares(shared);
+        self.release_empty_batches(shared);
     }
 
     /// Moves whole batches of a bin into the transfer cache, where the next thread finds them.
@@ -50,7 +50,7 @@ impl Heap {
         }
     }
 
-    fn surrender(&self, shared: Shared<'_>, class: Class) {
+    fn give_to_central(&self, shared: Shared<'_>, class: Class) {
         while let Some(region) = self.spans(class).pop(shared.central.pages.space()) {
             shared.central.surrender_span(class, region);
         }

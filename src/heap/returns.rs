@@ -1,6 +1,6 @@
-//! The slow half of free, and flushes: blocks go back to their bin, to their span, or to the heap that owns that.
+//! The slow path of free, and flushes: blocks return to their bin or their span, or go to the heap that owns the span.
 //!
-//! Only the bin of the class that a call is about may be pushed to or rearranged: the call may have interrupted an operation on any other.
+//! A call may push to or rearrange the bin of its own class only: it may have interrupted an operation on any other.
 
 use super::bin::Bin;
 use super::fast_path::FastHeap;
@@ -15,10 +15,10 @@ use crate::diag::{self, Code, Misuse};
 use crate::pages::{Entry, Space};
 use crate::sys::atomic::Ordering;
 
-/// Blocks given back one by one until it is asked again whether they lie in a row.
+/// Blocks returned one by one before the next test whether they lie in a row.
 const SCATTERED: usize = 128;
 
-/// What became of a pointer that was freed.
+/// The outcome of a free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub(crate) enum Freed {
@@ -30,14 +30,14 @@ pub(crate) enum Freed {
     Direct,
     /// It was a sampled block, known by this ticket.
     Sampled(u32),
-    /// It is none of our addresses; libc may own it.
+    /// It is not an address of Spandrel's; libc may own it.
     Foreign,
     /// It was reported as a misuse, and the policy lets the process go on.
     Misused,
 }
 
 impl Refused {
-    /// Reports `block`, which `call` was given, and which cannot be freed or measured. `bytes` is its size, or 0.
+    /// Reports `block`, an argument of `call` that cannot be freed or measured. `bytes` is its size, or 0.
     pub(crate) fn report(self, call: &'static str, block: *mut u8, bytes: usize) {
         let (code, what) = match self {
             Self::Double => (Code::DoubleFree, "the block is free already"),
@@ -48,11 +48,11 @@ impl Refused {
 }
 
 impl FastHeap {
-    /// Shows the heap's thread what the map has gained since the heap last looked. A heap that was closed stays so. The caller holds the
-    /// heap's spans.
+    /// Raises the limit to the number of map entries that can be read by now. A closed heap stays closed. The caller
+    /// holds the heap's spans.
     #[inline]
     fn widen(&self, space: &Space) {
-        // Relaxed: `reach` has seen to it that these entries can be read, and only this thread reads them by this word.
+        // Relaxed: entries below `reach` can be read, and only this thread reads them by this limit.
         let (limit, reach) = (self.limit.load(Ordering::Relaxed), space.reach());
         if limit < reach && limit != 0 {
             // Relaxed: as above.
@@ -62,8 +62,8 @@ impl FastHeap {
 }
 
 impl Heap {
-    /// Frees `block`, whatever it is. On the way a batch of blocks that others freed is received, for a thread that only frees comes to
-    /// no refill.
+    /// Frees `block`, whatever it is. First receives a batch of blocks that other threads freed, because a thread that
+    /// only frees never refills a bin.
     pub(crate) fn free(&self, shared: Shared<'_>, block: *mut u8) -> Freed {
         self.widen(shared.central.pages.space());
         self.receive_blocks(shared, 1, None);
@@ -72,7 +72,7 @@ impl Heap {
             place => {
                 let freed = free_unowned(shared.central, &place, block);
                 if self.takes_part() {
-                    // What came free is to be purged even if nobody calls any more.
+                    // The freed memory is purged even if no thread calls any more.
                     shared.registry.idle().owe();
                 }
                 freed
@@ -100,7 +100,7 @@ impl Heap {
             let last = bin.last() == block && !block.is_null();
             if last { Some(Refused::Double) } else { span.is_out(class.geometry(), offset).err() }
         } else {
-            // Another thread changes that span, so only what never changes can be asked here; its owner asks the rest.
+            // Another thread changes that span, so this one checks only what never changes; the owner checks the rest.
             (!class.geometry().locate(offset).1).then_some(Refused::Inside)
         };
         if let Some(refused) = refused {
@@ -127,7 +127,7 @@ impl Heap {
     fn free_remote(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
         let sent = self.counters.sent.get();
         self.send(shared, entry, class, block, Lane::Outer);
-        // A batch that left is a slow event; a block that joined one is not.
+        // A batch that was sent is a slow event; a block that joined a batch is not.
         if self.counters.sent.get() != sent {
             self.slow_event(shared);
         }
@@ -157,9 +157,9 @@ pub(crate) fn free_unowned(central: &Central, place: &Place<'_>, block: *mut u8)
 }
 
 impl Heap {
-    /// Makes room in the full `bin`: it grows, or its bottom half goes back.
+    /// Makes room in the full `bin`: it grows, or its bottom half returns to the spans.
     pub(super) fn make_room(&self, shared: Shared<'_>, class: Class, bin: &Bin) {
-        self.shrinks();
+        self.note_shrinking();
         self.slow_event(shared);
         if bin.is_drained() {
             bin.restore();
@@ -170,7 +170,7 @@ impl Heap {
         }
     }
 
-    /// Gives the `amount` lowest blocks of `bin` back to their spans, or to whoever owns those by now.
+    /// Returns the `amount` lowest blocks of `bin` to their spans, or sends them to heaps that own those by now.
     pub(super) fn flush(&self, shared: Shared<'_>, class: Class, bin: &Bin, amount: usize) {
         self.counters.note(class);
         if let Some(flushes) = self.counters.flushes.get(class.index()) {
@@ -180,7 +180,7 @@ impl Heap {
         bin.drop_lowest(amount);
     }
 
-    /// Gives blocks of `class` back to their spans: at once where they lie in a row, else one by one.
+    /// Returns blocks of `class` to their spans: at once where they lie in a row, else one by one.
     pub(super) fn return_blocks(&self, shared: Shared<'_>, class: Class, blocks: Blocks<'_>) {
         if class.geometry().regions > 1 {
             return self.return_scattered::<false>(shared, class, blocks);
@@ -197,7 +197,7 @@ impl Heap {
         }
     }
 
-    /// Gives back as many of `blocks` as lie in one row of this heap's, upwards or downwards without a gap; how many.
+    /// Returns as many of `blocks` as lie in one row of this heap's, upwards or downwards without a gap; how many.
     fn return_row(&self, shared: Shared<'_>, class: Class, blocks: Blocks<'_>) -> usize {
         let Some(first) = blocks.first() else { return 0 };
         let (entry, span) = found(shared.central.pages.space().finder(), first);
@@ -211,8 +211,8 @@ impl Heap {
         row as usize
     }
 
-    /// Gives blocks back one by one. `SINGLE`: spans of the class are one region.
-    // Apart, and with slow calls that are calls, so that what the loop needs stays in registers.
+    /// Returns blocks one by one. `SINGLE`: spans of the class are one region.
+    // Not inlined, as are the slow calls it makes, so that the loop keeps its values in registers.
     #[inline(never)]
     fn return_scattered<const SINGLE: bool>(&self, shared: Shared<'_>, class: Class, blocks: Blocks<'_>) {
         let space = shared.central.pages.space();
@@ -234,7 +234,7 @@ impl Heap {
         }
     }
 
-    /// Settles a span after blocks came back.
+    /// Moves `span` to the list that fits its count after blocks returned to it, or releases it.
     #[cold]
     #[inline(never)]
     fn settle_span(&self, shared: Shared<'_>, class: Class, span: &Span) {
@@ -243,7 +243,7 @@ impl Heap {
         }
     }
 
-    /// Returns a block to its span, or sends it to the owner of that.
+    /// Returns a block to its span, or sends it to the span's owner.
     #[inline(never)]
     pub(super) fn return_or_send(&self, shared: Shared<'_>, block: *mut u8) {
         match self.resolve_and_claim(shared, block) {
@@ -255,9 +255,9 @@ impl Heap {
         }
     }
 
-    /// What `block` is. A span that nobody owns, and that is not far from the thread, becomes this heap's if blocks of that class go in
-    /// and out of it just now: whoever frees one block of the span is likely to free the others, and from then on they take the hit
-    /// path.
+    /// Resolves `block`. A span of the central list that is not far from the thread becomes this heap's if the bin of
+    /// its class has had events lately: a thread that frees one block of the span is likely to free the others, and
+    /// from then on these frees take the fast path.
     pub(super) fn resolve_and_claim<'a>(&self, shared: Shared<'a>, block: *mut u8) -> Place<'a> {
         loop {
             let place = shared.central.resolve(block.addr());
@@ -275,8 +275,8 @@ impl Heap {
         }
     }
 
-    /// Gives a batch back to the spans of this heap, whose thread may be on its fast path: all that this path uses is left alone. The
-    /// caller holds the spans.
+    /// Returns a batch to the spans of this heap, whose thread may be on its fast path: nothing that the fast path uses
+    /// is changed. The caller holds the spans.
     pub(super) fn return_batch(&self, shared: Shared<'_>, batch: &Batch) {
         let single = batch.common().class().filter(|class| class.geometry().regions == 1);
         let mut rest = batch.given_out();

@@ -1,21 +1,23 @@
-//! Sampling: now and then a request is not served like others, but shown to whoever registered for it.
+//! Sampling: now and then a request is not served like others, but given to the sampler that registered.
 //!
-//! A heap whose requests are sampled leads all sizes to a bin that is empty for ever, so every hit of malloc fails. The first thing
-//! that the slow path then does is [`FastHeap::pop_counted`]: it counts the request against the gap to the next sample, and pops from the
-//! bin that it belongs to. Frees stay on their fast path. A heap that is not sampled pays nothing on its fast paths.
+//! A heap whose requests are sampled leads all sizes to a bin that is always empty, so malloc's fast path always fails.
+//! The slow path first calls [`FastHeap::pop_counted`], which counts the request against the gap to the next sample and
+//! pops from the bin of its size. Frees stay on their fast path. A heap that is not sampled pays nothing on its fast
+//! paths.
 //!
-//! Gaps are exponential, so each byte (or each call) is as likely to be sampled as any other, whatever the pattern of the program. Must
-//! not know what is done with a sample.
+//! Gaps are exponential, so each byte (or each call) is as likely to be sampled as any other, whatever the pattern of
+//! the program. Must not know what the sampler does.
 //!
 //! # Invariants
-//! - `until` is 0 exactly where requests are not counted; where they are and the mean gap is 0, it is for a [`crate::heap::idle::countdown`].
+//! - `until` is 0 exactly where requests are not counted; where they are counted and the mean gap is 0, a countdown of
+//!   [`crate::heap::idle`] counts them.
 
 use super::fast_path::FastHeap;
 use super::layout::Heap;
 use crate::base::random::Random;
 use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-/// What the gaps are counted in.
+/// The unit of gaps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Unit {
     /// Bytes asked for, and one for each call.
@@ -25,7 +27,7 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    /// What of a request's size counts.
+    /// The bits of a request's size that count.
     const fn mask(self) -> usize {
         match self {
             Self::Bytes => usize::MAX,
@@ -34,11 +36,12 @@ impl Unit {
     }
 }
 
-/// What all heaps follow. Written by whoever switches; read by any thread at its next slow event, which may come late.
+/// The sampling that all heaps follow. Written by the thread that switches it; read by any thread at its next slow
+/// event, which may come late.
 pub(crate) struct Sampling {
     /// The mean gap; 0 for no samples.
     mean: AtomicUsize,
-    /// See [`Unit::mask`].
+    /// The bits of a request's size that count.
     mask: AtomicUsize,
     /// Changes with each switch.
     epoch: AtomicU32,
@@ -50,7 +53,7 @@ impl Sampling {
         Self { mean: AtomicUsize::new(0), mask: AtomicUsize::new(0), epoch: AtomicU32::new(0) }
     }
 
-    /// Has a request sampled every `mean` units on average; never for 0. Heaps follow one after the other.
+    /// Samples a request every `mean` units on average; none for 0. Each heap follows at its next slow event.
     pub(crate) fn switch(&self, mean: usize, unit: Unit) {
         // Relaxed: the epoch below publishes both.
         self.mean.store(mean, Ordering::Relaxed);
@@ -61,7 +64,7 @@ impl Sampling {
 }
 
 impl Heap {
-    /// Does what was switched since this heap last looked. For its thread, while the heap is busy or new.
+    /// Follows the last switch of the sampling. For the heap's thread, while the heap is entered or new.
     #[inline]
     pub(crate) fn follow_sampling(&self, sampling: &Sampling) {
         // Acquire pairs with the Release in `switch`.
@@ -74,7 +77,7 @@ impl Heap {
     #[cold]
     fn follow_slow(&self, sampling: &Sampling, epoch: u32) {
         self.sampling_epoch.set(epoch);
-        // Relaxed: the caller's Acquire; if both change meanwhile, so does the epoch.
+        // Relaxed: the caller's Acquire orders both; if they change meanwhile, so does the epoch.
         let (mean, mask) = (sampling.mean.load(Ordering::Relaxed), sampling.mask.load(Ordering::Relaxed));
         if self.random.get() == 0 {
             self.random.set(Random::new(self.address() as u64).state());
@@ -84,7 +87,7 @@ impl Heap {
         self.set_sampled(gap, mask);
     }
 
-    /// Counts a request that comes this way instead of the fast path's; whether it is the one to be sampled. The next gap begins then.
+    /// Counts a request that the slow path serves; whether it is to be sampled. If so, the next gap begins.
     #[inline]
     pub(crate) fn is_sample(&self, size: usize) -> bool {
         self.is_sampled() && !self.counts_down() && self.is_sample_slow(size)
@@ -107,9 +110,9 @@ impl Heap {
     }
 }
 
-/// What counts on the way of a heap whose requests are sampled.
+/// The counting of requests in a heap that is sampled.
 impl FastHeap {
-    /// Has requests sampled, the first one after `gap` units; 0 for no samples. `counted` is what of a size counts.
+    /// Samples requests, the first one after `gap` units; none for 0. `counted` has the bits of a size that count.
     pub(super) fn set_sampled(&self, gap: usize, counted: usize) {
         self.counted.set(counted);
         self.until.set(gap);

@@ -34,7 +34,7 @@ impl World {
     fn within(space: Space) -> Self {
         let world = Self { central: Central::new(), registry: Registry::new() };
         #[expect(unsafe_code, reason = "opens the store")]
-        // SAFETY: nobody else has the store yet.
+        // SAFETY: no other thread has the store yet.
         unsafe {
             world.central.pages.open(space, None);
         }
@@ -112,7 +112,7 @@ fn retire(world: &World, heap: &'static Heap) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
     #[test]
-    fn blocks_do_not_overlap_and_all_come_home(steps in prop::collection::vec(step(), 1..900)) {
+    fn blocks_do_not_overlap_and_all_return(steps in prop::collection::vec(step(), 1..900)) {
         let world = World::new(64 * MIB);
         let mut heaps: Vec<&Heap> = (0..HEAPS).map(|_| world.heap()).collect();
         let mut live: BTreeMap<usize, usize> = BTreeMap::new();
@@ -166,7 +166,7 @@ proptest! {
 }
 
 #[test]
-fn exhaustion_is_an_answer_and_ends_when_blocks_come_back() {
+fn exhaustion_gives_none_and_ends_when_blocks_are_freed() {
     let world = World::new(8 * MIB);
     let heap = world.heap();
     let class = Class::of_size(32 << 10).expect("small");
@@ -203,7 +203,7 @@ fn a_collection_leaves_one_block_of_a_class_and_the_end_of_the_thread_none() {
 }
 
 #[test]
-fn remote_frees_come_home_through_the_inbox_and_after_the_owner_is_gone() {
+fn remote_frees_reach_their_spans_by_the_inbox_and_after_the_owner_ended() {
     let world = World::new(64 * MIB);
     let (owner, other) = (world.heap(), world.heap());
     let class = Class::of_size(64).expect("small");
@@ -211,7 +211,7 @@ fn remote_frees_come_home_through_the_inbox_and_after_the_owner_is_gone() {
     for block in blocks.drain(..1000) {
         assert_eq!(other.free(world.shared(), block), Freed::Small);
     }
-    assert!(world.out() >= 2000, "nothing is home before the owner looks");
+    assert!(world.out() >= 2000, "no block is in its span before the owner collects");
     owner.collect(world.shared());
     assert!(world.out() < 2000);
     retire(&world, owner);
@@ -223,7 +223,7 @@ fn remote_frees_come_home_through_the_inbox_and_after_the_owner_is_gone() {
     assert_eq!(world.out(), 0);
 }
 
-/// Has the depot own a span of `bank` with one block out; where it is.
+/// Gives the central list a span of `bank` with one block out; its region.
 fn leave_span(world: &World, class: Class, bank: Bank) -> Region {
     let region = world.central.new_span(class, Entry::central(class), bank).expect("memory");
     let (span, mut block) = (world.central.span(region), core::ptr::null_mut());

@@ -13,7 +13,7 @@ use crate::process::state::PROCESS;
 pub(super) fn with_heap<M: Mode>(heap: &Heap) {
     heap.defer(|| PROCESS.central.take_deferred(|block| free_deferred::<M>(heap, block)));
     if heap.has_pending() {
-        heap.answer(PROCESS.shared());
+        heap.run_pending(PROCESS.shared());
     }
 }
 

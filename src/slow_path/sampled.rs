@@ -29,7 +29,7 @@ pub(crate) fn register(sampler: &'static Sampler) {
 #[inline(never)]
 pub(super) fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
     if heap.is_counted_down() {
-        heap.answer_countdown(PROCESS.shared());
+        heap.end_of_countdown(PROCESS.shared());
     }
     if !heap.is_sample(request.size) {
         return None;

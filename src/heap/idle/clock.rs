@@ -1,60 +1,63 @@
-//! Time for idle return: which thread looks at the clock, and how often.
+//! Time for idle return: which thread reads the clock, and how often.
 //!
-//! Threads on their slow path do, every so many slow events. A thread that calls seldom *comes again*: its next call takes the slow path, too,
-//! until nothing is left to do. One that calls often does so a bounded number of times in a row.
+//! Threads read the clock on their slow path, once in so many slow events. A thread that calls seldom makes its next
+//! call take the slow path, too, until nothing is left to do. A thread that calls often does so a bounded number of
+//! times in a row.
 //!
-//! *Countdowns*: the bins of a thread that just freed much, and then stays on its fast path, tell no time, and perhaps no other thread makes
-//! it an offer. So when flushes follow one another without a refill, or the thread took an offer and something is left to do, the heap
-//! counts its next requests, by the way of [`crate::heap::sampling`], and looks at the clock after the last. Countdowns are as long as
-//! is needed to look some times from round to round, and more often during one, each at most twice as long as the one before. A refill now
-//! and then ends them, for then memory is wanted; so does the next look at the clock on the way of slow events; so does [`REQUESTS_MAX`],
-//! which bounds what counting costs: some ten instructions per request. Must not know what a round does.
+//! *Countdowns*: a thread that just freed much and then stays on its fast path reads no clock, and perhaps no other
+//! thread makes it an offer. So when flushes follow one another without a refill, or the thread took an offer and
+//! something is left to do, the heap counts its next requests, by the means of [`crate::heap::sampling`], and reads the
+//! clock after the last. Countdowns are as long as it takes to read the clock some times from round to round, and more
+//! often during a round; each is at most twice as long as the one before. Refills end them, because then the thread
+//! needs memory; so does the next reading of the clock on a slow event; so does [`REQUESTS_MAX`], which bounds the cost
+//! of counting: some ten instructions per request. Must not know what a round does.
 
-use super::rounds::{UNHURRIED, pace};
+use super::rounds::{STEPS_MAX, pace};
 use crate::heap::layout::Heap;
 use crate::heap::offer::AGAIN;
 use crate::heap::registry::Shared;
 use crate::sys::atomic::Ordering;
 use crate::sys::call;
 
-/// Slow events between two looks.
+/// Slow events between two drains of idle bins.
 const EVENTS: u32 = 128;
-/// Blocks received on a large allocation.
+/// Blocks received during a large allocation.
 const RECEIVED_PER_LARGE: usize = 250;
-/// Slow events between two looks at the clock, and where there is nothing to purge.
+/// Slow events between two readings of the clock, and where there is nothing to purge.
 const TICK_EVENTS: u32 = 8;
 const CLEAN_TICK_EVENTS: u32 = 64;
 
-/// A thread whose calls come so many milliseconds apart is in no hurry, even if some come in a row.
-const LEISURE: u32 = 10;
-/// Calls in a row that a thread in a hurry makes this way.
+/// A thread whose calls come so many milliseconds apart calls seldom, even if some come in a row.
+const SELDOM: u32 = 10;
+/// Most calls in a row that a thread which calls often makes on the slow path for idle return.
 const IN_ROW_MAX: u32 = 32;
-/// Of the time from round to round, one part in this many passes between two calls that come again.
+/// A thread asks for its next call this many times from round to round.
 const PARTS: u32 = 4;
 
-/// Whether a thread whose last look at the clock is `pause` milliseconds ago is in no hurry.
-pub(in crate::heap) const fn is_leisurely(pause: u32) -> bool {
-    pause >= LEISURE
+/// Whether a thread that last read the clock `pause` milliseconds ago calls seldom.
+pub(in crate::heap) const fn calls_seldom(pause: u32) -> bool {
+    pause >= SELDOM
 }
 
-/// Flushes without a refill that count as shrinking; each refill halves what there is.
+/// Flushes without a refill that count as shrinking; each refill halves their number.
 const SHRINKING: u32 = 16;
-/// Requests that are counted in all because memory shrank once, or from one slow event to another: some milliseconds of counting.
+/// Most requests that countdowns count because memory shrank once, or from one slow event to another: some milliseconds
+/// of counting.
 const REQUESTS_MAX: u32 = 1 << 20;
-/// From round to round the thread looks at the clock as often as this, or some times more.
-const LOOKS: u32 = 4;
-/// Microseconds between two looks while a round is under way, of which a portion takes some tens.
+/// From round to round a countdown makes the thread read the clock as often as this, or some times more.
+const READINGS: u32 = 4;
+/// Microseconds between two readings of the clock during a round, of which a step takes some tens.
 const UNDER_WAY: u32 = 1000;
 
 impl Heap {
-    /// Notes that the fast path was left; now and then this looks over the bins and lets time purge.
+    /// Counts a slow event; once in so many, reads the clock, follows the sampling, adopts orphans or drains idle bins.
     pub(in crate::heap) fn slow_event(&self, shared: Shared<'_>) {
         let events = self.events.get() + 1;
         self.events.set(events);
-        if events.is_multiple_of(TICK_EVENTS) && (shared.central.pages.is_dirty() || events.is_multiple_of(CLEAN_TICK_EVENTS)) {
-            self.tick(shared);
-        }
         if events.is_multiple_of(TICK_EVENTS) {
+            if shared.central.pages.is_dirty() || events.is_multiple_of(CLEAN_TICK_EVENTS) {
+                self.tick(shared);
+            }
             self.follow_sampling(&shared.registry.sampling);
             if shared.registry.orphans.get() {
                 shared.registry.adopt_orphans(shared);
@@ -62,16 +65,17 @@ impl Heap {
         }
         if events >= EVENTS {
             self.events.set(0);
-            // With a pool there is nobody to give anything back to.
+            // A pool returns nothing to the kernel, so its bins keep their blocks.
             if shared.central.pages.space().is_fixed() {
                 self.send_all(shared);
             } else {
-                self.look_over(shared);
+                self.drain_idle_bins(shared);
             }
         }
     }
 
-    /// What a large allocation owes: it does not pass a bin, but an owner that makes no other must still receive what others freed.
+    /// The upkeep during a large allocation, which uses no bin: a thread that makes no other calls must still receive
+    /// blocks that other threads freed.
     pub(crate) fn attend(&self, shared: Shared<'_>) {
         if shared.central.pages.is_dirty() {
             self.tick(shared);
@@ -80,7 +84,7 @@ impl Heap {
         self.receive_blocks(shared, RECEIVED_PER_LARGE, None);
     }
 
-    /// Has time pass: purges what is due, and does a little of what idle return owes.
+    /// Reads the clock, purges what is due, and does a step of idle return.
     pub(in crate::heap) fn tick(&self, shared: Shared<'_>) {
         let pages = &shared.central.pages;
         if pages.delay().is_none() {
@@ -93,13 +97,13 @@ impl Heap {
         }
         let idle = &shared.registry.idle;
         idle.owe();
-        // Relaxed: at most one piece of a round per tick of the clock, or few.
+        // Relaxed: a hint, for about one step per millisecond.
         if idle.worked.load(Ordering::Relaxed) != now {
-            self.work_on_round(shared, now);
+            self.do_step_of_round(shared, now);
         }
-        // Perhaps no other thread ever takes its slow path.
-        if now.wrapping_sub(self.offer.looked.get()) >= pace(shared) / PARTS {
-            self.offer.looked.set(now);
+        // Perhaps no other thread ever takes its slow path, so this one asks for its next call.
+        if now.wrapping_sub(self.offer.last_read.get()) >= pace(shared) / PARTS {
+            self.offer.last_read.set(now);
             self.offer.in_row.set(0);
             self.set_pending(AGAIN, true);
         }
@@ -107,21 +111,21 @@ impl Heap {
         self.count_down(shared, false);
     }
 
-    /// What a slow call does first because an offer stands, or because the last call asked for it.
+    /// Does the pending work before a slow call: an offer stands, or the last call asked for this one.
     #[cold]
-    pub(crate) fn answer(&self, shared: Shared<'_>) {
-        let came_again = self.take_pending(AGAIN);
+    pub(crate) fn run_pending(&self, shared: Shared<'_>) {
+        let was_asked_for = self.take_pending(AGAIN);
         if self.take_offer(shared) {
-            self.look_over(shared);
+            self.drain_idle_bins(shared);
         }
         if !self.takes_part() {
             return;
         }
-        let (now, pause) = self.look_at_clock();
-        let in_row = if is_leisurely(pause) { 0 } else { self.offer.in_row.get() + 1 };
+        let (now, pause) = self.read_clock();
+        let in_row = if calls_seldom(pause) { 0 } else { self.offer.in_row.get() + 1 };
         self.offer.in_row.set(in_row);
         if in_row == 0 {
-            self.make_time(shared, now, if came_again { UNHURRIED } else { 1 });
+            self.purge_and_do_steps(shared, now, if was_asked_for { STEPS_MAX } else { 1 });
         }
         let pending = self.is_pending(shared);
         self.set_pending(AGAIN, pending && in_row < IN_ROW_MAX);
@@ -130,41 +134,41 @@ impl Heap {
         }
     }
 
-    /// What a thread does that has nothing else to do.
+    /// Does idle return in the background thread, which has nothing else to do.
     pub(crate) fn work_in_background(&self, shared: Shared<'_>) {
-        self.make_time(shared, call::milliseconds() as u32, UNHURRIED);
+        self.purge_and_do_steps(shared, call::milliseconds() as u32, STEPS_MAX);
     }
 
-    /// What is left to do for the whole process.
+    /// Whether idle return or purging has work left in the whole process.
     pub(in crate::heap) fn is_pending(&self, shared: Shared<'_>) -> bool {
         shared.registry.idle.is_pending() || shared.central.pages.is_dirty()
     }
 
-    /// The time, and how long ago this thread last looked, in milliseconds.
-    pub(in crate::heap) fn look_at_clock(&self) -> (u32, u32) {
+    /// The time, and how long ago this thread last read it, in milliseconds.
+    pub(in crate::heap) fn read_clock(&self) -> (u32, u32) {
         let now = call::milliseconds() as u32;
-        (now, now.wrapping_sub(self.offer.looked.replace(now)))
+        (now, now.wrapping_sub(self.offer.last_read.replace(now)))
     }
 
-    /// Purges what is due and makes up to so many portions of a round.
-    pub(in crate::heap) fn make_time(&self, shared: Shared<'_>, now: u32, portions: u32) {
+    /// Purges what is due and does up to so many steps of a round.
+    pub(in crate::heap) fn purge_and_do_steps(&self, shared: Shared<'_>, now: u32, steps: u32) {
         shared.central.pages.purge_waiting(now);
-        self.work_on_round(shared, now);
-        let under_way = (1..portions).take_while(|_| shared.registry.idle.is_under_way());
-        under_way.for_each(|_| self.work_on_round(shared, now));
+        self.do_step_of_round(shared, now);
+        let under_way = (1..steps).take_while(|_| shared.registry.idle.is_under_way());
+        under_way.for_each(|_| self.do_step_of_round(shared, now));
     }
 }
 
 /// Countdowns.
 impl Heap {
-    /// Notes that a bin gave blocks back.
-    pub(in crate::heap) fn shrinks(&self) {
+    /// Notes that a bin returned blocks.
+    pub(in crate::heap) fn note_shrinking(&self) {
         self.offer.shrinking.set(self.offer.shrinking.get().saturating_add(1));
         self.offer.counted.set(0);
     }
 
-    /// Notes that a bin wants blocks.
-    pub(in crate::heap) fn grows(&self) {
+    /// Notes that a bin needs blocks.
+    pub(in crate::heap) fn note_growth(&self) {
         let shrinking = self.offer.shrinking.get() / 2;
         self.offer.shrinking.set(shrinking);
         if shrinking < SHRINKING && !self.offer.for_round.get() {
@@ -172,8 +176,8 @@ impl Heap {
         }
     }
 
-    /// Begins a countdown if memory shrinks, or `for_round`, because the thread may look at no clock otherwise; not if nothing is left to
-    /// do, or requests are counted anyway.
+    /// Begins a countdown if memory shrinks, or `for_round`, because the thread may read no clock otherwise; not if
+    /// nothing is left to do, nor if requests are counted already.
     pub(in crate::heap) fn count_down(&self, shared: Shared<'_>, for_round: bool) {
         let shrinks = self.offer.shrinking.get() >= SHRINKING;
         if (shrinks || for_round) && !self.is_sampled() && self.takes_part() && self.is_pending(shared) {
@@ -181,12 +185,12 @@ impl Heap {
             if !shrinks {
                 self.offer.counted.set(0);
             }
-            // However busy it was before, it may be at leisure now.
+            // However often the thread called before, it may call seldom now.
             self.count_down_from(1);
         }
     }
 
-    /// Ends a countdown for the sake of a round: the thread has looked at the clock.
+    /// Ends a countdown that serves a round: the thread has read the clock.
     pub(in crate::heap) fn end_countdown_for_round(&self) {
         if self.offer.for_round.replace(false) {
             self.end_countdown();
@@ -222,21 +226,21 @@ impl Heap {
         }
     }
 
-    /// What a thread does at the end of a countdown.
+    /// Does a step of idle return at the end of a countdown, and begins the next countdown if work is left.
     #[cold]
-    pub(crate) fn answer_countdown(&self, shared: Shared<'_>) {
+    pub(crate) fn end_of_countdown(&self, shared: Shared<'_>) {
         self.end_countdown();
-        let (now, pause) = self.look_at_clock();
+        let (now, pause) = self.read_clock();
         self.offer.in_row.set(0);
-        self.make_time(shared, now, 1);
+        self.purge_and_do_steps(shared, now, 1);
         if !self.is_pending(shared) || self.is_sampled() {
             return;
         }
-        if is_leisurely(pause) && self.offer.countdown.get() == 1 {
-            // One request took as long as that.
+        if calls_seldom(pause) && self.offer.countdown.get() == 1 {
+            // One request took that long.
             return self.set_pending(AGAIN, true);
         }
-        let wanted = if shared.registry.idle.is_under_way() { UNDER_WAY } else { pace(shared) / LOOKS * 1000 };
+        let wanted = if shared.registry.idle.is_under_way() { UNDER_WAY } else { pace(shared) / READINGS * 1000 };
         let (requests, microseconds) = (self.offer.countdown.get(), (call::nanoseconds() / 1000) as u32);
         let taken = microseconds.wrapping_sub(self.offer.counted_since.replace(microseconds));
         self.count_down_from(match taken {

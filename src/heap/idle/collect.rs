@@ -1,7 +1,9 @@
-//! Looking over the bins: blocks that lay untouched for a while go back, so that bins may be large without holding memory for ever.
+//! Draining idle bins: blocks that lay untouched for a while return to their spans, so that bins may be large without
+//! holding memory for ever.
 //!
-//! The call may come from a signal handler or another context, and so may have interrupted an operation on any bin but that of its own
-//! class. So bins are drained as other threads would drain them ([`crate::heap::idle::offer`]): each keeps its last block and its array.
+//! The call may come from a signal handler or another context, and so may have interrupted an operation on any bin but
+//! that of its own class. So the heap's thread drains bins as other threads do ([`crate::heap::idle::drain`]): each
+//! keeps its last block and its array.
 
 use crate::base::class::Class;
 use crate::central::{Holes, Place, State};
@@ -9,9 +11,9 @@ use crate::heap::layout::Heap;
 use crate::heap::registry::Shared;
 
 impl Heap {
-    /// Drains every bin whose number of blocks is what it was at the last look and that had no slow event since, and sends what waits in
-    /// the outbox; whether any bin was in use.
-    pub(in crate::heap) fn look_over(&self, shared: Shared<'_>) -> bool {
+    /// Drains every bin that has as many blocks as at the last call and had no slow event since, and sends the blocks
+    /// of the outbox; whether any bin was in use.
+    pub(in crate::heap) fn drain_idle_bins(&self, shared: Shared<'_>) -> bool {
         let mut used = false;
         for class in Class::all() {
             let bin = self.bin(class);
@@ -20,7 +22,7 @@ impl Heap {
                 if len > 1 {
                     self.drain_whole_bin(shared, class);
                 } else {
-                    self.release_spare(shared, class);
+                    self.release_kept_span(shared, class);
                 }
             } else {
                 used = true;
@@ -37,13 +39,13 @@ impl Heap {
     }
 
     /// Releases the empty span that may be kept for `class`.
-    pub(in crate::heap) fn release_spare(&self, shared: Shared<'_>, class: Class) {
+    pub(in crate::heap) fn release_kept_span(&self, shared: Shared<'_>, class: Class) {
         if let Some(region) = self.spans(class).take_spare(shared.central.pages.space()) {
             shared.central.release_span(class, region);
         }
     }
 
-    /// Gives back what this heap holds without need: the explicit collection. Each bin keeps one block, as the module says.
+    /// The explicit collection: returns all that this heap does not need. Each bin keeps its last block.
     pub(crate) fn collect(&self, shared: Shared<'_>) {
         self.receive_blocks(shared, usize::MAX, None);
         for class in Class::all() {
@@ -51,19 +53,19 @@ impl Heap {
             self.purge_around_last(shared, class);
         }
         self.send_all(shared);
-        self.drop_spares(shared);
+        self.release_empty_batches(shared);
     }
 
-    /// Gives back all that this heap holds, the last block of each bin, too, so that no free block splits what a pool has left. Not right
-    /// for a call that interrupted an operation of its own thread.
+    /// Returns all that this heap holds, the last block of each bin, too, so that no free block splits what a pool has
+    /// left. A call that interrupted an operation of its own thread must not do this.
     pub(crate) fn collect_wholly(&self, shared: Shared<'_>) {
         self.receive_blocks(shared, usize::MAX, None);
         Class::all().for_each(|class| self.give_up_bin(shared, class));
         self.close_outbox(shared);
-        self.drop_spares(shared);
+        self.release_empty_batches(shared);
     }
 
-    /// Gives back the free pages of the span in which the last block of the bin of `class` lies, if the heap owns it.
+    /// Purges the free pages of the span in which the last block of the bin of `class` lies, if the heap owns it.
     fn purge_around_last(&self, shared: Shared<'_>, class: Class) {
         let last = self.bin(class).last();
         if last.is_null() || !shared.central.pages.has_holes() {
@@ -73,20 +75,20 @@ impl Heap {
             && entry.owner() == self.address()
             && span.state() == State::Partial
         {
-            // The first look notes the count of blocks, the second purges.
-            let looks = [0, 1].map(|_| shared.central.purge_holes(class, span.first()));
-            debug_assert!(looks.last() != Some(&Holes::Waiting));
+            // The first call notes the count of blocks, the second purges.
+            let results = [0, 1].map(|_| shared.central.purge_holes(class, span.first()));
+            debug_assert!(results.last() != Some(&Holes::Waiting));
         }
     }
 
-    /// Empties the bin of `class` and gives up its array, for the end of the heap's thread.
+    /// Empties the bin of `class` and releases its array, for the end of the heap's thread.
     pub(in crate::heap) fn give_up_bin(&self, shared: Shared<'_>, class: Class) {
         let bin = self.bin(class);
         bin.restore();
         if bin.len() > 0 {
             self.flush(shared, class, bin, bin.len());
         }
-        bin.shed(&shared.central.pages);
-        self.release_spare(shared, class);
+        bin.drop_array(&shared.central.pages);
+        self.release_kept_span(shared, class);
     }
 }

@@ -1,18 +1,18 @@
-//! Offers and drains: memory of a thread that does not call is given back by others, without a question about what the thread does.
+//! Offers and drains: other threads return the memory of a thread that does not call, whatever that thread is doing.
 //!
-//! *Offer*: another thread closes the fast path of a heap ([`crate::heap::fast_path::FastHeap::close`]), which is memory of ours. The thread's next
-//! call, whatever it is, takes the slow path, finds the offer and takes it: it looks over its own bins. Nothing of the thread itself is
-//! ever written to, so one that ended without a trace harms nobody.
+//! *Offer*: another thread closes the fast path of a heap ([`FastHeap::close`]) by writing to the heap. The next call
+//! of the heap's thread, whatever it is, takes the slow path, finds the offer and takes it: it drains its own idle
+//! bins. Nothing of the thread itself is ever written, so an offer to a thread that ended without notice does no harm.
 //!
-//! *Drain*: where an offer has not been taken for a whole round, others take free blocks out of the heap, under the lock of its spans.
-//! Each bin keeps its last block, and each batch of the outbox its end, because the thread may be anywhere within one operation: stopped by
-//! a signal, a debugger, SIGSTOP or the freezer, or on a context that was swapped away. See [`crate::heap::bin::Bin::drain`] and
-//! [`crate::central::Batch::move_to`].
+//! *Drain*: where an offer has not been taken for a whole round, another thread takes free blocks out of the heap,
+//! under the lock of its spans. Each bin keeps its last block, and each batch of the outbox its end, because the thread
+//! may be anywhere within one operation: stopped by a signal, a debugger, SIGSTOP or the freezer, or on a context that
+//! was swapped away ([`crate::heap::bin::Bin::drain`], [`crate::central::Batch::move_to`]).
 //!
-//! Why that is right: [decision 24](../../docs/decisions/0024-offers-and-drains.md).
+//! [Decision 24](../../docs/decisions/0024-offers-and-drains.md) says why this is safe.
 //!
 //! # Invariants
-//! - Fast path and bins of a heap are touched by others only while they hold its spans.
+//! - Another thread changes the fast heap and the bins of a heap only while it holds the heap's spans.
 //! - A drain comes no sooner than [`crate::heap::idle::rounds::PACE_MIN`] milliseconds after the fast path was closed.
 
 use crate::base::class::Class;
@@ -25,21 +25,21 @@ use crate::heap::registry::Shared;
 use crate::pages::Space;
 use crate::sys::atomic::Ordering;
 
-/// See `FastHeap::each`.
+/// The cost of every request while the heap is closed: more than any gap.
 const CLOSED: usize = usize::MAX / 2;
 
 impl FastHeap {
-    /// Has every operation that begins from now on take the slow path. Any thread may call it that holds the heap's spans.
+    /// Makes every operation that begins from now on take the slow path. For any thread that holds the heap's spans.
     pub(in crate::heap) fn close(&self) {
         self.lead(false);
         self.each.set(CLOSED);
-        // Relaxed: a free that is just under way may still see the old limit.
+        // Relaxed: a free under way may still use the old limit.
         self.limit.store(0, Ordering::Relaxed);
     }
 
     /// Ends [`FastHeap::close`]; for the heap's thread.
     pub(in crate::heap) fn reopen(&self, space: &Space) {
-        // Relaxed: entries below that limit can be read from here on, and they carry no more than what is read.
+        // Relaxed: entries below that limit can be read by now, and an entry publishes nothing but itself.
         self.limit.store(space.reach(), Ordering::Relaxed);
         self.each.set(1);
         self.lead(!self.is_sampled());
@@ -47,15 +47,15 @@ impl FastHeap {
 }
 
 impl Heap {
-    /// Has the heap take part in idle return, if `part`. For its thread.
+    /// Sets whether the heap takes part in idle return. For its thread.
     pub(crate) fn take_part(&self, part: bool) {
-        // Relaxed: see the field.
+        // Relaxed: other threads read it as a hint.
         self.offer.open.store(part, Ordering::Relaxed);
     }
 
     /// Whether the heap takes part in idle return.
     pub(crate) fn takes_part(&self) -> bool {
-        // Relaxed: asked by the thread itself.
+        // Relaxed: the heap's thread, which asks, wrote it.
         self.offer.open.load(Ordering::Relaxed)
     }
 
@@ -65,20 +65,21 @@ impl Heap {
         self.forget_offers();
     }
 
-    /// Opens the fast path again. For the heap's thread, and for new heaps. Where the mode sees every call, the thread's word names the
-    /// inert heap all the same.
+    /// Opens the fast path again. For the heap's thread, and for new heaps. Where the mode sees every call, the
+    /// thread's word still names the inert heap.
     pub(crate) fn reopen_fast_path(&self, shared: Shared<'_>) {
         self.reopen(shared.central.pages.space());
     }
 
-    /// The heap takes no part any more, and nothing waits for its thread.
+    /// Ends the heap's part in idle return, and clears its pending work.
     pub(in crate::heap) fn forget_offers(&self) {
         self.offer.forget();
         self.set_pending(OFFER, false);
         self.set_pending(AGAIN, false);
     }
 
-    /// Has the next call of this heap's thread take the slow path, because the mode was switched. Waits for the spans.
+    /// Makes the next call of this heap's thread take the slow path, because the mode was switched. Waits for the
+    /// spans.
     pub(crate) fn announce(&self, shared: Shared<'_>) {
         if !self.belongs_to_process() {
             return;
@@ -91,7 +92,8 @@ impl Heap {
         self.free_spans();
     }
 
-    /// Makes an offer to this heap of another thread's in `round`; false if its spans are held, so that the thread is at work.
+    /// Makes an offer to this heap, which is another thread's, in `round`; false if its spans are held, so that its
+    /// thread is at work.
     pub(in crate::heap) fn make_offer(&self, round: u32) -> bool {
         if !self.try_hold_spans() {
             return false;
@@ -112,7 +114,7 @@ impl Heap {
         self.set_pending(OFFER, true);
     }
 
-    /// Takes the offer of others, if there is one; whether there was.
+    /// Takes the offer, if there is one; whether there was.
     pub(in crate::heap) fn take_offer(&self, shared: Shared<'_>) -> bool {
         if !self.take_pending(OFFER) {
             return false;
@@ -123,8 +125,8 @@ impl Heap {
         true
     }
 
-    /// Drains a heap whose offer is ripe in `round`, until `blocks` blocks have left; false if something is left. `self` is the heap of the
-    /// thread that does so.
+    /// Drains `other`, whose offer is ripe in `round`, until `blocks` blocks have left; false if something is left.
+    /// `self` is the heap of the calling thread.
     pub(in crate::heap) fn drain_other(&self, shared: Shared<'_>, other: &Heap, round: u32, blocks: &mut u32) -> bool {
         if !other.try_hold_spans() {
             return true;
@@ -155,13 +157,14 @@ impl Heap {
             }
         }
         other.send_all(shared);
-        other.drop_spares(shared);
+        other.release_empty_batches(shared);
         // Relaxed: as above.
         other.offer.drained.store(ALL_DRAINED, Ordering::Relaxed);
         true
     }
 
-    /// Drains the bin of `class` until `blocks` blocks have left; false if something is left. The caller holds the spans.
+    /// Drains the bin of `class` until `blocks` blocks have left; false if something is left. The caller holds the
+    /// spans.
     pub(in crate::heap) fn drain_bin(&self, shared: Shared<'_>, class: Class, blocks: &mut u32) -> bool {
         let bin = self.bin(class);
         let mut drained = [core::ptr::null_mut(); DRAIN_MAX];
@@ -171,7 +174,7 @@ impl Heap {
             if count == 0 {
                 break;
             }
-            self.return_but(shared, class, taken, bin.last());
+            self.return_all_but(shared, class, taken, bin.last());
             *blocks = blocks.saturating_sub(count as u32);
             if *blocks == 0 {
                 return false;
@@ -182,11 +185,12 @@ impl Heap {
             bin.discard_last();
         }
         bin.purge_array(&shared.central.pages);
-        self.release_spare(shared, class);
+        self.release_kept_span(shared, class);
         true
     }
 
-    /// Why the block that stays in the bin of `class` could not go back to its span, as far as this heap may ask.
+    /// The reason why the block that stays in the bin of `class` could not return to its span, as far as this heap may
+    /// check.
     fn last_refused(&self, shared: Shared<'_>, class: Class) -> Option<Refused> {
         let last = self.bin(class).last();
         if last.is_null() {
@@ -201,8 +205,9 @@ impl Heap {
         }
     }
 
-    /// Returns blocks to their spans, but for `last`, which stays in the bin: it was freed twice if it is among them.
-    fn return_but(&self, shared: Shared<'_>, class: Class, blocks: Blocks<'_>, last: *mut u8) {
+    /// Returns blocks to their spans, except for `last`, which stays in the bin. If it is among them, it was freed
+    /// twice.
+    fn return_all_but(&self, shared: Shared<'_>, class: Class, blocks: Blocks<'_>, last: *mut u8) {
         let mut parts = blocks.split(last);
         if let Some(first) = parts.next() {
             self.return_blocks(shared, class, first);

@@ -1,4 +1,5 @@
-//! Idle return: memory that threads hold which do not call goes back. Rounds make offers; a heap whose thread does not take one is drained.
+//! Idle return: memory held by threads that do not call returns to the kernel. Rounds make offers to heaps; a heap
+//! whose thread does not take its offer is drained by another thread.
 
 mod clock;
 mod collect;

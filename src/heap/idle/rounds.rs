@@ -1,10 +1,11 @@
-//! Idle return: memory of a process that went quiet goes back to the kernel, whatever threads hold it.
+//! Rounds of idle return: memory of an idle process returns to the kernel, whatever threads hold it.
 //!
-//! *Rounds*: once per purge delay, within a budget per call, a thread on its slow path looks at every heap. It makes an offer to each, and
-//! drains those whose offer of an earlier round still stands ([`crate::heap::idle::offer`]); then it empties the transfer caches, if no heap was
-//! active; then it gives back the holes of spans that rest. Must not know how time is found for it: that is [`crate::heap::idle::clock`].
+//! *Rounds*: once per purge delay, within a budget per call, a thread on its slow path goes through every heap. It
+//! makes an offer to each, and drains those whose offer of an earlier round still stands
+//! ([`crate::heap::idle::drain`]); then it empties the transfer caches, if no heap was active; then it purges the holes
+//! of spans that rest. Must not know which calls have time for it: that is [`crate::heap::idle::clock`].
 //!
-//! Offers made between rounds carry the number of the next one, so that they, too, stand for a pause before a drain.
+//! Offers made between rounds carry the number of the next round, so that they, too, stand for a pause before a drain.
 //!
 //! # Invariants
 //! - One thread at a time works on a round; nothing waits for it.
@@ -20,22 +21,22 @@ use crate::heap::registry::Shared;
 use crate::sys::atomic::Ordering;
 use crate::sys::call;
 
-/// What is left of the budget of a portion.
+/// The rest of the budget of a step.
 struct Budget {
-    /// Heaps looked at; of these, offers made.
+    /// Heaps to go through, and offers to make.
     heaps: u32,
     offers: u32,
-    /// Blocks that leave bins and caches.
+    /// Blocks to take out of bins and caches.
     blocks: u32,
     regions: u32,
-    /// When it ends, whatever is left, in nanoseconds: what a purge costs depends on the machine.
+    /// When the step ends, whatever is left, in nanoseconds: the cost of a purge depends on the machine.
     end: u64,
 }
 
 impl Budget {
-    /// That of a portion which begins now.
+    /// The budget of a step that begins now.
     fn new() -> Self {
-        Self { heaps: 128, offers: 16, blocks: 1024, regions: 512, end: call::nanoseconds() + PORTION }
+        Self { heaps: 128, offers: 16, blocks: 1024, regions: 512, end: call::nanoseconds() + STEP_TIME }
     }
 
     fn is_over(&self) -> bool {
@@ -43,16 +44,16 @@ impl Budget {
     }
 }
 
-/// A portion of a round takes as long as this, in nanoseconds, and the step in which that is noticed: a bin, a purge.
-const PORTION: u64 = 50_000;
-/// Heaps looked at from one look at the clock to the next.
-const HEAPS_PER_LOOK: u32 = 16;
-/// How many portions a call makes whose thread is in no hurry.
-pub(in crate::heap) const UNHURRIED: u32 = 16;
+/// A step of a round takes as long as this, in nanoseconds, and to the end of the drain or purge that exceeds it.
+const STEP_TIME: u64 = 50_000;
+/// Heaps between two readings of the clock.
+const HEAPS_PER_READING: u32 = 16;
+/// Steps in one call of a thread that calls seldom.
+pub(in crate::heap) const STEPS_MAX: u32 = 16;
 /// Rounds begin no sooner after one another than this, in milliseconds.
 pub(in crate::heap) const PACE_MIN: u32 = 100;
 
-/// From round to round some heaps get an offer as often as this.
+/// Some heaps get an offer as often as this from round to round.
 const CALLS: u32 = 4;
 
 /// Milliseconds from one round to the next: the purge delay.
@@ -61,8 +62,8 @@ pub(in crate::heap) fn pace(shared: Shared<'_>) -> u32 {
 }
 
 impl Heap {
-    /// Makes a portion of the round that is under way, or begins one if it is time.
-    pub(in crate::heap) fn work_on_round(&self, shared: Shared<'_>, now: u32) {
+    /// Does a step of the current round, or begins a round if it is time.
+    pub(in crate::heap) fn do_step_of_round(&self, shared: Shared<'_>, now: u32) {
         let idle = &shared.registry.idle;
         // Acquire pairs with the Release below.
         if idle.working.swap(true, Ordering::Acquire) {
@@ -71,24 +72,24 @@ impl Heap {
         // Relaxed: a hint.
         idle.worked.store(now, Ordering::Relaxed);
         let mut budget = Budget::new();
-        self.call_some(shared, now, &mut budget);
+        self.offer_between_rounds(shared, now, &mut budget);
         if idle.stage() == Stage::Resting && self.is_time(shared, now) {
             self.begin_round(shared);
         }
-        // From stage to stage, until there is none or one has used up its part of the budget.
+        // Stage after stage, until the round ends or a stage has spent its part of the budget.
         while match idle.stage() {
             Stage::Resting => false,
-            Stage::Heaps => self.look_at_heaps(shared, &mut budget),
+            Stage::Heaps => self.offer_or_drain_heaps(shared, &mut budget),
             Stage::Caches => self.empty_caches(shared, now, &mut budget),
-            Stage::Spans => self.look_at_spans(shared, &mut budget),
+            Stage::Spans => self.purge_holes_of_spans(shared, &mut budget),
         } {}
         // Release pairs with the Acquire above.
         idle.working.store(false, Ordering::Release);
     }
 
-    /// Makes offers between rounds to some heaps, to the next ones the next time, so that a thread that else stays on its fast path has a
-    /// look at the time: perhaps no other thread ever takes its slow path.
-    fn call_some(&self, shared: Shared<'_>, now: u32, budget: &mut Budget) {
+    /// Makes offers between rounds to some heaps, the next time to the next ones, so that a thread that otherwise stays
+    /// on its fast path reads the clock: perhaps no other thread ever takes its slow path.
+    fn offer_between_rounds(&self, shared: Shared<'_>, now: u32, budget: &mut Budget) {
         let idle = &shared.registry.idle;
         // Relaxed: only the thread at work writes it.
         if now.wrapping_sub(idle.called.load(Ordering::Relaxed)) < pace(shared) / CALLS {
@@ -109,7 +110,7 @@ impl Heap {
         }
     }
 
-    /// Whether the next round is due. The first is, a whole delay after the first time this is asked.
+    /// Whether the next round is due. The first is due a whole delay after the first call of this function.
     fn is_time(&self, shared: Shared<'_>, now: u32) -> bool {
         let offered = &shared.registry.idle.offered;
         // Relaxed: only the thread at work writes it.
@@ -120,42 +121,43 @@ impl Heap {
 
     fn begin_round(&self, shared: Shared<'_>) {
         let idle = &shared.registry.idle;
-        // Relaxed: see the fields. 0 is no round.
+        // Relaxed: only the thread at work writes it, and others read a hint. 0 is no round.
         idle.round.store(idle.round().wrapping_add(1).max(1), Ordering::Relaxed);
         let _ = idle.owed.compare_exchange(OWED, NOTHING, Ordering::Relaxed, Ordering::Relaxed);
         idle.found.set(false);
         idle.active.set(false);
         idle.heap.set(None);
         idle.enter(Stage::Heaps);
-        // Nobody else can give back what they hold.
+        // Only adoption returns the memory that orphans hold.
         if shared.registry.orphans.get() {
             shared.registry.adopt_orphans(shared);
         }
     }
 
-    /// The stages say whether they came to their end.
-    fn look_at_heaps(&self, shared: Shared<'_>, budget: &mut Budget) -> bool {
+    /// Makes offers to heaps, or drains them. Like all stages it says whether it came to its end.
+    fn offer_or_drain_heaps(&self, shared: Shared<'_>, budget: &mut Budget) -> bool {
         let idle = &shared.registry.idle;
         while budget.heaps > 0 && budget.offers > 0 && budget.blocks > 0 {
             budget.heaps -= 1;
             let Some(heap) = shared.registry.after(idle.heap.get()) else {
-                // Read after the last offer, not before the first: a call may take long between two instructions.
-                // Relaxed: see the field.
+                // Reads the clock after the last offer, not before the first: a thread may stop for long between two
+                // instructions.
+                // Relaxed: only the thread at work reads and writes it.
                 idle.offered.store((call::milliseconds() as u32).max(1), Ordering::Relaxed);
                 idle.class.set(0);
                 idle.enter(Stage::Caches);
                 return true;
             };
             if heap.address() == self.address() {
-                if self.look_over(shared) {
+                if self.drain_idle_bins(shared) {
                     idle.found.set(true);
                     idle.active.set(true);
                 }
-            } else if !self.look_at(shared, heap, budget) {
+            } else if !self.offer_or_drain(shared, heap, budget) {
                 return false;
             }
             idle.heap.set(Some(heap));
-            if budget.heaps.is_multiple_of(HEAPS_PER_LOOK) && budget.is_over() {
+            if budget.heaps.is_multiple_of(HEAPS_PER_READING) && budget.is_over() {
                 return false;
             }
         }
@@ -163,7 +165,7 @@ impl Heap {
     }
 
     /// Makes an offer to another heap, or drains it; false if something is left to drain.
-    fn look_at(&self, shared: Shared<'_>, heap: &Heap, budget: &mut Budget) -> bool {
+    fn offer_or_drain(&self, shared: Shared<'_>, heap: &Heap, budget: &mut Budget) -> bool {
         let idle = &shared.registry.idle;
         let round = idle.round();
         if !heap.belongs_to_process() {
@@ -184,7 +186,7 @@ impl Heap {
         true
     }
 
-    /// Empties the transfer caches and the outbox of this thread, if no thread was active, and has what is dirty purged.
+    /// Empties the transfer caches and the outbox of this thread, if no thread was active, and purges all dirty pages.
     fn empty_caches(&self, shared: Shared<'_>, now: u32, budget: &mut Budget) -> bool {
         let idle = &shared.registry.idle;
         if !idle.active.get() {
@@ -202,7 +204,7 @@ impl Heap {
                 }
             }
             self.send_all(shared);
-            // Nobody made any of it dirty lately but these rounds.
+            // Only rounds made pages dirty lately.
             let pages = &shared.central.pages;
             while pages.is_dirty() && pages.purge_one(now) {
                 if budget.is_over() {
@@ -215,7 +217,7 @@ impl Heap {
         true
     }
 
-    fn look_at_spans(&self, shared: Shared<'_>, budget: &mut Budget) -> bool {
+    fn purge_holes_of_spans(&self, shared: Shared<'_>, budget: &mut Budget) -> bool {
         let idle = &shared.registry.idle;
         let pages = &shared.central.pages;
         for region in pages.regions_from(idle.region()).take_while(|_| pages.has_holes()) {
@@ -223,7 +225,7 @@ impl Heap {
                 idle.set_region(region);
                 return false;
             }
-            match self.look_at_span(shared, region) {
+            match self.purge_holes_of_span(shared, region) {
                 Holes::None => {}
                 Holes::Waiting => idle.found.set(true),
                 Holes::Purged if budget.is_over() => budget.regions = 1,
@@ -238,8 +240,8 @@ impl Heap {
         true
     }
 
-    /// Looks at the holes of the span that starts at `region`, if one does and it is partial, whoever owns it.
-    fn look_at_span(&self, shared: Shared<'_>, region: Region) -> Holes {
+    /// Purges the holes of the span that starts at `region`, if one does and it is partial, whatever heap owns it.
+    fn purge_holes_of_span(&self, shared: Shared<'_>, region: Region) -> Holes {
         let central = shared.central;
         let entry = central.pages.space().entry(region);
         let Some(class) = entry.class() else { return Holes::None };
@@ -254,8 +256,8 @@ impl Heap {
             if !central.claim_span(class, region, self.entry(class)) {
                 return Holes::None;
             }
-            let holes =
-                if central.span(region).state() == State::Partial { central.purge_holes(class, region) } else { Holes::None };
+            let partial = central.span(region).state() == State::Partial;
+            let holes = if partial { central.purge_holes(class, region) } else { Holes::None };
             central.surrender_span(class, region);
             return holes;
         }

@@ -6,47 +6,47 @@ use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sys::call;
 use crate::sys::cell::{Relaxed, StaticRef};
 
-/// See `Idle::owed`.
+/// The values of `Idle::owed`.
 pub(super) const NOTHING: u32 = 0;
 pub(super) const OWED: u32 = 1;
 const AWAITED: u32 = 2;
 
-/// Where a round stands.
+/// The stages of a round.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub(super) enum Stage {
-    /// There is none.
+    /// No round is under way.
     Resting,
     Heaps,
     Caches,
     Spans,
 }
 
-/// See the module.
+/// The state of idle return in this process.
 pub(crate) struct Idle {
-    /// Whether anything happened since the last round began: [`NOTHING`], [`OWED`], or nothing and a thread waits on this word. Written
-    /// by any thread.
+    /// Whether there is work for a round since the last one began: [`NOTHING`], [`OWED`], or [`AWAITED`]: nothing, and
+    /// a thread sleeps on this word. Written and read by any thread.
     pub(super) owed: AtomicU32,
-    /// Held by the thread that works on a round.
+    /// Whether a thread works on a round. Written by that thread; any thread may try to take it.
     pub(super) working: AtomicBool,
-    /// When the last round had made its offers, when some were made between rounds, and when a round was last worked on, in milliseconds.
-    /// Written by the thread at work.
+    /// When the last round had made its offers, when some were made between rounds, and when a thread last worked on a
+    /// round, in milliseconds. Written by the thread at work; any thread reads the last as a hint.
     pub(super) offered: AtomicU32,
     pub(super) called: AtomicU32,
     pub(in crate::heap) worked: AtomicU32,
-    /// The number of the round, from 1. Written by the thread at work; read by any.
+    /// The number of the round, from 1. Written by the thread at work; read by any thread.
     pub(super) round: AtomicU32,
-    /// Where the round stands, a [`Stage`]. Written by the thread at work; read by any as a hint.
+    /// The [`Stage`] of the round. Written by the thread at work; read by any thread as a hint.
     stage: Relaxed<AtomicU32>,
     // The thread at work alone reads and writes the rest.
     pub(super) heap: StaticRef<Heap>,
-    /// The heap to which an offer was made last between rounds.
+    /// The heap that got the last offer between rounds.
     pub(super) caller: StaticRef<Heap>,
     pub(super) class: Relaxed<AtomicU32>,
     region: Relaxed<AtomicU32>,
-    /// Whether the round found anything that a later one should look at again.
+    /// Whether the round found memory that a later round should check again.
     pub(super) found: Relaxed<AtomicBool>,
-    /// Whether it found a heap that is in use.
+    /// Whether the round found a heap in use.
     pub(super) active: Relaxed<AtomicBool>,
 }
 
@@ -69,18 +69,18 @@ impl Idle {
         }
     }
 
-    /// Where the round stands.
+    /// The stage of the round.
     pub(super) fn stage(&self) -> Stage {
         const STAGES: [Stage; 4] = [Stage::Resting, Stage::Heaps, Stage::Caches, Stage::Spans];
         STAGES.into_iter().find(|&stage| stage as u32 == self.stage.get()).unwrap_or(Stage::Resting)
     }
 
-    /// Goes to another stage.
+    /// Sets the stage.
     pub(super) fn enter(&self, stage: Stage) {
         self.stage.set(stage as u32);
     }
 
-    /// The region with which the stage of spans goes on.
+    /// The region at which the stage of spans continues.
     pub(super) fn region(&self) -> Region {
         Region(self.region.get())
     }
@@ -105,7 +105,7 @@ impl Idle {
 
     /// Whether a round is under way or owed.
     pub(crate) fn is_pending(&self) -> bool {
-        // Relaxed: a late answer only returns memory later.
+        // Relaxed: an old value only returns memory later.
         self.owed.load(Ordering::Relaxed) == OWED || self.working.load(Ordering::Relaxed) || self.stage() != Stage::Resting
     }
 
@@ -114,9 +114,9 @@ impl Idle {
         self.stage() != Stage::Resting
     }
 
-    /// Sleeps until something happens that a round should look at.
+    /// Sleeps until there is work for a round.
     pub(crate) fn wait(&self) {
-        // Relaxed: one word says both, so that who writes to it knows whether to wake.
+        // Relaxed: one word has both states, so the thread that writes it knows whether to wake a sleeper.
         let _ = self.owed.compare_exchange(NOTHING, AWAITED, Ordering::Relaxed, Ordering::Relaxed);
         call::futex_wait(self.owed.as_ptr(), AWAITED);
     }

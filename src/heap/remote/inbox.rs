@@ -1,31 +1,33 @@
 #![expect(unsafe_code, reason = "follows batch pointers")]
-//! The inbox: batches of blocks that other threads freed, on their way home.
+//! The inbox: batches of this heap's blocks that other threads freed.
 //!
-//! A stack that anyone may push to and that is emptied as a whole (Treiber, "Coping with parallelism"): because nothing is
-//! ever popped singly there is no ABA. A closed inbox refuses, and the sender asks the page map again: by then the blocks have
-//! another owner. Must not know blocks.
+//! A stack that any thread may push to and that is emptied as a whole (Treiber, "Coping with parallelism"): because no
+//! batch is ever popped singly there is no ABA. A closed inbox refuses, and the sender reads the page map again: by
+//! then the blocks have another owner. Must not know blocks.
 
 use core::cell::Cell;
 
 use crate::central::Batch;
 use crate::sys::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-/// See the module. All-zero bytes are an inbox that accepts.
+/// The inbox of one heap. All-zero bytes are an inbox that accepts.
 #[repr(align(128))]
 pub(crate) struct Inbox {
-    /// The batch pushed last; null when empty, [`closed`] when closed. Senders push, the owner empties, opens and closes.
+    /// The batch pushed last; null when empty, [`closed`] when closed. Written by senders, which push, by the thread
+    /// that holds the heap's spans, which empties it, and by the heap's thread, which opens and closes it.
     head: AtomicPtr<Batch>,
-    /// Batches pushed since they were last taken, roughly: a hint. Senders count up, whoever takes sets it to 0.
+    /// Batches pushed since they were last taken, roughly: a hint. Written by senders, which count up, and by the
+    /// thread that takes the batches, which sets 0.
     waiting: AtomicU32,
 }
 
-/// What became of a batch that was pushed.
+/// The outcome of a push.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub(crate) enum Pushed {
-    /// The owner will find it.
+    /// The owner will receive it.
     Delivered,
-    /// Nobody looks here any more; the batch is still the sender's.
+    /// The inbox is closed; the batch is still the sender's.
     Closed,
 }
 
@@ -69,19 +71,20 @@ impl Inbox {
 
     /// Whether there may be something to take. A hint.
     pub(crate) fn is_empty(&self) -> bool {
-        // Relaxed: a late answer only drains later.
+        // Relaxed: an old value only delays the receiver.
         let head = self.head.load(Ordering::Relaxed);
         head.is_null() || head == closed()
     }
 
-    /// The batch pushed last, which stays; null if there is none. What follows it stays as long as the caller holds the heap's spans.
+    /// The batch pushed last, which stays in the inbox; null if there is none. The chain behind it stays as long as the
+    /// caller holds the heap's spans.
     pub(in crate::heap) fn peek(&self) -> *mut Batch {
         // Acquire pairs with the Release in `push`.
         let head = self.head.load(Ordering::Acquire);
         if head == closed() { core::ptr::null_mut() } else { head }
     }
 
-    /// Takes all batches, newest first; null if there are none. For the owner, and for who holds the heap's spans.
+    /// Takes all batches, newest first; null if there are none. For the thread that holds the heap's spans.
     pub(crate) fn take(&self) -> *mut Batch {
         if self.is_empty() {
             return core::ptr::null_mut();
@@ -92,9 +95,10 @@ impl Inbox {
         self.head.swap(core::ptr::null_mut(), Ordering::Acquire)
     }
 
-    /// Closes the inbox and takes what is left. For the owner, after its blocks have another one.
+    /// Closes the inbox and takes the batches that are left. For the owner, after its blocks have another one.
     pub(crate) fn close(&self) -> *mut Batch {
-        // AcqRel: Acquire as in `take`; Release so that whoever is refused sees what the owner did before, above all the map.
+        // AcqRel: Acquire as in `take`; Release pairs with the Acquire in `push`, so that a refused sender sees what
+        // the owner wrote before, above all to the map.
         let head = self.head.swap(closed(), Ordering::AcqRel);
         if head == closed() { core::ptr::null_mut() } else { head }
     }
@@ -190,7 +194,7 @@ mod models {
             let seen = shared.0.load(Ordering::Relaxed);
             let delivered = seen == 1 && shared.1.push(batch(1)) == Pushed::Delivered;
             if !delivered {
-                assert_eq!(shared.0.load(Ordering::Relaxed), 2, "nobody would ever take the block");
+                assert_eq!(shared.0.load(Ordering::Relaxed), 2, "no heap would ever receive the block");
             }
             assert_eq!(owner.join().expect("no panic"), usize::from(delivered));
         });

@@ -1,49 +1,50 @@
 #![expect(unsafe_code, reason = "follows pointers to batches")]
-//! The outbox: blocks of others that this thread freed, collected into batches by the heap they go to.
+//! The outbox: blocks of other heaps that this thread freed, collected into batches by their owner.
 //!
-//! Each owner has one place, found by its address; of the depot, each class. A batch leaves when it is full, when another owner
-//! needs the place, or when everything is sent: for its owner's inbox, or into the depot's spans. A refused batch is settled
-//! block by block. Must not know why a block is here.
+//! Each owner has one place, found by its address; on the central list, each class. A batch is sent when it is full,
+//! when another owner needs the place, or when the whole outbox is sent: to its owner's inbox, or to spans of the
+//! central list. The blocks of a refused batch are delivered one by one. Must not know why a block is here.
 //!
-//! There are two lanes of places. The fast path adds to batches of the outer one, and may be interrupted while it does; so a call that is
-//! not about a block for that place, and other threads, take blocks out of such a batch but leave the batch where it is
-//! ([`Batch::move_to`]). What heaps themselves have to send goes by the inner lane, which belongs to the holder of the spans.
+//! There are two lanes of places. The fast path adds to batches of the outer one, and may be interrupted while it does.
+//! So other threads, and calls that are not about a block for that place, take blocks out of such a batch but leave the
+//! batch where it is ([`Batch::move_to`]). Blocks that heaps themselves send use the inner lane, which belongs to the
+//! thread that holds the spans.
 
 use core::cell::Cell;
 
 use crate::central::Batch;
 use crate::pages::map::{BIN_BYTES, HEAP_ALIGN};
 
-/// Owners for whom batches are collected at a time, in each lane.
+/// Places for batches, in each lane.
 const PLACES: usize = 16;
 const LANES: usize = 2;
 
-/// Why a block is sent.
+/// The two lanes, by the reason why a block is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::heap) enum Lane {
     /// The program freed it.
     Outer = 0,
-    /// A bin, an inbox or a cache gave it back.
+    /// A bin, an inbox or a cache returned it.
     Inner = 1,
 }
 
-/// See the module. Belongs to its heap's thread, and as far as the module says to who holds the spans. All-zero bytes are an empty
-/// outbox.
+/// The outbox of one heap. Only the heap's thread writes the places of the outer lane; the rest belongs to the thread
+/// that holds the spans. All-zero bytes are an empty outbox.
 pub(in crate::heap) struct Outbox {
     batches: [Cell<*const Batch>; LANES * PLACES],
-    pub(in crate::heap) spares: Cell<*const Batch>,
-    pub(in crate::heap) spare_count: Cell<u32>,
+    pub(in crate::heap) empty_batches: Cell<*const Batch>,
+    pub(in crate::heap) empty_count: Cell<u32>,
 }
 
 impl Outbox {
     /// Where the batches are, and how many places there are for them.
     pub(in crate::heap) const BATCHES: [usize; 2] = [core::mem::offset_of!(Self, batches), LANES * PLACES];
 
-    /// Drops all batches without a look.
+    /// Drops all batches, whatever they hold.
     pub(in crate::heap) fn forget(&self) {
         self.batches.iter().for_each(|place| place.set(core::ptr::null()));
-        self.spares.set(core::ptr::null());
-        self.spare_count.set(0);
+        self.empty_batches.set(core::ptr::null());
+        self.empty_count.set(0);
     }
 
     /// The batches there are.

@@ -1,4 +1,4 @@
-//! Receiving: blocks of this heap that other threads freed go to their bin or to their spans.
+//! Receiving: blocks of this heap that other threads freed return to their bin or to their spans.
 
 use super::inbox;
 use crate::base::class::Class;
@@ -6,19 +6,20 @@ use crate::central::Batch;
 use crate::heap::layout::Heap;
 use crate::heap::registry::Shared;
 
-/// How many batches a sender receives for the owner at a time: more than have come since the last sender did, so that the backlog shrinks.
+/// Most batches that a sender receives for the owner at a time: more than came since the last sender did, so that the
+/// backlog shrinks.
 const RECEIVED_FOR_MAX: usize = 24;
 
 impl Heap {
-    /// Sends off the blocks of other heaps that were freed here and takes in what others sent, in whole batches until `most` blocks have
-    /// come; whether more waits.
+    /// Sends the blocks of other heaps that were freed here, and receives whole batches until `most` blocks have come;
+    /// whether more wait.
     pub(crate) fn exchange(&self, shared: Shared<'_>, most: usize) -> bool {
         self.send_all(shared);
         self.receive_blocks(shared, most, None);
         self.may_receive()
     }
 
-    /// The next batch that others sent; `None` if there is none. The caller holds the spans.
+    /// The next batch that other threads sent; `None` if there is none. The caller holds the spans.
     pub(in crate::heap) fn receive(&self) -> Option<&'static crate::central::Batch> {
         if self.pending.get().is_null() {
             self.pending.set(self.inbox.take());
@@ -29,8 +30,8 @@ impl Heap {
         Some(batch)
     }
 
-    /// Receives what others sent, until `most` blocks have come. Blocks of `wanted` go to their bin while it is less than half full, for
-    /// they will be wanted soon; the others to their spans.
+    /// Receives batches until `most` blocks have come. Blocks of `wanted` go to their bin while it is less than half
+    /// full, because the program will want them soon; the others return to their spans.
     pub(in crate::heap) fn receive_blocks(&self, shared: Shared<'_>, most: usize, wanted: Option<Class>) {
         let mut done = 0;
         while done < most {
@@ -53,7 +54,8 @@ impl Heap {
         }
     }
 
-    /// Takes in one block as [`Heap::take_in`] does. Of spans of one region the sender saw that a block starts there.
+    /// Receives one block, into the bin of `wanted` or to its span. For spans of one region the sender checked that a
+    /// block starts there.
     #[inline]
     fn receive_block(&self, shared: Shared<'_>, block: *mut u8, wanted: Option<Class>) {
         match self.bin_of_block(block) {
@@ -66,9 +68,10 @@ impl Heap {
         }
     }
 
-    /// Takes home what waits in the inbox of another heap, whose thread may be asleep: into its spans, not its bins, which its fast path
-    /// uses. Does nothing if that thread, or another one, is at work there. What is beyond a bounded number of batches stays for the owner,
-    /// or for the next to come by, so that neither the sender's call nor one of the owner's that waits for it is long.
+    /// Receives the inbox of another heap, whose thread may be asleep: into its spans, not its bins, which its fast
+    /// path uses. Does nothing if that thread, or another one, holds the spans. Batches beyond a bounded number stay
+    /// for the owner or for the next sender, so that neither the sender's call nor one of the owner's that waits for it
+    /// is long.
     #[cold]
     pub(super) fn receive_for(&self, shared: Shared<'_>, owner: &Heap) {
         if !owner.try_hold_spans() {

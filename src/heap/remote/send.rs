@@ -1,5 +1,6 @@
 #![expect(unsafe_code, reason = "follows pointers to batches, defers blocks by their first word")]
-//! Sending: blocks of other heaps, and of the central list, leave in batches, or one by one where there is no memory for a batch.
+//! Sending: blocks of other heaps, and of the central list, leave in batches, or one by one where there is no memory
+//! for a batch.
 
 use super::inbox::Pushed;
 use super::outbox::Lane;
@@ -12,18 +13,19 @@ use crate::heap::layout::Heap;
 use crate::heap::registry::Shared;
 use crate::pages::Entry;
 
-/// Empty batches kept for the next owners.
-const SPARES_MAX: u32 = 4;
-/// With so many batches in an inbox the sender takes them home itself.
+/// Most empty batches kept for the next owners.
+const EMPTY_BATCHES_MAX: u32 = 4;
+/// With so many batches in an inbox the sender receives them for the owner.
 const BACKLOG: u32 = 16;
-/// Tries to bring a block home while it changes hands.
-const ROUNDS_MAX: usize = 64;
+/// Tries to deliver a block whose span changes owners.
+const TRIES_MAX: usize = 64;
 
 impl FastHeap {
-    /// Sends `block` to the heap that owns it, where a batch for that heap is being collected and nothing else needs to be done.
+    /// Sends `block` to the heap that owns it, where a batch for that heap is being collected and nothing else needs to
+    /// be done.
     #[inline(always)]
     pub(crate) fn send_fast(&self, block: *mut u8) -> bool {
-        // The inert front, which is no heap, sees no entry.
+        // The inert heap, which is no whole heap, reads no entry.
         self.with_entry(block, false, |entry| self.heap().send_fast(entry, block))
     }
 
@@ -33,23 +35,23 @@ impl FastHeap {
         self.with_entry(block, false, |entry| entry.class() == Some(class) && self.heap().send_fast(entry, block))
     }
 
-    /// The heap that starts with this front, which is not the inert one.
+    /// The heap that starts with this fast heap, which is not the inert one.
     #[inline(always)]
     fn heap(&self) -> &Heap {
-        // SAFETY: every front but the inert one is the first field of a heap; heaps are never unmapped.
+        // SAFETY: every fast heap but the inert one is the first field of a heap; heaps are never unmapped.
         unsafe { Heap::at(self.address()) }
     }
 }
 
-/// What the batches for `entry` are found by: the owner's address, or the entry itself where the depot owns the spans.
+/// The key of the batches for `entry`: the owner's address, or the entry itself where the central list owns the spans.
 #[inline(always)]
 fn key_of(entry: Entry) -> usize {
     if entry.is_central() { entry.bits() } else { entry.owner() }
 }
 
 impl Heap {
-    /// Adds a block of another heap to the batch that is collected for it; false if there is no such batch, if it would be full,
-    /// or if there is anything else to look into. For the fast path: changes nothing where it fails.
+    /// Adds a block of another heap to the batch that is collected for it; false if there is no such batch, if the
+    /// block would fill it, or if the block needs another check. For the fast path: changes nothing where it fails.
     #[inline(always)]
     pub(in crate::heap) fn send_fast(&self, entry: Entry, block: *mut u8) -> bool {
         let Some(class) = entry.class() else { return false };
@@ -62,7 +64,7 @@ impl Heap {
             return geometry.locate(block.addr() % REGION_BYTES).1 && batch.push_common(block, geometry);
         }
         let Some(batch) = self.outbox.batch_for(key_of(entry), Lane::Outer) else { return false };
-        // Of a larger span the owner finds out whether a block starts there.
+        // For a larger span the owner checks whether a block starts there.
         let starts = geometry.regions > 1 || geometry.locate(block.addr() % REGION_BYTES).1;
         if !starts || batch.last() == block || !batch.has_room(geometry) {
             return false;
@@ -70,8 +72,8 @@ impl Heap {
         batch.push(block, entry, geometry)
     }
 
-    /// Sends `block` to the owner that `entry` names: in a batch, or by itself where there is no metadata for one. A block that was
-    /// sent just before is reported.
+    /// Sends `block` to the owner that `entry` names: in a batch, or by itself where there is no metadata for one. A
+    /// block that was sent just before is reported.
     pub(in crate::heap) fn send(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8, lane: Lane) {
         let Some(batch) = self.collecting(shared, key_of(entry), lane) else {
             return deliver_or_report(shared, block);
@@ -85,13 +87,13 @@ impl Heap {
         }
     }
 
-    /// Sends everything off that waits here; the batches of the outer lane stay. The caller holds the spans.
+    /// Sends all blocks of the outbox; the batches of the outer lane stay in their places. The caller holds the spans.
     pub(in crate::heap) fn send_all(&self, shared: Shared<'_>) {
         self.empty_lane(shared, Lane::Inner);
         for place in self.outbox.places(Lane::Outer) {
             // SAFETY: a place holds null or a valid batch of this heap's.
             let Some(batch) = unsafe { place.get().as_ref() }.filter(|batch| batch.len() > 0) else { continue };
-            match self.take_spare(batch.key.get()).or_else(|| shared.central.acquire_batch(batch.key.get())) {
+            match self.take_empty_batch(batch.key.get()).or_else(|| shared.central.acquire_batch(batch.key.get())) {
                 Some(other) => {
                     batch.move_to(other);
                     self.send_batch(shared, other);
@@ -116,7 +118,7 @@ impl Heap {
         }
     }
 
-    /// The batch that collects for `key`. Whatever was in its place is sent first.
+    /// The batch that collects for `key`. Sends another batch that has its place first.
     fn collecting<'a>(&'a self, shared: Shared<'a>, key: usize, lane: Lane) -> Option<&'a Batch> {
         if let Some(batch) = self.outbox.batch_for(key, lane) {
             return Some(batch);
@@ -126,33 +128,34 @@ impl Heap {
         if let Some(batch) = unsafe { place.replace(core::ptr::null()).as_ref() } {
             self.send_batch(shared, batch);
         }
-        let batch = self.take_spare(key).or_else(|| shared.central.acquire_batch(key))?;
+        let batch = self.take_empty_batch(key).or_else(|| shared.central.acquire_batch(key))?;
         place.set(core::ptr::from_ref(batch));
         Some(batch)
     }
 
-    fn take_spare(&self, key: usize) -> Option<&Batch> {
-        // SAFETY: spares are null or valid batches of this thread's.
-        let batch = unsafe { self.outbox.spares.get().as_ref() }?;
-        self.outbox.spares.set(batch.next.get());
-        self.outbox.spare_count.set(self.outbox.spare_count.get() - 1);
+    fn take_empty_batch(&self, key: usize) -> Option<&Batch> {
+        // SAFETY: the chain of empty batches holds valid batches of this heap's and ends with null.
+        let batch = unsafe { self.outbox.empty_batches.get().as_ref() }?;
+        self.outbox.empty_batches.set(batch.next.get());
+        self.outbox.empty_count.set(self.outbox.empty_count.get() - 1);
         batch.clear(key);
         Some(batch)
     }
 
-    /// Keeps an empty batch for the next blocks of others, so that senders and receivers seldom ask the central store for one.
+    /// Keeps an empty batch for the next blocks of other heaps, so that senders and receivers seldom ask the central
+    /// store for one.
     pub(in crate::heap) fn keep_batch(&self, shared: Shared<'_>, batch: &Batch) {
-        if self.outbox.spare_count.get() >= SPARES_MAX {
+        if self.outbox.empty_count.get() >= EMPTY_BATCHES_MAX {
             return shared.central.release_batch(batch);
         }
-        batch.next.set(self.outbox.spares.get().cast_mut());
-        self.outbox.spares.set(core::ptr::from_ref(batch));
-        self.outbox.spare_count.set(self.outbox.spare_count.get() + 1);
+        batch.next.set(self.outbox.empty_batches.get().cast_mut());
+        self.outbox.empty_batches.set(core::ptr::from_ref(batch));
+        self.outbox.empty_count.set(self.outbox.empty_count.get() + 1);
     }
 
-    /// Gives up the empty batches.
-    pub(in crate::heap) fn drop_spares(&self, shared: Shared<'_>) {
-        while let Some(batch) = self.take_spare(0) {
+    /// Releases the empty batches.
+    pub(in crate::heap) fn release_empty_batches(&self, shared: Shared<'_>) {
+        while let Some(batch) = self.take_empty_batch(0) {
             shared.central.release_batch(batch);
         }
     }
@@ -177,7 +180,7 @@ impl Heap {
     }
 }
 
-/// Brings each block of a batch home by itself and keeps the batch's piece.
+/// Delivers each block of a batch by itself, and releases the batch.
 pub(crate) fn deliver_each(shared: Shared<'_>, batch: &Batch) {
     batch.blocks().iter().for_each(|&block| deliver_or_report(shared, block));
     shared.central.release_batch(batch);
@@ -189,10 +192,10 @@ pub(in crate::heap) fn deliver_or_report(shared: Shared<'_>, block: *mut u8) {
     }
 }
 
-/// Brings one block to its span or into its owner's inbox, whoever that is by now.
+/// Returns one block to its span, or sends it to the inbox of the heap that owns the span by now.
 pub(crate) fn deliver_block(shared: Shared<'_>, block: *mut u8) -> Result<(), Refused> {
-    // Each round in vain means that the block changed hands meanwhile. That ends; a span torn by a fork would not.
-    for _ in 0..ROUNDS_MAX {
+    // Each try in vain means that the span changed owners meanwhile. That ends; a span torn by a fork would not.
+    for _ in 0..TRIES_MAX {
         let Place::Small { span, class, entry, .. } = shared.central.resolve(block.addr()) else {
             return Err(Refused::Double);
         };
@@ -205,8 +208,8 @@ pub(crate) fn deliver_block(shared: Shared<'_>, block: *mut u8) -> Result<(), Re
         }
         let owner = Heap::of_entry(entry);
         let Some(batch) = shared.central.acquire_batch(entry.owner()) else {
-            // Without a batch the block cannot travel; whoever comes next tries again.
-            // SAFETY: a block of a class, which its last holder gave up.
+            // Without a batch the block cannot be sent; a later slow call tries again.
+            // SAFETY: a block of a class that was freed, and that is in no bin or batch any more.
             unsafe { shared.central.defer_free(block) };
             diag::once(Code::RemoteFreeOverflow, "no memory for a batch of remote frees; they are deferred");
             return Ok(());

@@ -1,4 +1,4 @@
-//! What heaps and shelves may hold back.
+//! Bounds on the blocks that bins and transfer caches hold.
 
 use super::{BIN_BYTES, World, retire};
 use crate::base::class::Class;
@@ -33,7 +33,7 @@ fn a_bin_holds_no_more_than_it_may() {
 }
 
 #[test]
-fn bins_that_nobody_uses_are_emptied_while_others_are_used() {
+fn unused_bins_are_emptied_while_others_are_used() {
     let world = World::new(64 * MIB);
     let heap = world.heap();
     let [idle, used] = [100, 500].map(|size| Class::of_size(size).expect("small"));

@@ -1,4 +1,4 @@
-//! What of the page map the fast path sees.
+//! The part of the page map that the fast path sees.
 
 use super::{LARGEST, World};
 use crate::base::class::Class;
@@ -65,6 +65,6 @@ fn banks_are_seen_as_a_whole() {
         let region = world.central.new_span(class, Entry::small(heap.address(), class), bank).expect("memory");
         assert!(heap.bin_of_block(core::ptr::without_provenance_mut(space.address(region))).is_some());
         let unused = space.address(space.first_region(bank).plus(1000));
-        assert!(heap.bin_of_block(core::ptr::without_provenance_mut(unused)).is_none(), "it can be looked up, too");
+        assert!(heap.bin_of_block(core::ptr::without_provenance_mut(unused)).is_none(), "its entry can be read, too");
     }
 }

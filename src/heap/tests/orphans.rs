@@ -27,7 +27,7 @@ fn orphans_are_adopted_whatever_their_threads_were_doing() {
     for block in kept.iter().take(1000) {
         assert_eq!(own.free(world.shared(), *block), Freed::Small);
     }
-    // The next span comes from the depot, which has taken the orphan's over.
+    // The next span comes from the central list, which has taken over the orphan's.
     let used = world.central.pages.figures().used;
     for _ in 0..2000 {
         own.alloc(world.shared(), class).expect("memory");
@@ -73,28 +73,28 @@ fn takes_only_what_is_free(world: &World, own: &Heap, live: &[(usize, usize)]) {
 }
 
 #[test]
-fn orphans_are_adopted_in_portions() {
+fn orphans_are_adopted_in_steps() {
     let world = World::new(256 * MIB);
     let own = world.heap();
     let live = lose_heaps(&world, own, 50);
     world.registry.adopt_orphans(world.shared());
-    assert_eq!(heaps(&world), 51, "one portion does not do for fifty heaps");
-    let portions = (1..).find(|_| {
+    assert_eq!(heaps(&world), 51, "one step does not do for fifty heaps");
+    let steps = (1..).find(|_| {
         world.registry.adopt_orphans(world.shared());
         heaps(&world) == 1
     });
-    assert!(portions.is_some_and(|portions| portions < 200), "{portions:?} portions");
+    assert!(steps.is_some_and(|steps| steps < 200), "{steps:?} steps");
     assert_eq!(world.out(), live.len(), "only live blocks are out");
     takes_only_what_is_free(&world, own, &live);
 }
 
 #[test]
 fn a_fork_in_the_midst_of_an_adoption_loses_nothing_and_doubles_nothing() {
-    for portions in [1, 5, 10, 15, 20, 25, 30] {
+    for steps in [1, 5, 10, 15, 20, 25, 30] {
         let world = World::new(256 * MIB);
         let own = world.heap();
         let live = lose_heaps(&world, own, 30);
-        for _ in 0..portions {
+        for _ in 0..steps {
             world.registry.adopt_orphans(world.shared());
         }
         let kept: Vec<_> =
@@ -111,7 +111,7 @@ fn a_fork_in_the_midst_of_an_adoption_loses_nothing_and_doubles_nothing() {
 }
 
 #[test]
-fn nobody_works_on_the_spans_of_an_orphan() {
+fn no_thread_gets_the_spans_of_an_orphan() {
     let world = World::new(64 * MIB);
     let (own, lost) = (world.heap(), world.heap());
     assert!(lost.try_hold_spans());
@@ -120,7 +120,8 @@ fn nobody_works_on_the_spans_of_an_orphan() {
     own.free_spans();
     world.registry.orphan_all_but(Some(own));
     world.registry.adopt_orphans(world.shared());
-    // A thread that gets the heap later finds the spans free, whoever had them; also those of a heap that had no thread.
+    // A thread that gets the heap later finds the spans free, whichever thread held them; also those of a heap that had
+    // no thread.
     assert_eq!(world.heap().address(), lost.address());
     assert!(lost.try_hold_spans());
     world.registry.release(lost);
@@ -130,7 +131,7 @@ fn nobody_works_on_the_spans_of_an_orphan() {
 }
 
 #[test]
-fn nobody_drains_an_orphan_that_was_at_rest() {
+fn no_thread_drains_an_orphan_that_was_not_entered() {
     let world = World::new(64 * MIB);
     let (own, lost) = (world.heap(), world.heap());
     let class = Class::of_size(64).expect("small");
@@ -145,8 +146,8 @@ fn nobody_drains_an_orphan_that_was_at_rest() {
 }
 
 #[test]
-fn what_a_busy_orphan_held_stays_out() {
-    for busy in [false, true] {
+fn blocks_of_an_orphan_that_was_entered_stay_out() {
+    for entered in [false, true] {
         let world = World::new(64 * MIB);
         let (own, lost) = (world.heap(), world.heap());
         let class = Class::of_size(128).expect("small");
@@ -155,12 +156,12 @@ fn what_a_busy_orphan_held_stays_out() {
             assert_eq!(lost.free(world.shared(), block), Freed::Small);
         }
         let binned = lost.binned(class);
-        lost.set_entered(busy);
+        lost.set_entered(entered);
         world.registry.orphan_all_but(Some(own));
         for _ in 0..100 {
             world.registry.adopt_orphans(world.shared());
         }
         assert!(binned > 1 && heaps(&world) == 1);
-        assert_eq!(world.out(), if busy { binned } else { 0 });
+        assert_eq!(world.out(), if entered { binned } else { 0 });
     }
 }

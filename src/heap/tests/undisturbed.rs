@@ -1,5 +1,5 @@
-//! What a call leaves as it is. It may have interrupted an operation on any bin but that of its own class, and an addition to any batch of
-//! the fast path.
+//! Bins and batches that a call leaves as they are: it may have interrupted an operation on any bin but that of its own
+//! class, and an addition to any batch of the fast path.
 
 use super::World;
 use crate::base::class::Class;
@@ -60,7 +60,8 @@ impl Scene {
             .collect()
     }
 
-    /// Has the bin of [`missing`] miss; how many blocks were received meanwhile, and are back in their spans or that bin.
+    /// Has the bin of [`missing`] miss; how many blocks were received meanwhile, and are back in their spans or that
+    /// bin.
     fn miss(&self) -> (u64, usize) {
         let before = (self.own.traffic().received_blocks, self.world.out());
         let binned = self.own.binned(missing());
@@ -73,7 +74,7 @@ impl Scene {
 }
 
 #[test]
-fn blocks_that_others_sent_reach_no_bin_but_that_of_the_class_that_misses() {
+fn received_blocks_reach_no_bin_but_that_of_the_class_that_misses() {
     for index in [0, 1, 3] {
         let scene = Scene::new();
         scene.send(scene.blocks[index].iter().copied());
@@ -107,16 +108,16 @@ fn deferred_blocks_reach_no_bin() {
 }
 
 #[test]
-fn a_look_over_the_bins_leaves_the_last_block_where_it_is() {
+fn draining_idle_bins_leaves_the_last_block_where_it_is() {
     let scene = Scene::new();
     for block in scene.blocks.iter().flat_map(|blocks| &blocks[..5]) {
         assert_eq!(scene.own.free(scene.world.shared(), *block), Freed::Small);
     }
     let before = scene.bins_but(None);
     assert!(before.iter().all(|&(len, _, _)| len > 1));
-    // The first look notes how much there is.
+    // The first call notes how many blocks there are.
     for _ in 0..2 {
-        scene.own.look_over(scene.world.shared());
+        scene.own.drain_idle_bins(scene.world.shared());
     }
     let left: Vec<_> = before.into_iter().map(|(_, slot, last)| (1, slot, last)).collect();
     assert!(classes().into_iter().all(|class| scene.own.bin(class).is_drained()));
@@ -124,7 +125,7 @@ fn a_look_over_the_bins_leaves_the_last_block_where_it_is() {
 }
 
 #[test]
-fn what_caches_give_back_joins_no_batch_of_the_fast_path() {
+fn blocks_from_caches_join_no_batch_of_the_fast_path() {
     let scene = Scene::new();
     let [freed, cached] = [scene.blocks[0][0], scene.blocks[0][1]];
     assert_eq!(scene.other.free(scene.world.shared(), freed), Freed::Small);
