@@ -1,16 +1,28 @@
-//! Spandrel: a malloc replacement for Linux.
+//! Spandrel: a malloc replacement for x86-64 Linux.
 //!
-//! # Glossary
-//! *block*: what malloc returns. *class*: a block size. *region*: 32 KiB of address space. *span*: one or more regions that hold
-//! blocks of one class, or one large block. *page map*: address -> class and owner. *bin*: a heap's array of free block
-//! pointers of one class. *heap*: one thread's bins and spans. *batch*: pointers that travel together. *inbox*, *outbox*: remote
-//! frees received, collected. *transfer cache*: bounded store of batches between heaps. *depot*: one class's spans that no heap
-//! owns; with its transfer cache it is a *shelf*. *page runs*: free regions. *bank*: the part of the data area for one
-//! NUMA node; all of it without nodes. *purge*: giving pages back to the kernel.
+//! `docs/architecture.md` describes how it works, `docs/glossary.md` its words, with their counterparts in other
+//! allocators.
 //!
-//! # Flows
-//! malloc = abi -> gate -> heap -> bin. free = abi -> gate -> map -> bin. Everything slower goes down one layer at a time and comes
-//! back as a verdict; nothing calls upward. The layers, in the order in which they may import one another, are the modules below.
+//! # Flows malloc: `api` runs the fast path (`heap::fast_path`), which finds the bin of the size by a table in the
+//! thread's heap and pops a block. free: the fast path finds the bin by the page map and pushes the block. Otherwise
+//! `control` hands the call to the mode in force, `slow_path` serves it, and `heap`, `central` and `pages` find
+//! memory for it. A call goes down one layer at a time, and comes back as a verdict, a `#[must_use]` value.
+//! `slow_path` has the tree of these calls.
+//!
+//! # Layers
+//! Each folder is a layer, and imports only those before it in this list:
+//!
+//! 1. `base`: units, size classes, lanes.
+//! 2. `sys`: system calls, libc's functions, atomics, locks.
+//! 3. `unwind`: call stacks. `diag`: codes and one-line reports. `config`: options and profiles.
+//! 4. `pages`: address space, the page map, page runs, purge.
+//! 5. `central`: spans, central lists, transfer caches, large blocks.
+//! 6. `heap`: bins and spans of one thread, inbox and outbox, idle return.
+//! 7. `process`: the state of the process, threads and the recursion guard, fork, the features that registered.
+//! 8. `slow_path`: calls that the fast path does not serve, pending work, exhaustion, the trait of modes.
+//! 9. `modes`; `profile`: the heap profile; `stats`: statistics, reports, the descriptor.
+//! 10. `control`: start and end of the process, the mode in force, requests of the program.
+//! 11. `api`: the contracts of C, C++ and Rust, `errno`.
 //!
 //! # Use from Rust
 //! ```
@@ -88,7 +100,7 @@ pub use api::{extension, modes as extension_modes};
 #[cfg(not(loom))]
 pub use stats::{descriptor, table};
 
-/// Without `std` there is nobody else to say what a panic does: the process is aborted.
+/// Reports a panic as corruption and aborts the process. `std`, which would define this function, is not linked.
 #[cfg(all(feature = "export", not(test), not(loom)))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

@@ -1,4 +1,4 @@
-/* One cold malloc, for a trace of its instructions: the first block of its class, at a moment when all committed memory
+/* One slow malloc, for a trace of its instructions: the first block of its class, at a moment when all committed memory
  * is used up, so that the allocator has to make a span, and commit memory for it. Prints the addresses that the trace
  * is cut by. */
 #define _GNU_SOURCE

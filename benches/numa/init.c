@@ -1,6 +1,6 @@
 // The first process of the emulated machine: runs /nodes once for each policy, and switches the machine off. Where
 // memory is kept by node, one node is to run out.
-// What it prints, and what /nodes prints, is read on the console; see benches/src/numa.rs.
+// `make numa-check` (xtask/src/gate/numa/console.rs) reads its output, and that of /nodes, from the console.
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -164,7 +164,7 @@ static void tell_bank(int node) {
 
 static void on_thread(int processor, void (*work)(void)) {
     pthread_t thread;
-    // A thread starts on the processor of its maker.
+    // A thread starts on the processor of the thread that created it.
     run_on(processor);
     CHECK(pthread_create(&thread, NULL, (void *(*)(void *))(void *)work, NULL) == 0);
     CHECK(pthread_join(thread, NULL) == 0);
@@ -274,7 +274,7 @@ static void adoption(void) {
     empty(second, 1, 2);
 }
 
-// Spans that nobody owns, whose blocks a thread on node 1 frees that works with such blocks itself.
+// Spans that no heap owns. A thread on node 1 frees their blocks, and works with such blocks itself.
 static void leave_full_spans(void) { fill(first, 400, MIB); }
 static void free_what_was_left(void) {
     fill(second, 400, 256 * KIB);

@@ -1,4 +1,4 @@
-//! Each call that the fast path does not serve, by the mode in force. The first one starts the process.
+//! Hands each call that the fast path does not serve to the mode in force. The first such call starts the process.
 
 use super::start;
 use crate::slow_path::alloc;
@@ -8,7 +8,7 @@ use crate::slow_path::realloc;
 use crate::slow_path::request::{FreeSize, Request, Resized};
 use crate::slow_path::table::{self, IN_FORCE, ModeTable};
 
-/// The table of the mode in force, once the process has started; none in the default mode.
+/// The table of the mode in force; `None` in the default mode. Starts the process if no thread has.
 #[inline(always)]
 fn in_force() -> Option<&'static ModeTable> {
     match IN_FORCE.get() {
@@ -17,16 +17,16 @@ fn in_force() -> Option<&'static ModeTable> {
     }
 }
 
-/// The same, where the process has not started. If another thread is about to start it, or this call comes from inside the start, libc
-/// serves.
+/// As [`in_force`], if the process has not started. If another thread is starting it, or this call comes from inside
+/// the start, the table is still the one in which libc serves.
 #[cold]
 fn decide() -> Option<&'static ModeTable> {
     start::ensure();
     IN_FORCE.get()
 }
 
-/// A block that meets `request`; null where that cannot be.
-// A call of its own: inlined, it would have its caller save registers before its own quick test.
+/// A block that meets `request`; null if there is none.
+// Not inlined: its callers would save registers before the tests of the fast path.
 #[inline(never)]
 pub(crate) fn alloc(request: Request) -> *mut u8 {
     match in_force() {
@@ -35,8 +35,8 @@ pub(crate) fn alloc(request: Request) -> *mut u8 {
     }
 }
 
-/// Frees `block`, wherever it is from.
-// As for `alloc`.
+/// Frees `block`, which may be null, Spandrel's or libc's.
+// Not inlined, as `alloc`.
 #[inline(never)]
 pub(crate) fn free(block: *mut u8) {
     match in_force() {
@@ -61,7 +61,7 @@ pub(crate) fn usable_size(block: *mut u8) -> usize {
     }
 }
 
-/// Frees `block`, unless it cannot have been asked for with that size.
+/// Frees `block`, or reports a size that cannot be the one it was allocated with.
 pub(crate) fn free_sized(block: *mut u8, named: FreeSize) {
     match in_force() {
         None => realloc::free_sized::<Fast>(block, named),
@@ -69,7 +69,7 @@ pub(crate) fn free_sized(block: *mut u8, named: FreeSize) {
     }
 }
 
-/// Usable bytes of a block of `size` bytes, of which the default mode makes `usable` usable.
+/// Usable bytes of a block for a request of `size` bytes, which has `usable` in the default mode.
 pub(crate) fn good_size(size: usize, usable: usize) -> usize {
     in_force().map_or(usable, |mode| (mode.good_size)(size, usable))
 }

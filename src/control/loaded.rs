@@ -1,5 +1,6 @@
 #![expect(unsafe_code, reason = "registers a function that runs at exit")]
-//! What the loader calls: when the object is loaded, and when the process ends, with the reports that were asked for.
+//! The functions that the loader calls: one when it loads the object, one when the process ends, which writes the
+//! reports that options ask for.
 
 use super::{requests, start};
 use crate::process::barrier::Phase;
@@ -9,17 +10,18 @@ use crate::profile::sampling;
 use crate::slow_path::table;
 use crate::stats::{lanes, leaks, report};
 
+/// Read by the loader.
 #[used]
 #[unsafe(link_section = ".fini_array")]
 static AT_EXIT: extern "C" fn() = at_exit;
 
-/// Makes sure that a static library keeps this file.
+/// Has the linker keep this file of a static library, by a use of [`AT_EXIT`].
 pub(crate) fn keep() {
     core::hint::black_box(&AT_EXIT);
 }
 
 extern "C" fn at_exit() {
-    // A process that never called malloc has its options read now, if it has any.
+    // In a process that never called malloc nothing has read the options yet, and they may ask for a report.
     if start::has_options() {
         start::ensure();
     }
@@ -59,9 +61,8 @@ mod constructor {
     }
 }
 
-/// Runs when the object is loaded, before other constructors, so that nobody's fork handlers come before ours, and nobody takes the last
-/// key. A program that never
-/// calls malloc pays for nothing more than this.
+/// Runs when the object is loaded, before the constructors of other objects, so that the fork handlers come before
+/// theirs, and a key for thread exit is left. A program that never calls malloc pays for nothing else.
 fn on_load() {
     fork::hook(&PROCESS);
     let _ = thread::exit_key(&PROCESS);

@@ -1,5 +1,6 @@
-//! Control of the process: its start and its end, the mode in force, and the requests that a program makes of its allocator. This is the one place
-//! that names every feature; the layers below find them where they registered. Must not know the C contracts.
+//! Control of the process: its start and its end, the mode in force, and the requests that a program makes of its
+//! allocator. Only this layer names every feature; the layers below call those that registered. Must not know the
+//! contracts of C.
 
 pub(crate) mod dispatch;
 mod loaded;

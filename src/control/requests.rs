@@ -1,4 +1,4 @@
-//! What a program may ask of the allocator: is it active, what is where, give back what you can, these limits.
+//! The requests of a program: is Spandrel active, in which lane does a block lie, give free memory back, set limits.
 
 use super::start;
 use crate::base::lane::Lane;
@@ -18,8 +18,9 @@ use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::table;
 use crate::sys::call;
 
-/// Runs given back in one trim, and the time after which it starts on no further one.
+/// The most runs that one trim purges.
 const TRIM_RUNS: usize = 1024;
+/// The time after which a trim purges no further run.
 const TRIM_MILLISECONDS: u64 = 100;
 
 /// Whether Spandrel serves this process.
@@ -28,37 +29,38 @@ pub(crate) fn is_active() -> bool {
     PROCESS.is_ready()
 }
 
-/// Whether `dlopen` keeps RTLD_DEEPBIND: if the option says so, or if libc serves the process, whose malloc every
-/// object finds then.
+/// Whether `dlopen` keeps RTLD_DEEPBIND: if the option says so, or if libc serves the process, so that an object that
+/// finds libc's malloc shares the allocator with all others.
 #[cfg(feature = "export")]
 pub(crate) fn keeps_deepbind() -> bool {
     start::ensure();
     match PROCESS.barrier.phase() {
-        // The options are not known yet. A block that both allocators know would be worse than another lookup order.
+        // The options are not known yet. Another lookup order does less harm than a block that one allocator hands out
+        // and the other frees.
         Phase::Yours | Phase::Starting => false,
         Phase::Ready => PROCESS.options().keep_deepbind,
         Phase::Libc => PROCESS.options().keep_deepbind || PROCESS.options().mode() == Mode::Libc,
     }
 }
 
-/// The lane that owns `address`; libc for whatever is not ours.
+/// The lane that `address` lies in; libc if it is not Spandrel's.
 pub(crate) fn lane_of_pointer(address: usize) -> Lane {
     if !PROCESS.is_ready() {
         return Lane::Libc;
     }
     match PROCESS.central.resolve(address) {
         Place::Small { .. } => Lane::Small,
-        // Sampled blocks are runs whatever their size.
+        // A sampled block is a run of its own, whatever its size.
         Place::Large { span, .. } => Lane::of_size(span.large_bytes()),
         Place::Direct(_) => Lane::Direct,
-        // A page of its own is a mapping of its own.
+        // A block of mode `guarded` has pages of its own, as a direct one has.
         Place::Foreign if guarded::is_of_pool(address) => Lane::Direct,
         Place::Nowhere | Place::Foreign => Lane::Libc,
     }
 }
 
-/// Gives back what this thread's heap holds without need; with `everything` also the transfer caches and all free
-/// pages.
+/// Returns the free blocks of this thread's heap to their spans, and purges what comes free as usual. With `everything`
+/// also empties the transfer caches and what the mode keeps, and purges all free runs.
 pub(crate) fn collect(everything: bool) {
     let HeapAccess::Own(heap) = thread::access() else { return };
     let shared = PROCESS.shared();
@@ -74,12 +76,12 @@ pub(crate) fn collect(everything: bool) {
     }
 }
 
-/// The blocks that a [`safepoint`] takes in where the caller names no number: what a large request takes in on its way.
+/// The blocks that a [`safepoint`] receives if the caller names no number; a large request receives as many.
 const SAFEPOINT_BLOCKS: usize = 250;
 
-/// Exchanges blocks with other threads: sends off those of theirs that were freed here, and takes in at least `most` of
-/// what they sent, 0 for a usual number; whether more waits. Nothing for a thread without a heap, and from inside the
-/// allocator.
+/// Exchanges blocks with other threads: does deferred frees, sends the outbox off, and receives `most` blocks of the
+/// inbox and the rest of the last batch; 0 stands for [`SAFEPOINT_BLOCKS`]. Returns whether more are left. Does
+/// nothing on a thread without a heap, and from inside the allocator.
 pub(crate) fn safepoint(most: usize) -> bool {
     if !thread::has_heap() {
         return false;
@@ -89,7 +91,7 @@ pub(crate) fn safepoint(most: usize) -> bool {
     heap.exchange(PROCESS.shared(), if most == 0 { SAFEPOINT_BLOCKS } else { most })
 }
 
-/// Gives free pages back to the kernel, but leaves `keep` bytes of them; whether any went. Bounded in time.
+/// Purges free runs, but keeps `keep` bytes of them. Returns whether it purged any. Bounded in time.
 pub(crate) fn trim(keep: usize) -> bool {
     let HeapAccess::Own(heap) = thread::access() else { return false };
     let shared = PROCESS.shared();
@@ -98,7 +100,7 @@ pub(crate) fn trim(keep: usize) -> bool {
     purge(keep)
 }
 
-/// Gives runs back, the oldest first, until at most `keep` bytes of them are left; whether any went.
+/// Purges runs, the oldest first, until at most `keep` dirty bytes are left. Returns whether it purged any.
 fn purge(keep: usize) -> bool {
     let mut gone = false;
     if PROCESS.has_pool() {
@@ -118,19 +120,18 @@ fn purge(keep: usize) -> bool {
     gone
 }
 
-/// Bytes of a page of the kernel's.
+/// Bytes of a page of the kernel.
 pub(crate) fn page_bytes() -> usize {
     const USUAL: usize = 4096;
     if is_active() { PROCESS.central.pages.space().page_bytes() } else { USUAL }
 }
 
-/// Bytes of free runs that were not given back to the kernel yet.
+/// Bytes of dirty free runs: those that were not purged.
 pub(crate) fn retained_bytes() -> usize {
     if PROCESS.is_ready() { PROCESS.central.pages.figures().dirty } else { 0 }
 }
 
-/// Sets both limits, 0 for none; false where that cannot be: with a pool, or a soft limit that is not below the hard
-/// one.
+/// Sets both limits; 0 stands for none. False with a pool, or if the soft limit is not below the hard one.
 pub(crate) fn set_limits(soft: usize, hard: usize) -> bool {
     let contradict = soft != 0 && hard != 0 && soft >= hard;
     if !is_active() || PROCESS.has_pool() || contradict {

@@ -1,8 +1,8 @@
 #![expect(unsafe_code, reason = "opens the store and sets the options")]
-//! Start: reading the environment, reserving address space, putting the mode into force, and having features register.
+//! Start: reads the environment, reserves address space, puts the mode into force, and has features register.
 //!
-//! ld.so may call malloc before it runs any constructor, so the fork handlers and the key for thread exit are registered by the first
-//! heap or by the constructor, whichever comes first. The C library's tables for both are static.
+//! ld.so may call malloc before it runs any constructor. So the constructor or the first heap, the earlier of the two,
+//! registers the fork handlers and makes the key for thread exit. The C library's tables for both are static.
 
 use crate::base::units::GIB;
 use crate::config::{self, CacheBytes, Complaint, HugePages, IdleReturn, Limit, Numa, OnError, Options};
@@ -25,15 +25,17 @@ use crate::sys::startup::Startup;
 use crate::sys::{lock, memory, tool};
 
 const CACHE_BYTES_PER_PROCESSOR: usize = 256 << 10;
-/// Of what a container allows, one part in this many is left free before free pages go back, and before calls fail: the program's
-/// code, its stacks and libc need some as well.
+/// One part in this many of a container's memory lies above the soft limit, for the program's code, its stacks and
+/// libc.
 const SPARE_SOFT: usize = 8;
+/// One part in this many of a container's memory lies above the hard limit.
 const SPARE_HARD: usize = 16;
 const PAGE_BYTES_USUAL: usize = 4096;
-/// QEMU up to version 7 has 24 bytes of notes for each page of a program's address space: 24 MiB for this much.
+/// The reservation under an emulator. QEMU up to version 7 keeps 24 bytes for each page of a program's address space,
+/// which are 24 MiB for this much.
 const RESERVE_EMULATED: usize = 4 * GIB;
 
-/// Starts the process, unless another thread is about to, or this call comes from inside the allocator.
+/// Starts the process, unless another thread has begun to, or this call comes from inside the allocator.
 pub(crate) fn ensure() {
     if PROCESS.barrier.phase() == Phase::Yours {
         thread::while_starting(|| {
@@ -44,7 +46,7 @@ pub(crate) fn ensure() {
     }
 }
 
-/// Makes the process ready; false if libc is to serve everything.
+/// Makes the process ready. False if libc has to serve everything.
 fn start(process: &Process) -> bool {
     let startup = Startup::find();
     let options = match startup {
@@ -56,7 +58,7 @@ fn start(process: &Process) -> bool {
         OnError::Report => Policy::Report,
         OnError::Ignore => Policy::Ignore,
     });
-    // SAFETY: the barrier lets one thread come here, once, before any thread has a heap.
+    // SAFETY: `Barrier::enter` returned `Yours`, which it does to one thread, once, before any thread has a heap.
     unsafe { lock::when_lost(fork::give_up) };
     process.tally.set_range(options.diag_range);
     let page = startup.map_or(PAGE_BYTES_USUAL, Startup::page_bytes);
@@ -68,7 +70,7 @@ fn start(process: &Process) -> bool {
     if options.leaks {
         leaks::watch_status();
     }
-    // SAFETY: the barrier lets one thread come here, once.
+    // SAFETY: `Barrier::enter` returned `Yours`, which it does to one thread, once.
     unsafe { process.set_options(options) };
     if options.mode() == config::Mode::Libc {
         table::put_into_force(mode);
@@ -77,12 +79,12 @@ fn start(process: &Process) -> bool {
     let set_bounds = || process.set_bounds(options.pool.is_some(), options.hard_limit != Limit::None);
     let Some(mut space) = reserve(&options, page) else {
         set_bounds();
-        tell_refusal(&options);
+        report_refusal(&options);
         table::put_into_force(Some(&LIBC));
         return false;
     };
     place(&mut space, options.numa);
-    // SAFETY: as for the options.
+    // SAFETY: `Barrier::enter` returned `Yours`, which it does to one thread, once; no heap uses the store before.
     unsafe { process.central.pages.open(space, options.purge_delay) };
     if options.pool.is_some() {
         prepare_pool(process, &options);
@@ -97,13 +99,13 @@ fn start(process: &Process) -> bool {
     descriptor::describe(process);
     register_features(&options);
     sampling::prepare(&options, mode.is_none_or(|mode| mode.profiled));
-    // Not before the end of the start, so that threads that come meanwhile are served.
+    // Last, because with bounds libc refuses to serve: other threads need it until the start is over.
     set_bounds();
     table::put_into_force(mode);
     true
 }
 
-/// Has the features that `options` ask for register, but for those of the mode.
+/// Registers the features that `options` ask for. The mode registers its own (`chosen`), the heap profile too.
 fn register_features(options: &Options) {
     table::register();
     report::register(options);
@@ -112,9 +114,9 @@ fn register_features(options: &Options) {
     }
 }
 
-/// Says that the kernel gives no address space.
+/// Reports that the kernel refuses the address space to start with.
 #[cold]
-fn tell_refusal(options: &Options) {
+fn report_refusal(options: &Options) {
     exhaustion::explain_refusal();
     let what = match options.pool {
         Some(_) => "no memory for the pool; every call fails",
@@ -123,7 +125,7 @@ fn tell_refusal(options: &Options) {
     diag::once(Code::Exhaustion, what);
 }
 
-/// Has the pages placed on nodes, where that was asked for.
+/// Places the pages on NUMA nodes, if the options ask for it.
 fn place(space: &mut Space, numa: Numa) {
     if numa == Numa::Off {
         return;
@@ -136,7 +138,7 @@ fn place(space: &mut Space, numa: Numa) {
     }
 }
 
-/// Puts the limits into force.
+/// Sets the limits that the options, or the container, have.
 fn limit(process: &Process, options: &Options) {
     if (options.soft_limit, options.hard_limit) == (Limit::None, Limit::None) {
         return;
@@ -150,7 +152,7 @@ fn limit(process: &Process, options: &Options) {
     process.central.pages.limits.set(bytes(options.soft_limit, SPARE_SOFT), bytes(options.hard_limit, SPARE_HARD));
 }
 
-/// Makes the pages of the pool present and locks them, where that was asked for.
+/// Makes the pages of the pool present and locks them, if the options ask for it.
 fn prepare_pool(process: &Process, options: &Options) {
     let pages = &process.central.pages;
     pages.make_pool_present(options.prefault);
@@ -159,15 +161,15 @@ fn prepare_pool(process: &Process, options: &Options) {
     }
 }
 
-/// How much address space to reserve. An emulator may note something of every page of it, so there it is little, unless the environment
-/// says how much.
+/// The bytes of address space to reserve. Little under an emulator, which may keep a note of every page of it, unless
+/// the environment says how much.
 fn wanted(options: &Options) -> usize {
-    let said =
-        || Startup::find().is_some_and(|startup| startup.environment().any(|entry| entry.starts_with(b"SPANDREL_RESERVE=")));
-    if tool::is_emulated() && !said() { options.reserve.min(RESERVE_EMULATED) } else { options.reserve }
+    let is_ours = |entry: &[u8]| entry.starts_with(b"SPANDREL_RESERVE=");
+    let is_set = || Startup::find().is_some_and(|startup| startup.environment().any(is_ours));
+    if tool::is_emulated() && !is_set() { options.reserve.min(RESERVE_EMULATED) } else { options.reserve }
 }
 
-/// Address space, with the huge pages that were asked for.
+/// Reserves address space, with the huge pages that the options ask for.
 fn reserve(options: &Options, page: usize) -> Option<Space> {
     if let Some(bytes) = options.pool {
         return Space::reserve_pool(bytes, page);
@@ -194,11 +196,12 @@ fn reserve(options: &Options, page: usize) -> Option<Space> {
     Some(space)
 }
 
-/// Whether the environment has any option of ours.
+/// Whether the environment has any option of Spandrel.
 pub(crate) fn has_options() -> bool {
     Startup::find().is_some_and(|startup| config::any(startup.environment()))
 }
 
+/// Reads the options, and prints a line for each that is wrong.
 fn read_options(startup: Startup) -> Options {
     config::read(startup.environment(), |entry, complaint| match complaint {
         Complaint::Form(form) => {
@@ -209,12 +212,13 @@ fn read_options(startup: Startup) -> Options {
             diag::line(Code::NumaPolicy, &[entry, b": needs SPANDREL_PROFILE=hosted-server; ignored"]);
         }
         Complaint::HugePages => {
-            diag::line(Code::HugePagePolicy, &[entry, b": needs SPANDREL_PROFILE=hosted-server; ordinary pages are used"]);
+            let what = b": needs SPANDREL_PROFILE=hosted-server; ordinary pages are used";
+            diag::line(Code::HugePagePolicy, &[entry, what]);
         }
     })
 }
 
-/// The table of the mode that `options` ask for, ready to serve; none for the default mode.
+/// The table of the mode that `options` ask for, ready to serve; `None` for the default mode.
 fn chosen(options: &Options, page: usize) -> Option<&'static ModeTable> {
     match options.mode() {
         config::Mode::Fast => None,

@@ -1,4 +1,4 @@
-//! Which mode is in force: chosen by the options at start, and switched where that is safe.
+//! The mode in force, for programs that ask for its name or switch it.
 
 use core::ffi::CStr;
 
@@ -13,8 +13,8 @@ pub(crate) fn mode_name() -> &'static CStr {
     table::in_force().map_or(c"fast", |mode| mode.name)
 }
 
-/// Puts the mode of that name into force. Only `fast` and `counting` can be switched, into each other: neither knows anything of a
-/// block that the other does not.
+/// Puts the mode of that name into force. Only `fast` and `counting` can be switched, into each other: neither keeps
+/// anything about a block, so blocks of one are blocks of the other.
 pub(crate) fn set_mode(name: &[u8]) -> Result<(), Refusal> {
     let wanted = config::Mode::named(name).ok_or(Refusal::Unknown)?;
     if mode_name().to_bytes() == name {

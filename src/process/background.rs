@@ -1,5 +1,6 @@
-//! The thread that gives memory back in a process whose threads do not call, where the option asks for it. It blocks all signals, and sleeps
-//! while there is nothing to do. A child of a fork starts its own in its first slow call.
+//! The background thread (`SPANDREL_IDLE_RETURN=thread`): does the rounds of idle return and the purges in a process
+//! whose threads make no calls. It blocks all signals, and sleeps while nothing is dirty and no round is under way. A
+//! fork does not copy it, so a child starts its own in its first slow call.
 
 use core::ffi::c_void;
 
@@ -9,13 +10,14 @@ use super::thread::{self, HeapAccess};
 use crate::diag::{self, Code};
 use crate::sys::{call, libc};
 
-/// Between two looks, in milliseconds, one part of the purge delay, but no less than this.
+/// While there is work, the thread sleeps for one part in this many of the purge delay between two steps of it.
 const PART: u32 = 4;
+/// The shortest such sleep, in milliseconds.
 const NAP_MIN: u32 = 10;
 
 static BACKGROUND: Feature = Feature { attend: start, in_child: |_| BACKGROUND.want_attention(), ..Feature::NONE };
 
-/// Has the first slow call start the thread, which the start of the process cannot: creating a thread allocates.
+/// Has the first slow call start the thread. The start of the process cannot, because creating a thread allocates.
 pub(crate) fn register() {
     PROCESS.features.register(&BACKGROUND);
     BACKGROUND.want_attention();
@@ -23,7 +25,8 @@ pub(crate) fn register() {
 
 fn start() {
     if PROCESS.central.pages.delay().is_some() && !PROCESS.has_pool() && !libc::start_thread(run) {
-        diag::line(Code::BadOption, &[b"SPANDREL_IDLE_RETURN=thread: no thread can be started; calls return the memory"]);
+        let what = b"SPANDREL_IDLE_RETURN=thread: no thread can be started; calls return the memory";
+        diag::line(Code::BadOption, &[what]);
     }
 }
 

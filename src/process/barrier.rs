@@ -1,5 +1,6 @@
 #![cfg_attr(all(test, loom), expect(unsafe_code, reason = "models access loom cells"))]
-//! The start barrier: one thread makes the allocator ready; the others do not wait for it but go to libc meanwhile.
+//! The start barrier: one thread starts the allocator; calls of other threads do not wait for it, libc serves them
+//! meanwhile. Must not know what the start does.
 
 use crate::sys::atomic::{AtomicU32, Ordering};
 
@@ -8,33 +9,34 @@ const STARTING: u32 = 1;
 const READY: u32 = 2;
 const LIBC: u32 = 3;
 
-/// See the module. One word: cold -> starting (by one thread) -> ready or libc.
+/// One word: cold -> starting (by one thread) -> ready or libc. Written by the thread that starts the allocator, read
+/// by any thread.
 pub(crate) struct Barrier(AtomicU32);
 
-/// What the barrier says to a call.
+/// How far the start has come, as a call sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub(crate) enum Phase {
-    /// The caller is the one to make things ready; [`Barrier::finish`] follows.
+    /// No thread has begun the start. From [`Barrier::enter`]: the calling thread does, and calls [`Barrier::finish`].
     Yours,
-    /// Someone is at it.
+    /// A thread is starting the allocator: this one or another.
     Starting,
-    /// Everything is ready, and what the starter wrote can be read.
+    /// The allocator is ready, and all that the starting thread wrote can be read.
     Ready,
     /// libc serves everything, for good.
     Libc,
 }
 
 impl Barrier {
-    /// Nothing has happened yet.
+    /// A barrier before the start.
     pub(crate) const fn new() -> Self {
         Self(AtomicU32::new(COLD))
     }
 
-    /// Asks to come in.
+    /// The phase; the first caller gets `Yours`, and all others find a start under way or done.
     pub(crate) fn enter(&self) -> Phase {
         match self.phase() {
-            // Relaxed: the winner publishes with `finish`; the loser looks again.
+            // Relaxed: the exchange publishes nothing, `finish` does; a thread that loses loads the phase again.
             Phase::Yours => match self.0.compare_exchange(COLD, STARTING, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => Phase::Yours,
                 Err(_) => self.phase(),
@@ -43,7 +45,7 @@ impl Barrier {
         }
     }
 
-    /// The phase, without taking the start upon oneself: `Yours` then only means that nobody has yet.
+    /// The phase. `Yours` means that no thread has begun the start; the caller does not begin it either.
     pub(crate) fn phase(&self) -> Phase {
         // Acquire pairs with the Release in `finish`.
         match self.0.load(Ordering::Acquire) {
@@ -77,13 +79,13 @@ mod models {
     fn call(shared: &Shared) -> u32 {
         match shared.barrier.enter() {
             Phase::Yours => {
-                // SAFETY: loom checks that nobody else has access.
+                // SAFETY: `enter` returned `Yours`, to one thread alone; loom checks that no other has access.
                 shared.value.with_mut(|value| unsafe { *value = 7 });
                 shared.barrier.finish(true);
                 1
             }
             Phase::Ready => {
-                // SAFETY: loom checks that nobody writes.
+                // SAFETY: the phase is `Ready`, so the write is over; loom checks that no thread writes.
                 assert_eq!(shared.value.with(|value| unsafe { *value }), 7);
                 0
             }
@@ -118,18 +120,19 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn nobody_is_let_through_before_the_end_of_the_start() {
+    fn no_thread_finds_it_ready_before_the_end_of_the_start() {
         for (ready, after) in [(true, Phase::Ready), (false, Phase::Libc)] {
             let barrier = Barrier::new();
             assert_eq!((barrier.phase(), barrier.enter()), (Phase::Yours, Phase::Yours));
-            assert_eq!((barrier.enter(), barrier.enter(), barrier.phase()), (Phase::Starting, Phase::Starting, Phase::Starting));
+            assert_eq!((barrier.enter(), barrier.phase()), (Phase::Starting, Phase::Starting));
+            assert_eq!(barrier.enter(), Phase::Starting);
             barrier.finish(ready);
             assert_eq!((barrier.enter(), barrier.phase()), (after, after));
         }
     }
 
     #[test]
-    fn of_threads_that_come_at_once_one_starts() {
+    fn of_threads_that_enter_at_once_one_starts() {
         const THREADS: usize = 4;
         for _ in 0..500 {
             let (barrier, meeting) = (Barrier::new(), Meeting::new(THREADS));

@@ -1,5 +1,6 @@
-//! Features: what is not part of serving a call, but wants to be called at some moments of the process. A feature registers; the core does
-//! not name it.
+//! Features: parts of the allocator that serve no call themselves, but have work at certain moments of the process: in
+//! a slow call, at a fork, when a thread begins or ends. A feature registers functions for these; the core calls them
+//! and must not name any feature.
 
 use crate::heap::Heap;
 use crate::pages::Work;
@@ -7,44 +8,49 @@ use crate::process::state::PROCESS;
 use crate::sys::cell::StaticRef;
 use crate::sys::lock::Patience;
 
-/// What a feature wants to be called for. What it does not say is nothing.
+/// The functions of a feature that the core calls. [`Feature::NONE`] has the defaults, which do nothing.
 pub(crate) struct Feature {
-    /// Does the work for which [`Feature::want_attention`] asked: in a slow call, with the thread's heap free and no lock held.
+    /// Does the work for which [`Feature::want_attention`] asked: in a slow call, after it has released the thread's
+    /// heap, with no lock held.
     pub(crate) attend: fn(),
-    /// Takes the feature's locks for a fork, and gives them back, in parent and child, on a thread that took them or is a copy of one
-    /// that did. `Order` says whether they come before the locks of the central store.
+    /// Takes the feature's locks before a fork, and releases them after it: in the parent on the same thread, in the
+    /// child on the copy of that thread.
     pub(crate) locks: Option<Locks>,
-    /// In the child of a fork: forgets what other threads were about to do. True if the thread that forked was inside the allocator, and may
-    /// still be about something itself.
+    /// Runs in the child of a fork, and drops the work that other threads had begun. The argument is true if the thread
+    /// that forked was inside the allocator, so it may be in the middle of work of its own.
     pub(crate) in_child: fn(bool),
-    /// A thread has got a heap, or is about to give it up.
+    /// A thread has got its heap.
     pub(crate) thread_begins: fn(&Heap),
+    /// A thread is about to give its heap up, and still holds it.
     pub(crate) thread_ends: fn(&Heap),
 }
 
-/// When a feature's locks are taken for a fork, how, and how they are given back.
+/// When a fork takes a feature's locks, the function that takes them, and the one that releases them.
 type Locks = (Order, fn(&Patience), fn());
 
-/// Whether a feature's locks may be held while the central store is asked for memory, or are taken under locks of the central store.
+/// Where a feature's locks stand in the order of ranks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Order {
+    /// Their holder may ask the central store for memory, so a fork takes them before its locks.
     BeforeCentral,
+    /// They are taken under locks of the central store, so a fork takes them after these.
     AfterCentral,
 }
 
-/// Most features that can register.
+/// The most features that can register; each has a bit of the word of pending work.
 const FEATURES_MAX: usize = 16;
 
-/// The features that registered, in that order. Places fill from the first on, by any thread; none is ever emptied.
+/// The features that registered, in that order. Written by any thread that registers one, read by any thread. Places
+/// fill from the first on, and none is ever emptied.
 pub(crate) struct Features([StaticRef<Feature>; FEATURES_MAX]);
 
 impl Feature {
-    /// Wants nothing.
+    /// A feature without work, for the fields that a feature leaves out.
     pub(crate) const NONE: Self =
         Self { attend: || {}, locks: None, in_child: |_| {}, thread_begins: |_| {}, thread_ends: |_| {} };
 
-    /// Has `attend` called by the next slow call of any thread. May be called by a signal handler; nothing for a feature that did not
-    /// register.
+    /// Has the next slow call of any thread call `attend`. A signal handler may call this. Does nothing for a feature
+    /// that did not register.
     pub(crate) fn want_attention(&'static self) {
         if let Some(place) = PROCESS.features.place_of(self) {
             PROCESS.central.pages.pending.set(Work::of_feature(place));
@@ -68,7 +74,7 @@ impl Features {
         self.0.iter().map_while(StaticRef::get)
     }
 
-    /// Does the work behind the bits of features.
+    /// Calls `attend` of each feature whose bit is set in the word of pending work.
     pub(crate) fn attend(&self) {
         let pending = &PROCESS.central.pages.pending;
         for (place, feature) in self.iter().enumerate() {

@@ -1,17 +1,20 @@
 #![expect(unsafe_code, reason = "fork handlers")]
-//! Fork: every lock is taken before, in order of rank, and given back after, so the child finds whole structures behind locks.
-//! What other threads had in their hands is handed over when the child first needs memory; see `heap::orphan`.
+//! Fork: the handlers take every lock before a fork, in order of rank, and release all of them after it, so the child
+//! finds whole structures behind the locks. The bins and batches of the threads that the child does not have are
+//! orphans, which its slow calls adopt (`heap::orphan`).
 //!
-//! The handlers are registered before anyone else's, so ours run last before the fork and first after it, and nothing of the
-//! program's runs while the locks are held: signals are blocked meanwhile. Where that fails (a static program whose constructor was
-//! faster), its calls count as recursion and go to libc, and a fork of its own is one inside the fork that is under way.
+//! The handlers are registered before those of the program and other libraries, so they run last before the fork and
+//! first after it. No code of the program runs while the locks are held, because signals are blocked meanwhile, too. In
+//! a static program a constructor may register handlers earlier. While those run, calls count as recursion, so libc
+//! serves them, and a fork of theirs is nested: it only counts itself.
 //!
-//! A handler of a signal may fork while its thread is inside the allocator, and holds locks. Such a fork takes, within bounded time,
-//! those locks that are free. Its child has the locks of the interrupted thread, which that gives back itself as it goes on, and may have
-//! one of a thread that is lost; see `sys::lock`.
+//! A signal handler may fork while its thread is inside the allocator and holds locks. Such a fork takes, within
+//! bounded time, the locks that are free. In the child the interrupted code goes on, and releases the locks that it
+//! held. A lock whose holder the child does not have stays taken; a thread that waits for one ends the process
+//! ([`give_up`]).
 //!
 //! # Invariants
-//! - One fork at a time holds the gate, and gives back what it took, and nothing else.
+//! - One fork at a time has the lock `turn`. It releases the locks that it took, and no others.
 
 use core::cell::Cell;
 
@@ -25,40 +28,43 @@ use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::lock::{self, Futex, Patience};
 use crate::sys::{call, libc, tls};
 
-/// How long a fork waits for all locks before it gives back those it has, and tries again: two forks may wait for each other, one of them
-/// in the handler of a signal that interrupted the allocator.
+/// Nanoseconds for which a fork waits for all locks. Then it releases those it has, and tries again: two forks may wait
+/// for each other, if one of them is in a signal handler that interrupted the allocator.
 const PATIENCE: u64 = 10_000_000;
-/// How long one waits whose thread was inside the allocator. What its thread holds it waits for in vain.
+/// The same for a fork whose thread was inside the allocator. Locks that this thread holds do not become free
+/// meanwhile, so the wait is short.
 const PATIENCE_INSIDE: u64 = 1_000_000;
 
-/// The fork that is under way. All but `owner` is for its thread, and the copy of that in the child.
+/// The fork that is under way. Its thread, and the copy of that thread in the child, write and read all fields; other
+/// threads only read `owner`, and wait for `turn`.
 struct Fork {
     /// Held from the first handler to the last one.
-    gate: Futex,
-    /// The thread that holds the gate, by the address of its word; 0 if there is none. Written by that thread, read by any, which only
-    /// asks whether it is the one.
+    turn: Futex,
+    /// The thread that has `turn`, by the address of its thread-local word; 0 if there is none. Written by that thread;
+    /// read by any thread, to learn whether it is the one.
     owner: AtomicUsize,
-    /// Whether its thread was inside the allocator, and whether the process had no other one.
+    /// Whether the thread that forks was inside the allocator.
     inside: Cell<bool>,
+    /// Whether the process had no other thread.
     is_single: Cell<bool>,
-    /// Forks inside of this one.
+    /// The nested forks under way: forks of handlers that run during this one.
     depth: Cell<u32>,
-    /// The signals that the thread blocked before.
+    /// The signals that the thread blocked before the fork.
     blocked: Cell<u64>,
     /// The process that forks, by the kernel's number.
     process: Cell<u32>,
-    /// How many features there were when their locks were taken.
+    /// The number of features whose locks this fork asked for; one that registers later keeps its own.
     features: Cell<usize>,
 }
 
-// SAFETY: cells are touched by the thread that holds the gate.
+// SAFETY: only the thread that has `turn`, which `is_mine` and `lock` establish, reads or writes the cells.
 unsafe impl Sync for Fork {}
 
 impl Fork {
-    /// None.
+    /// No fork under way.
     const fn new() -> Self {
         Self {
-            gate: Futex::INIT,
+            turn: Futex::INIT,
             owner: AtomicUsize::new(0),
             inside: Cell::new(false),
             is_single: Cell::new(false),
@@ -71,19 +77,19 @@ impl Fork {
 
     /// Whether the calling thread is the one that forks.
     fn is_mine(&self) -> bool {
-        // Relaxed: a thread finds what it wrote itself, and nobody else writes its address.
+        // Relaxed: a thread reads its own store, and no other thread stores its address.
         self.owner.load(Ordering::Relaxed) == tls::word_address()
     }
 
-    /// Takes the gate and all locks; false, and the gate is not taken, if that takes too long. With `inside` those locks are enough that
-    /// can be had.
+    /// Takes `turn` and all locks. False if that takes too long; then this fork has neither. With `inside` it
+    /// suffices to take the locks that become free in time.
     fn lock(&self, inside: bool, is_single: bool) -> bool {
         let patience = Patience::of(match (inside, is_single) {
             (false, _) => PATIENCE,
             (true, false) => PATIENCE_INSIDE,
             (true, true) => 0,
         });
-        if !patience.lock(&self.gate) {
+        if !patience.lock(&self.turn) {
             return false;
         }
         // Relaxed: see `is_mine`.
@@ -100,13 +106,13 @@ impl Fork {
         true
     }
 
-    /// The locks of the features that this fork is about.
+    /// The functions that take and release the locks of features, of those that had registered when this fork began.
     fn locks(&self, order: Order) -> impl Iterator<Item = (fn(&Patience), fn())> {
         let locks = PROCESS.features.iter().take(self.features.get()).filter_map(|feature| feature.locks);
         locks.filter(move |locks| locks.0 == order).map(|(_, lock, unlock)| (lock, unlock))
     }
 
-    /// Gives the locks back that this fork took.
+    /// Releases the locks that this fork took, and `turn` last.
     fn unlock(&self) {
         for (_, unlock) in self.locks(Order::AfterCentral) {
             unlock();
@@ -118,18 +124,19 @@ impl Fork {
         PROCESS.registry.unlock_after_fork();
         // Relaxed: see `is_mine`.
         self.owner.store(0, Ordering::Relaxed);
-        // SAFETY: this thread, or the one it was copied from, took the gate in `lock`.
-        unsafe { self.gate.unlock(GuardSend::new()) };
+        // SAFETY: this thread, or the thread of the parent that it is a copy of, took `turn` in `lock`.
+        unsafe { self.turn.unlock(GuardSend::new()) };
     }
 }
 
+/// Written and read by the thread that forks; see the fields.
 static FORK: Fork = Fork::new();
 
 /// Registers the handlers, once.
 pub(crate) fn hook(process: &Process) {
     // Relaxed: only the first call matters; the C library's table has a lock of its own.
     if !process.fork_hooked.swap(true, Ordering::Relaxed) {
-        // SAFETY: the handlers are functions that stay; the object is never unloaded.
+        // SAFETY: the handlers are functions of this object, which is never unloaded (`-z nodelete`).
         unsafe { ::libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
     }
 }
@@ -137,7 +144,7 @@ pub(crate) fn hook(process: &Process) {
 /// Runs in the parent before a fork.
 extern "C" fn prepare() {
     let fork = &FORK;
-    // A handler that runs from here on would fork while this fork has some of the locks.
+    // A signal handler that ran from here on could fork while this fork has some of the locks.
     let blocked = call::block_signals();
     if fork.is_mine() {
         fork.depth.set(fork.depth.get() + 1);
@@ -147,7 +154,7 @@ extern "C" fn prepare() {
     let is_single = libc::is_single_threaded();
     while !take_all(fork, inside, is_single) {
         if inside {
-            // Another thread's fork waits for what this thread holds.
+            // Another thread's fork may wait for a lock of this thread. This fork goes on without any.
             call::set_blocked_signals(blocked);
             return;
         }
@@ -159,8 +166,9 @@ extern "C" fn prepare() {
     fork.process.set(call::process_id());
 }
 
-/// libc's fork takes the lock of its streams after our handler; threads that hold it or a stream's may be waiting for ours. With one thread
-/// nobody else holds it, and libc leaves it alone: so do we, for this thread may have been interrupted while it held it.
+/// Takes libc's lock of streams, and then all locks of the allocator. libc's own fork takes that lock after our
+/// handler, and threads that hold it may be waiting in malloc for ours. In a process with one thread libc does not
+/// take it, and neither does this: the thread itself may have been interrupted while it held it.
 fn take_all(fork: &Fork, inside: bool, is_single: bool) -> bool {
     if is_single {
         return fork.lock(inside, is_single);
@@ -179,7 +187,7 @@ extern "C" fn parent() {
     if !fork.is_mine() || ends_inner(fork) {
         return;
     }
-    // A fork inside of this one may have made a child, which goes on here.
+    // A child that a nested fork made also arrives here.
     if fork.process.get() != call::process_id() {
         return go_on_in_child(fork);
     }
@@ -199,7 +207,7 @@ extern "C" fn parent() {
 extern "C" fn child() {
     let fork = &FORK;
     if !fork.is_mine() {
-        // Nothing could be prepared. A thread of this process may come to have the word of one that is lost.
+        // The fork got no locks. The word of a new thread of this process may lie at the address that `owner` holds.
         // Relaxed: the child has one thread.
         fork.owner.store(0, Ordering::Relaxed);
         PROCESS.registry.leave_others(thread::note_copy());
@@ -208,22 +216,24 @@ extern "C" fn child() {
     }
 }
 
-/// Ends the process where a thread waits for a lock whose holder it does not have.
+/// Ends the process, because a thread waits for a lock whose holder the process does not have.
 #[cold]
 pub(crate) fn give_up() -> ! {
     diag::fatal(
         Code::LostLock,
-        "this process was forked by _Fork, or while its thread was inside malloc, and a thread that it does not have holds a lock",
+        "this process was forked by _Fork, or while its thread was inside malloc, \
+         and a thread that it does not have holds a lock",
     )
 }
 
-/// Whether what ends is a fork inside of the one that holds the locks.
+/// Whether the fork that ends is nested in the one that has the locks; if so, counts it off.
 fn ends_inner(fork: &Fork) -> bool {
     let depth = fork.depth.get();
     fork.depth.set(depth.saturating_sub(1));
     depth > 0
 }
 
+/// Releases the locks in the child, and makes orphans of the heaps whose threads it does not have.
 fn go_on_in_child(fork: &Fork) {
     let blocked = fork.blocked.get();
     let (inside, is_single) = (fork.inside.get(), fork.is_single.get());

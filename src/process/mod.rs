@@ -1,5 +1,5 @@
-//! The process: its state, the start barrier, the heap that a thread may work on now, fork, and the features that registered. Must not know how a
-//! call is served.
+//! The process: its state, the start barrier, threads and the recursion guard, fork, and the features that registered.
+//! Must not know how a call is served.
 
 pub(crate) mod background;
 pub(crate) mod barrier;

@@ -1,3 +1,3 @@
-//! What the model checker compiles of this layer.
+//! The modules of this layer that the model checker compiles.
 
 mod barrier;

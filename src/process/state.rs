@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "reads options set at start")]
-//! The state of the process that the core needs. Features keep their own beside their code.
+//! The state of the core, in one static. Modes, the heap profile and statistics keep theirs beside their own code.
 
 use super::barrier::{Barrier, Phase};
 use super::feature::Features;
@@ -11,31 +11,36 @@ use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sys::cell::SetOnce;
 use crate::sys::stream::Stream;
 
-/// Everything that outlives a call.
+/// The state of the core. Each part says in its own module which threads write and read it.
 pub(crate) struct Process {
     pub(crate) barrier: Barrier,
     pub(crate) central: Central,
     pub(crate) registry: Registry,
     pub(crate) tally: Tally,
     pub(crate) features: Features,
+    /// Written once, by the thread that starts the process; read by any thread that found the barrier open.
     options: SetOnce<Options>,
-    /// Where reports go that have no file.
+    /// Receives the reports for which no option names a file. Opened by the start, written by any thread.
     pub(crate) reports: Stream,
-    /// Whether all memory is a pool. Set by start, read by any thread.
+    /// Whether all memory is a pool. Written by the start, read by any thread.
     pool: AtomicBool,
-    /// Whether libc must not help out when memory is used up: with a pool, or a hard limit. Set by start or by the program.
+    /// Whether libc must not serve requests when memory is used up: with a pool, or a hard limit. Written by the start
+    /// and by `spandrel_set_limits`, read by any thread.
     bounded: AtomicBool,
-    /// Whether the slow path must see every call, because the mode in force or an option wants it. Set by start, and where modes are switched.
+    /// Whether the slow path must see every call, because the mode in force or an option needs that. Written by the
+    /// start and by the thread that switches the mode, read by any thread, which may see the old value for a moment.
     sees_all: AtomicBool,
-    /// Whether each block is counted or filled when it is handed out and taken back. Set by start.
+    /// Whether each block is counted or filled when it is handed out and freed. Written by the start, read by any
+    /// thread.
     inspects: AtomicBool,
-    /// Whether the fork handlers are registered.
+    /// Whether the fork handlers are registered. Written and read by the constructor and by threads that get a heap.
     pub(super) fork_hooked: AtomicBool,
-    /// The key whose destructor ends a thread's heap, or why there is none; see [`super::thread`].
+    /// The key whose destructor gives a thread's heap up, or the reason why there is none, as `KEY_NONE` and its
+    /// siblings in [`super::thread`] encode it. Written by the first thread that needs it, read by any.
     pub(super) exit_key: AtomicU32,
 }
 
-/// See [`Process`].
+/// Written and read by any thread, as the fields say.
 pub(crate) static PROCESS: Process = Process {
     barrier: Barrier::new(),
     central: Central::new(),
@@ -53,7 +58,7 @@ pub(crate) static PROCESS: Process = Process {
 };
 
 impl Process {
-    /// The part of it that heaps share.
+    /// The parts that heaps share.
     #[inline(always)]
     pub(crate) fn shared(&self) -> Shared<'_> {
         Shared { central: &self.central, registry: &self.registry }
@@ -66,11 +71,11 @@ impl Process {
 
     /// Whether all memory is a pool.
     pub(crate) fn has_pool(&self) -> bool {
-        // Relaxed: a thread that comes before the end of the start is served by libc as ever.
+        // Relaxed: the barrier publishes the value of the start. A thread that calls earlier is served by libc.
         self.pool.load(Ordering::Relaxed)
     }
 
-    /// Whether libc must not help out when memory is used up.
+    /// Whether libc must not serve requests when memory is used up.
     pub(crate) fn is_bounded(&self) -> bool {
         // Relaxed: as for `has_pool`.
         self.bounded.load(Ordering::Relaxed)
@@ -86,17 +91,17 @@ impl Process {
 
     /// Whether the slow path must see every call.
     pub(crate) fn sees_all(&self) -> bool {
-        // Relaxed: each thread follows at its next slow call; see `thread::follow_mode`.
+        // Relaxed: `thread::follow_mode` has each thread read it again at its next call.
         self.sees_all.load(Ordering::Relaxed)
     }
 
-    /// Has the slow path see every call, or only those that it must: `mode` is whether the mode in force wants every call.
+    /// Says whether the mode in force must see every call. An option may need that as well.
     pub(crate) fn set_sees_all(&self, mode: bool) {
         // Relaxed: as above.
         self.sees_all.store(mode || self.inspects(), Ordering::Relaxed);
     }
 
-    /// Whether each block is counted or filled when it is handed out and taken back.
+    /// Whether each block is counted or filled when it is handed out and freed.
     #[inline(always)]
     pub(crate) fn inspects(&self) -> bool {
         // Relaxed: published by the start barrier.
@@ -110,14 +115,14 @@ impl Process {
     pub(crate) unsafe fn set_options(&self, options: Options) {
         // Relaxed: published by the start barrier.
         self.inspects.store(options.diag > 0 || options.junk, Ordering::Relaxed);
-        // SAFETY: the caller's promise: one thread, once, before any reader.
+        // SAFETY: one thread, once, as `# Safety` demands; readers wait for the barrier, which opens later.
         unsafe { self.options.set(options) };
     }
 
-    /// The options, once the barrier has let the caller through.
+    /// The options, for a caller that found the barrier open.
     #[inline(always)]
     pub(crate) fn options(&self) -> &Options {
-        // SAFETY: callers come from behind the barrier, and the options are set before it opens.
+        // SAFETY: the start sets the options before it opens the barrier, which every caller found open.
         unsafe { self.options.get() }
     }
 }

@@ -1,5 +1,5 @@
-//! Counting which calls were served where. Reasons for going to libc are always counted, being rare; lanes only under
-//! `SPANDREL_DIAG`, where every call takes the slow gate.
+//! Counts calls by the lane that served them. Calls that libc served are counted always, by reason, because they are
+//! rare. The other lanes are counted only under `SPANDREL_DIAG`, where every call takes the slow path.
 
 use crate::base::class::{self, Class};
 use crate::base::lane::Lane;
@@ -32,7 +32,7 @@ impl Reason {
     ];
 }
 
-/// Calls and requested bytes. Any thread adds; the report reads.
+/// Calls and requested bytes. Written by any thread, read by the report at exit.
 pub(crate) struct Count {
     calls: AtomicU64,
     bytes: AtomicU64,
@@ -62,13 +62,14 @@ impl Count {
     }
 }
 
-/// See the module.
+/// The counts of the process. Written by any thread, read by the report at exit.
 pub(crate) struct Tally {
     served: [Count; Lane::SERVING],
     freed: [Count; Lane::SERVING],
     reasons: [Count; Reason::ALL.len()],
     classes: [Count; class::COUNT],
-    /// The range of sizes to prove something about: written at start.
+    /// The range of sizes (`SPANDREL_DIAG_RANGE`) for which the report shows that libc served no call. Written by the
+    /// start, read by any thread.
     low: AtomicUsize,
     high: AtomicUsize,
     in_range: Count,
@@ -76,7 +77,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Nothing counted. The range is everything until it is set, so that calls before then count against the proof.
+    /// Nothing counted. Until the range is set it holds all sizes, so that earlier calls count, too.
     pub(crate) const fn new() -> Self {
         Self {
             served: [const { Count::new() }; Lane::SERVING],
@@ -90,20 +91,20 @@ impl Tally {
         }
     }
 
-    /// Sets the range of sizes that the report is to prove something about.
+    /// Sets the range of sizes.
     pub(crate) fn set_range(&self, (low, high): (usize, usize)) {
-        // Relaxed: published by the start barrier.
+        // Relaxed: the start barrier publishes it.
         self.low.store(low, Ordering::Relaxed);
         self.high.store(high, Ordering::Relaxed);
     }
 
     /// The range of sizes.
     pub(crate) fn range(&self) -> (usize, usize) {
-        // Relaxed: see `set_range`.
+        // Relaxed: the start barrier publishes the range.
         (self.low.load(Ordering::Relaxed), self.high.load(Ordering::Relaxed))
     }
 
-    /// Counts a call served by a lane of our own.
+    /// Counts a call that `lane` served.
     pub(crate) fn serve(&self, lane: Lane, size: usize) {
         if let Some(count) = self.served.get(lane as usize) {
             count.add(size);
@@ -122,7 +123,7 @@ impl Tally {
         self.classes.get(class.index())
     }
 
-    /// Counts a call that went to libc.
+    /// Counts a call that libc served, for `reason`.
     pub(crate) fn divert(&self, reason: Reason, size: usize) {
         if let Some(count) = self.reasons.get(reason as usize) {
             count.add(size);
@@ -150,7 +151,7 @@ impl Tally {
         self.freed.get(lane as usize)
     }
 
-    /// Calls that went to libc for `reason`.
+    /// Calls that libc served for `reason`.
     pub(crate) fn reason(&self, reason: Reason) -> Option<&Count> {
         self.reasons.get(reason as usize)
     }
@@ -171,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_to_libc_spoils_the_proof_only_within_the_range() {
+    fn a_call_to_libc_counts_for_the_range_only_within_it() {
         let tally = Tally::new();
         tally.set_range((256, 1040));
         tally.serve(Lane::Small, 256);

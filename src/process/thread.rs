@@ -1,9 +1,12 @@
 #![expect(unsafe_code, reason = "turns the thread's word into its heap")]
-//! What a thread is allowed to do now: work on its heap, or go to libc and for what reason. The recursion guard.
+//! Threads and the recursion guard: says whether the calling thread may work on its heap now, or libc has to serve the
+//! call, and for which reason. Gives a thread its heap at its first slow call, and takes it back when the thread ends.
+//! Must not know how a call is served.
 //!
-//! The word `home` is 0 in a new thread, a mark while its heap is being made and after it was given up, and the heap's address in
-//! between. While a heap is worked on, the fast path sees the inert heap, so whatever comes from inside arrives here and finds the
-//! heap busy.
+//! Each thread has a word, `tls::own_heap`. It is 0 in a new thread, `STARTING` while the thread gets its heap, then
+//! the address of the heap, and `EXITED` after the thread gave it up. While the thread works on its heap, its fast
+//! path sees the inert heap. So a call from inside the allocator fails on the fast path, and finds here that the heap
+//! is entered.
 
 use core::ffi::c_void;
 use core::ops::Deref;
@@ -21,31 +24,35 @@ use crate::sys::{call, lock, tls};
 
 const NEW: usize = 0;
 const STARTING: usize = 1;
-/// The thread has given its heap up, or gets none.
+/// The thread gave its heap up, or gets none.
 const EXITED: usize = 2;
-/// New and exited threads while they fork.
+/// A new thread while it forks.
 const FORKING_NEW: usize = 3;
+/// An exited thread while it forks.
 const FORKING_EXITED: usize = 4;
-/// Words above this are addresses of heaps.
-pub(crate) const LAST_MARK: usize = FORKING_EXITED;
-/// The C library calls key destructors in rounds as long as keys are set; others may still free in the first ones.
+/// Values above this one are addresses of heaps.
+pub(crate) const LAST_STATE: usize = FORKING_EXITED;
+/// Rounds of key destructors that pass before this one gives the heap up. The C library runs rounds as long as a
+/// destructor sets a key again, and destructors of other libraries may still free blocks in the first ones.
 const EXIT_ROUNDS: u8 = 2;
 
-/// States of the word for the key of thread exit; from `KEY_FIRST` on it is the key plus that.
+/// Values of `Process::exit_key`: no thread has made the key yet, one is making it, the C library refused it. Values
+/// from `KEY_FIRST` on are the key plus `KEY_FIRST`.
 const KEY_NONE: u32 = 0;
 const KEY_MAKING: u32 = 1;
 const KEY_REFUSED: u32 = 2;
 const KEY_FIRST: u32 = 3;
 
-/// What a call may do.
+/// Access of a call to its thread's heap.
 pub(crate) enum HeapAccess {
-    /// Work on this thread's heap.
+    /// The call may work on this thread's heap.
     Own(HeapGuard),
-    /// Go to libc.
+    /// libc has to serve the call.
     Libc(Reason),
 }
 
-/// This thread's heap, marked busy until it is dropped.
+/// This thread's heap, entered until the guard is dropped: the fast path sees the inert heap, and the lock of the
+/// heap's spans is held.
 pub(crate) struct HeapGuard(&'static Heap);
 
 impl HeapGuard {
@@ -59,13 +66,13 @@ impl HeapGuard {
 }
 
 impl HeapGuard {
-    /// Whether work waits for a slow call that has the heap: its own, or the process's.
+    /// Whether work waits for a slow call that holds the heap: in the word of the heap, or in that of the process.
     #[inline(always)]
     pub(crate) fn has_pending_work(&self) -> bool {
         self.0.has_pending() || PROCESS.central.pages.pending.any()
     }
 
-    /// The heap, for what outlives the mark.
+    /// The heap, for callers that use it after the guard is dropped.
     pub(crate) fn heap(&self) -> &'static Heap {
         self.0
     }
@@ -86,13 +93,14 @@ impl Drop for HeapGuard {
         }
         self.0.free_spans();
         tls::set_fast_heap(self.0.word_at_rest());
-        // A child of a fork believes the bins of a lost thread whose heap was not busy.
+        // A child of a fork trusts the bins of a lost thread if its heap was not entered, so this store is the last
+        // one.
         settle_stores();
         self.0.set_entered(false);
     }
 }
 
-/// What the calling thread may do now; makes the process ready and gives the thread a heap where they are not yet.
+/// Access to the calling thread's heap. A new thread gets its heap here.
 pub(crate) fn access() -> HeapAccess {
     if tls::locks() > 0 {
         return HeapAccess::Libc(Reason::Recursion);
@@ -102,7 +110,8 @@ pub(crate) fn access() -> HeapAccess {
         STARTING | FORKING_NEW | FORKING_EXITED => HeapAccess::Libc(Reason::Recursion),
         EXITED => HeapAccess::Libc(Reason::Exiting),
         address => {
-            // SAFETY: the word holds this thread's heap.
+            // SAFETY: the match left no state, so the word is the address of this thread's heap, which is never
+            // unmapped.
             let heap = unsafe { Heap::at(address) };
             if heap.is_entered() { HeapAccess::Libc(Reason::Recursion) } else { HeapAccess::Own(HeapGuard::new(heap)) }
         }
@@ -111,22 +120,22 @@ pub(crate) fn access() -> HeapAccess {
 
 /// Whether the calling thread has a heap.
 pub(crate) fn has_heap() -> bool {
-    tls::own_heap() > LAST_MARK
+    tls::own_heap() > LAST_STATE
 }
 
-/// Whether the calling thread is not inside the allocator. For signal handlers.
+/// Whether the calling thread is outside the allocator. For signal handlers.
 pub(crate) fn is_outside() -> bool {
     tls::locks() == 0 && matches!(tls::own_heap(), NEW | EXITED) || is_at_rest()
 }
 
-/// Whether the calling thread has a heap that it is not at work on, so that it holds no lock. For signal handlers.
+/// Whether the calling thread has a heap and is outside the allocator, so that it holds no lock. For signal handlers.
 pub(crate) fn is_at_rest() -> bool {
-    let home = tls::own_heap();
-    // SAFETY: the word holds this thread's heap.
-    home > LAST_MARK && tls::locks() == 0 && !unsafe { Heap::at(home) }.is_entered()
+    let word = tls::own_heap();
+    // SAFETY: a word above `LAST_STATE` is the address of this thread's heap, which is never unmapped.
+    word > LAST_STATE && tls::locks() == 0 && !unsafe { Heap::at(word) }.is_entered()
 }
 
-/// Gives a new thread its heap, once the process is ready.
+/// Gives a new thread its heap, if the process is ready.
 #[cold]
 fn begin() -> HeapAccess {
     match PROCESS.barrier.phase() {
@@ -144,8 +153,8 @@ fn begin() -> HeapAccess {
     }
 }
 
-/// Has calls of this thread count as recursion while it does `work`, the start of the process; not for a thread that has a heap, or is inside
-/// the allocator.
+/// Does `work`, the start of the process. Calls of this thread count as recursion meanwhile. Does nothing on a thread
+/// that has a heap or is inside the allocator.
 pub(crate) fn while_starting(work: impl FnOnce()) {
     if tls::locks() == 0 && tls::own_heap() == NEW {
         tls::set_own_heap(STARTING);
@@ -158,7 +167,8 @@ fn make_heap() -> Result<&'static Heap, Reason> {
     let options = PROCESS.options();
     lock::note_process();
     let id = call::thread_id();
-    // Nothing would give back the heap of a thread whose end cannot be seen. The first thread's ends with the process.
+    // Without the key no destructor would give the heap back when the thread ends. The first thread ends with the
+    // process.
     let needs_key = id != call::process_id() && has_allocator() && !PROCESS.has_pool();
     if needs_key && exit_key(&PROCESS).is_none() {
         return Err(Reason::Exiting);
@@ -176,31 +186,35 @@ fn make_heap() -> Result<&'static Heap, Reason> {
     }
     PROCESS.features.iter().for_each(|feature| (feature.thread_begins)(heap));
     tls::set_own_heap(heap.address());
-    heap.take_part(options.idle_return != IdleReturn::Off && PROCESS.central.pages.delay().is_some() && !PROCESS.has_pool());
+    let purges = PROCESS.central.pages.delay().is_some() && !PROCESS.has_pool();
+    heap.take_part(options.idle_return != IdleReturn::Off && purges);
     Ok(heap)
 }
 
-/// Where every call is to be seen, the fast path never sees the heap.
+/// Sets the fast heap that the thread of `heap` uses between calls: its own, or the inert heap if the slow path must
+/// see every call.
 fn choose_fast_heap(heap: &Heap) {
     loop {
         let sees_all = PROCESS.sees_all();
-        // Relaxed: see `HeapGuard`.
+        // Relaxed: an address of a heap, which is never unmapped. The thread itself reads it as it drops its guard; a
+        // thread that switches the mode writes it before it closes the fast path (`Heap::announce`).
         heap.visible.store(if sees_all { FastHeap::inert_address() } else { heap.address() }, Ordering::Relaxed);
-        // The mode may be switched meanwhile.
+        // Another thread may have switched the mode meanwhile.
         if PROCESS.sees_all() == sees_all {
             return;
         }
     }
 }
 
-/// Has all threads stand on the front that the mode in force wants: the calling one at once, others at their next call, whatever it is.
+/// Has all threads use the fast heap that the mode in force needs: the calling thread at once, each other one from its
+/// next call on.
 pub(crate) fn follow_mode() {
     if let HeapAccess::Own(heap) = access() {
         choose_fast_heap(&heap);
         heap.reopen_fast_path(PROCESS.shared());
     }
     let mut last = None;
-    // One heap's spans at a time, and no lock meanwhile: their holders may want it.
+    // Waits for the spans of one heap at a time, and holds no lock meanwhile, which their holders may need.
     while let Some(heap) = PROCESS.registry.after(last) {
         if heap.address() != tls::own_heap() {
             choose_fast_heap(heap);
@@ -210,8 +224,8 @@ pub(crate) fn follow_mode() {
     }
 }
 
-/// Keeps this thread off the locks that it is about to hold through a fork: until [`resume`] its calls count as recursion. False
-/// if the allocator was interrupted to fork, and locks may be held already.
+/// Has the calls of this thread count as recursion until [`resume`], because it is about to hold all locks through a
+/// fork. False if the thread is inside the allocator, so that it may hold locks already.
 pub(crate) fn suspend() -> bool {
     if tls::locks() > 0 {
         return false;
@@ -219,9 +233,9 @@ pub(crate) fn suspend() -> bool {
     match tls::own_heap() {
         NEW => tls::set_own_heap(FORKING_NEW),
         EXITED => tls::set_own_heap(FORKING_EXITED),
-        home if home > LAST_MARK => {
-            // SAFETY: the word holds this thread's heap.
-            let heap = unsafe { Heap::at(home) };
+        word if word > LAST_STATE => {
+            // SAFETY: a word above `LAST_STATE` is the address of this thread's heap, which is never unmapped.
+            let heap = unsafe { Heap::at(word) };
             if heap.is_entered() {
                 return false;
             }
@@ -232,68 +246,70 @@ pub(crate) fn suspend() -> bool {
     true
 }
 
-/// Ends [`suspend`], which returned true, in parent and child alike.
+/// Ends a [`suspend`] that returned true, in parent and child alike.
 pub(crate) fn resume() {
     match tls::own_heap() {
         FORKING_NEW => tls::set_own_heap(NEW),
         FORKING_EXITED => tls::set_own_heap(EXITED),
-        home if home > LAST_MARK => {
-            // SAFETY: the word holds this thread's heap.
-            let heap = unsafe { Heap::at(home) };
+        word if word > LAST_STATE => {
+            // SAFETY: a word above `LAST_STATE` is the address of this thread's heap, which is never unmapped.
+            let heap = unsafe { Heap::at(word) };
             drop(HeapGuard(heap));
         }
         _ => {}
     }
 }
 
-/// In the child of a fork: notes by which number the kernel knows this thread now; its heap, if it has one.
+/// In the child of a fork: notes the number by which the kernel knows this thread now. Returns its heap, if it has one.
 pub(crate) fn note_copy() -> Option<&'static Heap> {
-    let home = tls::own_heap();
-    // SAFETY: the word holds this thread's heap.
-    let own = (home > LAST_MARK).then(|| unsafe { Heap::at(home) })?;
+    let word = tls::own_heap();
+    // SAFETY: a word above `LAST_STATE` is the address of this thread's heap, which is never unmapped.
+    let own = (word > LAST_STATE).then(|| unsafe { Heap::at(word) })?;
     own.thread.set(call::thread_id());
     Some(own)
 }
 
-/// The key whose destructor ends a thread's heap; `None` if the C library had no key left when the library was loaded, or the first heap
-/// made.
+/// The key whose destructor gives a thread's heap up. The first call makes it: the constructor's, or that of the first
+/// heap. `None` if the C library had no key left then.
 pub(crate) fn exit_key(process: &Process) -> Option<libc::pthread_key_t> {
-    // Acquire pairs with the Release below, for threads other than the one that made the key.
+    // Acquire pairs with the Release of the thread that made the key, below.
     match process.exit_key.compare_exchange(KEY_NONE, KEY_MAKING, Ordering::Acquire, Ordering::Acquire) {
         Ok(_) => {
             let mut key = 0;
-            // SAFETY: `key` is writable; the destructor is a function that stays.
+            // SAFETY: `key` is a local variable; the destructor is a function of this object, which is never unloaded.
             let made = unsafe { libc::pthread_key_create(&raw mut key, Some(on_exit)) } == 0;
+            // Release pairs with the Acquires of threads that use the key.
             process.exit_key.store(if made { key + KEY_FIRST } else { KEY_REFUSED }, Ordering::Release);
             if !made {
                 diag::once(Code::NoExitKey, "pthread_key_create fails; libc serves all threads but the first");
             }
         }
         Err(KEY_MAKING) => {
-            // Another thread is at it, which takes some nanoseconds.
+            // Another thread is making it, which takes some nanoseconds. Acquire pairs with the Release above.
             while process.exit_key.load(Ordering::Acquire) == KEY_MAKING {
                 spin();
             }
         }
         Err(_) => {}
     }
+    // Acquire pairs with the Release above.
     process.exit_key.load(Ordering::Acquire).checked_sub(KEY_FIRST)
 }
 
-/// Has the C library call [`on_exit`] when this thread ends; false if it will not.
+/// Has the C library call [`on_exit`] when this thread ends. False if there is no key, or no memory for its value.
 fn watch_exit(heap: usize) -> bool {
     exit_key(&PROCESS).is_some_and(|key| {
-        // SAFETY: the key exists. The call may allocate, which the recursion guard serves.
+        // SAFETY: `exit_key` returned a key that exists. If the call allocates, the recursion guard has libc serve it.
         unsafe { libc::pthread_setspecific(key, core::ptr::with_exposed_provenance(heap)) == 0 }
     })
 }
 
-/// The key's destructor: gives the heap up, in the last round but one.
+/// The key's destructor: gives the heap up, `EXIT_ROUNDS` rounds after its first call.
 unsafe extern "C" fn on_exit(value: *mut c_void) {
     if tls::own_heap() != value.addr() {
         return;
     }
-    // SAFETY: the key's value is this thread's heap.
+    // SAFETY: the value equals the thread's word, and `watch_exit` set it to the address of the heap.
     let heap = unsafe { Heap::at(value.addr()) };
     let round = heap.exit_rounds.get();
     if round < EXIT_ROUNDS {
@@ -304,7 +320,7 @@ unsafe extern "C" fn on_exit(value: *mut c_void) {
     let guard = HeapGuard::new(heap);
     PROCESS.features.iter().for_each(|feature| (feature.thread_ends)(heap));
     guard.retire(PROCESS.shared());
-    // The word `hot` stays on the inert heap.
+    // The guard is not dropped, so the fast path of this thread sees the inert heap from here on.
     core::mem::forget(guard);
     tls::set_own_heap(EXITED);
     heap.close_offers();

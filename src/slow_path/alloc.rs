@@ -1,4 +1,4 @@
-//! malloc on the slow path: from this thread's heap, the large lanes, or libc.
+//! malloc on the slow path: the order in which a call does pending work, has the mode serve it, and meets exhaustion.
 
 use super::mode::Mode;
 use super::request::Request;
@@ -7,7 +7,7 @@ use crate::base::units::REQUEST_MAX;
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
 
-/// A block that meets `request`, served by mode `M`; null where that cannot be.
+/// A block that meets `request`, in mode `M`; null if there is none.
 pub(crate) fn alloc<M: Mode>(request: Request) -> *mut u8 {
     if request.size > REQUEST_MAX {
         return core::ptr::null_mut();

@@ -1,5 +1,6 @@
 #![expect(unsafe_code, reason = "calls a function of the program's")]
-//! Exhaustion: what a call gets when memory is used up (a pool, a limit, the kernel's refusal), and who learns of it.
+//! Exhaustion: the last attempts of a call for which there is no memory (a pool is used up, a limit is met, the kernel
+//! refuses), the lines that say so, and the program's callback for limits.
 
 use core::ffi::{c_int, c_void};
 
@@ -18,15 +19,16 @@ use crate::process::thread::{self, HeapAccess};
 use crate::sys::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::sys::file;
 
-/// Requests that found no memory; any thread adds.
+/// Requests that found no memory. Written and read by any thread.
 static REFUSALS: AtomicU32 = AtomicU32::new(0);
-/// What the program wants called when a limit is met; null for nothing. Written and read by any thread.
+/// The program's function for limits that are met; null if it set none. Written and read by any thread.
 static CALLBACK: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
-/// Whether a thread is calling it.
+/// Whether a thread is calling that function. Written and read by threads that met a limit.
 static CALLING: AtomicBool = AtomicBool::new(false);
 
-/// The last attempts at a request for which Spandrel's own memory does not suffice. Small requests may still fit libc's heap; for others libc
-/// would ask the kernel the same. Before a refusal, all free memory that can be reclaimed is.
+/// The last attempts at a request for which Spandrel's own memory does not suffice. Small and large requests may fit
+/// into libc's heap; for a direct one libc would ask the kernel for the same mapping. A call fails only after a
+/// reclaim.
 #[cold]
 pub(super) fn alloc<M: Mode>(request: Request) -> *mut u8 {
     if PROCESS.is_bounded() {
@@ -41,7 +43,7 @@ pub(super) fn alloc<M: Mode>(request: Request) -> *mut u8 {
     if block.is_null() { reclaim::<M>(request).unwrap_or(core::ptr::null_mut()) } else { block }
 }
 
-/// As [`reclaim`] where memory is bounded; null, and a line, if that does not suffice.
+/// Reclaims, for a process whose memory is bounded. If that does not suffice, prints one line and returns null.
 fn reclaim_or_refuse<M: Mode>(request: Request) -> *mut u8 {
     if let Some(block) = reclaim::<M>(request) {
         return block;
@@ -51,7 +53,8 @@ fn reclaim_or_refuse<M: Mode>(request: Request) -> *mut u8 {
     core::ptr::null_mut()
 }
 
-/// Returns what mode, transfer caches and the calling thread's heap hold without need, purges free runs so that they merge, and tries again.
+/// Reclaims: takes the free blocks that the mode, the transfer caches and the calling thread's heap keep back to their
+/// spans, purges all free runs, so that they merge, and tries the request once more.
 fn reclaim<M: Mode>(request: Request) -> Option<*mut u8> {
     let HeapAccess::Own(heap) = thread::access() else { return None };
     let shared = PROCESS.shared();
@@ -66,11 +69,12 @@ fn reclaim<M: Mode>(request: Request) -> Option<*mut u8> {
     M::serve(&heap, request)
 }
 
-/// Says so if the kernel refuses memory for the number of the process's mappings, which ENOMEM does not suggest.
+/// Prints a line if the process has as many mappings as the kernel allows, a reason for ENOMEM that the error does not
+/// suggest.
 pub(crate) fn explain_refusal() {
-    /// Mappings that come and go meanwhile.
+    /// Other threads map and unmap while the mappings are counted.
     const MARGIN: usize = 16;
-    // Relaxed: a counter. A process that goes on without memory asks ever more rarely.
+    // Relaxed: a counter. Only every refusal whose number is a power of two reads the files below.
     if !(REFUSALS.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two() || diag::was_said(Code::PageExhaustion) {
         return;
     }
@@ -82,26 +86,27 @@ pub(crate) fn explain_refusal() {
     }
 }
 
-/// A function of the program's: which limit was met (1 the soft one, 2 the hard one), the bytes held, the limit.
+/// The program's function for limits. Arguments: the limit that was met (1 soft, 2 hard), the bytes held, the limit in
+/// bytes.
 pub(crate) type LimitCallback = unsafe extern "C" fn(limit: c_int, held: usize, bytes: usize);
 
-/// The numbers by which a callback knows the limits.
+/// The limits, as [`LimitCallback`] numbers them.
 const SOFT: c_int = 1;
 const HARD: c_int = 2;
 
-/// Sets the function that is called when a limit is met.
+/// Sets the function that a slow call calls after a limit was met.
 pub(crate) fn set_limit_callback(callback: Option<LimitCallback>) {
     let address = callback.map_or(core::ptr::null_mut(), |callback| callback as *mut c_void);
-    // Relaxed: the pointer is to code.
+    // Relaxed: the pointer is to code, so nothing has to be published with it.
     CALLBACK.store(address, Ordering::Relaxed);
 }
 
-/// Calls the program's function for each limit that was met since the last time.
-pub(super) fn tell_limits() {
+/// Calls the program's function if a limit was met since the last time; if both were, for the hard one only.
+pub(super) fn report_limits() {
     let pending = &PROCESS.central.pages.pending;
     let (soft, hard) = PROCESS.central.pages.limits.get();
     if pending.take(Work::HARD_LIMIT) {
-        // The soft limit lies below.
+        // The soft limit is lower, so the hard one implies it.
         pending.take(Work::SOFT_LIMIT);
         call_back(HARD, hard);
     } else if pending.take(Work::SOFT_LIMIT) {
@@ -111,19 +116,20 @@ pub(super) fn tell_limits() {
 
 /// Calls the program's function, unless this call comes from within it.
 fn call_back(limit: c_int, bytes: usize) {
-    // Relaxed: see `set_limit_callback`.
+    // Relaxed: nothing was published with the pointer; see `set_limit_callback`.
     let callback = CALLBACK.load(Ordering::Relaxed);
+    // Acquire pairs with the Release below: one thread at a time calls the function.
     if callback.is_null() || CALLING.swap(true, Ordering::Acquire) {
         return;
     }
     let pages = &PROCESS.central.pages;
-    // SAFETY: the pointer was stored by `set_limit_callback`, and is not null.
+    // SAFETY: `set_limit_callback` made the pointer from a function of this type, and it is not null.
     let callback = unsafe { core::mem::transmute::<*mut c_void, LimitCallback>(callback) };
-    // SAFETY: the program's promise; this thread's heap is free, and no lock is held.
+    // SAFETY: the program set the function to be called so; this thread's heap is released, and no lock is held.
     unsafe { callback(limit, pages.held_bytes(), bytes) };
-    // The callback knows of what it met itself.
+    // Limits that the function met by its own requests are not reported to it again.
     pages.pending.take(Work::SOFT_LIMIT);
     pages.pending.take(Work::HARD_LIMIT);
-    // Release pairs with the Acquire above: two threads do not call back at once.
+    // Release pairs with the Acquire above.
     CALLING.store(false, Ordering::Release);
 }

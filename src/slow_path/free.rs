@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "defers blocks by their first word")]
-//! free on the slow path: to this thread's heap, to another one's, to the large lanes, or to libc.
+//! free on the slow path: with this thread's heap by the mode in force, without a heap, or from inside the allocator.
 
 use super::mode::Mode;
 use super::{foreign, inspect, pending, sampled};
@@ -10,7 +10,7 @@ use crate::process::tally::Reason;
 use crate::process::thread::{self, HeapAccess};
 use crate::sys::call;
 
-/// Frees `block`, wherever it is from, by mode `M`.
+/// Frees `block`, which may be null, Spandrel's or libc's, in mode `M`.
 pub(crate) fn free<M: Mode>(block: *mut u8) {
     if block.is_null() {
         return;
@@ -42,18 +42,18 @@ pub(crate) fn free<M: Mode>(block: *mut u8) {
     }
 }
 
-/// Frees a block on a thread that may not work on a heap, for `reason`.
+/// Frees a block on a thread that may not work on a heap now, for `reason`.
 #[cold]
 fn free_without_heap<M: Mode>(reason: Reason, block: *mut u8) -> Freed {
     if !PROCESS.is_ready() {
-        // libc is the only allocator so far, or for good.
+        // libc is the only allocator: until the start, or for good.
         foreign::free_known(block);
         return Freed::Misused;
     }
     if reason == Reason::Recursion { free_reentrant::<M>(block) } else { M::free_alone(block) }
 }
 
-/// The call interrupted the allocator, which may hold locks: only what needs none can be asked.
+/// Frees a block in a call that interrupted the allocator. The interrupted code may hold any lock, so this takes none.
 fn free_reentrant<M: Mode>(block: *mut u8) -> Freed {
     let space = PROCESS.central.pages.space();
     let may_be_direct = block.addr().is_multiple_of(space.page_bytes()) && call::is_readable(block.addr());
@@ -64,8 +64,9 @@ fn free_reentrant<M: Mode>(block: *mut u8) -> Freed {
     Freed::Small
 }
 
-/// Leaves a block that the program frees to a later slow call.
+/// Defers the free of a block to a later slow call of any thread.
 pub(crate) fn defer(block: *mut u8) {
-    // SAFETY: the program gives up a block, which is at least eight bytes long, aligned to that, and readable as blocks are.
+    // SAFETY: the program frees the block, so this call owns it. Blocks have at least eight bytes, and are aligned to
+    // eight.
     unsafe { PROCESS.central.defer_free(block) };
 }

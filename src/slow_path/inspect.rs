@@ -1,6 +1,6 @@
 #![expect(unsafe_code, reason = "fills blocks that are given up")]
-//! What options want done to each block: counted by lane (`SPANDREL_DIAG`), filled with junk (profile `test-fixture`). With either, the slow path
-//! sees every call.
+//! Work on each block that options ask for: counting it by lane (`SPANDREL_DIAG`), filling it with junk (profile
+//! `test-fixture`). With either, the slow path sees every call.
 
 use super::request::Request;
 use crate::base::lane::Lane;
@@ -9,8 +9,9 @@ use crate::heap::Heap;
 use crate::process::state::PROCESS;
 use crate::sys::memory;
 
-/// Junk in a fresh block, and in a freed one.
+/// The byte that fills a fresh block.
 const FRESH: u8 = 0xa5;
+/// The byte that fills a freed block.
 const FREED: u8 = 0x5a;
 
 /// Counts and fills a block that is about to be handed out.
@@ -23,21 +24,21 @@ pub(super) fn made(fresh: &Fresh, request: Request) {
     count(fresh.lane(), request.size);
 }
 
-/// Counts a block that a mode makes by itself.
+/// Counts a block that a mode allocates outside the default way.
 pub(crate) fn count(lane: Lane, size: usize) {
     if PROCESS.options().diag > 0 {
         PROCESS.tally.serve(lane, size);
     }
 }
 
-/// Fills a block that is about to be freed, as far as it can be told to be one.
+/// Fills a block that is about to be freed, if the pointer resolves to a live block.
 #[cold]
 pub(super) fn freeing(heap: &Heap, block: *mut u8) {
     if !PROCESS.options().junk {
         return;
     }
     if let Ok(Some(bytes)) = PROCESS.central.resolve(block.addr()).usable(block.addr(), heap.address()) {
-        // SAFETY: a live block of so many bytes starts there, and the program gives it up.
+        // SAFETY: `usable` found a live block of so many bytes at this address, and the program frees it.
         unsafe { memory::fill(block, bytes, FREED) };
     }
 }

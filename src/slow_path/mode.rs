@@ -1,5 +1,6 @@
-//! Modes: ways of serving calls. A [`Mode`] says how blocks are made, freed, measured and resized once the thread's heap is held. The functions below
-//! the trait are the default way, which modes fall back on.
+//! Modes: ways of serving calls. A [`Mode`] allocates, frees, measures and resizes blocks once the slow path holds the
+//! thread's heap. The functions below the trait are the default way, which modes fall back on. Must not know the other
+//! modes.
 
 use core::ffi::CStr;
 
@@ -14,23 +15,22 @@ use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
 use crate::sys::tls;
 
-/// A block stays in place when it would not be more than this many times as large as asked for.
+/// realloc leaves a block in place if it is at most this many times as large as the new size.
 const SLACK: usize = 2;
 
-/// Where lines of a report go.
+/// The function that a report hands its lines to.
 pub(crate) type Print<'a> = &'a mut dyn FnMut(&[u8]);
 
-/// How blocks are served. What a mode does not say is as in the default mode.
+/// A way of serving calls. The defaults are those of mode `fast`.
 pub(crate) trait Mode {
-    /// The name of the mode.
+    /// The name, as `SPANDREL_MODE` has it.
     const NAME: &'static CStr;
-    /// Whether threads may stand on their own fronts, so that only slow calls are seen.
+    /// Whether threads use their own fast heaps, so that the mode sees only the calls that take the slow path.
     const USES_FAST_PATH: bool = false;
-
-    /// Whether requests may be sampled for the heap profile.
+    /// Whether the heap profile may sample requests.
     const PROFILED: bool = false;
 
-    /// A block. `heap` is this thread's, and held.
+    /// A block that meets `request`. `heap` is this thread's, and held.
     fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
         serve(heap, request)
     }
@@ -40,45 +40,46 @@ pub(crate) trait Mode {
         free_on(heap, block)
     }
 
-    /// As [`Mode::free`], for a block that a signal handler freed: its first eight bytes were written to meanwhile.
+    /// As [`Mode::free`], for a block whose free was deferred: its first eight bytes held a link, and are overwritten.
     fn free_overwritten(heap: &Heap, block: *mut u8) -> Freed {
         Self::free(heap, block)
     }
 
-    /// Whether the mode has a block there that lies outside the heap's memory.
+    /// Whether this is a block of the mode outside of the reservation.
     fn holds(_: *mut u8) -> bool {
         false
     }
 
-    /// Frees a block on a thread that has no heap any more.
+    /// Frees a block on a thread that has given its heap up.
     fn free_alone(block: *mut u8) -> Freed {
         free_alone(block)
     }
 
-    /// Usable bytes of a live block; `None` within `Ok` for what is not ours.
+    /// Usable bytes of a live block; `Ok(None)` for an address that is not Spandrel's.
     fn usable(block: *mut u8) -> Result<Option<usize>, Refused> {
         usable(block)
     }
 
-    /// Resizes a block of `old` usable bytes without copying; `None` if it has to be copied.
+    /// Resizes a block of `old` usable bytes without copying. `None` if it has to be copied.
     fn resize(block: *mut u8, old: usize, size: usize) -> Option<Resized> {
         resize(block, old, size)
     }
 
-    /// Whether a block of `usable` bytes can have been asked for with the size that is named.
+    /// Whether a block of `usable` bytes can come from a request of the size that a sized free names.
     fn can_be(usable: usize, named: FreeSize) -> bool {
         can_be(usable, named)
     }
 
-    /// Usable bytes of a block of `size` bytes, of which the default mode makes `usable` usable.
+    /// Usable bytes of a block for a request of the first argument's size, which has `usable` in mode `fast`.
     fn good_size(_: usize, usable: usize) -> usize {
         usable
     }
 
-    /// Frees what the mode itself keeps from being used again.
+    /// Frees the blocks that the mode keeps from being used again, such as a quarantine, because memory is used up or
+    /// the program asks.
     fn give_up(_: Option<&Heap>) {}
 
-    /// Hands what is to be said at exit to `print`.
+    /// Hands the lines of the mode's report at exit to the function.
     fn report(_: Print<'_>) {}
 }
 
@@ -90,15 +91,15 @@ impl Mode for Fast {
     const USES_FAST_PATH: bool = true;
 }
 
-/// libc serves every call. That is decided by the start barrier; this only names it.
+/// libc serves every call. The start barrier sees to that, so the type has a name and nothing else.
 pub(crate) struct Libc;
 
 impl Mode for Libc {
     const NAME: &'static CStr = c"libc";
 }
 
-/// Owner of no span.
-const NOBODY: usize = 0;
+/// The owner of a call that comes from no heap; no span has it.
+const NO_OWNER: usize = 0;
 
 /// The default way to serve a request. `heap` is this thread's, and held.
 pub(crate) fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
@@ -110,7 +111,7 @@ pub(crate) fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
     serve_unsampled(heap, request)
 }
 
-/// As [`serve`], where the request is not to be sampled.
+/// As [`serve`], without a sample.
 pub(crate) fn serve_unsampled(heap: &Heap, request: Request) -> Option<*mut u8> {
     let Some(class) = class_of(request) else { return serve_large(heap, request) };
     let fresh = heap.alloc_fresh(PROCESS.shared(), class)?;
@@ -133,6 +134,8 @@ pub(crate) fn class_of(request: Request) -> Option<Class> {
     }
 }
 
+/// A block of the large or direct lane. Receives blocks that other threads freed first: a thread that makes only such
+/// requests never refills a bin.
 #[cold]
 fn serve_large(heap: &Heap, request: Request) -> Option<*mut u8> {
     heap.attend(PROCESS.shared());
@@ -140,7 +143,7 @@ fn serve_large(heap: &Heap, request: Request) -> Option<*mut u8> {
     Some(hand_out(PROCESS.central.alloc_large(request.size, request.align, bank)?, request))
 }
 
-/// A block fresh from the large or direct lane, filled as `request` wants it.
+/// The block of the large or direct lane, zeroed or filled as `request` and the options ask for.
 pub(crate) fn hand_out(fresh: Fresh, request: Request) -> *mut u8 {
     if request.zero {
         PROCESS.central.zero_large(&fresh, request.size);
@@ -151,7 +154,7 @@ pub(crate) fn hand_out(fresh: Fresh, request: Request) -> *mut u8 {
     fresh.hand_out()
 }
 
-/// The default way to free a block: to its heap, or to the large lanes. `heap` is this thread's, and held.
+/// The default way to free a block. `heap` is this thread's, and held.
 pub(crate) fn free_on(heap: &Heap, block: *mut u8) -> Freed {
     if PROCESS.inspects() {
         inspect::freeing(heap, block);
@@ -173,41 +176,46 @@ pub(crate) fn free_alone(block: *mut u8) -> Freed {
     }
 }
 
-/// Usable bytes of `block`, as [`Place::usable`] tells; refused also where this thread has just freed it.
+/// Usable bytes of `block`, by [`Place::usable`]. Refuses also the block that this thread freed last.
 pub(crate) fn usable(block: *mut u8) -> Result<Option<usize>, Refused> {
     let place = PROCESS.central.resolve(block.addr());
     if was_just_freed(&place, block) { Err(Refused::Double) } else { bytes_of(block) }
 }
 
-/// Usable bytes of `block`. A thread with a heap holds its spans meanwhile, for others may return blocks to them.
+/// Usable bytes of `block`. A thread with a heap holds its spans meanwhile, because other threads may return blocks to
+/// them.
 fn bytes_of(block: *mut u8) -> Result<Option<usize>, Refused> {
     let ask = |asker| PROCESS.central.resolve(block.addr()).usable(block.addr(), asker);
-    if tls::own_heap() > thread::LAST_MARK
+    if tls::own_heap() > thread::LAST_STATE
         && let HeapAccess::Own(heap) = thread::access()
     {
         return ask(heap.address());
     }
-    ask(NOBODY)
+    ask(NO_OWNER)
 }
 
 /// Whether this thread's last free was of `block`.
 fn was_just_freed(place: &Place<'_>, block: *mut u8) -> bool {
     match place {
-        Place::Small { class, entry, .. } if entry.owner() == tls::own_heap() => Heap::of_entry(*entry).has_last(*class, block),
+        Place::Small { class, entry, .. } if entry.owner() == tls::own_heap() => {
+            let own = Heap::of_entry(*entry);
+            own.has_last(*class, block)
+        }
         _ => false,
     }
 }
 
-/// Resizes `block`, of `old` usable bytes, without copying; `None` if it has to be copied.
+/// Resizes `block`, of `old` usable bytes, without copying. `None` if it has to be copied.
 pub(crate) fn resize(block: *mut u8, old: usize, size: usize) -> Option<Resized> {
     if fits_in_place(old, size) {
         return Some(Resized::At(block));
     }
-    // With junk every block moves, so that what is new in it is filled and what points to the old one is found out.
+    // With junk every block moves, so that its new bytes are filled, and so are the old ones, which exposes old
+    // pointers.
     if PROCESS.options().junk { None } else { resize_in_lane(block, size) }
 }
 
-/// Whether a block of `old` usable bytes may stay as it is for a request of `size` bytes.
+/// Whether a small block of `old` usable bytes may stay in place for a request of `size` bytes.
 #[inline]
 pub(crate) fn fits_in_place(old: usize, size: usize) -> bool {
     old <= SMALL_MAX
@@ -215,7 +223,7 @@ pub(crate) fn fits_in_place(old: usize, size: usize) -> bool {
         && (size.saturating_mul(SLACK) >= old || Class::of_size(size).is_some_and(|class| class.size() == old))
 }
 
-/// Resizes large and direct blocks without copying; `None` if the block has to move to another lane or place.
+/// Resizes a large or direct block without copying. `None` if it has to be copied.
 fn resize_in_lane(block: *mut u8, size: usize) -> Option<Resized> {
     let moved = match PROCESS.central.resolve(block.addr()) {
         Place::Large { region, span } if Lane::of_size(size) == Lane::Large => {
@@ -238,7 +246,8 @@ fn resize_in_lane(block: *mut u8, size: usize) -> Option<Resized> {
     Some(Resized::At(core::ptr::with_exposed_provenance_mut(moved.address)))
 }
 
-/// Whether a block of `usable` bytes can have come from a request of that size: directly, or by a realloc that left it in place.
+/// Whether a block of `usable` bytes can come from a request of that size: directly, or by a realloc that left it in
+/// place.
 pub(crate) fn can_be(usable: usize, named: FreeSize) -> bool {
     let wanted = named.size.max(named.align);
     if named.size > usable {

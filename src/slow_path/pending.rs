@@ -1,13 +1,13 @@
-//! Pending work: what waits for a slow call. Each call tests two words, the heap's and the process's, and comes here if either is set.
-//!
-//! The core's own kinds of work are done here. Features asked for theirs when they registered ([`crate::process::feature`]).
+//! Pending work: work that waits for a slow call. Each slow call tests two words, the heap's and the process's
+//! (`pages::pending`), and enters here if either has a bit set. Features registered the functions that do their work
+//! ([`crate::process::feature`]).
 
 use super::mode::Mode;
 use super::{exhaustion, foreign, sampled};
 use crate::heap::{Freed, Heap};
 use crate::process::state::PROCESS;
 
-/// Does what waits for a call that holds `heap`, its thread's.
+/// Does the work for which a call must hold `heap`, that of its thread: deferred frees, and an offer of idle return.
 #[cold]
 #[inline(never)]
 pub(super) fn with_heap<M: Mode>(heap: &Heap) {
@@ -17,15 +17,15 @@ pub(super) fn with_heap<M: Mode>(heap: &Heap) {
     }
 }
 
-/// Does what waits for a call that holds nothing any more.
+/// Does the work for which a call must hold no heap and no lock: reports of limits, and the work of features.
 #[cold]
 #[inline(never)]
 pub(super) fn without_heap() {
-    exhaustion::tell_limits();
+    exhaustion::report_limits();
     PROCESS.features.attend();
 }
 
-/// Frees a block that was deferred.
+/// Frees a block whose free was deferred.
 pub(crate) fn free_deferred<M: Mode>(heap: &Heap, block: *mut u8) {
     match M::free_overwritten(heap, block) {
         Freed::Foreign => foreign::free(block),

@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "copies blocks")]
-//! realloc, usable size, sized frees: calls that ask what a block is.
+//! realloc, usable size and sized free on the slow path: the calls that must know the size of a block.
 
 use super::foreign::{Foreign, judge};
 use super::mode::Mode;
@@ -10,16 +10,17 @@ use crate::diag::{self, Code, Misuse};
 use crate::process::state::PROCESS;
 use crate::sys::memory;
 
-/// What a block turned out to be.
+/// The allocator that a pointer belongs to.
 enum Known {
-    /// Ours, of so many usable bytes.
+    /// Spandrel; the usable bytes of the block.
     Ours(usize),
-    /// libc's.
+    /// libc.
     Libc,
-    /// Nobody's; reported.
-    Nobody,
+    /// None: the pointer is no live block, and was reported.
+    Invalid,
 }
 
+/// The allocator that `block` belongs to. Reports a pointer that belongs to none, as an argument of `call`.
 fn identify<M: Mode>(call: &'static str, block: *mut u8) -> Known {
     if !PROCESS.is_ready() {
         return Known::Libc;
@@ -28,14 +29,14 @@ fn identify<M: Mode>(call: &'static str, block: *mut u8) -> Known {
         Ok(Some(bytes)) => Known::Ours(bytes),
         Ok(None) => match judge(block.addr()) {
             Foreign::Libc => Known::Libc,
-            Foreign::Nobody(what) => {
+            Foreign::Invalid(what) => {
                 foreign::report(call, block, what);
-                Known::Nobody
+                Known::Invalid
             }
         },
         Err(refused) => {
             refused.report(call, block, 0);
-            Known::Nobody
+            Known::Invalid
         }
     }
 }
@@ -45,7 +46,7 @@ pub(crate) fn usable_size<M: Mode>(block: *mut u8) -> usize {
     match identify::<M>("malloc_usable_size", block) {
         Known::Ours(bytes) => bytes,
         Known::Libc => foreign::usable_size(block),
-        Known::Nobody => 0,
+        Known::Invalid => 0,
     }
 }
 
@@ -53,7 +54,7 @@ pub(crate) fn usable_size<M: Mode>(block: *mut u8) -> usize {
 pub(crate) fn realloc<M: Mode>(block: *mut u8, size: usize) -> Resized {
     let old = match identify::<M>("realloc", block) {
         Known::Ours(bytes) => bytes,
-        Known::Nobody => return Resized::Misused,
+        Known::Invalid => return Resized::Misused,
         Known::Libc => return realloc_foreign::<M>(block, size),
     };
     if size > REQUEST_MAX {
@@ -62,8 +63,8 @@ pub(crate) fn realloc<M: Mode>(block: *mut u8, size: usize) -> Resized {
     M::resize(block, old, size).unwrap_or_else(|| relocate(block, old, size, alloc::alloc::<M>, free::free::<M>))
 }
 
-/// Resizes a block of libc's by copying it to one of ours, so that the proof of `SPANDREL_DIAG` holds for it too. Where libc serves
-/// everything, or does not say how large the block is, it stays libc's.
+/// Resizes a block of libc by copying it to a block of Spandrel, so that libc serves no call of the sizes that
+/// `SPANDREL_DIAG` watches. If libc serves everything, or cannot say how large the block is, libc resizes it.
 fn realloc_foreign<M: Mode>(block: *mut u8, size: usize) -> Resized {
     let bytes = if PROCESS.is_ready() { foreign::usable_size(block) } else { 0 };
     if bytes > 0 {
@@ -73,7 +74,7 @@ fn realloc_foreign<M: Mode>(block: *mut u8, size: usize) -> Resized {
     if moved.is_null() { Resized::OutOfMemory } else { Resized::At(moved) }
 }
 
-/// Moves `block`, of `old` usable bytes, to a block of `size` bytes that `alloc` makes, and has `free` free it.
+/// Moves `block`, of `old` usable bytes, to a block of `size` bytes: allocates it by `alloc`, copies, frees by `free`.
 pub(crate) fn relocate(
     block: *mut u8,
     old: usize,
@@ -85,13 +86,14 @@ pub(crate) fn relocate(
     if moved.is_null() {
         return Resized::OutOfMemory;
     }
-    // SAFETY: two blocks, of which this call holds both, and no more bytes than either has.
+    // SAFETY: the program passed `block`, and `moved` is fresh, so this call owns both, and they do not overlap. The
+    // length is the smaller of their sizes.
     unsafe { memory::copy(block, moved, old.min(size)) };
     free(block);
     Resized::At(moved)
 }
 
-/// Frees `block` after a look at whether it can have been asked for with that size.
+/// Frees `block`, or reports a size that cannot be the one it was allocated with.
 pub(crate) fn free_sized<M: Mode>(block: *mut u8, named: FreeSize) {
     if PROCESS.is_ready()
         && let Ok(Some(usable)) = M::usable(block)

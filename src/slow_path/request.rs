@@ -1,26 +1,26 @@
-//! What calls of the slow path ask for, and what became of them.
+//! The arguments and results of slow calls.
 
-/// What a block of malloc's is aligned to in any case, if it is as large as that.
+/// The alignment of all blocks that have at least so many bytes.
 pub(super) const NATURAL_ALIGN: usize = 16;
 
-/// What is asked for.
+/// A request for a block.
 #[derive(Clone, Copy)]
 pub(crate) struct Request {
     /// Bytes.
     pub(crate) size: usize,
-    /// A power of two; 1 for malloc's own alignment.
+    /// The alignment, a power of two; 1 for the one that malloc promises.
     pub(crate) align: usize,
     /// Whether the bytes must read as zero.
     pub(crate) zero: bool,
 }
 
-/// What became of a realloc.
+/// The result of a realloc.
 pub(crate) enum Resized {
     /// The block, where it is now.
     At(*mut u8),
-    /// There is no memory; the old block is as it was.
+    /// There is no memory; the old block is unchanged.
     OutOfMemory,
-    /// The pointer was no block; reported.
+    /// The pointer was no live block, and was reported.
     Misused,
 }
 
@@ -30,19 +30,19 @@ pub(crate) struct Moved {
     pub(crate) address: usize,
     /// Whether it is a mapping of its own.
     pub(crate) direct: bool,
-    /// What it is known by, if it was sampled; else 0.
+    /// The number of its sample in the heap profile; 0 if it was not sampled.
     pub(crate) ticket: u32,
     /// Its bytes before.
     pub(crate) old: usize,
-    /// Its bytes as asked for now.
+    /// Its bytes now, as requested.
     pub(crate) size: usize,
 }
 
-/// The size a sized free names.
+/// The size and alignment that a sized free names.
 #[derive(Clone, Copy)]
 pub(crate) struct FreeSize {
-    /// As given to malloc.
+    /// The bytes that were requested from malloc.
     pub(crate) size: usize,
-    /// As given to an aligned call; 1 if none was.
+    /// The alignment that was requested from an aligned call; 1 if none was.
     pub(crate) align: usize,
 }

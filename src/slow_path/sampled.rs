@@ -1,5 +1,6 @@
-//! Requests of a heap that counts them: to sample one now and then, or because a countdown to the next look at the clock runs. The heap profile
-//! registers how a sample is made and freed.
+//! Requests of a heap that counts requested bytes: to sample some for the heap profile, or because a countdown of idle
+//! return runs, at whose end the thread reads the clock. The heap profile registers the functions that make and free
+//! samples; mode `guarded` registers its own.
 
 use super::request::{Moved, Request};
 use crate::base::lane::Lane;
@@ -7,16 +8,18 @@ use crate::heap::Heap;
 use crate::process::state::PROCESS;
 use crate::sys::cell::StaticRef;
 
-/// What is done about samples.
+/// The functions that make and free samples.
 pub(crate) struct Sampler {
-    /// A sampled block; `None` if the request is to be served as others are. The heap is the thread's, and held.
+    /// Allocates a sampled block. `None` if the request has to be served without a sample. The heap is the thread's,
+    /// and held.
     pub(crate) sample: fn(&Heap, Request) -> Option<*mut u8>,
-    /// The sampled block of that ticket was freed.
+    /// Notes that the sampled block with that ticket was freed.
     pub(crate) freed: fn(u32),
-    /// A large block was resized without copying.
+    /// Notes that a large block was resized without copying.
     pub(crate) resized: fn(&Moved),
 }
 
+/// The sampler in force. Written by the start, read by any thread.
 static SAMPLER: StaticRef<Sampler> = StaticRef::none();
 
 /// Has `sampler` make and free samples. Part of the start.
@@ -24,7 +27,7 @@ pub(crate) fn register(sampler: &'static Sampler) {
     SAMPLER.set(Some(sampler));
 }
 
-/// Counts `request`; the block, if it is one to be sampled.
+/// Counts `request`. Returns its block if the count makes it a sample.
 #[cold]
 #[inline(never)]
 pub(super) fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
@@ -37,7 +40,7 @@ pub(super) fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
     SAMPLER.get().and_then(|sampler| (sampler.sample)(heap, request))
 }
 
-/// Notes that the sampled block of `ticket` was freed; the lane that it was in.
+/// Notes that the sampled block with `ticket` was freed. Returns its lane: a sampled block has a run of its own.
 pub(super) fn freed(ticket: u32) -> Lane {
     if let Some(sampler) = SAMPLER.get() {
         (sampler.freed)(ticket);

@@ -1,7 +1,8 @@
-//! The table of modes, and the mode in force.
+//! The tables of modes, and the mode in force.
 //!
-//! [`ModeTable::of`] makes a table of functions of a mode. The default mode has no table: the word that names one is null, and a slow call
-//! finds that out in two instructions. The fast path never asks: in modes that see every call, the word of a thread names the inert heap.
+//! [`ModeTable::of`] makes the table of a mode's functions. The default mode has none: the word that names the table in
+//! force is null, which costs a slow call one load and one test. The fast path does not read that word; in modes that
+//! see every call, the threads use the inert heap.
 
 use core::ffi::CStr;
 
@@ -13,12 +14,12 @@ use crate::process::feature::Feature;
 use crate::process::state::PROCESS;
 use crate::sys::cell::StaticRef;
 
-/// A row of the table.
+/// The functions of a mode.
 pub(crate) struct ModeTable {
     pub(crate) name: &'static CStr,
-    /// See [`Mode::USES_FAST_PATH`].
+    /// Copies [`Mode::USES_FAST_PATH`].
     pub(crate) uses_fast_path: bool,
-    /// See [`Mode::PROFILED`].
+    /// Copies [`Mode::PROFILED`].
     pub(crate) profiled: bool,
     pub(crate) alloc: fn(Request) -> *mut u8,
     pub(crate) free: fn(*mut u8),
@@ -54,30 +55,31 @@ impl ModeTable {
 /// The table of [`Libc`].
 pub(crate) static LIBC: ModeTable = ModeTable::of::<Libc>();
 
-/// Why a mode is not switched.
+/// The reason why a mode is not switched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Refusal {
     /// There is no such mode.
     Unknown,
-    /// There is no room for more functions.
+    /// There is no room for another provider.
     TooMany,
-    /// Blocks made before would not be known to it, or the process is in a mode that cannot be left.
+    /// The mode would not know earlier blocks, or the process is in a mode that it cannot leave.
     Unsafe,
 }
 
-/// In force until the process has started: libc serves.
+/// In force until the process has started. Calls that find it start the process; until that ends, libc serves them.
 static UNDECIDED: ModeTable = ModeTable::of::<Fast>();
 
-/// The mode in force. Set at start, and when a mode is switched; any thread reads, and may see the old one for a moment.
+/// The mode in force. Written by the start and by a thread that switches the mode; read by any thread, which may see
+/// the old one for a moment.
 pub(crate) static IN_FORCE: StaticRef<ModeTable> = StaticRef::to(&UNDECIDED);
 
-/// The table of the mode in force; none in the default mode.
+/// The table of the mode in force; `None` in the default mode.
 #[inline(always)]
 pub(crate) fn in_force() -> Option<&'static ModeTable> {
     IN_FORCE.get()
 }
 
-/// Whether the process has not started, so that no mode is in force yet.
+/// Whether `mode` is the one in force before the process has started.
 pub(crate) fn is_undecided(mode: &'static ModeTable) -> bool {
     core::ptr::eq(mode, &UNDECIDED)
 }
@@ -87,26 +89,27 @@ pub(crate) fn is_in_force(mode: &'static ModeTable) -> bool {
     IN_FORCE.is(mode)
 }
 
-/// Puts a mode into force; none is the default mode. Heaps follow with [`crate::process::thread::follow_mode`].
+/// Puts a mode into force; `None` is the default mode. [`crate::process::thread::follow_mode`] then has threads that
+/// run already follow.
 pub(crate) fn put_into_force(mode: Option<&'static ModeTable>) {
     PROCESS.set_sees_all(mode.is_some_and(|mode| !mode.uses_fast_path));
     IN_FORCE.set(mode);
 }
 
-/// Whether the mode in force lets requests be sampled for the heap profile.
+/// Whether the mode in force allows the heap profile to sample requests.
 pub(crate) fn can_sample() -> bool {
     in_force().is_none_or(|mode| mode.profiled)
 }
 
-/// A thread that ends frees what was deferred, as no other thread may come.
+/// Has a thread that ends do all deferred frees, because no other thread may make a slow call after it.
 static DEFERRED_FREES: Feature = Feature { thread_ends: free_deferred_blocks, ..Feature::NONE };
 
-/// Has threads that end free what was deferred. Part of the start.
+/// Registers the feature above. Part of the start.
 pub(crate) fn register() {
     PROCESS.features.register(&DEFERRED_FREES);
 }
 
-/// Frees what was deferred, with this thread's heap.
+/// Does all deferred frees, with this thread's heap, in the mode in force.
 pub(crate) fn free_deferred_blocks(heap: &Heap) {
     heap.defer(|| {
         PROCESS.central.take_deferred(|block| match in_force() {

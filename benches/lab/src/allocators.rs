@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What Spandrel is called in the tables.
+/// The name of Spandrel in the tables.
 pub const SPANDREL: &str = "spandrel";
 /// Spandrel with the options of a server.
 pub const SPANDREL_SERVER: &str = "spandrel-server";
@@ -39,9 +39,9 @@ const COMPLAINT: &str = "spandrel: ";
 /// One column.
 #[derive(Debug, Clone)]
 pub struct Column {
-    /// What is recorded of it.
+    /// Its record in the results.
     pub allocator: Allocator,
-    /// What is preloaded; none for the C library's own.
+    /// The library to preload; none for the C library's own allocator.
     pub preload: Option<PathBuf>,
 }
 

@@ -35,7 +35,7 @@ impl Repetition {
     }
 }
 
-/// What is under way.
+/// A run of the lab that is under way.
 struct Session<'a> {
     bench: &'a Bench<'a>,
     works: &'a [Work],
@@ -45,7 +45,7 @@ struct Session<'a> {
     runs: Vec<Run>,
     /// Pairs that failed.
     failed: HashSet<(usize, usize)>,
-    /// What the counted runs of a pair took.
+    /// The figures of the counted runs of a pair.
     spent: HashMap<(usize, usize), Spent>,
 }
 

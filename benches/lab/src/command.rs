@@ -30,7 +30,7 @@ const PICTURES: &str = "pictures";
 const SECONDS_PER_MINUTE: u64 = 60;
 const DEFAULT_SEED: u64 = 20_260_000;
 
-/// What to run.
+/// The choice of allocators, workloads and runs.
 #[derive(Debug, clap::Args)]
 pub struct Run {
     /// Only workloads and programs of these names (`*` and `?` stand for letters)
@@ -140,7 +140,7 @@ pub fn run(request: &Run) -> Result<()> {
     write_report(&results, &root, &out, Forms::Both)
 }
 
-/// What to make a report of.
+/// The results to make a report of.
 #[derive(Debug, clap::Args)]
 pub struct Report {
     /// results.json of a run

@@ -1,6 +1,6 @@
 //! Durations of single calls, reduced over the runs.
 //!
-//! Knows: which calls and percentiles are told. Must not know: how.
+//! Knows: which calls and percentiles the report shows. Must not know: how it shows them.
 
 use crate::results::{Calls, Latency, Results};
 use spandrel_xtask::stats;
@@ -25,7 +25,7 @@ pub struct Percentile {
     pick: fn(&Latency) -> f64,
 }
 
-/// The percentiles that are told.
+/// The percentiles that the report shows.
 pub const PERCENTILES: &[Percentile] = &[
     Percentile { name: "p50", pick: |latency| latency.p50 },
     Percentile { name: "p99", pick: |latency| latency.p99 },

@@ -1,6 +1,6 @@
 //! Wins and losses: Spandrel against the best peer of each workload, in time and in peak memory.
 //!
-//! Knows: what counts as noise, as fast, as a loss. Must not know: how it is told.
+//! Knows: what counts as noise, as fast, as a loss. Must not know: how the report says it.
 //! Invariants: every workload that Spandrel and a peer completed gets a verdict; one that Spandrel failed is a loss.
 
 use crate::allocators::SPANDREL;
@@ -12,7 +12,7 @@ use crate::table::{Measure, base, failure, figure};
 pub const FAST: f64 = 1.25;
 /// Peak memory may be this many times that of the most frugal fast peer.
 pub const FRUGAL: f64 = 1.10;
-/// No two times are told apart below this difference.
+/// Two times that differ by less than this count as equal.
 const NOISE_FLOOR: f64 = 0.01;
 /// The same where too few runs were made to see the spread.
 const NOISE_FLOOR_OF_FEW: f64 = 0.05;
@@ -31,7 +31,7 @@ pub struct Verdict {
     pub own: f64,
     /// The peer's.
     pub theirs: f64,
-    /// What the ratio of the two may be off by without meaning anything.
+    /// The noise of the ratio of the two: a smaller deviation means nothing.
     pub noise: f64,
     /// How it ended.
     pub outcome: Outcome,
@@ -86,7 +86,7 @@ pub fn most_frugal<'a>(results: &'a Results, workload: &str) -> Option<(&'a str,
     })
 }
 
-/// What the ratio of two figures may be off by without meaning anything: their spreads together, and never nothing.
+/// The noise of the ratio of two figures: the sum of their spreads, and never nothing.
 #[must_use]
 pub fn noise(left: &Figure, right: &Figure) -> f64 {
     let floor = if left.count.min(right.count) < FEW { NOISE_FLOOR_OF_FEW } else { NOISE_FLOOR };

@@ -1,4 +1,4 @@
-//! What a run of the lab leaves behind: `results.json`.
+//! The results of a run of the lab: `results.json`.
 //!
 //! Knows: the schema and its version. Must not know: how anything in it was measured, or what is made of it.
 //! Invariants: every counted run is kept as it was measured; medians and the like are computed by who reads it.
@@ -82,7 +82,7 @@ pub struct Allocator {
     pub role: Role,
     /// Where it comes from.
     pub origin: String,
-    /// What it says of itself when it is loaded.
+    /// The line that it prints of itself when it is loaded.
     pub version: String,
     /// SHA-256 of the preloaded file; empty where nothing is preloaded.
     pub sha256: String,
@@ -100,7 +100,7 @@ pub enum Role {
     Own,
     /// Another allocator.
     Peer,
-    /// What the system has without a preload. A peer, but no measure of frugality: it trades time for memory.
+    /// The allocator of the system, without a preload. A peer, but no measure of frugality: it trades time for memory.
     System,
 }
 
@@ -109,13 +109,13 @@ pub enum Role {
 pub struct Workload {
     /// Short name, as in `--only`.
     pub name: String,
-    /// What it does.
+    /// One line: its work.
     pub summary: String,
     /// The published program it is modelled on; empty for a real program.
     pub field: String,
     /// Threads that allocate; 0 where the program decides.
     pub threads: usize,
-    /// What it is for.
+    /// Its purpose.
     pub kind: Kind,
 }
 
@@ -127,7 +127,7 @@ impl Workload {
     }
 }
 
-/// What a workload is for.
+/// The purpose of a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -152,7 +152,7 @@ pub struct Run {
     pub allocator: String,
     /// In which round, from 0.
     pub round: usize,
-    /// What went wrong; none if nothing did.
+    /// The error; none if the run succeeded.
     pub failure: Option<String>,
     /// User and system time in seconds.
     pub cpu: f64,
@@ -168,7 +168,7 @@ pub struct Run {
     pub major_faults: f64,
     /// Context switches.
     pub switches: f64,
-    /// What the workload said about itself.
+    /// The figures that the workload printed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<Said>,
 }

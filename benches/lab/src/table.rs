@@ -10,7 +10,7 @@ use std::fmt::Write;
 const NAME_WIDTH: usize = 20;
 const CELL_WIDTH: usize = 11;
 
-/// What is compared.
+/// The figure that is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
     /// User and system time.

@@ -1,4 +1,4 @@
-//! What Spandrel is to reach, and whether a result reaches it.
+//! The targets of Spandrel, and whether a result reaches them.
 //!
 //! Knows: the targets and how each is computed. Must not know: how they are printed.
 
@@ -21,15 +21,15 @@ const BYTES_PER_KIB: f64 = 1024.0;
 /// One target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
-    /// What it asks.
+    /// The condition, in words.
     pub text: String,
-    /// What was found.
+    /// The figures found.
     pub found: String,
     /// Whether that is enough; none where nothing was measured.
     pub reached: Option<bool>,
 }
 
-/// What may be resident after idling, in KiB.
+/// The most that may be resident after idling, in KiB.
 #[must_use]
 pub fn idle_limit(live_bytes: u64) -> f64 {
     IDLE_FACTOR * live_bytes as f64 / BYTES_PER_KIB + IDLE_KIB

@@ -20,7 +20,7 @@ const LAST_WORDS: usize = 300;
 /// One row.
 #[derive(Debug, Clone)]
 pub struct Work {
-    /// What is recorded of it.
+    /// Its record in the results.
     pub workload: Workload,
     body: Body,
 }
@@ -31,7 +31,7 @@ enum Body {
     Program(&'static Program),
 }
 
-/// What all runs share.
+/// The settings that all runs share.
 #[derive(Debug)]
 pub struct Bench<'a> {
     /// Starts and measures commands.
@@ -51,9 +51,9 @@ pub struct Bench<'a> {
 /// How a run went.
 #[derive(Debug)]
 pub struct Measured {
-    /// What it used.
+    /// The time and memory it used.
     pub usage: Usage,
-    /// What it said.
+    /// Its output.
     pub said: Said,
 }
 
@@ -107,7 +107,7 @@ impl Work {
 /// # Errors
 /// When it cannot be asked.
 pub fn synthetics(binary: &Path) -> Result<Vec<Work>> {
-    /// What `list` says of a workload.
+    /// A line of `list`, about one workload.
     #[derive(Deserialize)]
     struct Listed {
         name: String,

@@ -37,7 +37,7 @@ pub(crate) fn study() -> Result<Page> {
         format!(
             "Executed instructions with a `lock` prefix, and exchanges with memory, per million calls of malloc, free and realloc: the \
              difference of a run and one of twice the length, under callgrind. The library has {} such instructions, all of them off the \
-             hit path; a lock that nobody else wants takes two.",
+             fast path; a lock that no other thread wants takes two.",
             sites.len()
         ),
         &["workload", "calls in the difference", "exchanges", "per million calls"],
@@ -61,14 +61,14 @@ struct Bench {
     output: PathBuf,
 }
 
-/// What one run did.
+/// The counts of one run.
 #[derive(Debug)]
 struct Count {
     calls: u64,
     executed: u64,
 }
 
-/// What a workload prints, as far as it matters here.
+/// The figures of a workload's output that matter here.
 #[derive(Debug, Deserialize)]
 struct Said {
     ops: u64,

@@ -109,7 +109,7 @@ fn settings(root: &std::path::Path) -> Result<Vec<Setting>> {
         }
     }
     if settings.len() == 4 {
-        bail!("there is nobody to compare with: run `make peers`");
+        bail!("there is no other allocator to compare with: run `make peers`");
     }
     Ok(settings)
 }
@@ -122,8 +122,7 @@ fn timed(outcome: &Outcome, workload: &str, name: &str) -> Result<Latency> {
     line.latency.with_context(|| format!("{workload} times no calls"))
 }
 
-/// A row for each setting. What others did to a call is in all runs but the luckiest, so the least of each figure
-/// counts.
+/// A row for each setting. Other processes lengthen calls in some runs, so the least of each figure counts.
 fn table(
     title: &str,
     (runs, load, way): (usize, &str, &str),
@@ -133,7 +132,7 @@ fn table(
 ) -> Table {
     let note = format!(
         "Run {way}. Nanoseconds by the processor's clock, net of reading it; blocks of 16 to 1040 bytes, 4096 alive per thread. Of each figure the least of \
-         {runs} interleaved runs, because whoever else uses the machine can only lengthen a call (load at the start: {load}); the last \
+         {runs} interleaved runs, because other users of the machine can only lengthen a call (load at the start: {load}); the last \
          column is the median of the runs' maxima."
     );
     let mut table = Table::new(title, note, &["allocator", "p50", "p99", "p99.9", "p99.99", "max", "median max"]);

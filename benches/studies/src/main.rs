@@ -41,11 +41,11 @@ enum Study {
     Bins,
     /// How many atomic exchanges a call costs, by number of threads
     Exchanges,
-    /// What each mode costs: instructions, time and memory
+    /// The cost of each mode: instructions, time and memory
     Modes,
     /// How long the longest calls take, beside other allocators
     Latency,
-    /// What each profile costs five real programs
+    /// The cost of each profile for five real programs
     Profiles,
     /// All of them
     All,

@@ -1,4 +1,4 @@
-//! What each mode costs: instructions of a malloc and a free, and time and memory of real programs.
+//! The cost of each mode: instructions of a malloc and a free, and time and memory of real programs.
 //!
 //! Knows: the modes and the programs. Must not know: how instructions are counted.
 
@@ -37,7 +37,7 @@ struct Program {
     environment: Vec<(String, String)>,
 }
 
-/// What one run used.
+/// The time and memory of one run.
 #[derive(Clone, Copy)]
 struct Sample {
     cpu_ms: f64,
@@ -81,7 +81,7 @@ pub(crate) fn study(runs: usize) -> Result<Page> {
     let programs = programs(&root);
     let samples = Runner::new(&root)?.interleave(&programs, runs)?;
     let note = format!(
-        "The least of {runs} interleaved runs, and in brackets how many times that of mode `fast`. In mode `custom` nobody has set a \
+        "The least of {runs} interleaved runs, and in brackets how many times that of mode `fast`. In mode `custom` the program has set no \
          function. python3 has PYTHONMALLOC=malloc, so that each object is a block."
     );
     Ok(Page {
@@ -95,7 +95,7 @@ pub(crate) fn study(runs: usize) -> Result<Page> {
     })
 }
 
-/// One size again and again. Cases of random sizes vary by more than a mode's own chances let them be compared.
+/// One size again and again. Random sizes vary by more than the random numbers of a mode, so they do not compare.
 const CASES: [&Case; 2] = [&PAIRED[0], &PAIRED[1]];
 
 fn instructions() -> Result<Table> {

@@ -13,13 +13,13 @@ use std::process::Command;
 #[derive(Debug, Serialize)]
 pub(crate) struct Table {
     pub(crate) title: String,
-    /// What one has to know to read it.
+    /// The note that explains how to read it.
     pub(crate) note: String,
     pub(crate) columns: Vec<String>,
     pub(crate) rows: Vec<Vec<String>>,
 }
 
-/// What one study found.
+/// The results of one study.
 #[derive(Debug, Serialize)]
 pub(crate) struct Page {
     /// Of the files.
@@ -28,7 +28,7 @@ pub(crate) struct Page {
     pub(crate) tables: Vec<Table>,
 }
 
-/// What a page says about its making.
+/// The lines of a page about how it was made.
 #[derive(Debug, Serialize)]
 struct Made<'a> {
     command: String,

@@ -1,4 +1,4 @@
-//! What each profile costs five real programs: time, peak and idle memory, system calls for memory.
+//! The cost of each profile for five real programs: time, peak and idle memory, system calls for memory.
 //!
 //! Knows: the programs and how to look at a process. Must not know: what a profile sets.
 
@@ -16,21 +16,21 @@ const PROFILES: [&str; 6] =
     ["hosted-small", "hosted-server", "freestanding", "realtime", "compiler-internal", "test-fixture"];
 /// For the profiles that have a pool: what the largest of the programs needs.
 const POOL: &str = "512M";
-/// How long a program does nothing before it is looked at.
+/// How long a program does nothing before the study reads its figures.
 const IDLE: Duration = Duration::from_secs(2);
 const LIMIT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(2);
-/// What a program that stays says when its work is done.
+/// The line that a program which stays prints when its work is done.
 const DONE: &str = "work-is-done";
 const KIB_PER_MIB: f64 = 1024.0;
 
 /// A program; one that stays says `DONE`, does nothing for three seconds and ends, unless it is a server.
 struct Program {
     name: &'static str,
-    /// By a shell, in the folder of its files.
+    /// The command for a shell in the folder of its files.
     command: &'static str,
     stays: bool,
-    /// What is done to it once it runs, and ends when that is done; it says nothing itself then.
+    /// The work that another program gives it while it runs; it prints nothing itself then.
     load: Option<&'static str>,
 }
 
@@ -65,7 +65,7 @@ const PROGRAMS: [Program; 5] = [
     },
 ];
 
-/// What was seen of one run.
+/// The figures of one run.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     cpu: f64,

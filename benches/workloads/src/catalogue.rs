@@ -10,7 +10,7 @@ use crate::harness::form::Form;
 use crate::outcome::Outcome;
 use serde::Serialize;
 
-/// What a workload is measured for.
+/// The figure for which a workload is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {

@@ -1,4 +1,4 @@
-//! What a run has found, in the form in which it is printed.
+//! The figures of a run, in the form in which it prints them.
 //!
 //! Knows: the fields of the line. Must not know: how they are measured.
 
@@ -39,7 +39,7 @@ pub(crate) struct Latency {
     pub(crate) free: Percentiles,
 }
 
-/// What a workload returns.
+/// The result of a workload.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) totals: Totals,

@@ -149,7 +149,7 @@ pub(super) fn measured(results: &Results) -> String {
     )
 }
 
-/// What each workload does and after whom.
+/// The list of workloads: what each does, and its source.
 pub(super) fn workloads(results: &Results) -> String {
     let mut table = Table::new(["workload", "what it does", "threads", "after"], 2..3);
     for workload in &results.workloads {
@@ -164,7 +164,7 @@ pub(super) fn workloads(results: &Results) -> String {
     text + "\n"
 }
 
-/// What each allocator is, and why those that are absent are.
+/// The list of allocators, and the reasons why some are absent.
 pub(super) fn allocators(results: &Results) -> String {
     let mut table = Table::new(["allocator", "origin", "says of itself", "environment", "SHA-256 begins"], 0..0);
     for allocator in results.present() {

@@ -17,7 +17,7 @@ use std::fmt::Write;
 pub struct Picture {
     /// File name without its ending.
     pub name: String,
-    /// What it shows.
+    /// The caption.
     pub title: String,
 }
 

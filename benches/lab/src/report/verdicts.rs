@@ -44,8 +44,8 @@ pub(super) fn losses(results: &Results, causes: &Causes) -> String {
     text.push_str("### In time\n\nSlower than the fastest peer of the workload by more than the noise of the two.\n\n");
     text.push_str(&table(&time, Some(causes)));
     text.push_str(&format!(
-        "### In peak memory\n\nMore than {FRUGAL:.2} times what the most frugal fast peer needs. Fast is who takes at most \
-         {FAST:.2} times the fastest peer's time; glibc is left aside.\n\n"
+        "### In peak memory\n\nMore than {FRUGAL:.2} times the memory of the most frugal fast peer. A peer is fast if it takes at \
+         most {FAST:.2} times the fastest peer's time; glibc is left aside.\n\n"
     ));
     text.push_str(&table(&memory, Some(causes)));
     text

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What a copy needs beyond `Cargo.toml`.
+/// The files that a copy needs beyond `Cargo.toml`.
 const COPIED: [&str; 3] = ["src", "scripts", "Cargo.lock"];
 const LIBRARY: &str = "libspandrel.so";
 

@@ -33,7 +33,7 @@ pub(super) struct Sample {
     pub(super) mib: f64,
 }
 
-/// What is read of a workload's line.
+/// The figures read from a workload's line.
 #[derive(Debug, Deserialize)]
 struct Line {
     checksum: u64,

@@ -26,7 +26,7 @@ pub(super) struct Load {
     pub(super) steps: usize,
 }
 
-/// What a round took.
+/// The figures of a round.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Round {
     pub(super) seconds: f64,

@@ -86,7 +86,7 @@ pub(crate) struct Flat<E> {
 pub(crate) trait Entry: Copy {
     /// In tables.
     const NAME: &'static str;
-    /// What the heap keeps to tell its own entries.
+    /// The word by which the heap knows its own entries.
     const TAG: Self;
     fn of(class: u32) -> Self;
     fn class(self, tag: Self) -> u32;

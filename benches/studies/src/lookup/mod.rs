@@ -37,7 +37,7 @@ use with_each;
 /// Blocks of the heaps that are looked through, and what that is.
 const STREAMS: [(usize, &str); 4] =
     [(1, "one block"), (256, "256 blocks"), (8192, "8192 blocks"), (200_000, "200 000 blocks, cold")];
-/// The heap whose instructions and memory are told.
+/// The heap whose instructions and memory the page shows.
 const COUNTED: usize = 8192;
 const LARGE: usize = 200_000;
 const KIB: f64 = 1024.0;
@@ -84,8 +84,8 @@ fn wrong_answers() -> Result<Table> {
     let mut table = Table::new(
         "Wrong answers",
         "Of addresses inside blocks, how many get another class than their block's; of foreign addresses (null, small numbers, stack, \
-         static data, libc's heap, other mappings, non-canonical), how many are taken for a block, and for how many memory of somebody \
-         else is read (a crash where there is none); what is answered when a region has changed its class since the last lookup; of \
+         static data, libc's heap, other mappings, non-canonical), how many are taken for a block, and for how many foreign memory \
+         is read (a crash where there is none); what is answered when a region has changed its class since the last lookup; of \
          blocks whose predecessor overran by one byte, how many get another class.",
         &["way", "inside a block", "foreign, taken", "foreign, read there", "changed region", "after an overrun"],
     );

@@ -26,7 +26,7 @@ pub(crate) trait Scheme: Sized {
     /// The class, or [`NOT_OURS`].
     ///
     /// # Safety
-    /// - What [`Scheme::reads`] says must be readable.
+    /// - The memory that [`Scheme::reads`] names is readable.
     unsafe fn lookup(&self, address: usize) -> u32;
     /// The address next to the block that a lookup reads, if any.
     fn reads(&self, _address: usize) -> Option<usize> {
@@ -47,7 +47,7 @@ pub(super) fn class(entry: u64) -> u32 {
     (entry as u32).wrapping_sub(1)
 }
 
-/// No lookup at all: the class comes with the address, above its bits. What the others cost is told against this.
+/// No lookup at all: the class comes with the address, above its bits. The cost of the others is the difference to this.
 pub(crate) struct Given;
 
 impl Given {

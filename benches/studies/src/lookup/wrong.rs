@@ -1,4 +1,4 @@
-//! What the ways answer where they are asked about something that is not the start of a block.
+//! The answers of the ways of lookup for addresses that are not the start of a block.
 #![expect(unsafe_code, reason = "lookups of odd addresses, and an overrun on purpose")]
 
 use super::heap::{CLASSES, Heap, REGION_SHIFT, size};

@@ -24,7 +24,7 @@ pub(crate) fn run(form: &Form) -> Outcome {
         let slot = &mut table[rng.index(SLOTS)];
         clear(slot, &mut account);
         let size = rng.size(LEAST_SHIFT, MOST_SHIFT);
-        *slot = Some(if rng.chance(PLAIN_PERCENT) {
+        *slot = Some(if rng.percent(PLAIN_PERCENT) {
             Block::alloc(&mut account, size)
         } else {
             Block::alloc_aligned(&mut account, 1 << rng.between(LEAST_SHIFT, MOST_SHIFT), size)

@@ -29,7 +29,7 @@ fn live(mut rng: Rng, places: usize, steps: u64, account: &mut Account) {
     let mut table: Vec<Option<Block>> = Vec::new();
     table.resize_with(places, || None);
     for place in &mut table {
-        if rng.chance(50) {
+        if rng.percent(50) {
             toggle(place, &mut rng, account);
         }
     }

@@ -26,7 +26,7 @@ const WARM_UP: usize = 4;
 const STEPS: u64 = 500_000;
 const STACK: usize = 128 << 10;
 
-/// What is handed from thread to thread.
+/// The state that one thread hands to the next.
 struct Chain {
     slots: Table<Option<Block>>,
     rng: Rng,
@@ -84,6 +84,6 @@ fn live(mut chain: Chain) {
     if chain.generations > 0 {
         start(chain);
     } else if chain.done.send(chain.slots).is_err() {
-        fail("nobody takes the last blocks");
+        fail("no thread takes the last blocks");
     }
 }

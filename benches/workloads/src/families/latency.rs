@@ -79,7 +79,7 @@ fn live(mut rng: Rng, steps: u64, (rate, exchange): (&Rate, &Exchange), timed: &
         let (block, ticks) = Block::alloc_timed(account, rng.between(LEAST, MOST));
         timed.malloc.add(rate.net(ticks));
         *slot = Some(block);
-        if rng.chance(EXCHANGE_PERCENT) {
+        if rng.percent(EXCHANGE_PERCENT) {
             *slot = exchange.swap(rng.index(EXCHANGED), slot.take());
         }
     }

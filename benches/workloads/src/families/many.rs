@@ -1,5 +1,5 @@
 //! Many threads with few objects each. All of them live at the same time and take turns: a short burst of replacements,
-//! then the processor goes to another.
+//! then another thread runs.
 
 use crate::harness::crew;
 use crate::harness::form::Form;

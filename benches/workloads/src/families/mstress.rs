@@ -30,7 +30,7 @@ pub(crate) fn run(form: &Form) -> Outcome {
     for generation in 0..generations {
         crew::join(THREADS, &tally, |index, account| live(index, form.seed ^ generation, &transfers, account));
         for place in transfers.iter() {
-            if rng.chance(50) || generation + 1 == generations {
+            if rng.percent(50) || generation + 1 == generations {
                 discard(&mut place.swap(None), &mut account);
             }
         }
@@ -47,7 +47,7 @@ fn live(index: usize, seed: u64, transfers: &[Place], account: &mut Account) {
     let mut retained: Vec<Words> = Vec::with_capacity(to_retain);
     let mut objects: Vec<Option<Words>> = Vec::new();
     while left > 0 || to_retain > 0 {
-        if to_retain == 0 || (left > 0 && rng.chance(50)) {
+        if to_retain == 0 || (left > 0 && rng.percent(50)) {
             left -= 1;
             if objects.len() == objects.capacity() {
                 objects.reserve_exact(GROWTH);
@@ -60,11 +60,11 @@ fn live(index: usize, seed: u64, transfers: &[Place], account: &mut Account) {
         if objects.is_empty() {
             continue;
         }
-        if rng.chance(66) {
+        if rng.percent(66) {
             let at = rng.index(objects.len());
             discard(&mut objects[at], account);
         }
-        if rng.chance(25) {
+        if rng.percent(25) {
             let at = rng.index(objects.len());
             let place = &transfers[rng.index(TRANSFERS)];
             objects[at] = place.swap(objects[at].take());
@@ -78,10 +78,10 @@ fn live(index: usize, seed: u64, transfers: &[Place], account: &mut Account) {
 /// thousand.
 fn object(shifts: u32, rng: &mut Rng, account: &mut Account) -> Words {
     let mut words = 1 << rng.below(shifts);
-    if rng.chance(1) {
-        words *= if rng.chance(1) {
+    if rng.percent(1) {
+        words *= if rng.percent(1) {
             10_000
-        } else if rng.chance(10) {
+        } else if rng.percent(10) {
             1000
         } else {
             100

@@ -1,5 +1,5 @@
 //! A long mixed run: phases of different sizes and live sets follow one another, two threads swap some of their blocks,
-//! and resident and live bytes are looked at after each step.
+//! and the run reads resident and live bytes after each step.
 
 use crate::harness::account::{Account, Tally, live_bytes};
 use crate::harness::crew;
@@ -26,7 +26,7 @@ const EXCHANGED: usize = 256;
 const EXCHANGE_PERCENT: u32 = 6;
 const KIB: u64 = 1024;
 
-/// What is asked for during a phase.
+/// The requests of a phase.
 #[derive(Debug, Clone, Copy)]
 struct Phase {
     /// Slots in use; the others are emptied when they are met.
@@ -89,7 +89,7 @@ fn live(mut rng: Rng, steps: u64, exchange: &Exchange, meet: &Barrier, account: 
             } else {
                 clear(slot, account);
             }
-            if rng.chance(EXCHANGE_PERCENT) {
+            if rng.percent(EXCHANGE_PERCENT) {
                 *slot = exchange.swap(rng.index(EXCHANGED), slot.take());
             }
         }

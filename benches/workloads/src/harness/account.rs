@@ -1,4 +1,4 @@
-//! What one thread has called and what is live.
+//! The calls of one thread, and its live blocks.
 //!
 //! Knows: requested bytes. Must not know: addresses.
 //! Invariants: the checksum depends on the sizes asked for and on nothing that an allocator chooses. The peak is exact

@@ -1,4 +1,4 @@
-//! What Rust's own containers allocate, counted: they call the same `malloc` and `free`.
+//! Counts the requests of Rust's own containers: they call the same `malloc` and `free`.
 //!
 //! Invariants: counts are per thread, so they cost no more than an addition.
 #![expect(unsafe_code, reason = "the global allocator")]

@@ -1,4 +1,4 @@
-//! What all workloads share. None of it allocates while a workload runs, unless it says so.
+//! The parts that all workloads share. None of it allocates while a workload runs, unless it says so.
 
 pub(crate) mod account;
 pub(crate) mod block;

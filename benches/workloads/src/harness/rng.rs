@@ -60,7 +60,7 @@ impl Rng {
 
     /// True in `percent` of all calls.
     #[inline]
-    pub(crate) fn chance(&mut self, percent: u32) -> bool {
+    pub(crate) fn percent(&mut self, percent: u32) -> bool {
         self.below(PERCENT) < percent
     }
 
