@@ -34,7 +34,8 @@ fn workload() -> Result<(), String> {
 }
 
 fn main() -> ExitCode {
-    let obstacle = (!library().is_file()).then(|| format!("{} is not there; `make checked` builds it", library().display()));
+    let obstacle =
+        (!library().is_file()).then(|| format!("{} is not there; `make checked` builds it", library().display()));
     let cases = vec![
         case_if(obstacle.clone(), "threads_and_forks", workload),
         case_if(obstacle.clone(), "python3", || finds_nothing("python3", &["-c", PYTHON])),

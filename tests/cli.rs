@@ -25,7 +25,8 @@ fn wants(outcome: &Outcome, end: End, stdout: &str, stderr: &str) -> Result<(), 
 }
 
 fn preloads_and_sets_options() -> Result<(), String> {
-    let outcome = runs(&["run", "--profile", "hosted-server", "-o", "diag=1", "--", "perl", "-e", "print length(q(x) x 300)"])?;
+    let outcome =
+        runs(&["run", "--profile", "hosted-server", "-o", "diag=1", "--", "perl", "-e", "print length(q(x) x 300)"])?;
     wants(&outcome, End::Exit(0), "300", "profile=hosted-server")?;
     if diag::parse(&outcome.stderr)?.range.proved { Ok(()) } else { Err(format!("libc served calls\n{outcome}")) }
 }
@@ -67,9 +68,11 @@ fn liars_are_found_out() -> Result<(), String> {
             run::run(&mut shell, 60)
         };
         let stats = tool(&["stats", &lying_id])?;
-        let one_line = stats.stderr.lines().count() == 1 && stats.stderr.starts_with(&format!("spandrel: process {lying_id}"));
+        let one_line =
+            stats.stderr.lines().count() == 1 && stats.stderr.starts_with(&format!("spandrel: process {lying_id}"));
         let all = tool(&["top"])?;
-        let row = |id: &str| all.stdout.lines().find(|line| line.split_whitespace().next() == Some(id)).unwrap_or_default();
+        let row =
+            |id: &str| all.stdout.lines().find(|line| line.split_whitespace().next() == Some(id)).unwrap_or_default();
         let rows = row(&lying_id).contains("unreadable: ") && row(&honest_id).contains("MiB");
         if stats.end != End::Exit(1) || !one_line || all.end != End::Exit(0) || !rows {
             return Err(format!("word {word} {value}\n{stats}\n{all}"));

@@ -14,7 +14,8 @@ use harness::suite::{case, case_if, main as run_cases};
 use harness::{paths, run};
 
 const THP: &str = "/sys/kernel/mm/transparent_hugepage";
-const PROFILES: [&str; 6] = ["hosted-small", "hosted-server", "freestanding", "realtime", "compiler-internal", "test-fixture"];
+const PROFILES: [&str; 6] =
+    ["hosted-small", "hosted-server", "freestanding", "realtime", "compiler-internal", "test-fixture"];
 const HOOKED: &str = "hosted-server";
 
 fn program<'a>(file: &'a str, arguments: &'a [&'a str], environment: &'a [(&'a str, &'a str)]) -> Program<'a> {
@@ -87,7 +88,11 @@ fn fixtures_have_the_same_addresses_in_each_run() -> Result<(), String> {
     if one != two || two != three {
         return Err("addresses differ from run to run".to_owned());
     }
-    if elsewhere[0] == elsewhere[1] { Err("addresses are the same in any profile: nothing is shown".to_owned()) } else { Ok(()) }
+    if elsewhere[0] == elsewhere[1] {
+        Err("addresses are the same in any profile: nothing is shown".to_owned())
+    } else {
+        Ok(())
+    }
 }
 
 fn thp_setting() -> String {
@@ -214,7 +219,11 @@ fn explicit_pages(kind: &str, count: u64) -> Result<Setting, String> {
     let path = format!("{HUGETLB}/{kind}/nr_hugepages");
     let setting = Setting::set(&path, &count.to_string())?;
     let got = fs::read_to_string(&path).unwrap_or_default();
-    if got.trim() == count.to_string() { Ok(setting) } else { Err(format!("the kernel sets {} {kind} aside", got.trim())) }
+    if got.trim() == count.to_string() {
+        Ok(setting)
+    } else {
+        Err(format!("the kernel sets {} {kind} aside", got.trim()))
+    }
 }
 
 fn explicit_pages_are_used() -> Result<(), String> {
@@ -282,11 +291,13 @@ struct Group(String);
 impl Group {
     fn new(bytes: u64) -> Result<Self, String> {
         let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
-        let own = own.lines().find_map(|line| line.split_once(":memory:")).ok_or("no memory controller of version 1")?.1;
+        let own =
+            own.lines().find_map(|line| line.split_once(":memory:")).ok_or("no memory controller of version 1")?.1;
         let path = format!("/sys/fs/cgroup/memory{own}/spandrel-{}", std::process::id());
         fs::create_dir(&path).map_err(|error| format!("{path}: {error}"))?;
         let group = Self(path);
-        fs::write(format!("{}/memory.limit_in_bytes", group.0), bytes.to_string()).map_err(|error| error.to_string())?;
+        fs::write(format!("{}/memory.limit_in_bytes", group.0), bytes.to_string())
+            .map_err(|error| error.to_string())?;
         Ok(group)
     }
 }

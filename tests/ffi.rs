@@ -60,7 +60,8 @@ fn build_helpers(helpers: &[PathBuf]) -> Result<(), String> {
     helpers.iter().try_for_each(|path| {
         let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
         let flags = text.lines().filter_map(|line| line.strip_prefix(HELPER_FLAGS)).flat_map(str::split_whitespace);
-        build::shared_object(&Source { path: path.clone(), flags: flags.map(str::to_owned).collect(), name: None }).map(drop)
+        build::shared_object(&Source { path: path.clone(), flags: flags.map(str::to_owned).collect(), name: None })
+            .map(drop)
     })
 }
 

@@ -41,7 +41,9 @@ fn python_pools() -> Result<(), String> {
 
 fn shell_forks() -> Result<(), String> {
     let mut command = run::preloaded("sh")?;
-    command.arg("-c").arg("i=0; while [ $i -lt 300 ]; do (echo $i | cat >/dev/null; exit $((i % 7))); i=$((i+1)); done; echo $i");
+    command
+        .arg("-c")
+        .arg("i=0; while [ $i -lt 300 ]; do (echo $i | cat >/dev/null; exit $((i % 7))); i=$((i+1)); done; echo $i");
     let outcome = run::run(&mut command, 60)?;
     outcome.clean()?;
     if outcome.stdout == "300\n" { Ok(()) } else { Err(format!("expected 300\n{outcome}")) }
@@ -53,8 +55,12 @@ fn main() -> ExitCode {
         case("tree_deep", || tree(&["4", "2", "3"])),
         case("tree_wide", || tree(&["1", "40", "8"])),
         case("chain_keeps_memory_bounded", || bounded(&CHAIN.run_clean()?, 40 * 1024)),
-        case("chain_under_purge", || Program { environment: &[("SPANDREL_PURGE_DELAY", "0")], ..CHAIN }.run_clean().map(drop)),
-        case("chain_on_libc", || Program { environment: &[("SPANDREL_FORCE_LIBC", "1")], ..CHAIN }.run_clean().map(drop)),
+        case("chain_under_purge", || {
+            Program { environment: &[("SPANDREL_PURGE_DELAY", "0")], ..CHAIN }.run_clean().map(drop)
+        }),
+        case("chain_on_libc", || {
+            Program { environment: &[("SPANDREL_FORCE_LIBC", "1")], ..CHAIN }.run_clean().map(drop)
+        }),
         case("shell_300", shell_forks),
         case_if(no_python, "python_pools", python_pools),
     ];

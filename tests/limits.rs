@@ -116,13 +116,18 @@ fn few_mappings() -> Result<(), String> {
     let outcome = Program { file: "mappings.c", arguments: &[], environment: &[], timeout: 60 }.run_clean()?;
     let (before, after) = (number(&outcome, "before")?, number(&outcome, "after")?);
     // Eight thread stacks with their guards may stay cached by libc.
-    if after <= before + 24 && before <= 24 { Ok(()) } else { Err(format!("{before} mappings became {after}\n{outcome}")) }
+    if after <= before + 24 && before <= 24 {
+        Ok(())
+    } else {
+        Err(format!("{before} mappings became {after}\n{outcome}"))
+    }
 }
 
 fn main() -> ExitCode {
     let address_space = [64, 96, 128, 256, 512, 1024, 4096]
         .map(|size| case(&format!("address_space_{size}m"), move || same_under(libc::RLIMIT_AS, size * MIB)));
-    let data = [16, 64, 256, 1024].map(|size| case(&format!("data_{size}m"), move || same_under(libc::RLIMIT_DATA, size * MIB)));
+    let data = [16, 64, 256, 1024]
+        .map(|size| case(&format!("data_{size}m"), move || same_under(libc::RLIMIT_DATA, size * MIB)));
     let obstacle = overcommit_obstacle();
     let mut cases: Vec<_> = address_space.into_iter().chain(data).collect();
     cases.extend([

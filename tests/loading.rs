@@ -125,7 +125,8 @@ fn exported() -> Result<Vec<String>, String> {
 
 fn exports_exactly() -> Result<(), String> {
     let names = exported()?;
-    let wanted: Vec<&str> = C_NAMES.iter().chain(&CPP_NAMES).chain(&EXTENSION_NAMES).chain(&LOADER_NAMES).copied().collect();
+    let wanted: Vec<&str> =
+        C_NAMES.iter().chain(&CPP_NAMES).chain(&EXTENSION_NAMES).chain(&LOADER_NAMES).copied().collect();
     let missing: Vec<_> = wanted.iter().filter(|name| !names.iter().any(|have| have == *name)).collect();
     let foreign: Vec<_> =
         names.iter().filter(|name| !wanted.contains(&name.as_str()) && !name.starts_with("spandrel_")).collect();
@@ -196,7 +197,8 @@ fn missing_library_is_harmless() -> Result<(), String> {
 
 /// Links by hand, with the library first, last, or the whole program static.
 fn links(cpp: bool, before: &[&str], name: &str) -> Result<(), String> {
-    let source = if cpp { paths::ffi_sources().join("cxx/std_containers.cpp") } else { paths::program_source("workload.c") };
+    let source =
+        if cpp { paths::ffi_sources().join("cxx/std_containers.cpp") } else { paths::program_source("workload.c") };
     let (headers, library) = (paths::ffi_support(), paths::static_library()?);
     let result = paths::scratch()?.join(name);
     let mut words: Vec<&OsStr> = before.iter().map(OsStr::new).collect();

@@ -33,7 +33,11 @@ const MODES: [Mode; 6] = [
     Mode { name: "hardened", environment: &[("SPANDREL_MODE", "hardened")], says: None },
     Mode {
         name: "guarded",
-        environment: &[("SPANDREL_MODE", "guarded"), ("SPANDREL_GUARDED_RATE", "50"), ("SPANDREL_GUARDED_SIGSEGV", "1")],
+        environment: &[
+            ("SPANDREL_MODE", "guarded"),
+            ("SPANDREL_GUARDED_RATE", "50"),
+            ("SPANDREL_GUARDED_SIGSEGV", "1"),
+        ],
         says: None,
     },
     Mode {
@@ -79,7 +83,8 @@ fn unknown_mode() -> Result<(), String> {
     let mode = Mode { name: "", environment: &[("SPANDREL_MODE", "quick")], says: None };
     let outcome = in_mode(&mode, "sh", &["-c".to_owned(), "echo works".to_owned()])?;
     let lines = outcome.diagnostics();
-    let told = lines.len() == 1 && lines.iter().all(|line| line.code == "ALLOCATOR_BAD_OPTION" && line.text.contains("=quick"));
+    let told = lines.len() == 1
+        && lines.iter().all(|line| line.code == "ALLOCATOR_BAD_OPTION" && line.text.contains("=quick"));
     if told && outcome.stdout == "works\n" { Ok(()) } else { Err(outcome.to_string()) }
 }
 

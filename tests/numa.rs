@@ -35,7 +35,8 @@ fn are(outcome: &Outcome, policy: &str) -> Result<(), String> {
 }
 
 fn policies_reach_the_kernel() -> Result<(), String> {
-    let policies_of = [("off", "default"), ("first-touch", "local"), ("interleave", "interleave:"), ("bind:0", "bind:0")];
+    let policies_of =
+        [("off", "default"), ("first-touch", "local"), ("interleave", "interleave:"), ("bind:0", "bind:0")];
     for (numa, policy) in policies_of {
         let outcome = policies(&[SERVER, ("SPANDREL_NUMA", numa)])?;
         outcome.clean()?;
@@ -136,11 +137,13 @@ fn a_full_bank_has_the_other_help_out() -> Result<(), String> {
 
 /// One too small for two banks is not divided.
 fn a_tiny_reservation_is_not_divided() -> Result<(), String> {
-    with_two_nodes("workload.c", &["2", "10"], &[("SPANDREL_RESERVE", "64M")])?.one_line(CODE, "too small to be divided")
+    with_two_nodes("workload.c", &["2", "10"], &[("SPANDREL_RESERVE", "64M")])?
+        .one_line(CODE, "too small to be divided")
 }
 
 fn huge_pages_and_nodes_go_together() -> Result<(), String> {
-    with_two_nodes("workload.c", &["4", "100"], &[("SPANDREL_HUGEPAGES", "thp"), ("SPANDREL_PURGE_DELAY", "10")])?.clean()
+    with_two_nodes("workload.c", &["4", "100"], &[("SPANDREL_HUGEPAGES", "thp"), ("SPANDREL_PURGE_DELAY", "10")])?
+        .clean()
 }
 
 fn main() -> ExitCode {
@@ -149,7 +152,11 @@ fn main() -> ExitCode {
         vec![
             case_if(obstacle(), "policies_reach_the_kernel", policies_reach_the_kernel),
             case_if(obstacle(), "local_says_nothing", local_says_nothing),
-            case_if(obstacle(), "other_profiles_and_unknown_nodes_are_refused", other_profiles_and_unknown_nodes_are_refused),
+            case_if(
+                obstacle(),
+                "other_profiles_and_unknown_nodes_are_refused",
+                other_profiles_and_unknown_nodes_are_refused,
+            ),
             case_if(obstacle(), "a_kernel_that_refuses_is_reported_once", a_kernel_that_refuses_is_reported_once),
             case_if(supervisor.clone(), "programs_run_on_two_nodes", programs_run_on_two_nodes),
             case_if(supervisor.clone(), "a_full_bank_has_the_other_help_out", a_full_bank_has_the_other_help_out),

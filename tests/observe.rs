@@ -61,7 +61,11 @@ fn follows_no_link() -> Result<(), String> {
             return Err(format!("{}: {data:?}", path.display()));
         }
     }
-    if read(&victim)? == "untouched" && files(&folder)?.len() == 6 { Ok(()) } else { Err(format!("{:?}", files(&folder)?)) }
+    if read(&victim)? == "untouched" && files(&folder)?.len() == 6 {
+        Ok(())
+    } else {
+        Err(format!("{:?}", files(&folder)?))
+    }
 }
 
 /// A reader that has the old file open goes on reading it: a new one takes its place.
@@ -150,7 +154,8 @@ fn explains_an_address() -> Result<(), String> {
     };
     let inside = explain(waiting.block + 77)?;
     let block = format!("{:#x}, 5120 bytes", waiting.block);
-    if !inside.stdout.contains(&block) || !inside.stdout.contains("77 bytes into") || !inside.stdout.contains("live: ") {
+    if !inside.stdout.contains(&block) || !inside.stdout.contains("77 bytes into") || !inside.stdout.contains("live: ")
+    {
         return Err(format!("{inside}"));
     }
     let outside = explain(4096)?;
@@ -164,8 +169,9 @@ fn top_shows_a_process_and_lists_all() -> Result<(), String> {
     let all = run::run(run::command(paths::tool()?).arg("top"), 30)?;
     // On a terminal, until the key `q`.
     let tool = paths::tool()?.display().to_string();
-    let script =
-        format!("(sleep 1; printf q) | TERM=xterm script -qec 'stty cols 120 rows 40; {tool} top {id} --every 0.2' /dev/null");
+    let script = format!(
+        "(sleep 1; printf q) | TERM=xterm script -qec 'stty cols 120 rows 40; {tool} top {id} --every 0.2' /dev/null"
+    );
     let terminal = run::run(run::command("sh").args(["-c", &script]), 30)?;
     let shown = [&once, &terminal].iter().all(|outcome| outcome.stdout.contains("5120") && outcome.end == End::Exit(0));
     if shown && all.stdout.contains(&id) && terminal.stdout.contains("q quits") {
@@ -207,7 +213,8 @@ fn crashes(how: &'static str, settings: &[(&str, &str)], end: End, texts: &[&str
     let environment: Vec<_> = report.iter().chain(settings).copied().collect();
     let outcome = Program { file: "crash.c", arguments: &[how], environment: &environment, timeout: 30 }.run()?;
     let told = outcome.diagnostics();
-    let all = texts.iter().all(|text| told.iter().any(|line| line.code == "ALLOCATOR_CRASH" && line.text.contains(text)));
+    let all =
+        texts.iter().all(|text| told.iter().any(|line| line.code == "ALLOCATOR_CRASH" && line.text.contains(text)));
     if outcome.end == end && all { Ok(()) } else { Err(format!("expected {end:?} and {texts:?}\n{outcome}")) }
 }
 
@@ -230,8 +237,12 @@ fn crash_reports_name_the_block() -> Result<(), String> {
 fn crash_reports_leave_handlers_alone() -> Result<(), String> {
     // Set before the first allocation, the handler is called after the report; set later, instead of it.
     crashes("handler-before", &[], End::Exit(44), &["SIGSEGV at 0x8"])?;
-    let later =
-        Program { file: "crash.c", arguments: &["handler-after"], environment: &[("SPANDREL_CRASH_REPORT", "1")], timeout: 30 };
+    let later = Program {
+        file: "crash.c",
+        arguments: &["handler-after"],
+        environment: &[("SPANDREL_CRASH_REPORT", "1")],
+        timeout: 30,
+    };
     let outcome = later.run()?;
     if outcome.end == End::Exit(44) && outcome.diagnostics().is_empty() { Ok(()) } else { Err(format!("{outcome}")) }
 }
@@ -260,7 +271,11 @@ fn says_what_reading_takes() -> Result<(), String> {
     let outcome = run::run(&mut command, 30);
     let _ = fs::remove_file(&tool);
     let outcome = outcome?;
-    if outcome.end == End::Exit(1) && outcome.stderr.contains("ptrace_scope") { Ok(()) } else { Err(format!("{outcome}")) }
+    if outcome.end == End::Exit(1) && outcome.stderr.contains("ptrace_scope") {
+        Ok(())
+    } else {
+        Err(format!("{outcome}"))
+    }
 }
 
 fn says_when_it_cannot_write() -> Result<(), String> {

@@ -16,7 +16,8 @@ fn program<'a>(file: &'a str, arguments: &'a [&'a str], environment: &'a [(&'a s
 
 /// Under a filter that kills the process at any call for memory, and for `realtime` at any system call.
 fn pools_serve_without_the_kernel() -> Result<(), String> {
-    let runs = [("freestanding", ["no_memory", "0"]), ("freestanding", ["no_memory", "2"]), ("realtime", ["nothing", "0"])];
+    let runs =
+        [("freestanding", ["no_memory", "0"]), ("freestanding", ["no_memory", "2"]), ("realtime", ["nothing", "0"])];
     for (profile, arguments) in runs.into_iter().chain([("realtime", ["no_memory", "2"])]) {
         let outcome = program("pool.c", &arguments, &[("SPANDREL_PROFILE", profile)]).run()?;
         outcome.one_line("ALLOCATOR_PAGE_EXHAUSTION", "the pool is used up")?;
@@ -72,7 +73,8 @@ fn resident_and_locked(outcome: &Outcome) -> Result<[i64; 2], String> {
 
 /// `realtime` has its pool present and locked before the program's first request; `freestanding` has neither.
 fn realtime_pools_are_locked() -> Result<(), String> {
-    let look = |profile| program("resident.c", &[], &[("SPANDREL_PROFILE", profile), ("SPANDREL_POOL", "32M")]).run_clean();
+    let look =
+        |profile| program("resident.c", &[], &[("SPANDREL_PROFILE", profile), ("SPANDREL_POOL", "32M")]).run_clean();
     let [resident, locked] = resident_and_locked(&look("realtime")?)?;
     let [lazy, unlocked] = resident_and_locked(&look("freestanding")?)?;
     let pool = 30 * 1024;
@@ -102,7 +104,10 @@ fn main() -> ExitCode {
             case("bad_pools_are_reported", bad_pools_are_reported),
             case("a_pool_refused_is_no_pool", a_pool_refused_is_no_pool),
             case_if(lock_obstacle(), "realtime_pools_are_locked", realtime_pools_are_locked),
-            case("a_refused_lock_is_reported_and_the_pool_is_present", a_refused_lock_is_reported_and_the_pool_is_present),
+            case(
+                "a_refused_lock_is_reported_and_the_pool_is_present",
+                a_refused_lock_is_reported_and_the_pool_is_present,
+            ),
         ],
         false,
     )

@@ -74,7 +74,11 @@ fn everything_goes_to_libc_when_forced() -> Result<(), String> {
     let ours: u64 = ["small", "large", "direct"].map(|lane| report.lane(lane).calls + report.freed(lane)).iter().sum();
     let (libc, forced) = (report.lane("libc").calls, report.reason("force_libc"));
     let right = ours == 0 && libc > 1000 && forced > 1000 && !report.range.proved && report.freed("libc") > 0;
-    if right { Ok(()) } else { Err(format!("{ours} calls served by the library, {libc} by libc, {forced} forced\n{outcome}")) }
+    if right {
+        Ok(())
+    } else {
+        Err(format!("{ours} calls served by the library, {libc} by libc, {forced} forced\n{outcome}"))
+    }
 }
 
 fn nothing_is_printed_unasked() -> Result<(), String> {
@@ -214,10 +218,11 @@ fn environment_is_ignored_when_secure() -> Result<(), String> {
 
 fn main() -> ExitCode {
     let absent = |program: &str| paths::find_program(program).is_none().then(|| format!("{program} is not installed"));
-    let compared = reals()
-        .into_iter()
-        .map(|real| -> Trial { case_if(absent(real.program), &format!("same_output_{}", real.name), move || compare(&real)) });
-    let refused = MALFORMED.map(|(option, values)| case(&format!("malformed_{option}"), move || malformed(option, values)));
+    let compared = reals().into_iter().map(|real| -> Trial {
+        case_if(absent(real.program), &format!("same_output_{}", real.name), move || compare(&real))
+    });
+    let refused =
+        MALFORMED.map(|(option, values)| case(&format!("malformed_{option}"), move || malformed(option, values)));
     let mut cases: Vec<Trial> = compared.chain(refused).collect();
     cases.extend([
         case_if(absent("python3"), "python_range_is_proved", python_range_is_proved),

@@ -54,7 +54,8 @@ fn failures(page: &str) -> BTreeMap<u32, String> {
     let mut found = BTreeMap::<u32, String>::new();
     let mut current = None;
     for line in page.lines() {
-        let opened = line.strip_prefix("- **").and_then(|rest| rest.split_once('.')).and_then(|(number, _)| number.parse().ok());
+        let opened =
+            line.strip_prefix("- **").and_then(|rest| rest.split_once('.')).and_then(|(number, _)| number.parse().ok());
         current = opened.or(current.filter(|_| line.starts_with("  ")));
         if let Some(number) = current {
             let text = found.entry(number).or_default();
@@ -82,7 +83,9 @@ fn test_exists(test: &str, programs: &[PathBuf]) -> bool {
     let root = paths::workspace();
     match kind {
         "ffi" => programs.iter().any(|path| path.file_stem().is_some_and(|stem| stem == name)),
-        "stress" => read(&root.join("tests/stress/src/scenario.rs")).is_ok_and(|text| text.contains(&format!("\"{name}\""))),
+        "stress" => {
+            read(&root.join("tests/stress/src/scenario.rs")).is_ok_and(|text| text.contains(&format!("\"{name}\"")))
+        }
         target => read(&root.join(format!("tests/{target}.rs"))).is_ok_and(|text| has_case(&text, name)),
     }
 }
@@ -106,7 +109,8 @@ fn failures_and_tests_name_each_other() -> Result<(), String> {
         let text = read(path)?;
         for number in text.lines().filter(|line| line.starts_with("//")).flat_map(numbers) {
             seen += 1;
-            let named = entries.get(&number).is_some_and(|entry| tests(entry).any(|test| test == format!("ffi {name}")));
+            let named =
+                entries.get(&number).is_some_and(|entry| tests(entry).any(|test| test == format!("ffi {name}")));
             if !named {
                 faults.push(format!("{FAILURES}: {number} does not name `ffi {name}`, whose comment has that number"));
             }
@@ -137,7 +141,8 @@ fn guards_for(target: &str) -> Result<String, String> {
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
-    let facts: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(|fact| fact.replace('=', " = ")).collect();
+    let facts: Vec<String> =
+        String::from_utf8_lossy(&output.stdout).lines().map(|fact| fact.replace('=', " = ")).collect();
     let mut text = guards()?;
     while let Some(start) = text.find("target_") {
         let is_end = |(_, letter): &(usize, char)| matches!(letter, ')' | ',');
@@ -154,7 +159,10 @@ fn refusals(target: &str) -> Result<String, String> {
     let source = folder.join("guards.rs");
     fs::write(&source, format!("#![no_std]\n{}\n", guards_for(target)?)).map_err(|error| error.to_string())?;
     let mut command = rustc();
-    command.args(["--edition", "2024", "--crate-type", "lib", "--emit", "metadata", "--out-dir"]).arg(&folder).arg(&source);
+    command
+        .args(["--edition", "2024", "--crate-type", "lib", "--emit", "metadata", "--out-dir"])
+        .arg(&folder)
+        .arg(&source);
     let output = command.output().map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.success() == said.is_empty() { Ok(said) } else { Err(said) }

@@ -109,7 +109,8 @@ fn memory(core: &[u8], address: u64, bytes: usize) -> Option<&[u8]> {
     let (table, step, count) = (word(core, 32, 8)?, word(core, 54, 2)?, word(core, 56, 2)?);
     for index in 0..count {
         let header = table + index * step;
-        let (offset, start, held) = (word(core, header + 8, 8)?, word(core, header + 16, 8)?, word(core, header + 32, 8)?);
+        let (offset, start, held) =
+            (word(core, header + 8, 8)?, word(core, header + 16, 8)?, word(core, header + 32, 8)?);
         if word(core, header, 4)? == LOAD && (start..start + held).contains(&address) {
             let at = usize::try_from(offset + (address - start)).ok()?;
             return core.get(at..at + bytes).filter(|_| address + bytes as u64 <= start + held);
@@ -123,7 +124,8 @@ fn holds_all(core: &[u8], blocks: &[Block]) -> Result<(), String> {
         return Err(format!("only {} blocks", blocks.len()));
     }
     for Block { address, bytes, byte } in blocks {
-        let found = memory(core, *address, *bytes).ok_or_else(|| format!("{bytes} bytes at {address:#x} are missing"))?;
+        let found =
+            memory(core, *address, *bytes).ok_or_else(|| format!("{bytes} bytes at {address:#x} are missing"))?;
         if found.iter().any(|found| found != byte) {
             return Err(format!("{bytes} bytes at {address:#x} are not {byte}"));
         }

@@ -110,7 +110,10 @@ impl Traced {
     fn line(&mut self, name: &str) -> Result<i32, String> {
         let mut line = String::new();
         self.output.read_line(&mut line).map_err(|error| error.to_string())?;
-        line.trim().strip_prefix(name).and_then(|rest| rest.parse().ok()).ok_or_else(|| format!("{name} expected, not {line:?}"))
+        line.trim()
+            .strip_prefix(name)
+            .and_then(|rest| rest.parse().ok())
+            .ok_or_else(|| format!("{name} expected, not {line:?}"))
     }
 
     /// Waits for the thread to stop.
@@ -178,7 +181,9 @@ impl Traced {
         self.thread = 0;
         match (status.code(), stopped) {
             (Some(0), None) => Ok(()),
-            (code, _) => Err(format!("the program ended with {code:?}, signal {:?}, stopped by {stopped:?}", status.signal())),
+            (code, _) => {
+                Err(format!("the program ended with {code:?}, signal {:?}, stopped by {stopped:?}", status.signal()))
+            }
         }
     }
 
@@ -243,7 +248,8 @@ fn swap_at(call: &Call, steps: usize) -> Result<bool, String> {
 /// Stops at the boundaries of a call, all or some; how many drains there were.
 fn check(call: &'static Call, all: bool) -> Result<(), String> {
     let length = length(call)?;
-    let wanted = if all || (call.fast && ["malloc", "free", "remote_free"].contains(&call.name)) { length + 1 } else { SAMPLED };
+    let wanted =
+        if all || (call.fast && ["malloc", "free", "remote_free"].contains(&call.name)) { length + 1 } else { SAMPLED };
     let stride = (length + 1).div_ceil(wanted).max(1);
     let cases: Vec<(usize, bool)> = (0..=length)
         .step_by(stride)

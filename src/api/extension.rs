@@ -257,7 +257,11 @@ pub unsafe extern "C" fn spandrel_stats(stats: *mut spandrel_stats, struct_size:
 /// # Safety
 /// - `stats` is NULL or writable for `struct_size` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn spandrel_class_stats(index: usize, stats: *mut spandrel_class_stats, struct_size: usize) -> bool {
+pub unsafe extern "C" fn spandrel_class_stats(
+    index: usize,
+    stats: *mut spandrel_class_stats,
+    struct_size: usize,
+) -> bool {
     let Some(class) = Class::from_index(index) else {
         return refuse(libc::EINVAL);
     };

@@ -93,7 +93,10 @@ pub struct spandrel_functions {
 /// # Safety
 /// - `functions` is NULL or readable for `struct_size` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn spandrel_set_alloc_functions(functions: *const spandrel_functions, struct_size: usize) -> bool {
+pub unsafe extern "C" fn spandrel_set_alloc_functions(
+    functions: *const spandrel_functions,
+    struct_size: usize,
+) -> bool {
     if !requests::is_active() {
         return or_errno(Err(Refusal::Unsafe));
     }
@@ -163,7 +166,11 @@ impl From<BlockInfo> for spandrel_block {
 /// # Safety
 /// - `block` is NULL or writable for `struct_size` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn spandrel_block_info(pointer: *const c_void, block: *mut spandrel_block, struct_size: usize) -> bool {
+pub unsafe extern "C" fn spandrel_block_info(
+    pointer: *const c_void,
+    block: *mut spandrel_block,
+    struct_size: usize,
+) -> bool {
     if !tracked::is_tracking() {
         return or_errno(Err(Refusal::Unsafe));
     }
@@ -179,7 +186,8 @@ pub unsafe extern "C" fn spandrel_block_info(pointer: *const c_void, block: *mut
 
 /// Called for one live block; false ends the walk. May allocate and free.
 #[expect(non_camel_case_types, reason = "a name of C")]
-pub type spandrel_walk_callback = Option<unsafe extern "C" fn(block: *const spandrel_block, context: *mut c_void) -> bool>;
+pub type spandrel_walk_callback =
+    Option<unsafe extern "C" fn(block: *const spandrel_block, context: *mut c_void) -> bool>;
 
 /// In mode "tracked": calls `callback` with each live block and `context`, in no order, and returns how many calls
 /// returned true. Other threads go on meanwhile: a block may be free again when it is shown, and one made meanwhile

@@ -102,7 +102,14 @@ mod tests {
     fn columns_are_aligned() {
         let mut seen = Vec::new();
         let mut print = |bytes: &[u8]| seen.extend_from_slice(bytes);
-        Page::new(&mut print).words("a_b", 5).right(12, 4).text("|").right(12345, 2).text("|").percent(1, 3).percent(1, 0);
+        Page::new(&mut print)
+            .words("a_b", 5)
+            .right(12, 4)
+            .text("|")
+            .right(12345, 2)
+            .text("|")
+            .percent(1, 3)
+            .percent(1, 0);
         assert_eq!(seen, b"a b    12|12345|33.30.0");
     }
 }

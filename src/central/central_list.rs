@@ -46,7 +46,8 @@ pub(crate) struct CentralList {
 
 impl CentralList {
     /// Offsets of the batches, and of batches and spans given.
-    pub(super) const OFFSETS: [usize; 3] = [offset_of!(Self, batches), offset_of!(Self, taken), offset_of!(Self, adopted)];
+    pub(super) const OFFSETS: [usize; 3] =
+        [offset_of!(Self, batches), offset_of!(Self, taken), offset_of!(Self, adopted)];
 
     /// An empty list.
     pub(crate) const fn new() -> Self {

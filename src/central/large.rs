@@ -160,7 +160,9 @@ impl Central {
         let space = self.pages.space();
         let span = header(space, region);
         // Its guard is where it would have to grow, and would be left behind where it shrinks.
-        let Some(bytes) = round_up(bytes, space.page_bytes()).filter(|&bytes| bytes <= LARGE_MAX && !span.guarded.get()) else {
+        let Some(bytes) =
+            round_up(bytes, space.page_bytes()).filter(|&bytes| bytes <= LARGE_MAX && !span.guarded.get())
+        else {
             return false;
         };
         let (old, new) = (regions_for(span.large_bytes()) as u32, regions_for(bytes) as u32);

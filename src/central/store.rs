@@ -182,7 +182,11 @@ impl Central {
         self.batch_by(class, CentralList::serve_batch)
     }
 
-    fn batch_by(&self, class: Class, take: impl FnOnce(&mut CentralList) -> Option<&'static Batch>) -> Option<&'static Batch> {
+    fn batch_by(
+        &self,
+        class: Class,
+        take: impl FnOnce(&mut CentralList) -> Option<&'static Batch>,
+    ) -> Option<&'static Batch> {
         self.stocked(class)?;
         self.with_list(class, take)
     }

@@ -74,7 +74,8 @@ fn least(
     for line in groups.split(|&byte| byte == b'\n') {
         let mut fields = line.splitn(3, |&byte| byte == b':');
         let (Some(_), Some(controllers), Some(group)) = (fields.next(), fields.next(), fields.next()) else { continue };
-        let names = |hierarchy: &&Hierarchy| controllers.split(|&byte| byte == b',').any(|name| name == hierarchy.controller);
+        let names =
+            |hierarchy: &&Hierarchy| controllers.split(|&byte| byte == b',').any(|name| name == hierarchy.controller);
         for hierarchy in hierarchies.iter().filter(names) {
             for_each_above(group, |group| {
                 let numbers = |file| numbers_in(&read, [hierarchy.mount, group, file]);
@@ -148,8 +149,10 @@ mod tests {
         let second = [("/sys/fs/cgroup/a/cpu.max", "250000 100000\n"), ("/sys/fs/cgroup/cpu.max", "max 100000\n")];
         assert_eq!(quota("0::/a\n", &second), Some(3));
         assert_eq!(quota("0::/\n", &second), None);
-        let first =
-            [("/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "50000\n"), ("/sys/fs/cgroup/cpu/x/cpu.cfs_period_us", "100000\n")];
+        let first = [
+            ("/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "50000\n"),
+            ("/sys/fs/cgroup/cpu/x/cpu.cfs_period_us", "100000\n"),
+        ];
         assert_eq!(quota("3:cpuacct,cpu:/x\n", &first), Some(1));
         assert_eq!(quota("3:cpu:/x\n", &[("/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "-1\n"), first[1]]), None);
         assert!((1..=4096).contains(&processors()));

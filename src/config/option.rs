@@ -226,7 +226,8 @@ impl Options {
             "only mode custom uses a plugin; ignored"
         } else if profile.has_pool() && WITHOUT_POOL.contains(&name) {
             "has no meaning with a pool; ignored"
-        } else if matches!((self.soft_limit, self.hard_limit), (Limit::Bytes(soft), Limit::Bytes(hard)) if soft >= hard) {
+        } else if matches!((self.soft_limit, self.hard_limit), (Limit::Bytes(soft), Limit::Bytes(hard)) if soft >= hard)
+        {
             "the soft limit must be below the hard one; ignored"
         } else if self.force_libc && !matches!(self.mode, Mode::Fast | Mode::Libc) {
             "SPANDREL_FORCE_LIBC and SPANDREL_MODE contradict each other; ignored"
@@ -288,7 +289,8 @@ mod tests {
 
     #[test]
     fn values_take_effect() {
-        let (options, _) = read_all(&["SPANDREL_PURGE_DELAY=never", "SPANDREL_ON_ERROR=report", "SPANDREL_DIAG_RANGE=1-2K"]);
+        let (options, _) =
+            read_all(&["SPANDREL_PURGE_DELAY=never", "SPANDREL_ON_ERROR=report", "SPANDREL_DIAG_RANGE=1-2K"]);
         assert_eq!(options.purge_delay, None);
         assert_eq!(options.on_error, OnError::Report);
         assert_eq!(options.diag_range, (1, 2048));
@@ -308,7 +310,10 @@ mod tests {
     #[test]
     fn a_profile_sets_defaults_and_the_environment_wins_wherever_it_stands() {
         let (server, _) = read_all(&["SPANDREL_PROFILE=hosted-server"]);
-        assert_eq!((server.profile.name, server.bin_bytes, server.purge_delay), ("hosted-server", 512 << 10, Some(5000)));
+        assert_eq!(
+            (server.profile.name, server.bin_bytes, server.purge_delay),
+            ("hosted-server", 512 << 10, Some(5000))
+        );
         for order in [
             ["SPANDREL_PROFILE=hosted-server", "SPANDREL_PURGE_DELAY=7"],
             ["SPANDREL_PURGE_DELAY=7", "SPANDREL_PROFILE=hosted-server"],
@@ -338,7 +343,8 @@ mod tests {
         let (options, complaints) = read_all(&["SPANDREL_HUGEPAGES=thp", "SPANDREL_PROFILE=hosted-server"]);
         assert_eq!((options.huge_pages, complaints.len()), (HugePages::Thp, 0));
         for profile in PROFILES.iter().filter(|profile| !profile.hooks) {
-            let (options, complaints) = read_all(&["SPANDREL_HUGEPAGES=thp", &format!("SPANDREL_PROFILE={}", profile.name)]);
+            let (options, complaints) =
+                read_all(&["SPANDREL_HUGEPAGES=thp", &format!("SPANDREL_PROFILE={}", profile.name)]);
             assert_eq!(options.huge_pages, HugePages::Off);
             assert_eq!(complaints, ["SPANDREL_HUGEPAGES=thp HugePages"]);
         }

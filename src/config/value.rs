@@ -131,7 +131,8 @@ impl core::fmt::Debug for Path {
 
 pub(super) const FILE: &str = "a path of at most 255 bytes, with %p, %n or %% in it; or `none`";
 pub(super) const SECONDS: &str = "seconds";
-pub(super) const SIGNAL: &str = "HUP, USR1, USR2, PROF, WINCH, URG, a number from 1 to 64 that may be caught, or `none`";
+pub(super) const SIGNAL: &str =
+    "HUP, USR1, USR2, PROF, WINCH, URG, a number from 1 to 64 that may be caught, or `none`";
 pub(super) const LEVEL: &str = "0, 1 or 2";
 pub(super) const FLAG: &str = "0 or 1";
 pub(super) const SIZE: &str = "bytes, with K, M, G or T";
@@ -323,8 +324,16 @@ pub(super) fn file(value: &[u8]) -> Option<Option<Path>> {
 }
 
 /// Signals that the kernel raises for faults, or that cannot be caught.
-const NOT_FOR_REPORTS: [i32; 8] =
-    [libc::SIGKILL, libc::SIGSTOP, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT];
+const NOT_FOR_REPORTS: [i32; 8] = [
+    libc::SIGKILL,
+    libc::SIGSTOP,
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGTRAP,
+    libc::SIGABRT,
+];
 const SIGNALS: usize = 64;
 
 /// `None` within `Some`: no signal.

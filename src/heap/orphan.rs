@@ -64,7 +64,12 @@ impl Adoption {
     }
 
     /// Does one step; true if nothing is left. Calls `release` with each heap that holds nothing any more.
-    pub(super) fn go_on(&self, shared: Shared<'_>, first: Option<&'static Heap>, release: impl Fn(&'static Heap)) -> bool {
+    pub(super) fn go_on(
+        &self,
+        shared: Shared<'_>,
+        first: Option<&'static Heap>,
+        release: impl Fn(&'static Heap),
+    ) -> bool {
         let budget = Budget(Cell::new(BUDGET));
         loop {
             let is_through = match self.stage.get() {

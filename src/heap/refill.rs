@@ -175,8 +175,9 @@ impl Heap {
             shared.registry.adopt_orphans(shared);
             central.adopt_span(class, entry, Some(bank))
         });
-        let region =
-            region.or_else(|| central.new_span(class, entry, bank)).or_else(|| central.adopt_span(class, entry, None))?;
+        let region = region
+            .or_else(|| central.new_span(class, entry, bank))
+            .or_else(|| central.adopt_span(class, entry, None))?;
         self.spans(class).add(space, central.span(region));
         Some(region)
     }
@@ -246,8 +247,10 @@ impl Bin {
         let page = pages.space().page_bytes();
         let (low, high) = (start.addr(), start.addr() + (SLOT_BYTES << order));
         let hot = self.hot_slots();
-        let pieces =
-            [(low.next_multiple_of(page), hot.start & !(page - 1)), (hot.end.next_multiple_of(page), high & !(page - 1))];
+        let pieces = [
+            (low.next_multiple_of(page), hot.start & !(page - 1)),
+            (hot.end.next_multiple_of(page), high & !(page - 1)),
+        ];
         for (from, to) in pieces {
             if from < to {
                 // SAFETY: whole pages of this bin's array; the slots that any operation reads or writes lie outside.

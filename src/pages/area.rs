@@ -235,7 +235,12 @@ const LASTING: usize = usize::MAX;
 
 impl Explicit {
     pub(super) const fn new(bytes: usize) -> Self {
-        Self { bytes, end: AtomicUsize::new(LASTING), closed: AtomicBool::new(false), unreported: AtomicBool::new(false) }
+        Self {
+            bytes,
+            end: AtomicUsize::new(LASTING),
+            closed: AtomicBool::new(false),
+            unreported: AtomicBool::new(false),
+        }
     }
 
     /// Bytes of a huge page.

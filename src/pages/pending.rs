@@ -39,7 +39,8 @@ mod tests {
 
     #[test]
     fn each_kind_of_work_is_taken_once() {
-        let kinds = [Work::DEFERRED_FREES, Work::SOFT_LIMIT, Work::HARD_LIMIT, Work::of_feature(0), Work::of_feature(23)];
+        let kinds =
+            [Work::DEFERRED_FREES, Work::SOFT_LIMIT, Work::HARD_LIMIT, Work::of_feature(0), Work::of_feature(23)];
         let pending = Pending::new();
         assert!(!pending.any());
         kinds.iter().for_each(|&work| pending.set(work));

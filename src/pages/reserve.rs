@@ -128,7 +128,8 @@ impl Space {
     pub(crate) fn reserve_pool(bytes: usize, page: usize) -> Option<Self> {
         let address = memory::reserve(bytes + ALIGN).ok()?;
         let base = (address + ALIGN - 1) & !(ALIGN - 1);
-        let space = Self { fixed: true, self_contained: true, ..Self::divide(base, bytes & !(ALIGN - 1), 0, page, ALIGN) };
+        let space =
+            Self { fixed: true, self_contained: true, ..Self::divide(base, bytes & !(ALIGN - 1), 0, page, ALIGN) };
         let committed = space.areas().into_iter().all(Area::ensure_all);
         space.first.set_usable(space.stride);
         committed.then_some(space)
@@ -301,12 +302,15 @@ mod tests {
         assert!(space.reach() > 0);
         let (area, metadata) = (&space.first.metadata, Metadata::new());
         let [_, words] = space.window();
-        let pieces: Vec<usize> =
-            (0..2 * METADATA_STEP / METADATA_MAX).map(|_| metadata.acquire(area, METADATA_MAX).expect("memory").addr()).collect();
+        let pieces: Vec<usize> = (0..2 * METADATA_STEP / METADATA_MAX)
+            .map(|_| metadata.acquire(area, METADATA_MAX).expect("memory").addr())
+            .collect();
         let (before, behind) = pieces.split_at(METADATA_STEP / METADATA_MAX);
         assert_eq!(before.last().map(|last| last + METADATA_MAX), Some(words));
         let [data, _] = space.window();
-        assert!(behind.iter().all(|&piece| piece > words + space.reach() * ENTRY_BYTES && piece + METADATA_MAX <= data));
+        assert!(
+            behind.iter().all(|&piece| piece > words + space.reach() * ENTRY_BYTES && piece + METADATA_MAX <= data)
+        );
         assert_eq!(behind[1] - behind[0], METADATA_MAX);
         assert!(pieces.iter().all(|piece| piece.is_multiple_of(METADATA_MAX)));
     }

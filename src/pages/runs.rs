@@ -57,7 +57,14 @@ impl Runs {
 
     /// No run at all; region 0 stays unused, so that 0 can mean "none".
     pub(crate) const fn new() -> Self {
-        Self { first: Trees::new(Region(0)), touched: 0, oldest: NONE, newest: NONE, dirty_regions: 0, clean_regions: 0 }
+        Self {
+            first: Trees::new(Region(0)),
+            touched: 0,
+            oldest: NONE,
+            newest: NONE,
+            dirty_regions: 0,
+            clean_regions: 0,
+        }
     }
 
     /// The first region of `bank` that was never used.

@@ -302,7 +302,9 @@ impl Pages {
     fn make_run_present(&self, run: Run) {
         if !run.dirty {
             // SAFETY: the run was just acquired, is clean, so it reads as zero, and nobody else has it.
-            unsafe { self.make_present(self.prefault(), self.space().address(run.region), run.count as usize * REGION_BYTES) };
+            unsafe {
+                self.make_present(self.prefault(), self.space().address(run.region), run.count as usize * REGION_BYTES)
+            };
         }
     }
 
@@ -338,7 +340,8 @@ impl Pages {
             }
             // Kernels before 5.14 do not know the call.
             // Relaxed: as in `prefault`.
-            let _ = self.prefault.compare_exchange(POPULATE, Prefault::Touch as u32, Ordering::Relaxed, Ordering::Relaxed);
+            let _ =
+                self.prefault.compare_exchange(POPULATE, Prefault::Touch as u32, Ordering::Relaxed, Ordering::Relaxed);
         }
         for place in (address..address + len).step_by(self.space().page_bytes()) {
             // SAFETY: the byte lies in the range, which is writable and the caller's alone; it is zero already.

@@ -22,8 +22,18 @@ pub(crate) struct About {
 }
 
 /// Texts, by number. The first has to be empty.
-const TEXTS: [&str; 10] =
-    ["", "alloc_objects", "count", "alloc_space", "bytes", "inuse_objects", "inuse_space", "peak_objects", "peak_space", "space"];
+const TEXTS: [&str; 10] = [
+    "",
+    "alloc_objects",
+    "count",
+    "alloc_space",
+    "bytes",
+    "inuse_objects",
+    "inuse_space",
+    "peak_objects",
+    "peak_space",
+    "space",
+];
 const COUNT: u64 = 2;
 const BYTES: u64 = 4;
 const INUSE_SPACE: u64 = 6;

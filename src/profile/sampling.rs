@@ -71,8 +71,11 @@ static PROFILING: Profiling = Profiling::new();
 
 static SAMPLER: Sampler = Sampler { sample, freed, resized };
 
-static FEATURE: Feature =
-    Feature { locks: Some((Order::BeforeCentral, lock_for_fork, unlock_after_fork)), in_child: forget_writer, ..Feature::NONE };
+static FEATURE: Feature = Feature {
+    locks: Some((Order::BeforeCentral, lock_for_fork, unlock_after_fork)),
+    in_child: forget_writer,
+    ..Feature::NONE
+};
 
 fn lock_for_fork(patience: &Patience) {
     PROFILING.profile.lock_for_fork(patience);

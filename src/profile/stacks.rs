@@ -86,7 +86,12 @@ impl Stacks {
     }
 
     /// The entry of the stack `frames`, which `newest` leads to once it is made; `None` where there is no memory.
-    pub(super) fn intern(&mut self, pages: &Pages, frames: &[usize], newest: &StaticRef<Entry>) -> Option<&'static Entry> {
+    pub(super) fn intern(
+        &mut self,
+        pages: &Pages,
+        frames: &[usize],
+        newest: &StaticRef<Entry>,
+    ) -> Option<&'static Entry> {
         let hash = hash_of(frames);
         let bucket = self.buckets.get_mut((hash >> (u64::BITS - BUCKETS.trailing_zeros())) as usize)?;
         let mut found = *bucket;

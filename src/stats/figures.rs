@@ -43,7 +43,9 @@ pub(super) static PROCESS: [Figure<Snapshot>; 28] = [
     gauge("cached_bytes", "Free blocks in transfer caches.", |s| s.cached() as u64),
     gauge("in_flight_bytes", "Blocks that a thread freed for another heap, in flight.", |s| s.in_flight() as u64),
     gauge("span_bytes", "Regions cut into blocks of a class.", |s| s.spans() as u64),
-    gauge("span_free_bytes", "The part of these that holds no live block.", |s| s.spans().saturating_sub(s.small_live()) as u64),
+    gauge("span_free_bytes", "The part of these that holds no live block.", |s| {
+        s.spans().saturating_sub(s.small_live()) as u64
+    }),
     gauge("large_blocks", "Live blocks of the large lane.", |s| s.large.large_blocks as u64),
     gauge("large_bytes", "Their bytes.", |s| s.large.large_bytes as u64),
     gauge("direct_blocks", "Live blocks of the direct lane.", |s| s.large.direct_blocks as u64),

@@ -19,7 +19,9 @@ pub(crate) fn report(profile: &str, tally: &Tally, print: &mut dyn FnMut(&[u8]))
     for lane in LANES {
         let (calls, bytes) = tally.served(lane).map_or((0, 0), |count| (count.calls(), count.bytes()));
         let mut line = start();
-        print(line.text("lane=").text(lane.name()).text(" calls=").number(calls).text(" bytes=").number(bytes).finish());
+        print(
+            line.text("lane=").text(lane.name()).text(" calls=").number(calls).text(" bytes=").number(bytes).finish(),
+        );
     }
     for (reason, name) in Reason::ALL {
         let calls = tally.reason(reason).map_or(0, Count::calls);

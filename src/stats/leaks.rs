@@ -76,7 +76,10 @@ impl Leaks {
 
     /// Adds to `line` how many blocks and bytes there are, and of which sizes, the smallest first.
     fn describe(&self, line: &mut Line) {
-        line.number(self.blocks() as u64).text(" blocks of ").number(self.bytes() as u64).text(" bytes are live at exit:");
+        line.number(self.blocks() as u64)
+            .text(" blocks of ")
+            .number(self.bytes() as u64)
+            .text(" bytes are live at exit:");
         for (size, count) in self.by_size() {
             line.text(" ").number(count as u64).text("x").number(size as u64);
         }

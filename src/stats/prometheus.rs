@@ -5,8 +5,12 @@ use super::snapshot::Snapshot;
 use crate::base::page::Page;
 use crate::sys::memory;
 
-const CALLS: Figure<()> =
-    Figure { name: "system_calls", kind: Kind::Counter, help: "System calls for memory, refused ones included.", value: |()| 0 };
+const CALLS: Figure<()> = Figure {
+    name: "system_calls",
+    kind: Kind::Counter,
+    help: "System calls for memory, refused ones included.",
+    value: |()| 0,
+};
 
 /// Writes all metrics.
 pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {

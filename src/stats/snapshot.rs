@@ -309,7 +309,8 @@ struct Workspace {
 // SAFETY: the snapshot belongs to the thread that set `taken`.
 unsafe impl Sync for Workspace {}
 
-static WORKSPACE: Workspace = Workspace { taken: AtomicBool::new(false), snapshot: UnsafeCell::new(MaybeUninit::uninit()) };
+static WORKSPACE: Workspace =
+    Workspace { taken: AtomicBool::new(false), snapshot: UnsafeCell::new(MaybeUninit::uninit()) };
 
 /// Does `work` with an empty snapshot; `None` where there is no memory for it.
 fn with_empty<R>(profile: &'static str, work: impl FnOnce(&mut Snapshot) -> R) -> Option<R> {

@@ -111,7 +111,10 @@ mod tests {
     fn every_size_has_one_lane_and_the_borders_are_where_the_lanes_are() {
         let lane = |size, align| served(size, align, 4096).lane();
         assert_eq!([lane(0, 16), lane(32 << 10, 16), lane((32 << 10) + 1, 16)], ["small", "small", "large"]);
-        assert_eq!([lane(LARGE_MAX, 16), lane(LARGE_MAX + 1, 16), lane(REQUEST_MAX, 16)], ["large", "direct", "direct"]);
+        assert_eq!(
+            [lane(LARGE_MAX, 16), lane(LARGE_MAX + 1, 16), lane(REQUEST_MAX, 16)],
+            ["large", "direct", "direct"]
+        );
         assert_eq!([lane(REQUEST_MAX + 1, 16), lane(usize::MAX, 16)], ["refused", "refused"]);
         assert_eq!([lane(100, 32 << 10), lane(100, 64 << 10), lane(1, LARGE_MAX << 1)], ["small", "large", "direct"]);
     }

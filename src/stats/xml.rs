@@ -16,7 +16,12 @@ pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
     for (class, figures) in snapshot.used_classes() {
         let (size, count) = (class.size() as u64, u64::from(figures.binned));
         if count > 0 {
-            page.text("<size from=\"").number(size).text("\" to=\"").number(size).text("\" total=\"").number(size * count);
+            page.text("<size from=\"")
+                .number(size)
+                .text("\" to=\"")
+                .number(size)
+                .text("\" total=\"")
+                .number(size * count);
             page.text("\" count=\"").number(count).text("\"/>\n");
         }
     }

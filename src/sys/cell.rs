@@ -194,7 +194,8 @@ impl<F: Flag> Flags<F> {
     #[cfg(not(loom))]
     pub(crate) fn take(&self, flag: F) -> bool {
         // Relaxed: a hint. Acquire pairs with the Release in `set`.
-        self.0.load(Ordering::Relaxed) & flag.bit() != 0 && self.0.fetch_and(!flag.bit(), Ordering::Acquire) & flag.bit() != 0
+        self.0.load(Ordering::Relaxed) & flag.bit() != 0
+            && self.0.fetch_and(!flag.bit(), Ordering::Acquire) & flag.bit() != 0
     }
 }
 

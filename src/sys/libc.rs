@@ -173,8 +173,12 @@ pub(crate) fn keeping_errno(work: impl FnOnce()) {
 
 /// Starts a thread that blocks all signals but libc's own; false if there can be none.
 pub(crate) fn start_thread(run: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
-    type Create =
-        unsafe extern "C" fn(*mut usize, *const c_void, extern "C" fn(*mut c_void) -> *mut c_void, *mut c_void) -> c_int;
+    type Create = unsafe extern "C" fn(
+        *mut usize,
+        *const c_void,
+        extern "C" fn(*mut c_void) -> *mut c_void,
+        *mut c_void,
+    ) -> c_int;
     let Some(create) = weak!("pthread_create" as Create) else { return false };
     let mut thread = 0;
     let before = call::block_signals();

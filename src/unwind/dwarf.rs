@@ -3,8 +3,9 @@
 //! three registers of a walk alone. Must not know where objects are.
 
 use gimli::{
-    BaseAddresses, CallFrameInstruction, CallFrameInstructionIter, CfaRule, EhFrame, EhFrameOffset, Encoding, EndianSlice,
-    Expression, Format, FrameDescriptionEntry, LittleEndian, Operation, Register, RegisterRule, UnwindExpression, UnwindSection,
+    BaseAddresses, CallFrameInstruction, CallFrameInstructionIter, CfaRule, EhFrame, EhFrameOffset, Encoding,
+    EndianSlice, Expression, Format, FrameDescriptionEntry, LittleEndian, Operation, Register, RegisterRule,
+    UnwindExpression, UnwindSection,
 };
 
 use super::object::Object;
@@ -69,8 +70,12 @@ impl Entry {
     /// The row that holds at `pc`.
     #[inline(never)]
     pub(super) fn row(&self, pc: usize) -> Option<Row> {
-        const EMPTY: Row =
-            Row { cfa: CfaRule::RegisterAndOffset { register: Registers::RSP, offset: 0 }, rbp: None, rsp: None, rip: None };
+        const EMPTY: Row = Row {
+            cfa: CfaRule::RegisterAndOffset { register: Registers::RSP, offset: 0 },
+            rbp: None,
+            rsp: None,
+            rip: None,
+        };
         let (start, common) = (self.entry.initial_address(), self.entry.cie());
         let mut machine = Machine {
             row: EMPTY,
@@ -153,8 +158,12 @@ impl Machine {
         let unit = self.data_unit;
         match instruction {
             On::SetLoc { address } => self.place = address,
-            On::AdvanceLoc { delta } => self.place = self.place.wrapping_add(u64::from(delta).wrapping_mul(self.code_unit)),
-            On::DefCfa { register, offset } => self.row.cfa = CfaRule::RegisterAndOffset { register, offset: offset as i64 },
+            On::AdvanceLoc { delta } => {
+                self.place = self.place.wrapping_add(u64::from(delta).wrapping_mul(self.code_unit))
+            }
+            On::DefCfa { register, offset } => {
+                self.row.cfa = CfaRule::RegisterAndOffset { register, offset: offset as i64 }
+            }
             On::DefCfaSf { register, factored_offset } => {
                 self.row.cfa = CfaRule::RegisterAndOffset { register, offset: factored_offset.wrapping_mul(unit) };
             }

@@ -129,7 +129,9 @@ impl Walk {
 
     fn by_row(&mut self, entry: &Entry, row: &Row) -> Option<Registers> {
         let cfa = match &row.cfa {
-            CfaRule::RegisterAndOffset { register, offset } => self.at.get(*register)?.wrapping_add_signed(*offset as isize),
+            CfaRule::RegisterAndOffset { register, offset } => {
+                self.at.get(*register)?.wrapping_add_signed(*offset as isize)
+            }
             CfaRule::Expression(code) => entry.evaluate(code, &self.at, None, &mut self.stack)?,
         };
         let rip = self.saved(entry, &row.rip, cfa, self.at.rip)?;

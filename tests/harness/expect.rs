@@ -95,8 +95,9 @@ impl Expectation {
 
 /// Whether some line of standard error has all pieces of `text`, in order; ` … ` stands between pieces.
 pub fn says(outcome: &Outcome, text: &str) -> Result<(), String> {
-    let has =
-        |line: &str| text.split(" … ").try_fold(line, |rest, piece| rest.split_once(piece).map(|(_, after)| after)).is_some();
+    let has = |line: &str| {
+        text.split(" … ").try_fold(line, |rest, piece| rest.split_once(piece).map(|(_, after)| after)).is_some()
+    };
     if outcome.stderr.lines().any(has) { Ok(()) } else { Err(format!("no line on stderr says `{text}`\n{outcome}")) }
 }
 

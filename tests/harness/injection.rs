@@ -51,7 +51,11 @@ fn judge(outcome: &Outcome) -> Result<(), String> {
     let said = codes.map(|code| lines.iter().filter(|line| line.code == code).count());
     let said = said.iter().all(|count| *count <= 1) && said.iter().sum::<usize>() == lines.len();
     let whole = outcome.end == End::Exit(0) && number(outcome, "live_after")? <= LIVE_MAX;
-    if said && whole && number(outcome, "mappings")? <= MAPPINGS_MAX { Ok(()) } else { Err(format!("not whole\n{outcome}")) }
+    if said && whole && number(outcome, "mappings")? <= MAPPINGS_MAX {
+        Ok(())
+    } else {
+        Err(format!("not whole\n{outcome}"))
+    }
 }
 
 /// Refuses `count` calls from the first on, from the one that is `stride` behind it on, and so forth.
@@ -79,7 +83,11 @@ pub fn statistics() -> Result<Option<(i64, i64)>, String> {
     let mut counted = 0;
     for kind in KINDS {
         let line = format!("spandrel: stats: {kind} calls");
-        let value = outcome.stderr.lines().find_map(|text| text.strip_prefix(&line)).ok_or(format!("no `{line}`\n{outcome}"))?;
+        let value = outcome
+            .stderr
+            .lines()
+            .find_map(|text| text.strip_prefix(&line))
+            .ok_or(format!("no `{line}`\n{outcome}"))?;
         counted += value.trim().parse::<i64>().map_err(|_| format!("`{value}` is not a number"))?;
     }
     Ok(Some((counted, number(&outcome, "calls")?)))

@@ -54,7 +54,12 @@ impl Waiting {
         Self::start_program("lying.c", Variant::Preload, &[word.to_string(), value.to_string()], &[])
     }
 
-    fn start_program(source: &str, variant: Variant, arguments: &[String], settings: &[(&str, &str)]) -> Result<Self, String> {
+    fn start_program(
+        source: &str,
+        variant: Variant,
+        arguments: &[String],
+        settings: &[(&str, &str)],
+    ) -> Result<Self, String> {
         let program = build::program(&Source::new(paths::program_source(source)), variant)?;
         let mut command = if variant == Variant::Preload { run::preloaded(program)? } else { run::command(program) };
         command.args(arguments).envs(settings.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());

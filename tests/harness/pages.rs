@@ -92,7 +92,8 @@ fn has_heading(text: &str, wanted: &str) -> bool {
 fn file_exists(root: &Path, code: &str) -> bool {
     let is_path = |letter: char| letter.is_ascii_alphanumeric() || "/._-*".contains(letter);
     let Some((first, _)) = code.split_once('/') else { return true };
-    let placeholder = code.split(['/', '.']).any(|part| part.len() > 1 && part.chars().all(|letter| letter.is_ascii_uppercase()));
+    let placeholder =
+        code.split(['/', '.']).any(|part| part.len() > 1 && part.chars().all(|letter| letter.is_ascii_uppercase()));
     if first.is_empty() || first == "target" || placeholder || !code.chars().all(is_path) {
         return true;
     }
@@ -119,8 +120,9 @@ fn target_exists(root: &Path, code: &str) -> bool {
     let (Some("make"), Some(target)) = (words.next(), words.next()) else { return true };
     let text = fs::read_to_string(root.join("Makefile")).unwrap_or_default();
     let rule = format!("{target}:");
-    let lists =
-        |line: &str| line.strip_prefix("STUDIES =").is_some_and(|list| list.split_whitespace().any(|word| word == target));
+    let lists = |line: &str| {
+        line.strip_prefix("STUDIES =").is_some_and(|list| list.split_whitespace().any(|word| word == target))
+    };
     target.contains('=') || text.lines().any(|line| line.starts_with(&rule) || lists(line))
 }
 
@@ -134,7 +136,9 @@ mod tests {
         for folder in ["docs", "src/heap"] {
             fs::create_dir_all(root.join(folder)).map_err(|error| error.to_string())?;
         }
-        for (file, text) in [("docs/other.md", "# A b, `c` d-e\n"), ("src/heap/bin.rs", ""), ("Makefile", "check: build ##\n")] {
+        for (file, text) in
+            [("docs/other.md", "# A b, `c` d-e\n"), ("src/heap/bin.rs", ""), ("Makefile", "check: build ##\n")]
+        {
             fs::write(root.join(file), text).map_err(|error| error.to_string())?;
         }
         Ok(root)

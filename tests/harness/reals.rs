@@ -71,7 +71,9 @@ pub fn all() -> Vec<Real> {
         real(
             "awk",
             "awk",
-            &["BEGIN { for (i = 0; i < 50000; i++) a[i % 999] = a[i % 999] i; n = 0; for (k in a) n += length(a[k]); print n }"],
+            &[
+                "BEGIN { for (i = 0; i < 50000; i++) a[i % 999] = a[i % 999] i; n = 0; for (k in a) n += length(a[k]); print n }",
+            ],
         ),
         real("sort", "sort", &["--parallel=4", "-u", "/etc/services", "/etc/passwd"]),
         real("tar", "tar", &["--sort=name", "--mtime=@0", "-cf", "-", "-C", &workspace, "ffi-tests"]),

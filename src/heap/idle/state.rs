@@ -106,7 +106,9 @@ impl Idle {
     /// Whether a round is under way or owed.
     pub(crate) fn is_pending(&self) -> bool {
         // Relaxed: an old value only returns memory later.
-        self.owed.load(Ordering::Relaxed) == OWED || self.working.load(Ordering::Relaxed) || self.stage() != Stage::Resting
+        self.owed.load(Ordering::Relaxed) == OWED
+            || self.working.load(Ordering::Relaxed)
+            || self.stage() != Stage::Resting
     }
 
     /// Whether a round is under way. A hint.

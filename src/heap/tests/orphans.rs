@@ -97,8 +97,9 @@ fn a_fork_in_the_midst_of_an_adoption_loses_nothing_and_doubles_nothing() {
         for _ in 0..steps {
             world.registry.adopt_orphans(world.shared());
         }
-        let kept: Vec<_> =
-            (0..500).map(|_| own.alloc(world.shared(), Class::of_size(100).expect("small")).expect("memory").addr()).collect();
+        let kept: Vec<_> = (0..500)
+            .map(|_| own.alloc(world.shared(), Class::of_size(100).expect("small")).expect("memory").addr())
+            .collect();
         let mut live: Vec<_> = live.into_iter().chain(kept.into_iter().map(|block| (block, 100))).collect();
         live.extend(lose_heaps(&world, own, 3));
         for _ in 0..500 {

@@ -141,7 +141,8 @@ fn a_block_that_left_with_a_drain_may_be_sent_again() {
     let block = scene.blocks[0][0];
     scene.send([block].into_iter());
     scene.own.collect(shared);
-    let again = (0..10_000).map(|_| scene.own.alloc(shared, classes()[0]).expect("memory")).find(|&other| other == block);
+    let again =
+        (0..10_000).map(|_| scene.own.alloc(shared, classes()[0]).expect("memory")).find(|&other| other == block);
     assert_eq!(again, Some(block));
     assert_eq!(scene.other.free(shared, block), Freed::Small);
     assert_eq!(scene.other.outbox.batches().map(crate::central::Batch::len).sum::<usize>(), 1);

@@ -59,7 +59,9 @@ impl Functions {
             // SAFETY: as above.
             realloc: unsafe { transmute::<*mut c_void, Option<Realloc>>(find(c"spandrel_plugin_realloc")) },
             // SAFETY: as above.
-            aligned_alloc: unsafe { transmute::<*mut c_void, Option<AlignedAlloc>>(find(c"spandrel_plugin_aligned_alloc")) },
+            aligned_alloc: unsafe {
+                transmute::<*mut c_void, Option<AlignedAlloc>>(find(c"spandrel_plugin_aligned_alloc"))
+            },
             // SAFETY: as above.
             usable_size: unsafe { transmute::<*mut c_void, Option<UsableSize>>(usable_size) },
         })

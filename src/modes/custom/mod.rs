@@ -62,7 +62,8 @@ impl Mode for Custom {
 }
 
 /// The mode's locks for a fork.
-static FORK: Feature = Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
+static FORK: Feature =
+    Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
 
 fn lock_for_fork(patience: &Patience) {
     PROVIDERS.notes.lock_for_fork(patience);
@@ -101,7 +102,9 @@ impl Drop for InProvider {
 /// Does `work` with the notes of `block`; `None` in a signal handler that may have interrupted another use of them.
 fn with_notes<T>(block: *mut u8, work: impl FnOnce(&mut Table<Note>) -> T) -> Option<T> {
     match thread::access() {
-        HeapAccess::Libc(Reason::Recursion) => PROVIDERS.notes.try_shard(block.addr()).map(|mut notes| work(&mut notes)),
+        HeapAccess::Libc(Reason::Recursion) => {
+            PROVIDERS.notes.try_shard(block.addr()).map(|mut notes| work(&mut notes))
+        }
         _held => Some(work(&mut PROVIDERS.notes.shard(block.addr()))),
     }
 }
@@ -190,7 +193,8 @@ pub(crate) fn begin() {
 
 /// Has `functions` serve from now on; none for Spandrel itself. Only in modes `fast` and `custom`.
 pub(crate) fn set_functions(functions: Option<Functions>) -> Result<(), Refusal> {
-    if !PROCESS.is_ready() || PROCESS.has_pool() || table::in_force().is_some_and(|mode| !core::ptr::eq(mode, &CUSTOM)) {
+    if !PROCESS.is_ready() || PROCESS.has_pool() || table::in_force().is_some_and(|mode| !core::ptr::eq(mode, &CUSTOM))
+    {
         return Err(Refusal::Unsafe);
     }
     begin();

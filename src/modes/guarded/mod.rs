@@ -114,7 +114,8 @@ impl Mode for Guarded {
 static SAMPLER: Sampler = Sampler { sample, freed: |_| {}, resized: |_| {} };
 
 /// The mode's locks for a fork.
-static FORK: Feature = Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
+static FORK: Feature =
+    Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
 
 fn lock_for_fork(patience: &Patience) {
     POOL.lock_for_fork(patience);
@@ -179,7 +180,13 @@ fn free(thread: u32, block: *mut u8, check: bool) -> Freed {
 
 fn describe(place: &Place, line: &mut Line) {
     let state = if place.state == State::Live { "live" } else { "freed" };
-    line.text(" (").text(state).text(" block of ").number(place.size as u64).text(" bytes at ").address(place.address).text(")");
+    line.text(" (")
+        .text(state)
+        .text(" block of ")
+        .number(place.size as u64)
+        .text(" bytes at ")
+        .address(place.address)
+        .text(")");
 }
 
 const NAME: &str = "spandrel: guarded: ";

@@ -73,7 +73,8 @@ impl Mode for Tracked {
 }
 
 /// The mode's locks for a fork.
-static FORK: Feature = Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
+static FORK: Feature =
+    Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
 
 fn lock_for_fork(patience: &Patience) {
     BLOCKS.lock_for_fork(patience);

@@ -37,7 +37,8 @@ fn much_that_is_free_does_not_wait() {
     const LONG: u32 = 1 << 30;
     let space = Space::reserve(256 * MIB, 4096).expect("256 MiB");
     let (mut runs, count) = (Runs::new(), DIRTY_MIN / 8);
-    let held: Vec<Run> = (0..24).map(|_| runs.acquire(&space, Bank::FIRST, count, REGION_BYTES).expect("room")).collect();
+    let held: Vec<Run> =
+        (0..24).map(|_| runs.acquire(&space, Bank::FIRST, count, REGION_BYTES).expect("room")).collect();
     for (index, run) in held.into_iter().enumerate().filter(|(index, _)| index % 2 == 0) {
         runs.release(&space, Run { dirty: true, ..run }, index as u32);
     }

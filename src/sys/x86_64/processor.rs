@@ -191,7 +191,10 @@ pub(crate) struct Registers([usize; REGISTERS.len()]);
 impl Registers {
     /// Those of `context`.
     pub(crate) fn of(context: &libc::ucontext_t) -> Self {
-        Self(REGISTERS.map(|(place, _)| context.uc_mcontext.gregs.get(place as usize).map_or(0, |&value| value as usize)))
+        Self(
+            REGISTERS
+                .map(|(place, _)| context.uc_mcontext.gregs.get(place as usize).map_or(0, |&value| value as usize)),
+        )
     }
 
     /// Their names and values.

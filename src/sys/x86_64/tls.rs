@@ -107,7 +107,16 @@ pub(crate) fn count_unlock() {
 #[cfg(all(debug_assertions, not(loom)))]
 pub(crate) fn held_ranks() -> usize {
     let ranks: usize;
-    with_word!("spandrel_tls_ranks", "mov {0}, qword ptr fs:[{0}]", ranks, [], pure, readonly, nostack, preserves_flags);
+    with_word!(
+        "spandrel_tls_ranks",
+        "mov {0}, qword ptr fs:[{0}]",
+        ranks,
+        [],
+        pure,
+        readonly,
+        nostack,
+        preserves_flags
+    );
     ranks
 }
 
