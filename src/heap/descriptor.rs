@@ -68,7 +68,7 @@ impl HeapDescriptor {
             bytes: size_of::<Heap>(),
             next: offset_of!(Heap, next),
             taken: offset_of!(Heap, taken),
-            thread: offset_of!(Heap, thread),
+            thread: offset_of!(Heap, thread.id),
             bin_step: size_of::<Bin>(),
             bin_top: Bin::OFFSETS[0],
             bin_base: Bin::OFFSETS[1],

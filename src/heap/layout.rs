@@ -42,10 +42,6 @@ pub(crate) struct Heap {
     /// The value of `tls::fast_heap` while the heap is not entered: the heap, or the inert one where the mode sees
     /// every call. Written by any thread; the heap's thread reads it at the end of its next slow call.
     pub(crate) visible: AtomicUsize,
-    /// Whether the thread is inside a provider, a function of the program that serves a call.
-    pub(crate) in_provider: Cell<bool>,
-    /// Rounds of the C library's thread exit that are over.
-    pub(crate) exit_rounds: Cell<u8>,
     /// Most bytes of blocks in a bin.
     pub(super) bin_bytes: Cell<usize>,
     /// The bank of the node on which the thread ran when [`Heap::locate`] last asked.
@@ -60,10 +56,7 @@ pub(crate) struct Heap {
     /// Slow events since the heap last drained its idle bins.
     pub(super) events: Cell<u32>,
     pub(super) counters: Counters,
-    /// The kernel's number of the thread that has this heap. Written by that thread; read by any thread.
-    pub(crate) thread: Relaxed<AtomicU32>,
-    /// The stack for signal handlers that comes with this heap; null if there is none.
-    pub(crate) handler_stack: Cell<*mut u8>,
+    pub(crate) thread: ThreadState,
     /// The epoch of the sampling that the heap followed last, its mean gap, and the state of the random numbers.
     pub(super) sampling_epoch: Cell<u32>,
     pub(super) sampling_mean: Cell<usize>,
@@ -81,6 +74,18 @@ pub(crate) struct Heap {
     /// thread of a fork's child; read by any thread.
     pub(super) generation: AtomicU32,
     pub(super) inbox: Inbox,
+}
+
+/// What the layers above keep with the heap of a thread. The heap itself does not use it.
+pub(crate) struct ThreadState {
+    /// The kernel's number of the thread. Written by that thread; read by any thread.
+    pub(crate) id: Relaxed<AtomicU32>,
+    /// Whether the thread is inside a provider, a function of the program that serves a call.
+    pub(crate) in_provider: Cell<bool>,
+    /// Rounds of the C library's thread exit that are over.
+    pub(crate) exit_rounds: Cell<u8>,
+    /// The stack for signal handlers that comes with this heap; null if there is none.
+    pub(crate) handler_stack: Cell<*mut u8>,
 }
 
 // SAFETY: cells are used by the heap's thread or under the lock they name; the rest is atomic.
@@ -205,7 +210,7 @@ impl Heap {
         self.forget_offers();
         self.defers.set(false);
         self.set_entered(false);
-        self.in_provider.set(false);
+        self.thread.in_provider.set(false);
         self.free_spans();
     }
 

@@ -176,8 +176,8 @@ fn make_heap() -> Result<&'static Heap, Reason> {
     let heap = PROCESS.registry.acquire(&PROCESS.central.pages, options.bin_bytes).ok_or(Reason::Exhausted)?;
     choose_fast_heap(heap);
     heap.reopen_fast_path(PROCESS.shared());
-    heap.exit_rounds.set(0);
-    heap.thread.set(id);
+    heap.thread.exit_rounds.set(0);
+    heap.thread.id.set(id);
     fork::hook(&PROCESS);
     let watched = watch_exit(heap.address());
     if needs_key && !watched {
@@ -265,7 +265,7 @@ pub(crate) fn note_copy() -> Option<&'static Heap> {
     let word = tls::own_heap();
     // SAFETY: a word above `LAST_STATE` is the address of this thread's heap, which is never unmapped.
     let own = (word > LAST_STATE).then(|| unsafe { Heap::at(word) })?;
-    own.thread.set(call::thread_id());
+    own.thread.id.set(call::thread_id());
     Some(own)
 }
 
@@ -311,9 +311,9 @@ unsafe extern "C" fn on_exit(value: *mut c_void) {
     }
     // SAFETY: the value equals the thread's word, and `watch_exit` set it to the address of the heap.
     let heap = unsafe { Heap::at(value.addr()) };
-    let round = heap.exit_rounds.get();
+    let round = heap.thread.exit_rounds.get();
     if round < EXIT_ROUNDS {
-        heap.exit_rounds.set(round + 1);
+        heap.thread.exit_rounds.set(round + 1);
         watch_exit(value.addr());
         return;
     }

@@ -64,7 +64,7 @@ fn describe_small(shared: Shared<'_>, line: &mut Line, span: &Span, place: (Clas
     line.text(" of ").number(size as u64).text(" bytes, class ").number(class.index() as u64);
     let owner = entry.class().filter(|_| !entry.is_central()).map(|_| Heap::of_entry(entry));
     match owner {
-        Some(heap) => line.text(", of thread ").number(u64::from(heap.thread.get())),
+        Some(heap) => line.text(", of thread ").number(u64::from(heap.thread.id.get())),
         None => line.text(", of no thread"),
     };
     if state.is_err() {
@@ -73,7 +73,7 @@ fn describe_small(shared: Shared<'_>, line: &mut Line, span: &Span, place: (Clas
     }
     let address = shared.central.pages.space().address(span.first()) + start;
     match shared.registry.find_unlocked(|heap| heap.bin_holds(class, address)) {
-        Some(heap) => line.text(": free, in the bin of thread ").number(u64::from(heap.thread.get())),
+        Some(heap) => line.text(": free, in the bin of thread ").number(u64::from(heap.thread.id.get())),
         None => line.text(": live, or freed by another thread and on its way"),
     };
 }

@@ -46,19 +46,19 @@ fn prepare_thread(heap: &Heap) {
     if signal::has_stack() {
         return;
     }
-    if heap.handler_stack.get().is_null() {
+    if heap.thread.handler_stack.get().is_null() {
         let Some(piece) = PROCESS.central.pages.acquire_metadata(STACK_BYTES) else { return };
-        heap.handler_stack.set(piece);
+        heap.thread.handler_stack.set(piece);
     }
     // SAFETY: the piece is the thread's as long as it has the heap, and `leave_thread` takes the stack back before that
     // ends.
-    unsafe { signal::set_stack(heap.handler_stack.get(), STACK_BYTES) };
+    unsafe { signal::set_stack(heap.thread.handler_stack.get(), STACK_BYTES) };
 }
 
 /// Takes the stack back from a thread that gives its heap up.
 fn leave_thread(heap: &Heap) {
-    if !heap.handler_stack.get().is_null() {
-        signal::drop_stack(heap.handler_stack.get());
+    if !heap.thread.handler_stack.get().is_null() {
+        signal::drop_stack(heap.thread.handler_stack.get());
     }
 }
 

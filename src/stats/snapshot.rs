@@ -179,7 +179,8 @@ impl Snapshot {
     }
 
     fn see_heap(&mut self, heap: &Heap) {
-        let mut figures = HeapFigures { thread: heap.thread.get(), traffic: heap.traffic(), ..HeapFigures::default() };
+        let mut figures =
+            HeapFigures { thread: heap.thread.id.get(), traffic: heap.traffic(), ..HeapFigures::default() };
         for class in Class::all() {
             let [refills, flushes] = heap.events_of(class);
             let binned = if heap.is_taken() { heap.binned(class) } else { 0 };

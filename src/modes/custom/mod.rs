@@ -80,9 +80,9 @@ impl InProvider {
     /// `None` if this call comes from a provider, or from inside Spandrel.
     fn enter() -> Option<Self> {
         match thread::access() {
-            HeapAccess::Own(heap) if heap.in_provider.get() => None,
+            HeapAccess::Own(heap) if heap.thread.in_provider.get() => None,
             HeapAccess::Own(heap) => {
-                heap.in_provider.set(true);
+                heap.thread.in_provider.set(true);
                 Some(Self(Some(heap.heap())))
             }
             HeapAccess::Libc(Reason::Exiting) => Some(Self(None)),
@@ -94,7 +94,7 @@ impl InProvider {
 impl Drop for InProvider {
     fn drop(&mut self) {
         if let Some(heap) = self.0 {
-            heap.in_provider.set(false);
+            heap.thread.in_provider.set(false);
         }
     }
 }

@@ -78,11 +78,11 @@ impl Mode for Guarded {
     const USES_FAST_PATH: bool = true;
 
     fn free(heap: &Heap, block: *mut u8) -> Freed {
-        if is_of_pool(block.addr()) { free(heap.thread.get(), block, true) } else { mode::free_on(heap, block) }
+        if is_of_pool(block.addr()) { free(heap.thread.id.get(), block, true) } else { mode::free_on(heap, block) }
     }
 
     fn free_overwritten(heap: &Heap, block: *mut u8) -> Freed {
-        if is_of_pool(block.addr()) { free(heap.thread.get(), block, false) } else { mode::free_on(heap, block) }
+        if is_of_pool(block.addr()) { free(heap.thread.id.get(), block, false) } else { mode::free_on(heap, block) }
     }
 
     fn free_alone(block: *mut u8) -> Freed {
@@ -138,7 +138,7 @@ fn act(thread: u32) -> Act {
 #[cold]
 #[inline(never)]
 fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
-    let made = act(heap.thread.get());
+    let made = act(heap.thread.id.get());
     let address = POOL.lock().alloc(request.size, request.align, made)?;
     inspect::count(Lane::Direct, request.size);
     Some(core::ptr::with_exposed_provenance_mut(address))

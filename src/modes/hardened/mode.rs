@@ -68,7 +68,7 @@ impl Mode for Hardened {
             Some(class) => draw(heap, class, request)?,
             None => mode::serve(heap, padded)?,
         };
-        let (made_by, whole) = (heap.thread.get(), whole_of(block)?);
+        let (made_by, whole) = (heap.thread.id.get(), whole_of(block)?);
         let note = Note { address: block.addr(), size: request.size, whole, made_by, freed_by: 0 };
         // SAFETY: the block was just allocated, and the program does not have it yet.
         unsafe { MARKS.guard(&note) };
@@ -199,7 +199,7 @@ fn starts_block(block: *mut u8) -> bool {
 
 /// Frees `block`; `check` is whether to check its canary now.
 fn free(heap: Option<&Heap>, block: *mut u8, check: bool) -> Freed {
-    let freed_by = heap.map_or_else(call::thread_id, |heap| heap.thread.get());
+    let freed_by = heap.map_or_else(call::thread_id, |heap| heap.thread.id.get());
     let known = {
         let mut shard = NOTES.shard(block.addr());
         shard.get_mut(block.addr()).map(|note| {

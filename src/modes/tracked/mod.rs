@@ -103,7 +103,7 @@ fn note(heap: &Heap, block: *mut u8, size: usize) {
     let wanted = frames.get_mut(..PROCESS.options().tracked_frames).unwrap_or_default();
     let count = unwind::capture(0, wanted);
     let stack = STACKS.intern(frames.get(..count).unwrap_or_default());
-    insert(Block { address: block.addr(), size, made: clock::ticks(), thread: heap.thread.get(), stack });
+    insert(Block { address: block.addr(), size, made: clock::ticks(), thread: heap.thread.id.get(), stack });
 }
 
 /// Notes a block again that could not be freed.
