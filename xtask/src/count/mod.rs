@@ -5,7 +5,7 @@
 pub mod bench;
 mod callgrind;
 pub mod cases;
-pub mod cold;
+pub mod cold_call;
 pub mod listing;
 
 use anyhow::{Result, bail};
