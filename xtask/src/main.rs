@@ -65,6 +65,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // A reader that closes the pipe, such as `head`, ends the command quietly: Rust starts with SIGPIPE ignored, and
+    // `println!` would panic.
+    sigpipe::reset();
     match run(Arguments::parse().command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
