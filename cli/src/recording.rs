@@ -1,4 +1,4 @@
-//! What was seen of a process: figures over time, and where everything lay at the last look. Kept as JSON.
+//! The record of a process: figures over time, and where everything lay at the last look. Kept as JSON.
 
 use crate::live::{self, Picture, Subject};
 use crate::view;
@@ -23,7 +23,7 @@ pub(crate) struct Recording {
     pub(crate) samples: Vec<Sample>,
     /// Bytes of a region.
     pub(crate) region_bytes: usize,
-    /// What the regions held at the last look, in order of region.
+    /// The contents of the regions at the last look, in order of region.
     pub(crate) pieces: Vec<Piece>,
     /// Classes at the last look, those with most bytes first.
     pub(crate) classes: Vec<ClassUse>,
@@ -52,7 +52,7 @@ pub(crate) struct Piece {
     pub(crate) kind: Kind,
 }
 
-/// What a piece is.
+/// The kind of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {

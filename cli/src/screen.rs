@@ -20,7 +20,7 @@ const HELD: Color = Color::Yellow;
 const HEADER_HEIGHT: u16 = 8;
 const THREADS_HEIGHT: u16 = 9;
 
-/// What is shown.
+/// The process that is shown, and the parts of the screen that move.
 pub(crate) struct Frame<'a> {
     pub(crate) title: &'a str,
     pub(crate) picture: &'a Picture,

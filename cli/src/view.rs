@@ -33,8 +33,8 @@ impl ClassRow {
 
     /// The share of refills without a span of the thread's own that the transfer cache served.
     pub(crate) fn hit_rate(&self) -> f64 {
-        let shelf = &self.figures.central;
-        share(shelf.cache_hits, shelf.cache_hits + shelf.adopted + shelf.made)
+        let central = &self.figures.central;
+        share(central.cache_hits, central.cache_hits + central.adopted + central.made)
     }
 }
 
@@ -144,13 +144,13 @@ pub(crate) fn text(picture: &Picture, resident: Option<u64>) -> String {
             heap.thread, heap.refills, traffic.sent_blocks, traffic.received_blocks
         );
     }
-    let depot = || picture.spans.iter().filter(|span| span.owner == Owner::Depot);
-    let spans: usize = depot().map(|span| span.class.span_bytes()).sum();
-    let out: usize = depot().map(|span| span.out * span.class.block_bytes).sum();
+    let unowned = || picture.spans.iter().filter(|span| span.owner == Owner::CentralList);
+    let spans: usize = unowned().map(|span| span.class.span_bytes()).sum();
+    let out: usize = unowned().map(|span| span.out * span.class.block_bytes).sum();
     let _ = writeln!(
         text,
         "{:>9}  {} of spans without an owner, {} of it out",
-        "depot",
+        "central",
         show(spans as u64),
         show(out as u64)
     );

@@ -28,7 +28,7 @@ enum Command {
     /// Count the instructions of malloc and free
     Instructions(count::Request),
     /// List the files of src/ that a cold malloc passes before memory is committed for it
-    ColdCall(count::cold::Request),
+    ColdCall(count::slow_call::Request),
     /// Compare what the library does with docs/evidence, or record it there
     #[cfg(feature = "gate")]
     #[command(subcommand)]
@@ -65,6 +65,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // A reader that closes the pipe, such as `head`, ends the command quietly: Rust starts with SIGPIPE ignored, and
+    // `println!` would panic.
+    sigpipe::reset();
     match run(Arguments::parse().command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -82,7 +85,7 @@ fn run(command: Command) -> Result<bool> {
         Command::Demo(request) => demo::run(&request),
         Command::Measure(request) => measure::compare(&request),
         Command::Instructions(request) => count::run(&request),
-        Command::ColdCall(request) => count::cold::run(&request),
+        Command::ColdCall(request) => count::slow_call::run(&request),
         #[cfg(feature = "gate")]
         Command::Gate(request) => return gate::run(&request),
         Command::Header { check } => header::run(&root, check),

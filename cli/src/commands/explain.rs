@@ -9,13 +9,13 @@ use spandrel::table::{self, ClassInfo, NATURAL_ALIGN, REGION_BYTES, Served};
 
 const PAGE_BYTES: usize = 4096;
 
-/// What is to be explained.
+/// A size, or an address of a process, to explain.
 #[derive(Debug, Args)]
 pub(crate) struct Request {
     /// Bytes asked for: 100, 64K, 2M; with --pid an address
     #[arg(value_parser = quantity::parse)]
     size: usize,
-    /// What the block's address is to be a multiple of
+    /// The block's address is to be a multiple of this
     #[arg(value_parser = quantity::parse, default_value_t = NATURAL_ALIGN)]
     align: usize,
     /// Explain what is at an address of this process instead
@@ -72,7 +72,7 @@ fn explain_place(address: usize, place: &Place) -> Vec<(&'static str, String)> {
 fn explain_block(address: usize, block: &Block) -> [(&'static str, String); 5] {
     let owner = match block.owner {
         Owner::Thread(thread) => format!("thread {thread}"),
-        Owner::Depot => "nobody; the next thread that needs one takes it".to_owned(),
+        Owner::CentralList => "no thread; the next one that needs it takes it".to_owned(),
     };
     let state = match block.state {
         State::Live => "live: the program holds it".to_owned(),

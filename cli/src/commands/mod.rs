@@ -12,7 +12,7 @@ mod top;
 use anyhow::Result;
 use clap::Subcommand;
 
-/// What can be asked for.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start a program under Spandrel

@@ -14,7 +14,7 @@ const ENDING: &str = ".pb.gz";
 const WIDTH: u32 = 1200;
 const DEPTH: usize = 48;
 
-/// What is to be done.
+/// A profile to write, or something to do with one that is written.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Request {
@@ -69,7 +69,7 @@ enum View {
         #[command(flatten)]
         picture: Picture,
     },
-    /// What changed from one profile to another
+    /// The changes from one profile to another
     Diff {
         /// The earlier profile
         before: PathBuf,
@@ -85,7 +85,7 @@ enum View {
 
 #[derive(Debug, Args)]
 struct What {
-    /// What to count: inuse_space, alloc_space, peak_space, or one of these with _objects
+    /// The value to count: inuse_space, alloc_space, peak_space, or one of these with _objects
     #[arg(long)]
     value: Option<String>,
     /// Rows shown

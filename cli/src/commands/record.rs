@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What is recorded.
+/// The process to record, and how often.
 #[derive(Debug, Args)]
 pub(crate) struct Request {
     /// The process

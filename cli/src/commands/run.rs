@@ -16,7 +16,7 @@ use std::process::Command;
 const PREFIX: &str = "SPANDREL_";
 const PRELOAD: &str = "LD_PRELOAD";
 
-/// What is to be run, and how.
+/// The program to run, and its options.
 #[derive(Debug, Args)]
 pub(crate) struct Request {
     /// Mode (`SPANDREL_MODE`)

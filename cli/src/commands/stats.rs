@@ -13,11 +13,11 @@ use std::io::{self, Write};
 enum Form {
     /// A table for people
     Table,
-    /// What `malloc_stats` prints
+    /// The text that `malloc_stats` prints
     Text,
     /// A JSON object
     Json,
-    /// What `malloc_info` writes
+    /// The XML that `malloc_info` writes
     Xml,
     /// Prometheus's text format
     Prom,

@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 use std::time::Duration;
 
-/// What is to be watched.
+/// The processes to watch, and how often.
 #[derive(Debug, Args)]
 pub(crate) struct Request {
     /// The process (default: all that Spandrel serves)

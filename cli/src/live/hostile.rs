@@ -16,7 +16,7 @@ static ALLOCATOR: Spandrel = Spandrel;
 
 /// Says that this is the process with little address space.
 const BOUNDED: &str = "SPANDREL_CLI_BOUNDED";
-/// In KiB. What a hostile word asks for is far above.
+/// In KiB. The sizes that a hostile word asks for are far above.
 const ADDRESS_SPACE: &str = "6291456";
 /// No reading may take as long.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -103,7 +103,7 @@ fn no_word_of_a_descriptor_makes_a_reader_loop_crash_or_allocate_without_end() {
     let fixed = [0, 1, 2, 3, 8, 31, 4096, 1 << 20, (1 << 31) - 1, 1 << 31, 1 << 32, 1 << 40, 1 << 46, 1 << 47, 1 << 63];
     let (mut taken, mut without_matter) = (0, 0);
     for word in 0..WORDS {
-        // What is of no bank that is there, and what is only shown, may be anything.
+        // Words of banks that are not there, and words that are only shown, may be anything.
         let mut words = good;
         words[word] = usize::MAX;
         if look(words) {
@@ -157,8 +157,8 @@ fn lists_that_never_end_do_end() {
     let picture = reader::read(&Process::open(std::process::id()).unwrap(), &lying).unwrap();
     assert!(picture.torn > 2 && start.elapsed() < LONGEST, "{} {:?}", picture.torn, start.elapsed());
     assert!(picture.heaps.len() <= 2);
-    let shelf = [address_of(&memory, batch)];
-    lying.central.lists = shelf.as_ptr().addr() - good.central.batches;
+    let list = [address_of(&memory, batch)];
+    lying.central.lists = list.as_ptr().addr() - good.central.batches;
     assert!(look(lying.words()) || start.elapsed() < LONGEST);
 }
 

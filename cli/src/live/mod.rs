@@ -55,7 +55,7 @@ fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (send, receive) = mpsc::sync_channel(1);
-    // Nobody waits for an answer that comes too late.
+    // The receiver is gone when an answer comes too late.
     thread::Builder::new().spawn(move || send.send(work()).ok())?;
     receive.recv_timeout(patience).unwrap_or_else(|error| match error {
         RecvTimeoutError::Timeout => {
@@ -86,7 +86,7 @@ impl Subject {
         &self.parts.process
     }
 
-    /// What its memory looks like now; of several readings the first that is whole, or the last one.
+    /// A picture of its memory now; of several readings the first that is whole, or the last one.
     ///
     /// # Errors
     /// Where the process has ended, or what it says of itself cannot be.
@@ -94,7 +94,7 @@ impl Subject {
         self.look(Parts::picture)
     }
 
-    /// What is at `address`.
+    /// The place that `address` is in.
     ///
     /// # Errors
     /// As for [`Subject::picture`].

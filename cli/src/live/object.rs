@@ -19,7 +19,7 @@ pub(super) fn descriptor(process: &Process) -> Result<Descriptor> {
         .into_iter()
         .filter(|mapping| mapping.offset == 0 && seen.insert(mapping.path.clone()))
         .collect();
-    // What is named after the library first; then the program itself, which stands before all libraries.
+    // Files named after the library come first; then the program itself, which stands before all libraries.
     starts.sort_by_key(|mapping| !mapping.path.to_string_lossy().contains("spandrel"));
     for mapping in &starts {
         if let Some(address) = process.file(mapping).ok().and_then(|file| symbol(&file, mapping.start)) {

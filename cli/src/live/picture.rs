@@ -1,15 +1,15 @@
-//! What was read: the library's own snapshot, and behind it every span, large block and free run.
+//! The memory as it was read: the library's own snapshot, and behind it every span, large block and free run.
 
 use spandrel::descriptor::{HeapFigures, Snapshot};
 use spandrel::table::ClassInfo;
 
-/// Who owns a span.
+/// The owner of a span.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Owner {
     /// The heap of this thread.
     Thread(u32),
-    /// Nobody: it waits for whoever needs it.
-    Depot,
+    /// The central list of its class: the next thread that needs a span takes it.
+    CentralList,
 }
 
 /// A span.
@@ -59,6 +59,6 @@ pub(crate) struct Picture {
     pub(crate) runs: Vec<Run>,
     /// Where region 0 is.
     pub(crate) data: usize,
-    /// What could not be, because the process went on meanwhile.
+    /// Parts that contradicted each other, because the process went on meanwhile.
     pub(crate) torn: usize,
 }

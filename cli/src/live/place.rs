@@ -1,11 +1,11 @@
-//! What is at an address of a process: which block of which span, and whether the program holds it.
+//! The content of an address of a process: which block of which span, and whether the program holds it.
 
 use super::picture::{Owner, Picture, Span};
 use super::{Parts, search};
 use anyhow::Result;
 use spandrel::table::{ClassInfo, REGION_BYTES};
 
-/// What an address turns out to be.
+/// The kinds of memory that an address can be in.
 #[derive(Debug)]
 pub(crate) enum Place {
     /// In a block of a class.

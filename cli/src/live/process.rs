@@ -126,7 +126,7 @@ pub(super) fn name(id: u32) -> String {
     String::from_utf8_lossy(&name).trim_end().replace(char::is_control, "?")
 }
 
-/// What a file holds that may be an object. Others, which may be endless or never answer, are not read.
+/// The bytes of a file that may be an object. Other files, which may be endless or never answer, are not read.
 fn object_bytes(path: &Path) -> Result<Vec<u8>> {
     const NOT_WAITING: i32 = 0o4000;
     let is_object = |data: &fs::Metadata| data.is_file() && data.len() <= FILE_MAX;

@@ -41,7 +41,7 @@ pub(super) fn read(process: &Process, descriptor: &Descriptor) -> Result<Picture
     reader.read_pages(&mut picture)?;
     reader.find_heaps(&mut picture)?;
     reader.read_regions(&mut picture)?;
-    reader.read_shelves(&mut picture)?;
+    reader.read_central_lists(&mut picture)?;
     reader.read_heaps(&mut picture)?;
     Ok(picture)
 }
@@ -50,7 +50,7 @@ struct Reader<'a> {
     process: &'a Process,
     d: &'a Descriptor,
     classes: Vec<ClassInfo>,
-    /// Of each bank its part of the region map, up to the first region never used.
+    /// Of each bank its part of the page map, up to the first region never used.
     banks: Vec<Vec<usize>>,
     /// Batches that may still be read.
     batches: usize,
@@ -121,7 +121,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Reads the part of the region map that is of one bank, up to the first region never used.
+    /// Reads the part of the page map that is of one bank, up to the first region never used.
     fn read_entries(&mut self, bank: usize) -> Result<()> {
         let p = &self.d.pages;
         let first = bank * p.bank_regions;
@@ -227,7 +227,7 @@ impl Reader<'_> {
         let out = half(span, c.span_out) & !c.out_mark;
         let owner = self.owner_of(entry);
         let owner = match owner {
-            0 => Owner::Depot,
+            0 => Owner::CentralList,
             heap => match self.heaps.get(&heap) {
                 Some(heap) => Owner::Thread(half(&heap.bytes, self.d.heap.thread) as u32),
                 None => {
@@ -304,7 +304,7 @@ impl Reader<'_> {
         word(&batch, c.batch_next)
     }
 
-    fn read_shelves(&mut self, picture: &mut Picture) -> Result<()> {
+    fn read_central_lists(&mut self, picture: &mut Picture) -> Result<()> {
         let (process, c) = (self.process, &self.d.central);
         for class in self.classes.clone() {
             let at = |base: usize, offset| base.wrapping_add(class.index * c.list_step + offset);

@@ -18,7 +18,7 @@ pub(super) fn is_out(process: &Process, d: &Descriptor, region: usize, index: us
     Ok(process.word(bitmap.wrapping_add(index / BITS * WORD))? >> (index % BITS) & 1 == 1)
 }
 
-/// Who has a block that is out of its span.
+/// The holder of a block that is out of its span.
 pub(super) fn holder(process: &Process, d: &Descriptor, class: ClassInfo, block: usize) -> Result<State> {
     let (h, c) = (&d.heap, &d.central);
     let cached = process.word(c.lists.wrapping_add(class.index * c.list_step + c.batches))?;

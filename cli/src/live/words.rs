@@ -1,4 +1,4 @@
-//! Numbers in bytes that were read from a process. What is not there is 0.
+//! Numbers in bytes that were read from a process. A word that is not there is 0.
 
 /// The word at `offset`.
 pub(super) fn word(bytes: &[u8], offset: usize) -> usize {

@@ -1,5 +1,5 @@
-//! Collapsed stacks: one line each, functions from the outermost on with semicolons between them, then the value. What
-//! most flame-graph tools read.
+//! Collapsed stacks: one line each, functions from the outermost on with semicolons between them, then the value. Most
+//! flame-graph tools read this form.
 
 use super::Profile;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What changed from one profile to another, by function and by stack.
+//! The changes from one profile to another, by function and by stack.
 
 use super::table::sums;
 use super::{Frame, Profile};

@@ -8,7 +8,7 @@ use super::{Frame, Profile, Stack};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
-/// What the picture looks like.
+/// The title and the measures of the picture.
 #[derive(Clone, Debug)]
 pub(crate) struct Look {
     pub(crate) title: String,
@@ -216,7 +216,7 @@ impl Canvas<'_> {
         }
     }
 
-    /// What is told of a box that is pointed at.
+    /// The text that appears when the pointer is on a box.
     fn about(&self, node: &Node<'_>) -> String {
         let frame = node.frame;
         let (profile, value) = (self.flame.profile, self.flame.value);

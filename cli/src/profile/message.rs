@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-/// What a value of a sample counts, by numbers of texts.
+/// The kind and the unit of a value of a sample, by numbers of texts.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub(super) struct ValueType {
     #[prost(int64, tag = "1")]
@@ -35,7 +35,7 @@ pub(super) struct Mapping {
     pub(super) file: i64,
 }
 
-/// A place in code, with names if whoever wrote the profile had them.
+/// A place in code, with names if the writer of the profile had them.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(super) struct Location {
     #[prost(uint64, tag = "1")]

@@ -9,7 +9,7 @@ const HUES: [f64; 9] = [18.0, 205.0, 140.0, 275.0, 48.0, 330.0, 175.0, 235.0, 90
 const SATURATION: f64 = 62.0;
 /// Shades lie between these, so that black text can be read on all of them.
 const LIGHTNESS: (f64, f64) = (66.0, 80.0);
-/// What has no hue of its own.
+/// The colour of boxes without a hue of their own.
 const GREY: &str = "hsl(0 0% 78%)";
 
 /// The hue of the file of that rank, as a legend shows it.

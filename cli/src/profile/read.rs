@@ -16,7 +16,7 @@ use std::path::Path;
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Profile {
-    /// Names and units of what is told of each stack.
+    /// Names and units of the values of each stack.
     pub(crate) values: Vec<(String, String)>,
     pub(crate) stacks: Vec<Stack>,
     /// Units between samples, on average.

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-/// What is known of one file.
+/// The symbols and the lines of one file.
 struct File {
     name: String,
     /// Offset in the file, length, and address of each loaded part.
@@ -84,7 +84,7 @@ impl File {
         vec![self.frame(name.unwrap_or_else(|| format!("{}+{start:#x}", self.name)), None)]
     }
 
-    /// What the debug information says, where it names a function.
+    /// The frames that the debug information has, where it names a function.
     fn inlined(&self, address: u64) -> Vec<Frame> {
         let mut found = Vec::new();
         let Some(Ok(mut frames)) = self.lines.as_ref().map(|lines| lines.find_frames(address)) else { return found };

@@ -7,7 +7,7 @@ use std::fmt::Write;
 /// By what the rows are ordered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub(crate) enum Order {
-    /// What functions asked for themselves
+    /// The memory that functions asked for themselves
     Own,
     /// That and what the functions that they called did
     Cumulative,

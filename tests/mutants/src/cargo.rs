@@ -16,7 +16,7 @@ const POLL: Duration = Duration::from_millis(5);
 /// The profile of the library that mutants are built in: soon built, and without assertions, as it is shipped.
 const PROFILE: &str = "mutant";
 
-/// What a test did.
+/// The result of a test.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// It passed.
@@ -53,7 +53,7 @@ pub struct Cargo {
     build: PathBuf,
     /// When a test counts as hanging.
     limit: Duration,
-    /// Whether nobody else builds here.
+    /// Whether no other build uses the folder.
     own: bool,
 }
 
@@ -78,7 +78,7 @@ impl Cargo {
         }
         command.args(words).current_dir(&self.tree).env("CARGO_TARGET_DIR", folder).env("CARGO_TERM_COLOR", "never");
         if self.own {
-            // Nobody looks at these programs with a debugger.
+            // These programs are not debugged.
             command.env("CARGO_PROFILE_DEV_DEBUG", "false");
         }
         command
@@ -159,7 +159,7 @@ fn limited(mut command: Command, limit: Duration, output: &Path) -> Result<Verdi
         }
         thread::sleep(POLL);
     };
-    // What the test started may live on.
+    // Processes that the test started may live on.
     let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
     let Some(status) = status else {
         child.wait()?;
@@ -169,7 +169,7 @@ fn limited(mut command: Command, limit: Duration, output: &Path) -> Result<Verdi
     Ok(if status.success() { judge(&said) } else { Verdict::Failed })
 }
 
-/// What the last result line says of a run that ended well.
+/// The verdict in the last result line of a run that ended well.
 fn judge(said: &str) -> Verdict {
     let line = said.lines().rfind(|line| line.starts_with("test result: ")).unwrap_or_default();
     let says = |what: &str| line.split([' ', ';']).collect::<Vec<_>>().windows(2).any(|pair| pair == ["1", what]);

@@ -27,7 +27,7 @@ pub struct List {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mutant {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// The promise that it breaks: the page, and what it says.
     pub promise: String,
@@ -35,7 +35,7 @@ pub struct Mutant {
     pub file: String,
     /// Text that is in the file once.
     pub find: String,
-    /// What stands there instead.
+    /// The text that takes its place.
     pub replace: String,
     /// The narrowest test that must fail: `unit NAME`, `loom NAME`, or `TARGET CASE` of `tests/`.
     pub test: Test,
@@ -119,7 +119,7 @@ impl List {
         Ok(list)
     }
 
-    /// What is wrong with the mutants, given the sources below `root`: patches that do not apply, pages that are not
+    /// The faults of the mutants, given the sources below `root`: patches that do not apply, pages that are not
     /// there.
     #[must_use]
     pub fn faults(&self, root: &Path) -> Vec<String> {

@@ -9,7 +9,7 @@ use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// What became of a mutant.
+/// The outcome of a mutant.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
     /// Its test failed.
@@ -41,7 +41,7 @@ impl Outcome {
 pub struct Done<'a> {
     /// The mutant.
     pub mutant: &'a Mutant,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
     /// How long that took.
     pub time: Duration,

@@ -1,4 +1,4 @@
-//! What people see of a run: a line for each mutant, and one at the end.
+//! The printed form of a run: a line for each mutant, and one at the end.
 //!
 //! Knows: layout. Must not know: how outcomes come about.
 
@@ -36,7 +36,7 @@ pub fn line(done: &Done<'_>) -> String {
     if more.is_empty() { line } else { format!("{line}\n  {}", more.replace('\n', "\n  ")) }
 }
 
-/// What no mutant breaks, and why.
+/// The promises that no mutant breaks, and why.
 #[must_use]
 pub fn untested(all: &[Untested]) -> String {
     all.iter().map(|one| format!("not tried: {} ({})\n", one.promise, one.reason)).collect()

@@ -51,7 +51,8 @@ void *malloc(size_t size) {
 #endif
 #ifdef FAULT_GROW
     // Memory of its own that it never gives back.
-    if (now_and_then()) memset(mmap(NULL, 2 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, 2 * MIB);
+    if (now_and_then())
+        memset(mmap(NULL, 2 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, 2 * MIB);
 #endif
 #ifdef FAULT_REFUSE
     if (now_and_then()) {
@@ -112,8 +113,8 @@ void *realloc(void *block, size_t size) {
 void free(void *block) {
     REAL(free);
 #ifdef FAULT_CORRUPT
-    // Writes into what somebody else holds: the block that was freed last but is being used again, with luck, or the
-    // neighbour.
+    // Writes into a block that another caller holds: the block that was freed last but is being used again, with luck,
+    // or the neighbour.
     if (now_and_then() && block != NULL) {
         static _Atomic(char *) earlier;
         char *other = atomic_exchange(&earlier, block);

@@ -35,7 +35,8 @@ void table_verify(const struct table *table) {
 // Puts all pieces back but one in `keep_one_in`; 0: keeps none.
 void table_empty(struct worker *worker, struct table *table, size_t keep_one_in) {
     for (size_t i = 0; i < table->count; i++)
-        if (table->pieces[i].at != NULL && (keep_one_in == 0 || dice(worker) % keep_one_in != 0)) put(worker, table, &table->pieces[i]);
+        if (table->pieces[i].at != NULL && (keep_one_in == 0 || dice(worker) % keep_one_in != 0))
+            put(worker, table, &table->pieces[i]);
 }
 
 void churn_body(struct worker *worker) {

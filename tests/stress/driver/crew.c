@@ -41,7 +41,7 @@ void status_open(const char *path) {
     status->magic = STATUS_MAGIC;
 }
 
-// The children of a fork, and processes that nobody reads, count for themselves.
+// The children of a fork, and processes that the runner does not read, count for themselves.
 void status_leave(void) { status = &own_status; }
 
 void worker_init(struct worker *worker, uint32_t number) {

@@ -46,7 +46,8 @@ static void storm_body(struct worker *worker) {
     while (!time_is_up()) {
         for (int i = 0; i < 64; i++) {
             struct piece piece;
-            size_t size = dice(worker) % 256 == 0 ? 32 * KIB + dice(worker) % (96 * KIB) : size_of_small(worker, 8 * KIB);
+            bool large = dice(worker) % 256 == 0;
+            size_t size = large ? 32 * KIB + dice(worker) % (96 * KIB) : size_of_small(worker, 8 * KIB);
             piece_get(worker, &piece, size);
             unsigned other = (mine + 1 + dice(worker) % (STORMERS - 1)) % STORMERS;
             while (!send_piece(&inboxes[other], &piece)) {
@@ -74,7 +75,8 @@ enum { PRODUCERS = 2, CONSUMERS = 2, BELT_ROOM = 24000, WINDOW = 4096 };
 static struct queue belt;
 static atomic_uint producing;
 
-// Producers sleep now and then: what comes back for them meanwhile has to wait, or to go home without them.
+// Producers sleep now and then: blocks that are sent to them meanwhile have to wait, or to return to their spans
+// without them.
 static void produce(struct worker *worker) {
     while (!time_is_up()) {
         struct piece piece;
@@ -126,7 +128,8 @@ static void pass_body(struct worker *worker) {
         struct burst *burst = &bursts[place];
         pthread_mutex_lock(&burst_locks[place]);
         put_all(worker, burst->pieces, burst->count);
-        for (burst->count = 0; burst->count < BURST; burst->count++) piece_get_plain(worker, &burst->pieces[burst->count], size);
+        for (burst->count = 0; burst->count < BURST; burst->count++)
+            piece_get_plain(worker, &burst->pieces[burst->count], size);
         pthread_mutex_unlock(&burst_locks[place]);
     }
 }

@@ -78,8 +78,8 @@ static void open_or_churn(struct worker *worker) { (worker->number <= OPENERS ? 
 
 void deepbind(void) { crew_run(OPENERS + 1, open_or_churn); }
 
-// What the loader keeps from the first times on, in two versions of its table of objects, is there before anything is
-// counted.
+// The loader keeps memory from the first times on, in two versions of its table of objects: it has it before anything
+// is counted.
 void deepbind_prepare(void) {
     for (int i = 0; i < 4; i++) CHECK(dlclose(plugin_open().handle) == 0);
 }

@@ -1,5 +1,5 @@
 // Exhaustion: threads allocate until they are refused, which has to be ENOMEM, verify all they hold, free half of it
-// and go on. Who refuses is decided outside: a hard limit, a pool, or RLIMIT_AS. Afterwards every lane must serve
+// and go on. The limit is set outside: a hard limit, a pool, or RLIMIT_AS. Afterwards every lane must serve
 // again.
 #include "stress.h"
 

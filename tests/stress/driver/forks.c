@@ -27,7 +27,7 @@ static void await_grandchild(struct worker *worker, struct table *table) {
     _exit(0);
 }
 
-// The life of a child. What it inherited is whole, and its own to free.
+// The life of a child. The blocks that it inherited are whole, and its own to free.
 static _Noreturn void child(struct worker *worker, struct table *table) {
     status_leave();
     alarm(CHILD_PATIENCE);
@@ -81,7 +81,7 @@ static void fork_or_churn(struct worker *worker) { (worker->number <= FORKERS ? 
 
 void fork_storm(void) { crew_run(FORKERS + CHURNERS_BESIDE, fork_or_churn); }
 
-// What a child becomes by exec: a fresh process under the same preload.
+// A child after exec: a fresh process under the same preload.
 int fork_child_of_exec(void) {
     alarm(CHILD_PATIENCE);
     child_thread((void *)1);

@@ -47,7 +47,8 @@ static void lie(struct worker *worker) {
     const size_t words = descriptor[2] / sizeof(size_t);
     while (!time_is_up()) {
         const size_t word = dice(worker) % words, honest = descriptor[word];
-        const size_t values[] = {0, 1, SIZE_MAX, (size_t)1 << 46, (size_t)descriptor, honest + 1, honest ^ (size_t)1 << dice(worker) % 64, dice(worker)};
+        const size_t values[] = {0,          1,          SIZE_MAX, (size_t)1 << 46, (size_t)descriptor,
+                                 honest + 1, honest ^ (size_t)1 << dice(worker) % 64, dice(worker)};
         descriptor[word] = values[dice(worker) % (sizeof values / sizeof *values)];
         run_tool(worker, word, descriptor[word]);
         descriptor[word] = honest;

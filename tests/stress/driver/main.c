@@ -5,7 +5,7 @@
 static const struct {
     const char *name;
     void (*run)(void);
-    // What has to happen before live memory is first counted.
+    // Runs before live memory is first counted.
     void (*prepare)(void);
 } SCENARIOS[] = {
     {"churn", churn, NULL},

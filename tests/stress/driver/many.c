@@ -37,7 +37,8 @@ static void put_pieces(struct worker *worker, struct sleeper *sleeper) {
 
 static void *sleep_on_pieces(void *argument) {
     struct sleeper *sleeper = argument;
-    for (int i = 0; i < sleeper->count; i++) piece_get(&sleeper->worker, &sleeper->pieces[i], size_of_small(&sleeper->worker, 512));
+    for (int i = 0; i < sleeper->count; i++)
+        piece_get(&sleeper->worker, &sleeper->pieces[i], size_of_small(&sleeper->worker, 512));
     for (int i = 0; i < sleeper->count; i += 3) piece_put(&sleeper->worker, &sleeper->pieces[i]);
     sem_post(&asleep);
     while (sem_wait(&sleeper->go_on) != 0) {}
@@ -67,7 +68,8 @@ static void wake(struct sleeper *sleeper) {
 // Starts up to `count` threads that sleep on `pieces` each; how many there are.
 static int start_all(int count, int pieces) {
     sleepers = own_memory((size_t)count * sizeof *sleepers);
-    stacks = mmap(NULL, (size_t)count * STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    stacks = mmap(NULL, (size_t)count * STACK_BYTES, PROT_READ | PROT_WRITE, flags, -1, 0);
     CHECK(stacks != MAP_FAILED && sem_init(&asleep, 0, 0) == 0);
     struct piece *all = own_memory((size_t)count * (size_t)pieces * sizeof *all);
     for (int i = 0; i < count; i++) {
@@ -88,7 +90,7 @@ static long milliseconds_of_thread(void) {
     return time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
-// What the sleepers had is the child's: it frees some of it, and takes memory that came free. No call of its does all
+// The sleepers' blocks are the child's: it frees some of them, and takes memory that came free. No single call does all
 // of the work.
 static _Noreturn void live_as_child(struct worker *worker, int count, bool forks) {
     alarm(CHILD_PATIENCE);

@@ -37,7 +37,8 @@ static void verify_range(const struct piece *piece, uint64_t stamp, size_t from,
 }
 
 // Calls `each` for all stamped ranges within the first `length` bytes.
-static void over_stamped(const struct piece *piece, size_t length, void (*each)(const struct piece *, uint64_t, size_t, size_t)) {
+static void over_stamped(const struct piece *piece, size_t length,
+                         void (*each)(const struct piece *, uint64_t, size_t, size_t)) {
     uint64_t stamp = stamp_of(piece);
     barrier();
     if (length <= STAMPED_WHOLE) {
@@ -69,7 +70,8 @@ static bool refused(struct worker *worker, size_t size) {
 
 // Checks a block that was just handed out, and makes it the piece.
 static void adopt(struct worker *worker, struct piece *piece, void *block, size_t size, size_t alignment) {
-    *piece = (struct piece){block, size, malloc_usable_size(block), ++worker->sequence, worker->number, (uint32_t)alignment};
+    const size_t usable = malloc_usable_size(block);
+    *piece = (struct piece){block, size, usable, ++worker->sequence, worker->number, (uint32_t)alignment};
     // A block below 16 bytes need only suit what fits into it.
     size_t natural = size < LEAST_ALIGNMENT ? 8 : LEAST_ALIGNMENT;
     if (!aligned_to(block, alignment > natural ? alignment : natural))

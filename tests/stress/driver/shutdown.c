@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 #include "stress.h"
 
-enum { HELD = 64, BUSY_THREADS = 3, LEFT_BEHIND = 7, AT_ONCE = 3 };
+enum { HELD = 64, WORKING_THREADS = 3, LEFT_BEHIND = 7, AT_ONCE = 3 };
 
 static struct worker main_worker;
 static struct piece held[HELD];
@@ -31,7 +31,7 @@ static void free_rest(void) {
 // Runs after all handlers of atexit. The table is empty in processes that never held anything.
 __attribute__((destructor)) static void free_last(void) { free_rest(); }
 
-static void *busy(void *argument) {
+static void *allocate_for_ever(void *argument) {
     struct worker worker;
     worker_init(&worker, (uint32_t)(uintptr_t)argument);
     struct table table = table_new(512, 4 * MIB);
@@ -66,9 +66,9 @@ int shutdown_child(const char *mode) {
     CHECK(pthread_key_create(&key, last_words) == 0);
     hold();
     atexit(free_half);
-    bool in_between = strcmp(mode, "busy") == 0 || strcmp(mode, "quick") == 0 || strcmp(mode, "at-once") == 0;
-    for (uintptr_t i = 1; i <= BUSY_THREADS; i++) {
-        pthread_t thread = crew_thread(in_between ? busy : brief, (void *)i);
+    bool in_between = strcmp(mode, "working") == 0 || strcmp(mode, "quick") == 0 || strcmp(mode, "at-once") == 0;
+    for (uintptr_t i = 1; i <= WORKING_THREADS; i++) {
+        pthread_t thread = crew_thread(in_between ? allocate_for_ever : brief, (void *)i);
         if (in_between || strcmp(mode, "last") == 0) pthread_detach(thread);
         else CHECK(pthread_join(thread, NULL) == 0);
     }
@@ -84,7 +84,7 @@ int shutdown_child(const char *mode) {
     exit(0);
 }
 
-static const char *const MODES[] = {"busy", "quick", "at-once", "last", "clean", "leaky"};
+static const char *const MODES[] = {"working", "quick", "at-once", "last", "clean", "leaky"};
 enum { MODE_COUNT = sizeof MODES / sizeof *MODES };
 
 struct ending {
@@ -115,7 +115,9 @@ static struct ending begin(struct worker *worker) {
 static void conclude(const struct ending *ending) {
     char text[2048];
     size_t length = 0;
-    for (ssize_t count; length < sizeof text - 1 && (count = read(ending->output, text + length, sizeof text - 1 - length)) > 0;) length += (size_t)count;
+    const size_t room = sizeof text - 1;
+    for (ssize_t count; length < room && (count = read(ending->output, text + length, room - length)) > 0;)
+        length += (size_t)count;
     text[length] = 0;
     close(ending->output);
     int how = 0;

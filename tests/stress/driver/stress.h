@@ -1,5 +1,5 @@
-// What all scenarios share: pieces (blocks that are stamped and watched), workers, the page that the runner reads from
-// outside. Nothing of the checker's own lies in the heap that it checks.
+// The ground that all scenarios share: pieces (blocks that are stamped and watched), workers, the page that the runner
+// reads from outside. Nothing of the checker's own lies in the heap that it checks.
 #ifndef STRESS_H
 #define STRESS_H
 

@@ -52,7 +52,8 @@ static map *map_of(uintptr_t address) {
         if (seen == 0) {
             uint32_t fresh = atomic_fetch_add(&maps_used, 1);
             CHECK(fresh < MOST_MAPS);
-            if (atomic_compare_exchange_strong(&places[place % PLACES], &seen, number | (uint64_t)(fresh + 1) << NUMBER_BITS)) {
+            uint64_t taken = number | (uint64_t)(fresh + 1) << NUMBER_BITS;
+            if (atomic_compare_exchange_strong(&places[place % PLACES], &seen, taken)) {
                 atomic_fetch_add(&status->own_bytes, sizeof(map));
                 return &maps[fresh];
             }
@@ -100,6 +101,7 @@ size_t watch_left(void) {
     size_t left = 0;
     uint32_t used = atomic_load(&maps_used);
     for (uint32_t number = 0; number < used; number++)
-        for (size_t word = 0; word < MAP_WORDS; word++) left += (size_t)__builtin_popcountll(atomic_load(&maps[number][word]));
+        for (size_t word = 0; word < MAP_WORDS; word++)
+            left += (size_t)__builtin_popcountll(atomic_load(&maps[number][word]));
     return left;
 }

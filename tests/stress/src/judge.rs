@@ -1,4 +1,4 @@
-//! What a run's end, output and memory say about it.
+//! The judgement of a run, by its end, its output and its memory.
 //!
 //! Knows: the rules. Must not know: how a run is made.
 
@@ -17,7 +17,7 @@ const SHORTEST: f64 = 2.0;
 /// A scenario has filled up when so much of what is usually live is live.
 const FILLED: f64 = 0.9;
 
-/// What was found.
+/// A fault that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// One word: what the driver calls it, or `growth`, `bound`, `diagnostic`, `hang`, `signal`, `status`, `proof`.

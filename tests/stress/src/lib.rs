@@ -1,7 +1,7 @@
 //! Stress for libspandrel: runs the scenarios of `driver/`, looks at their memory from outside, judges and draws.
 //!
-//! Knows the product only as a file to preload, never as Rust code. What a scenario does and how it checks its blocks
-//! is C, so that nothing but the allocator under test is between the two.
+//! Knows the product only as a file to preload, never as Rust code. The scenarios, and the checks of their blocks,
+//! are C, so that nothing but the allocator under test is between the two.
 
 pub mod judge;
 pub mod plot;

@@ -1,4 +1,4 @@
-//! What people see of runs: a line for each, the command that repeats a failure, and a table of all samples.
+//! The printed form of runs: a line for each, the command that repeats a failure, and a table of all samples.
 //!
 //! Knows: layout. Must not know: how runs are made.
 

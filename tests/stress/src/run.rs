@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Between two looks at what only some scenarios have to show, in looks.
 const PROOF_EVERY: usize = 8;
 
-/// What to run.
+/// A run to make.
 #[derive(Clone, Debug)]
 pub struct Order {
     /// The scenario.
@@ -42,7 +42,7 @@ pub struct Order {
     pub before: Option<PathBuf>,
 }
 
-/// What came of it.
+/// The outcome of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// Nothing was found.
@@ -56,11 +56,11 @@ pub enum Outcome {
 /// A run that is over.
 #[derive(Clone, Debug)]
 pub struct Done {
-    /// What was asked for.
+    /// The order that it carried out.
     pub order: Order,
-    /// What was seen of it.
+    /// The samples that were taken of it.
     pub samples: Vec<Sample>,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
@@ -188,7 +188,7 @@ impl Order {
     }
 }
 
-/// What was seen of a run.
+/// The observations of a run.
 #[derive(Debug, Default)]
 struct Watched {
     samples: Vec<Sample>,

@@ -1,4 +1,4 @@
-//! What can be seen of a running driver from outside: its status page and the kernel's figures.
+//! The view of a running driver from outside: its status page and the kernel's figures.
 //!
 //! Knows: the layout of `struct status` in `driver/stress.h`, and files of `/proc`. Must not know: what the figures
 //! mean.
@@ -30,7 +30,7 @@ pub struct Sample {
     pub operations: u64,
 }
 
-/// What the driver says of itself.
+/// The figures that the driver keeps of itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Status {
     /// Bytes of the checker's own.
@@ -90,7 +90,7 @@ pub fn look(id: u32, page: &Path, seconds: f64) -> Result<Option<Sample>> {
     let Some(after) = Status::read(page)?.filter(|status| status.running) else { return Ok(None) };
     Ok(Some(Sample {
         seconds,
-        // What is live between the two looks at it.
+        // Live bytes between the two looks at them.
         live: u64::midpoint(before.live, after.live),
         resident: resident.saturating_sub(after.own),
         anonymous: anonymous.saturating_sub(after.own),

@@ -7,7 +7,7 @@ use harness::paths;
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What has to be seen from outside while a scenario runs.
+/// A sign that has to show outside while a scenario runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// Some of its memory is in huge pages.
@@ -36,7 +36,7 @@ pub struct Scenario {
     pub bound: Option<u32>,
     /// The codes it may provoke.
     pub codes: &'static [&'static str],
-    /// What to look for from outside.
+    /// The sign to look for from outside.
     pub proof: Option<Proof>,
 }
 

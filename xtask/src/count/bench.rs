@@ -17,7 +17,7 @@ pub struct Bench {
     pub root: PathBuf,
     /// The library looked into.
     pub library: PathBuf,
-    /// A folder for files that nobody keeps.
+    /// A folder for temporary files.
     pub scratch: PathBuf,
     driver: PathBuf,
 }

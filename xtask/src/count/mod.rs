@@ -5,8 +5,8 @@
 pub mod bench;
 mod callgrind;
 pub mod cases;
-pub mod cold;
 pub mod listing;
+pub mod slow_call;
 
 use anyhow::{Result, bail};
 use bench::Bench;

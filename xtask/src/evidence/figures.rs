@@ -101,7 +101,7 @@ impl Figure {
     }
 
     /// It may differ from time to time as far as it keeps the promise.
-    pub fn by_chance(self) -> Self {
+    pub fn varying(self) -> Self {
         Self { slack: Slack::Promise, ..self }
     }
 
@@ -261,7 +261,7 @@ mod tests {
             Figure::number("calls", 7),
             Figure::number("status", 23).is(23),
             Figure::number("kib", 1000).at_least(500).near(10, 24),
-            Figure::number("points", 90).within(1, 100).by_chance(),
+            Figure::number("points", 90).within(1, 100).varying(),
             Figure::word("policy", "bind:0", "bind:0"),
         ];
         let key = |key: &str| (key.to_owned(), format!("what {key} is"));

@@ -230,13 +230,8 @@ fn files(root: &Path) -> Result<Vec<String>> {
 mod tests {
     use super::*;
 
-    const OUT: Out = Out {
-        forms: &["ward", "wards"],
-        instead: "shard",
-        scope: Scope::Everywhere,
-        except: &["ward of"],
-        pending: false,
-    };
+    const OUT: Out =
+        Out { forms: &["pot", "pots"], instead: "jar", scope: Scope::Everywhere, except: &["pot of"], pending: false };
 
     fn lines(out: &Out, file: &str, text: &str) -> Vec<usize> {
         places(out, file, text, &text::names(file, text))
@@ -244,13 +239,14 @@ mod tests {
 
     #[test]
     fn words_are_found_in_names_and_prose_and_not_within_words() {
-        let text = "// A ward.\nfn ward_of_heap() {}\nstruct HeapWards;\n// forward, toward\nlet x = \"the ward of a castle\";\n";
+        let text =
+            "// A pot.\nfn pot_of_heap() {}\nstruct HeapPots;\n// spot, potato\nlet x = \"the pot of a cook\";\n";
         assert_eq!(lines(&OUT, "a.rs", text), [1, 2, 3]);
-        assert_eq!(lines(&OUT, "ward.rs", "//! A file.\n"), [1]);
-        let names = Out { scope: Scope::Names, except: &["ward"], ..OUT };
+        assert_eq!(lines(&OUT, "pot.rs", "//! A file.\n"), [1]);
+        let names = Out { scope: Scope::Names, except: &["pot"], ..OUT };
         assert_eq!(lines(&names, "a.rs", text), [2, 3]);
-        let phrase = Out { forms: &["hit path"], ..OUT };
-        assert_eq!(lines(&phrase, "a.md", "The hit path.\nA white path.\n"), [1]);
+        let phrase = Out { forms: &["bit path"], ..OUT };
+        assert_eq!(lines(&phrase, "a.md", "The bit path.\nA rabbit path.\n"), [1]);
     }
 
     #[test]

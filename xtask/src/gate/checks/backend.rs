@@ -85,7 +85,7 @@ fn mappings() -> Result<Found> {
     // Eight stacks of threads with their guards may stay cached by libc.
     Ok(Found::Figures(vec![
         Figure::number("before", before).at_most(24).near(0, 4),
-        Figure::number("grown", after - before).at_most(24).by_chance(),
+        Figure::number("grown", after - before).at_most(24).varying(),
     ]))
 }
 
@@ -93,14 +93,14 @@ fn statistics() -> Result<Found> {
     let Some((counted, seen)) = injection::statistics()? else { return Ok(no_supervisor()) };
     Ok(Found::Figures(vec![
         Figure::number("uncounted", seen - counted).is(0),
-        Figure::number("seen", seen).at_least(50).by_chance(),
+        Figure::number("seen", seen).at_least(50).varying(),
     ]))
 }
 
 fn prefault(way: &str) -> Result<Found> {
     let outcome = run("faults.c", &["100000"], &[("SPANDREL_PREFAULT", way)])?;
     outcome.clean()?;
-    let faults = Figure::number("faults", number(&outcome, "faults")?).by_chance();
+    let faults = Figure::number("faults", number(&outcome, "faults")?).varying();
     Ok(Found::Figures(vec![if way == "off" { faults.at_least(4000) } else { faults.at_most(100) }]))
 }
 
@@ -111,7 +111,7 @@ fn idle(what: &str, way: &str) -> Result<Found> {
     let outcome = run("idle.c", arguments, &[("SPANDREL_IDLE_RETURN", way)])?;
     outcome.clean()?;
     let (full, now) = (number(&outcome, "full")?, number(&outcome, "now")?);
-    let returned = Figure::number("returned", (full - now) * 100 / full).by_chance();
+    let returned = Figure::number("returned", (full - now) * 100 / full).varying();
     Ok(Found::Figures(vec![if way == "off" { returned.at_most(75) } else { returned.at_least(85) }]))
 }
 
@@ -129,9 +129,9 @@ fn refused(count: i64, environment: &[(&str, &str)]) -> Result<Found> {
     }
     let refused: i64 = failed.values().sum();
     Ok(Found::Figures(vec![
-        Figure::number("calls", calls).at_least(STRIDE).by_chance(),
-        Figure::number("points", points).at_least(1).by_chance(),
-        Figure::number("refused", refused).at_least(1).by_chance(),
+        Figure::number("calls", calls).at_least(STRIDE).varying(),
+        Figure::number("points", points).at_least(1).varying(),
+        Figure::number("refused", refused).at_least(1).varying(),
         Figure::number("not-whole", broken.len() as i64).is(0),
     ]))
 }

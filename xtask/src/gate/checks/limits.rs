@@ -149,7 +149,7 @@ fn shutdown(arguments: &str, lines: i64, what: &str) -> Result<Found> {
     ]))
 }
 
-/// All blocks come home from the queues; what stays is what libc keeps for the thread that is alive.
+/// All blocks return from the queues to their spans; what stays is what libc keeps for the thread that is alive.
 fn queues() -> Result<Found> {
     const ENVIRONMENT: Environment<'_> = &[("SPANDREL_PROFILE", FIXTURE)];
     let outcome = run("promise.c", &["remote"], ENVIRONMENT)?;

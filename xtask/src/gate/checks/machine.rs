@@ -27,7 +27,7 @@ pub(super) fn thp_obstacle() -> Option<String> {
     }
 }
 
-/// Why it cannot be seen here that nobody asks for huge pages.
+/// Why this machine cannot show that the allocator does not ask for huge pages.
 pub(super) fn unasked_obstacle() -> Option<String> {
     (thp().as_deref() == Some("always")).then(|| "transparent huge pages are set to always".to_owned())
 }

@@ -68,7 +68,7 @@ fn served(mode: &str) -> Result<Found> {
     let report = diag::parse(&outcome.stderr)?;
     let ours = ["small", "large", "direct"].map(|lane| report.lane(lane).calls as i64).iter().sum::<i64>();
     let theirs = report.lane("libc").calls as i64;
-    let (ours, theirs) = (Figure::number("ours", ours).by_chance(), Figure::number("of-libc", theirs).by_chance());
+    let (ours, theirs) = (Figure::number("ours", ours).varying(), Figure::number("of-libc", theirs).varying());
     Ok(Found::Figures(if mode == "libc" {
         vec![ours.is(0), theirs.at_least(1000)]
     } else {

@@ -8,12 +8,13 @@ use crate::evidence::figures::{Figure, Found};
 use harness::run::Outcome;
 
 const CODE: &str = "ALLOCATOR_NUMA_POLICY";
-const NOBODY: &str = "default";
+const NO_POLICY: &str = "default";
 
 /// All of them.
 pub(super) fn checks() -> Vec<Check> {
     let mut checks = Vec::new();
-    for (numa, policy) in [("off", NOBODY), ("first-touch", "local"), ("interleave", "interleave"), ("bind:0", "bind")]
+    for (numa, policy) in
+        [("off", NO_POLICY), ("first-touch", "local"), ("interleave", "interleave"), ("bind:0", "bind")]
     {
         let key = format!("policy.{numa}");
         checks.push(
@@ -67,13 +68,13 @@ fn placed(numa: &str, policy: &str) -> Result<Found> {
 }
 
 fn no_such_node() -> Result<Found> {
-    looked_at(|| Ok(figures(&placement(HOOKED, "bind:900")?, NOBODY, "SPANDREL_NUMA=bind:900: no such node", 1)))
+    looked_at(|| Ok(figures(&placement(HOOKED, "bind:900")?, NO_POLICY, "SPANDREL_NUMA=bind:900: no such node", 1)))
 }
 
 fn without(call: i64) -> Result<Found> {
     looked_at(|| {
         let environment = [("SPANDREL_PROFILE", HOOKED), ("SPANDREL_NUMA", "interleave")];
-        Ok(figures(&run_refused("placement.c", &environment, call, libc::ENOSYS)?, NOBODY, "", 1))
+        Ok(figures(&run_refused("placement.c", &environment, call, libc::ENOSYS)?, NO_POLICY, "", 1))
     })
 }
 
@@ -89,7 +90,7 @@ fn refused(profile: &str) -> Result<Found> {
         words_seen.dedup();
         Ok(vec![
             Figure::number("lines", lines).is(policies.len() as i64),
-            Figure::word("policy", &words_seen.join(" "), NOBODY),
+            Figure::word("policy", &words_seen.join(" "), NO_POLICY),
         ])
     })
 }

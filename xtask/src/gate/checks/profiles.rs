@@ -118,7 +118,7 @@ fn lock_refused() -> Result<Found> {
 fn purge(profile: &str) -> Result<Found> {
     let outcome = run("promise.c", &["purge", "1500"], &[(PROFILE, profile), ("SPANDREL_LEAKS", "0")])?;
     outcome.clean()?;
-    let figure = Figure::number("returned", number(&outcome, "returned")?).by_chance();
+    let figure = Figure::number("returned", number(&outcome, "returned")?).varying();
     Ok(Found::Figures(vec![if profile == "hosted-small" { figure.at_least(60) } else { figure.at_most(10) }]))
 }
 
@@ -142,7 +142,7 @@ fn addresses(profile: &str) -> Result<Found> {
     Ok(Found::Figures(vec![if profile == FIXTURE {
         Figure::number("different", sums.len() as i64).is(1)
     } else {
-        Figure::number("different", sums.len() as i64).at_least(2).by_chance()
+        Figure::number("different", sums.len() as i64).at_least(2).varying()
     }]))
 }
 

@@ -69,7 +69,7 @@ const METADATA: [&str; 2] = ["metadata of heaps on node 0", "metadata of heaps o
 const DATA: [&str; 2] = ["all pages of node 0's bank", "all pages of node 1's bank"];
 const MORE: &str = "200 MiB, more than node 1 has";
 
-/// All that is looked at.
+/// All that the check compares.
 pub(in crate::gate) const ROWS: &[Row] = &[
     row("off", "runs-node1", RUNS[1], NotAll(1)),
     row("off", "spans-node1", SPANS, NotAll(1)),

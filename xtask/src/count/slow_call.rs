@@ -51,7 +51,7 @@ impl Passed {
 pub fn run(request: &Request) -> Result<()> {
     let root = repo::root()?;
     let library = repo::library(request.library.as_deref())?;
-    let driver = compile(&root, &repo::target(&root).join("instructions"), "cold")?;
+    let driver = compile(&root, &repo::target(&root).join("instructions"), "slow_call")?;
     let code = fs::read(&library)?;
     let call = traced(&driver, &library)?;
     let end = call.iter().position(|address| is_system_call(&code, *address)).context("the call committed nothing")?;
