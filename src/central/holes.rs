@@ -15,15 +15,15 @@ use crate::base::units::{REGION_BYTES, Region};
 const SEEN: u32 = 1 << 30;
 const PURGED: u32 = 1 << 31;
 
-/// What became of a span's holes.
+/// The outcome of purging a span's holes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub(crate) enum Holes {
-    /// There are none, or they are gone since an earlier look.
+    /// There are none, or an earlier call purged them.
     None,
-    /// The span did not rest yet.
+    /// The span changed since the last call.
     Waiting,
-    /// They are given back.
+    /// They were purged.
     Purged,
 }
 

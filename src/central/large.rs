@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "prepares memory that is about to be handed out")]
-//! Large and direct blocks: those that no class holds.
+//! Large and direct blocks: those above the largest class.
 //!
 //! Up to [`LARGE_MAX`] a block is a run of regions; above, or where the runs are used up, a mapping of its own.
 

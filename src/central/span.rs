@@ -2,7 +2,7 @@
 //! A span: regions cut into blocks of one class. Its header and bitmap lie out of line.
 //!
 //! The bitmap has a bit for every block, set while the block is out: live, or in some bin or batch. Only the bitmap
-//! decides what is free, so a block that comes back twice is seen here. Blocks are taken in order of address, so pages
+//! decides what is free, so a double free is found here. Blocks are taken in order of address, so pages
 //! that were never needed stay untouched. Must not know who owns the span.
 //!
 //! # Invariants
@@ -27,7 +27,7 @@ const ROW_MIN: u32 = 4;
 /// In `Span::used`: every block is out. As the sign it makes one comparison tell the two counts that matter.
 const FULL: u32 = 1 << 31;
 
-/// What a region is used for.
+/// The use of a region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum State {
@@ -70,7 +70,7 @@ pub(crate) struct Span {
     /// Blocks that are out, and [`FULL`]. Written by the thread that may change the span; read by any thread for
     /// figures.
     used: Relaxed<AtomicU32>,
-    /// What is known of its holes. For the thread that may change the span.
+    /// The state of its holes. Only the thread that may change the span reads and writes it.
     pub(super) rest: Cell<u32>,
     /// The bitmap, unless it is `inline`.
     bitmap: Cell<*const Cell<u64>>,
@@ -192,7 +192,7 @@ impl Span {
         Region(self.first.get())
     }
 
-    /// What the region is used for.
+    /// The use of the region.
     pub(crate) fn state(&self) -> State {
         match self.state.get() {
             1 => State::Partial,
@@ -327,7 +327,7 @@ impl Span {
         Ok(self.count_down(1))
     }
 
-    /// Counts blocks that came back, at least one; true if the owner has to settle the span now: it was full, or is
+    /// Counts returned blocks, at least one; true if the owner has to settle the span now: it was full, or is
     /// empty.
     #[inline(always)]
     pub(crate) fn count_down(&self, blocks: u32) -> bool {

@@ -30,7 +30,7 @@ pub(crate) struct Area {
     /// Where its first `head_len` bytes are, if they are elsewhere.
     head: usize,
     head_len: usize,
-    /// What is committed beyond need ends at a multiple of this.
+    /// A commit beyond need ends at a multiple of this.
     granule: usize,
     /// Huge pages of which it is made, while there are any.
     explicit: Option<Explicit>,

@@ -67,7 +67,7 @@ impl Pages {
 
     /// Purges the run that has waited longest, however long that is; false if there is none, or it keeps its pages.
     pub(crate) fn purge_one(&self, now: u32) -> bool {
-        // The guard goes before the purge: no system call under the lock.
+        // Drop the guard before the purge: no system call under the lock.
         let expired = self.runs.lock().expire(self.space(), now, 0);
         expired.is_some_and(|run| self.purge_run(run) == Purged::Some)
     }
@@ -75,7 +75,7 @@ impl Pages {
     /// Purges what at `now` has waited for `delay` milliseconds.
     pub(crate) fn purge_due(&self, now: u32, delay: u32) {
         for _ in 0..PURGE_RUNS {
-            // The guard goes before the purge: no system call under the lock.
+            // Drop the guard before the purge: no system call under the lock.
             let expired = self.runs.lock().expire(self.space(), now, delay);
             let Some(run) = expired else { return };
             // A run that keeps its pages has had its turn; so would most others now.
@@ -86,7 +86,7 @@ impl Pages {
     }
 
     /// Purges a run that the caller took out of the free ones, as far as huge pages allow, then makes it free again.
-    /// What stays waits another delay.
+    /// Pages that stay wait for another delay.
     pub(super) fn purge_run(&self, run: Run) -> Purged {
         let space = self.space();
         let now = call::milliseconds() as u32;

@@ -27,7 +27,7 @@ const LIMITED_SHARE: usize = 2;
 const ALIGN: usize = HUGE_BYTES;
 /// Of a reservation, one part in this many holds metadata.
 const METADATA_SHARE: usize = 16;
-/// What describes the data is divided in multiples of this, if pages are no larger.
+/// The metadata area is divided in multiples of this, if pages are no larger.
 const UNIT: usize = 64 * KIB;
 /// Bytes of metadata before the words of the map: the first ones of both become usable by one system call.
 const HEAD: usize = UNIT;
@@ -234,7 +234,7 @@ impl Space {
     /// A space of `banks` banks of `bytes` each, on a machine that need not have the nodes.
     pub(crate) fn reserve_banks(banks: u32, bytes: usize) -> Self {
         let bank = STEP as usize * REGION_BYTES;
-        // What describes the data is less than an eighth of it.
+        // The metadata takes less than an eighth of the data.
         let wanted = banks as usize * bytes.next_multiple_of(bank) / 7 * 8 + bank;
         let mut space = Self::reserve(wanted, 4096).expect("address space");
         space.divide_by_node(banks, |_, _| true).expect("room for the banks");

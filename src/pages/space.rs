@@ -83,7 +83,7 @@ impl Space {
         &self.placement
     }
 
-    /// What is known of huge pages.
+    /// The state of huge pages.
     pub(crate) fn huge(&self) -> &Huge {
         &self.huge
     }

@@ -3,7 +3,7 @@
 //! present where that was asked for.
 //!
 //! # Invariants
-//! - What is refused has changed nothing: a run taken past the hard limit is back before any other thread sees it.
+//! - A refused call has changed nothing: a run taken past the hard limit is back before any other thread sees it.
 //! - Under the lock of the runs, and under that of the metadata, no system calls are made but those that make an area
 //!   larger: a commit, and advice on huge pages and on core dumps.
 
@@ -25,7 +25,7 @@ use crate::sys::memory;
 /// The delay that means "never".
 pub(super) const NEVER: u32 = u32::MAX;
 
-/// What is known of whether a purge zeroes.
+/// Values of `Pages::zeroing`: whether purged pages read as zero.
 pub(super) const UNKNOWN: u32 = 0;
 pub(super) const ZEROES: u32 = 1;
 pub(super) const DOES_NOTHING: u32 = 2;
@@ -41,9 +41,9 @@ pub(crate) struct Pages {
     /// How pages are made present, a [`Prefault`](crate::config::Prefault). Written at start, and again when the kernel
     /// turns out not to know a call; read by any thread.
     pub(super) prefault: AtomicU32,
-    /// What may be held.
+    /// The soft and the hard limit.
     pub(crate) limits: Limits,
-    /// What waits for a slow call.
+    /// Work that waits for a slow call.
     pub(crate) pending: Pending,
     /// Whether purged pages read as zero, once that is known. Any thread finds out, all find the same.
     pub(super) zeroing: AtomicU32,
@@ -170,7 +170,7 @@ impl Pages {
         self.obtain(|runs| runs.acquire(self.space(), bank, count, align))
     }
 
-    /// As [`Pages::acquire`], with a region behind the run that nobody can touch; `None` also where the kernel refuses
+    /// As [`Pages::acquire`], with an inaccessible region behind the run; `None` also where the kernel refuses
     /// that.
     pub(crate) fn acquire_guarded(&self, bank: Bank, count: u32, align: usize) -> Option<Run> {
         let run = self.acquire(bank, count + 1, align)?;
@@ -290,7 +290,7 @@ impl Pages {
         }
     }
 
-    /// Makes the pages of a mapping of its own present, where that was asked for.
+    /// Makes the pages of a direct mapping present, where that was asked for.
     ///
     /// # Safety
     /// - `[address, address + bytes)` is a fresh mapping, and nobody else has it.

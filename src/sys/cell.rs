@@ -10,7 +10,7 @@ use super::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 #[cfg(not(loom))]
 use super::atomic::{AtomicU8, AtomicU16};
 
-/// A value written once, before anyone else can see it, and read ever after.
+/// A value written once, before another thread can reach it, and only read afterwards.
 ///
 /// # Invariants
 /// - `set` happens before every `get`, through the barrier that publishes the owner of this value.
@@ -165,7 +165,7 @@ pub(crate) trait Flag: Copy {
     fn bit(self) -> u32;
 }
 
-/// A word of bits that any thread sets and takes. What a bit is about is there before the bit.
+/// A word of bits that any thread sets and takes. A thread writes the data that a bit announces before it sets the bit.
 pub(crate) struct Flags<F>(AtomicU32, core::marker::PhantomData<F>);
 
 #[cfg_attr(loom, allow(dead_code, reason = "no model has flags"))]

@@ -46,8 +46,8 @@ pub(crate) enum Rank {
     Metadata,
     /// The functions of mode `custom`. None.
     Providers,
-    /// What a hardened heap keeps back: a new part of the quarantine is mapped. The pool of mode `guarded`: pages are
-    /// committed, protected and purged.
+    /// Blocks that a hardened heap keeps back: a new part of the quarantine is mapped. The pool of mode `guarded`: pages
+    /// are committed, protected and purged.
     Reserve,
     /// A mode's notes about blocks. A table that grows is mapped anew.
     Ledger,
@@ -65,10 +65,10 @@ const LONG: u64 = 100_000_000;
 /// The process whose threads hold locks, by the kernel's number; 0 before the first is noted. Written by a process's
 /// first thread, and by threads that start, before they take a lock.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
-/// What is done about a lock that nobody can give back. Set before `PROCESS` is, once.
+/// Called when the holder of a lock is gone and nothing can release it. Set once, before `PROCESS`.
 static WHEN_LOST: SetOnce<fn() -> !> = SetOnce::new();
 
-/// Sets what a thread does that waits for a lock whose holder a fork left behind.
+/// Sets the function that a thread calls when it waits for a lock whose holder a fork left behind.
 ///
 /// # Safety
 /// - Called once, before [`note_process`].
@@ -245,7 +245,7 @@ impl<T> Lock<T> {
         Guard { inner: ManuallyDrop::new(self.inner.lock()), place: self.place }
     }
 
-    /// Where the value lies, for those who read it from outside.
+    /// The address of the value, for a reader in another process.
     pub(crate) fn value_address(&self) -> usize {
         self.inner.data_ptr().expose_provenance()
     }

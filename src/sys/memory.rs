@@ -49,7 +49,7 @@ pub(crate) fn calls() -> [u64; KINDS.len()] {
 /// How many kinds of calls are counted.
 pub(crate) const CALL_KINDS: usize = KINDS.len();
 
-/// Where the counts are, a word each in the order of [`calls`], for those who read them from outside.
+/// The address of the counts, a word each in the order of [`calls`], for a reader in another process.
 pub(crate) fn calls_address() -> usize {
     CALLS.as_ptr().addr()
 }
@@ -202,7 +202,7 @@ pub(crate) fn has_huge_pages() -> bool {
 
 const NEVER: &[u8] = b"[never]";
 
-/// What became of an attempt to commit explicit huge pages.
+/// The outcome of an attempt to commit explicit huge pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub(crate) enum HugeCommit {
@@ -215,7 +215,7 @@ pub(crate) enum HugeCommit {
 }
 
 /// Makes reserved pages usable as huge pages of `page` bytes, a power of two. They are mapped elsewhere first and then
-/// moved: mapped over the reservation they would, if refused, leave a hole in it for anyone to fill.
+/// moved: mapped over the reservation they would, if refused, leave a hole in it that any mmap may fill.
 ///
 /// # Safety
 /// - `[address, address + len)` is aligned to `page`, belongs to a reservation of ours, and nobody uses it.

@@ -10,7 +10,7 @@ use super::dwarf::{Bytes, Entry, Row};
 use super::stack::Registers;
 use crate::sys::atomic::{AtomicU64, Ordering};
 
-/// What the frame address is.
+/// The rule for the frame address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Base {
     /// The stack pointer and the offset.

@@ -85,7 +85,7 @@ fn known_reach(page: usize) -> usize {
 /// The readable part of a stack.
 ///
 /// # Invariants
-/// - What lies between `start` and `end` is mapped and readable, and stays so while its thread runs.
+/// - The memory between `start` and `end` is mapped and readable, and stays so while its thread runs.
 pub(super) struct Stack {
     start: usize,
     end: usize,
