@@ -76,8 +76,8 @@ impl Batch {
     /// Slots used.
     #[inline(always)]
     fn used(&self) -> usize {
-        // Relaxed: exact for the thread that pushes. A drain comes a round after it closed the fast path, and sees what
-        // was pushed before.
+        // Relaxed: exact for the thread that pushes. A drain starts a round after it closed the fast path, and sees all
+        // earlier pushes.
         (self.len.load(Ordering::Relaxed) as usize).min(BLOCKS)
     }
 
@@ -167,7 +167,7 @@ impl Batch {
         unsafe { Blocks::new(self.blocks()) }
     }
 
-    /// Takes all blocks out, and hands each to `see`. The caller holds the spans of the outbox's heap, whose thread may
+    /// Takes all blocks out and calls `see` with each. The caller holds the spans of the outbox's heap, whose thread may
     /// be interrupted in a push.
     pub(crate) fn move_each(&self, mut see: impl FnMut(*mut u8)) {
         let (used, gone) = (self.used(), self.gone.get() as usize);

@@ -1,14 +1,14 @@
-//! The spans of one class that one owner has, a heap or the central list, and the one place that decides what becomes
-//! of a span when blocks leave it or come back.
+//! The spans of one class that one owner has, a heap or the central list. This module alone decides which list a span
+//! is in after blocks were taken from it or returned to it, and when it is released.
 //!
-//! | blocks that are out | the span is | and is put |
+//! | blocks that are out | the span is | and is moved |
 //! |---|---|---|
 //! | all | full | to the full spans |
 //! | some | partial | to the partial spans, from which its owner takes blocks |
-//! | none | empty | off the lists, to be released; a heap keeps it as a spare while it is the only partial one |
+//! | none | empty | off the lists, to be released; a heap keeps it while it is the only partial one |
 //!
-//! An owner calls [`Spans::settle_taken`] after it took blocks, and [`Spans::settle_returned`] after blocks came back,
-//! where [`Span::count_down`] says so.
+//! An owner calls [`Spans::settle_taken`] after it took blocks, and [`Spans::settle_returned`] after it returned
+//! blocks, if [`Span::count_down`] says so.
 
 use core::cell::Cell;
 

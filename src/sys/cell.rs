@@ -239,8 +239,8 @@ impl Slots {
         value
     }
 
-    /// Reads slot `index`, which another thread may have written: an old value will do, or what makes it new is the
-    /// caller's.
+    /// Reads slot `index`, which another thread may have written: an old value will do, or the caller orders the read
+    /// after the write.
     ///
     /// # Safety
     /// - The array has that slot.
@@ -254,7 +254,7 @@ impl Slots {
     /// Writes slot `index`.
     ///
     /// # Safety
-    /// - The array has that slot, and nobody else writes it meanwhile.
+    /// - The array has that slot, and no other thread writes it meanwhile.
     #[inline(always)]
     pub(crate) unsafe fn set(self, index: usize, value: *mut u8) {
         // SAFETY: the array has that slot.

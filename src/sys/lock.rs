@@ -7,8 +7,8 @@
 //!
 //! Each thread counts the locks that it holds, so that a handler of a signal knows whether it interrupted their holder.
 //!
-//! A fork takes all locks, and says of each that it did, so that it gives back those and no others. A fork that could
-//! not be prepared may leave its child a lock whose holder the child does not have. A thread that waits long asks for
+//! A fork takes all locks and marks each as its own, so that it releases those and no others. If a fork could not be
+//! prepared, its child may have a lock whose holder does not exist there. A thread that has waited for long checks for
 //! that, and does not wait for ever.
 
 use core::cell::Cell;
@@ -23,8 +23,8 @@ use super::{call, tls};
 
 /// The order in which locks may be taken, lowest first. Fork takes all of them in this order.
 ///
-/// The holder of a lock makes no system call but those that are named here; it may also take locks of higher rank, and
-/// make theirs.
+/// The holder of a lock makes no system call but those that are named here; it may also take locks of higher rank,
+/// and make the system calls that those allow.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u32)]
 pub(crate) enum Rank {

@@ -36,8 +36,8 @@ impl Path {
         self
     }
 
-    /// Adds `pattern` with its places filled in: the process for `%p`, `number` for `%n`; what else stands behind a
-    /// percent sign stays.
+    /// Adds `pattern` with its places filled in: the process for `%p`, `number` for `%n`. Any other letter
+    /// behind a percent sign is kept as it is.
     pub(crate) fn fill_in(&mut self, pattern: &[u8], number: u64) -> &mut Self {
         let mut signs = pattern.iter();
         while let Some(&sign) = signs.next() {

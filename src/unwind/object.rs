@@ -212,7 +212,7 @@ pub(super) fn is_of_library(address: usize) -> bool {
     if address < start || address >= end {
         return false;
     }
-    // Relaxed: the word stands for nothing else in memory; a thread that sees an old one finds the kind again.
+    // Relaxed: the word publishes no other memory; a thread that sees an old one finds the kind again.
     let known = KIND.load(Ordering::Relaxed);
     let kind = if known == UNKNOWN { find_kind(start) } else { known };
     kind == LIBRARY
