@@ -323,7 +323,7 @@ impl Batch {
     /// A new, empty batch with destination `key`; `None` if there is no memory for it.
     pub(super) fn make(pages: &crate::pages::Pages, key: usize) -> Option<&'static Self> {
         let piece = pages.acquire_metadata(BATCH_BYTES)?.cast::<Self>();
-        // SAFETY: the piece has the size and alignment of a batch, and nobody else has it.
+        // SAFETY: the piece has the size and alignment of a batch, and nothing else has it.
         unsafe { piece.write(Self::new(key)) };
         // SAFETY: just written; metadata is never unmapped.
         Some(unsafe { &*piece })

@@ -69,7 +69,7 @@ impl Central {
     /// Leaves a block to be freed by the next slow call of any thread, where no heap may be touched and no lock taken.
     ///
     /// # Safety
-    /// - `block` has at least eight writable bytes, aligned to eight, and is nobody's any more.
+    /// - `block` has at least eight writable bytes, aligned to eight, and is no longer in use.
     pub(crate) unsafe fn defer_free(&self, block: *mut u8) {
         // SAFETY: the block is writable, aligned and given up, as this function asks.
         unsafe { self.deferred.push(block) };

@@ -95,7 +95,7 @@ impl Pages {
             return Purged::Kept;
         };
         let bytes = part.count as usize * REGION_BYTES;
-        // SAFETY: the run was taken out, so nobody needs its contents.
+        // SAFETY: the run was taken out, so nothing needs its contents.
         let dirty = !unsafe { self.discard(space.address(part.region), bytes) };
         if !dirty {
             self.count_purge(bytes);
@@ -124,14 +124,14 @@ impl Pages {
     /// Gives pages back to the kernel; true if they read as zero now. The first time, that is tried and not believed.
     ///
     /// # Safety
-    /// - `[address, address + bytes)` is page-aligned, ours, and nobody uses it or needs its contents.
+    /// - `[address, address + bytes)` is page-aligned, ours, and nothing uses it or needs its contents.
     pub(crate) unsafe fn discard(&self, address: usize, bytes: usize) -> bool {
         if self.space().is_fixed() {
             return false;
         }
         // Relaxed: all threads find the same.
         match self.zeroing.load(Ordering::Relaxed) {
-            // SAFETY: whole pages of ours that nobody uses, and whose contents are not needed.
+            // SAFETY: whole pages of ours that nothing uses, and whose contents are not needed.
             ZEROES => unsafe { memory::purge(address, bytes) }.is_ok(),
             DOES_NOTHING => false,
             _ => {

@@ -78,7 +78,7 @@ impl Pages {
     /// - Called once, before anything else on this value.
     pub(crate) unsafe fn open(&self, space: Space, delay: Option<u64>) {
         space.open_window();
-        // SAFETY: this is the first call on this value, so nobody reads the space yet.
+        // SAFETY: this is the first call on this value, so nothing reads the space yet.
         unsafe { self.space.set(space) };
         let delay = delay.map_or(NEVER, |delay| u32::try_from(delay).unwrap_or(AGE_MAX).min(AGE_MAX));
         // Relaxed: published with everything else by the start barrier.
@@ -117,7 +117,7 @@ impl Pages {
     /// Takes back a piece of metadata.
     ///
     /// # Safety
-    /// - `piece` came from `acquire_metadata` with the same `bytes`, and nobody uses it.
+    /// - `piece` came from `acquire_metadata` with the same `bytes`, and nothing uses it.
     pub(crate) unsafe fn release_metadata(&self, piece: *mut u8, bytes: usize) {
         let space = self.space();
         let first = self.metadata.lock();
@@ -174,7 +174,7 @@ impl Pages {
     /// that.
     pub(crate) fn acquire_guarded(&self, bank: Bank, count: u32, align: usize) -> Option<Run> {
         let run = self.acquire(bank, count + 1, align)?;
-        // SAFETY: the region is part of a run that was just acquired, so nobody uses it.
+        // SAFETY: the region is part of a run that was just acquired, so nothing uses it.
         if unsafe { memory::protect(self.space().address(run.region.plus(count)), REGION_BYTES) }.is_ok() {
             return Some(Run { count, ..run });
         }
@@ -293,7 +293,7 @@ impl Pages {
     /// Makes the pages of a direct mapping present, where that was asked for.
     ///
     /// # Safety
-    /// - `[address, address + bytes)` is a fresh mapping, and nobody else has it.
+    /// - `[address, address + bytes)` is a fresh mapping, and nothing else has it.
     pub(crate) unsafe fn make_mapping_present(&self, address: usize, bytes: usize) {
         // SAFETY: a fresh mapping is writable, reads as zero, and is the caller's alone.
         unsafe { self.make_present(self.prefault(), address, bytes) };
@@ -301,7 +301,7 @@ impl Pages {
 
     fn make_run_present(&self, run: Run) {
         if !run.dirty {
-            // SAFETY: the run was just acquired, is clean, so it reads as zero, and nobody else has it.
+            // SAFETY: the run was just acquired, is clean, so it reads as zero, and nothing else has it.
             unsafe {
                 self.make_present(self.prefault(), self.space().address(run.region), run.count as usize * REGION_BYTES)
             };
@@ -317,7 +317,7 @@ impl Pages {
     /// writes there. A refusal is no error: the pages come when they are touched.
     ///
     /// # Safety
-    /// - The range is writable memory of ours, reads as zero, and nobody else uses it.
+    /// - The range is writable memory of ours, reads as zero, and nothing else uses it.
     #[inline]
     unsafe fn make_present(&self, way: u32, address: usize, len: usize) {
         if way != Prefault::Off as u32 {

@@ -40,7 +40,7 @@ impl<T> SetOnce<T> {
     /// # Safety
     /// - `set` has happened before.
     pub(crate) unsafe fn get(&self) -> &T {
-        // SAFETY: nobody writes after `set`.
+        // SAFETY: nothing writes after `set`.
         let value = unsafe { &*self.0.get() };
         // SAFETY: `set` has happened.
         unsafe { value.assume_init_ref() }

@@ -73,7 +73,7 @@ static WHEN_LOST: SetOnce<fn() -> !> = SetOnce::new();
 /// # Safety
 /// - Called once, before [`note_process`].
 pub(crate) unsafe fn when_lost(act: fn() -> !) {
-    // SAFETY: called once, and nobody reads it before a process is noted.
+    // SAFETY: called once, and nothing reads it before a process is noted.
     unsafe { WHEN_LOST.set(act) };
 }
 
