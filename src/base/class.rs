@@ -167,10 +167,11 @@ impl Class {
 pub(crate) const GEOMETRY_BYTES: usize = core::mem::size_of::<Geometry>();
 
 impl Class {
-    /// Where the table of classes is, for those who read it from outside: block bytes, regions, blocks, four bytes
+    /// The address of the table of classes, for a reader in another process: block bytes, regions, blocks, four bytes
     /// each.
     pub(crate) fn geometry_address() -> usize {
-        const { assert!(core::mem::offset_of!(Geometry, regions) == 4 && core::mem::offset_of!(Geometry, capacity) == 8) };
+        const { assert!(core::mem::offset_of!(Geometry, regions) == 4) };
+        const { assert!(core::mem::offset_of!(Geometry, capacity) == 8) };
         core::ptr::from_ref(&GEOMETRY).addr()
     }
 }

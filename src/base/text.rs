@@ -47,7 +47,7 @@ impl Line {
         self.text("0x").digits(value as u64, 16)
     }
 
-    /// What it says so far.
+    /// The bytes written so far.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or(&[])
     }

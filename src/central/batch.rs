@@ -23,7 +23,7 @@ const BLOCKS: usize = BATCH_BLOCKS_MAX;
 pub(crate) struct Batch {
     /// The next batch of a stack.
     pub(crate) next: Cell<*mut Batch>,
-    /// Where it goes: a heap's address, or the entry of a class of the central list.
+    /// Its destination: a heap's address, or the entry of a class of the central list.
     pub(crate) key: Cell<usize>,
     /// The map entry that all its blocks share, if they do.
     common: Relaxed<AtomicUsize>,
@@ -59,7 +59,7 @@ impl Batch {
         }
     }
 
-    /// Forgets the blocks, and goes to `key` from now on.
+    /// Empties the batch and sets its destination to `key`.
     pub(crate) fn clear(&self, key: usize) {
         self.key.set(key);
         self.common.set(Entry::NONE.bits());
@@ -76,8 +76,8 @@ impl Batch {
     /// Slots used.
     #[inline(always)]
     fn used(&self) -> usize {
-        // Relaxed: exact for the thread that pushes. A drain comes a round after it closed the fast path, and sees what
-        // was pushed before.
+        // Relaxed: exact for the thread that pushes. A drain starts a round after it closed the fast path, and sees all
+        // earlier pushes.
         (self.len.load(Ordering::Relaxed) as usize).min(BLOCKS)
     }
 
@@ -167,7 +167,7 @@ impl Batch {
         unsafe { Blocks::new(self.blocks()) }
     }
 
-    /// Takes all blocks out, and hands each to `see`. The caller holds the spans of the outbox's heap, whose thread may
+    /// Takes all blocks out and calls `see` with each. The caller holds the spans of the outbox's heap, whose thread may
     /// be interrupted in a push.
     pub(crate) fn move_each(&self, mut see: impl FnMut(*mut u8)) {
         let (used, gone) = (self.used(), self.gone.get() as usize);
@@ -217,7 +217,7 @@ impl<'a> Blocks<'a> {
     /// These blocks.
     ///
     /// # Safety
-    /// - A span gave each of them out, and none came back to it.
+    /// - Each was taken from a span and not yet returned to it.
     #[inline(always)]
     pub(crate) const unsafe fn new(blocks: &'a [*mut u8]) -> Self {
         Self(blocks)
@@ -247,7 +247,7 @@ impl<'a> Blocks<'a> {
         Self(self.0.get(count..).unwrap_or(&[]))
     }
 
-    /// What lies before, between and behind those that are `block`.
+    /// The pieces before, between and behind the entries that are `block`.
     pub(crate) fn split(self, block: *mut u8) -> impl Iterator<Item = Self> {
         self.0.split(move |&other| other == block).map(Self)
     }
@@ -278,7 +278,7 @@ pub(super) struct Stack {
     top: *mut Batch,
 }
 
-// SAFETY: the batches belong to no thread, and whoever has the stack has them.
+// SAFETY: the batches belong to no thread, and only the owner of the stack reaches them.
 unsafe impl Send for Stack {}
 
 impl Stack {
@@ -292,7 +292,7 @@ impl Stack {
         self.top.is_null()
     }
 
-    /// Adds a batch, which its owner gives up.
+    /// Adds a batch; the caller does not use it afterwards.
     pub(super) fn push(&mut self, batch: &Batch) {
         batch.next.set(self.top);
         self.top = core::ptr::from_ref(batch).cast_mut();
@@ -320,10 +320,10 @@ impl Stack {
 
 #[cfg(not(loom))]
 impl Batch {
-    /// A new, empty batch that goes to `key`; `None` if there is no memory for it.
+    /// A new, empty batch with destination `key`; `None` if there is no memory for it.
     pub(super) fn make(pages: &crate::pages::Pages, key: usize) -> Option<&'static Self> {
         let piece = pages.acquire_metadata(BATCH_BYTES)?.cast::<Self>();
-        // SAFETY: the piece has the size and alignment of a batch, and nobody else has it.
+        // SAFETY: the piece has the size and alignment of a batch, and nothing else has it.
         unsafe { piece.write(Self::new(key)) };
         // SAFETY: just written; metadata is never unmapped.
         Some(unsafe { &*piece })

@@ -18,15 +18,15 @@ use crate::pages::{Bank, Entry, Space};
 /// The transfer cache of a class keeps at most one batch for so many bytes that it may hold.
 const BYTES_PER_BATCH: usize = 16 << 10;
 
-/// What became of a block that was returned to the central list.
+/// The outcome of returning a block to the central list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub(crate) enum Returned {
-    /// Its span has it.
+    /// Its span took it.
     Taken,
-    /// Its span has it and is empty now; the caller has to release the span, which is in no list any more.
+    /// Its span took it and is empty now; the caller must release the span, which is in no list any more.
     Emptied(Region),
-    /// A heap owns its span by now.
+    /// A heap has adopted its span meanwhile.
     Moved,
     /// It cannot be taken.
     Refused(Refused),

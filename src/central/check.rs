@@ -1,4 +1,4 @@
-//! The check of spans and of the lists they are in. In builds with debug assertions alone.
+//! Checks spans and the lists they are in, in builds with debug assertions only.
 
 use super::central_list::CentralList;
 use super::span::State;
@@ -7,7 +7,7 @@ use super::store::Central;
 use crate::base::class::Class;
 use crate::pages::Entry;
 
-/// What is wrong, if anything is.
+/// The first thing found wrong, if there is any.
 pub(crate) type Verdict = Result<(), &'static str>;
 
 /// An error that says `what`, unless `holds`.

@@ -22,7 +22,7 @@ impl Deferred {
     /// Leaves a block.
     ///
     /// # Safety
-    /// - `block` has at least eight writable bytes, aligned to eight, and is nobody's any more.
+    /// - `block` has at least eight writable bytes, aligned to eight, and is no longer in use.
     pub(crate) unsafe fn push(&self, block: *mut u8) {
         // Relaxed: the exchange below publishes.
         let mut head = self.head.load(Ordering::Relaxed);

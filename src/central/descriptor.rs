@@ -59,7 +59,7 @@ pub struct CentralDescriptor {
 }
 
 impl CentralDescriptor {
-    /// What is the same in every process of this version; addresses are 0.
+    /// The values that are the same in every process of this version; addresses are 0.
     pub(crate) const LAYOUT: Self = {
         let [batches, taken, adopted] = CentralList::OFFSETS;
         let [batch_next, batch_len, batch_gone, batch_blocks] = Batch::OFFSETS;

@@ -52,7 +52,7 @@ pub(super) fn map(page: usize, bytes: usize, align: usize) -> Option<DirectBlock
 /// Unmaps what lies between `start` and `end`. If the kernel refuses, address space is lost, and nothing else.
 fn trim(start: usize, end: usize) {
     if start < end {
-        // SAFETY: this part of a fresh mapping was handed to nobody.
+        // SAFETY: this part of a fresh mapping was not handed out.
         let _ = unsafe { memory::unmap(start, end - start) };
     }
 }
@@ -60,7 +60,7 @@ fn trim(start: usize, end: usize) {
 /// Unmaps a block that is in no list any more. If the process has as many mappings as it may, so that none can be
 /// split, the block's pages go back instead.
 pub(super) fn unmap(block: DirectBlock) {
-    // SAFETY: the block was taken off the list, so nobody uses it.
+    // SAFETY: the block was taken off the list, so nothing uses it.
     if unsafe { memory::unmap(block.address, block.bytes) }.is_err() {
         // SAFETY: as above.
         let _ = unsafe { memory::purge(block.address, block.bytes) };
@@ -87,7 +87,7 @@ impl DirectList {
             return false;
         };
         let link = piece.cast::<Link>();
-        // SAFETY: the piece is large enough, aligned to its size, and nobody else has it.
+        // SAFETY: the piece is large enough, aligned to its size, and nothing else has it.
         unsafe { link.write(Link { block, next: self.first }) };
         self.first = link;
         self.count += 1;

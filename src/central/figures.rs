@@ -1,15 +1,15 @@
-//! What the central store says of itself: of each class, and of the blocks that no class holds.
+//! Figures of the central store: of each class, and of large and direct blocks.
 
 use super::store::Central;
 use crate::base::class::Class;
 use crate::pages::Entry;
 
-/// What the central list of a class has given.
+/// Counts of what the central list of a class gave out.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct CentralListFigures {
-    /// Batches of the transfer cache that heaps were given so far.
+    /// Batches that heaps took from the transfer cache so far.
     pub cache_hits: u64,
-    /// Spans of the list that heaps were given so far.
+    /// Spans of the list that heaps adopted so far.
     pub adopted: u64,
     /// Spans that had to be made, because there was neither.
     pub made: u64,

@@ -1,34 +1,33 @@
 #![expect(unsafe_code, reason = "purges pages inside spans")]
-//! Holes: whole free pages inside spans that still hold blocks. A span that rests for a while gives them back to the
-//! kernel.
+//! Holes: whole free pages inside spans that still hold blocks. They are purged once the span is at rest.
 //!
-//! Free blocks hold nothing that is needed, so their pages can go and come back as zeroes. A span rests if its count of
-//! blocks is the same at two looks. A span that changed and came back to its count is purged too early, which costs
-//! page faults and nothing else.
+//! Free blocks have no contents to keep, so their pages may be purged and read as zero later. A span is at rest if its
+//! count of blocks is the same at two checks. A span that changed and has the same count again is purged too early,
+//! which costs page faults and nothing else.
 
 use super::span::Span;
 use super::store::Central;
 use crate::base::class::{Class, Geometry};
 use crate::base::units::{REGION_BYTES, Region};
 
-/// In `Span::rest`, above the count at the last look: there was a look, or a purge.
+/// In `Span::rest`, above the count at the last check: the span was checked, or purged.
 const SEEN: u32 = 1 << 30;
 const PURGED: u32 = 1 << 31;
 
-/// What became of a span's holes.
+/// The outcome of purging a span's holes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub(crate) enum Holes {
-    /// There are none, or they are gone since an earlier look.
+    /// There are none, or an earlier call purged them.
     None,
-    /// The span did not rest yet.
+    /// The span changed since the last check.
     Waiting,
-    /// They are given back.
+    /// They were purged.
     Purged,
 }
 
 impl Central {
-    /// Looks at the holes of a partial span of `class` that the caller may change.
+    /// Checks the holes of a partial span of `class` that the caller may change, and purges them if it is at rest.
     pub(crate) fn purge_holes(&self, class: Class, region: Region) -> Holes {
         let (geometry, span) = (class.geometry(), self.span(region));
         let page = self.pages.space().page_bytes();
@@ -56,7 +55,7 @@ impl Central {
 }
 
 impl Span {
-    /// Notes a look; whether the span is to be purged now, which it is once.
+    /// Notes a check; `Purged` if the span is to be purged now, which happens once per rest.
     fn look(&self) -> Holes {
         let (before, count) = (self.rest.get(), self.used());
         let (holes, after) = match before {

@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "prepares memory that is about to be handed out")]
-//! Large and direct blocks: those that no class holds.
+//! Large and direct blocks: those above the largest class.
 //!
 //! Up to [`LARGE_MAX`] a block is a run of regions; above, or where the runs are used up, a mapping of its own.
 
@@ -16,7 +16,7 @@ use crate::sys::memory;
 /// cost nothing.
 const ZERO_BY_HAND_MAX: usize = 4 * MIB;
 
-/// A block that was not handed out yet: nobody else has it, and all its bytes can be written.
+/// A block that was not handed out yet: nothing else has it, and all its bytes can be written.
 pub(crate) struct Fresh {
     address: usize,
     bytes: usize,
@@ -114,7 +114,7 @@ impl Central {
         // Refused, it is where the process's own policy says.
         let _ = self.pages.space().placement().apply(block.address, block.bytes);
         self.pages.space().huge().advise_mapping(block.address, block.bytes);
-        // SAFETY: just mapped, and its address was handed to nobody yet.
+        // SAFETY: just mapped, and its address was not handed out yet.
         unsafe { self.pages.make_mapping_present(block.address, block.bytes) };
         Some(Fresh { address: block.address, bytes: block.bytes, dirty: false, lane: Lane::Direct })
     }

@@ -1,5 +1,5 @@
-//! What heaps share: spans and their life, the central list and transfer cache of each class, large blocks, direct
-//! mappings, and the one function that says what a pointer is. Must not know threads.
+//! The part that heaps share: spans and their life, the central list and transfer cache of each class, large blocks,
+//! direct mappings, and the one function that resolves a pointer. Must not know threads.
 
 mod batch;
 mod central_list;

@@ -1,4 +1,4 @@
-//! What the model checker compiles of this layer.
+//! The part of this layer that the model checker compiles.
 
 mod batch;
 mod deferred;

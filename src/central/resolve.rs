@@ -1,4 +1,4 @@
-//! What a pointer is: the one function from an address to span, class and owner.
+//! Resolves a pointer: the one function from an address to span, class and owner.
 
 use super::span::{Refused, Span, State, header};
 use super::store::Central;
@@ -8,7 +8,7 @@ use crate::pages::Entry;
 
 use super::direct::DirectBlock;
 
-/// What an address is.
+/// The kind of memory that an address lies in.
 pub(crate) enum Place<'a> {
     /// It lies in a span. Whether a block starts there, and is out, is for `Span::is_out` to say.
     Small {

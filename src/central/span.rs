@@ -2,8 +2,8 @@
 //! A span: regions cut into blocks of one class. Its header and bitmap lie out of line.
 //!
 //! The bitmap has a bit for every block, set while the block is out: live, or in some bin or batch. Only the bitmap
-//! decides what is free, so a block that comes back twice is seen here. Blocks are taken in order of address, so pages
-//! that were never needed stay untouched. Must not know who owns the span.
+//! decides what is free, so a double free is found here. Blocks are taken in order of address, so
+//! pages that were never needed stay untouched. Must not know who owns the span.
 //!
 //! # Invariants
 //! - `used` is the number of set bits; a bit that belongs to no block is never set.
@@ -24,10 +24,10 @@ const INLINE_WORDS: usize = 7;
 const WORD_BITS: u32 = u64::BITS;
 /// Fewer blocks in a row are returned one by one.
 const ROW_MIN: u32 = 4;
-/// In `Span::used`: every block is out. As the sign it makes one comparison tell the two counts that matter.
+/// In `Span::used`: every block is out. It is the sign bit, so that one comparison finds both counts that need work.
 const FULL: u32 = 1 << 31;
 
-/// What a region is used for.
+/// The use of a region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum State {
@@ -63,14 +63,14 @@ pub(crate) struct Span {
     /// The first region of the span that this region belongs to. Written when the span is made; read by any thread, for
     /// any address.
     first: Relaxed<AtomicU32>,
-    /// Written as `used`; read by any thread, which asks again under a lock where it matters.
+    /// Written as `used` is. Any thread reads it; where an old value would do harm, it reads again under a lock.
     state: Relaxed<AtomicU8>,
     /// Whether a guard region follows. Only the first region's counts; cleared when the run is given back.
     pub(super) guarded: Cell<bool>,
     /// Blocks that are out, and [`FULL`]. Written by the thread that may change the span; read by any thread for
     /// figures.
     used: Relaxed<AtomicU32>,
-    /// What is known of its holes. For the thread that may change the span.
+    /// The state of its holes. Only the thread that may change the span reads and writes it.
     pub(super) rest: Cell<u32>,
     /// The bitmap, unless it is `inline`.
     bitmap: Cell<*const Cell<u64>>,
@@ -138,7 +138,7 @@ impl Span {
         true
     }
 
-    /// Gives back the bitmap of a span of `class` that nobody uses any more.
+    /// Releases the bitmap of an unused span of `class`.
     pub(super) fn unmake(&self, pages: &Pages, class: Class) {
         self.state.set(State::FreedSpan as u8);
         let bitmap = self.bitmap.replace(core::ptr::null());
@@ -192,7 +192,7 @@ impl Span {
         Region(self.first.get())
     }
 
-    /// What the region is used for.
+    /// The use of the region.
     pub(crate) fn state(&self) -> State {
         match self.state.get() {
             1 => State::Partial,
@@ -327,7 +327,7 @@ impl Span {
         Ok(self.count_down(1))
     }
 
-    /// Counts blocks that came back, at least one; true if the owner has to settle the span now: it was full, or is
+    /// Counts returned blocks, at least one; true if the owner has to settle the span now: it was full, or is
     /// empty.
     #[inline(always)]
     pub(crate) fn count_down(&self, blocks: u32) -> bool {

@@ -1,14 +1,14 @@
-//! The spans of one class that one owner has, a heap or the central list, and the one place that decides what becomes
-//! of a span when blocks leave it or come back.
+//! The spans of one class that one owner has, a heap or the central list. This module alone decides which list a span
+//! is in after blocks were taken from it or returned to it, and when it is released.
 //!
-//! | blocks that are out | the span is | and goes |
+//! | blocks that are out | the span is | and is moved |
 //! |---|---|---|
 //! | all | full | to the full spans |
 //! | some | partial | to the partial spans, from which its owner takes blocks |
-//! | none | empty | off the lists, to be released; a heap keeps it as a spare while it is the only partial one |
+//! | none | empty | off the lists, to be released; a heap keeps it while it is the only partial one |
 //!
-//! An owner calls [`Spans::settle_taken`] after it took blocks, and [`Spans::settle_returned`] after blocks came back,
-//! where [`Span::count_down`] says so.
+//! An owner calls [`Spans::settle_taken`] after it took blocks, and [`Spans::settle_returned`] after it returned
+//! blocks, if [`Span::count_down`] says so.
 
 use core::cell::Cell;
 
@@ -30,7 +30,7 @@ pub(crate) struct Spans {
     pub(crate) full: SpanList,
 }
 
-/// What the owner of a span is to do.
+/// The next step of a span's owner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub(crate) enum Next {
@@ -40,7 +40,7 @@ pub(crate) enum Next {
     Release,
 }
 
-/// What an owner does with a span that comes empty.
+/// Whether an owner keeps or releases a span whose last block was freed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Empty {
     /// It keeps the span while that is its only partial one, for the next refill.
@@ -66,7 +66,7 @@ impl Spans {
         }
     }
 
-    /// Settles a span of these after blocks came back to it; what its owner is to do.
+    /// Settles a span of these after blocks were returned to it; returns the next step of its owner.
     #[inline]
     pub(crate) fn settle_returned(&self, space: &Space, span: &Span, empty: Empty) -> Next {
         let region = span.first();
@@ -118,7 +118,7 @@ impl Spans {
 }
 
 impl Next {
-    /// What is to become of a span in no list whose owner gives it up: another owner keeps it, unless it is empty.
+    /// The step for a span in no list whose owner gives it up: another owner keeps it, unless it is empty.
     pub(super) fn of_given_up(span: &Span) -> Self {
         if span.used() == 0 { Self::Release } else { Self::Keep }
     }

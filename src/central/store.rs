@@ -48,11 +48,11 @@ impl ClassStore {
     }
 }
 
-/// What a transfer cache keeps until the options say otherwise.
+/// Bytes that a transfer cache keeps at most until the options are read.
 const CACHE_BYTES: usize = 256 << 10;
 
 impl Central {
-    /// A store with nothing in it; `pages.open` comes before any use.
+    /// An empty store; `pages.open` must be called before any use.
     pub(crate) const fn new() -> Self {
         Self {
             pages: Pages::new(),
@@ -69,7 +69,7 @@ impl Central {
     /// Leaves a block to be freed by the next slow call of any thread, where no heap may be touched and no lock taken.
     ///
     /// # Safety
-    /// - `block` has at least eight writable bytes, aligned to eight, and is nobody's any more.
+    /// - `block` has at least eight writable bytes, aligned to eight, and is no longer in use.
     pub(crate) unsafe fn defer_free(&self, block: *mut u8) {
         // SAFETY: the block is writable, aligned and given up, as this function asks.
         unsafe { self.deferred.push(block) };
@@ -209,8 +209,8 @@ impl Central {
         returned
     }
 
-    /// Returns blocks to spans of `class` that the central list owns. `other` is given those whose span has another
-    /// owner by now, and those that cannot be taken.
+    /// Returns blocks to spans of `class` that the central list owns. Calls `other` for blocks whose span another owner
+    /// has adopted, and for blocks that the span refuses.
     pub(crate) fn give_back_all(&self, class: Class, blocks: &[*mut u8], mut other: impl FnMut(*mut u8)) {
         let mut rest = blocks.iter();
         while !rest.as_slice().is_empty() {

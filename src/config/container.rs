@@ -1,7 +1,7 @@
-//! What the container allows the process: memory and processors, by its control group (cgroup version 1 or 2) and those
+//! Limits of the container on memory and processors, by the process's control group (cgroup version 1 or 2) and those
 //! above it, and by the mask of processors it may run on.
 //!
-//! Knows the files of the kernel's. Must not know what the answers are used for.
+//! Knows the kernel's files. Must not know what the answers are used for.
 
 use core::ffi::CStr;
 

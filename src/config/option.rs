@@ -15,11 +15,11 @@ pub struct OptionInfo {
     pub kind: &'static str,
     /// The default, as one would write it.
     pub default: &'static str,
-    /// What it does.
+    /// Its effect.
     pub help: &'static str,
 }
 
-/// What is wrong with an entry of the environment.
+/// The fault of an entry of the environment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Complaint {
     /// Its value is not of this form, or there is no such option.
@@ -35,7 +35,8 @@ pub(crate) enum Complaint {
 const PREFIX: &[u8] = b"SPANDREL_";
 
 macro_rules! options {
-    ($($field:ident: $type:ty = $default:expr, $name:literal, $kind:expr, $written:literal, $parse:path, $help:literal;)+) => {
+    ($($field:ident: $type:ty = $default:expr,
+        $name:literal, $kind:expr, $written:literal, $parse:path, $help:literal;)+) => {
         /// The options in force.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub(crate) struct Options {
@@ -207,7 +208,7 @@ impl Options {
         }
     }
 
-    /// What these options, of which `name` was just set, have that cannot be.
+    /// The contradiction among these options, of which `name` was just set.
     fn clash(&self, name: &[u8]) -> Option<Complaint> {
         let profile = self.profile;
         if !profile.hooks && self.huge_pages != HugePages::Off {

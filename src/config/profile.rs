@@ -8,7 +8,7 @@
 pub struct Profile {
     /// Its name, the value of `SPANDREL_PROFILE`.
     pub name: &'static str,
-    /// What it promises.
+    /// Its promise to the user.
     pub promise: &'static str,
     /// Whether huge pages and placement on NUMA nodes may be switched on in it.
     pub hooks: bool,

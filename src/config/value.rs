@@ -2,7 +2,7 @@
 
 use super::parse;
 
-/// What a misuse leads to; the runtime turns it into its own policy.
+/// The consequence of a misuse; the runtime turns it into its own policy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum OnError {
     /// Print and abort.
@@ -99,7 +99,7 @@ pub(crate) enum IdleReturn {
 pub(crate) enum Limit {
     /// As much as there is.
     None,
-    /// What the container allows.
+    /// As much as the container allows.
     Container,
     /// So many bytes.
     Bytes(usize),

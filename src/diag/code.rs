@@ -6,15 +6,15 @@
 pub struct CodeInfo {
     /// The stable name, as printed.
     pub code: &'static str,
-    /// What happened.
+    /// The event it stands for.
     pub meaning: &'static str,
-    /// What Spandrel does about it.
+    /// Spandrel's reaction.
     pub action: &'static str,
 }
 
 macro_rules! codes {
     ($($variant:ident $code:literal: $meaning:literal => $action:literal;)+) => {
-        /// What can go wrong, one variant per stable code.
+        /// Everything that can go wrong, one variant per stable code.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub enum Code {
             $(#[doc = $meaning] $variant,)+

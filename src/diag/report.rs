@@ -10,7 +10,7 @@ use super::code::{CODES, Code};
 
 const STANDARD_ERROR: i32 = 2;
 
-/// What follows the report of a misuse.
+/// The action that follows the report of a misuse.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum Policy {
@@ -43,7 +43,7 @@ pub(crate) struct Misuse {
     pub(crate) call: &'static str,
     /// The pointer it was given.
     pub(crate) pointer: usize,
-    /// What is wrong with it.
+    /// The fault found in it.
     pub(crate) what: &'static str,
     /// Bytes of the block in question, 0 if there is none.
     pub(crate) block_bytes: usize,

@@ -30,7 +30,7 @@ pub(crate) struct Area {
     /// Where its first `head_len` bytes are, if they are elsewhere.
     head: usize,
     head_len: usize,
-    /// What is committed beyond need ends at a multiple of this.
+    /// A commit beyond need ends at a multiple of this.
     granule: usize,
     /// Huge pages of which it is made, while there are any.
     explicit: Option<Explicit>,
@@ -68,7 +68,7 @@ impl Area {
         self.head_len
     }
 
-    /// Notes that its first `end` bytes were made usable. The caller holds the lock of the area's owner, or nobody else
+    /// Notes that its first `end` bytes are usable now. The caller holds the lock of the area's owner, or nothing else
     /// has the area yet.
     pub(super) fn set_committed(&self, end: usize) {
         // Relaxed: see the field.
@@ -257,7 +257,7 @@ impl Explicit {
         }
         for target in targets {
             let Some(target) = round_up(target, self.bytes).filter(|&target| target <= len) else { continue };
-            // SAFETY: the range lies in the area, behind what is committed, so nobody uses it.
+            // SAFETY: the range lies in the area, behind what is committed, so nothing uses it.
             match unsafe { memory::commit_huge(base + committed, target - committed, self.bytes) } {
                 HugeCommit::Done => return Some(target),
                 HugeCommit::Refused => {}

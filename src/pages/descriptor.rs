@@ -16,7 +16,7 @@ pub const BANKS: usize = 16;
 /// Parts of a bank that are committed: entries, records, metadata, data.
 const PARTS: usize = 4;
 
-/// What the pages look like at one moment, in bytes.
+/// The pages by state at one moment, in bytes.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct PageFigures {
     /// Data regions ever used.
@@ -97,7 +97,7 @@ pub struct PagesDescriptor {
 }
 
 impl PagesDescriptor {
-    /// What is the same in every process of this version; addresses, and what differs from process to process, are 0.
+    /// The values that are the same in every process of this version; all others, addresses among them, are 0.
     pub(crate) const LAYOUT: Self = Self {
         data: 0,
         region_bytes: REGION_BYTES,

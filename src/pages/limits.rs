@@ -1,7 +1,7 @@
 //! Limits on what the pages hold: above the soft one free pages go back at once, above the hard one nothing more is
 //! handed out.
 //!
-//! What counts is what may be resident: runs that are in use or dirty, and mappings of their own. Metadata does not.
+//! Memory that may be resident counts: runs that are in use or dirty, and direct mappings. Metadata does not.
 
 use super::pending::{Pending, Work};
 use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub(crate) struct Limits {
     soft: AtomicUsize,
     hard: AtomicUsize,
-    /// Bytes of mappings of their own: written under the lock of the runs.
+    /// Bytes of direct mappings: written under the lock of the runs.
     mapped: AtomicUsize,
     /// Whether more than the soft limit is held, and was reported.
     over: AtomicBool,
@@ -45,12 +45,12 @@ impl Limits {
         (self.soft.load(Ordering::Relaxed), self.hard.load(Ordering::Relaxed))
     }
 
-    /// Bytes of mappings of their own.
+    /// Bytes of direct mappings.
     pub(super) fn mapped(&self) -> usize {
         self.mapped.load(Ordering::Relaxed)
     }
 
-    /// Counts a mapping that came.
+    /// Counts a new mapping.
     pub(super) fn add_mapped(&self, bytes: usize) {
         self.mapped.fetch_add(bytes, Ordering::Relaxed);
     }

@@ -20,7 +20,7 @@ pub(crate) const ENTRY_BYTES: usize = size_of::<usize>();
 
 const _: () = assert!(BINS_BYTES <= HEAP_ALIGN);
 
-/// What the map says of a region.
+/// The page map's entry for a region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Entry(usize);
 

@@ -71,7 +71,7 @@ impl Metadata {
     /// Takes back a piece.
     ///
     /// # Safety
-    /// - `piece` came from `acquire` with the same `bytes`, and nobody uses it.
+    /// - `piece` came from `acquire` with the same `bytes`, and nothing uses it.
     pub(crate) unsafe fn release(&self, piece: *mut u8, bytes: usize) {
         let index = index_of(bytes);
         if let Some(free) = self.free.get(index) {

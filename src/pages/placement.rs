@@ -6,7 +6,7 @@ use crate::config::Numa;
 use crate::sys::call;
 use crate::sys::memory::{self, NODE_WORDS};
 
-/// What is wished.
+/// The wished placement on NUMA nodes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Wish {
     /// Nothing.
@@ -31,7 +31,7 @@ impl Placement {
     /// Wherever the process's own policy says.
     pub(crate) const UNSAID: Self = Self { wish: Wish::Nothing, nodes: NO_NODES };
 
-    /// What `numa` asks for; `None` if the kernel does not know of nodes, or not of that one.
+    /// The placement that `numa` asks for; `None` if the kernel does not know of nodes, or not of that one.
     pub(crate) fn of(numa: Numa) -> Option<Self> {
         let allowed = memory::allowed_nodes()?;
         let (wish, nodes) = match numa {
@@ -45,7 +45,7 @@ impl Placement {
         Some(Self { wish, nodes })
     }
 
-    /// What is wished.
+    /// The wished placement.
     pub(super) const fn wish(&self) -> Wish {
         self.wish
     }

@@ -67,7 +67,7 @@ impl Pages {
 
     /// Purges the run that has waited longest, however long that is; false if there is none, or it keeps its pages.
     pub(crate) fn purge_one(&self, now: u32) -> bool {
-        // The guard goes before the purge: no system call under the lock.
+        // Drop the guard before the purge: no system call under the lock.
         let expired = self.runs.lock().expire(self.space(), now, 0);
         expired.is_some_and(|run| self.purge_run(run) == Purged::Some)
     }
@@ -75,7 +75,7 @@ impl Pages {
     /// Purges what at `now` has waited for `delay` milliseconds.
     pub(crate) fn purge_due(&self, now: u32, delay: u32) {
         for _ in 0..PURGE_RUNS {
-            // The guard goes before the purge: no system call under the lock.
+            // Drop the guard before the purge: no system call under the lock.
             let expired = self.runs.lock().expire(self.space(), now, delay);
             let Some(run) = expired else { return };
             // A run that keeps its pages has had its turn; so would most others now.
@@ -86,7 +86,7 @@ impl Pages {
     }
 
     /// Purges a run that the caller took out of the free ones, as far as huge pages allow, then makes it free again.
-    /// What stays waits another delay.
+    /// Pages that stay wait for another delay.
     pub(super) fn purge_run(&self, run: Run) -> Purged {
         let space = self.space();
         let now = call::milliseconds() as u32;
@@ -95,7 +95,7 @@ impl Pages {
             return Purged::Kept;
         };
         let bytes = part.count as usize * REGION_BYTES;
-        // SAFETY: the run was taken out, so nobody needs its contents.
+        // SAFETY: the run was taken out, so nothing needs its contents.
         let dirty = !unsafe { self.discard(space.address(part.region), bytes) };
         if !dirty {
             self.count_purge(bytes);
@@ -124,14 +124,14 @@ impl Pages {
     /// Gives pages back to the kernel; true if they read as zero now. The first time, that is tried and not believed.
     ///
     /// # Safety
-    /// - `[address, address + bytes)` is page-aligned, ours, and nobody uses it or needs its contents.
+    /// - `[address, address + bytes)` is page-aligned, ours, and nothing uses it or needs its contents.
     pub(crate) unsafe fn discard(&self, address: usize, bytes: usize) -> bool {
         if self.space().is_fixed() {
             return false;
         }
         // Relaxed: all threads find the same.
         match self.zeroing.load(Ordering::Relaxed) {
-            // SAFETY: whole pages of ours that nobody uses, and whose contents are not needed.
+            // SAFETY: whole pages of ours that nothing uses, and whose contents are not needed.
             ZEROES => unsafe { memory::purge(address, bytes) }.is_ok(),
             DOES_NOTHING => false,
             _ => {

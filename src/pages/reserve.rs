@@ -1,10 +1,10 @@
-//! How the reservation is made at start: its parts, its banks, and what of it is usable and read at once.
+//! Makes the reservation at start: its parts, its banks, and the part of it that is usable and read at once.
 //!
 //! With memory kept by node each bank prefers one node: the kernel takes pages of that node while it has any. So a run
 //! belongs to its node for ever, whichever thread touches it, and no run needs a note of where it is.
 //!
 //! # Invariants
-//! - All of this comes before any commit, but for a pool's.
+//! - All of this happens before any commit, except those of a pool.
 
 use super::area::Area;
 use super::bank::{Bank, Further, Part};
@@ -27,7 +27,7 @@ const LIMITED_SHARE: usize = 2;
 const ALIGN: usize = HUGE_BYTES;
 /// Of a reservation, one part in this many holds metadata.
 const METADATA_SHARE: usize = 16;
-/// What describes the data is divided in multiples of this, if pages are no larger.
+/// The metadata area is divided in multiples of this, if pages are no larger.
 const UNIT: usize = 64 * KIB;
 /// Bytes of metadata before the words of the map: the first ones of both become usable by one system call.
 const HEAD: usize = UNIT;
@@ -135,9 +135,9 @@ impl Space {
         committed.then_some(space)
     }
 
-    /// Makes the first words of the map readable, and leaves what is only reserved out of core dumps. Comes before all
-    /// other commits, but those of a pool. If the kernel refuses, the map reaches nowhere and every free is a slow one,
-    /// until a commit succeeds; and dumps are larger than they need be.
+    /// Makes the first words of the map readable, and leaves what is only reserved out of core dumps. Called before
+    /// all other commits, except those of a pool. If the kernel refuses, the map covers no region and every free takes
+    /// the slow path until a commit succeeds; and dumps are larger than they need be.
     pub(super) fn open_window(&self) {
         if self.is_divided() {
             self.open_window_of_banks();
@@ -234,7 +234,7 @@ impl Space {
     /// A space of `banks` banks of `bytes` each, on a machine that need not have the nodes.
     pub(crate) fn reserve_banks(banks: u32, bytes: usize) -> Self {
         let bank = STEP as usize * REGION_BYTES;
-        // What describes the data is less than an eighth of it.
+        // The metadata takes less than an eighth of the data.
         let wanted = banks as usize * bytes.next_multiple_of(bank) / 7 * 8 + bank;
         let mut space = Self::reserve(wanted, 4096).expect("address space");
         space.divide_by_node(banks, |_, _| true).expect("room for the banks");

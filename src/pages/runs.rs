@@ -296,8 +296,8 @@ impl Runs {
 
 /// Another thread may have stamped a run after the caller read the clock, but by no more than so many milliseconds.
 const AHEAD: u32 = 60_000;
-/// The longest that a run can be seen to have waited. What waits for longer, without any call of the process, looks
-/// younger by a turn of the clock, which puts its purge off by a delay or [`AHEAD`], and does not prevent it.
+/// The longest wait of a run that the clock can express. A run that waits for longer, while the process makes no call,
+/// looks younger by a turn of the clock: that puts its purge off by a delay or [`AHEAD`], and does not prevent it.
 pub(super) const AGE_MAX: u32 = u32::MAX - AHEAD;
 
 /// Milliseconds from `stamp` to `now`; none where the stamp is a little ahead.

@@ -27,7 +27,7 @@ pub(crate) struct Space {
     pub(super) stride: u32,
     pub(super) window: Window,
     /// How many words of the map can be read. Written under the lock of the runs, and only grows; read by any thread,
-    /// which may see an old value and then looks less far.
+    /// which may see an old value and then finds fewer regions.
     pub(super) reach: AtomicUsize,
     pub(super) page: usize,
     /// Whether all of it was taken at start, and no system call for memory may follow.
@@ -83,7 +83,7 @@ impl Space {
         &self.placement
     }
 
-    /// What is known of huge pages.
+    /// The state of huge pages.
     pub(crate) fn huge(&self) -> &Huge {
         &self.huge
     }

@@ -3,7 +3,7 @@
 //! present where that was asked for.
 //!
 //! # Invariants
-//! - What is refused has changed nothing: a run taken past the hard limit is back before any other thread sees it.
+//! - A refused call has changed nothing: a run taken past the hard limit is back before any other thread sees it.
 //! - Under the lock of the runs, and under that of the metadata, no system calls are made but those that make an area
 //!   larger: a commit, and advice on huge pages and on core dumps.
 
@@ -25,7 +25,7 @@ use crate::sys::memory;
 /// The delay that means "never".
 pub(super) const NEVER: u32 = u32::MAX;
 
-/// What is known of whether a purge zeroes.
+/// Values of `Pages::zeroing`: whether purged pages read as zero.
 pub(super) const UNKNOWN: u32 = 0;
 pub(super) const ZEROES: u32 = 1;
 pub(super) const DOES_NOTHING: u32 = 2;
@@ -41,9 +41,9 @@ pub(crate) struct Pages {
     /// How pages are made present, a [`Prefault`](crate::config::Prefault). Written at start, and again when the kernel
     /// turns out not to know a call; read by any thread.
     pub(super) prefault: AtomicU32,
-    /// What may be held.
+    /// The soft and the hard limit.
     pub(crate) limits: Limits,
-    /// What waits for a slow call.
+    /// Work that waits for a slow call.
     pub(crate) pending: Pending,
     /// Whether purged pages read as zero, once that is known. Any thread finds out, all find the same.
     pub(super) zeroing: AtomicU32,
@@ -78,7 +78,7 @@ impl Pages {
     /// - Called once, before anything else on this value.
     pub(crate) unsafe fn open(&self, space: Space, delay: Option<u64>) {
         space.open_window();
-        // SAFETY: this is the first call on this value, so nobody reads the space yet.
+        // SAFETY: this is the first call on this value, so nothing reads the space yet.
         unsafe { self.space.set(space) };
         let delay = delay.map_or(NEVER, |delay| u32::try_from(delay).unwrap_or(AGE_MAX).min(AGE_MAX));
         // Relaxed: published with everything else by the start barrier.
@@ -117,7 +117,7 @@ impl Pages {
     /// Takes back a piece of metadata.
     ///
     /// # Safety
-    /// - `piece` came from `acquire_metadata` with the same `bytes`, and nobody uses it.
+    /// - `piece` came from `acquire_metadata` with the same `bytes`, and nothing uses it.
     pub(crate) unsafe fn release_metadata(&self, piece: *mut u8, bytes: usize) {
         let space = self.space();
         let first = self.metadata.lock();
@@ -170,11 +170,11 @@ impl Pages {
         self.obtain(|runs| runs.acquire(self.space(), bank, count, align))
     }
 
-    /// As [`Pages::acquire`], with a region behind the run that nobody can touch; `None` also where the kernel refuses
+    /// As [`Pages::acquire`], with an inaccessible region behind the run; `None` also where the kernel refuses
     /// that.
     pub(crate) fn acquire_guarded(&self, bank: Bank, count: u32, align: usize) -> Option<Run> {
         let run = self.acquire(bank, count + 1, align)?;
-        // SAFETY: the region is part of a run that was just acquired, so nobody uses it.
+        // SAFETY: the region is part of a run that was just acquired, so nothing uses it.
         if unsafe { memory::protect(self.space().address(run.region.plus(count)), REGION_BYTES) }.is_ok() {
             return Some(Run { count, ..run });
         }
@@ -290,10 +290,10 @@ impl Pages {
         }
     }
 
-    /// Makes the pages of a mapping of its own present, where that was asked for.
+    /// Makes the pages of a direct mapping present, where that was asked for.
     ///
     /// # Safety
-    /// - `[address, address + bytes)` is a fresh mapping, and nobody else has it.
+    /// - `[address, address + bytes)` is a fresh mapping, and nothing else has it.
     pub(crate) unsafe fn make_mapping_present(&self, address: usize, bytes: usize) {
         // SAFETY: a fresh mapping is writable, reads as zero, and is the caller's alone.
         unsafe { self.make_present(self.prefault(), address, bytes) };
@@ -301,7 +301,7 @@ impl Pages {
 
     fn make_run_present(&self, run: Run) {
         if !run.dirty {
-            // SAFETY: the run was just acquired, is clean, so it reads as zero, and nobody else has it.
+            // SAFETY: the run was just acquired, is clean, so it reads as zero, and nothing else has it.
             unsafe {
                 self.make_present(self.prefault(), self.space().address(run.region), run.count as usize * REGION_BYTES)
             };
@@ -317,7 +317,7 @@ impl Pages {
     /// writes there. A refusal is no error: the pages come when they are touched.
     ///
     /// # Safety
-    /// - The range is writable memory of ours, reads as zero, and nobody else uses it.
+    /// - The range is writable memory of ours, reads as zero, and nothing else uses it.
     #[inline]
     unsafe fn make_present(&self, way: u32, address: usize, len: usize) {
         if way != Prefault::Off as u32 {

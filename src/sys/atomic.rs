@@ -1,5 +1,5 @@
 #![cfg_attr(loom, expect(unsafe_code, reason = "the modelled pointer is shared like the real one"))]
-//! The one door to atomics. Under `cfg(loom)` the same names are model-checked.
+//! The only module that names the standard atomics. Under `cfg(loom)` the same names are loom's, and model-checked.
 //!
 //! loom's atomics cannot be made in a `const fn`, but every structure here has a `const fn new`; so under loom an
 //! atomic is made on first use, inside the model. Must not know who shares what.

@@ -70,12 +70,12 @@ pub(crate) fn unlink(path: &CStr) -> Result<usize, Errno> {
     unsafe { raw(libc::SYS_unlink, [path.as_ptr().addr(), 0, 0, 0, 0, 0]) }
 }
 
-/// What an open file is.
+/// The status of an open file.
 pub(crate) fn status(descriptor: usize) -> Result<libc::stat, Errno> {
     status_by(libc::SYS_fstat, descriptor)
 }
 
-/// What is at `path`; of a link, what the link itself is.
+/// The status of the file at `path`; of a link, that of the link itself.
 pub(crate) fn status_of_name(path: &CStr) -> Result<libc::stat, Errno> {
     status_by(libc::SYS_lstat, path.as_ptr().addr())
 }
@@ -134,7 +134,7 @@ pub(crate) fn thread_id() -> u32 {
     unsafe { raw(libc::SYS_gettid, [0; 6]) }.map_or(0, |id| id as u32)
 }
 
-/// A number that nobody can guess; where the kernel has none ready, one that is hard to.
+/// A random number of the kernel's; where it has none ready, one that is hard to guess.
 pub(crate) fn random() -> u64 {
     let mut number = 0_u64;
     let flags = libc::GRND_NONBLOCK as usize;
@@ -166,7 +166,7 @@ pub(crate) fn nanoseconds_of_day() -> u64 {
 /// The signals by which the C library reaches threads for itself: without an answer `setuid` waits for ever.
 pub(crate) const SIGNALS_OF_LIBC: u64 = 1 << (32 - 1) | 1 << (33 - 1);
 
-/// Blocks all signals but the C library's own for the calling thread; those it blocked before.
+/// Blocks all signals but the C library's own for the calling thread; returns the set blocked before.
 pub(crate) fn block_signals() -> u64 {
     let (all, mut before) = (!SIGNALS_OF_LIBC, 0_u64);
     let (new, old) = ((&raw const all).addr(), (&raw mut before).addr());
@@ -175,7 +175,7 @@ pub(crate) fn block_signals() -> u64 {
     before
 }
 
-/// Sets the signals that the calling thread blocks; those it blocked before.
+/// Sets the signals that the calling thread blocks; returns the set blocked before.
 pub(crate) fn set_blocked_signals(blocked: u64) -> u64 {
     let mut before = 0_u64;
     let (new, old) = ((&raw const blocked).addr(), (&raw mut before).addr());
@@ -256,6 +256,6 @@ pub(crate) fn exit(status: i32) {
 
 /// Ends the process with SIGABRT, without running anything of the program's own but its handler of that signal.
 pub(crate) fn abort() -> ! {
-    // SAFETY: the C library's abort takes no argument and never comes back.
+    // SAFETY: the C library's abort takes no argument and never returns.
     unsafe { libc::abort() }
 }

@@ -10,7 +10,7 @@ use super::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 #[cfg(not(loom))]
 use super::atomic::{AtomicU8, AtomicU16};
 
-/// A value written once, before anyone else can see it, and read ever after.
+/// A value written once, before another thread can reach it, and only read afterwards.
 ///
 /// # Invariants
 /// - `set` happens before every `get`, through the barrier that publishes the owner of this value.
@@ -40,7 +40,7 @@ impl<T> SetOnce<T> {
     /// # Safety
     /// - `set` has happened before.
     pub(crate) unsafe fn get(&self) -> &T {
-        // SAFETY: nobody writes after `set`.
+        // SAFETY: nothing writes after `set`.
         let value = unsafe { &*self.0.get() };
         // SAFETY: `set` has happened.
         unsafe { value.assume_init_ref() }
@@ -165,7 +165,7 @@ pub(crate) trait Flag: Copy {
     fn bit(self) -> u32;
 }
 
-/// A word of bits that any thread sets and takes. What a bit is about is there before the bit.
+/// A word of bits that any thread sets and takes. A thread writes the data that a bit announces before it sets the bit.
 pub(crate) struct Flags<F>(AtomicU32, core::marker::PhantomData<F>);
 
 #[cfg_attr(loom, allow(dead_code, reason = "no model has flags"))]
@@ -239,8 +239,8 @@ impl Slots {
         value
     }
 
-    /// Reads slot `index`, which another thread may have written: an old value will do, or what makes it new is the
-    /// caller's.
+    /// Reads slot `index`, which another thread may have written: an old value will do, or the caller orders the read
+    /// after the write.
     ///
     /// # Safety
     /// - The array has that slot.
@@ -254,7 +254,7 @@ impl Slots {
     /// Writes slot `index`.
     ///
     /// # Safety
-    /// - The array has that slot, and nobody else writes it meanwhile.
+    /// - The array has that slot, and no other thread writes it meanwhile.
     #[inline(always)]
     pub(crate) unsafe fn set(self, index: usize, value: *mut u8) {
         // SAFETY: the array has that slot.

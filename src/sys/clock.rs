@@ -1,4 +1,4 @@
-//! Time that costs next to nothing to read: the processor's counter, turned into milliseconds when someone asks for an
+//! Time that costs next to nothing to read: the processor's counter, turned into milliseconds when a caller asks for an
 //! age. Must not know what is timed.
 
 use super::atomic::{AtomicU64, Ordering};

@@ -4,7 +4,7 @@ use core::ffi::CStr;
 
 use super::call;
 
-/// What the file at `path` holds, as far as `buffer` has room; `None` if it cannot be read.
+/// The contents of the file at `path`, as far as `buffer` has room; `None` if it cannot be read.
 pub(crate) fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let file = open(path)?;
     let len = fill(file, buffer);
@@ -24,12 +24,12 @@ pub(crate) fn count_lines(path: &CStr) -> Option<usize> {
     Some(lines)
 }
 
-/// The lines of a file, one after the other, through a buffer of the caller's. What of a line does not fit into the
-/// buffer is left out.
+/// The lines of a file, one after the other, through a buffer of the caller's. The rest of a line
+/// that does not fit into the buffer is left out.
 pub(crate) struct Lines<'a> {
     file: usize,
     buffer: &'a mut [u8],
-    /// What of the buffer was read and not yet handed out.
+    /// The part of the buffer that was read and not yet handed out, up to `end`.
     start: usize,
     end: usize,
     /// Whether the rest of a line that did not fit is to be passed over.

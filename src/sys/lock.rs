@@ -7,8 +7,8 @@
 //!
 //! Each thread counts the locks that it holds, so that a handler of a signal knows whether it interrupted their holder.
 //!
-//! A fork takes all locks, and says of each that it did, so that it gives back those and no others. A fork that could
-//! not be prepared may leave its child a lock whose holder the child does not have. A thread that waits long asks for
+//! A fork takes all locks and marks each as its own, so that it releases those and no others. If a fork could not be
+//! prepared, its child may have a lock whose holder does not exist there. A thread that has waited for long checks for
 //! that, and does not wait for ever.
 
 use core::cell::Cell;
@@ -23,8 +23,8 @@ use super::{call, tls};
 
 /// The order in which locks may be taken, lowest first. Fork takes all of them in this order.
 ///
-/// The holder of a lock makes no system call but those that are named here; it may also take locks of higher rank, and
-/// make theirs.
+/// The holder of a lock makes no system call but those that are named here; it may also take locks of higher rank,
+/// and make the system calls that those allow.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u32)]
 pub(crate) enum Rank {
@@ -46,8 +46,8 @@ pub(crate) enum Rank {
     Metadata,
     /// The functions of mode `custom`. None.
     Providers,
-    /// What a hardened heap keeps back: a new part of the quarantine is mapped. The pool of mode `guarded`: pages are
-    /// committed, protected and purged.
+    /// Blocks that a hardened heap keeps back: a new part of the quarantine is mapped. The pool of mode `guarded`: pages
+    /// are committed, protected and purged.
     Reserve,
     /// A mode's notes about blocks. A table that grows is mapped anew.
     Ledger,
@@ -65,15 +65,15 @@ const LONG: u64 = 100_000_000;
 /// The process whose threads hold locks, by the kernel's number; 0 before the first is noted. Written by a process's
 /// first thread, and by threads that start, before they take a lock.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
-/// What is done about a lock that nobody can give back. Set before `PROCESS` is, once.
+/// Called when the holder of a lock is gone and nothing can release it. Set once, before `PROCESS`.
 static WHEN_LOST: SetOnce<fn() -> !> = SetOnce::new();
 
-/// Sets what a thread does that waits for a lock whose holder a fork left behind.
+/// Sets the function that a thread calls when it waits for a lock whose holder a fork left behind.
 ///
 /// # Safety
 /// - Called once, before [`note_process`].
 pub(crate) unsafe fn when_lost(act: fn() -> !) {
-    // SAFETY: called once, and nobody reads it before a process is noted.
+    // SAFETY: called once, and nothing reads it before a process is noted.
     unsafe { WHEN_LOST.set(act) };
 }
 
@@ -245,7 +245,7 @@ impl<T> Lock<T> {
         Guard { inner: ManuallyDrop::new(self.inner.lock()), place: self.place }
     }
 
-    /// Where the value lies, for those who read it from outside.
+    /// The address of the value, for a reader in another process.
     pub(crate) fn value_address(&self) -> usize {
         self.inner.data_ptr().expose_provenance()
     }

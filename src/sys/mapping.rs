@@ -2,7 +2,7 @@
 //! Arrays of records in a mapping of their own, straight from the kernel.
 //!
 //! The kernel hands pages out as zeroes, so a record is a type of which all-zero bytes are a value ([`Zeroed`]):
-//! nothing is written before a mapping is used, and pages that nobody touches cost nothing. Must not know what the
+//! nothing is written before a mapping is used, and pages that nothing touches cost nothing. Must not know what the
 //! records mean.
 
 use core::ops::{Deref, DerefMut};
@@ -95,7 +95,7 @@ impl<T: Zeroed> Mapped<T> {
     pub(crate) fn leak(self) -> &'static [T] {
         let kept = core::mem::ManuallyDrop::new(self);
         let records: *const [T] = &raw const **kept;
-        // SAFETY: nothing unmaps the records any more, and nobody has them mutably.
+        // SAFETY: nothing unmaps the records any more, and nothing has them mutably.
         unsafe { &*records }
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn calls() -> [u64; KINDS.len()] {
 /// How many kinds of calls are counted.
 pub(crate) const CALL_KINDS: usize = KINDS.len();
 
-/// Where the counts are, a word each in the order of [`calls`], for those who read them from outside.
+/// The address of the counts, a word each in the order of [`calls`], for a reader in another process.
 pub(crate) fn calls_address() -> usize {
     CALLS.as_ptr().addr()
 }
@@ -83,7 +83,7 @@ pub(crate) fn reserve_at(address: usize, len: usize) -> Result<usize, Errno> {
         return Ok(made);
     }
     // Kernels before 4.17 take the address for a wish.
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: just made, and not shared yet.
     let _ = unsafe { unmap(made, len) };
     Err(Errno(libc::EEXIST))
 }
@@ -101,7 +101,7 @@ pub(crate) fn map_values<T: Sync>(count: usize, make: impl Fn(usize) -> T) -> Op
     const { assert!(align_of::<T>() <= 4096, "a mapping is aligned to pages") };
     let values = core::ptr::with_exposed_provenance_mut::<T>(map(count.checked_mul(size_of::<T>())?).ok()?);
     for index in 0..count {
-        // SAFETY: the mapping has room for `count` values, and nobody else has it.
+        // SAFETY: the mapping has room for `count` values, and nothing else has it.
         unsafe { values.wrapping_add(index).write(make(index)) };
     }
     // SAFETY: all of them were just written, and the mapping is never unmapped.
@@ -151,7 +151,7 @@ pub(crate) unsafe fn protect(address: usize, len: usize) -> Result<(), Errno> {
 /// Gives the pages back; they read as zeroes when touched again. DONTNEED and not FREE, so that the drop shows in RSS.
 ///
 /// # Safety
-/// - `[address, address + len)` is page-aligned, ours, and nobody needs its contents.
+/// - `[address, address + len)` is page-aligned, ours, and nothing needs its contents.
 pub(crate) unsafe fn purge(address: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: the range is ours, and its contents are not needed.
     unsafe { counted(Kind::Advise, [address, len, libc::MADV_DONTNEED as usize, 0, 0, 0]) }.map(drop)
@@ -167,7 +167,7 @@ pub(crate) fn populate(address: usize, len: usize) -> Result<(), Errno> {
 /// nothing.
 ///
 /// # Safety
-/// - As for [`purge`], and nobody else uses the range.
+/// - As for [`purge`], and nothing else uses the range.
 pub(crate) unsafe fn purge_and_see(address: usize, len: usize) -> Result<bool, Errno> {
     let first = core::ptr::with_exposed_provenance_mut::<u8>(address);
     // SAFETY: the range is ours and writable. Volatile, so that the read below is not guessed.
@@ -202,7 +202,7 @@ pub(crate) fn has_huge_pages() -> bool {
 
 const NEVER: &[u8] = b"[never]";
 
-/// What became of an attempt to commit explicit huge pages.
+/// The outcome of an attempt to commit explicit huge pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub(crate) enum HugeCommit {
@@ -215,10 +215,10 @@ pub(crate) enum HugeCommit {
 }
 
 /// Makes reserved pages usable as huge pages of `page` bytes, a power of two. They are mapped elsewhere first and then
-/// moved: mapped over the reservation they would, if refused, leave a hole in it for anyone to fill.
+/// moved: mapped over the reservation they would, if refused, leave a hole in it that any mmap may fill.
 ///
 /// # Safety
-/// - `[address, address + len)` is aligned to `page`, belongs to a reservation of ours, and nobody uses it.
+/// - `[address, address + len)` is aligned to `page`, belongs to a reservation of ours, and nothing uses it.
 pub(crate) unsafe fn commit_huge(address: usize, len: usize, page: usize) -> HugeCommit {
     let kind = (page.trailing_zeros() << libc::MAP_HUGE_SHIFT) as usize;
     let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB) as usize | kind;
@@ -231,7 +231,7 @@ pub(crate) unsafe fn commit_huge(address: usize, len: usize, page: usize) -> Hug
     if unsafe { counted(Kind::Remap, [made, len, len, flags, address, 0]) }.is_ok() {
         return HugeCommit::Done;
     }
-    // SAFETY: the new mapping was handed to nobody.
+    // SAFETY: the new mapping was not handed out.
     let _ = unsafe { unmap(made, len) };
     HugeCommit::Lost
 }
@@ -261,7 +261,7 @@ pub(crate) fn place(address: usize, len: usize, mode: u32, nodes: &[u64; NODE_WO
 /// Ends a mapping.
 ///
 /// # Safety
-/// - `[address, address + len)` is page-aligned, ours, and nobody uses it.
+/// - `[address, address + len)` is page-aligned, ours, and nothing uses it.
 pub(crate) unsafe fn unmap(address: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: the range is ours, and not in use.
     unsafe { counted(Kind::Unmap, [address, len, 0, 0, 0, 0]) }.map(drop)
@@ -273,14 +273,14 @@ pub(crate) unsafe fn unmap(address: usize, len: usize) -> Result<(), Errno> {
 /// - `[address, address + old)` is one mapping of ours, and only the caller holds pointers into it.
 pub(crate) unsafe fn remap(address: usize, old: usize, new: usize) -> Result<usize, Errno> {
     let flags = libc::MREMAP_MAYMOVE as usize;
-    // SAFETY: the range is one mapping of ours, and nobody else has pointers into it.
+    // SAFETY: the range is one mapping of ours, and nothing else has pointers into it.
     unsafe { counted(Kind::Remap, [address, old, new, flags, 0, 0]) }
 }
 
 /// Fills memory with zeroes.
 ///
 /// # Safety
-/// - `[address, address + len)` is writable and nobody else uses it.
+/// - `[address, address + len)` is writable and nothing else uses it.
 pub(crate) unsafe fn zero(address: *mut u8, len: usize) {
     // SAFETY: the range is writable, and the caller's alone.
     unsafe { address.write_bytes(0, len) };

@@ -1,5 +1,5 @@
-//! A file that comes to be all at once: written beside its place under a name that nobody can guess, and then renamed,
-//! so that no reader meets half of it. Must not know what it says.
+//! A file that appears whole: written in the same folder under a random name, and then renamed, so that no reader sees
+//! half of it. Must not know its contents.
 //!
 //! The folder may be one in which others can make files and links. So the file is new, is no link, and is readable by
 //! its owner alone; a link at its place is replaced, never followed. Devices and pipes, and the streams of the process
@@ -36,8 +36,8 @@ impl Path {
         self
     }
 
-    /// Adds `pattern` with its places filled in: the process for `%p`, `number` for `%n`; what else stands behind a
-    /// percent sign stays.
+    /// Adds `pattern` with its places filled in: the process for `%p`, `number` for `%n`. Any other letter
+    /// behind a percent sign is kept as it is.
     pub(crate) fn fill_in(&mut self, pattern: &[u8], number: u64) -> &mut Self {
         let mut signs = pattern.iter();
         while let Some(&sign) = signs.next() {
@@ -70,15 +70,15 @@ impl Path {
 /// A file being written.
 pub(crate) struct Output<'a> {
     path: &'a CStr,
-    /// What the name beside the place has that nobody can guess; `None` for what is written to as it is.
+    /// The random part of the temporary name; `None` for a file that is written in place.
     beside: Option<u64>,
     descriptor: usize,
-    /// What failed first.
+    /// The first error.
     error: Option<i32>,
 }
 
 const MODE: usize = 0o600;
-/// Names that a name was given already which nobody can guess.
+/// Random names that are tried before the file is given up.
 const TRIES: usize = 4;
 const WRITING: i32 = libc::O_WRONLY | libc::O_CLOEXEC | libc::O_NOCTTY;
 /// The streams of the process, whatever they are: only the kernel and root make names there.
@@ -149,8 +149,8 @@ impl<'a> Output<'a> {
     }
 }
 
-/// What `work` makes of the name that a file has while it is written; an error if that does not fit. The name lies on
-/// the stack no longer than that.
+/// The result of `work` on the name that a file has while it is written; an error if that name does not fit. The name
+/// lies on the stack for the time of `work` alone.
 #[inline(never)]
 fn with_beside<T>(path: &CStr, number: u64, work: impl FnOnce(&CStr) -> T) -> Result<T, i32> {
     let mut name = Path::new();

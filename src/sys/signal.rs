@@ -7,23 +7,23 @@ use core::ffi::{c_int, c_void};
 
 use super::processor::Registers;
 
-/// What a handler is called with: the signal, what is known of its cause, the interrupted context.
+/// A signal handler. Its arguments: the signal, what is known of its cause, the interrupted context.
 /// The system passes a whole structure, as [`handle`] asks it to.
 pub(crate) type Handler = extern "C" fn(c_int, &mut Info, *mut c_void);
 
-/// What was to happen on a signal before.
+/// The action that was set for a signal before.
 #[derive(Clone, Copy)]
 pub(crate) struct Action(libc::sigaction);
 
 impl Action {
-    /// Whether nothing was asked for.
+    /// Whether it is the default action.
     pub(crate) fn is_default(&self) -> bool {
         self.0.sa_sigaction == libc::SIG_DFL
     }
 }
 
 /// Sets `handler` for `signal`, with `flags` besides, on the alternate stack of a thread that has one: its ordinary one
-/// may be used up, or too small for a handler. What was to happen before; `None` if the system refuses.
+/// may be used up, or too small for a handler. Returns the action before; `None` if the system refuses.
 pub(crate) fn handle(signal: c_int, handler: Handler, flags: c_int) -> Option<Action> {
     // SAFETY: all-zero bytes are a valid value of this C structure, and an empty mask.
     let mut action = unsafe { core::mem::zeroed::<libc::sigaction>() };
@@ -32,13 +32,12 @@ pub(crate) fn handle(signal: c_int, handler: Handler, flags: c_int) -> Option<Ac
     change(signal, &action)
 }
 
-/// As [`handle`], but only where nothing but the default is to happen on `signal`; false, and nothing is changed,
-/// elsewhere.
+/// As [`handle`], but only if the action of `signal` is the default; otherwise returns false and changes nothing.
 pub(crate) fn handle_if_free(signal: c_int, handler: Handler, flags: c_int) -> bool {
     action(signal).is_some_and(|action| action.is_default()) && handle(signal, handler, flags).is_some()
 }
 
-/// What is to happen on `signal`; `None` if the system does not know it.
+/// The action set for `signal`; `None` if the system does not know it.
 pub(crate) fn action(signal: c_int) -> Option<Action> {
     // SAFETY: as in `handle`.
     let mut before = unsafe { core::mem::zeroed::<libc::sigaction>() };
@@ -46,7 +45,7 @@ pub(crate) fn action(signal: c_int) -> Option<Action> {
     (unsafe { libc::sigaction(signal, core::ptr::null(), &raw mut before) } == 0).then_some(Action(before))
 }
 
-/// Lets happen on `signal` what was to happen `before`.
+/// Restores the action `before` for `signal`.
 pub(crate) fn put_back(signal: c_int, before: &Action) {
     let _ = change(signal, &before.0);
 }
@@ -58,14 +57,14 @@ fn change(signal: c_int, action: &libc::sigaction) -> Option<Action> {
     (unsafe { libc::sigaction(signal, action, &raw mut before) } == 0).then_some(Action(before))
 }
 
-/// What the system knows of a signal's cause.
+/// The system's description of a signal's cause.
 pub(crate) type Info = libc::siginfo_t;
 /// An address that may not be used.
 pub(crate) const SEGV: c_int = libc::SIGSEGV;
 /// An address behind which there is nothing.
 pub(crate) const BUS: c_int = libc::SIGBUS;
 
-/// What is known of a fault.
+/// The cause of a fault.
 pub(crate) struct Cause {
     code: c_int,
     address: usize,
@@ -73,7 +72,7 @@ pub(crate) struct Cause {
 }
 
 impl Cause {
-    /// What the kernel says.
+    /// Reads it from the kernel's description.
     ///
     /// # Safety
     /// - Both are what the kernel passed to the handler of a fault.
@@ -84,7 +83,7 @@ impl Cause {
         let context = unsafe { &*context.cast::<libc::ucontext_t>() };
         Self {
             code: info.si_code,
-            // SAFETY: the signal is that of a fault, which has an address; in one that was sent it is not looked at.
+            // SAFETY: a fault's signal has an address; the one of a signal that was sent is not used.
             address: unsafe { info.si_addr() }.addr(),
             registers: Registers::of(context),
         }

@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "walks the process's initial stack")]
-//! What the kernel put on the stack at program start: environment and auxiliary vector.
+//! The environment and the auxiliary vector, which the kernel puts on the stack at program start.
 //!
 //! malloc is called before the C library has set `environ`, so both are found from where the stack began. Must not know
 //! any option.
@@ -69,7 +69,7 @@ impl Startup {
         Some(Self { environment, auxiliary })
     }
 
-    /// What stands behind `name` and its equals sign in the environment.
+    /// The value of `name`, which ends in an equals sign, in the environment.
     pub(crate) fn variable(self, name: &[u8]) -> Option<&'static CStr> {
         let entry = self.environment().find(|entry| entry.starts_with(name))?;
         // SAFETY: the entry is a C string, longer than the name.

@@ -1,4 +1,4 @@
-//! What `.eh_frame` says of one place of the code: the entry that covers it, the row that its instructions make, and
+//! Reads `.eh_frame` for one place of the code: the entry that covers it, the row that its instructions make, and
 //! the value of an expression. `gimli` parses entries, instructions and operations. They are carried out here, for the
 //! three registers of a walk alone. Must not know where objects are.
 
@@ -46,7 +46,7 @@ pub(super) type Saved = RegisterRule<usize>;
 /// 4 KiB more of a stack that may be a signal handler's, of 8 KiB.
 struct Machine {
     row: Row,
-    /// What holds at the start of the function.
+    /// The row at the start of the function.
     initial: Row,
     remembered: [Row; REMEMBERED],
     remembered_count: usize,

@@ -34,7 +34,7 @@ const LONG: u32 = u32::MAX;
 /// A pair of the index.
 type Pair = [[u8; 4]; 2];
 
-/// What `.eh_frame_hdr` says.
+/// The contents of `.eh_frame_hdr`.
 pub(super) struct Index {
     /// Where the section starts.
     table: usize,
@@ -203,7 +203,7 @@ const UNKNOWN: u32 = 0;
 const LIBRARY: u32 = 1;
 const PROGRAM: u32 = 2;
 
-/// What this code is part of, once that is known. Any thread writes; all write the same.
+/// The kind of object that this code is part of, once that is known. Any thread writes; all write the same.
 static KIND: AtomicU32 = AtomicU32::new(UNKNOWN);
 
 /// Whether `address` lies in this library; never if this code is linked into the program.
@@ -212,7 +212,7 @@ pub(super) fn is_of_library(address: usize) -> bool {
     if address < start || address >= end {
         return false;
     }
-    // Relaxed: the word stands for nothing else in memory; a thread that sees an old one finds the kind again.
+    // Relaxed: the word publishes no other memory; a thread that sees an old one finds the kind again.
     let known = KIND.load(Ordering::Relaxed);
     let kind = if known == UNKNOWN { find_kind(start) } else { known };
     kind == LIBRARY

@@ -10,7 +10,7 @@ use super::dwarf::{Bytes, Entry, Row};
 use super::stack::Registers;
 use crate::sys::atomic::{AtomicU64, Ordering};
 
-/// What the frame address is.
+/// The rule for the frame address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Base {
     /// The stack pointer and the offset.
@@ -147,7 +147,7 @@ fn place(pc: usize) -> Option<&'static AtomicU64> {
 /// The rule for `pc`, if the cache has it.
 #[inline(always)]
 pub(super) fn get(pc: usize) -> Option<Rule> {
-    // Relaxed: the word stands for nothing else in memory.
+    // Relaxed: the word publishes no other memory.
     let word = place(pc)?.load(Ordering::Relaxed);
     if word >> RULE_BITS == (pc >> BITS) as u64 { Rule::from_bits(word as u32) } else { None }
 }

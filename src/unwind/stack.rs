@@ -77,7 +77,7 @@ fn reach_of(page: usize) -> Option<&'static AtomicU64> {
 
 /// How many pages before `page`, that of a control block, are known to be readable.
 fn known_reach(page: usize) -> usize {
-    // Relaxed: the word stands for nothing else in memory; after an old one the kernel is asked again.
+    // Relaxed: the word publishes no other memory; after an old one the kernel is asked again.
     let word = reach_of(page).map_or(0, |known| known.load(Ordering::Relaxed)) as usize;
     if word >> COUNT_BITS == page { word & ((1 << COUNT_BITS) - 1) } else { 0 }
 }
@@ -85,7 +85,7 @@ fn known_reach(page: usize) -> usize {
 /// The readable part of a stack.
 ///
 /// # Invariants
-/// - What lies between `start` and `end` is mapped and readable, and stays so while its thread runs.
+/// - The memory between `start` and `end` is mapped and readable, and stays so while its thread runs.
 pub(super) struct Stack {
     start: usize,
     end: usize,

@@ -4,7 +4,7 @@ use super::*;
 use crate::base::units::MIB;
 use proptest::prelude::*;
 
-/// What the runs should be: for each region whether it is taken, free and dirty, free and clean, or never used.
+/// Checks every region of `runs`: whether it is taken, free and dirty, free and clean, or never used.
 fn check(runs: &Runs, space: &Space, taken: &[bool]) {
     let (mut dirty, mut clean) = (0, 0);
     for bank in space.banks() {

@@ -15,7 +15,7 @@ fn loom_one_thread_at_a_time_holds_a_lock() {
                 let shared = shared.clone();
                 thread::spawn(move || {
                     let mut value = shared.0.lock();
-                    // SAFETY: loom checks that nobody else has access.
+                    // SAFETY: loom checks that nothing else has access.
                     shared.1.with_mut(|inner| unsafe { *inner += 1 });
                     *value += 1;
                 })

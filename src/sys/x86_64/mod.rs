@@ -1,5 +1,5 @@
-//! What only this architecture has: its instructions, its way into the kernel, how it finds a thread's words. Another
-//! one fills the same names.
+//! The parts that only this architecture has: its instructions, its system calls, its access to a thread's words. A
+//! module for another architecture provides the same names.
 
 pub(crate) mod processor;
 pub(crate) mod tls;

@@ -126,7 +126,7 @@ pub(crate) unsafe fn add_word<const OFFSET: usize>(mut value: usize, base: *cons
     value
 }
 
-/// What the processor answers to the question `leaf`: registers `ebx`, `ecx`, `edx`.
+/// The answer of `cpuid` for `leaf`: registers `ebx`, `ecx`, `edx`.
 pub(crate) fn identity(leaf: u32) -> [u32; 3] {
     let answer = __cpuid(leaf);
     [answer.ebx, answer.ecx, answer.edx]
