@@ -76,7 +76,7 @@ pub(crate) struct Heap {
     pub(super) inbox: Inbox,
 }
 
-/// What the layers above keep with the heap of a thread. The heap itself does not use it.
+/// State of the layers above that lies with the heap of a thread. The heap itself does not use it.
 pub(crate) struct ThreadState {
     /// The kernel's number of the thread. Written by that thread; read by any thread.
     pub(crate) id: Relaxed<AtomicU32>,
