@@ -34,6 +34,8 @@
 #include "threads.h"
 
 enum { SENDERS = 5, HELD = 64, PATIENCE = 30 };
+// Forks of handlers that there have to be, and the seconds more that they may take.
+enum { LEAST = 5, MORE = 3 };
 
 // Shared by all processes.
 struct account {
@@ -151,7 +153,8 @@ int main(int count, char **arguments) {
     CHECK(pthread_sigmask(SIG_UNBLOCK, &both, NULL) == 0);
     uint64_t state = 88172645463325252u;
     double end = now() + atoi(arguments[1]) / 1000.0;
-    while (now() < end) {
+    // A loaded machine makes few forks, and some modes are slow; what waits for its own lock makes hardly any.
+    while (now() < end || (account->handled < LEAST && now() < end + MORE)) {
         for (int i = 0; i < 200; i++) {
             step(&state);
             if (getpid() != parent) finish(&state);
@@ -180,7 +183,6 @@ int main(int count, char **arguments) {
         CHECK_WITH(i < PATIENCE * 100, account->begun - account->ended);
         usleep(10000);
     }
-    // A loaded machine makes few, and some modes are slow.
-    CHECK_WITH(account->handled > 0, account->handled);
+    CHECK_WITH(account->handled >= LEAST, account->handled);
     return 0;
 }

@@ -118,6 +118,10 @@ int main(int argc, char **argv) {
             // At most a part of a span of each class stays behind.
             CHECK_WITH(count * sizes[i] > (helpers ? 20 : 40) * MIB || sizes[i] > MIB, count * sizes[i]);
         }
+    // Zeroes in memory that was used before, more than a fill is worth elsewhere.
+    char *large = opaque(calloc(1, 8 * MIB));
+    CHECK(large != NULL && all_zero(large, 8 * MIB));
+    free(large);
     malloc_trim(0);
     work(3, 10000);
     static const char well[] = "served\n";
