@@ -1,8 +1,7 @@
 // Alignments up to 1 GiB with small sizes work and do not cost the alignment in memory.
 // expect: exit 0
 // variants: preload linked static glibc
-#include <sys/resource.h>
-#include "check.h"
+#include "proc.h"
 
 int main(void) {
     for (size_t alignment = MIB; alignment <= 1024 * MIB; alignment *= 2) {
@@ -21,8 +20,6 @@ int main(void) {
         CHECK_WITH(empty != NULL && aligned_to(empty, alignment), alignment / MIB);
         free(empty);
     }
-    struct rusage usage;
-    CHECK(getrusage(RUSAGE_SELF, &usage) == 0);
-    CHECK_WITH(usage.ru_maxrss < 200 * 1024, usage.ru_maxrss);
+    CHECK_WITH(peak_kib() < 200 * 1024, peak_kib());
     return 0;
 }

@@ -3,8 +3,7 @@
 // expect: exit 0
 // variants: preload linked
 #include <sys/mman.h>
-#include <ucontext.h>
-#include "check.h"
+#include "context.h"
 
 static void *block;
 static ucontext_t caller, coroutine;
@@ -14,11 +13,8 @@ static void run(void) { free(block); }
 int main(void) {
     CHECK((block = opaque(__libc_malloc(MIB))) != NULL);
     void *stack = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK(stack != MAP_FAILED && getcontext(&coroutine) == 0);
-    coroutine.uc_stack.ss_sp = stack;
-    coroutine.uc_stack.ss_size = MIB;
-    coroutine.uc_link = &caller;
-    makecontext(&coroutine, run, 0);
+    CHECK(stack != MAP_FAILED);
+    make_context(&coroutine, stack, MIB, &caller, run);
     CHECK(swapcontext(&caller, &coroutine) == 0);
     return 0;
 }

@@ -9,8 +9,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 #include "check.h"
+#include "context.h"
 #include "spandrel_weak.h"
 
 #define DEPTH 256
@@ -95,11 +95,8 @@ static void on_made_stack(void) { aligned_anew(3); }
 
 static void in_context(void) {
     char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK(stack != MAP_FAILED && getcontext(&inside) == 0);
-    inside.uc_stack.ss_sp = stack;
-    inside.uc_stack.ss_size = STACK_BYTES;
-    inside.uc_link = &outside;
-    makecontext(&inside, on_made_stack, 0);
+    CHECK(stack != MAP_FAILED);
+    make_context(&inside, stack, STACK_BYTES, &outside, on_made_stack);
     CHECK(swapcontext(&outside, &inside) == 0);
 }
 

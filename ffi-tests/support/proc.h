@@ -1,8 +1,9 @@
-// Figures of this process from /proc. Nothing here allocates.
+// Figures of this process from the kernel. Nothing here allocates.
 #ifndef PROC_H
 #define PROC_H
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include "check.h"
 
@@ -15,6 +16,13 @@ static inline long proc_number(const char *path, const char *name) {
     const char *line = strstr(text, name);
     CHECK(line != NULL);
     return strtol(line + strlen(name), NULL, 10);
+}
+
+// The most KiB that were resident so far.
+static inline long peak_kib(void) {
+    struct rusage usage;
+    CHECK(getrusage(RUSAGE_SELF, &usage) == 0);
+    return usage.ru_maxrss;
 }
 
 #endif

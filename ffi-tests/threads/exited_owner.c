@@ -1,7 +1,7 @@
 // Blocks whose thread has ended are freed, resized and read by others; the memory is used again (21).
 // expect: exit 0
 // variants: preload linked static glibc
-#include <sys/resource.h>
+#include "proc.h"
 #include "threads.h"
 
 #define COUNT 2000
@@ -10,12 +10,6 @@ static void *allocate(void *seed) {
     unsigned char **blocks = malloc(COUNT * sizeof *blocks);
     for (size_t i = 0; i < COUNT; i++) fill(blocks[i] = opaque(malloc(i % 1500 + 1)), i % 1500 + 1, (uintptr_t)seed);
     return blocks;
-}
-
-static long peak(void) {
-    struct rusage usage;
-    CHECK(getrusage(RUSAGE_SELF, &usage) == 0);
-    return usage.ru_maxrss;
 }
 
 int main(void) {
@@ -31,9 +25,9 @@ int main(void) {
             free(blocks[i]);
         }
         free(blocks);
-        if (round == 20) warm = peak();
+        if (round == 20) warm = peak_kib();
     }
     // Each round allocates about 1.5 MB; without reuse the later hundred would add 150 MB.
-    CHECK_WITH(peak() < warm + 16 * 1024, peak() - warm);
+    CHECK_WITH(peak_kib() < warm + 16 * 1024, peak_kib() - warm);
     return 0;
 }

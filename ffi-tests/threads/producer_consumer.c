@@ -1,7 +1,7 @@
 // Producers allocate and consumers free blocks of all classes and large ones: none is lost, none overlap.
 // expect: exit 0
 // variants: preload linked static glibc
-#include <sys/resource.h>
+#include "proc.h"
 #include "threads.h"
 
 #define RING 512
@@ -45,9 +45,7 @@ int main(void) {
     pthread_t threads[4] = {
         start(produce, (void *)1), start(consume, NULL), start(produce, (void *)2), start(consume, NULL)};
     for (int i = 0; i < 4; i++) join(threads[i]);
-    struct rusage usage;
-    CHECK(getrusage(RUSAGE_SELF, &usage) == 0);
     // 80000 blocks are about 120 MB; at most a ring of them lives at once.
-    CHECK_WITH(usage.ru_maxrss < 80 * 1024, usage.ru_maxrss);
+    CHECK_WITH(peak_kib() < 80 * 1024, peak_kib());
     return 0;
 }

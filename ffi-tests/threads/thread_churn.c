@@ -2,18 +2,12 @@
 // (21).
 // expect: exit 0
 // variants: preload linked static glibc
-#include <sys/resource.h>
+#include "proc.h"
 #include "threads.h"
 
 static void *body(void *seed) {
     churn((uintptr_t)seed, 60, 32, 4000);
     return NULL;
-}
-
-static long peak(void) {
-    struct rusage usage;
-    CHECK(getrusage(RUSAGE_SELF, &usage) == 0);
-    return usage.ru_maxrss;
 }
 
 int main(void) {
@@ -22,8 +16,8 @@ int main(void) {
         pthread_t threads[4];
         for (uintptr_t i = 0; i < 4; i++) threads[i] = start(body, (void *)(round * 4 + i));
         for (int i = 0; i < 4; i++) join(threads[i]);
-        if (round == 100) warm = peak();
+        if (round == 100) warm = peak_kib();
     }
-    CHECK_WITH(peak() < warm + 16 * 1024, peak() - warm);
+    CHECK_WITH(peak_kib() < warm + 16 * 1024, peak_kib() - warm);
     return 0;
 }

@@ -20,7 +20,7 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <ucontext.h>
+#include "context.h"
 #include "proc.h"
 #include "sandbox.h"
 #include "spandrel_weak.h"
@@ -275,11 +275,8 @@ static void swap_away(int signal) {
 static void *hits_on_a_context(void *number) {
     // Above the interrupted frames, so that a scan of the stack from there on would not find them.
     char stack[CONTEXT_STACK];
-    CHECK(getcontext(&elsewhere) == 0);
-    elsewhere.uc_stack.ss_sp = opaque(stack);
-    elsewhere.uc_stack.ss_size = CONTEXT_STACK;
+    make_context(&elsewhere, opaque(stack), CONTEXT_STACK, NULL, sleep_elsewhere);
     sigaddset(&elsewhere.uc_sigmask, SIGUSR1);
-    makecontext(&elsewhere, sleep_elsewhere, 0);
     return only_hits(number);
 }
 

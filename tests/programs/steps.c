@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 #include <sys/syscall.h>
 #include <time.h>
-#include <ucontext.h>
+#include "context.h"
 #include "spandrel_weak.h"
 #include "threads.h"
 
@@ -197,10 +197,7 @@ static void prepare(void) {
 }
 
 static void *stepped(void *name) {
-    CHECK(getcontext(&elsewhere) == 0);
-    elsewhere.uc_stack.ss_sp = other_stack;
-    elsewhere.uc_stack.ss_size = sizeof other_stack;
-    makecontext(&elsewhere, work_elsewhere, 0);
+    make_context(&elsewhere, other_stack, sizeof other_stack, NULL, work_elsewhere);
     prepare();
     thread_id = (int)syscall(SYS_gettid);
     while (prepared != 2) sched_yield();
