@@ -14,6 +14,4 @@ static inline void *live_shortly(void *unused) {
     return unused;
 }
 
-static inline long peak_kib(void) { return proc_number("/proc/self/status", "VmHWM:"); }
-
 #endif
