@@ -7,7 +7,7 @@ use crate::process::barrier::Phase;
 use crate::process::state::PROCESS;
 use crate::process::{fork, thread};
 use crate::profile::sampling;
-use crate::slow_path::table;
+use crate::slow_path::table::IN_FORCE;
 use crate::stats::{lanes, leaks, report};
 
 /// Read by the loader.
@@ -39,7 +39,7 @@ extern "C" fn at_exit() {
     if (options.stats || options.stats_file.is_some()) && PROCESS.is_ready() {
         report::write();
     }
-    if let Some(mode) = table::in_force() {
+    if let Some(mode) = IN_FORCE.get() {
         (mode.report)(&mut print);
     }
     if PROCESS.is_ready() {

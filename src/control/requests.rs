@@ -15,7 +15,7 @@ use crate::pages::limits::UNLIMITED;
 use crate::process::barrier::Phase;
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
-use crate::slow_path::table;
+use crate::slow_path::table::{self, IN_FORCE};
 use crate::sys::call;
 
 /// The most runs that one trim purges.
@@ -65,7 +65,7 @@ pub(crate) fn collect(everything: bool) {
     let HeapAccess::Own(heap) = thread::access() else { return };
     let shared = PROCESS.shared();
     if everything {
-        if let Some(mode) = table::in_force() {
+        if let Some(mode) = IN_FORCE.get() {
             (mode.give_up)(Some(&heap));
         }
         PROCESS.central.empty_caches(|batch| heap::deliver_each(shared, batch));

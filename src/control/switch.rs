@@ -5,12 +5,12 @@ use core::ffi::CStr;
 use super::start;
 use crate::config;
 use crate::modes::counting::{self, COUNTING};
-use crate::slow_path::table::{self, Refusal};
+use crate::slow_path::table::{IN_FORCE, Refusal};
 
 /// The name of the mode in force.
 pub(crate) fn mode_name() -> &'static CStr {
     start::ensure();
-    table::in_force().map_or(c"fast", |mode| mode.name)
+    IN_FORCE.get().map_or(c"fast", |mode| mode.name)
 }
 
 /// Puts the mode of that name into force. Only `fast` and `counting` can be switched, into each other: neither keeps
@@ -20,7 +20,7 @@ pub(crate) fn set_mode(name: &[u8]) -> Result<(), Refusal> {
     if mode_name().to_bytes() == name {
         return Ok(());
     }
-    match (wanted, table::in_force()) {
+    match (wanted, IN_FORCE.get()) {
         (config::Mode::Counting, None) => counting::switch(true),
         (config::Mode::Fast, Some(mode)) if core::ptr::eq(mode, &COUNTING) => counting::switch(false),
         _ => return Err(Refusal::Unsafe),

@@ -13,7 +13,7 @@ use crate::process::state::PROCESS;
 use crate::process::thread;
 use crate::slow_path::mode::{self, Mode, Print};
 use crate::slow_path::request::{Request, Resized};
-use crate::slow_path::table::{self, ModeTable};
+use crate::slow_path::table::{self, IN_FORCE, ModeTable};
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::{processor, tls};
 
@@ -155,7 +155,7 @@ fn bytes_of(block: *mut u8) -> i64 {
 
 /// Outstanding blocks and bytes; `None` in other modes.
 pub(crate) fn outstanding() -> Option<(i64, i64)> {
-    table::is_in_force(&COUNTING).then(|| COUNTER.sum())
+    IN_FORCE.is(&COUNTING).then(|| COUNTER.sum())
 }
 
 /// Begins or ends counting in a process in the default mode.

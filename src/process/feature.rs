@@ -33,7 +33,7 @@ type Locks = (Order, fn(&Patience), fn());
 pub(crate) enum Order {
     /// Their holder may ask the central store for memory, so a fork takes them before its locks.
     BeforeCentral,
-    /// They are taken under locks of the central store, so a fork takes them after these.
+    /// Their rank is above those of the central store's locks, so a fork takes them after these.
     AfterCentral,
 }
 

@@ -69,24 +69,13 @@ pub(crate) enum Refusal {
 /// In force until the process has started. Calls that find it start the process; until that ends, libc serves them.
 static UNDECIDED: ModeTable = ModeTable::of::<Fast>();
 
-/// The mode in force. Written by the start and by a thread that switches the mode; read by any thread, which may see
-/// the old one for a moment.
+/// The table of the mode in force; none in the default mode. Written by [`put_into_force`], which the start and a thread
+/// that switches the mode call; read by any thread, which may see the old one for a moment.
 pub(crate) static IN_FORCE: StaticRef<ModeTable> = StaticRef::to(&UNDECIDED);
-
-/// The table of the mode in force; `None` in the default mode.
-#[inline(always)]
-pub(crate) fn in_force() -> Option<&'static ModeTable> {
-    IN_FORCE.get()
-}
 
 /// Whether `mode` is the one in force before the process has started.
 pub(crate) fn is_undecided(mode: &'static ModeTable) -> bool {
     core::ptr::eq(mode, &UNDECIDED)
-}
-
-/// Whether the mode of that table is in force.
-pub(crate) fn is_in_force(mode: &'static ModeTable) -> bool {
-    IN_FORCE.is(mode)
 }
 
 /// Puts a mode into force; `None` is the default mode. [`crate::process::thread::follow_mode`] then has threads that
@@ -98,7 +87,7 @@ pub(crate) fn put_into_force(mode: Option<&'static ModeTable>) {
 
 /// Whether the mode in force allows the heap profile to sample requests.
 pub(crate) fn can_sample() -> bool {
-    in_force().is_none_or(|mode| mode.profiled)
+    IN_FORCE.get().is_none_or(|mode| mode.profiled)
 }
 
 /// Has a thread that ends do all deferred frees, because no other thread may make a slow call after it.
@@ -112,7 +101,7 @@ pub(crate) fn register() {
 /// Does all deferred frees, with this thread's heap, in the mode in force.
 pub(crate) fn free_deferred_blocks(heap: &Heap) {
     heap.defer(|| {
-        PROCESS.central.take_deferred(|block| match in_force() {
+        PROCESS.central.take_deferred(|block| match IN_FORCE.get() {
             None => pending::free_deferred::<Fast>(heap, block),
             Some(mode) => (mode.free_deferred)(heap, block),
         });

@@ -22,7 +22,7 @@ use crate::slow_path::free;
 use crate::slow_path::mode::{self, Fast, Mode};
 use crate::slow_path::realloc;
 use crate::slow_path::request::{FreeSize, Request, Resized};
-use crate::slow_path::table::{self, ModeTable, Refusal};
+use crate::slow_path::table::{self, IN_FORCE, ModeTable, Refusal};
 use crate::sys::lock::Patience;
 
 /// Up to this alignment malloc serves.
@@ -193,13 +193,12 @@ pub(crate) fn begin() {
 
 /// Has `functions` serve from now on; none for Spandrel itself. Only in modes `fast` and `custom`.
 pub(crate) fn set_functions(functions: Option<Functions>) -> Result<(), Refusal> {
-    if !PROCESS.is_ready() || PROCESS.has_pool() || table::in_force().is_some_and(|mode| !core::ptr::eq(mode, &CUSTOM))
-    {
+    if !PROCESS.is_ready() || PROCESS.has_pool() || IN_FORCE.get().is_some_and(|mode| !core::ptr::eq(mode, &CUSTOM)) {
         return Err(Refusal::Unsafe);
     }
     begin();
     // Every free consults the notes before the first block has one.
-    if !table::is_in_force(&CUSTOM) {
+    if !IN_FORCE.is(&CUSTOM) {
         table::put_into_force(Some(&CUSTOM));
         thread::follow_mode();
     }

@@ -24,7 +24,7 @@ use crate::slow_path::inspect;
 use crate::slow_path::mode::{self, Mode};
 use crate::slow_path::request::{Request, Resized};
 use crate::slow_path::sampled::{self, Sampler};
-use crate::slow_path::table::{self, ModeTable};
+use crate::slow_path::table::{IN_FORCE, ModeTable};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::call;
 use crate::sys::cell::StaticRef;
@@ -226,7 +226,7 @@ fn try_pool() -> Option<Guard<'static, Pool>> {
 
 /// Prints what is known of `address`; false if that is nothing. For any thread and any signal handler.
 pub(crate) fn explain(address: usize) -> bool {
-    if !table::is_in_force(&GUARDED) || !is_of_pool(address) {
+    if !IN_FORCE.is(&GUARDED) || !is_of_pool(address) {
         return false;
     }
     let Some(place) = try_pool().and_then(|pool| pool.nearest(address).copied()) else { return false };

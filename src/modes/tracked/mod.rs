@@ -17,7 +17,7 @@ use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::mode::{self, Mode, Print};
 use crate::slow_path::request::{Request, Resized};
-use crate::slow_path::table::{self, ModeTable};
+use crate::slow_path::table::{IN_FORCE, ModeTable};
 use crate::sys::clock::{self, Epoch};
 use crate::sys::lock::Patience;
 use crate::unwind;
@@ -161,7 +161,7 @@ fn info_of(block: &Block) -> BlockInfo {
 
 /// Whether blocks are tracked.
 pub(crate) fn is_tracking() -> bool {
-    table::is_in_force(&TRACKED)
+    IN_FORCE.is(&TRACKED)
 }
 
 /// The live block that starts at `address`.
