@@ -16,6 +16,8 @@ use std::time::Instant;
 use crate::expect::End;
 use crate::paths;
 
+/// Before the place of a frame.
+const INDENT: &str = "   ";
 const POLL: Duration = Duration::from_millis(4);
 
 /// Everything seen of a finished run.
@@ -44,15 +46,16 @@ impl Outcome {
     /// All diagnostic lines; reports, of `SPANDREL_DIAG` or of a mode, excluded.
     pub fn diagnostics(&self) -> Vec<Diagnostic<'_>> {
         let ours = self.stderr.lines().filter_map(|line| line.strip_prefix("spandrel: "));
-        // The names of reports are in small letters.
-        ours.filter(|rest| {
-            rest.split_once(": ").is_none_or(|(name, _)| name.contains(|letter: char| !letter.is_ascii_lowercase()))
-        })
-        .map(|rest| match rest.split_once(": ") {
-            Some((code, text)) if !text.is_empty() => Diagnostic { code, text },
-            _ => Diagnostic { code: "malformed", text: rest },
-        })
-        .collect()
+        // Call stacks are indented, and follow a diagnostic; the names of reports are in small letters.
+        ours.filter(|rest| !rest.starts_with(INDENT))
+            .filter(|rest| {
+                rest.split_once(": ").is_none_or(|(name, _)| name.contains(|letter: char| !letter.is_ascii_lowercase()))
+            })
+            .map(|rest| match rest.split_once(": ") {
+                Some((code, text)) if !text.is_empty() => Diagnostic { code, text },
+                _ => Diagnostic { code: "malformed", text: rest },
+            })
+            .collect()
     }
 
     /// The run ended with status 0 and without a diagnostic.
@@ -65,6 +68,12 @@ impl Outcome {
 }
 
 impl Outcome {
+    /// The lines of call stacks behind diagnostics, without what stands before each.
+    pub fn frames(&self) -> Vec<&str> {
+        let indent = format!("spandrel: {INDENT}");
+        self.stderr.lines().filter_map(|line| line.strip_prefix(&indent)).collect()
+    }
+
     /// The run ended with status 0 and with one diagnostic, of `code`, that names `what`.
     pub fn one_line(&self, code: &str, what: &str) -> Result<(), String> {
         match self.diagnostics().as_slice() {
