@@ -35,19 +35,25 @@ pub(crate) fn print_frames(name: &str, frames: impl Iterator<Item = usize>, prin
         let mut line = Line::new();
         unwind::describe(frame, line.text(name).text(INDENT));
         let line = line.finish();
-        if let Some(asked) = &symbolizer {
-            let mut room = [0; ANSWER_BYTES];
-            match asked.ask(line, &mut room) {
-                Some(answer) => {
-                    print(answer);
-                    continue;
-                }
-                // Another one might wait as long.
-                None => symbolizer = None,
-            }
+        if symbolizer.as_ref().is_some_and(|asked| print_answer(asked, line, print)) {
+            continue;
         }
+        // A further question might take as long.
+        symbolizer = None;
         print(line);
     }
+}
+
+/// Prints what the symbolizer makes of `line`; false if it does not answer. A function of its own, because a signal
+/// handler's stack may have no room for answers.
+#[inline(never)]
+fn print_answer(asked: &Local, line: &[u8], print: &mut dyn FnMut(&[u8])) -> bool {
+    let mut room = [0; ANSWER_BYTES];
+    let answer = asked.ask(line, &mut room);
+    answer.is_some_and(|answer| {
+        print(answer);
+        true
+    })
 }
 
 /// Stacks of which a hash is kept: each is printed in full once.

@@ -46,8 +46,8 @@ impl Outcome {
     /// All diagnostic lines; reports, of `SPANDREL_DIAG` or of a mode, excluded.
     pub fn diagnostics(&self) -> Vec<Diagnostic<'_>> {
         let ours = self.stderr.lines().filter_map(|line| line.strip_prefix("spandrel: "));
-        // Call stacks are indented, and follow a diagnostic; the names of reports are in small letters.
-        ours.filter(|rest| !rest.starts_with(INDENT))
+        // Frames of call stacks are indented; the names of reports are in small letters.
+        ours.filter(|rest| !rest.starts_with("  "))
             .filter(|rest| {
                 rest.split_once(": ").is_none_or(|(name, _)| name.contains(|letter: char| !letter.is_ascii_lowercase()))
             })
@@ -68,10 +68,12 @@ impl Outcome {
 }
 
 impl Outcome {
-    /// The lines of call stacks behind diagnostics, without what stands before each.
-    pub fn frames(&self) -> Vec<&str> {
-        let indent = format!("spandrel: {INDENT}");
-        self.stderr.lines().filter_map(|line| line.strip_prefix(&indent)).collect()
+    /// The frames of the call stack behind the first diagnostic.
+    pub fn first_stack(&self) -> Vec<&str> {
+        let frame = |line: &'_ str| line.strip_prefix("spandrel:").is_some_and(|rest| rest.starts_with(INDENT));
+        let mut lines = self.stderr.lines().skip_while(|line| !line.starts_with("spandrel: ALLOCATOR_"));
+        lines.next();
+        lines.take_while(|line| frame(line)).collect()
     }
 
     /// The run ended with status 0 and with one diagnostic, of `code`, that names `what`.

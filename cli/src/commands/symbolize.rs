@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::sockopt::get_socket_peercred;
 use rustix::process::{PidfdFlags, getppid, getuid, pidfd_open};
+use std::env;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufRead, BufReader, Write};
@@ -21,7 +22,6 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use std::env;
 
 /// Where call stacks are.
 #[derive(Debug, Args)]
