@@ -56,15 +56,18 @@ impl Heap {
     /// block would fill it, or if the block needs another check. For the fast path: changes nothing where it fails.
     #[inline(always)]
     pub(in crate::heap) fn send_fast(&self, entry: Entry, block: *mut u8) -> bool {
-        let Some(class) = entry.class() else { return false };
-        let geometry = class.geometry();
         // SAFETY: a place holds null or a valid batch of this thread's.
         if let Some(batch) = unsafe { self.outbox.place(entry.owner(), Lane::Outer).get().as_ref() }
             && batch.common() == entry
-            && geometry.regions == 1
+            && entry != Entry::NONE
+            && entry.geometry().regions == 1
         {
+            // The entry that blocks have in common has a class.
+            let geometry = entry.geometry();
             return geometry.locate(block.addr() % REGION_BYTES).1 && batch.push_common(block, geometry);
         }
+        let Some(class) = entry.class() else { return false };
+        let geometry = class.geometry();
         let Some(batch) = self.outbox.batch_for(key_of(entry), Lane::Outer) else { return false };
         // For a larger span the owner checks whether a block starts there.
         let starts = geometry.regions > 1 || geometry.locate(block.addr() % REGION_BYTES).1;
