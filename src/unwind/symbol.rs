@@ -34,7 +34,12 @@ const GNU_HASH: usize = 0x6fff_fef5;
 pub(crate) fn describe(address: usize, line: &mut Line) {
     let call = address.wrapping_sub(1);
     let Some(map) = object::link_map(call) else {
-        line.address(call);
+        // A program linked statically has no such description.
+        if let Some(bias) = object::own_bias(call) {
+            line.raw(program()).text("+").address(call.wrapping_sub(bias));
+        } else {
+            line.address(call);
+        }
         return;
     };
     // SAFETY: the loader's description of an object; it lives while the object, whose code is on a stack, is loaded.
@@ -53,6 +58,10 @@ fn name_of(map: &LinkMap) -> &'static [u8] {
     if !name.is_empty() {
         return name.to_bytes();
     }
+    program()
+}
+
+fn program() -> &'static [u8] {
     Startup::find().and_then(Startup::program_path).map_or(b"program", CStr::to_bytes)
 }
 
@@ -65,6 +74,10 @@ struct Exports {
 
 impl Exports {
     fn of(map: &LinkMap) -> Option<Self> {
+        // A program linked statically has no dynamic section.
+        if map.dynamic.is_null() {
+            return None;
+        }
         let (mut symbols, mut strings, mut hash) = (0, 0, 0);
         let mut next = map.dynamic;
         loop {

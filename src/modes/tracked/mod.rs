@@ -10,6 +10,7 @@ use core::ffi::CStr;
 use self::block::{Block, Groups};
 use crate::base::text::Line;
 use crate::config::FRAMES_MAX;
+use crate::diag;
 use crate::heap::{Freed, Heap};
 use crate::modes::ledger::{Frames, Ledger, Stacks};
 use crate::process::feature::{Feature, Order};
@@ -132,11 +133,7 @@ fn report(print: Print<'_>) {
         line.text(NAME).text("#").number(index as u64 + 1).text(" ").number(group.bytes as u64).text(" bytes in ");
         line.number(group.blocks as u64).text(" blocks, the oldest ").number(EPOCH.age(group.oldest)).text(" ms old");
         print(line.finish());
-        for frame in STACKS.frames(group.stack()).iter() {
-            let mut line = Line::new();
-            unwind::describe(frame, line.text(NAME).text("   "));
-            print(line.finish());
-        }
+        diag::print_frames(NAME, STACKS.frames(group.stack()).iter(), print);
     }
 }
 
