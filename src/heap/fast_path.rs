@@ -252,13 +252,6 @@ impl FastHeap {
         self.with_entry(block, false, |entry| self.is_own(entry) && Self::bin_of_entry(entry).push(block))
     }
 
-    /// As [`FastHeap::push_fast`]; returns the class of the block.
-    #[inline(always)]
-    pub(crate) fn push_own(&self, block: *mut u8) -> Option<Class> {
-        let bin = self.bin_of_block(block)?;
-        if bin.push(block) { self.class_of(bin) } else { None }
-    }
-
     /// The bin of `block`; `None` unless the map says that the block is in a span of this heap.
     #[inline(always)]
     pub(crate) fn bin_of_block(&self, block: *mut u8) -> Option<&Bin> {

@@ -122,12 +122,12 @@ impl Heap {
             return Freed::Misused;
         }
         if self.defers.get() {
-            self.return_or_send(shared, block);
+            self.free_past_bin(shared, class, block);
         } else if entry.owner() == self.address() {
             if !bin.push(block) {
                 self.make_room(shared, class, bin);
                 if !bin.push(block) {
-                    self.return_or_send(shared, block);
+                    self.free_past_bin(shared, class, block);
                 }
             }
         } else {
@@ -135,10 +135,16 @@ impl Heap {
         }
         Freed::Small
     }
+
+    fn free_past_bin(&self, shared: Shared<'_>, class: Class, block: *mut u8) {
+        self.note_given(class, -1);
+        self.return_or_send(shared, block);
+    }
 }
 
 impl Heap {
     fn free_remote(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
+        self.note_given(class, -1);
         let sent = self.counters.sent.get();
         self.send(shared, entry, class, block, Lane::Outer);
         // A batch that was sent is a slow event; a block that joined a batch is not.
@@ -192,6 +198,7 @@ impl Heap {
         }
         self.return_blocks(shared, class, bin.lowest(amount));
         bin.drop_lowest(amount);
+        self.note_given(class, -(amount as isize));
     }
 
     /// Returns blocks of `class` to their spans: at once where they lie in a row, else one by one.

@@ -5,6 +5,7 @@
 //! | Table | Of which heap | What it does |
 //! |---|---|---|
 //! | [`DEFAULT`] | one whose fast path is open | pops where requests are sampled; adds remote frees to open batches |
+//! | [`COUNTED`] | the same, in mode `counting` | the same, and counts the remote frees |
 //! | [`CLOSED`] | the inert heap, and one that another thread closed | nothing: takes the slow path |
 //! | that of a mode | one of a thread in that mode | what the mode does without locks |
 //!
@@ -61,31 +62,38 @@ pub(super) static CLOSED: SecondPath = SecondPath {
 };
 
 /// The second path behind an open fast path.
-pub(crate) static DEFAULT: SecondPath = SecondPath {
-    after_fast: true,
-    malloc: |size, heap, slow| {
-        let block = heap.pop_sampled(size);
-        if block.is_null() { slow(size) } else { block }
-    },
-    zeroed: |size, heap, slow| {
-        let block = heap.pop_sampled(size);
-        if block.is_null() { slow(size) } else { fill(block, size) }
-    },
-    aligned: |align, size, heap, slow| {
-        let block = Class::rounded(size, align).map_or(core::ptr::null_mut(), |rounded| heap.pop_sampled(rounded));
-        if block.is_null() { slow(align, size) } else { block }
-    },
-    free: |block, heap, slow| {
-        if !heap.send_fast(block) {
-            slow(block);
-        }
-    },
-    free_sized: |block, size, heap, slow| {
-        if !heap.push_sampled(block, size) && !heap.send_sized_fast(block, size) {
-            slow(block, size);
-        }
-    },
-};
+pub(crate) static DEFAULT: SecondPath = behind_fast_path::<false>();
+
+/// As [`DEFAULT`], and counts remote frees.
+pub(crate) static COUNTED: SecondPath = behind_fast_path::<true>();
+
+const fn behind_fast_path<const COUNT: bool>() -> SecondPath {
+    SecondPath {
+        after_fast: true,
+        malloc: |size, heap, slow| {
+            let block = heap.pop_sampled(size);
+            if block.is_null() { slow(size) } else { block }
+        },
+        zeroed: |size, heap, slow| {
+            let block = heap.pop_sampled(size);
+            if block.is_null() { slow(size) } else { fill(block, size) }
+        },
+        aligned: |align, size, heap, slow| {
+            let block = Class::rounded(size, align).map_or(core::ptr::null_mut(), |rounded| heap.pop_sampled(rounded));
+            if block.is_null() { slow(align, size) } else { block }
+        },
+        free: |block, heap, slow| {
+            if !heap.send_fast::<COUNT>(block) {
+                slow(block);
+            }
+        },
+        free_sized: |block, size, heap, slow| {
+            if !heap.push_sampled(block, size) && !heap.send_sized_fast::<COUNT>(block, size) {
+                slow(block, size);
+            }
+        },
+    }
+}
 
 /// Fills the block, which the program does not have yet, with zeroes.
 fn fill(block: *mut u8, size: usize) -> *mut u8 {

@@ -28,8 +28,7 @@ pub(crate) type Print<'a> = &'a mut dyn FnMut(&[u8]);
 pub(crate) enum Paths {
     /// To the fast path, then to the default second path: the mode sees only what these do not serve.
     Fast,
-    /// To this second path: the fast path of the thread's heap stays closed.
-    #[allow(dead_code, reason = "modes get their own second paths one by one")]
+    /// To this second path, after the fast path or instead of it.
     Second(&'static SecondPath),
     /// Nowhere: threads use the inert heap, and the mode sees every call.
     Slow,

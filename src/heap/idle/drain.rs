@@ -173,6 +173,7 @@ impl Heap {
             if count == 0 {
                 break;
             }
+            self.note_given(class, -(count as isize));
             self.return_all_but(shared, class, taken, bin.last());
             *blocks = blocks.saturating_sub(count as u32);
             if *blocks == 0 {
@@ -182,6 +183,7 @@ impl Heap {
         if let Some(refused) = self.last_refused(shared, class) {
             refused.report_late(bin.last(), class.size());
             bin.discard_last();
+            self.note_given(class, -1);
         }
         bin.purge_array(&shared.central.pages);
         self.release_kept_span(shared, class);
