@@ -15,8 +15,8 @@
 //! come from.
 
 use super::state::{LIVE, SLACK_MAX, TAIL};
+use crate::sys::atomic::AtomicUsize;
 use crate::sys::cell::Relaxed;
-use crate::sys::atomic::AtomicU64;
 
 /// Bytes of a canary, and the least that lies between a request and the end of its block.
 pub(super) const CANARY: usize = size_of::<u64>();
@@ -26,8 +26,8 @@ const ONES: u64 = 0x0101_0101_0101_0101;
 /// The secrets. Written at start; read by any thread.
 #[repr(C, align(16))]
 pub(super) struct Keys {
-    mix: Relaxed<AtomicU64>,
-    factor: Relaxed<AtomicU64>,
+    mix: Relaxed<AtomicUsize>,
+    factor: Relaxed<AtomicUsize>,
 }
 
 /// A canary has changed: how far from the start of the block.
@@ -37,11 +37,11 @@ pub(super) struct Overwritten(pub(super) usize);
 impl Keys {
     /// Before [`Keys::set`].
     pub(super) const fn new() -> Self {
-        Self { mix: Relaxed::<AtomicU64>::new(0), factor: Relaxed::<AtomicU64>::new(0) }
+        Self { mix: Relaxed::<AtomicUsize>::new(0), factor: Relaxed::<AtomicUsize>::new(0) }
     }
 
     /// Sets the secrets, two random numbers.
-    pub(super) fn set(&self, mix: u64, factor: u64) {
+    pub(super) fn set(&self, mix: usize, factor: usize) {
         self.mix.set(mix);
         self.factor.set(factor | 1);
     }
@@ -50,7 +50,7 @@ impl Keys {
     /// on both secrets.
     #[inline(always)]
     pub(super) fn canary(&self, end: usize) -> u64 {
-        let product = u128::from(end as u64 ^ self.mix.get()) * u128::from(self.factor.get());
+        let product = (end ^ self.mix.get()) as u128 * self.factor.get() as u128;
         (product as u64 ^ (product >> u64::BITS) as u64) | ONES
     }
 
@@ -131,7 +131,7 @@ pub(super) unsafe fn put(address: usize, value: u64) {
 mod tests {
     use super::*;
 
-    fn keys(mix: u64, factor: u64) -> Keys {
+    fn keys(mix: usize, factor: usize) -> Keys {
         let keys = Keys::new();
         keys.set(mix, factor);
         keys
@@ -174,8 +174,8 @@ mod tests {
     #[test]
     fn one_canary_does_not_give_away_the_next() {
         // With each of two secrets fixed the canary of one address says nothing of another's: their difference varies.
-        let differences = |make: &dyn Fn(u64) -> Keys| {
-            let mut seen: Vec<u64> = (1..2000_u64)
+        let differences = |make: &dyn Fn(usize) -> Keys| {
+            let mut seen: Vec<u64> = (1..2000_usize)
                 .map(|turn| {
                     let keys = make(turn.wrapping_mul(0x9e37_79b9_7f4a_7c15));
                     keys.canary(0x7000_0000_1000) ^ keys.canary(0x7000_0000_1020)

@@ -51,6 +51,13 @@ pub(super) fn free_remote(unit: &AtomicU8, live: u8) -> bool {
     unit.compare_exchange(live, REMOTE, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }
 
+/// Notes that a block that was free already is sent to another owner: its span has one by now.
+#[cfg_attr(loom, allow(dead_code, reason = "no model sends"))]
+pub(super) fn leave(unit: &AtomicU8) {
+    // Relaxed: as above. Nothing comes of a failure: the block was freed by a thread that did not own it.
+    let _ = unit.compare_exchange(FREED, REMOTE, Ordering::Relaxed, Ordering::Relaxed);
+}
+
 /// Notes that a block has arrived at its owner; false if the owner has freed it, too.
 pub(super) fn arrive(unit: &AtomicU8) -> bool {
     // Relaxed: as above.

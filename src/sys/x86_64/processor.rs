@@ -3,7 +3,10 @@
 //! are used for.
 
 use core::arch::asm;
-use core::arch::x86_64::{__cpuid, _rdtsc};
+use core::arch::x86_64::{
+    __cpuid, __m128i, _mm_cmpeq_epi8, _mm_load_si128, _mm_movemask_epi8, _mm_or_si128, _mm_setzero_si128,
+    _mm_store_si128, _rdtsc,
+};
 use core::ffi::c_int;
 
 /// An error number as the kernel gives it.
@@ -66,6 +69,85 @@ pub(crate) unsafe fn step<const DELTA: isize>(word: *mut usize) {
 pub(crate) unsafe fn step_at<const DELTA: isize>(base: *const u8, offset: usize) {
     // SAFETY: the word is writable, and this thread's alone to write.
     unsafe { asm!("add qword ptr [{0} + {1}], {2}", in(reg) base, in(reg) offset, const DELTA, options(nostack)) };
+}
+
+/// Replaces the word at `place` by `new` if it is `old`, in one instruction, which a signal handler does not interrupt;
+/// whether it was. Not atomic between processors, and as quick as a store.
+///
+/// # Safety
+/// - An aligned word is there, and only the calling thread writes it.
+#[inline(always)]
+pub(crate) unsafe fn exchange(place: *mut *mut u8, old: *mut u8, new: *mut u8) -> bool {
+    let before: *mut u8;
+    // SAFETY: the word is there, and this thread's alone to write.
+    unsafe {
+        asm!("cmpxchg qword ptr [{0}], {1}", in(reg) place, in(reg) new, inout("rax") old => before, options(nostack));
+    }
+    before == old
+}
+
+/// Bytes that [`fill_and_test`] takes at a time.
+pub(crate) const LANE: usize = size_of::<__m128i>();
+
+/// Fills `len` bytes at `fill` with zeroes; whether as many bytes at `test` are zeroes.
+///
+/// # Safety
+/// - Both are multiples of [`LANE`], and so is `len`, which is not 0; the bytes at `fill` are writable, those at `test`
+///   readable.
+#[inline(always)]
+pub(crate) unsafe fn fill_and_test(fill: *mut u8, test: *const u8, len: usize) -> bool {
+    let zero = no_bits();
+    let (mut seen, mut at) = (zero, 0);
+    while at < len {
+        // SAFETY: the bytes are readable, by the function's condition.
+        seen = unsafe { with(seen, test.wrapping_add(at)) };
+        // SAFETY: the bytes are writable, by the function's condition.
+        unsafe { _mm_store_si128(fill.wrapping_add(at).cast(), zero) };
+        at += LANE;
+    }
+    is_zero(seen)
+}
+
+/// Whether `len` bytes at `test` are zeroes.
+///
+/// # Safety
+/// - As for [`fill_and_test`].
+#[inline(always)]
+pub(crate) unsafe fn is_clear(test: *const u8, len: usize) -> bool {
+    let (mut seen, mut at) = (no_bits(), 0);
+    while at < len {
+        // SAFETY: the bytes are readable, by the function's condition.
+        seen = unsafe { with(seen, test.wrapping_add(at)) };
+        at += LANE;
+    }
+    is_zero(seen)
+}
+
+#[inline(always)]
+fn no_bits() -> __m128i {
+    // SAFETY: every x86-64 processor has SSE2.
+    unsafe { _mm_setzero_si128() }
+}
+
+/// The bits of `seen`, and those of the lane at `from`.
+///
+/// # Safety
+/// - The bytes are readable and aligned.
+#[inline(always)]
+unsafe fn with(seen: __m128i, from: *const u8) -> __m128i {
+    // SAFETY: readable and aligned, by the function's condition.
+    let lane = unsafe { _mm_load_si128(from.cast()) };
+    // SAFETY: every x86-64 processor has SSE2.
+    unsafe { _mm_or_si128(seen, lane) }
+}
+
+#[inline(always)]
+fn is_zero(bits: __m128i) -> bool {
+    const ALL: i32 = 0xffff;
+    // SAFETY: every x86-64 processor has SSE2.
+    let equal = unsafe { _mm_cmpeq_epi8(bits, no_bits()) };
+    // SAFETY: as above.
+    unsafe { _mm_movemask_epi8(equal) == ALL }
 }
 
 /// Whether `value` is below the word `OFFSET` bytes behind `base`, which other threads may write: the comparison reads
