@@ -331,11 +331,14 @@ impl FastHeap {
         unsafe { Bin::pop_at(self.start(), offset) }
     }
 
-    /// Adds a block to the bin `offset` bytes from the start of the heap; false if that is full, or has the block on
-    /// top.
+    /// Adds a block that is in no bin to the bin `offset` bytes from the start of the heap; false if that is full.
+    ///
+    /// # Safety
+    /// - As for [`FastHeap::pop_at`].
     #[inline(always)]
-    pub(crate) fn push_at(&self, offset: usize, block: *mut u8) -> bool {
-        self.bin_at(offset).push(block)
+    pub(crate) unsafe fn push_fresh_at(&self, offset: usize, block: *mut u8) -> bool {
+        // SAFETY: a bin of the calling thread lies there.
+        unsafe { Bin::push_fresh_at(self.start(), offset, block) }
     }
 
     #[inline(always)]

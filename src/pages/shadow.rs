@@ -14,6 +14,7 @@ use core::ops::Range;
 
 use crate::base::units::REGION_BYTES;
 use crate::sys::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use crate::sys::processor;
 
 /// log2 of the bytes of a granule.
 pub(super) const GRANULE_SHIFT: u32 = 4;
@@ -97,6 +98,16 @@ impl Shadow {
     pub(crate) unsafe fn byte_of(&self, granule: usize) -> &'static AtomicU8 {
         // SAFETY: as in `byte`.
         unsafe { &*core::ptr::with_exposed_provenance(self.start.wrapping_add(granule)) }
+    }
+
+    /// What the unit of the granule with number `granule` holds, in a shadow of bytes.
+    ///
+    /// # Safety
+    /// - As for [`Shadow::byte`].
+    #[inline(always)]
+    pub(crate) unsafe fn load(&self, granule: usize) -> usize {
+        // SAFETY: the byte can be read, as for `byte`.
+        unsafe { processor::load_u8(core::ptr::with_exposed_provenance(self.start), granule) }
     }
 
     /// The unit of the granule in which `address` lies, in a shadow of words.

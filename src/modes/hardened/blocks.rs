@@ -15,12 +15,29 @@ use crate::process::state::PROCESS;
 use crate::slow_path::request::Request;
 use crate::slow_path::{alloc, free};
 use crate::sys::atomic::{AtomicU8, AtomicU64, Ordering};
+use crate::sys::cell::SetOnce;
 use crate::sys::memory;
 
 use super::mode::Hardened;
 
+/// The secrets of the process. Written at start; read by any thread.
+static KEYS: SetOnce<Keys> = SetOnce::new();
+
+/// Sets the secrets.
+///
+/// # Safety
+/// - Called once, before any block of the mode.
+pub(super) unsafe fn set_keys(keys: Keys) {
+    // SAFETY: nothing reads the secrets yet.
+    unsafe { KEYS.set(keys) };
+}
+
 /// The secrets of the process.
-pub(super) static KEYS: Keys = Keys::new();
+#[inline(always)]
+pub(super) fn keys() -> &'static Keys {
+    // SAFETY: the start of the mode set them, before there was any block to ask about.
+    unsafe { KEYS.get() }
+}
 
 /// Looks at a word that does not fit the state of its block, before it counts as overwritten: other threads may be
 /// making or freeing the block.
@@ -60,7 +77,7 @@ pub(super) fn make_live(block: *mut u8, whole: usize, size: usize) -> bool {
         return false;
     }
     // SAFETY: the caller has the block, which has so many bytes, enough for the request and a canary.
-    let live = unsafe { KEYS.write(block.addr(), whole, size) };
+    let live = unsafe { keys().write(block.addr(), whole, size) };
     // Relaxed: as above.
     unit.store(live, Ordering::Relaxed);
     true
@@ -89,11 +106,11 @@ pub(super) fn is_of_size(block: *mut u8, size: usize) -> bool {
         return false;
     }
     // SAFETY: a block is live there.
-    whole_of(block).is_some_and(|whole| unsafe { KEYS.check(block.addr(), whole, state) } == Ok(size))
+    whole_of(block).is_some_and(|whole| unsafe { keys().check(block.addr(), whole, state) } == Ok(size))
 }
 
-/// The slow path of a sized free whose size was right.
-pub(super) fn free_unsized(block: *mut u8) {
+/// The slow path of free.
+pub(super) fn free_slow(block: *mut u8) {
     free::free::<Hardened>(block);
 }
 
@@ -105,7 +122,7 @@ pub(super) extern "C" fn alloc_slow(size: usize) -> *mut u8 {
 /// The requested size of a live block of `whole` bytes. Reports canaries that are not whole.
 pub(super) fn check(call: &'static str, block: usize, whole: usize, state: u8) -> usize {
     // SAFETY: callers found a live block of so many bytes there, with that state.
-    let found = unsafe { KEYS.check(block, whole, state) };
+    let found = unsafe { keys().check(block, whole, state) };
     found.unwrap_or_else(|Overwritten(place)| {
         let size = size_by_state(whole, state);
         report_write(Code::HeapOverflow, call, block, (place, "something wrote behind the block"), (size, whole));
@@ -134,7 +151,7 @@ pub(super) fn check_before(call: &'static str, block: usize, whole: usize, state
         // Relaxed: as above.
         let live = is_live(unit.load(Ordering::Relaxed));
         // A block that is being freed still has its canary. The slack may be mixed in.
-        let is_canary = (seen ^ KEYS.canary(block)) < whole as u64;
+        let is_canary = (seen ^ keys().canary(block)) < whole as u64;
         if is_canary || seen == 0 && !live {
             return;
         }
@@ -149,7 +166,7 @@ pub(super) fn check_before(call: &'static str, block: usize, whole: usize, state
     // Relaxed: as above.
     let before = unit.load(Ordering::Relaxed);
     if before != TAIL {
-        word.store(if is_live(before) { KEYS.canary(block) } else { 0 }, Ordering::Relaxed);
+        word.store(if is_live(before) { keys().canary(block) } else { 0 }, Ordering::Relaxed);
     }
 }
 
@@ -192,7 +209,7 @@ fn report_pointer(call: &'static str, code: Code, address: usize, what: &'static
             // Relaxed: for a line of text.
             let state = unit(start).map_or(NEVER, |unit| unit.load(Ordering::Relaxed));
             // SAFETY: a block of so many bytes starts there.
-            let size = if is_live(state) { unsafe { KEYS.check(start, whole, state) }.ok() } else { None };
+            let size = if is_live(state) { unsafe { keys().check(start, whole, state) }.ok() } else { None };
             describe(line, size.unwrap_or(0), whole);
         }
     };
@@ -236,7 +253,7 @@ pub(super) fn resize(block: *mut u8, whole: usize, old: usize, size: usize, stat
         unsafe { memory::zero(block.wrapping_add(old), size - old) };
     }
     // SAFETY: the program resizes the block, so this call has it; it has room for the request and a canary.
-    let live = unsafe { KEYS.write(block.addr(), whole, size) };
+    let live = unsafe { keys().write(block.addr(), whole, size) };
     let unit = unit(block.addr())?;
     // Relaxed: see `state`.
     unit.compare_exchange(state, live, Ordering::Relaxed, Ordering::Relaxed).ok().map(drop)

@@ -15,43 +15,32 @@
 //! come from.
 
 use super::state::{LIVE, SLACK_MAX, TAIL};
-use crate::sys::atomic::AtomicUsize;
-use crate::sys::cell::Relaxed;
+use crate::sys::processor;
 
 /// Bytes of a canary, and the least that lies between a request and the end of its block.
 pub(super) const CANARY: usize = size_of::<u64>();
 /// No byte of a canary is zero, so the end of a string that runs on shows.
 const ONES: u64 = 0x0101_0101_0101_0101;
 
-/// The secrets. Written at start; read by any thread.
-#[repr(C, align(16))]
-pub(super) struct Keys {
-    mix: Relaxed<AtomicUsize>,
-    factor: Relaxed<AtomicUsize>,
-}
+/// The secrets.
+#[derive(Clone, Copy)]
+pub(super) struct Keys([u64; 3]);
 
 /// A canary has changed: how far from the start of the block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Overwritten(pub(super) usize);
 
 impl Keys {
-    /// Before [`Keys::set`].
-    pub(super) const fn new() -> Self {
-        Self { mix: Relaxed::<AtomicUsize>::new(0), factor: Relaxed::<AtomicUsize>::new(0) }
-    }
-
-    /// Sets the secrets, two random numbers.
-    pub(super) fn set(&self, mix: usize, factor: usize) {
-        self.mix.set(mix);
-        self.factor.set(factor | 1);
+    /// The secrets that two random numbers make.
+    pub(super) const fn new(mix: u64, factor: u64) -> Self {
+        Self([mix, factor | 1, ONES])
     }
 
     /// The canary of a block that ends before `end`: both halves of a product, folded, so that every bit of it depends
     /// on both secrets.
     #[inline(always)]
     pub(super) fn canary(&self, end: usize) -> u64 {
-        let product = (end ^ self.mix.get()) as u128 * self.factor.get() as u128;
-        (product as u64 ^ (product >> u64::BITS) as u64) | ONES
+        processor::keyed(&self.0, end as u64)
     }
 
     /// Writes the canaries of a block of `whole` bytes for a request of `size`; the state in which it is live.
@@ -131,15 +120,9 @@ pub(super) unsafe fn put(address: usize, value: u64) {
 mod tests {
     use super::*;
 
-    fn keys(mix: usize, factor: usize) -> Keys {
-        let keys = Keys::new();
-        keys.set(mix, factor);
-        keys
-    }
-
     #[test]
     fn every_byte_between_request_and_end_of_a_block_without_slack_to_spare_is_checked() {
-        let keys = keys(0x1234_5678_9abc_def0, 0xfedc_ba98_7654_3211);
+        let keys = Keys::new(0x1234_5678_9abc_def0, 0xfedc_ba98_7654_3211);
         for whole in [16, 32, 112, 1024, 4096_usize] {
             let mut memory = vec![0_u128; whole / 16];
             let block = memory.as_mut_ptr().expose_provenance();
@@ -174,8 +157,8 @@ mod tests {
     #[test]
     fn one_canary_does_not_give_away_the_next() {
         // With each of two secrets fixed the canary of one address says nothing of another's: their difference varies.
-        let differences = |make: &dyn Fn(usize) -> Keys| {
-            let mut seen: Vec<u64> = (1..2000_usize)
+        let differences = |make: &dyn Fn(u64) -> Keys| {
+            let mut seen: Vec<u64> = (1..2000_u64)
                 .map(|turn| {
                     let keys = make(turn.wrapping_mul(0x9e37_79b9_7f4a_7c15));
                     keys.canary(0x7000_0000_1000) ^ keys.canary(0x7000_0000_1020)
@@ -185,8 +168,10 @@ mod tests {
             seen.dedup();
             seen.len()
         };
-        assert!(differences(&|random| keys(random, 0x0123_4567_89ab_cdef)) > 1900);
-        assert!(differences(&|random| keys(0x0123_4567_89ab_cdef, random)) > 1900);
-        assert!((0..1 << 16).all(|step| keys(7, 99).canary(step * 16).to_le_bytes().iter().all(|&byte| byte != 0)));
+        assert!(differences(&|random| Keys::new(random, 0x0123_4567_89ab_cdef)) > 1900);
+        assert!(differences(&|random| Keys::new(0x0123_4567_89ab_cdef, random)) > 1900);
+        assert!(
+            (0..1 << 16).all(|step| Keys::new(7, 99).canary(step * 16).to_le_bytes().iter().all(|&byte| byte != 0))
+        );
     }
 }

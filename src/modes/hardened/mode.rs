@@ -7,8 +7,8 @@
 
 use core::ffi::CStr;
 
-use super::blocks::{self, KEYS};
-use super::canary::CANARY;
+use super::blocks::{self, keys};
+use super::canary::{CANARY, Keys};
 use super::empty::Empty;
 use super::large;
 use super::path::{PATH, STEP};
@@ -56,7 +56,8 @@ impl Mode for Checked {
 pub(crate) fn begin(options: &Options) {
     PROCESS.features.register(&FEATURE);
     PROCESS.registry.transit.set(Some(&TRANSIT));
-    KEYS.set(call::random() as usize, call::random() as usize);
+    // SAFETY: a start prepares one mode, once, before any block is made.
+    unsafe { blocks::set_keys(Keys::new(call::random(), call::random())) };
     PROCESS.central.allow_guards(options.guard_regions);
     large::begin(options.quarantine_large, call::random());
     EMPTY.begin();
@@ -103,8 +104,9 @@ fn wait(heap: &Heap, block: *mut u8, class: Class) -> Option<*mut u8> {
         unsafe { memory::zero(block, whole) };
         return Some(block);
     };
-    // SAFETY: there are slots of the class, the block is of it, and the heap is this thread's.
-    match unsafe { waiting.exchange(block, whole, kept.draw(KEYS.canary(block.addr()))) } {
+    let place = waiting.place(kept.draw(keys().canary(block.addr())));
+    // SAFETY: slots of the class, the block is of it, and the heap is this thread's.
+    match unsafe { place.exchange(block, whole) } {
         Left::None => None,
         Left::Clean(left) => Some(left),
         Left::Written(left) => {
@@ -188,7 +190,7 @@ impl Mode for Hardened {
             return Some(resized);
         }
         let alloc = |request: Request| second_path::malloc(request.size, FastHeap::current(), blocks::alloc_slow);
-        let free = |block| second_path::free(block, blocks::free_unsized);
+        let free = |block| second_path::free(block, blocks::free_slow);
         Some(relocate(block, old, size, alloc, free))
     }
 
@@ -217,7 +219,10 @@ fn serve_small(heap: &Heap, class: Class, size: usize) -> Option<*mut u8> {
         let refills = heap.is_empty(class);
         let fresh = heap.alloc(PROCESS.shared(), class)?;
         let kept = Kept::of(heap).filter(|_| refills);
-        let block = heap.shuffle(class, fresh, kept.map(|kept| || kept.draw(KEYS.canary(fresh.addr()))));
+        if let Some(kept) = kept {
+            kept.slots_of(class, PROCESS.options().quarantine);
+        }
+        let block = heap.shuffle(class, fresh, kept.map(|kept| || kept.draw(keys().canary(fresh.addr()))));
         if blocks::make_live(block, class.size(), size) {
             return Some(block);
         }
@@ -232,7 +237,7 @@ fn serve_large(heap: &Heap, padded: Request, size: usize) -> Option<*mut u8> {
     let block = mode::serve(heap, padded)?;
     let whole = blocks::whole_of(block)?;
     // SAFETY: the block was just allocated, with so many bytes; padding for a canary and so much slack is among them.
-    let live = unsafe { KEYS.write(block.addr(), whole, size) };
+    let live = unsafe { keys().write(block.addr(), whole, size) };
     debug_assert_eq!(live, TAIL);
     if let Some(unit) = blocks::unit(block.addr()) {
         // Relaxed: see `state`.
@@ -419,7 +424,7 @@ fn check_live(address: usize, whole: usize) {
     // Acquire, so that the canaries are read after the state.
     let state = unit.load(Ordering::Acquire);
     // SAFETY: a block of so many bytes starts there.
-    let is_whole = !is_live(state) || unsafe { KEYS.check(address, whole, state) }.is_ok();
+    let is_whole = !is_live(state) || unsafe { keys().check(address, whole, state) }.is_ok();
     // Another thread may be freeing the block, or making another one there.
     // Relaxed: the last look decides.
     if !is_whole && unit.load(Ordering::Relaxed) == state {

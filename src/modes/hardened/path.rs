@@ -17,17 +17,17 @@
 //! - All memory of a span that is not live is zero, but for what is being freed at the moment and for the first word of
 //!   deferred blocks.
 
-use super::blocks::{self, KEYS};
+use super::blocks::{self, keys};
 use super::canary::{CANARY, get, put, turned};
 use super::mode::Checked;
 use super::state::{FREED, LIVE, SLACK_MAX, free_remote, is_live};
-use super::waiting::{Kept, Left};
+use super::waiting::{Kept, Left, Place};
 use crate::base::class::{Class, FAST_MAX, SMALL_MAX};
 use crate::base::units::REGION_BYTES;
 use crate::heap::FastHeap;
 use crate::heap::second_path::{SecondPath, SlowAligned, SlowFree, SlowMalloc, SlowSizedFree};
+use crate::pages::REGION_GRANULES;
 use crate::pages::map::{BIN_BYTES, BINS_BYTES};
-use crate::pages::{Entry, REGION_GRANULES};
 use crate::slow_path::free;
 use crate::sys::atomic::{AtomicU8, Ordering};
 use crate::sys::processor::{self, LANE};
@@ -71,7 +71,7 @@ fn malloc(size: usize, heap: &FastHeap, slow: SlowMalloc) -> *mut u8 {
         return blocks::twice(block, size, slow);
     }
     let (address, end) = (block.addr(), block.addr() + whole);
-    let canary = KEYS.canary(end);
+    let canary = keys().canary(end);
     // SAFETY: the last word of the block, which this thread has.
     unsafe { put(end - CANARY, canary) };
     // SAFETY: the canary fits behind the request.
@@ -105,47 +105,75 @@ fn aligned(align: usize, size: usize, heap: &FastHeap, slow: SlowAligned) -> *mu
     if block.is_null() { slow(align, size) } else { block }
 }
 
-fn free(block: *mut u8, heap: &FastHeap, slow: SlowFree) {
+/// `slow` is not used: the slow path of the mode, which the compiler knows, needs no register.
+fn free(block: *mut u8, heap: &FastHeap, _slow: SlowFree) {
     let (shadow, address) = (blocks::shadow(), block.addr());
     // What lies outside of the data area, and what is misaligned, is out of reach.
     let granule = shadow.granule(address);
     if granule >= shadow.reach() {
-        return slow(block);
+        return blocks::free_slow(block);
     }
     // SAFETY: the shadow reaches the granule.
-    let unit = unsafe { shadow.byte_of(granule) };
-    // Relaxed: see `state`.
-    let slack = unit.load(Ordering::Relaxed).wrapping_sub(LIVE);
-    if slack > SLACK_MAX as u8 {
-        return free_other(block, heap, slow);
+    let slack = unsafe { shadow.load(granule) } ^ usize::from(LIVE);
+    if slack > SLACK_MAX {
+        return free_other(block, heap);
     }
     // SAFETY: a block is live there, so its region is committed; this second path is never the inert heap's.
     let offset = unsafe { heap.entry_of(granule / REGION_GRANULES) }.bits() ^ heap.address();
     if offset > FAST_MAX * SCALE {
-        return free_other(block, heap, slow);
-    }
-    let Some(kept) = Kept::of(heap) else { return slow(block) };
-    // SAFETY: the offset is less than that of the last bin, and an entry is that of a bin.
-    let waiting = unsafe { kept.at(offset) };
-    if !waiting.is_ready() {
-        return slow(block);
+        return free_other(block, heap);
     }
     let whole = offset / SCALE;
-    let end = KEYS.canary(address + whole);
-    let size = whole - CANARY - usize::from(slack);
+    let end = keys().canary(address + whole);
+    let size = whole - CANARY - slack;
     // SAFETY: the last word of the block.
     let last = unsafe { get(address + whole - CANARY) } ^ end;
     // SAFETY: the canary lies in the block.
     let behind = unsafe { get(address + size) } ^ turned(end, size);
-    if last | behind | before(unit, address, whole) != 0 {
-        return slow(block);
+    if last | behind | before(granule, address, whole) != 0 {
+        return blocks::free_slow(block);
     }
-    // Relaxed: as above. A remote free that comes between is found when its batch arrives.
+    let Some(kept) = Kept::of(heap) else { return blocks::free_slow(block) };
+    // SAFETY: the offset is less than that of the last bin, and an entry is that of a bin.
+    let waiting = unsafe { kept.at(offset) };
+    // SAFETY: a block of this thread's heap starts there.
+    let unit = unsafe { shadow.byte_of(granule) };
+    // Relaxed: see `state`. A remote free that comes between is found when its batch arrives.
     unit.store(FREED, Ordering::Relaxed);
-    // SAFETY: there are slots; the block was live, is of this class and of a span of this heap.
-    match unsafe { waiting.exchange(block, whole, kept.draw(end)) } {
+    let place = waiting.place(kept.draw(end));
+    let left = place.get_block();
+    if left.is_null() {
+        return free_slow(block, heap, place, offset);
+    }
+    // SAFETY: the block was live, is of this class and of a span of this heap; blocks of the quarantine are of the same
+    // class.
+    let clean = unsafe { processor::fill_and_test(block, left, whole) };
+    if !place.replace(left, block) {
+        return free_slow(block, heap, place, offset);
+    }
+    if !clean {
+        return written(left, whole);
+    }
+    // SAFETY: the bin of the class, of this thread's heap. What comes out of the quarantine is in no bin.
+    if !unsafe { heap.push_fresh_at(offset, left) } {
+        free::free::<Checked>(left);
+    }
+}
+
+/// The end of `free` where the slot is empty, or where a handler has changed it meanwhile.
+#[cold]
+#[inline(never)]
+fn free_slow(block: *mut u8, heap: &FastHeap, place: Place, offset: usize) {
+    // SAFETY: the block is freed, and of the class of these slots.
+    settle(heap, offset, unsafe { place.exchange(block, offset / SCALE) }, offset / SCALE);
+}
+
+/// Puts the block that has left the quarantine into its bin.
+fn settle(heap: &FastHeap, offset: usize, left: Left, whole: usize) {
+    match left {
         Left::None => {}
-        Left::Clean(left) if heap.push_at(offset, left) => {}
+        // SAFETY: the bin of the class, of this thread's heap.
+        Left::Clean(left) if unsafe { heap.push_fresh_at(offset, left) } => {}
         Left::Clean(left) => free::free::<Checked>(left),
         Left::Written(left) => written(left, whole),
     }
@@ -154,18 +182,16 @@ fn free(block: *mut u8, heap: &FastHeap, slow: SlowFree) {
 /// Bits of the word before a block that are not as they must be: those of the canary of the block before it, if that is
 /// live, else zeroes. The first block of a region has no such word: a guard may lie there.
 #[inline(always)]
-fn before(unit: &AtomicU8, address: usize, whole: usize) -> u64 {
+fn before(granule: usize, address: usize, whole: usize) -> u64 {
     if address.is_multiple_of(REGION_BYTES) {
         return 0;
     }
-    let place = core::ptr::from_ref(unit).wrapping_sub(whole / STEP);
+    // In doubt the slow path looks again.
     // SAFETY: the shadow reaches the granules of the first region, where no block is, and this one lies behind it.
-    let left = unsafe { &*place };
-    // All bits where the block before is live: its state is below zero as a signed number.
-    // Relaxed: in doubt the slow path looks again.
-    let live = (left.load(Ordering::Relaxed) as i8 >> (i8::BITS - 1)) as i64 as u64;
+    let left = unsafe { blocks::shadow().load(granule - whole / STEP) };
+    let expected = if is_live(left as u8) { keys().canary(address) } else { 0 };
     // SAFETY: the word lies in the region of the block, which is committed.
-    unsafe { get(address - CANARY) ^ (KEYS.canary(address) & live) }
+    unsafe { get(address - CANARY) ^ expected }
 }
 
 /// Reports a block of the quarantine that something wrote to, and frees it.
@@ -179,49 +205,42 @@ fn written(block: *mut u8, whole: usize) {
 /// free of all blocks but the smallest of this heap: of larger classes, with more slack than the state has room for,
 /// and of other heaps.
 #[inline(never)]
-fn free_other(block: *mut u8, heap: &FastHeap, slow: SlowFree) {
+fn free_other(block: *mut u8, heap: &FastHeap) {
     let address = block.addr();
+    let granule = blocks::shadow().granule(address);
     // SAFETY: the caller found that the shadow reaches it.
-    let unit = unsafe { blocks::shadow().byte(address) };
+    let unit = unsafe { blocks::shadow().byte_of(granule) };
     // Relaxed: see `state`.
     let state = unit.load(Ordering::Relaxed);
     if !is_live(state) {
-        return slow(block);
+        return blocks::free_slow(block);
     }
     // SAFETY: a block is live there, so its region is committed.
-    let entry = unsafe { heap.entry_of(blocks::shadow().granule(address) / REGION_GRANULES) };
-    let Some(class) = entry.class() else { return slow(block) };
+    let entry = unsafe { heap.entry_of(granule / REGION_GRANULES) };
+    let Some(class) = entry.class() else { return blocks::free_slow(block) };
     let whole = class.size();
     // SAFETY: a live block of the class starts there.
-    if unsafe { KEYS.check(address, whole, state) }.is_err() || before(unit, address, whole) != 0 {
-        return slow(block);
+    if unsafe { keys().check(address, whole, state) }.is_err() || before(granule, address, whole) != 0 {
+        return blocks::free_slow(block);
     }
     if entry.bits() ^ heap.address() >= BINS_BYTES {
-        return free_to_other(block, heap, (unit, state, entry, whole), slow);
+        return free_to_other(block, heap, (unit, state), whole);
     }
-    let Some(kept) = Kept::of(heap) else { return slow(block) };
+    let Some(kept) = Kept::of(heap) else { return blocks::free_slow(block) };
     let offset = class.index() * BIN_BYTES;
     // SAFETY: the offset of a bin.
     let waiting = unsafe { kept.at(offset) };
-    if !waiting.is_ready() {
-        return slow(block);
-    }
     // Relaxed: as in `free`.
     unit.store(FREED, Ordering::Relaxed);
-    // SAFETY: there are slots; the block was live, is of this class and of a span of this heap.
-    match unsafe { waiting.exchange(block, whole, kept.draw(KEYS.canary(address + whole))) } {
-        Left::None => {}
-        Left::Clean(left) if heap.push_at(offset, left) => {}
-        Left::Clean(left) => free::free::<Checked>(left),
-        Left::Written(left) => written(left, whole),
-    }
+    // SAFETY: the block was live, is of this class and of a span of this heap.
+    let left = unsafe { waiting.place(kept.draw(keys().canary(address + whole))).exchange(block, whole) };
+    settle(heap, offset, left, whole);
 }
 
 /// free of a block of another heap, or of the central list.
-fn free_to_other(block: *mut u8, heap: &FastHeap, found: (&AtomicU8, u8, Entry, usize), slow: SlowFree) {
-    let (unit, state, _, whole) = found;
+fn free_to_other(block: *mut u8, heap: &FastHeap, (unit, state): (&AtomicU8, u8), whole: usize) {
     if !free_remote(unit, state) {
-        return slow(block);
+        return blocks::free_slow(block);
     }
     // SAFETY: of several threads that free the block this one was first, so it has the block.
     unsafe { processor::fill_and_test(block, block, whole) };
@@ -232,7 +251,7 @@ fn free_to_other(block: *mut u8, heap: &FastHeap, found: (&AtomicU8, u8, Entry, 
 
 fn free_sized(block: *mut u8, size: usize, heap: &FastHeap, slow: SlowSizedFree) {
     if blocks::is_of_size(block, size) {
-        free(block, heap, blocks::free_unsized);
+        free(block, heap, blocks::free_slow);
     } else {
         slow(block, size);
     }

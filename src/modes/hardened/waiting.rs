@@ -24,11 +24,13 @@ const SLOTS_MAX: usize = 256;
 /// The slots of one class.
 #[repr(C)]
 pub(super) struct Waiting {
-    /// The first slot; null before the class has any.
+    /// The first slot: `first` before the class has others.
     slots: Cell<*mut Slot>,
     /// Slots, less one.
     mask: Cell<usize>,
-    unused: [usize; 2],
+    /// Where the block waits until the class has slots of its own.
+    first: Slot,
+    unused: usize,
 }
 
 /// What the mode keeps with a heap. All-zero bytes are a heap without slots.
@@ -64,6 +66,7 @@ impl Kept {
         heap.kept.set(piece.expose_provenance());
         if let Some(kept) = Self::of(heap) {
             kept.random.set(seed);
+            kept.classes.iter().for_each(|waiting| waiting.slots.set(waiting.first_slot()));
         }
     }
 
@@ -85,18 +88,24 @@ impl Kept {
         unsafe { &*place }
     }
 
-    /// The slots of `class`, made if there are none; `None` without memory for them. `bytes` of blocks may wait.
+    /// The slots of `class`. Makes as many as are needed for `bytes` of blocks to wait, if there is memory for them.
     pub(super) fn slots_of(&self, class: Class, bytes: usize) -> Option<&Waiting> {
         let waiting = self.classes.get(class.index())?;
-        if waiting.slots.get().is_null() {
-            let wanted = (bytes / class.size()).clamp(if bytes == 0 { 1 } else { SLOTS_MIN }, SLOTS_MAX);
-            let count = 1 << wanted.ilog2();
+        if waiting.slots.get() == waiting.first_slot() && bytes > 0 {
+            let count = 1_usize << (bytes / class.size()).clamp(SLOTS_MIN, SLOTS_MAX).ilog2();
             let len = count * size_of::<Slot>();
-            let piece = PROCESS.central.pages.acquire_metadata(len)?;
-            // SAFETY: the piece has these bytes, and nothing else uses them.
-            unsafe { memory::zero(piece, len) };
-            waiting.mask.set(count - 1);
-            waiting.slots.set(piece.cast());
+            if let Some(piece) = PROCESS.central.pages.acquire_metadata(len) {
+                // SAFETY: the piece has these bytes, and nothing else uses them.
+                unsafe { memory::zero(piece, len) };
+                // The block of `first` moves to the first slot. A handler that comes between uses slots of either kind.
+                let first = Place(waiting.first_slot());
+                let block = first.get_block();
+                waiting.slots.set(piece.cast());
+                waiting.mask.set(count - 1);
+                if first.replace(block, core::ptr::null_mut()) {
+                    let _ = Place(piece.cast()).replace(core::ptr::null_mut(), block);
+                }
+            }
         }
         Some(waiting)
     }
@@ -133,58 +142,59 @@ impl Kept {
 
 /// A slot.
 #[derive(Clone, Copy)]
-struct Place(*mut Slot);
+pub(super) struct Place(*mut Slot);
 
 impl Place {
+    /// The block in it; null if there is none.
     #[inline(always)]
-    fn get_block(self) -> *mut u8 {
-        // SAFETY: callers make places of slots that exist.
+    pub(super) fn get_block(self) -> *mut u8 {
+        // SAFETY: places are slots that exist.
         unsafe { Slots(self.0).get(0) }
     }
 
+    /// Replaces the block in it by `new` if it is `old`; whether it was.
     #[inline(always)]
-    fn replace(self, old: *mut u8, new: *mut u8) -> bool {
+    pub(super) fn replace(self, old: *mut u8, new: *mut u8) -> bool {
         // SAFETY: as above; the slot is the calling thread's alone.
         unsafe { processor::exchange(self.0.cast(), old, new) }
+    }
+
+    /// Fills `block` with zeroes and has it wait here.
+    ///
+    /// # Safety
+    /// - `block` has `whole` bytes, those of the class of this slot; the program freed it, and the calling thread has
+    ///   it, whose heap this slot is of.
+    #[inline(never)]
+    pub(super) unsafe fn exchange(self, block: *mut u8, whole: usize) -> Left {
+        loop {
+            let old = self.get_block();
+            let test = if old.is_null() { block } else { old };
+            // SAFETY: the block is the caller's, and blocks in slots have as many bytes.
+            let clean = unsafe { processor::fill_and_test(block, test, whole) };
+            if self.replace(old, block) {
+                return match (old.is_null(), clean) {
+                    (true, _) => Left::None,
+                    (false, true) => Left::Clean(old),
+                    (false, false) => Left::Written(old),
+                };
+            }
+        }
     }
 }
 
 impl Waiting {
-    /// Whether the class has slots.
-    #[inline(always)]
-    pub(super) fn is_ready(&self) -> bool {
-        !self.slots.get().is_null()
+    fn first_slot(&self) -> *mut Slot {
+        core::ptr::from_ref(&self.first).cast_mut()
     }
 
     fn places(&self) -> impl Iterator<Item = Place> + '_ {
-        let count = if self.is_ready() { self.mask.get() + 1 } else { 0 };
-        (0..count).map(|index| Place(self.slots.get().wrapping_add(index)))
+        (0..=self.mask.get()).map(|index| Place(self.slots.get().wrapping_add(index)))
     }
 
-    /// Fills `block` with zeroes and has it take the slot that `drawn` decides.
-    ///
-    /// # Safety
-    /// - The class has slots; `block` has `whole` bytes, those of the class; the program freed it, and the calling
-    ///   thread has it, whose heap these slots are.
+    /// The slot that `drawn` decides.
     #[inline(always)]
-    pub(super) unsafe fn exchange(&self, block: *mut u8, whole: usize, drawn: usize) -> Left {
-        let place = Place(self.slots.get().wrapping_add(drawn & self.mask.get()));
-        loop {
-            let old = place.get_block();
-            if old.is_null() {
-                // SAFETY: the block is the caller's; there is nothing to test but itself.
-                unsafe { processor::fill_and_test(block, block, whole) };
-                if place.replace(old, block) {
-                    return Left::None;
-                }
-                continue;
-            }
-            // SAFETY: the block is the caller's, and blocks in slots have as many bytes.
-            let clean = unsafe { processor::fill_and_test(block, old, whole) };
-            if place.replace(old, block) {
-                return if clean { Left::Clean(old) } else { Left::Written(old) };
-            }
-        }
+    pub(super) fn place(&self, drawn: usize) -> Place {
+        Place(self.slots.get().wrapping_add(drawn & self.mask.get()))
     }
 }
 

@@ -4,8 +4,7 @@
 
 use core::arch::asm;
 use core::arch::x86_64::{
-    __cpuid, __m128i, _mm_cmpeq_epi8, _mm_load_si128, _mm_movemask_epi8, _mm_or_si128, _mm_setzero_si128,
-    _mm_store_si128, _rdtsc,
+    __cpuid, __m128i, _mm_cmpeq_epi8, _mm_load_si128, _mm_movemask_epi8, _mm_or_si128, _mm_setzero_si128, _rdtsc,
 };
 use core::ffi::c_int;
 
@@ -78,12 +77,40 @@ pub(crate) unsafe fn step_at<const DELTA: isize>(base: *const u8, offset: usize)
 /// - An aligned word is there, and only the calling thread writes it.
 #[inline(always)]
 pub(crate) unsafe fn exchange(place: *mut *mut u8, old: *mut u8, new: *mut u8) -> bool {
-    let before: *mut u8;
     // SAFETY: the word is there, and this thread's alone to write.
     unsafe {
-        asm!("cmpxchg qword ptr [{0}], {1}", in(reg) place, in(reg) new, inout("rax") old => before, options(nostack));
+        asm!("cmpxchg qword ptr [{place}], {new}", "jne {changed}", place = in(reg) place, new = in(reg) new,
+            changed = label { return false }, inout("rax") old => _, options(nostack));
     }
-    before == old
+    true
+}
+
+/// Both halves of the product of `value` xor the first word of `keys` and its second, folded by xor, with the bits of the
+/// third: by hand, so that the compiler keeps no register for each word.
+#[inline(always)]
+pub(crate) fn keyed(keys: &[u64; 3], value: u64) -> u64 {
+    let folded;
+    // SAFETY: reads the three words alone.
+    unsafe {
+        asm!("xor rax, qword ptr [{keys}]", "mul qword ptr [{keys} + 8]", "xor rax, rdx", "or rax, qword ptr [{keys} + 16]",
+            keys = in(reg) keys.as_ptr(), inlateout("rax") value => folded, out("rdx") _, options(pure, readonly, nostack));
+    }
+    folded
+}
+
+/// The byte at place `index` behind `base`, which other threads may write: a relaxed load that fills a whole register.
+///
+/// # Safety
+/// - The byte can be read.
+#[inline(always)]
+pub(crate) unsafe fn load_u8(base: *const u8, index: usize) -> usize {
+    let value: usize;
+    // SAFETY: the byte is there, as the caller says.
+    unsafe {
+        asm!("movzx {0:e}, byte ptr [{1} + {2}]", out(reg) value, in(reg) base, in(reg) index,
+            options(readonly, nostack, preserves_flags));
+    }
+    value
 }
 
 /// Bytes that [`fill_and_test`] takes at a time.
@@ -96,14 +123,14 @@ pub(crate) const LANE: usize = size_of::<__m128i>();
 ///   readable.
 #[inline(always)]
 pub(crate) unsafe fn fill_and_test(fill: *mut u8, test: *const u8, len: usize) -> bool {
-    let zero = no_bits();
-    let (mut seen, mut at) = (zero, 0);
-    while at < len {
-        // SAFETY: the bytes are readable, by the function's condition.
-        seen = unsafe { with(seen, test.wrapping_add(at)) };
-        // SAFETY: the bytes are writable, by the function's condition.
-        unsafe { _mm_store_si128(fill.wrapping_add(at).cast(), zero) };
-        at += LANE;
+    let mut seen = no_bits();
+    // By hand: a compiler unrolls the loop, which costs more than it saves for blocks of a few lanes.
+    // SAFETY: the bytes are readable and writable, by the function's condition, and whole lanes.
+    unsafe {
+        asm!("2:", "por {seen}, xmmword ptr [{test} + {at}]", "movdqa xmmword ptr [{fill} + {at}], {zero}",
+            "add {at}, 16", "jne 2b", seen = inout(xmm_reg) seen, zero = in(xmm_reg) no_bits(),
+            test = in(reg) test.wrapping_add(len), fill = in(reg) fill.wrapping_add(len),
+            at = inout(reg) len.wrapping_neg() => _, options(nostack));
     }
     is_zero(seen)
 }
