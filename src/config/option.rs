@@ -74,10 +74,12 @@ options! {
         "In mode `tracked`: how many call stacks the report at exit shows, beginning with the one of the most bytes.";
     tracked_frames: usize = 16, "SPANDREL_TRACKED_FRAMES", value::FRAMES, "16", value::frames,
         "In mode `tracked`: how many frames are kept of each call stack.";
-    quarantine: usize = 8 << 20, "SPANDREL_QUARANTINE", value::SIZE, "8M", parse::size,
-        "In mode `hardened`: how many bytes of freed blocks wait before they are used again; 0 for none.";
-    zero_on_free: bool = false, "SPANDREL_ZERO_ON_FREE", value::FLAG, "0", parse::flag,
-        "In mode `hardened`: fills freed blocks with zeroes rather than with 0xDB.";
+    quarantine: usize = 32 << 10, "SPANDREL_QUARANTINE", value::SIZE, "32K", parse::size,
+        "In mode `hardened`: how many bytes of freed blocks of each class wait in each heap before they are used again: 4 to 256 blocks; one for 0.";
+    quarantine_large: usize = 256 << 20, "SPANDREL_QUARANTINE_LARGE", value::SIZE, "256M", parse::size,
+        "In mode `hardened`: how many bytes of address space of freed large blocks wait, without memory and access; 0 for none.";
+    realloc_moves: bool = false, "SPANDREL_REALLOC_MOVES", value::FLAG, "0", parse::flag,
+        "In mode `hardened`: moves a block at every realloc, so that uses of the old pointer are found.";
     guard_regions: usize = 4096, "SPANDREL_GUARD_REGIONS", value::COUNT, "4096", parse::number,
         "In mode `hardened`: how many spans and large blocks at a time are followed by a region without access. Each may take two of the mappings that `vm.max_map_count` allows.";
     guarded_rate: usize = 5000, "SPANDREL_GUARDED_RATE", value::ONE_IN, "5000", value::one_in,

@@ -55,6 +55,9 @@ pub(crate) struct FastHeap {
     pub(super) until: Cell<usize>,
     /// Which bits of a request's size count.
     pub(super) counted: Cell<usize>,
+    /// The address of what the mode in force keeps with the heap; 0 without. For the heap's thread, and stays with the
+    /// heap.
+    pub(crate) kept: Cell<usize>,
 }
 
 // SAFETY: only the heap's thread uses the cells; the inert heap is never written.
@@ -116,6 +119,7 @@ impl FastHeap {
             always_empty: Cell::new(NOTHING.slot()),
             until: Cell::new(0),
             counted: Cell::new(0),
+            kept: Cell::new(0),
         }
     }
 
@@ -296,6 +300,38 @@ impl FastHeap {
         let word = unsafe { &*self.map.get().wrapping_add(index) };
         // Relaxed: a block's entry was written before the block was handed out.
         look(Entry::from_bits(word.load(Ordering::Relaxed)))
+    }
+
+    /// The entry of a region, for second paths of modes.
+    ///
+    /// # Safety
+    /// - The region is committed, and the heap is not the inert one.
+    #[inline(always)]
+    pub(crate) unsafe fn entry_of(&self, region: usize) -> Entry {
+        // SAFETY: entries of committed regions can be read.
+        let word = unsafe { &*self.map.get().wrapping_add(region) };
+        // Relaxed: a block's entry was written before the block was handed out.
+        Entry::from_bits(word.load(Ordering::Relaxed))
+    }
+
+    /// A block from the bin `offset` bytes from the start of the heap; null if there is none.
+    ///
+    /// # Safety
+    /// - That is the offset of a bin, and the heap is the calling thread's.
+    #[inline(always)]
+    pub(crate) unsafe fn pop_at(&self, offset: usize) -> *mut u8 {
+        // SAFETY: a bin of the calling thread lies there.
+        unsafe { Bin::pop_at(self.start(), offset) }
+    }
+
+    /// Adds a block that is in no bin to the bin `offset` bytes from the start of the heap; false if that is full.
+    ///
+    /// # Safety
+    /// - As for [`FastHeap::pop_at`].
+    #[inline(always)]
+    pub(crate) unsafe fn push_fresh_at(&self, offset: usize, block: *mut u8) -> bool {
+        // SAFETY: a bin of the calling thread lies there.
+        unsafe { Bin::push_fresh_at(self.start(), offset, block) }
     }
 
     #[inline(always)]

@@ -20,6 +20,15 @@ use crate::sys::lock::{Lock, Patience, Rank};
 /// Free lists; banks beyond as many share them, and then a heap may come from another bank.
 const FREE_LISTS: usize = 64;
 
+/// The functions that a mode has for blocks on their way from heap to heap.
+pub(crate) struct Transit {
+    /// A block that was free already is about to be sent.
+    pub(crate) leaves: fn(*mut u8),
+    /// A block has arrived at the heap, whose spans the calling thread holds; the last argument is whether that is the
+    /// heap's thread. Returns the block that goes to bins and spans in its place; null for none.
+    pub(crate) arrives: fn(&Heap, *mut u8, bool) -> *mut u8,
+}
+
 /// All heaps, and the state that they share.
 pub(crate) struct Registry {
     /// All heaps, the newest first. Written with the lock of the lists held, read by any thread: heaps stay, and so do
@@ -35,6 +44,8 @@ pub(crate) struct Registry {
     /// mode into force; read by threads that open a heap, and then those of other threads close it again
     /// (`process::thread::follow_mode`).
     pub(crate) second: StaticRef<SecondPath>,
+    /// What the mode in force does with blocks between heaps; none in modes that do nothing. Written at start.
+    pub(crate) transit: StaticRef<Transit>,
     pub(super) idle: Idle,
 }
 
@@ -103,6 +114,7 @@ impl Registry {
             orphans: Relaxed::<AtomicBool>::new(false),
             sampling: Sampling::new(),
             second: StaticRef::none(),
+            transit: StaticRef::none(),
             idle: Idle::new(),
         }
     }

@@ -30,7 +30,7 @@ pub(crate) use pending::Work;
 pub(crate) use placement::Placement;
 pub(crate) use purge::Purged;
 pub(crate) use runs::Run;
-pub(crate) use shadow::{Shadow, Unit};
+pub(crate) use shadow::{REGION_GRANULES, Shadow, Unit};
 pub(crate) use space::{Finder, Space};
 pub(crate) use store::Pages;
 pub(crate) use tree::SPAN_BYTES;

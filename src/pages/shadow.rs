@@ -14,11 +14,12 @@ use core::ops::Range;
 
 use crate::base::units::REGION_BYTES;
 use crate::sys::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use crate::sys::processor;
 
 /// log2 of the bytes of a granule.
 pub(super) const GRANULE_SHIFT: u32 = 4;
 /// Granules of a region.
-const REGION_GRANULES: usize = REGION_BYTES >> GRANULE_SHIFT;
+pub(crate) const REGION_GRANULES: usize = REGION_BYTES >> GRANULE_SHIFT;
 
 /// Bytes of shadow for each granule.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,6 +34,8 @@ pub(crate) enum Unit {
 pub(crate) struct Shadow {
     /// Where the data area begins.
     data: usize,
+    /// Where the unit of its first granule is.
+    start: usize,
     /// Where the unit of the granule at address 0 would be.
     origin: usize,
     /// Bytes of a unit.
@@ -45,13 +48,13 @@ pub(crate) struct Shadow {
 impl Shadow {
     /// No shadow.
     pub(super) const fn none() -> Self {
-        Self { data: 0, origin: 0, unit: 0, reach: AtomicUsize::new(0) }
+        Self { data: 0, start: 0, origin: 0, unit: 0, reach: AtomicUsize::new(0) }
     }
 
     /// The shadow that starts at `start`, of the data area at `data`.
     pub(super) fn at(start: usize, data: usize, unit: usize) -> Self {
         let origin = start.wrapping_sub((data >> GRANULE_SHIFT) * unit);
-        Self { data, origin, unit, reach: AtomicUsize::new(0) }
+        Self { data, start, origin, unit, reach: AtomicUsize::new(0) }
     }
 
     /// The number of the granule that starts at `address`, counted from the start of the data area. For an address at
@@ -80,12 +83,31 @@ impl Shadow {
     /// # Safety
     /// - The shadow has bytes as units, and reaches the granule; a writer has a block in its region.
     #[inline(always)]
-    #[cfg_attr(not(test), expect(dead_code, reason = "for modes that keep a byte of each block"))]
     pub(crate) unsafe fn byte(&self, address: usize) -> &'static AtomicU8 {
         let place = self.origin.wrapping_add(address >> GRANULE_SHIFT);
         // SAFETY: the shadow has one byte for each granule and reaches this one: it is mapped, stays so, and is only
         // accessed as an atomic.
         unsafe { &*core::ptr::with_exposed_provenance(place) }
+    }
+
+    /// The unit of the granule with number `granule`, in a shadow of bytes.
+    ///
+    /// # Safety
+    /// - As for [`Shadow::byte`].
+    #[inline(always)]
+    pub(crate) unsafe fn byte_of(&self, granule: usize) -> &'static AtomicU8 {
+        // SAFETY: as in `byte`.
+        unsafe { &*core::ptr::with_exposed_provenance(self.start.wrapping_add(granule)) }
+    }
+
+    /// What the unit of the granule with number `granule` holds, in a shadow of bytes.
+    ///
+    /// # Safety
+    /// - As for [`Shadow::byte`].
+    #[inline(always)]
+    pub(crate) unsafe fn load(&self, granule: usize) -> usize {
+        // SAFETY: the byte can be read, as for `byte`.
+        unsafe { processor::load_u8(core::ptr::with_exposed_provenance(self.start), granule) }
     }
 
     /// The unit of the granule in which `address` lies, in a shadow of words.

@@ -65,6 +65,12 @@ pub(crate) trait Mode {
         false
     }
 
+    /// Whether the free of a block by a call that interrupted the allocator is to be deferred. The mode has done or
+    /// reported it if not. May take no lock.
+    fn can_defer(_: *mut u8) -> bool {
+        true
+    }
+
     /// Frees a block on a thread that has given its heap up.
     fn free_alone(block: *mut u8) -> Freed {
         free_alone(block)

@@ -24,7 +24,7 @@ impl FastHeap {
     /// Sends `block` to the heap that owns it, where a batch for that heap is being collected and nothing else needs to
     /// be done. With `COUNT` it notes that the program freed the block. For the second path.
     #[inline(always)]
-    pub(in crate::heap) fn send_fast<const COUNT: bool>(&self, block: *mut u8) -> bool {
+    pub(crate) fn send_fast<const COUNT: bool>(&self, block: *mut u8) -> bool {
         self.with_entry_in_reach(block, false, |entry| self.heap().send_fast::<COUNT>(entry, block))
     }
 
@@ -89,6 +89,9 @@ impl Heap {
     /// Sends `block` to the owner that `entry` names: in a batch, or by itself where there is no metadata for one. A
     /// block that was sent just before is reported.
     pub(in crate::heap) fn send(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8, lane: Lane) {
+        if lane == Lane::Inner {
+            shared.note_leaving(block);
+        }
         let Some(batch) = self.collecting(shared, key_of(entry), lane) else {
             return deliver_or_report(shared, block);
         };
@@ -194,6 +197,15 @@ impl Heap {
     }
 }
 
+impl Shared<'_> {
+    /// Tells the mode in force of a block that is about to be sent, if it wants to know.
+    fn note_leaving(self, block: *mut u8) {
+        if let Some(transit) = self.registry.transit.get() {
+            (transit.leaves)(block);
+        }
+    }
+}
+
 /// Delivers each block of a batch by itself, and releases the batch.
 pub(crate) fn deliver_each(shared: Shared<'_>, batch: &Batch) {
     batch.blocks().iter().for_each(|&block| deliver_or_report(shared, block));
@@ -221,6 +233,7 @@ pub(crate) fn deliver_block(shared: Shared<'_>, block: *mut u8) -> Result<(), Re
             }
         }
         let owner = Heap::of_entry(entry);
+        shared.note_leaving(block);
         let Some(batch) = shared.central.acquire_batch(entry.owner()) else {
             // Without a batch the block cannot be sent; a later slow call tries again.
             // SAFETY: a block of a class that was freed, and that is in no bin or batch any more.
