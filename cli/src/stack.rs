@@ -25,7 +25,7 @@ impl<'a> Place<'a> {
         (!object.is_empty()).then_some(Self { object, address })
     }
 
-    /// What debug information says of it: `what at FILE:LINE`, then a line for each function that it is inlined into.
+    /// The functions there by debug information: `what at FILE:LINE`, then a line for each function that it is inlined into.
     /// `known` is the name that is known already.
     pub(crate) fn describe(&self, symbols: &mut Symbols, known: Option<&str>) -> Vec<String> {
         let frames = symbols.frames_at(self.object, self.address);
@@ -51,7 +51,7 @@ pub(crate) fn symbolized(symbols: &mut Symbols, line: &str) -> String {
     text
 }
 
-/// What stands before the place of a frame, the place, and the exported name behind it.
+/// The text before the place of a frame, the place, and the exported name behind it.
 fn parse(line: &str) -> Option<(&str, Place<'_>, Option<&str>)> {
     let rest = line.strip_prefix(NAME)?;
     let indent = rest.find(INDENT)?;

@@ -66,7 +66,7 @@ pub(crate) fn misuse(misuse: &Misuse) {
 /// As [`misuse`], for one that an earlier call made: the stack is that of the call which found it.
 #[cold]
 #[inline(never)]
-pub(crate) fn misuse_late(misuse: &Misuse) {
+pub(crate) fn misuse_found_later(misuse: &Misuse) {
     report(misuse.code, |line, call| misuse.describe(line, call, true), |_| {});
 }
 

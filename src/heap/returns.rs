@@ -43,8 +43,8 @@ impl Refused {
     }
 
     /// As [`Refused::report`], for a block that an earlier call of `free` passed.
-    pub(crate) fn report_late(self, block: *mut u8, bytes: usize) {
-        diag::misuse_late(&self.misuse("free", block, bytes));
+    pub(crate) fn report_found_later(self, block: *mut u8, bytes: usize) {
+        diag::misuse_found_later(&self.misuse("free", block, bytes));
     }
 
     fn misuse(self, call: &'static str, block: *mut u8, bytes: usize) -> Misuse {
@@ -115,7 +115,7 @@ impl Heap {
         };
         if let Some(refused) = refused {
             if self.defers.get() {
-                refused.report_late(block, class.size());
+                refused.report_found_later(block, class.size());
             } else {
                 refused.report("free", block, class.size());
             }
@@ -272,7 +272,7 @@ impl Heap {
                 self.return_to_span(shared, span, class, offset, block);
             }
             Place::Small { class, entry, .. } => self.send(shared, entry, class, block, Lane::Inner),
-            _ => Refused::Double.report_late(block, 0),
+            _ => Refused::Double.report_found_later(block, 0),
         }
     }
 
@@ -323,7 +323,7 @@ impl Heap {
         match span.give_back(class.geometry(), offset) {
             Ok(false) => {}
             Ok(true) => self.settle_span(shared, class, span),
-            Err(refused) => refused.report_late(block, class.size()),
+            Err(refused) => refused.report_found_later(block, class.size()),
         }
     }
 }

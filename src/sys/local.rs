@@ -75,7 +75,7 @@ impl Local {
         Some(())
     }
 
-    /// What has come, at least a byte.
+    /// Receives bytes, at least one; how many.
     fn receive(&self, room: &mut [u8]) -> Option<usize> {
         for _ in 0..INTERRUPTIONS {
             let mut wanted = libc::pollfd { fd: self.descriptor as i32, events: libc::POLLIN, revents: 0 };

@@ -16,7 +16,7 @@ const JUMP: u8 = 0xe9;
 const JUMP_BY_WORD: [u8; 2] = [0xff, 0x25];
 /// Conditional jumps: the second byte has the condition in its lower half.
 const CONDITIONAL: [u8; 2] = [0x0f, 0x80];
-/// What may stand in a stub before its jump: the mark of a target, the number of the function in `r11`, a prefix.
+/// In a stub these may stand before the jump: the mark of a target, the number of the function in `r11`, a prefix.
 const MARK: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
 const NUMBER: [u8; 2] = [0x41, 0xbb];
 const PREFIX: u8 = 0xf2;
@@ -32,8 +32,8 @@ pub(super) struct Found<T> {
     pub(super) jump: usize,
 }
 
-/// What `known` says of the function that the call before `after` leads to: the called one itself, or the only one that
-/// it jumps to.
+/// Asks `known` about the function that the call before `after` leads to: the called one itself, or the only one that it
+/// jumps to.
 pub(super) fn called<T: Copy + PartialEq>(after: usize, known: &impl Fn(usize) -> Option<T>) -> Option<Found<T>> {
     let [before, opcode, distance @ ..] = code::<{ 2 + DISTANCE }>(after.wrapping_sub(2 + DISTANCE))?;
     let place = distant(after, distance);
@@ -49,7 +49,7 @@ pub(super) fn called<T: Copy + PartialEq>(after: usize, known: &impl Fn(usize) -
     }
 }
 
-/// What `known` says of the function at `target`, or of the one to which a stub there leads; and that function.
+/// The answer of `known` for the function at `target`, or for the one to which a stub there leads; and that function.
 fn lead<T>(target: usize, known: &impl Fn(usize) -> Option<T>) -> (Option<T>, usize) {
     match known(target) {
         None => stub(target).map_or((None, target), |function| (known(function), function)),

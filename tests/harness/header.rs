@@ -51,7 +51,7 @@ pub struct RunSpec {
     pub expect: Expectation,
     /// Pieces that lines of standard error must have; see [`crate::expect::says`].
     pub says: Vec<String>,
-    /// What a call stack must have; see [`crate::expect::has_stack`].
+    /// Pieces that the frames of a call stack must have; see [`crate::expect::has_stack`].
     pub stacks: Vec<String>,
 }
 

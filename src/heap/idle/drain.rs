@@ -182,7 +182,7 @@ impl Heap {
             }
         }
         if let Some(refused) = self.last_refused(shared, class) {
-            refused.report_late(bin.last(), class.size());
+            refused.report_found_later(bin.last(), class.size());
             bin.discard_last();
             self.note_given(class, -1);
         }
@@ -215,7 +215,7 @@ impl Heap {
             self.return_blocks(shared, class, first);
         }
         for part in parts {
-            Refused::Double.report_late(last, class.size());
+            Refused::Double.report_found_later(last, class.size());
             self.return_blocks(shared, class, part);
         }
     }
