@@ -250,7 +250,7 @@ impl Options {
 /// The options as `profile` sets them.
 fn of_profile(profile: &'static Profile) -> Options {
     let mut options = Options { profile, ..Options::DEFAULT };
-    for (name, value) in profile.settings {
+    for (name, value) in profile.settings() {
         // The table's settings are good, as a test shows.
         let _ = options.set(name.as_bytes(), value.as_bytes());
     }
@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn settings_of_profiles_are_good_and_differ_from_the_defaults() {
         for profile in &PROFILES {
-            for (name, value) in profile.settings {
+            for (name, value) in profile.settings() {
                 let mut options = Options::DEFAULT;
                 assert_eq!(options.set(name.as_bytes(), value.as_bytes()), Ok(()), "{name} of {}", profile.name);
                 assert_ne!(options, Options::DEFAULT, "{name} of {}", profile.name);

@@ -2,6 +2,7 @@
 //! Single instructions of the processor, and what the kernel and the linker agree on with it. Must not know what they
 //! are used for.
 
+use crate::base::text::Inline;
 use core::arch::asm;
 use core::arch::x86_64::{
     __cpuid, __m128i, _mm_cmpeq_epi8, _mm_load_si128, _mm_movemask_epi8, _mm_or_si128, _mm_setzero_si128, _rdtsc,
@@ -263,22 +264,22 @@ macro_rules! weak_address {
 pub(crate) use weak_address;
 
 /// The registers that programs keep addresses in, by their places in the context of a signal.
-const REGISTERS: [(c_int, &str); 15] = [
-    (libc::REG_RAX, "rax"),
-    (libc::REG_RBX, "rbx"),
-    (libc::REG_RCX, "rcx"),
-    (libc::REG_RDX, "rdx"),
-    (libc::REG_RSI, "rsi"),
-    (libc::REG_RDI, "rdi"),
-    (libc::REG_RBP, "rbp"),
-    (libc::REG_R8, "r8"),
-    (libc::REG_R9, "r9"),
-    (libc::REG_R10, "r10"),
-    (libc::REG_R11, "r11"),
-    (libc::REG_R12, "r12"),
-    (libc::REG_R13, "r13"),
-    (libc::REG_R14, "r14"),
-    (libc::REG_R15, "r15"),
+static REGISTERS: [(c_int, Inline<3>); 15] = [
+    (libc::REG_RAX, Inline::of("rax")),
+    (libc::REG_RBX, Inline::of("rbx")),
+    (libc::REG_RCX, Inline::of("rcx")),
+    (libc::REG_RDX, Inline::of("rdx")),
+    (libc::REG_RSI, Inline::of("rsi")),
+    (libc::REG_RDI, Inline::of("rdi")),
+    (libc::REG_RBP, Inline::of("rbp")),
+    (libc::REG_R8, Inline::of("r8")),
+    (libc::REG_R9, Inline::of("r9")),
+    (libc::REG_R10, Inline::of("r10")),
+    (libc::REG_R11, Inline::of("r11")),
+    (libc::REG_R12, Inline::of("r12")),
+    (libc::REG_R13, Inline::of("r13")),
+    (libc::REG_R14, Inline::of("r14")),
+    (libc::REG_R15, Inline::of("r15")),
 ];
 
 /// The registers of the context that a signal interrupted.
@@ -289,12 +290,13 @@ impl Registers {
     pub(crate) fn of(context: &libc::ucontext_t) -> Self {
         Self(
             REGISTERS
-                .map(|(place, _)| context.uc_mcontext.gregs.get(place as usize).map_or(0, |&value| value as usize)),
+                .each_ref()
+                .map(|(place, _)| context.uc_mcontext.gregs.get(*place as usize).map_or(0, |&value| value as usize)),
         )
     }
 
     /// Their names and values.
     pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, usize)> {
-        REGISTERS.iter().zip(self.0).map(|((_, name), value)| (*name, value))
+        REGISTERS.iter().zip(self.0).map(|((_, name), value)| (name.text(), value))
     }
 }
