@@ -1,4 +1,4 @@
-#![expect(unsafe_code, reason = "follows pointers to batches, defers blocks by their first word")]
+#![expect(unsafe_code, reason = "follows pointers to batches, defers blocks by their first word, reads records")]
 //! Sending: blocks of other heaps, and of the central list, leave in batches, or one by one where there is no memory
 //! for a batch.
 
@@ -6,7 +6,7 @@ use super::inbox::Pushed;
 use super::outbox::Lane;
 use crate::base::class::Class;
 use crate::base::units::REGION_BYTES;
-use crate::central::{Batch, Place, Refused, Returned};
+use crate::central::{Batch, Place, Refused, Returned, first_region};
 use crate::diag::{self, Code};
 use crate::heap::fast_path::FastHeap;
 use crate::heap::layout::Heap;
@@ -51,11 +51,15 @@ fn key_of(entry: Entry) -> usize {
 
 impl Heap {
     /// Adds a block of another heap to the batch that is collected for it; false if there is no such batch, if the
-    /// block would fill it, or if the block needs another check. For the fast path: changes nothing where it fails.
+    /// block would fill it, or if the block needs another check. Adds one of this heap to its bin where that cannot
+    /// prove the start by itself. For the second path: changes nothing where it fails.
     #[inline(always)]
     pub(in crate::heap) fn send_fast(&self, entry: Entry, block: *mut u8) -> bool {
         let Some(class) = entry.class() else { return false };
         let geometry = class.geometry();
+        if entry.owner() == self.address() {
+            return self.push_by_record(class, block);
+        }
         // SAFETY: a place holds null or a valid batch of this thread's.
         if let Some(batch) = unsafe { self.outbox.place(entry.owner(), Lane::Outer).get().as_ref() }
             && batch.common() == entry
@@ -70,6 +74,20 @@ impl Heap {
             return false;
         }
         batch.push(block, entry, geometry)
+    }
+
+    /// Adds a block of this heap to its bin if it is none of the last two and the record of its region says that a block
+    /// starts there: for classes whose bins cannot prove it. False for the others.
+    fn push_by_record(&self, class: Class, block: *mut u8) -> bool {
+        let (bin, geometry) = (self.bin(class), class.geometry());
+        if geometry.proof() != 0 || bin.has_near(block) {
+            return false;
+        }
+        // SAFETY: the map's entry names this heap, so the region is one of a span.
+        let first = unsafe { first_region(self.finder.get(), block.addr()) };
+        let offset = block.addr().wrapping_sub(self.base.get()).wrapping_sub(first.0 as usize * REGION_BYTES);
+        let (index, exact) = geometry.locate(offset);
+        exact && index < geometry.capacity && bin.add(block)
     }
 
     /// Sends `block` to the owner that `entry` names: in a batch, or by itself where there is no metadata for one. A
