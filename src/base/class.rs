@@ -79,7 +79,7 @@ pub(crate) const START_SHIFT: u32 = u32::BITS - REGION_SHIFT;
 /// as in [`Divisor::locate`] what the multiplication leaves behind the binary point says whether the place is a
 /// multiple. The factor is a little larger than the reciprocal, by so much that the multiple behind the last block of a
 /// region already exceeds it.
-#[cfg(any(test, loom))]
+#[inline(always)]
 pub(crate) const fn proves_start(factor: u64, address: usize) -> bool {
     (((address as u32) << START_SHIFT) as u64).wrapping_mul(factor) < factor
 }

@@ -4,7 +4,7 @@
 
 use super::inbox::Pushed;
 use super::outbox::Lane;
-use crate::base::class::Class;
+use crate::base::class::{Class, Geometry, proves_start};
 use crate::base::units::REGION_BYTES;
 use crate::central::{Batch, Place, Refused, Returned, first_region};
 use crate::diag::{self, Code};
@@ -63,31 +63,38 @@ impl Heap {
         // SAFETY: a place holds null or a valid batch of this thread's.
         if let Some(batch) = unsafe { self.outbox.place(entry.owner(), Lane::Outer).get().as_ref() }
             && batch.common() == entry
-            && geometry.regions == 1
         {
-            return geometry.locate(block.addr() % REGION_BYTES).1 && batch.push_common(block, geometry);
+            return self.is_start(geometry, block) && batch.push_common(block, geometry);
         }
         let Some(batch) = self.outbox.batch_for(key_of(entry), Lane::Outer) else { return false };
-        // For a larger span the owner checks whether a block starts there.
-        let starts = geometry.regions > 1 || geometry.locate(block.addr() % REGION_BYTES).1;
-        if !starts || batch.last() == block || !batch.has_room(geometry) {
+        if !self.is_start(geometry, block) || batch.has_near(block) || !batch.has_room(geometry) {
             return false;
         }
         batch.push(block, entry, geometry)
+    }
+
+    /// Whether a block starts at `block`, which lies in a span cut by `geometry`.
+    #[inline(always)]
+    fn is_start(&self, geometry: &Geometry, block: *mut u8) -> bool {
+        let factor = geometry.proof();
+        if factor == 0 { self.is_start_by_record(geometry, block) } else { proves_start(factor, block.addr()) }
+    }
+
+    /// As [`Heap::is_start`], by the record of the region. The first region of a span never changes while one of its
+    /// blocks is out, whichever heap owns it.
+    fn is_start_by_record(&self, geometry: &Geometry, block: *mut u8) -> bool {
+        // SAFETY: the map's entry has the class of the geometry.
+        let first = unsafe { first_region(self.finder.get(), block.addr()) };
+        let offset = block.addr().wrapping_sub(self.base.get()).wrapping_sub(first.0 as usize * REGION_BYTES);
+        let (index, exact) = geometry.locate(offset);
+        exact && index < geometry.capacity
     }
 
     /// Adds a block of this heap to its bin if it is none of the last two and the record of its region says that a block
     /// starts there: for classes whose bins cannot prove it. False for the others.
     fn push_by_record(&self, class: Class, block: *mut u8) -> bool {
         let (bin, geometry) = (self.bin(class), class.geometry());
-        if geometry.proof() != 0 || bin.has_near(block) {
-            return false;
-        }
-        // SAFETY: the map's entry names this heap, so the region is one of a span.
-        let first = unsafe { first_region(self.finder.get(), block.addr()) };
-        let offset = block.addr().wrapping_sub(self.base.get()).wrapping_sub(first.0 as usize * REGION_BYTES);
-        let (index, exact) = geometry.locate(offset);
-        exact && index < geometry.capacity && bin.add(block)
+        geometry.proof() == 0 && !bin.has_near(block) && self.is_start_by_record(geometry, block) && bin.add(block)
     }
 
     /// Sends `block` to the owner that `entry` names: in a batch, or by itself where there is no metadata for one. A
@@ -96,7 +103,7 @@ impl Heap {
         let Some(batch) = self.collecting(shared, key_of(entry), lane) else {
             return deliver_or_report(shared, block);
         };
-        if batch.last() == block {
+        if batch.has_near(block) {
             return Refused::Double.report("free", block, class.size());
         }
         if !batch.push(block, entry, class.geometry()) {
