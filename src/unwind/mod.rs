@@ -10,7 +10,9 @@
 //! the walk. Must not know what a stack is for.
 
 mod dwarf;
+mod kept;
 mod object;
+mod recent;
 mod rule;
 mod stack;
 mod symbol;
@@ -18,7 +20,9 @@ mod symbol;
 mod tests;
 mod walk;
 
+pub(crate) use kept::{Frames, StackId, Stacks};
 pub(crate) use object::is_in_object;
+pub(crate) use recent::Recent;
 pub(crate) use symbol::describe;
 pub(crate) use walk::capture;
 

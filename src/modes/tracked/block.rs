@@ -1,8 +1,9 @@
 //! The record of a live block, and blocks summed up by the call stack that allocated them. Must not know when that
 //! happens.
 
-use crate::modes::ledger::{Ledger, Record, StackId, Table};
+use crate::modes::ledger::{Ledger, Record, Table};
 use crate::sys::mapping::zeroed;
+use crate::unwind::StackId;
 
 /// A live block: 32 bytes.
 #[derive(Clone, Copy, Default, Debug)]

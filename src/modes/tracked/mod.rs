@@ -11,7 +11,7 @@ use self::block::{Block, Groups};
 use crate::base::text::Line;
 use crate::config::FRAMES_MAX;
 use crate::heap::{Freed, Heap};
-use crate::modes::ledger::{Frames, Ledger, Stacks};
+use crate::modes::ledger::Ledger;
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
@@ -20,7 +20,7 @@ use crate::slow_path::request::{Request, Resized};
 use crate::slow_path::table::{IN_FORCE, ModeTable};
 use crate::sys::clock::{self, Epoch};
 use crate::sys::lock::Patience;
-use crate::unwind;
+use crate::unwind::{self, Frames, Stacks};
 
 static BLOCKS: Ledger<Block> = Ledger::new();
 static STACKS: Stacks = Stacks::new();
@@ -78,11 +78,9 @@ static FORK: Feature =
 
 fn lock_for_fork(patience: &Patience) {
     BLOCKS.lock_for_fork(patience);
-    STACKS.lock_for_fork(patience);
 }
 
 fn unlock_after_fork() {
-    STACKS.unlock_after_fork();
     BLOCKS.unlock_after_fork();
 }
 
