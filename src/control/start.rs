@@ -77,7 +77,8 @@ fn start(process: &Process) -> bool {
         return false;
     }
     let set_bounds = || process.set_bounds(options.pool.is_some(), options.hard_limit != Limit::None);
-    let Some(mut space) = reserve(&options, page) else {
+    let shadow = mode.and_then(|mode| mode.shadow);
+    let Some(mut space) = reserve(&options, page).and_then(|space| space.with_shadow(shadow)) else {
         set_bounds();
         report_refusal(&options);
         table::put_into_force(Some(&LIBC));

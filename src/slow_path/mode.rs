@@ -11,6 +11,7 @@ use crate::base::lane::Lane;
 use crate::base::units::LARGE_MAX;
 use crate::central::{Fresh, Place, Refused};
 use crate::heap::{self, Freed, Heap};
+use crate::pages::Unit;
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
 use crate::sys::tls;
@@ -29,6 +30,8 @@ pub(crate) trait Mode {
     const USES_FAST_PATH: bool = false;
     /// Whether the heap profile may sample requests.
     const PROFILED: bool = false;
+    /// The units of the shadow that the mode needs; none if it keeps nothing of a block there.
+    const SHADOW: Option<Unit> = None;
 
     /// A block that meets `request`. `heap` is this thread's, and held.
     fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {

@@ -10,6 +10,7 @@ use super::mode::{Fast, Libc, Mode, Print};
 use super::request::{FreeSize, Request, Resized};
 use super::{alloc, free, pending, realloc};
 use crate::heap::Heap;
+use crate::pages::Unit;
 use crate::process::feature::Feature;
 use crate::process::state::PROCESS;
 use crate::sys::cell::StaticRef;
@@ -21,6 +22,8 @@ pub(crate) struct ModeTable {
     pub(crate) uses_fast_path: bool,
     /// Copies [`Mode::PROFILED`].
     pub(crate) profiled: bool,
+    /// Copies [`Mode::SHADOW`].
+    pub(crate) shadow: Option<Unit>,
     pub(crate) alloc: fn(Request) -> *mut u8,
     pub(crate) free: fn(*mut u8),
     pub(crate) realloc: fn(*mut u8, usize) -> Resized,
@@ -39,6 +42,7 @@ impl ModeTable {
             name: M::NAME,
             uses_fast_path: M::USES_FAST_PATH,
             profiled: M::PROFILED,
+            shadow: M::SHADOW,
             alloc: alloc::alloc::<M>,
             free: free::free::<M>,
             realloc: realloc::realloc::<M>,

@@ -16,6 +16,7 @@ use crate::diag::{self, Code};
 use crate::heap::{Freed, Heap};
 use crate::modes::hardened::{CANARY_MIN, Held, Marks, Note, Overwritten, Quarantine, Shuffle};
 use crate::modes::ledger::Ledger;
+use crate::pages::Unit;
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
@@ -58,6 +59,7 @@ pub(crate) fn begin(options: &Options) {
 
 impl Mode for Hardened {
     const NAME: &'static CStr = c"hardened";
+    const SHADOW: Option<Unit> = Some(Unit::Byte);
 
     fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
         let padded = Request { size: request.size + CANARY_MIN, ..request };
