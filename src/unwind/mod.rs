@@ -23,7 +23,7 @@ mod walk;
 pub(crate) use kept::{Frames, StackId, Stacks};
 pub(crate) use object::is_in_object;
 pub(crate) use recent::Recent;
-pub(crate) use symbol::describe;
+pub(crate) use symbol::{describe, place_of};
 pub(crate) use walk::capture;
 
 /// Frames that are searched for one of the dynamic linker.

@@ -13,6 +13,8 @@ use crate::sys::mapping::zeroed;
 const WAYS: usize = 4;
 /// A power of two.
 const SETS: usize = 16;
+/// Frames of a walk at most.
+const FRAMES_MAX: usize = 64;
 /// A walk that reads more words is not remembered.
 const WORDS: usize = 28;
 
@@ -134,18 +136,17 @@ impl Recent {
         self.sets.get_mut(mixed % SETS)
     }
 
-    /// The value of the calling thread's stack without frames of this library: what `value_of` makes of the frames, of
-    /// which there is room for as many as in `frames`, or what it made of them when the thread stood here before. The
-    /// room is the same for all calls.
+    /// The value of the calling thread's stack without frames of this library: what `value_of` makes of the innermost
+    /// `most` frames, or what it made of them when the thread stood here before. `most` is the same for all calls.
     #[inline(never)]
-    pub(crate) fn value(&mut self, frames: &mut [usize], value_of: impl FnOnce(&[usize]) -> u32) -> u32 {
+    pub(crate) fn value(&mut self, most: usize, value_of: impl FnOnce(&[usize]) -> u32) -> u32 {
         let at = Registers::here();
         let stack = Stack::around(at.rsp);
         let Some(set) = self.set_of(at.rsp) else { return 0 };
         if let Some(known) = set.walks.iter().find(|walk| walk.holds(&at, &stack)) {
             return known.value;
         }
-        set.learn(Walk::new(at, stack, Recorder::at(&at)), frames, value_of)
+        set.learn(Walk::new(at, stack, Recorder::at(&at)), most, value_of)
     }
 }
 
@@ -160,8 +161,9 @@ impl Recorder {
 
 impl Set {
     #[inline(never)]
-    fn learn(&mut self, mut walk: Walk<Recorder>, frames: &mut [usize], value_of: impl FnOnce(&[usize]) -> u32) -> u32 {
-        let count = walk.capture(0, frames);
+    fn learn(&mut self, mut walk: Walk<Recorder>, most: usize, value_of: impl FnOnce(&[usize]) -> u32) -> u32 {
+        let mut frames = [0; FRAMES_MAX];
+        let count = walk.capture(0, frames.get_mut(..most).unwrap_or_default());
         let value = value_of(frames.get(..count).unwrap_or_default());
         let recorder = walk.log();
         if recorder.fits
@@ -210,10 +212,10 @@ mod tests {
 
     #[inline(never)]
     fn compare(recent: &mut Recent, seen: &mut Vec<Vec<usize>>) {
-        let (mut plain, mut frames) = ([0; DEPTH], [0; DEPTH]);
+        let mut plain = [0; DEPTH];
         let count = capture(0, &mut plain);
         let plain = &plain[..count];
-        let value = recent.value(&mut frames, |frames| {
+        let value = recent.value(DEPTH, |frames| {
             seen.push(frames.to_vec());
             seen.len() as u32
         });
@@ -244,9 +246,8 @@ mod tests {
         let mut recent = Mapped::<Recent>::new(1).unwrap();
         let mut walked = 0;
         for _ in 0..100 {
-            let mut frames = [0; DEPTH];
             assert_eq!(
-                recent[0].value(&mut frames, |_| {
+                recent[0].value(DEPTH, |_| {
                     walked += 1;
                     7
                 }),

@@ -46,6 +46,24 @@ pub(crate) fn describe(address: usize, line: &mut Line) {
     }
 }
 
+/// The place of a call: its object, and the function around it among those that the object exports.
+#[derive(Clone, Copy)]
+pub(crate) struct CallPlace {
+    /// The path; empty if the call lies in no object.
+    pub(crate) object: &'static [u8],
+    pub(crate) function: Option<&'static CStr>,
+}
+
+/// The place of the call that returns to `address`.
+pub(crate) fn place_of(address: usize) -> CallPlace {
+    let call = address.wrapping_sub(1);
+    let Some(map) = object::link_map(call) else { return CallPlace { object: &[], function: None } };
+    // SAFETY: as in `describe`.
+    let map = unsafe { &*core::ptr::with_exposed_provenance::<LinkMap>(map) };
+    let nearest = Exports::of(map).and_then(|exports| exports.nearest(call.wrapping_sub(map.bias)));
+    CallPlace { object: name_of(map), function: nearest.map(|(name, _)| name) }
+}
+
 /// The path of an object. The loader has none of the program itself, but the kernel has.
 fn name_of(map: &LinkMap) -> &'static [u8] {
     // SAFETY: the loader names objects by C strings.

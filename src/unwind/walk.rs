@@ -20,14 +20,13 @@ const LEFT_OUT_MAX: usize = 64;
 /// frames count like others.
 #[inline(never)]
 pub(crate) fn capture(skip: usize, frames: &mut [usize]) -> usize {
-    let here = Registers::here();
-    Walk::new(here, Stack::around(here.rsp), ()).capture(skip, frames)
+    Walk::from(Registers::here()).capture(skip, frames)
 }
 
 /// As [`capture`], from any registers: their `rip` is the first frame.
 #[cfg(test)]
 pub(super) fn capture_from(registers: Registers, frames: &mut [usize]) -> usize {
-    let mut walk = Walk::new(registers, Stack::around(registers.rsp), ());
+    let mut walk = Walk::from(registers);
     walk.exact = true;
     walk.fill(frames)
 }
@@ -62,6 +61,13 @@ pub(super) struct Walk<L> {
     /// Whether `rip` is an instruction that was interrupted, not one to which a call returns.
     exact: bool,
     log: L,
+}
+
+impl Walk<()> {
+    #[inline(always)]
+    fn from(at: Registers) -> Self {
+        Self::new(at, Stack::around(at.rsp), ())
+    }
 }
 
 impl<L: Log> Walk<L> {
