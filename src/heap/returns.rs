@@ -48,12 +48,13 @@ impl Refused {
 }
 
 impl FastHeap {
-    /// Raises the limit to the number of map entries that can be read by now. A closed heap stays closed. The caller
-    /// holds the heap's spans.
+    /// Raises reach and limit to the number of map entries that can be read by now. A fast path that is closed stays
+    /// closed. For the heap's thread, which holds the spans.
     #[inline]
     fn widen(&self, space: &Space) {
         // Relaxed: entries below `reach` can be read, and only this thread reads them by this limit.
         let (limit, reach) = (self.limit.load(Ordering::Relaxed), space.reach());
+        self.reach.set(reach);
         if limit < reach && limit != 0 {
             // Relaxed: as above.
             self.limit.store(reach, Ordering::Relaxed);

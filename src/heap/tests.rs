@@ -4,6 +4,7 @@ mod bounds;
 mod drains;
 mod map;
 mod orphans;
+mod second_path;
 mod undisturbed;
 
 use std::collections::BTreeMap;
