@@ -88,7 +88,7 @@ pub(crate) static DEFAULT: SecondPath = SecondPath {
 };
 
 /// Fills the block, which the program does not have yet, with zeroes.
-fn fill(block: *mut u8, size: usize) -> *mut u8 {
+pub(crate) fn fill(block: *mut u8, size: usize) -> *mut u8 {
     // SAFETY: callers just allocated the block with that many bytes.
     unsafe { block.write_bytes(0, size) };
     block

@@ -29,7 +29,6 @@ pub(crate) enum Paths {
     /// To the fast path, then to the default second path: the mode sees only what these do not serve.
     Fast,
     /// To this second path: the fast path of the thread's heap stays closed.
-    #[allow(dead_code, reason = "modes get their own second paths one by one")]
     Second(&'static SecondPath),
     /// Nowhere: threads use the inert heap, and the mode sees every call.
     Slow,

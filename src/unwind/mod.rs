@@ -21,7 +21,7 @@ mod tests;
 mod walk;
 
 pub(crate) use kept::{Frames, StackId, Stacks};
-pub(crate) use object::is_in_object;
+pub(crate) use object::{is_in_object, is_library};
 pub(crate) use recent::Recent;
 pub(crate) use symbol::{describe, place_of};
 pub(crate) use walk::capture;

@@ -206,6 +206,11 @@ const PROGRAM: u32 = 2;
 /// The kind of object that this code is part of, once that is known. Any thread writes; all write the same.
 static KIND: AtomicU32 = AtomicU32::new(UNKNOWN);
 
+/// Whether this code is a library of its own, not linked into the program.
+pub(crate) fn is_library() -> bool {
+    is_of_library(extent().0)
+}
+
 /// Whether `address` lies in this library; never if this code is linked into the program.
 pub(super) fn is_of_library(address: usize) -> bool {
     let (start, end) = extent();

@@ -74,10 +74,17 @@ impl Remembered {
         if !stack.holds(at.rsp, self.reach as usize) {
             return false;
         }
-        let read = self.places.iter().zip(&self.words).take(self.count as usize);
-        // SAFETY: `Recorder::read` kept places that are multiples of a word from `rsp`, which is one, and the stack
-        // holds all of them, as just found.
-        read.into_iter().all(|(&place, &word)| unsafe { stack.word_unchecked(at.rsp + place as usize) } == word)
+        let count = (self.count as usize).min(WORDS);
+        let (places, words) =
+            (self.places.get(..count).unwrap_or_default(), self.words.get(..count).unwrap_or_default());
+        for (&place, &word) in places.iter().zip(words) {
+            // SAFETY: `Recorder::keep` kept places that are multiples of a word from `rsp`, which is one, and the stack
+            // holds all of them, as just found.
+            if unsafe { stack.word_unchecked(at.rsp + place as usize) } != word {
+                return false;
+            }
+        }
+        true
     }
 }
 
@@ -96,6 +103,9 @@ impl Recorder {
     fn keep(&mut self, address: usize, word: usize) {
         let (at, distance) = (self.walk.count as usize, address.wrapping_sub(self.walk.rsp));
         let end = u32::try_from(distance).ok().and_then(|distance| distance.checked_add(size_of::<usize>() as u32));
+        if !distance.is_multiple_of(size_of::<usize>()) {
+            self.fits = false;
+        }
         let (Some(place), Some(value), Some(end)) = (self.walk.places.get_mut(at), self.walk.words.get_mut(at), end)
         else {
             self.fits = false;

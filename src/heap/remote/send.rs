@@ -24,13 +24,13 @@ impl FastHeap {
     /// Sends `block` to the heap that owns it, where a batch for that heap is being collected and nothing else needs to
     /// be done. For the second path.
     #[inline(always)]
-    pub(in crate::heap) fn send_fast(&self, block: *mut u8) -> bool {
+    pub(crate) fn send_fast(&self, block: *mut u8) -> bool {
         self.with_entry_in_reach(block, false, |entry| self.heap().send_fast(entry, block))
     }
 
     /// As [`FastHeap::send_fast`], for blocks of the class of `size` alone.
     #[inline(always)]
-    pub(in crate::heap) fn send_sized_fast(&self, block: *mut u8, size: usize) -> bool {
+    pub(crate) fn send_sized_fast(&self, block: *mut u8, size: usize) -> bool {
         let Some(class) = Class::of_size(size) else { return false };
         self.with_entry_in_reach(block, false, |entry| {
             entry.class() == Some(class) && self.heap().send_fast(entry, block)

@@ -14,6 +14,7 @@ mod heap;
 mod note;
 mod report;
 mod runtime;
+mod second;
 
 use core::ffi::CStr;
 
@@ -29,7 +30,7 @@ use crate::pages::Unit;
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
-use crate::slow_path::mode::{self, Mode, Print};
+use crate::slow_path::mode::{self, Mode, Paths, Print};
 use crate::slow_path::request::{FreeSize, NATURAL_ALIGN, Request, Resized};
 use crate::slow_path::table::{IN_FORCE, ModeTable};
 use crate::sys::atomic::{AtomicU32, Ordering};
@@ -49,6 +50,7 @@ struct Tracked;
 
 impl Mode for Tracked {
     const NAME: &'static CStr = c"tracked";
+    const PATHS: Paths = Paths::Second(&second::SECOND);
     const SHADOW: Option<Unit> = Some(Unit::Word);
 
     fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
