@@ -17,7 +17,6 @@
 // says: mode_tracked_frees … (make_block
 // says: spandrel: tracked: freed by thread
 // says: mode_tracked_frees … (free_once
-// says: spandrel: tracked: freed now by thread
 // says: mode_tracked_frees … (free_again
 // run: double_free_without_stacks
 // args: double

@@ -17,14 +17,13 @@
 // args: leak
 // expect: exit 0 stdout said
 // says: spandrel: tracked: 3 blocks of
-// says: spandrel: tracked:    … (strdup
-// says: spandrel: tracked:    … (getline
-// says: spandrel: tracked:    … (fopen
+// says: spandrel: tracked:    … strdup
+// says: spandrel: tracked:    … getdelim
 // run: for_the_program_one_frame
 // args: leak
 // env: SPANDREL_TRACKED_FRAMES=1
 // expect: exit 0 stdout said
-// says: spandrel: tracked:    … (strdup
+// says: spandrel: tracked:    … strdup
 // variants: preload linked
 #define _GNU_SOURCE
 #include "threads.h"

@@ -57,6 +57,7 @@ pub(super) extern "C" fn free(block: *mut c_void) {
 /// `free` by its old name.
 #[unsafe(no_mangle)]
 extern "C" fn cfree(block: *mut c_void) {
+    keep_apart!("cfree");
     fast_path::free(block.cast(), free_slow);
 }
 

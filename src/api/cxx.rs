@@ -26,6 +26,7 @@ extern "C" fn new_nothrow(size: usize) -> *mut c_void {
 /// operator delete(block), by its mangled name.
 #[unsafe(no_mangle)]
 extern "C" fn _ZdlPv(block: *mut c_void) {
+    keep_apart!("delete");
     fast_path::free(block.cast(), free_slow);
 }
 

@@ -98,6 +98,10 @@ options! {
         "The request sizes for which `SPANDREL_DIAG` proves that no call went to libc.";
     on_error: OnError = OnError::Abort, "SPANDREL_ON_ERROR", value::POLICY, "abort", value::on_error,
         "The reaction to an invalid free, a double free or a mismatched size: a line and abort, a line, or nothing.";
+    error_frames: usize = 16, "SPANDREL_ERROR_FRAMES", value::FRAMES_OR_NONE, "16", value::frames_or_none,
+        "How many frames of the call stack follow the line of a misuse; 0 for none.";
+    symbolizer: usize = 0, "SPANDREL_SYMBOLIZER", value::COUNT, "0", parse::number,
+        "Set by `spandrel run`: the number of the local socket on which it adds source files and lines to call stacks; 0 for none.";
     keep_deepbind: bool = false, "SPANDREL_DEEPBIND", value::DEEPBIND, "clear", value::deepbind,
         "Whether `dlopen` keeps the flag RTLD_DEEPBIND: `clear` removes it, so that the opened object uses Spandrel as all others do; with `keep` the object uses libc's allocator.";
     purge_delay: Option<u64> = Some(500), "SPANDREL_PURGE_DELAY", value::DELAY, "500", value::delay,

@@ -207,7 +207,7 @@ pub(super) fn frames(value: &[u8]) -> Option<usize> {
     parse::number(value).filter(|count| (1..=FRAMES_MAX).contains(count))
 }
 
-/// As [`frames`], or none.
+/// The frames that are kept or printed of a call stack, or none.
 pub(super) fn frames_or_none(value: &[u8]) -> Option<usize> {
     parse::number(value).filter(|&count| count <= FRAMES_MAX)
 }
@@ -222,8 +222,8 @@ pub(super) fn slots(value: &[u8]) -> Option<usize> {
     parse::number(value).filter(|count| (1..=4096).contains(count))
 }
 
-/// Frames that may be kept of a call stack.
-pub(crate) const FRAMES_MAX: usize = 64;
+/// Frames that may be kept of a call stack, or printed.
+pub(crate) use crate::unwind::FRAMES_MAX;
 
 /// Whether there is a path. It is read again where it is needed: options keep no text.
 pub(super) fn path(value: &[u8]) -> Option<bool> {

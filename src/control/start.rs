@@ -58,6 +58,7 @@ fn start(process: &Process) -> bool {
         OnError::Report => Policy::Report,
         OnError::Ignore => Policy::Ignore,
     });
+    diag::set_stacks(options.error_frames, options.symbolizer);
     // SAFETY: `Barrier::enter` returned `Yours`, which it does to one thread, once, before any thread has a heap.
     unsafe { lock::when_lost(fork::give_up) };
     process.tally.set_range(options.diag_range);

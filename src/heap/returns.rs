@@ -39,11 +39,20 @@ pub(crate) enum Freed {
 impl Refused {
     /// Reports `block`, an argument of `call` that cannot be freed or measured. `bytes` is its size, or 0.
     pub(crate) fn report(self, call: &'static str, block: *mut u8, bytes: usize) {
+        diag::misuse(&self.misuse(call, block, bytes));
+    }
+
+    /// As [`Refused::report`], for a block that an earlier call of `free` passed.
+    pub(crate) fn report_late(self, block: *mut u8, bytes: usize) {
+        diag::misuse_late(&self.misuse("free", block, bytes));
+    }
+
+    fn misuse(self, call: &'static str, block: *mut u8, bytes: usize) -> Misuse {
         let (code, what) = match self {
             Self::Double => (Code::DoubleFree, "the block is free already"),
             Self::Inside => (Code::InvalidPointer, "no block starts there"),
         };
-        diag::misuse(&Misuse { code, call, pointer: block.addr(), what, block_bytes: bytes });
+        Misuse { code, call, pointer: block.addr(), what, block_bytes: bytes }
     }
 }
 
@@ -105,7 +114,11 @@ impl Heap {
             (!class.geometry().locate(offset).1).then_some(Refused::Inside)
         };
         if let Some(refused) = refused {
-            refused.report("free", block, class.size());
+            if self.defers.get() {
+                refused.report_late(block, class.size());
+            } else {
+                refused.report("free", block, class.size());
+            }
             return Freed::Misused;
         }
         if self.defers.get() {
@@ -252,7 +265,7 @@ impl Heap {
                 self.return_to_span(shared, span, class, offset, block);
             }
             Place::Small { class, entry, .. } => self.send(shared, entry, class, block, Lane::Inner),
-            _ => Refused::Double.report("free", block, 0),
+            _ => Refused::Double.report_late(block, 0),
         }
     }
 
@@ -303,7 +316,7 @@ impl Heap {
         match span.give_back(class.geometry(), offset) {
             Ok(false) => {}
             Ok(true) => self.settle_span(shared, class, span),
-            Err(refused) => refused.report("free", block, class.size()),
+            Err(refused) => refused.report_late(block, class.size()),
         }
     }
 }

@@ -54,7 +54,7 @@ impl Object {
         (self.start..self.end).contains(&address)
     }
 
-    fn holds(self, at: usize, len: usize) -> bool {
+    pub(super) fn holds(self, at: usize, len: usize) -> bool {
         at >= self.start && at.checked_add(len).is_some_and(|end| end <= self.end)
     }
 
@@ -187,6 +187,13 @@ fn segments(start: usize) -> &'static [libc::Elf64_Phdr] {
     let first = core::ptr::with_exposed_provenance::<libc::Elf64_Phdr>(start.wrapping_add(header.e_phoff as usize));
     // SAFETY: the linker puts the program headers right behind the header, in the same mapping.
     unsafe { core::slice::from_raw_parts(first, usize::from(header.e_phnum)) }
+}
+
+/// How far from its place in the file the object was loaded that `address` and this code lie in.
+pub(super) fn own_bias(address: usize) -> Option<usize> {
+    let start = extent().0;
+    let first = segments(start).iter().find(|segment| segment.p_type == libc::PT_LOAD)?;
+    own().filter(|object| object.contains(address)).map(|_| start.wrapping_sub(first.p_vaddr as usize))
 }
 
 /// The object that this code is in.

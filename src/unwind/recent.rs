@@ -5,6 +5,7 @@
 //!
 //! Each walk has a value: what the caller made of the stack, such as the number under which it is kept.
 
+use super::FRAMES_MAX;
 use super::stack::{Registers, Stack};
 use super::walk::{Log, Walk};
 use crate::sys::mapping::zeroed;
@@ -13,8 +14,6 @@ use crate::sys::mapping::zeroed;
 const WAYS: usize = 4;
 /// A power of two.
 const SETS: usize = 16;
-/// Frames of a walk at most.
-const FRAMES_MAX: usize = 64;
 /// A walk that reads more words is not remembered.
 const WORDS: usize = 28;
 

@@ -13,7 +13,7 @@ const WORD: usize = size_of::<usize>();
 const LOWEST_CODE: usize = 4096;
 
 /// Most frames of this library that are left out, and most that a caller may have left out.
-const LEFT_OUT_MAX: usize = 64;
+pub(super) const LEFT_OUT_MAX: usize = 64;
 
 /// Puts the return addresses of the calling thread's stack into `frames`, the innermost first, without frames of this
 /// library and `skip` more; returns how many there are. In a program that is linked with this code the allocator's
@@ -55,8 +55,9 @@ impl Log for () {
     fn give_up(&mut self) {}
 }
 
+/// A walk: where it is, and how it goes on.
 pub(super) struct Walk<L> {
-    at: Registers,
+    pub(super) at: Registers,
     stack: Stack,
     /// Whether `rip` is an instruction that was interrupted, not one to which a call returns.
     exact: bool,
@@ -65,7 +66,7 @@ pub(super) struct Walk<L> {
 
 impl Walk<()> {
     #[inline(always)]
-    fn from(at: Registers) -> Self {
+    pub(super) fn from(at: Registers) -> Self {
         Self::new(at, Stack::around(at.rsp), ())
     }
 }
@@ -103,21 +104,21 @@ impl<L: Log> Walk<L> {
 
     /// Stores frames from the present one outwards.
     #[inline(always)]
-    fn fill(&mut self, frames: &mut [usize]) -> usize {
+    pub(super) fn fill(&mut self, frames: &mut [usize]) -> usize {
         let mut count = 0;
         for frame in frames {
-            if count > 0 && !self.step() {
-                break;
-            }
             *frame = self.at.rip;
             count += 1;
+            if !self.step() {
+                break;
+            }
         }
         count
     }
 
     /// Goes on to the caller; false at the end of the stack, or if the next frame cannot be found.
     #[inline(always)]
-    fn step(&mut self) -> bool {
+    pub(super) fn step(&mut self) -> bool {
         let next = match rule::get(self.at.rip) {
             Some(rule) if !self.exact => self.by_rule(rule),
             _ => self.step_slow(),

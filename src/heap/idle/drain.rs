@@ -180,7 +180,7 @@ impl Heap {
             }
         }
         if let Some(refused) = self.last_refused(shared, class) {
-            refused.report("free", bin.last(), class.size());
+            refused.report_late(bin.last(), class.size());
             bin.discard_last();
         }
         bin.purge_array(&shared.central.pages);
@@ -212,7 +212,7 @@ impl Heap {
             self.return_blocks(shared, class, first);
         }
         for part in parts {
-            Refused::Double.report("free", last, class.size());
+            Refused::Double.report_late(last, class.size());
             self.return_blocks(shared, class, part);
         }
     }

@@ -193,7 +193,7 @@ pub(crate) fn deliver_each(shared: Shared<'_>, batch: &Batch) {
 
 pub(in crate::heap) fn deliver_or_report(shared: Shared<'_>, block: *mut u8) {
     if let Err(refused) = deliver_block(shared, block) {
-        refused.report("free", block, 0);
+        refused.report_late(block, 0);
     }
 }
 

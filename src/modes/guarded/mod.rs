@@ -13,7 +13,7 @@ use crate::base::lane::Lane;
 use crate::base::text::Line;
 use crate::central::Refused;
 use crate::config::{FRAMES_MAX, Options};
-use crate::diag::{self, Code};
+use crate::diag::{self, Code, Misuse};
 use crate::heap::{Freed, Heap, Unit};
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
@@ -157,19 +157,20 @@ fn free(thread: u32, block: *mut u8, check: bool) -> Freed {
         Fate::Inside => (Code::InvalidPointer, "no block starts there"),
     };
     let tell = |line: &mut Line| {
-        line.text("free(").address(address).text("): ").text(what);
         if let Some(place) = &place {
             describe(place, line);
         }
     };
     let overflowed = matches!(fate, Fate::Overflowed(_));
-    diag::misuse_told(code, tell, |print| {
+    let misuse = Misuse { code, call: "free", pointer: address, what, block_bytes: 0 };
+    diag::misuse_with(&misuse, tell, |print| {
+        if !overflowed {
+            let mut line = Line::new();
+            line.text(NAME).text("freed now by thread ").number(u64::from(thread)).text(", by the calls above");
+            print(line.finish());
+        }
         if let Some(place) = &place {
             show(place, print);
-        }
-        // After an overflow the block is freed, here and now.
-        if !overflowed {
-            show_act("freed now", here, print);
         }
     });
     if overflowed { Freed::Direct } else { Freed::Misused }
@@ -202,11 +203,7 @@ fn show_act(what: &str, act: Act, print: &mut dyn FnMut(&[u8])) {
 
 fn show_frames(what: &str, thread: u32, frames: impl Iterator<Item = usize>, print: &mut dyn FnMut(&[u8])) {
     print(Line::new().text(NAME).text(what).text(" by thread ").number(u64::from(thread)).text(":").finish());
-    for frame in frames {
-        let mut line = Line::new();
-        unwind::describe(frame, line.text(NAME).text("   "));
-        print(line.finish());
-    }
+    diag::print_frames(NAME, frames, print);
 }
 
 /// Does `work` with the pool; `None` in a signal handler that may have interrupted another use of it.

@@ -24,7 +24,7 @@ use self::report::{NAME, Shown};
 use crate::base::text::Line;
 use crate::central::{Place, Refused};
 use crate::config::FRAMES_MAX;
-use crate::diag::{self, Code};
+use crate::diag::{self, Code, Misuse};
 use crate::heap::{Freed, Heap};
 use crate::pages::Unit;
 use crate::process::feature::{Feature, Order};
@@ -34,7 +34,6 @@ use crate::slow_path::mode::{self, Mode, Paths, Print};
 use crate::slow_path::request::{FreeSize, NATURAL_ALIGN, Request, Resized};
 use crate::slow_path::table::{IN_FORCE, ModeTable};
 use crate::sys::atomic::{AtomicU32, Ordering};
-use crate::sys::call;
 use crate::sys::clock::{self, Epoch};
 use crate::sys::lock::Patience;
 use crate::unwind::{self, Frames, StackId, Stacks};
@@ -66,7 +65,7 @@ impl Mode for Tracked {
                 forget(Some(heap), note);
                 mode::free_on(heap, block)
             }
-            Claim::Dead => misused(heap.thread.id.get(), block),
+            Claim::Dead => misused(block),
             Claim::Outside => of_ticket(Some(heap), mode::free_on(heap, block)),
         }
     }
@@ -77,7 +76,7 @@ impl Mode for Tracked {
                 forget(None, note);
                 mode::free_alone(block)
             }
-            Claim::Dead => misused(call::thread_id(), block),
+            Claim::Dead => misused(block),
             Claim::Outside => of_ticket(None, mode::free_alone(block)),
         }
     }
@@ -94,7 +93,7 @@ impl Mode for Tracked {
         // While the block is resized, its free is a mistake.
         let claimed = claim(block.addr());
         if matches!(claimed, Claim::Dead) {
-            let _ = misused(heap.thread.id.get(), block);
+            let _ = misused(block);
             return Some(Resized::Misused);
         }
         let resized = mode::resize(block, old, size);
@@ -262,34 +261,28 @@ fn refusal(address: usize) -> Refused {
 /// Reports a free of what is no live block, with all that is known of an earlier one.
 #[cold]
 #[inline(never)]
-fn misused(thread: u32, block: *mut u8) -> Freed {
+fn misused(block: *mut u8) -> Freed {
     let address = block.addr();
     let gone = HeapNotes::find(address);
     let (code, what) = match refusal(address) {
         Refused::Double => (Code::DoubleFree, "the block is free already"),
         Refused::Inside => (Code::InvalidPointer, "no block starts there"),
     };
-    let now = act(None, thread);
-    let tell = |line: &mut Line| {
-        line.text("free(").address(address).text("): ").text(what);
-        if let Some(gone) = &gone {
-            line.text(" (block of ").number(gone.size as u64).text(" bytes)");
-        }
-    };
-    diag::misuse_told(code, tell, |print| {
+    let misuse = Misuse { code, call: "free", pointer: address, what, block_bytes: gone.map_or(0, |gone| gone.size) };
+    let more = |print: Print<'_>| {
         if let Some(gone) = &gone {
             show("allocated", gone.made, print);
             show("freed", gone.freed, print);
         }
-        show("freed now", now, print);
-    });
+    };
+    diag::misuse_with(&misuse, |_| {}, more);
     Freed::Misused
 }
 
 /// Prints which thread did it, and with which call stack.
 fn show(what: &str, act: Act, print: Print<'_>) {
     print(Line::new().text(NAME).text(what).text(" by thread ").number(u64::from(act.thread)).text(":").finish());
-    report::print_frames(&STACKS, act.stack, print);
+    diag::print_frames(NAME, STACKS.frames(act.stack).iter(), print);
 }
 
 /// A live block, for programs.

@@ -3,10 +3,11 @@
 use super::note::{Block, Notes};
 use super::runtime;
 use crate::base::text::Line;
+use crate::diag;
 use crate::slow_path::mode::Print;
 use crate::sys::clock::Epoch;
 use crate::sys::mapping::{Mapped, zeroed};
-use crate::unwind::{self, StackId, Stacks};
+use crate::unwind::{StackId, Stacks};
 
 pub(super) const NAME: &str = "spandrel: tracked: ";
 
@@ -121,21 +122,12 @@ pub(super) fn report(notes: &Notes, stacks: &Stacks, epoch: &Epoch, shown: &Show
         line.text(NAME).text("#").number(index as u64 + 1).text(" ").number(group.bytes as u64).text(" bytes in ");
         line.number(group.blocks as u64).text(" blocks, the oldest ").number(epoch.age(group.oldest)).text(" ms old");
         print(line.finish());
-        print_frames(stacks, group.stack, print);
+        diag::print_frames(NAME, stacks.frames(group.stack).iter(), print);
     }
     if kept.0 > 0 {
         let mut line = Line::new();
         line.text(NAME).text("kept by libc and libstdc++: ").number(kept.0 as u64).text(" blocks of ");
         print(line.number(kept.1 as u64).text(" bytes").finish());
-    }
-}
-
-/// Hands `print` a line for each frame of a stack.
-pub(super) fn print_frames(stacks: &Stacks, stack: StackId, print: Print<'_>) {
-    for frame in stacks.frames(stack).iter() {
-        let mut line = Line::new();
-        unwind::describe(frame, line.text(NAME).text("   "));
-        print(line.finish());
     }
 }
 

@@ -5,7 +5,7 @@
 //! that the program called. The runtime keeps the block if
 //!
 //! - the dynamic linker or libgcc made it: neither exports a function whose block its caller has to free;
-//! - one of the runtime's frames is in a function of [`KEEPERS`];
+//! - one of the runtime's frames is in a function of [`KEEPERS`], or the program called one;
 //! - there is no frame of a program at all, as where the loader runs the constructors of libraries.
 //!
 //! In doubt the block is the program's: what `strdup`, `getline` or a `std::string` allocates is for the caller to free.
@@ -42,8 +42,13 @@ const KEEPERS: &[&[u8]] = &[
     b"dgettext",
     b"fwide",
     b"gettext",
+    b"mblen",
+    b"mbrlen",
     b"mbrtowc",
+    b"mbsnrtowcs",
     b"mbsrtowcs",
+    b"mbstowcs",
+    b"mbtowc",
     b"ngettext",
     b"setlocale",
     b"strerror",
@@ -51,7 +56,11 @@ const KEEPERS: &[&[u8]] = &[
     b"strsignal",
     b"textdomain",
     b"wcrtomb",
+    b"wcsnrtombs",
+    b"wcsrtombs",
+    b"wcstombs",
     b"wctob",
+    b"wctomb",
     // Time zones.
     b"localtime",
     b"localtime_r",
@@ -119,47 +128,56 @@ const KEEPERS: &[&[u8]] = &[
 ];
 
 /// A frame, as far as the question needs it.
-#[derive(Clone, Copy)]
-struct Frame<'a> {
+trait Frame {
     /// The path of its object; empty if it lies in none.
-    object: &'a [u8],
-    /// The exported function around it, if there is one.
-    function: Option<&'a [u8]>,
-}
+    fn object(&self) -> &[u8];
+    /// Whether it is in a function of [`KEEPERS`].
+    fn is_in_keeper(&self) -> bool;
+    /// Whether it called one.
+    fn calls_keeper(&self) -> bool;
 
-impl Frame<'_> {
     fn is_of(&self, files: &[&[u8]]) -> bool {
-        let name = self.object.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        let name = self.object().rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         files.iter().any(|file| name.starts_with(file))
     }
+}
 
-    fn is_of_runtime(&self) -> bool {
-        self.is_of(&ALWAYS) || self.is_of(&RUNTIME)
+fn is_keeper(name: &[u8]) -> bool {
+    KEEPERS.contains(&name)
+}
+
+/// A return address.
+impl Frame for usize {
+    fn object(&self) -> &[u8] {
+        unwind::object_of(*self)
+    }
+
+    fn is_in_keeper(&self) -> bool {
+        unwind::is_in_function(*self, is_keeper)
+    }
+
+    fn calls_keeper(&self) -> bool {
+        unwind::calls_function(*self, is_keeper)
     }
 }
 
 /// Whether the runtime keeps the block that was allocated with these frames, the innermost first. `is_whole` says that
 /// no frame was left out.
 pub(super) fn keeps(frames: impl Iterator<Item = usize>, is_whole: bool) -> bool {
-    judge(
-        frames.map(|frame| {
-            let place = unwind::place_of(frame);
-            Frame { object: place.object, function: place.function.map(core::ffi::CStr::to_bytes) }
-        }),
-        is_whole,
-    )
+    judge(frames, is_whole)
 }
 
-fn judge<'a>(frames: impl Iterator<Item = Frame<'a>>, is_whole: bool) -> bool {
+fn judge(frames: impl Iterator<Item = impl Frame>, is_whole: bool) -> bool {
     let mut any = false;
     for frame in frames {
         if !any && frame.is_of(&ALWAYS) {
             return true;
         }
-        if !frame.is_of_runtime() {
-            return false;
+        if !frame.is_of(&ALWAYS) && !frame.is_of(&RUNTIME) {
+            // A function at whose end another one is jumped to has no frame of its own.
+            return any && frame.calls_keeper();
         }
-        if frame.function.is_some_and(|function| KEEPERS.contains(&function)) {
+        if frame.is_in_keeper() {
             return true;
         }
         any = true;
@@ -175,18 +193,30 @@ mod tests {
     const CXX: &str = "/usr/lib/x86_64-linux-gnu/libstdc++.so.6.0.30";
     const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
-    fn kept(frames: &[(&str, &str)], is_whole: bool) -> bool {
-        let frames = frames.iter().map(|(object, function)| Frame {
-            object: object.as_bytes(),
-            function: Some(function.as_bytes()).filter(|name| !name.is_empty()),
-        });
-        judge(frames, is_whole)
+    /// Path, function, and the function called.
+    #[derive(Clone, Copy)]
+    struct Made(&'static str, &'static str, &'static str);
+
+    impl Frame for Made {
+        fn object(&self) -> &[u8] {
+            self.0.as_bytes()
+        }
+        fn is_in_keeper(&self) -> bool {
+            is_keeper(self.1.as_bytes())
+        }
+        fn calls_keeper(&self) -> bool {
+            is_keeper(self.2.as_bytes())
+        }
+    }
+
+    fn kept(frames: &[(&'static str, &'static str)], called: &'static str, is_whole: bool) -> bool {
+        judge(frames.iter().map(|&(object, function)| Made(object, function, called)), is_whole)
     }
 
     #[test]
     fn the_innermost_frames_of_the_runtime_decide() {
         let main = [("/usr/bin/x", "main"), (LIBC, ""), (LIBC, "__libc_start_main")];
-        let with = |inner: &[(&'static str, &'static str)]| kept(&[inner, &main[..]].concat(), true);
+        let with = |inner: &[(&'static str, &'static str)]| kept(&[inner, &main[..]].concat(), "", true);
         // The program, and functions that allocate for their callers.
         assert!(!with(&[]));
         assert!(!with(&[(LIBC, "strdup")]) && !with(&[(LIBC, "getdelim"), (LIBC, "getline")]));
@@ -195,6 +225,10 @@ mod tests {
         assert!(with(&[(LIBC, "_IO_file_doallocate"), (LIBC, ""), (LIBC, "printf")]));
         assert!(with(&[(LIBC, ""), (LIBC, "setlocale")]));
         assert!(!with(&[("/usr/bin/x", "compare"), (LIBC, "setlocale")]));
+        // A keeper that jumped on leaves its name in the program's call.
+        let program = [(LIBC, ""), ("/usr/bin/x", "main")];
+        assert!(kept(&program, "setenv", true) && !kept(&program, "strdup", true));
+        assert!(!kept(&program[1..], "setenv", true));
         // The loader and libgcc, where they are the innermost.
         assert!(with(&[(LOADER, "_dl_allocate_tls"), (LIBC, "pthread_create")]));
         assert!(with(&[("/lib/libgcc_s.so.1", "")]));
@@ -204,8 +238,8 @@ mod tests {
     #[test]
     fn a_stack_without_a_program_is_the_runtimes_if_it_is_whole() {
         let start = [(CXX, ""), (LOADER, ""), (LOADER, "")];
-        assert!(kept(&start, true) && !kept(&start, false));
-        assert!(!kept(&[], true) && !kept(&[("", "")], true));
+        assert!(kept(&start, "", true) && !kept(&start, "", false));
+        assert!(!kept(&[], "", true) && !kept(&[("", "")], "", true));
     }
 
     #[test]
