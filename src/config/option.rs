@@ -72,8 +72,10 @@ options! {
         "A shared object whose functions serve the calls: mode `custom`.";
     tracked_top: usize = 10, "SPANDREL_TRACKED_TOP", value::COUNT, "10", parse::number,
         "In mode `tracked`: how many call stacks the report at exit shows, beginning with the one of the most bytes.";
-    tracked_frames: usize = 16, "SPANDREL_TRACKED_FRAMES", value::FRAMES, "16", value::frames,
-        "In mode `tracked`: how many frames are kept of each call stack.";
+    tracked_frames: usize = 16, "SPANDREL_TRACKED_FRAMES", value::FRAMES_OR_NONE, "16", value::frames_or_none,
+        "In mode `tracked`: how many frames are kept of each call stack; 0 for no call stacks.";
+    tracked_runtime: bool = false, "SPANDREL_TRACKED_RUNTIME", value::FLAG, "0", parse::flag,
+        "In mode `tracked`: shows in the report at exit also the blocks that libc and libstdc++ keep for themselves.";
     quarantine: usize = 32 << 10, "SPANDREL_QUARANTINE", value::SIZE, "32K", parse::size,
         "In mode `hardened`: how many bytes of freed blocks of each class wait in each heap before they are used again: 4 to 256 blocks; one for 0.";
     quarantine_large: usize = 256 << 20, "SPANDREL_QUARANTINE_LARGE", value::SIZE, "256M", parse::size,

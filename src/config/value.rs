@@ -207,7 +207,7 @@ pub(super) fn frames(value: &[u8]) -> Option<usize> {
     parse::number(value).filter(|count| (1..=FRAMES_MAX).contains(count))
 }
 
-/// The frames that are printed of a call stack.
+/// The frames that are kept or printed of a call stack, or none.
 pub(super) fn frames_or_none(value: &[u8]) -> Option<usize> {
     parse::number(value).filter(|&count| count <= FRAMES_MAX)
 }

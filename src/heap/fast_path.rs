@@ -348,7 +348,7 @@ impl FastHeap {
     /// A block from the bin for a request of `size` bytes, wherever requests lead; null if there is none. For the
     /// second path.
     #[inline(always)]
-    pub(super) fn pop(&self, size: usize) -> *mut u8 {
+    pub(crate) fn pop(&self, size: usize) -> *mut u8 {
         let offset = match OFFSETS.get(size) {
             Some(&offset) => usize::from(offset),
             None if size <= class::SMALL_MAX => Class::of_medium(size).index() * BIN_BYTES,
@@ -356,6 +356,18 @@ impl FastHeap {
         };
         // SAFETY: both are the offset of a bin of this heap, which is the calling thread's.
         unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), offset) }
+    }
+
+    /// As [`FastHeap::push_fast`], for the second path.
+    #[inline(always)]
+    pub(crate) fn push_in_reach(&self, block: *mut u8) -> bool {
+        self.with_entry_in_reach(block, false, |entry| self.is_own(entry) && Self::bin_of_entry(entry).push(block))
+    }
+
+    /// As [`FastHeap::push_in_reach`], for blocks of the class of `size` alone.
+    #[inline(always)]
+    pub(crate) fn push_sized_in_reach(&self, block: *mut u8, size: usize) -> bool {
+        self.bin_of_sized_block_in_reach(block, size).is_some_and(|bin| bin.push(block))
     }
 
     /// As [`FastHeap::bin_of_sized_block`], for the second path.

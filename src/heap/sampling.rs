@@ -139,7 +139,7 @@ impl FastHeap {
     /// Adds `block` to its bin, if requests are sampled and those of `size` bytes are served by that bin.
     #[inline(always)]
     pub(super) fn push_sampled(&self, block: *mut u8, size: usize) -> bool {
-        self.is_sampled() && self.bin_of_sized_block_in_reach(block, size).is_some_and(|bin| bin.push(block))
+        self.is_sampled() && self.push_sized_in_reach(block, size)
     }
 
     /// Begins another gap.

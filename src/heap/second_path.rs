@@ -96,7 +96,7 @@ const fn behind_fast_path<const COUNT: bool>() -> SecondPath {
 }
 
 /// Fills the block, which the program does not have yet, with zeroes.
-fn fill(block: *mut u8, size: usize) -> *mut u8 {
+pub(crate) fn fill(block: *mut u8, size: usize) -> *mut u8 {
     // SAFETY: callers just allocated the block with that many bytes.
     unsafe { block.write_bytes(0, size) };
     block

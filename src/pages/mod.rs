@@ -21,6 +21,7 @@ mod space;
 mod store;
 mod tree;
 
+pub(crate) use area::Area;
 pub(crate) use bank::Bank;
 pub use descriptor::{BANKS, PageFigures, PagesDescriptor};
 pub(crate) use huge::{HUGE_BYTES, Huge};

@@ -115,7 +115,6 @@ impl Shadow {
     /// # Safety
     /// - The shadow has words as units, and reaches the granule; a writer has a block in its region.
     #[inline(always)]
-    #[cfg_attr(not(test), expect(dead_code, reason = "for modes that keep a word of each block"))]
     pub(crate) unsafe fn word(&self, address: usize) -> &'static AtomicU32 {
         let place = self.origin.wrapping_add((address >> GRANULE_SHIFT) * size_of::<u32>());
         // SAFETY: as in `byte`; words are aligned, because the shadow starts at a page.

@@ -171,9 +171,14 @@ impl Space {
         }
     }
 
+    /// Bytes of the reservation's data area, committed or not.
+    pub(crate) fn data_bytes(&self) -> usize {
+        self.first.data.len() * (1 + self.further.len())
+    }
+
     /// Whether `address` lies in the reservation's data area, committed or not.
     pub(crate) fn reserves(&self, address: usize) -> bool {
-        address.wrapping_sub(self.first.data.base()) < self.first.data.len() * (1 + self.further.len())
+        address.wrapping_sub(self.first.data.base()) < self.data_bytes()
     }
 
     /// The map's entry of a committed region.

@@ -215,6 +215,11 @@ fn bytes_of(block: *mut u8) -> Result<Option<usize>, Refused> {
     ask(NO_OWNER)
 }
 
+/// Usable bytes of the live block at `address`, which the caller knows to be one; an error where none can start.
+pub(crate) fn bytes_at(address: usize) -> Result<Option<usize>, Refused> {
+    PROCESS.central.resolve(address).usable(address, NO_OWNER)
+}
+
 /// Whether `block` is one of the last two of its class that this thread freed.
 fn was_just_freed(place: &Place<'_>, block: *mut u8) -> bool {
     match place {

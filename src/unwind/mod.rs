@@ -13,7 +13,9 @@
 
 mod dwarf;
 mod jump;
+mod kept;
 mod object;
+mod recent;
 mod rule;
 mod stack;
 mod symbol;
@@ -22,8 +24,10 @@ mod tests;
 mod trace;
 mod walk;
 
-pub(crate) use object::is_in_object;
-pub(crate) use symbol::describe;
+pub(crate) use kept::{Frames, StackId, Stacks};
+pub(crate) use object::{is_in_object, is_library};
+pub(crate) use recent::Recent;
+pub(crate) use symbol::{calls_function, describe, is_in_function, object_of};
 pub(crate) use trace::Trace;
 pub(crate) use walk::capture;
 

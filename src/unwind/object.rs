@@ -214,7 +214,7 @@ const PROGRAM: u32 = 2;
 static KIND: AtomicU32 = AtomicU32::new(UNKNOWN);
 
 /// Whether this code is a library of its own, not linked into the program.
-pub(super) fn is_library() -> bool {
+pub(crate) fn is_library() -> bool {
     is_of_library(extent().0)
 }
 

@@ -4,7 +4,7 @@
 
 use core::ffi::{CStr, c_char};
 
-use super::object;
+use super::{jump, object};
 use crate::base::text::Line;
 use crate::sys::startup::Startup;
 
@@ -49,6 +49,37 @@ pub(crate) fn describe(address: usize, line: &mut Line) {
     if let Some((name, distance)) = Exports::of(map).and_then(|exports| exports.nearest(offset)) {
         line.text(" (").raw(name.to_bytes()).text("+").address(distance).text(")");
     }
+}
+
+/// The path of the object that the call before `address` lies in; empty if that is none.
+pub(crate) fn object_of(address: usize) -> &'static [u8] {
+    map_of(address.wrapping_sub(1)).map_or(&[], name_of)
+}
+
+/// Whether the object of the call before `address` exports the function around it by a name that `is` accepts.
+pub(crate) fn is_in_function(address: usize, is: impl Fn(&[u8]) -> bool) -> bool {
+    any_name(address.wrapping_sub(1), false, is) == Some(true)
+}
+
+/// Whether the call before `address` names a function that its object exports by a name that `is` accepts.
+pub(crate) fn calls_function(address: usize, is: impl Fn(&[u8]) -> bool) -> bool {
+    jump::called(address, &|function| any_name(function, true, &is)).is_some_and(|found| found.what)
+}
+
+/// Whether `is` accepts one of the names of the exported function around `address`, or of that which starts there;
+/// `None` if there is none.
+fn any_name(address: usize, starts: bool, is: impl Fn(&[u8]) -> bool) -> Option<bool> {
+    let map = map_of(address)?;
+    let exports = Exports::of(map)?;
+    let mut names = exports.around(address.wrapping_sub(map.bias)).filter(|&(_, distance)| !starts || distance == 0);
+    let (first, _) = names.next()?;
+    Some(is(first.to_bytes()) || names.any(|(name, _)| is(name.to_bytes())))
+}
+
+fn map_of(address: usize) -> Option<&'static LinkMap> {
+    let map = object::link_map(address)?;
+    // SAFETY: as in `describe`.
+    Some(unsafe { &*core::ptr::with_exposed_provenance::<LinkMap>(map) })
 }
 
 /// The path of an object. The loader has none of the program itself, but the kernel has.
@@ -101,15 +132,23 @@ impl Exports {
 
     /// The function that `offset` lies in, and its distance from the function's start.
     fn nearest(&self, offset: usize) -> Option<(&'static CStr, usize)> {
+        self.around(offset).next()
+    }
+
+    /// As [`Exports::nearest`], with each name of the function.
+    fn around(&self, offset: usize) -> impl Iterator<Item = (&'static CStr, usize)> {
         // SAFETY: `count` is the number of symbols by the hash table, which covers the table's end.
-        let symbols = unsafe { core::slice::from_raw_parts(self.symbols, self.count) };
-        let symbol = symbols.iter().find(|symbol| {
+        let symbols: &'static [libc::Elf64_Sym] = unsafe { core::slice::from_raw_parts(self.symbols, self.count) };
+        let strings = self.strings;
+        let around = symbols.iter().filter(move |symbol| {
             let start = symbol.st_value as usize;
             symbol.st_shndx != 0 && (start..start.saturating_add(symbol.st_size as usize)).contains(&offset)
-        })?;
-        let name = self.strings.wrapping_add(symbol.st_name as usize);
-        // SAFETY: the linker put a C string at that offset of the table of strings.
-        Some((unsafe { CStr::from_ptr(name) }, offset - symbol.st_value as usize))
+        });
+        around.map(move |symbol| {
+            let name = strings.wrapping_add(symbol.st_name as usize);
+            // SAFETY: the linker put a C string at that offset of the table of strings.
+            (unsafe { CStr::from_ptr(name) }, offset - symbol.st_value as usize)
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use super::walk::{LEFT_OUT_MAX, Walk};
 
 /// The stack of a call.
 pub(crate) struct Trace {
-    walk: Walk,
+    walk: Walk<()>,
     /// Where the jump by which the program came would return to; 0 if it called.
     jump: usize,
     /// Whether the walk came to an end before the call.

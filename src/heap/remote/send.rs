@@ -30,7 +30,7 @@ impl FastHeap {
 
     /// As [`FastHeap::send_fast`], for blocks of the class of `size` alone.
     #[inline(always)]
-    pub(in crate::heap) fn send_sized_fast<const COUNT: bool>(&self, block: *mut u8, size: usize) -> bool {
+    pub(crate) fn send_sized_fast<const COUNT: bool>(&self, block: *mut u8, size: usize) -> bool {
         let Some(class) = Class::of_size(size) else { return false };
         self.with_entry_in_reach(block, false, |entry| {
             entry.class() == Some(class) && self.heap().send_fast::<COUNT>(entry, block)

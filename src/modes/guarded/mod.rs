@@ -15,7 +15,6 @@ use crate::central::Refused;
 use crate::config::{FRAMES_MAX, Options};
 use crate::diag::{self, Code, Misuse};
 use crate::heap::{Freed, Heap, Unit};
-use crate::modes::ledger::Stacks;
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
@@ -31,7 +30,7 @@ use crate::sys::cell::StaticRef;
 use crate::sys::lock::{Guard, Lock, Patience, Rank};
 use crate::sys::memory;
 use crate::sys::signal::{self, Action, Info};
-use crate::unwind;
+use crate::unwind::{self, Stacks};
 
 /// Attempts to lock the pool where a call must not wait.
 const ATTEMPTS: usize = 1000;
@@ -119,11 +118,9 @@ static FORK: Feature =
 
 fn lock_for_fork(patience: &Patience) {
     POOL.lock_for_fork(patience);
-    STACKS.lock_for_fork(patience);
 }
 
 fn unlock_after_fork() {
-    STACKS.unlock_after_fork();
     POOL.unlock_after_fork();
 }
 
