@@ -128,7 +128,7 @@ impl Heap {
     /// How many blocks to fetch: half of what the bin has room for, after it may have grown.
     fn room_to_fetch(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> usize {
         self.count_event(shared, class, bin);
-        bin.capacity().div_ceil(2).min(FETCH_MAX)
+        if bin.capacity() > 0 { bin.half().min(FETCH_MAX) } else { 0 }
     }
 
     /// Notes a refill or flush of `bin`, which grows after several.

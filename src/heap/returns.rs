@@ -186,7 +186,7 @@ impl Heap {
             return;
         }
         if !self.count_event(shared, class, bin) {
-            self.flush(shared, class, bin, bin.len().div_ceil(2));
+            self.flush(shared, class, bin, bin.half().min(bin.len()));
         }
     }
 
