@@ -201,6 +201,7 @@ impl Heap {
     /// Resets bins, lists, batches and locks, whatever they hold. For orphans.
     pub(super) fn forget(&self) {
         for class in Class::all() {
+            self.note_given(class, -(self.bin(class).len() as isize));
             self.bin(class).forget();
             self.spans(class).clear();
         }

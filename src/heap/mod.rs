@@ -22,6 +22,7 @@ mod remote;
 mod retire;
 mod returns;
 mod sampling;
+pub(crate) mod second_path;
 #[cfg(test)]
 mod tests;
 

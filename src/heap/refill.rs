@@ -127,6 +127,7 @@ impl Heap {
         // Blocks were put from the top slot downwards; the free slots are at the bottom.
         bin.set_len(wanted);
         bin.drop_lowest(wanted - got);
+        self.note_given(class, got as isize);
         got
     }
 
@@ -157,6 +158,7 @@ impl Heap {
             bin.set_block(index + 1, block);
         }
         bin.set_len(fitting.len());
+        self.note_given(class, fitting.len() as isize);
         rest.iter().for_each(|&block| self.return_or_send(shared, block));
         shared.central.release_batch(batch);
         fitting.len()
@@ -191,6 +193,7 @@ impl Heap {
         // SAFETY: one block for one place.
         unsafe { span.take(class.geometry(), start, 1, &raw mut taken) };
         self.spans(class).settle_taken(shared.central.pages.space(), class.geometry(), span);
+        self.note_given(class, 1);
         Some(taken)
     }
 

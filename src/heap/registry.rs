@@ -9,6 +9,7 @@ use super::descriptor::HeapDescriptor;
 use super::idle::state::Idle;
 use super::layout::Heap;
 use super::sampling::Sampling;
+use super::second_path::{DEFAULT, SecondPath};
 use crate::base::units::Region;
 use crate::central::Central;
 use crate::pages::{Bank, Pages};
@@ -30,6 +31,10 @@ pub(crate) struct Registry {
     pub(super) orphans: Relaxed<AtomicBool>,
     /// The sampling, which heaps follow at their next slow event.
     pub(crate) sampling: Sampling,
+    /// The second path of the mode in force; none in modes without one of their own. Written by the thread that puts a
+    /// mode into force; read by threads that open a heap, and then those of other threads close it again
+    /// (`process::thread::follow_mode`).
+    pub(crate) second: StaticRef<SecondPath>,
     pub(super) idle: Idle,
 }
 
@@ -73,6 +78,13 @@ pub(crate) struct Shared<'a> {
     pub(crate) registry: &'a Registry,
 }
 
+impl Shared<'_> {
+    /// The second path of open heaps in the mode in force.
+    pub(super) fn second(self) -> &'static SecondPath {
+        self.registry.second.get().unwrap_or(&DEFAULT)
+    }
+}
+
 /// Heaps without a thread, and the current adoption.
 pub(super) struct Lists {
     /// Heaps without a thread, by bank; the one that was released last comes first.
@@ -90,6 +102,7 @@ impl Registry {
             lists: Lock::new(Rank::Registry, Lists::new()),
             orphans: Relaxed::<AtomicBool>::new(false),
             sampling: Sampling::new(),
+            second: StaticRef::none(),
             idle: Idle::new(),
         }
     }

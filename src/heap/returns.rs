@@ -57,12 +57,13 @@ impl Refused {
 }
 
 impl FastHeap {
-    /// Raises the limit to the number of map entries that can be read by now. A closed heap stays closed. The caller
-    /// holds the heap's spans.
+    /// Raises reach and limit to the number of map entries that can be read by now. A fast path that is closed stays
+    /// closed. For the heap's thread, which holds the spans.
     #[inline]
     fn widen(&self, space: &Space) {
         // Relaxed: entries below `reach` can be read, and only this thread reads them by this limit.
         let (limit, reach) = (self.limit.load(Ordering::Relaxed), space.reach());
+        self.reach.set(reach);
         if limit < reach && limit != 0 {
             // Relaxed: as above.
             self.limit.store(reach, Ordering::Relaxed);
@@ -122,12 +123,12 @@ impl Heap {
             return Freed::Misused;
         }
         if self.defers.get() {
-            self.return_or_send(shared, block);
+            self.free_past_bin(shared, class, block);
         } else if entry.owner() == self.address() {
             if !bin.push(block) {
                 self.make_room(shared, class, bin);
                 if !bin.push(block) {
-                    self.return_or_send(shared, block);
+                    self.free_past_bin(shared, class, block);
                 }
             }
         } else {
@@ -135,10 +136,16 @@ impl Heap {
         }
         Freed::Small
     }
+
+    fn free_past_bin(&self, shared: Shared<'_>, class: Class, block: *mut u8) {
+        self.note_given(class, -1);
+        self.return_or_send(shared, block);
+    }
 }
 
 impl Heap {
     fn free_remote(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
+        self.note_given(class, -1);
         let sent = self.counters.sent.get();
         self.send(shared, entry, class, block, Lane::Outer);
         // A batch that was sent is a slow event; a block that joined a batch is not.
@@ -192,6 +199,7 @@ impl Heap {
         }
         self.return_blocks(shared, class, bin.lowest(amount));
         bin.drop_lowest(amount);
+        self.note_given(class, -(amount as isize));
     }
 
     /// Returns blocks of `class` to their spans: at once where they lie in a row, else one by one.

@@ -10,6 +10,7 @@ use crate::base::class::{Class, SMALL_MAX};
 use crate::base::lane::Lane;
 use crate::base::units::LARGE_MAX;
 use crate::central::{Fresh, Place, Refused};
+use crate::heap::second_path::SecondPath;
 use crate::heap::{self, Freed, Heap};
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
@@ -21,12 +22,23 @@ const SLACK: usize = 2;
 /// The function that a report hands its lines to.
 pub(crate) type Print<'a> = &'a mut dyn FnMut(&[u8]);
 
+/// Where the calls of a mode go before they take the slow path.
+#[derive(Clone, Copy)]
+pub(crate) enum Paths {
+    /// To the fast path, then to the default second path: the mode sees only what these do not serve.
+    Fast,
+    /// To this second path, after the fast path or instead of it.
+    Second(&'static SecondPath),
+    /// Nowhere: threads use the inert heap, and the mode sees every call.
+    Slow,
+}
+
 /// A way of serving calls. The defaults are those of mode `fast`.
 pub(crate) trait Mode {
     /// The name, as `SPANDREL_MODE` has it.
     const NAME: &'static CStr;
-    /// Whether threads use their own fast heaps, so that the mode sees only the calls that take the slow path.
-    const USES_FAST_PATH: bool = false;
+    /// Where calls go before the slow path.
+    const PATHS: Paths = Paths::Slow;
     /// Whether the heap profile may sample requests.
     const PROFILED: bool = false;
 
@@ -88,7 +100,7 @@ pub(crate) struct Fast;
 
 impl Mode for Fast {
     const NAME: &'static CStr = c"fast";
-    const USES_FAST_PATH: bool = true;
+    const PATHS: Paths = Paths::Fast;
 }
 
 /// libc serves every call. The start barrier sees to that, so the type has a name and nothing else.

@@ -48,6 +48,7 @@ impl Heap {
             Some(class) => {
                 let blocks = batch.given_out();
                 let taken = if wanted == Some(class) { self.bin(class).take_in(blocks.pointers()) } else { 0 };
+                self.note_given(class, taken as isize);
                 self.return_blocks(shared, class, blocks.from(taken));
             }
             None => batch.blocks().iter().for_each(|&block| self.receive_block(shared, block, wanted)),
@@ -58,12 +59,12 @@ impl Heap {
     /// block starts there.
     #[inline]
     fn receive_block(&self, shared: Shared<'_>, block: *mut u8, wanted: Option<Class>) {
-        match self.bin_of_block(block) {
-            Some(bin)
-                if wanted.is_some_and(|class| core::ptr::eq(bin, self.bin(class)))
-                    && bin.has_half()
-                    && self.is_single(bin)
-                    && bin.push(block) => {}
+        match (self.bin_of_block(block), wanted) {
+            (Some(bin), Some(class))
+                if core::ptr::eq(bin, self.bin(class)) && bin.has_half() && self.is_single(bin) && bin.push(block) =>
+            {
+                self.note_given(class, 1);
+            }
             _ => self.return_or_send(shared, block),
         }
     }

@@ -22,22 +22,24 @@ const TRIES_MAX: usize = 64;
 
 impl FastHeap {
     /// Sends `block` to the heap that owns it, where a batch for that heap is being collected and nothing else needs to
-    /// be done.
+    /// be done. With `COUNT` it notes that the program freed the block. For the second path.
     #[inline(always)]
-    pub(crate) fn send_fast(&self, block: *mut u8) -> bool {
-        // The inert heap, which is no whole heap, reads no entry.
-        self.with_entry(block, false, |entry| self.heap().send_fast(entry, block))
+    pub(in crate::heap) fn send_fast<const COUNT: bool>(&self, block: *mut u8) -> bool {
+        self.with_entry_in_reach(block, false, |entry| self.heap().send_fast::<COUNT>(entry, block))
     }
 
-    /// As [`FastHeap::send_fast`], for blocks of `class` alone.
+    /// As [`FastHeap::send_fast`], for blocks of the class of `size` alone.
     #[inline(always)]
-    pub(crate) fn send_sized_fast(&self, block: *mut u8, class: Class) -> bool {
-        self.with_entry(block, false, |entry| entry.class() == Some(class) && self.heap().send_fast(entry, block))
+    pub(in crate::heap) fn send_sized_fast<const COUNT: bool>(&self, block: *mut u8, size: usize) -> bool {
+        let Some(class) = Class::of_size(size) else { return false };
+        self.with_entry_in_reach(block, false, |entry| {
+            entry.class() == Some(class) && self.heap().send_fast::<COUNT>(entry, block)
+        })
     }
 
-    /// The heap that starts with this fast heap, which is not the inert one.
+    /// The heap that starts with this fast heap, which is not the inert one: a second path that is not closed.
     #[inline(always)]
-    fn heap(&self) -> &Heap {
+    pub(crate) fn heap(&self) -> &Heap {
         // SAFETY: every fast heap but the inert one is the first field of a heap; heaps are never unmapped.
         unsafe { Heap::at(self.address()) }
     }
@@ -53,16 +55,28 @@ impl Heap {
     /// Adds a block of another heap to the batch that is collected for it; false if there is no such batch, if the
     /// block would fill it, or if the block needs another check. For the fast path: changes nothing where it fails.
     #[inline(always)]
-    pub(in crate::heap) fn send_fast(&self, entry: Entry, block: *mut u8) -> bool {
-        let Some(class) = entry.class() else { return false };
-        let geometry = class.geometry();
+    pub(in crate::heap) fn send_fast<const COUNT: bool>(&self, entry: Entry, block: *mut u8) -> bool {
+        let sent = self.join_batch(entry, block);
+        if COUNT && sent {
+            self.note_own(-1, -(entry.geometry().size as isize));
+        }
+        sent
+    }
+
+    #[inline(always)]
+    fn join_batch(&self, entry: Entry, block: *mut u8) -> bool {
         // SAFETY: a place holds null or a valid batch of this thread's.
         if let Some(batch) = unsafe { self.outbox.place(entry.owner(), Lane::Outer).get().as_ref() }
             && batch.common() == entry
-            && geometry.regions == 1
+            && entry != Entry::NONE
+            && entry.geometry().regions == 1
         {
+            // The entry that blocks have in common has a class.
+            let geometry = entry.geometry();
             return geometry.locate(block.addr() % REGION_BYTES).1 && batch.push_common(block, geometry);
         }
+        let Some(class) = entry.class() else { return false };
+        let geometry = class.geometry();
         let Some(batch) = self.outbox.batch_for(key_of(entry), Lane::Outer) else { return false };
         // For a larger span the owner checks whether a block starts there.
         let starts = geometry.regions > 1 || geometry.locate(block.addr() % REGION_BYTES).1;

@@ -21,7 +21,7 @@ use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::inspect;
-use crate::slow_path::mode::{self, Mode};
+use crate::slow_path::mode::{self, Mode, Paths};
 use crate::slow_path::request::{Request, Resized};
 use crate::slow_path::sampled::{self, Sampler};
 use crate::slow_path::table::{IN_FORCE, ModeTable};
@@ -75,7 +75,7 @@ pub(crate) fn is_of_pool(address: usize) -> bool {
 
 impl Mode for Guarded {
     const NAME: &'static CStr = c"guarded";
-    const USES_FAST_PATH: bool = true;
+    const PATHS: Paths = Paths::Fast;
 
     fn free(heap: &Heap, block: *mut u8) -> Freed {
         if is_of_pool(block.addr()) { free(heap.thread.id.get(), block, true) } else { mode::free_on(heap, block) }

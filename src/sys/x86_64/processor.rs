@@ -113,19 +113,6 @@ pub(crate) unsafe fn load_u16<const OFFSET: usize>(base: *const u8, index: usize
     value
 }
 
-/// `value` and the word `OFFSET` bytes behind `base`, which other threads may write, added by one instruction.
-///
-/// # Safety
-/// - An aligned word is there.
-#[inline(always)]
-pub(crate) unsafe fn add_word<const OFFSET: usize>(mut value: usize, base: *const u8) -> usize {
-    // SAFETY: as for `is_below`.
-    unsafe {
-        asm!("add {0}, qword ptr [{1} + {2}]", inout(reg) value, in(reg) base, const OFFSET, options(readonly, nostack));
-    }
-    value
-}
-
 /// The answer of `cpuid` for `leaf`: registers `ebx`, `ecx`, `edx`.
 pub(crate) fn identity(leaf: u32) -> [u32; 3] {
     let answer = __cpuid(leaf);
