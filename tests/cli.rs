@@ -1,10 +1,10 @@
 //! The command `spandrel`: it starts a program itself under the library, and reports in one line where it cannot.
 
+use core::time::Duration;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::thread;
-use std::time::Duration;
 
 use harness::build::{self, Source};
 use harness::expect::End;
@@ -174,7 +174,7 @@ fn symbolizes_files_and_places() -> Result<(), String> {
     let file = folder.join("printed");
     fs::write(&file, &printed).map_err(|error| error.to_string())?;
     let outcome = runs(&["symbolize", &file.to_string_lossy()])?;
-    let pieces = ["before", "ALLOCATOR_INVALID", &format!("{place}"), "   inlined into outer at", ": main at", "after"];
+    let pieces = ["before", "ALLOCATOR_INVALID", &place, "   inlined into outer at", ": main at", "after"];
     let kept = printed.lines().all(|line| outcome.stdout.lines().any(|other| other.starts_with(line)));
     if outcome.end != End::Exit(0) || !in_order(&outcome.stdout, &pieces) || !kept {
         return Err(format!("{printed}\n{outcome}"));

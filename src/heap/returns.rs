@@ -114,7 +114,8 @@ impl Heap {
             (!class.geometry().locate(offset).1).then_some(Refused::Inside)
         };
         if let Some(refused) = refused {
-            if self.defers.get() {
+            let deferred = self.defers.get();
+            if deferred {
                 refused.report_found_later(block, class.size());
             } else {
                 refused.report("free", block, class.size());
