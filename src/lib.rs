@@ -14,7 +14,7 @@
 //!
 //! 1. `base`: units, size classes, lanes.
 //! 2. `sys`: system calls, libc's functions, atomics, locks.
-//! 3. `unwind`: call stacks. `diag`: codes and one-line reports. `config`: options and profiles.
+//! 3. `unwind`: call stacks; above it `diag`: codes and reports, and `config`: options and profiles.
 //! 4. `pages`: address space, the page map, page runs, purge.
 //! 5. `central`: spans, central lists, transfer caches, large blocks.
 //! 6. `heap`: bins and spans of one thread, inbox and outbox, idle return.

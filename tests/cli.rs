@@ -1,7 +1,12 @@
 //! The command `spandrel`: it starts a program itself under the library, and reports in one line where it cannot.
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+use std::thread;
+use std::time::Duration;
 
+use harness::build::{self, Source};
 use harness::expect::End;
 use harness::header::Variant;
 use harness::observed::Waiting;
@@ -87,12 +92,110 @@ fn explains_sizes() -> Result<(), String> {
     wants(&runs(&["explain", "1M", "4K"])?, End::Exit(0), "large: a run of regions", "")
 }
 
+/// The program with a misuse below an inlined function.
+fn misusing() -> Result<PathBuf, String> {
+    build::program(&Source::new(paths::program_source("misuse.c")), Variant::Preload)
+}
+
+/// The line of the call that it misuses.
+fn place_of_misuse() -> Result<String, String> {
+    let text = fs::read_to_string(paths::program_source("misuse.c")).map_err(|error| error.to_string())?;
+    let number = text.lines().position(|line| line.contains("the line that reports name")).ok_or("no such line")? + 1;
+    Ok(format!("misuse.c:{number}"))
+}
+
+/// Whether `pieces` are in lines of `text`, each on a later line than the one before.
+fn in_order(text: &str, pieces: &[&str]) -> bool {
+    let mut lines = text.lines();
+    pieces.iter().all(|piece| lines.any(|line| line.contains(piece)))
+}
+
+/// Source lines stand in the report, which stands between the lines that the program printed before and afterwards;
+/// also if the program was started by a relative path and then went to another folder.
+fn run_adds_source_lines_live() -> Result<(), String> {
+    let (program, place) = (misusing()?, place_of_misuse()?);
+    let (Some(folder), Some(name)) = (program.parent(), program.file_name()) else { return Err("no folder".into()) };
+    let relative = format!("./{}", name.to_string_lossy());
+    let mut command = tool(&["run", "-o", "on_error=report", &relative, "/"])?;
+    let outcome = run::run(command.current_dir(folder), 30)?;
+    let innermost = format!(": innermost at {}", paths::program_source("misuse.c").display());
+    let pieces =
+        ["before", "ALLOCATOR_INVALID", &innermost, "   inlined into outer at", ": main at", "ALLOCATOR_INVALID"];
+    let right = in_order(&outcome.stderr, &[&pieces[..], &["and further frames", "after"]].concat());
+    if right && outcome.stderr.contains(&place) && outcome.end == End::Exit(0) {
+        Ok(())
+    } else {
+        Err(format!("no source lines in their place\n{outcome}"))
+    }
+}
+
+/// Without an answer the lines are those of a program that `spandrel run` did not start.
+fn stacks_need_no_answer() -> Result<(), String> {
+    let program = misusing()?;
+    let path = program.to_string_lossy();
+    for setting in ["symbolizer=0", "symbolizer=1"] {
+        let outcome = runs(&["run", "-o", "on_error=report", "-o", setting, &path])?;
+        let raw = outcome
+            .first_stack()
+            .first()
+            .is_some_and(|frame| frame.contains("misuse.preload+0x") && !frame.contains(" at "));
+        if !raw || !in_order(&outcome.stderr, &["before", "ALLOCATOR_INVALID", "misuse.preload+0x", "after"]) {
+            return Err(format!("{setting}\n{outcome}"));
+        }
+    }
+    Ok(())
+}
+
+/// The process that answers is no child of the program, and ends with it.
+fn run_leaves_nothing_behind() -> Result<(), String> {
+    let script = "read children < /proc/$$/task/$$/children; echo \"$SPANDREL_SYMBOLIZER [$children]\"";
+    let outcome = runs(&["run", "sh", "-c", script])?;
+    let (number, children) = outcome.stdout.trim().split_once(' ').ok_or_else(|| format!("no number\n{outcome}"))?;
+    if children != "[]" {
+        return Err(format!("the program has children\n{outcome}"));
+    }
+    let name = format!("@spandrel-symbolizer-{number}");
+    for _ in 0..500 {
+        let sockets = fs::read_to_string("/proc/net/unix").map_err(|error| error.to_string())?;
+        if !sockets.lines().any(|line| line.ends_with(&name)) {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Err(format!("{name} is still there"))
+}
+
+/// Printed stacks get their source lines afterwards; other lines stay as they are.
+fn symbolizes_files_and_places() -> Result<(), String> {
+    let (program, place) = (misusing()?, place_of_misuse()?);
+    let mut command = run::preloaded(&program)?;
+    let printed = run::run(command.env("SPANDREL_ON_ERROR", "report"), 30)?.stderr;
+    let folder = paths::fresh("symbolize")?;
+    let file = folder.join("printed");
+    fs::write(&file, &printed).map_err(|error| error.to_string())?;
+    let outcome = runs(&["symbolize", &file.to_string_lossy()])?;
+    let pieces = ["before", "ALLOCATOR_INVALID", &format!("{place}"), "   inlined into outer at", ": main at", "after"];
+    let kept = printed.lines().all(|line| outcome.stdout.lines().any(|other| other.starts_with(line)));
+    if outcome.end != End::Exit(0) || !in_order(&outcome.stdout, &pieces) || !kept {
+        return Err(format!("{printed}\n{outcome}"));
+    }
+    let frame = printed.lines().find(|line| line.contains("+0x")).and_then(|line| line.split_whitespace().nth(1));
+    let frame = frame.ok_or_else(|| format!("no frame in {printed}"))?;
+    wants(&runs(&["symbolize", frame])?, End::Exit(0), &format!("{frame}: innermost at"), "")?;
+    wants(&runs(&["symbolize", "/no/such+0x1"])?, End::Exit(1), "", "/no/such+0x1: no function is known there")?;
+    wants(&runs(&["symbolize", "/no/such/file"])?, End::Exit(1), "", "/no/such/file: No such file")
+}
+
 fn main() -> ExitCode {
     let cases = vec![
         case("run_preloads_and_sets_options", preloads_and_sets_options),
         case("run_passes_status_and_signals_on", passes_status_and_signals_on),
         case("run_keeps_what_is_preloaded", keeps_what_is_preloaded_already),
         case("says_in_one_line_what_it_cannot_do", says_what_it_cannot_do),
+        case("run_adds_source_lines_live", run_adds_source_lines_live),
+        case("run_leaves_nothing_behind", run_leaves_nothing_behind),
+        case("stacks_need_no_answer", stacks_need_no_answer),
+        case("symbolize_files_and_places", symbolizes_files_and_places),
         case("explain_size", explains_sizes),
         case("liars_are_found_out", liars_are_found_out),
     ];

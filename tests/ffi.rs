@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use harness::build::{self, Source};
-use harness::expect::says;
+use harness::expect::{has_stack, says};
 use harness::header::{self, Header, RunSpec, Variant};
 use harness::suite::case;
 use harness::{paths, run};
@@ -82,7 +82,8 @@ fn execute(source: &Source, variant: Variant, spec: &RunSpec, timeout: u64, help
     command.args(&spec.args).envs(environment(spec));
     let outcome = run::run(&mut command, timeout)?;
     spec.expect.judge(&outcome)?;
-    spec.says.iter().try_for_each(|text| says(&outcome, text))
+    spec.says.iter().try_for_each(|text| says(&outcome, text))?;
+    spec.stacks.iter().try_for_each(|text| has_stack(&outcome, text))
 }
 
 fn cases_of(path: &Path, helpers: &[PathBuf]) -> Result<Vec<Trial>, String> {

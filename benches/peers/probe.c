@@ -1,4 +1,5 @@
-// Says which object serves malloc in this process, how it calls itself, and whether libc's own heap was left alone.
+// Says which object serves malloc in this process, how it calls itself, whether libc's own heap was left alone, and what
+// the allocator does in two cases in which a hardened build differs from others.
 // Usage: LD_PRELOAD=PEER probe. Prints `key=value` lines; ends 0.
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -8,14 +9,35 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-enum { BLOCKS = 4096, BYTES = 200 };
+enum { BLOCKS = 4096, BYTES = 200, SECONDS = 5 };
 
 static void object_of(const char *key, const char *symbol) {
     Dl_info info;
     void *address = dlsym(RTLD_DEFAULT, symbol);
     if (address != NULL && dladdr(address, &info) != 0 && info.dli_fname != NULL) {
         printf("%s=%s\n", key, info.dli_fname);
+    }
+}
+
+// mimalloc prints its level of security among its options; a message may come in several parts.
+static char options[1 << 14];
+
+static void keep(const char *part, void *unused) {
+    (void)unused;
+    strncat(options, part, sizeof options - strlen(options) - 1);
+}
+
+static void secure_level(void) {
+    void (*print)(void (*)(const char *, void *), void *) = dlsym(RTLD_DEFAULT, "mi_options_print_out");
+    if (print != NULL) {
+        static const char key[] = "secure level: ";
+        print(keep, NULL);
+        const char *level = strstr(options, key);
+        printf("secure_level=%d\n", level != NULL ? atoi(level + strlen(key)) : -1);
     }
 }
 
@@ -39,7 +61,8 @@ static void version(void) {
     if (per_cpu != NULL) {
         printf("own_version=tcmalloc per-CPU caches %s\n", per_cpu() ? "active" : "inactive");
     }
-    static const char *const marks[] = {"sn_malloc", "rpmalloc", "spandrel_is_active"};
+    static const char *const marks[] = {"sn_malloc", "rpmalloc", "malloc_object_size_fast", "__scudo_print_stats",
+                                       "spandrel_is_active"};
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
         if (dlsym(RTLD_DEFAULT, marks[i]) != NULL) {
             printf("own_version=has %s\n", marks[i]);
@@ -54,6 +77,37 @@ static void *churn(void *blocks_of_thread) {
         memset(blocks[i], i, BYTES);
     }
     return NULL;
+}
+
+// A free inside a block, and what follows, in a child: its end is the answer.
+static void freed_inside(void) {
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit no_core = {0, 0};
+        setrlimit(RLIMIT_CORE, &no_core);
+        alarm(SECONDS);
+        close(STDERR_FILENO);
+        char *volatile block = malloc(BYTES);
+        free(block + 16);
+        for (int i = 0; i < BLOCKS; i++) {
+            void *volatile next = malloc(BYTES);
+            (void)next;
+        }
+        _exit(0);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    printf("free_inside=%s\n", status == 0 ? "passed" : "stopped");
+}
+
+static void reused(void) {
+    void *volatile first = malloc(BYTES);
+    void *volatile keep_address = first;
+    free(first);
+    void *volatile second = malloc(BYTES);
+    printf("reuse=%s\n", second == keep_address ? "at once" : "later");
+    free(second);
 }
 
 int main(void) {
@@ -77,6 +131,9 @@ int main(void) {
     printf("usable_of_%d=%zu\n", BYTES, malloc_usable_size(blocks[0][0]));
     printf("libc=glibc %s\n", gnu_get_libc_version());
     version();
+    secure_level();
+    freed_inside();
+    reused();
     for (int i = 0; i < BLOCKS; i++) {
         free(blocks[0][i]);
         free(blocks[1][i]);

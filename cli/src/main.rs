@@ -10,6 +10,8 @@ mod profile;
 mod quantity;
 mod recording;
 mod screen;
+mod stack;
+mod symbols;
 mod view;
 
 use clap::Parser;

@@ -14,6 +14,7 @@
 // env: SPANDREL_MODE=libc
 // expect: exit 0
 // variants: preload linked static
+#include <sys/wait.h>
 #include "threads.h"
 #include "spandrel_weak.h"
 
@@ -52,6 +53,45 @@ static void counts_all(void) {
     CHECK(count(NULL) == from + 5);
     for (size_t i = 0; i < 5; i++) free(odd[i]);
     CHECK(count(&bytes) == from && bytes == before);
+}
+
+// Frees blocks of a thread that lives on, in the bin, in batches and past them; and makes some that it leaves behind.
+static void *exchange(void *kept) {
+    for (int i = 0; i < BLOCKS; i++) free(blocks[i]);
+    void **left = kept;
+    for (int i = 0; i < BLOCKS; i++) left[i] = opaque(malloc((size_t)i * 40));
+    return NULL;
+}
+
+// The count is that of the process, whichever thread made a block, frees it, or has ended since; and that of a child.
+static void counts_across(void) {
+    static void *kept[BLOCKS];
+    int64_t before, bytes, from;
+    for (int round = 0; round < 20; round++) {
+        from = count(&before);
+        int64_t size = 0;
+        for (int i = 0; i < BLOCKS; i++) blocks[i] = opaque(malloc((size_t)i));
+        join(start(exchange, kept));
+        memset(blocks, 0, sizeof blocks);
+        for (int i = 0; i < BLOCKS; i++) size += (int64_t)malloc_usable_size(kept[i]);
+        // The library keeps some of what a thread needs.
+        int64_t now = count(&bytes);
+        CHECK_WITH(now >= from + BLOCKS && now <= from + BLOCKS + 4, now - from);
+        CHECK_WITH(bytes >= before + size && bytes <= before + size + 4096, bytes - before - size);
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            int64_t there;
+            CHECK_WITH(count(&there) == now && there == bytes, there - bytes);
+            for (int i = 0; i < BLOCKS; i++) free(kept[i]);
+            CHECK_WITH(count(&there) == now - BLOCKS && there == bytes - size, there - bytes);
+            _exit(0);
+        }
+        int status;
+        CHECK(waitpid(child, &status, 0) == child && status == 0);
+        for (int i = 0; i < BLOCKS; i++) free(kept[i]);
+        CHECK_WITH(count(NULL) == now - BLOCKS, count(NULL) - now);
+    }
 }
 
 static pthread_barrier_t meeting;
@@ -103,6 +143,7 @@ int main(int argc, char **argv) {
         free(early);
         CHECK(count(NULL) == -1);
         counts_all();
+        counts_across();
         CHECK(spandrel_set_mode("fast"));
         free(opaque(malloc(100)));
         // The count begins anew; the line at exit has the blocks that are made now.
@@ -111,5 +152,6 @@ int main(int argc, char **argv) {
         return 0;
     }
     counts_all();
+    counts_across();
     return 0;
 }

@@ -5,7 +5,8 @@
 use core::ffi::{c_int, c_void};
 
 use crate::control::{dispatch, requests};
-use crate::heap::fast_path;
+use crate::heap::fast_path::{self, FastHeap};
+use crate::heap::second_path;
 use crate::slow_path::mode;
 use crate::slow_path::request::{FreeSize, Request, Resized};
 use crate::sys::libc::{errno, set_errno};
@@ -13,21 +14,18 @@ use crate::sys::libc::{errno, set_errno};
 /// Alignments above this overflow when rounded up.
 const ALIGN_MAX: usize = 1 << (usize::BITS - 1);
 const POINTER: usize = size_of::<*mut c_void>();
-/// Up to this many bytes calloc takes the fast path and fills with zeroes itself.
-const CALLOC_FAST_MAX: usize = 32 << 10;
 
 /// malloc where the fast path failed. Sets errno.
 #[cold]
 #[inline(never)]
-pub(super) fn malloc_slow(size: usize) -> *mut u8 {
-    let block = fast_path::malloc_counted(size);
-    if block.is_null() { malloc_or_errno(size) } else { block }
+pub(super) fn malloc_slow(size: usize, heap: &FastHeap) -> *mut u8 {
+    second_path::malloc(size, heap, malloc_or_errno)
 }
 
 /// malloc on the slow path.
 #[cold]
 #[inline(never)]
-fn malloc_or_errno(size: usize) -> *mut u8 {
+extern "C" fn malloc_or_errno(size: usize) -> *mut u8 {
     or_out_of_memory(dispatch::alloc(Request { size, align: 1, zero: false }))
 }
 
@@ -35,9 +33,7 @@ fn malloc_or_errno(size: usize) -> *mut u8 {
 #[cold]
 #[inline(never)]
 pub(super) fn free_slow(block: *mut u8) {
-    if !fast_path::free_remote(block) {
-        dispatch::free(block);
-    }
+    second_path::free(block, dispatch::free);
 }
 
 /// malloc for this file: a call of the exported one goes through the linker's table.
@@ -61,6 +57,7 @@ pub(super) extern "C" fn free(block: *mut c_void) {
 /// `free` by its old name.
 #[unsafe(no_mangle)]
 extern "C" fn cfree(block: *mut c_void) {
+    keep_apart!("cfree");
     fast_path::free(block.cast(), free_slow);
 }
 
@@ -71,21 +68,20 @@ extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = count.checked_mul(size) else {
         return or_out_of_memory(core::ptr::null_mut()).cast();
     };
-    if bytes <= CALLOC_FAST_MAX {
-        let block = fast_path::malloc(bytes, fast_path::malloc_counted);
-        if !block.is_null() {
-            // SAFETY: the block was just allocated with that many bytes, and the program does not have it yet.
-            unsafe { block.write_bytes(0, bytes) };
-            return block.cast();
-        }
-    }
-    calloc_slow(bytes).cast()
+    fast_path::zeroed(bytes, calloc_slow).cast()
 }
 
-/// calloc where the fast path failed: lanes and modes know which memory is zero already.
+/// calloc where the fast path failed.
 #[cold]
 #[inline(never)]
-fn calloc_slow(bytes: usize) -> *mut u8 {
+fn calloc_slow(bytes: usize, heap: &FastHeap) -> *mut u8 {
+    second_path::zeroed(bytes, heap, calloc_or_errno)
+}
+
+/// calloc on the slow path: lanes and modes know which memory is zero already.
+#[cold]
+#[inline(never)]
+extern "C" fn calloc_or_errno(bytes: usize) -> *mut u8 {
     or_out_of_memory(dispatch::alloc(Request { size: bytes, align: 1, zero: true }))
 }
 
@@ -170,21 +166,29 @@ pub(super) fn free_aligned(block: *mut c_void, named: FreeSize) {
 #[cold]
 #[inline(never)]
 pub(super) fn free_sized_slow(block: *mut u8, size: usize) {
-    if !fast_path::free_sized_counted(block, size) && !fast_path::free_remote_sized(block, size) {
-        free_aligned(block.cast(), FreeSize { size, align: 1 });
-    }
+    second_path::free_sized(block, size, free_named);
+}
+
+/// A sized free on the slow path.
+fn free_named(block: *mut u8, size: usize) {
+    free_aligned(block.cast(), FreeSize { size, align: 1 });
 }
 
 /// A block at a multiple of `align`, a power of two; null without errno.
 pub(super) fn aligned(align: usize, size: usize) -> *mut c_void {
-    let block = fast_path::malloc_aligned(align, size);
-    if block.is_null() { aligned_slow(align, size) } else { block.cast() }
+    fast_path::aligned(align, size, aligned_slow).cast()
 }
 
+/// An aligned allocation where the fast path failed. Keeps errno, which libc may set if it serves the call.
 #[cold]
 #[inline(never)]
-fn aligned_slow(align: usize, size: usize) -> *mut c_void {
-    dispatch::alloc(Request { size, align, zero: false }).cast()
+fn aligned_slow(align: usize, size: usize, heap: &FastHeap) -> *mut u8 {
+    second_path::aligned(align, size, heap, |align, size| {
+        let before = errno();
+        let block = dispatch::alloc(Request { size, align, zero: false });
+        set_errno(before);
+        block
+    })
 }
 
 fn aligned_or_errno(align: usize, size: usize) -> *mut c_void {
@@ -199,15 +203,10 @@ unsafe extern "C" fn posix_memalign(place: *mut *mut c_void, align: usize, size:
     if !align.is_power_of_two() || !align.is_multiple_of(POINTER) {
         return libc::EINVAL;
     }
-    let mut block: *mut c_void = fast_path::malloc_aligned(align, size).cast();
+    let block = aligned(align, size);
     if block.is_null() {
-        let before = errno();
-        block = aligned_slow(align, size);
-        // If libc served the call, it may have set errno.
-        set_errno(if block.is_null() { libc::ENOMEM } else { before });
-        if block.is_null() {
-            return libc::ENOMEM;
-        }
+        set_errno(libc::ENOMEM);
+        return libc::ENOMEM;
     }
     // SAFETY: the C contract says that `place` is writable.
     unsafe { place.write(block) };

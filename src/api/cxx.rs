@@ -16,16 +16,17 @@ use crate::slow_path::request::FreeSize;
 /// operator new(size), by its mangled name.
 #[unsafe(no_mangle)]
 extern "C" fn _Znwm(size: usize) -> *mut c_void {
-    fast_path::malloc(size, |size| new_slow(size)).cast()
+    fast_path::malloc(size, new_slow).cast()
 }
 
 extern "C" fn new_nothrow(size: usize) -> *mut c_void {
-    fast_path::malloc(size, |size| new_or_null_slow(size)).cast()
+    fast_path::malloc(size, new_or_null_slow).cast()
 }
 
 /// operator delete(block), by its mangled name.
 #[unsafe(no_mangle)]
 extern "C" fn _ZdlPv(block: *mut c_void) {
+    keep_apart!("delete");
     fast_path::free(block.cast(), free_slow);
 }
 

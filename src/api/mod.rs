@@ -1,6 +1,16 @@
 //! The contracts with programs: C's malloc family, C++'s operators, glibc's statistics, the extension header, Rust's
 //! `GlobalAlloc`. Knows errno, alignment rules and null; must not know the internals.
 
+/// Keeps the compiler from making one function of this and another with the same code: reports tell calls apart by
+/// where their functions start. A comment for the assembler, no instruction.
+#[cfg(feature = "export")]
+macro_rules! keep_apart {
+    ($name:literal) => {
+        // SAFETY: no instruction.
+        unsafe { core::arch::asm!(concat!("# ", $name), options(nomem, nostack, preserves_flags)) }
+    };
+}
+
 #[cfg(feature = "export")]
 mod c;
 #[cfg(feature = "export")]

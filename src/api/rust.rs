@@ -4,7 +4,8 @@
 use core::alloc::{GlobalAlloc, Layout};
 
 use crate::control::{dispatch, requests};
-use crate::heap::fast_path;
+use crate::heap::fast_path::{self, FastHeap};
+use crate::heap::second_path;
 use crate::slow_path::request::{Request, Resized};
 use crate::stats::descriptor::{self, Descriptor};
 
@@ -37,8 +38,20 @@ impl Spandrel {
 /// Blocks of 16 bytes and more are aligned to this without asking.
 const NATURAL_ALIGN: usize = 16;
 
-fn slow(size: usize) -> *mut u8 {
+extern "C" fn slow(size: usize) -> *mut u8 {
     dispatch::alloc(Request { size, align: 1, zero: false })
+}
+
+#[cold]
+#[inline(never)]
+fn alloc_slow(size: usize, heap: &FastHeap) -> *mut u8 {
+    second_path::malloc(size, heap, slow)
+}
+
+#[cold]
+#[inline(never)]
+fn dealloc_slow(block: *mut u8) {
+    second_path::free(block, dispatch::free);
 }
 
 fn natural(layout: Layout) -> bool {
@@ -50,14 +63,14 @@ unsafe impl GlobalAlloc for Spandrel {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if natural(layout) {
-            return fast_path::malloc(layout.size(), slow);
+            return fast_path::malloc(layout.size(), alloc_slow);
         }
         dispatch::alloc(Request { size: layout.size(), align: layout.align(), zero: false })
     }
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, _: Layout) {
-        fast_path::free(block, dispatch::free);
+        fast_path::free(block, dealloc_slow);
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {

@@ -10,7 +10,8 @@ use core::ffi::c_void;
 
 use crate::control::dispatch;
 use crate::diag::{self, Code};
-use crate::heap::fast_path;
+use crate::heap::fast_path::FastHeap;
+use crate::heap::second_path;
 use crate::slow_path::request::Request;
 
 /// A program's operator new. Plain forms get the alignment, too, and ignore it.
@@ -213,41 +214,28 @@ extern "C" fn give_up() -> ! {
     diag::fatal(Code::NoBadAlloc, "operator new failed, and the program has no C++ runtime to throw std::bad_alloc")
 }
 
-/// A second try, for heaps whose requests are sampled; null for others.
-extern "C" fn new_counted(size: usize) -> *mut u8 {
-    fast_path::malloc_counted(size)
+/// Throwing new where the fast path failed.
+#[cold]
+#[inline(never)]
+pub(super) fn new_slow(size: usize, heap: &FastHeap) -> *mut u8 {
+    second_path::malloc(size, heap, new_or_throw)
 }
 
-/// Tries that, and jumps to the assembly of that name, with malloc's alignment.
-macro_rules! jump_to {
-    ($assembly:literal) => {
-        naked_asm!(
-            ".cfi_startproc",
-            "push rdi",
-            ".cfi_def_cfa_offset 16",
-            "call {new_counted}",
-            "pop rdi",
-            ".cfi_def_cfa_offset 8",
-            "test rax, rax",
-            "jz 2f",
-            "ret",
-            "2:",
-            "mov esi, 1",
-            concat!("jmp ", $assembly),
-            ".cfi_endproc",
-            new_counted = sym new_counted,
-        )
-    };
+/// As [`new_slow`], of the form that returns null.
+#[cold]
+#[inline(never)]
+pub(super) fn new_or_null_slow(size: usize, heap: &FastHeap) -> *mut u8 {
+    second_path::malloc(size, heap, new_or_null)
 }
 
-/// Jumps to the assembly that throws.
+/// Jumps to the assembly that throws, with malloc's alignment.
 #[unsafe(naked)]
-pub(super) extern "C" fn new_slow(size: usize) -> *mut u8 {
-    jump_to!("spandrel_new_or_throw")
+extern "C" fn new_or_throw(size: usize) -> *mut u8 {
+    naked_asm!("mov esi, 1", "jmp spandrel_new_or_throw")
 }
 
-/// Jumps to the assembly that returns null.
+/// Jumps to the assembly that returns null, with malloc's alignment.
 #[unsafe(naked)]
-pub(super) extern "C" fn new_or_null_slow(size: usize) -> *mut u8 {
-    jump_to!("spandrel_new_or_null")
+extern "C" fn new_or_null(size: usize) -> *mut u8 {
+    naked_asm!("mov esi, 1", "jmp spandrel_new_or_null")
 }

@@ -174,8 +174,14 @@ impl Class {
     /// How spans of this class are cut.
     #[inline]
     pub(crate) fn geometry(self) -> &'static Geometry {
+        Self::geometry_at(self.0 as usize)
+    }
+
+    /// As [`Class::geometry`], of the class with that index.
+    #[inline]
+    pub(crate) fn geometry_at(index: usize) -> &'static Geometry {
         // The mask keeps the index below the padded length of the table, so that no panic is reachable.
-        &GEOMETRY[self.0 as usize & (PADDED - 1)]
+        &GEOMETRY[index & (PADDED - 1)]
     }
 
     /// All classes, smallest first.

@@ -85,9 +85,42 @@ pub(crate) fn each_digit(value: u64, base: u64, see: &mut dyn FnMut(u8)) {
     }
 }
 
+/// A text of at most `N` bytes that lies in the table itself. In place of a pointer to it, which the loader would have to
+/// write into every process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Inline<const N: usize> {
+    bytes: [u8; N],
+    len: u8,
+}
+
+impl<const N: usize> Inline<N> {
+    /// A copy of `text`; for constants, because a text that is too long does not compile.
+    pub(crate) const fn of(text: &str) -> Self {
+        let (from, mut bytes, mut at) = (text.as_bytes(), [0; N], 0);
+        assert!(from.len() <= N && N <= u8::MAX as usize, "the text does not fit");
+        while at < from.len() {
+            bytes[at] = from[at];
+            at += 1;
+        }
+        Self { bytes, len: at as u8 }
+    }
+
+    /// The text.
+    pub(crate) fn text(&self) -> &str {
+        self.bytes.get(..usize::from(self.len)).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn inline_texts_read_back() {
+        assert_eq!(Inline::<8>::of("").text(), "");
+        assert_eq!(Inline::<8>::of("metadata").text(), "metadata");
+        assert_eq!(Inline::<9>::of("straße").text(), "straße");
+    }
 
     #[test]
     fn numbers_and_text_read_back() {

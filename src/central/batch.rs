@@ -191,6 +191,25 @@ impl Batch {
         }
     }
 
+    /// Replaces each block by the one that `other` returns for it, or drops it where that is null. For the thread that
+    /// has the batch to itself.
+    pub(crate) fn replace_each(&self, mut other: impl FnMut(*mut u8) -> *mut u8) {
+        let (used, gone) = (self.used(), self.gone.get() as usize);
+        let mut len = 0;
+        for slot in self.blocks.iter().take(used).skip(gone) {
+            // Relaxed: the batch is the caller's alone.
+            let block = other(slot.load(Ordering::Relaxed));
+            if let Some(place) = self.blocks.get(len).filter(|_| !block.is_null()) {
+                // Relaxed: as above.
+                place.store(block, Ordering::Relaxed);
+                len += 1;
+            }
+        }
+        self.gone.set(0);
+        // Relaxed: as above.
+        self.len.store(len as u32, Ordering::Relaxed);
+    }
+
     /// As [`Batch::move_each`], into the empty batch `other`.
     pub(crate) fn move_to(&self, other: &Self) {
         other.common.set(self.common.get());

@@ -21,6 +21,7 @@ pub(crate) use central_list::Returned;
 #[cfg(debug_assertions)]
 pub(crate) use check::{Verdict, must};
 pub use descriptor::CentralDescriptor;
+pub(crate) use direct::DirectBlock;
 pub use figures::{CentralListFigures, LargeFigures};
 pub(crate) use holes::Holes;
 pub(crate) use large::Fresh;

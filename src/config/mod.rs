@@ -11,5 +11,5 @@ pub(crate) use container::{memory_limit, processors};
 pub(crate) use option::{Complaint, Options, any, read};
 pub use option::{OPTIONS, OptionInfo};
 pub(crate) use parse::number;
-pub use profile::{PROFILES, Profile};
+pub use profile::{PROFILES, PROMISES, Profile};
 pub(crate) use value::{CacheBytes, FRAMES_MAX, HugePages, IdleReturn, Limit, Mode, Numa, OnError, Path, Prefault};

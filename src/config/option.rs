@@ -72,12 +72,16 @@ options! {
         "A shared object whose functions serve the calls: mode `custom`.";
     tracked_top: usize = 10, "SPANDREL_TRACKED_TOP", value::COUNT, "10", parse::number,
         "In mode `tracked`: how many call stacks the report at exit shows, beginning with the one of the most bytes.";
-    tracked_frames: usize = 16, "SPANDREL_TRACKED_FRAMES", value::FRAMES, "16", value::frames,
-        "In mode `tracked`: how many frames are kept of each call stack.";
-    quarantine: usize = 8 << 20, "SPANDREL_QUARANTINE", value::SIZE, "8M", parse::size,
-        "In mode `hardened`: how many bytes of freed blocks wait before they are used again; 0 for none.";
-    zero_on_free: bool = false, "SPANDREL_ZERO_ON_FREE", value::FLAG, "0", parse::flag,
-        "In mode `hardened`: fills freed blocks with zeroes rather than with 0xDB.";
+    tracked_frames: usize = 16, "SPANDREL_TRACKED_FRAMES", value::FRAMES_OR_NONE, "16", value::frames_or_none,
+        "In mode `tracked`: how many frames are kept of each call stack; 0 for no call stacks.";
+    tracked_runtime: bool = false, "SPANDREL_TRACKED_RUNTIME", value::FLAG, "0", parse::flag,
+        "In mode `tracked`: shows in the report at exit also the blocks that libc and libstdc++ keep for themselves.";
+    quarantine: usize = 32 << 10, "SPANDREL_QUARANTINE", value::SIZE, "32K", parse::size,
+        "In mode `hardened`: how many bytes of freed blocks of each class wait in each heap before they are used again: 4 to 256 blocks; one for 0.";
+    quarantine_large: usize = 256 << 20, "SPANDREL_QUARANTINE_LARGE", value::SIZE, "256M", parse::size,
+        "In mode `hardened`: how many bytes of address space of freed large blocks wait, without memory and access; 0 for none.";
+    realloc_moves: bool = false, "SPANDREL_REALLOC_MOVES", value::FLAG, "0", parse::flag,
+        "In mode `hardened`: moves a block at every realloc, so that uses of the old pointer are found.";
     guard_regions: usize = 4096, "SPANDREL_GUARD_REGIONS", value::COUNT, "4096", parse::number,
         "In mode `hardened`: how many spans and large blocks at a time are followed by a region without access. Each may take two of the mappings that `vm.max_map_count` allows.";
     guarded_rate: usize = 5000, "SPANDREL_GUARDED_RATE", value::ONE_IN, "5000", value::one_in,
@@ -96,6 +100,10 @@ options! {
         "The request sizes for which `SPANDREL_DIAG` proves that no call went to libc.";
     on_error: OnError = OnError::Abort, "SPANDREL_ON_ERROR", value::POLICY, "abort", value::on_error,
         "The reaction to an invalid free, a double free or a mismatched size: a line and abort, a line, or nothing.";
+    error_frames: usize = 16, "SPANDREL_ERROR_FRAMES", value::FRAMES_OR_NONE, "16", value::frames_or_none,
+        "How many frames of the call stack follow the line of a misuse; 0 for none.";
+    symbolizer: usize = 0, "SPANDREL_SYMBOLIZER", value::COUNT, "0", parse::number,
+        "Set by `spandrel run`: the number of the local socket on which it adds source files and lines to call stacks; 0 for none.";
     keep_deepbind: bool = false, "SPANDREL_DEEPBIND", value::DEEPBIND, "clear", value::deepbind,
         "Whether `dlopen` keeps the flag RTLD_DEEPBIND: `clear` removes it, so that the opened object uses Spandrel as all others do; with `keep` the object uses libc's allocator.";
     purge_delay: Option<u64> = Some(500), "SPANDREL_PURGE_DELAY", value::DELAY, "500", value::delay,
@@ -244,7 +252,7 @@ impl Options {
 /// The options as `profile` sets them.
 fn of_profile(profile: &'static Profile) -> Options {
     let mut options = Options { profile, ..Options::DEFAULT };
-    for (name, value) in profile.settings {
+    for (name, value) in profile.settings() {
         // The table's settings are good, as a test shows.
         let _ = options.set(name.as_bytes(), value.as_bytes());
     }
@@ -300,7 +308,7 @@ mod tests {
     #[test]
     fn settings_of_profiles_are_good_and_differ_from_the_defaults() {
         for profile in &PROFILES {
-            for (name, value) in profile.settings {
+            for (name, value) in profile.settings() {
                 let mut options = Options::DEFAULT;
                 assert_eq!(options.set(name.as_bytes(), value.as_bytes()), Ok(()), "{name} of {}", profile.name);
                 assert_ne!(options, Options::DEFAULT, "{name} of {}", profile.name);

@@ -8,74 +8,55 @@
 pub struct Profile {
     /// Its name, the value of `SPANDREL_PROFILE`.
     pub name: &'static str,
-    /// Its promise to the user.
-    pub promise: &'static str,
     /// Whether huge pages and placement on NUMA nodes may be switched on in it.
     pub hooks: bool,
-    /// The options it sets: variable and value.
-    pub settings: &'static [(&'static str, &'static str)],
+    /// The options it sets, as [`Profile::settings`] gives them, with blanks between. One text and no table of them, because the
+    /// loader would write each pointer of that into every process.
+    pub set: &'static str,
 }
 
 impl Profile {
+    /// The options it sets: variable and value.
+    pub fn settings(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.set.split_ascii_whitespace().filter_map(|setting| setting.split_once('='))
+    }
+
     /// Whether its memory is a pool of fixed size.
     pub(super) fn has_pool(&self) -> bool {
-        self.settings.iter().any(|(name, _)| *name == "SPANDREL_POOL")
+        self.settings().any(|(name, _)| name == "SPANDREL_POOL")
     }
 }
 
 /// All profiles; the first is the default.
 pub static PROFILES: [Profile; 6] = [
-    Profile {
-        name: "hosted-small",
-        promise: "Small bins and outboxes, quick purge, no huge pages: programs among others on a machine.",
-        hooks: false,
-        settings: &[],
-    },
+    Profile { name: "hosted-small", hooks: false, set: "" },
     Profile {
         name: "hosted-server",
-        promise: "Larger bins and caches, slower purge, a soft limit from the container; the only profile in which huge pages and NUMA placement may be switched on.",
         hooks: true,
-        settings: &[
-            ("SPANDREL_BIN_BYTES", "512K"),
-            ("SPANDREL_CACHE_BYTES", "cpus"),
-            ("SPANDREL_PURGE_DELAY", "5000"),
-            ("SPANDREL_SOFT_LIMIT", "container"),
-        ],
+        set: "SPANDREL_BIN_BYTES=512K SPANDREL_CACHE_BYTES=cpus SPANDREL_PURGE_DELAY=5000 SPANDREL_SOFT_LIMIT=container",
     },
-    Profile {
-        name: "freestanding",
-        promise: "One pool of fixed size, taken at start; no system calls for memory afterwards; requests that do not fit fail.",
-        hooks: false,
-        settings: &[("SPANDREL_POOL", "64M"), ("SPANDREL_PURGE_DELAY", "never")],
-    },
+    Profile { name: "freestanding", hooks: false, set: "SPANDREL_POOL=64M SPANDREL_PURGE_DELAY=never" },
     Profile {
         name: "realtime",
-        promise: "As `freestanding`, with the pool present and locked from the start; malloc and free make no system call.",
         hooks: false,
-        settings: &[
-            ("SPANDREL_POOL", "64M"),
-            ("SPANDREL_PURGE_DELAY", "never"),
-            ("SPANDREL_PREFAULT", "populate"),
-            ("SPANDREL_LOCK", "1"),
-        ],
+        set: "SPANDREL_POOL=64M SPANDREL_PURGE_DELAY=never SPANDREL_PREFAULT=populate SPANDREL_LOCK=1",
     },
-    Profile {
-        name: "compiler-internal",
-        promise: "For processes that end soon: nothing is purged, nothing is torn down at exit, bins are larger.",
-        hooks: false,
-        settings: &[("SPANDREL_BIN_BYTES", "512K"), ("SPANDREL_PURGE_DELAY", "never")],
-    },
+    Profile { name: "compiler-internal", hooks: false, set: "SPANDREL_BIN_BYTES=512K SPANDREL_PURGE_DELAY=never" },
     Profile {
         name: "test-fixture",
-        promise: "For tests: the same addresses in each run, junk in fresh and freed blocks, leaks reported at exit and by the status.",
         hooks: false,
-        settings: &[
-            ("SPANDREL_FIXED_ADDRESS", "1"),
-            ("SPANDREL_JUNK", "1"),
-            ("SPANDREL_LEAKS", "1"),
-            ("SPANDREL_PURGE_DELAY", "never"),
-        ],
+        set: "SPANDREL_FIXED_ADDRESS=1 SPANDREL_JUNK=1 SPANDREL_LEAKS=1 SPANDREL_PURGE_DELAY=never",
     },
+];
+
+/// The promise of each to the user, for documentation.
+pub const PROMISES: [&str; PROFILES.len()] = [
+    "Small bins and outboxes, quick purge, no huge pages: programs among others on a machine.",
+    "Larger bins and caches, slower purge, a soft limit from the container; the only profile in which huge pages and NUMA placement may be switched on.",
+    "One pool of fixed size, taken at start; no system calls for memory afterwards; requests that do not fit fail.",
+    "As `freestanding`, with the pool present and locked from the start; malloc and free make no system call.",
+    "For processes that end soon: nothing is purged, nothing is torn down at exit, bins are larger.",
+    "For tests: the same addresses in each run, junk in fresh and freed blocks, leaks reported at exit and by the status.",
 ];
 
 /// The form of a profile's name, for complaints and documentation.

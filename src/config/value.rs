@@ -144,6 +144,7 @@ pub(super) const COUNT: &str = "a number";
 pub(super) const ONE_IN: &str = "a number, 1 or more";
 pub(super) const SLOTS: &str = "a number from 1 to 4096";
 pub(super) const FRAMES: &str = "a number from 1 to 64";
+pub(super) const FRAMES_OR_NONE: &str = "a number from 0 to 64";
 pub(super) const PATH: &str = "a path with a slash, or nothing";
 pub(super) const HUGE_PAGES: &str = "off, madvise, thp, hugetlb or hugetlb-1g";
 pub(super) const POOL: &str = "bytes, with K, M, G or T, 4M or more; or `none`";
@@ -206,6 +207,11 @@ pub(super) fn frames(value: &[u8]) -> Option<usize> {
     parse::number(value).filter(|count| (1..=FRAMES_MAX).contains(count))
 }
 
+/// The frames that are kept or printed of a call stack, or none.
+pub(super) fn frames_or_none(value: &[u8]) -> Option<usize> {
+    parse::number(value).filter(|&count| count <= FRAMES_MAX)
+}
+
 /// One request in so many.
 pub(super) fn one_in(value: &[u8]) -> Option<usize> {
     parse::number(value).filter(|&count| count >= 1)
@@ -216,8 +222,8 @@ pub(super) fn slots(value: &[u8]) -> Option<usize> {
     parse::number(value).filter(|count| (1..=4096).contains(count))
 }
 
-/// Frames that may be kept of a call stack.
-pub(crate) const FRAMES_MAX: usize = 64;
+/// Frames that may be kept of a call stack, or printed.
+pub(crate) use crate::unwind::FRAMES_MAX;
 
 /// Whether there is a path. It is read again where it is needed: options keep no text.
 pub(super) fn path(value: &[u8]) -> Option<bool> {

@@ -3,11 +3,12 @@
 //! reports that options ask for.
 
 use super::{requests, start};
+use crate::config::Options;
 use crate::process::barrier::Phase;
 use crate::process::state::PROCESS;
 use crate::process::{fork, thread};
 use crate::profile::sampling;
-use crate::slow_path::table::IN_FORCE;
+use crate::slow_path::table::{IN_FORCE, ModeTable};
 use crate::stats::{lanes, leaks, report};
 
 /// Read by the loader.
@@ -28,7 +29,17 @@ extern "C" fn at_exit() {
     if matches!(PROCESS.barrier.phase(), Phase::Yours | Phase::Starting) {
         return;
     }
-    let options = PROCESS.options();
+    let (options, mode) = (PROCESS.options(), IN_FORCE.get());
+    let asked = options.diag > 0 || options.stats || options.stats_file.is_some() || options.leaks;
+    if asked || mode.is_some() || options.heap_profile.is_some() {
+        at_exit_slow(options, mode);
+    }
+}
+
+/// Writes the reports that `options` or the mode want at exit.
+#[cold]
+#[inline(never)]
+fn at_exit_slow(options: &Options, mode: Option<&'static ModeTable>) {
     let mut print = |bytes: &[u8]| PROCESS.reports.write(bytes);
     if options.diag > 0 {
         lanes::report(options.profile.name, &PROCESS.tally, &mut print);
@@ -39,7 +50,7 @@ extern "C" fn at_exit() {
     if (options.stats || options.stats_file.is_some()) && PROCESS.is_ready() {
         report::write();
     }
-    if let Some(mode) = IN_FORCE.get() {
+    if let Some(mode) = mode {
         (mode.report)(&mut print);
     }
     if PROCESS.is_ready() {

@@ -50,7 +50,7 @@ pub(crate) fn ensure() {
 fn start(process: &Process) -> bool {
     let startup = Startup::find();
     let options = match startup {
-        Some(startup) if !startup.is_secure() => read_options(startup),
+        Some(startup) if !startup.is_secure() && config::any(startup.environment()) => read_options(startup),
         _ => config::read(core::iter::empty(), |_, _| {}),
     };
     diag::set_policy(match options.on_error {
@@ -58,11 +58,12 @@ fn start(process: &Process) -> bool {
         OnError::Report => Policy::Report,
         OnError::Ignore => Policy::Ignore,
     });
+    diag::set_stacks(options.error_frames, options.symbolizer);
     // SAFETY: `Barrier::enter` returned `Yours`, which it does to one thread, once, before any thread has a heap.
     unsafe { lock::when_lost(fork::give_up) };
     process.tally.set_range(options.diag_range);
     let page = startup.map_or(PAGE_BYTES_USUAL, Startup::page_bytes);
-    let mode = chosen(&options, page);
+    let mode = if options.mode() == config::Mode::Fast { None } else { chosen(&options, page) };
     let reports = options.stats || options.stats_every > 0 || options.stats_signal.is_some() || options.crash_report;
     if options.diag > 0 || reports || options.leaks || options.heap_profile.is_some() || mode.is_some() {
         process.reports.open();
@@ -77,24 +78,29 @@ fn start(process: &Process) -> bool {
         return false;
     }
     let set_bounds = || process.set_bounds(options.pool.is_some(), options.hard_limit != Limit::None);
-    let Some(mut space) = reserve(&options, page) else {
+    let shadow = mode.and_then(|mode| mode.shadow);
+    let Some(mut space) = reserve(&options, page).and_then(|space| space.with_shadow(shadow)) else {
         set_bounds();
         report_refusal(&options);
         table::put_into_force(Some(&LIBC));
         return false;
     };
-    place(&mut space, options.numa);
+    if options.numa != Numa::Off {
+        place(&mut space, options.numa);
+    }
     // SAFETY: `Barrier::enter` returned `Yours`, which it does to one thread, once; no heap uses the store before.
     unsafe { process.central.pages.open(space, options.purge_delay) };
     if options.pool.is_some() {
         prepare_pool(process, &options);
     } else {
         process.central.pages.set_prefault(options.prefault);
-        limit(process, &options);
+        if (options.soft_limit, options.hard_limit) != (Limit::None, Limit::None) {
+            limit(process, &options);
+        }
     }
     process.central.set_cache_bytes(match options.cache_bytes {
         CacheBytes::Bytes(bytes) => bytes,
-        CacheBytes::PerProcessor => CACHE_BYTES_PER_PROCESSOR * config::processors(),
+        CacheBytes::PerProcessor => cache_bytes_of_processors(),
     });
     descriptor::describe(process);
     register_features(&options);
@@ -103,6 +109,13 @@ fn start(process: &Process) -> bool {
     set_bounds();
     table::put_into_force(mode);
     true
+}
+
+/// The bytes of all transfer caches where each processor adds its share.
+#[cold]
+#[inline(never)]
+fn cache_bytes_of_processors() -> usize {
+    CACHE_BYTES_PER_PROCESSOR * config::processors()
 }
 
 /// Registers the features that `options` ask for. The mode registers its own (`chosen`), the heap profile too.
@@ -125,11 +138,10 @@ fn report_refusal(options: &Options) {
     diag::once(Code::Exhaustion, what);
 }
 
-/// Places the pages on NUMA nodes, if the options ask for it.
+/// Places the pages on NUMA nodes.
+#[cold]
+#[inline(never)]
 fn place(space: &mut Space, numa: Numa) {
-    if numa == Numa::Off {
-        return;
-    }
     let placement = Placement::of(numa).ok_or("no such node; the process's policy places the pages");
     if let Err(what) = placement.and_then(|placement| space.place(placement)) {
         let is_ours = |entry: &&[u8]| entry.starts_with(b"SPANDREL_NUMA=");
@@ -139,10 +151,9 @@ fn place(space: &mut Space, numa: Numa) {
 }
 
 /// Sets the limits that the options, or the container, have.
+#[cold]
+#[inline(never)]
 fn limit(process: &Process, options: &Options) {
-    if (options.soft_limit, options.hard_limit) == (Limit::None, Limit::None) {
-        return;
-    }
     let container = config::memory_limit();
     let bytes = |limit, spare| match limit {
         Limit::None => UNLIMITED,
@@ -153,6 +164,8 @@ fn limit(process: &Process, options: &Options) {
 }
 
 /// Makes the pages of the pool present and locks them, if the options ask for it.
+#[cold]
+#[inline(never)]
 fn prepare_pool(process: &Process, options: &Options) {
     let pages = &process.central.pages;
     pages.make_pool_present(options.prefault);
@@ -169,8 +182,18 @@ fn wanted(options: &Options) -> usize {
     if tool::is_emulated() && !is_set() { options.reserve.min(RESERVE_EMULATED) } else { options.reserve }
 }
 
-/// Reserves address space, with the huge pages that the options ask for.
+/// Reserves address space.
 fn reserve(options: &Options, page: usize) -> Option<Space> {
+    if options.pool.is_none() && !options.fixed_address && options.huge_pages == HugePages::Off {
+        return Space::reserve(wanted(options), page);
+    }
+    reserve_slow(options, page)
+}
+
+/// Reserves address space for a pool, at a fixed address, or with the huge pages that the options ask for.
+#[cold]
+#[inline(never)]
+fn reserve_slow(options: &Options, page: usize) -> Option<Space> {
     if let Some(bytes) = options.pool {
         return Space::reserve_pool(bytes, page);
     }
@@ -202,6 +225,8 @@ pub(crate) fn has_options() -> bool {
 }
 
 /// Reads the options, and prints a line for each that is wrong.
+#[cold]
+#[inline(never)]
 fn read_options(startup: Startup) -> Options {
     config::read(startup.environment(), |entry, complaint| match complaint {
         Complaint::Form(form) => {
@@ -219,6 +244,8 @@ fn read_options(startup: Startup) -> Options {
 }
 
 /// The table of the mode that `options` ask for, ready to serve; `None` for the default mode.
+#[cold]
+#[inline(never)]
 fn chosen(options: &Options, page: usize) -> Option<&'static ModeTable> {
     match options.mode() {
         config::Mode::Fast => None,

@@ -1,12 +1,15 @@
-//! Reports: one line on fd 2, then the policy.
+//! Reports: one line on fd 2, for a misuse the stack of the call behind it, then the policy.
 //!
 //! A report makes no allocation and takes no lock. Must not know what failed.
 
 use crate::base::text::Line;
 use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
-use crate::sys::call;
+use crate::sys::call as sys;
+use crate::unwind::Trace;
 
+use super::call::{self, Call};
 use super::code::{CODES, Code};
+use super::stack;
 
 const STANDARD_ERROR: i32 = 2;
 
@@ -24,8 +27,11 @@ pub enum Policy {
 
 /// The policy in force: written at start, read by any thread, which may see the default for a moment.
 static POLICY: AtomicU32 = AtomicU32::new(Policy::Abort as u32);
-/// Set by the first report that is about to abort; a second one, from inside it, traps.
-static ABORTING: AtomicBool = AtomicBool::new(false);
+/// The thread whose report is about to abort, set by the first one; a second report, from inside it, traps.
+static ABORTING: AtomicU32 = AtomicU32::new(NOBODY);
+const NOBODY: u32 = 0;
+/// Milliseconds for which other threads wait for that.
+const PATIENCE: u32 = 10_000;
 /// The codes that [`once`] has reported; any thread sets them.
 static SAID: [AtomicBool; CODES.len()] = [const { AtomicBool::new(false) }; CODES.len()];
 
@@ -39,7 +45,8 @@ pub(crate) fn set_policy(policy: Policy) {
 pub(crate) struct Misuse {
     /// Its code.
     pub(crate) code: Code,
-    /// The call that was misused.
+    /// The call that was misused, as the slow path knows it: it stands in the report if the program's instruction does not
+    /// say more.
     pub(crate) call: &'static str,
     /// The pointer it was given.
     pub(crate) pointer: usize,
@@ -53,44 +60,75 @@ pub(crate) struct Misuse {
 #[cold]
 #[inline(never)]
 pub(crate) fn misuse(misuse: &Misuse) {
-    // Relaxed: see `set_policy`.
-    let policy = POLICY.load(Ordering::Relaxed);
-    if policy == Policy::Ignore as u32 {
-        return;
-    }
-    let mut text = start(misuse.code);
-    text.text(misuse.call).text("(").address(misuse.pointer).text("): ").text(misuse.what);
-    if misuse.block_bytes != 0 {
-        text.text(" (block of ").number(misuse.block_bytes as u64).text(" bytes)");
-    }
-    if policy == Policy::Report as u32 {
-        call::write(STANDARD_ERROR, text.finish());
-        return;
-    }
-    abort_with(&mut text);
+    report(misuse.code, |line, call| misuse.describe(line, call, false), |_| {});
 }
 
-/// As [`misuse`], where more is known: `tell` writes the line, and `more` may print others.
+/// As [`misuse`], for one that an earlier call made: the stack is that of the call which found it.
+#[cold]
+#[inline(never)]
+pub(crate) fn misuse_found_later(misuse: &Misuse) {
+    report(misuse.code, |line, call| misuse.describe(line, call, true), |_| {});
+}
+
+/// As [`misuse`], where more is known: `tell` adds to the line, and `more` may print others behind the call stack.
+#[cold]
+#[inline(never)]
+pub(crate) fn misuse_with(misuse: &Misuse, tell: impl FnOnce(&mut Line), more: impl FnOnce(&mut dyn FnMut(&[u8]))) {
+    let tell = |line: &mut Line, call| {
+        misuse.describe(line, call, false);
+        tell(line);
+    };
+    report(misuse.code, tell, more);
+}
+
+/// As [`misuse_with`], where `tell` writes the whole line.
 #[cold]
 #[inline(never)]
 pub(crate) fn misuse_told(code: Code, tell: impl FnOnce(&mut Line), more: impl FnOnce(&mut dyn FnMut(&[u8]))) {
+    report(code, |line, _| tell(line), more);
+}
+
+impl Misuse {
+    /// Writes the line, with the name of the call that the program wrote where that is known. A call that takes no
+    /// block found the misuse of an earlier one.
+    fn describe(&self, line: &mut Line, written: Option<Call>, late: bool) {
+        let late = late || written.is_some_and(|call| !call.takes_block);
+        let name = written.filter(|_| !late).map_or(self.call, |call| call.name);
+        line.text(name).text("(").address(self.pointer).text("): ").text(self.what);
+        if self.block_bytes != 0 {
+            line.text(" (block of ").number(self.block_bytes as u64).text(" bytes)");
+        }
+        if late {
+            line.text("; found later");
+            if let Some(call) = written {
+                line.text(", by ").text(call.name);
+            }
+        }
+    }
+}
+
+/// Prints the line that `tell` writes, the stack of the call and what `more` prints; then follows the policy.
+#[inline(always)]
+fn report(code: Code, tell: impl FnOnce(&mut Line, Option<Call>), more: impl FnOnce(&mut dyn FnMut(&[u8]))) {
     // Relaxed: see `set_policy`.
     let policy = POLICY.load(Ordering::Relaxed);
     if policy == Policy::Ignore as u32 {
         return;
     }
-    let mut text = start(code);
-    tell(&mut text);
     let aborts = policy == Policy::Abort as u32;
-    // Relaxed: as in `abort_with`.
-    if aborts && ABORTING.swap(true, Ordering::Relaxed) {
-        call::trap();
+    if aborts {
+        claim_abort();
     }
-    let mut print = |line: &[u8]| call::write(STANDARD_ERROR, line);
+    let mut text = start(code);
+    // Frames of the program are read after the line was written: one that cannot be read must not cost the line.
+    let (mut trace, written) = Trace::of_call(call::at);
+    tell(&mut text, written);
+    let mut print = |line: &[u8]| sys::write(STANDARD_ERROR, line);
     print(text.finish());
+    stack::print_trace(&mut trace, &mut print);
     more(&mut print);
     if aborts {
-        call::abort();
+        sys::abort();
     }
 }
 
@@ -101,7 +139,7 @@ pub(crate) fn line(code: Code, parts: &[&[u8]]) {
     for part in parts {
         text.raw(part);
     }
-    call::write(STANDARD_ERROR, text.finish());
+    sys::write(STANDARD_ERROR, text.finish());
 }
 
 /// Hands `print` a line of the form `spandrel: CODE: ` and what `describe` adds.
@@ -142,10 +180,22 @@ fn start(code: Code) -> Line {
 }
 
 fn abort_with(text: &mut Line) -> ! {
-    // Relaxed: a thread that races here only prints nothing more.
-    if ABORTING.swap(true, Ordering::Relaxed) {
-        call::trap();
+    claim_abort();
+    sys::write(STANDARD_ERROR, text.finish());
+    sys::abort()
+}
+
+/// Makes this thread the one that aborts the process. A failure inside its report traps; another thread waits for the
+/// abort, so that the report is printed whole.
+fn claim_abort() {
+    let own = sys::thread_id();
+    // Relaxed: the word publishes nothing.
+    match ABORTING.compare_exchange(NOBODY, own, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => {}
+        Err(other) if other == own => sys::trap(),
+        Err(_) => {
+            sys::sleep(PATIENCE);
+            sys::trap();
+        }
     }
-    call::write(STANDARD_ERROR, text.finish());
-    call::abort()
 }

@@ -193,6 +193,27 @@ impl Bin {
         unsafe { Slots(top).is_below(block) }
     }
 
+    /// As [`Bin::push`], for the bin `offset` bytes behind `base` and a block that is not the one added last.
+    ///
+    /// # Safety
+    /// - At `offset` lies a bin of the calling thread.
+    #[cfg(not(loom))]
+    #[inline(always)]
+    pub(super) unsafe fn push_fresh_at(base: *const u8, offset: usize, block: *mut u8) -> bool {
+        // SAFETY: by this function's contract a bin lies there.
+        let bin = unsafe { &*base.wrapping_add(offset).cast::<Self>() };
+        // Relaxed: only this thread writes.
+        let top = bin.top.load(Ordering::Relaxed);
+        if top.addr() as u32 == bin.end.get() {
+            return false;
+        }
+        // SAFETY: `top` is below `end`, so the next slot exists.
+        unsafe { Slots(top).set(1, block) };
+        // SAFETY: `top` is the bin's first word, and the slot above exists.
+        unsafe { crate::sys::processor::step_at::<{ SLOT_BYTES as isize }>(base, offset) };
+        true
+    }
+
     /// Moves `top` to a neighbouring slot, in one instruction.
     #[inline(always)]
     fn step<const DELTA: isize>(&self) {

@@ -15,6 +15,15 @@ pub(super) struct Counters {
     /// Refills and flushes, by class.
     pub(super) refills: [Relaxed<AtomicU32>; class::COUNT],
     pub(super) flushes: [Relaxed<AtomicU32>; class::COUNT],
+    /// Blocks, and their bytes, that came into bins from elsewhere than the program, less those that left bins for
+    /// elsewhere; and those that the program got or freed past the bins, as if they had passed through one. Less the
+    /// blocks in the bins that is how many the program got from this heap, less how many it freed here. So the fast
+    /// path, which moves blocks between bins and program, counts nothing. May be below zero, and wraps.
+    pub(super) given_blocks: Relaxed<AtomicUsize>,
+    pub(super) given_bytes: Relaxed<AtomicUsize>,
+    /// As these, of blocks that never pass a bin, as far as a mode counts them. Written by the heap's thread alone.
+    pub(super) own_blocks: Relaxed<AtomicUsize>,
+    pub(super) own_bytes: Relaxed<AtomicUsize>,
     /// Batches sent and received, and the blocks in them.
     pub(super) sent: Relaxed<AtomicU32>,
     pub(super) received: Relaxed<AtomicU32>,

@@ -3,27 +3,28 @@
 //!
 //! ```text
 //! malloc(size)            free(block)
-//! |- size <= 1024         |- the page map says: a span of this heap
-//! |  |- pop the bin       |  |- a block starts there, and it is none of the last two: push the bin
-//! |  '- empty: slow       |  '- full, or not proven: slow
-//! '- malloc_medium        '- anything else: slow, which first tries
-//!    |- pop the bin          free_remote
-//!    '- slow                 |- another heap's, and a batch for it is open: join it
-//!                            '- anything else
+//! |- size <= 1024, or     |- the page map says: a span of this heap
+//! |  |  of another class  |  |- a block starts there, and it is none of the last two: push the bin
+//! |  |- pop the bin       |  '- full, or not proven: miss
+//! |  '- empty: miss       '- anything else: miss
+//! '- anything else: miss
 //! ```
+//! A miss takes the second path, which the heap names ([`super::second_path`]).
+//!
 //! A thread without a heap, a thread inside its heap, and modes that see every call use the inert heap, in which every
 //! fast path fails: its one visible bin has neither a block nor room, no request fits the other bins, and its map has
-//! no entries. `slow` is the caller's, so that errno and exceptions stay with the API. Must not know spans.
+//! no entries. `miss` is the caller's, so that errno and exceptions stay with the API. Must not know spans.
 
 use core::arch::global_asm;
 use core::cell::Cell;
 
 use super::bin::{Bin, NOTHING};
+use super::second_path::{CLOSED, DEFAULT, SecondPath};
 use crate::base::class::{self, Class, FAST_CLASSES, FAST_MAX};
 use crate::base::units::REGION_SHIFT;
 use crate::pages::map::{BIN_BYTES, BINS_BYTES};
 use crate::pages::{Entry, Space};
-use crate::sys::atomic::{AtomicU16, AtomicUsize, Ordering};
+use crate::sys::atomic::{AtomicPtr, AtomicU16, AtomicUsize, Ordering};
 use crate::sys::cell::{Relaxed, Slot};
 use crate::sys::{processor, tls};
 
@@ -44,13 +45,19 @@ pub(crate) struct FastHeap {
     medium_max: Relaxed<AtomicUsize>,
     /// For each request of up to `FAST_MAX` bytes where its bin is, in bytes from the start of the heap.
     offsets: [Relaxed<AtomicU16>; FAST_MAX + 1],
-    /// The first word of a bin that is always empty: all sizes lead to it while requests are sampled.
+    /// The functions that a miss calls. Written by the heap's thread, and by threads that close the heap.
+    pub(super) second: AtomicPtr<SecondPath>,
+    /// How many map entries the second path reads, whether or not `limit` lets free read them.
+    pub(super) reach: Cell<usize>,
+    /// The first word of a bin that is always empty: all sizes lead to it while the second path sees every request.
     always_empty: Cell<*mut Slot>,
     /// The count up to which requests are not sampled; 0 where none is.
     pub(super) until: Cell<usize>,
-    /// Which bits of a request's size count, and what each counts besides: 1, or more than any gap while closed.
+    /// Which bits of a request's size count.
     pub(super) counted: Cell<usize>,
-    pub(super) each: Relaxed<AtomicUsize>,
+    /// The address of what the mode in force keeps with the heap; 0 without. For the heap's thread, and stays with the
+    /// heap.
+    pub(crate) kept: Cell<usize>,
 }
 
 // SAFETY: only the heap's thread uses the cells; the inert heap is never written.
@@ -78,7 +85,7 @@ const _: () = assert!(core::mem::offset_of!(FastHeap, always_empty) <= u16::MAX 
 const LIMIT: usize = core::mem::offset_of!(FastHeap, limit);
 const MEDIUM_MAX: usize = core::mem::offset_of!(FastHeap, medium_max);
 const TABLE: usize = core::mem::offset_of!(FastHeap, offsets);
-const EACH: usize = core::mem::offset_of!(FastHeap, each);
+const REACH: usize = core::mem::offset_of!(FastHeap, reach);
 
 /// The inert heap, for threads without a heap of their own.
 static INERT: FastHeap = FastHeap::inert();
@@ -107,10 +114,12 @@ impl FastHeap {
             map: Cell::new(core::ptr::null()),
             medium_max: Relaxed::<AtomicUsize>::new(0),
             offsets: [const { Relaxed::<AtomicU16>::new(0) }; FAST_MAX + 1],
+            second: AtomicPtr::new(core::ptr::from_ref(&CLOSED).cast_mut()),
+            reach: Cell::new(0),
             always_empty: Cell::new(NOTHING.slot()),
             until: Cell::new(0),
             counted: Cell::new(0),
-            each: Relaxed::<AtomicUsize>::new(1),
+            kept: Cell::new(0),
         }
     }
 
@@ -143,14 +152,14 @@ impl FastHeap {
             bin.set_proof(class.geometry().proof());
         }
         self.always_empty.set(NOTHING.slot());
-        self.set_sampled(0, 0);
         let [base, map] = space.window();
         self.base.set(base);
         self.map.set(core::ptr::with_exposed_provenance(map));
-        self.reopen(space);
+        self.reopen(space, &DEFAULT);
+        self.set_sampled(0, 0);
     }
 
-    /// Leads requests to the bins of their sizes, or all of them to the slow path.
+    /// Leads requests to the bins of their sizes, or all of them to the second path.
     pub(super) fn lead(&self, to_bins: bool) {
         for (place, &offset) in self.offsets.iter().zip(&OFFSETS) {
             place.set(if to_bins { offset } else { ALWAYS_EMPTY });
@@ -182,6 +191,17 @@ impl FastHeap {
         let offset = unsafe { processor::load_u16::<TABLE>(self.start(), size) };
         // SAFETY: the table holds offsets of this heap's bins; the inert heap's are all those of its one empty bin.
         unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), offset) }
+    }
+
+    /// As [`FastHeap::pop_fast`], for a request above `FAST_MAX`.
+    #[inline(always)]
+    fn pop_medium(&self, size: usize) -> *mut u8 {
+        // SAFETY: the word is a field of this structure.
+        if !unsafe { processor::is_at_most::<MEDIUM_MAX>(size, self.start()) } {
+            return core::ptr::null_mut();
+        }
+        // SAFETY: the offset is that of a bin of this heap; the inert heap's word is 0.
+        unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), Class::of_medium(size).index() * BIN_BYTES) }
     }
 
     /// The bin `offset` bytes from the start of the heap, an offset from the table or from a map entry.
@@ -242,13 +262,6 @@ impl FastHeap {
         self.with_entry(block, false, |entry| self.is_own(entry) && Self::bin_of_entry(entry).push(block))
     }
 
-    /// As [`FastHeap::push_fast`]; returns the class of the block.
-    #[inline(always)]
-    pub(crate) fn push_own(&self, block: *mut u8) -> Option<Class> {
-        let bin = self.bin_of_block(block)?;
-        if bin.push(block) { self.class_of(bin) } else { None }
-    }
-
     /// The bin of `block`; `None` unless the map says that the block is in a span of this heap.
     #[inline(always)]
     pub(crate) fn bin_of_block(&self, block: *mut u8) -> Option<&Bin> {
@@ -270,17 +283,61 @@ impl FastHeap {
     /// Calls `look` with the map entry of `block`, or returns `outside`: an optional entry would cost the fast path a
     /// test.
     #[inline(always)]
-    pub(super) fn with_entry<R>(&self, block: *mut u8, outside: R, look: impl FnOnce(Entry) -> R) -> R {
-        // Below the data area this is more than any limit.
+    fn with_entry<R>(&self, block: *mut u8, outside: R, look: impl FnOnce(Entry) -> R) -> R {
+        self.with_entry_below::<LIMIT, R>(block, outside, look)
+    }
+
+    /// As [`FastHeap::with_entry`], for the second path.
+    #[inline(always)]
+    pub(super) fn with_entry_in_reach<R>(&self, block: *mut u8, outside: R, look: impl FnOnce(Entry) -> R) -> R {
+        self.with_entry_below::<REACH, R>(block, outside, look)
+    }
+
+    /// `BOUND` is the offset of the word that says how many entries there are.
+    #[inline(always)]
+    fn with_entry_below<const BOUND: usize, R>(&self, block: *mut u8, outside: R, look: impl FnOnce(Entry) -> R) -> R {
+        // Below the data area this is more than any bound.
         let index = block.addr().wrapping_sub(self.base.get()) >> REGION_SHIFT;
-        // SAFETY: the limit is a field of this structure.
-        if !unsafe { processor::is_below::<LIMIT>(index, core::ptr::from_ref(self).cast()) } {
+        // SAFETY: the bound is a field of this structure.
+        if !unsafe { processor::is_below::<BOUND>(index, core::ptr::from_ref(self).cast()) } {
             return outside;
         }
-        // SAFETY: entries below the limit can be read for the life of the process; the inert heap's limit is 0.
+        // SAFETY: entries below either bound can be read for the life of the process; the inert heap's are 0.
         let word = unsafe { &*self.map.get().wrapping_add(index) };
         // Relaxed: a block's entry was written before the block was handed out.
         look(Entry::from_bits(word.load(Ordering::Relaxed)))
+    }
+
+    /// The entry of a region, for second paths of modes.
+    ///
+    /// # Safety
+    /// - The region is committed, and the heap is not the inert one.
+    #[inline(always)]
+    pub(crate) unsafe fn entry_of(&self, region: usize) -> Entry {
+        // SAFETY: entries of committed regions can be read.
+        let word = unsafe { &*self.map.get().wrapping_add(region) };
+        // Relaxed: a block's entry was written before the block was handed out.
+        Entry::from_bits(word.load(Ordering::Relaxed))
+    }
+
+    /// A block from the bin `offset` bytes from the start of the heap; null if there is none.
+    ///
+    /// # Safety
+    /// - That is the offset of a bin, and the heap is the calling thread's.
+    #[inline(always)]
+    pub(crate) unsafe fn pop_at(&self, offset: usize) -> *mut u8 {
+        // SAFETY: a bin of the calling thread lies there.
+        unsafe { Bin::pop_at(self.start(), offset) }
+    }
+
+    /// Adds a block that is in no bin to the bin `offset` bytes from the start of the heap; false if that is full.
+    ///
+    /// # Safety
+    /// - As for [`FastHeap::pop_at`].
+    #[inline(always)]
+    pub(crate) unsafe fn push_fresh_at(&self, offset: usize, block: *mut u8) -> bool {
+        // SAFETY: a bin of the calling thread lies there.
+        unsafe { Bin::push_fresh_at(self.start(), offset, block) }
     }
 
     #[inline(always)]
@@ -288,75 +345,67 @@ impl FastHeap {
         self.bin_at(class.index() * BIN_BYTES)
     }
 
-    /// As `pop_fast` and `bin_of_medium`, where requests are sampled; null also if this one is to be sampled.
+    /// A block from the bin for a request of `size` bytes, wherever requests lead; null if there is none. For the
+    /// second path.
     #[inline(always)]
-    fn pop_counted(&self, size: usize) -> *mut u8 {
-        let until = self.until.get();
-        // SAFETY: the word is a field of this structure.
-        let cost = unsafe { processor::add_word::<EACH>(size & self.counted.get(), self.start()) };
-        if cost >= until {
-            return core::ptr::null_mut();
-        }
+    pub(crate) fn pop(&self, size: usize) -> *mut u8 {
         let offset = match OFFSETS.get(size) {
             Some(&offset) => usize::from(offset),
             None if size <= class::SMALL_MAX => Class::of_medium(size).index() * BIN_BYTES,
             None => return core::ptr::null_mut(),
         };
         // SAFETY: both are the offset of a bin of this heap, which is the calling thread's.
-        let block = unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), offset) };
-        if !block.is_null() {
-            self.until.set(until - cost);
-        }
-        block
+        unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), offset) }
     }
 
-    /// As [`FastHeap::bin_of_sized_block`], for heaps whose requests are sampled; `None` for others.
+    /// As [`FastHeap::push_fast`], for the second path.
     #[inline(always)]
-    fn bin_of_sized_block_counted(&self, block: *mut u8, size: usize) -> Option<&Bin> {
-        let bin = self.bin_of_block(block)?;
+    pub(crate) fn push_in_reach(&self, block: *mut u8) -> bool {
+        self.with_entry_in_reach(block, false, |entry| self.is_own(entry) && Self::bin_of_entry(entry).push(block))
+    }
+
+    /// As [`FastHeap::push_in_reach`], for blocks of the class of `size` alone.
+    #[inline(always)]
+    pub(crate) fn push_sized_in_reach(&self, block: *mut u8, size: usize) -> bool {
+        self.bin_of_sized_block_in_reach(block, size).is_some_and(|bin| bin.push(block))
+    }
+
+    /// As [`FastHeap::bin_of_sized_block`], for the second path.
+    #[inline(always)]
+    pub(super) fn bin_of_sized_block_in_reach(&self, block: *mut u8, size: usize) -> Option<&Bin> {
         let class = Class::of_size(size)?;
-        core::ptr::eq(self.bin(class), bin).then_some(bin)
+        let entry = self.with_entry_in_reach(block, None, |entry| self.is_own(entry).then_some(entry))?;
+        Some(Self::bin_of_entry(entry)).filter(|&bin| core::ptr::eq(self.bin(class), bin))
     }
 }
 
-/// A block of at least `size` bytes, or the result of `slow`.
+/// A block of at least `size` bytes, or the result of `miss`.
 #[inline(always)]
-pub(crate) fn malloc(size: usize, slow: impl Fn(usize) -> *mut u8) -> *mut u8 {
-    if size > FAST_MAX {
-        return malloc_medium(size, slow);
-    }
-    let block = FastHeap::current().pop_fast(size);
-    if block.is_null() { slow(size) } else { block }
-}
-
-#[inline(always)]
-fn malloc_medium(size: usize, slow: impl Fn(usize) -> *mut u8) -> *mut u8 {
-    match FastHeap::current().bin_of_medium(size).map(|bin| bin.pop()) {
-        Some(block) if !block.is_null() => block,
-        _ => slow(size),
-    }
-}
-
-/// The second try after [`malloc`] failed, before any other state is read. Null unless requests are sampled.
-#[inline(always)]
-pub(crate) fn malloc_counted(size: usize) -> *mut u8 {
+pub(crate) fn malloc(size: usize, miss: impl Fn(usize, &FastHeap) -> *mut u8) -> *mut u8 {
     let heap = FastHeap::current();
-    if heap.is_sampled() { heap.pop_counted(size) } else { core::ptr::null_mut() }
+    let block = if size > FAST_MAX { heap.pop_medium(size) } else { heap.pop_fast(size) };
+    if block.is_null() { miss(size, heap) } else { block }
 }
 
-/// As [`malloc_counted`], after [`free_sized`] failed; true if the bin took the block.
+/// As [`malloc`], for a block that is filled with zeroes.
 #[inline(always)]
-pub(crate) fn free_sized_counted(block: *mut u8, size: usize) -> bool {
+pub(crate) fn zeroed(size: usize, miss: impl Fn(usize, &FastHeap) -> *mut u8) -> *mut u8 {
     let heap = FastHeap::current();
-    heap.is_sampled() && heap.bin_of_sized_block_counted(block, size).is_some_and(|bin| bin.push(block))
+    let block = malloc(size, |_, _| core::ptr::null_mut());
+    if block.is_null() {
+        return miss(size, heap);
+    }
+    // SAFETY: the block was just allocated with that many bytes, and the program does not have it yet.
+    unsafe { block.write_bytes(0, size) };
+    block
 }
 
-/// As [`malloc`], for a block at a multiple of `align`, a power of two; null where the fast path cannot serve it.
+/// As [`malloc`], for a block at a multiple of `align`, a power of two. `miss` gets alignment and size.
 #[inline(always)]
-pub(crate) fn malloc_aligned(align: usize, size: usize) -> *mut u8 {
+pub(crate) fn aligned(align: usize, size: usize, miss: impl Fn(usize, usize, &FastHeap) -> *mut u8) -> *mut u8 {
     match Class::rounded(size, align) {
-        Some(rounded) => malloc(rounded, malloc_counted),
-        None => core::ptr::null_mut(),
+        Some(rounded) => malloc(rounded, |_, heap| miss(align, size, heap)),
+        None => miss(align, size, FastHeap::current()),
     }
 }
 
@@ -366,30 +415,19 @@ pub(crate) fn bytes_of(block: *mut u8) -> Option<usize> {
     FastHeap::current().bytes_of_block(block)
 }
 
-/// As [`free`], for a caller that names the size: blocks of another class are left to `slow`.
+/// As [`free`], for a caller that names the size: blocks of another class are left to `miss`.
 #[inline(always)]
-pub(crate) fn free_sized(block: *mut u8, size: usize, slow: impl Fn(*mut u8, usize)) {
+pub(crate) fn free_sized(block: *mut u8, size: usize, miss: impl Fn(*mut u8, usize)) {
     match FastHeap::current().bin_of_sized_block(block, size) {
         Some(bin) if bin.push(block) => {}
-        _ => slow(block, size),
+        _ => miss(block, size),
     }
 }
 
+/// Frees `block`, or has `miss` do it, which finds the heap anew: to keep its address would cost an instruction.
 #[inline(always)]
-pub(crate) fn free(block: *mut u8, slow: impl Fn(*mut u8)) {
+pub(crate) fn free(block: *mut u8, miss: impl Fn(*mut u8)) {
     if !FastHeap::current().push_fast(block) {
-        slow(block);
+        miss(block);
     }
-}
-
-/// Adds `block` to the batch that is open for the other heap that owns it. Tried first after [`free`] failed.
-#[inline(always)]
-pub(crate) fn free_remote(block: *mut u8) -> bool {
-    FastHeap::current().send_fast(block)
-}
-
-/// As [`free_remote`], for a caller that names the size: blocks of another class are left alone.
-#[inline(always)]
-pub(crate) fn free_remote_sized(block: *mut u8, size: usize) -> bool {
-    Class::of_size(size).is_some_and(|class| FastHeap::current().send_sized_fast(block, class))
 }

@@ -2,12 +2,12 @@
 
 use core::cell::Cell;
 
-use super::counters::Traffic;
+use super::counters::{Counters, Traffic};
 use super::layout::Heap;
 use super::remote::inbox;
 use crate::base::class::Class;
 use crate::central::Batch;
-use crate::sys::atomic::AtomicU32;
+use crate::sys::atomic::{AtomicU32, AtomicUsize};
 use crate::sys::cell::Relaxed;
 
 impl Heap {
@@ -29,6 +29,35 @@ impl Heap {
         let counters = &self.counters;
         let of_class = |counts: &[Relaxed<AtomicU32>]| counts.get(class.index()).map_or(0, |count| count.get().into());
         [&counters.refills, &counters.flushes].map(|counts| of_class(counts))
+    }
+
+    /// Notes that the bin of `class` got so many blocks from elsewhere than the program, or gave them away if it is
+    /// below zero; or that the program got or freed them past the bin. The caller holds the spans.
+    #[inline]
+    pub(super) fn note_given(&self, class: Class, blocks: isize) {
+        self.counters.given_blocks.add(blocks as usize);
+        self.counters.given_bytes.add((blocks * class.size() as isize) as usize);
+    }
+
+    /// Notes that the program got these blocks and bytes, none of which a bin held, or freed them if they are below
+    /// zero. For the heap's thread.
+    #[inline(always)]
+    pub(crate) fn note_own(&self, blocks: isize, bytes: isize) {
+        self.counters.own_blocks.add(blocks as usize);
+        self.counters.own_bytes.add(bytes as usize);
+    }
+
+    /// Blocks of classes, and their bytes, that the program got from this heap, less those that it freed here, and what
+    /// [`Heap::note_own`] noted. Remote frees of the fast kind only where a mode notes them. A moment old for other
+    /// threads.
+    pub(crate) fn net(&self) -> [isize; 2] {
+        let Counters { given_blocks, given_bytes, own_blocks, own_bytes, .. } = &self.counters;
+        let sum = |[given, own]: [&Relaxed<AtomicUsize>; 2]| given.get().wrapping_add(own.get()) as isize;
+        let noted = [[given_blocks, own_blocks], [given_bytes, own_bytes]].map(sum);
+        Class::all().fold(noted, |[blocks, bytes], class| {
+            let binned = self.binned(class);
+            [blocks - binned as isize, bytes - (binned * class.size()) as isize]
+        })
     }
 
     /// Batches of remote frees so far.

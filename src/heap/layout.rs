@@ -21,7 +21,7 @@ use crate::base::class::{self, Class};
 use crate::central::{Batch, Spans};
 use crate::pages::map::HEAP_ALIGN;
 use crate::pages::{Bank, Entry, Finder, Pages, Space};
-use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use crate::sys::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use crate::sys::cell::{Relaxed, StaticRef};
 use crate::sys::lock::Futex;
 use crate::sys::memory;
@@ -86,6 +86,9 @@ pub(crate) struct ThreadState {
     pub(crate) in_provider: Cell<bool>,
     /// Rounds of the C library's thread exit that are over.
     pub(crate) exit_rounds: Cell<u8>,
+    /// What the mode in force keeps for this heap, in metadata; null if that is nothing. Written by the heap's thread;
+    /// read by any thread.
+    pub(crate) mode: AtomicPtr<u8>,
     /// The stack for signal handlers that comes with this heap; null if there is none.
     pub(crate) handler_stack: Cell<*mut u8>,
 }
@@ -204,6 +207,7 @@ impl Heap {
     /// Resets bins, lists, batches and locks, whatever they hold. For orphans.
     pub(super) fn forget(&self) {
         for class in Class::all() {
+            self.note_given(class, -(self.bin(class).len() as isize));
             self.bin(class).forget();
             self.spans(class).clear();
         }

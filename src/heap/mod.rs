@@ -23,6 +23,7 @@ mod remote;
 mod retire;
 mod returns;
 mod sampling;
+pub(crate) mod second_path;
 #[cfg(test)]
 mod tests;
 
@@ -30,7 +31,7 @@ pub use counters::Traffic;
 pub use descriptor::HeapDescriptor;
 pub(crate) use fast_path::FastHeap;
 pub(crate) use layout::Heap;
-pub(crate) use registry::{Registry, Shared};
+pub(crate) use registry::{Registry, Shared, Transit};
 pub(crate) use remote::send::{deliver_block, deliver_each};
 pub(crate) use returns::{Freed, free_unowned};
 pub(crate) use sampling::Unit;

@@ -127,6 +127,7 @@ impl Adoption {
         for len in (1..=bin.orphaned_len()).rev() {
             let block = bin.block(len);
             bin.set_len(len - 1);
+            heap.note_given(class, -1);
             self.return_orphaned_block(shared, block);
             if !budget.spend(BLOCK) {
                 return false;

@@ -68,6 +68,34 @@ impl Heap {
         self.alloc(shared, class).map(|block| unsafe { Fresh::small(block, class.size()) })
     }
 
+    /// Whether the bin of `class` has no block.
+    pub(crate) fn is_empty(&self, class: Class) -> bool {
+        self.bin(class).last().is_null()
+    }
+
+    /// Puts `fresh`, a block of `class` that this thread has, and those of the bin into an order that the random numbers
+    /// of `draw` decide; the block that is to be used in its place. Draws up to 255 at a time, so a bin that holds more
+    /// is put in order part by part.
+    pub(crate) fn shuffle(&self, class: Class, fresh: *mut u8, draw: Option<impl Fn() -> usize>) -> *mut u8 {
+        const DRAWN_MAX: usize = 1 << u8::BITS;
+        let (bin, Some(draw)) = (self.bin(class), draw) else { return fresh };
+        let len = bin.len();
+        let mut drawn = fresh;
+        for index in 1..=len {
+            // Each block changes places with one of those before it, as far as the draw reaches.
+            let other = index - draw() % index.min(DRAWN_MAX);
+            let block = bin.block(index);
+            bin.set_block(index, bin.block(other));
+            bin.set_block(other, block);
+        }
+        if len > 0 {
+            let index = len - draw() % len.min(DRAWN_MAX);
+            drawn = bin.block(index);
+            bin.set_block(index, fresh);
+        }
+        drawn
+    }
+
     #[inline(never)]
     fn refill(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> Option<*mut u8> {
         self.counters.note(class);
@@ -136,6 +164,7 @@ impl Heap {
         // Blocks were put from the top slot downwards; the free slots are at the bottom.
         bin.set_len(wanted);
         bin.drop_lowest(wanted - got);
+        self.note_given(class, got as isize);
         got
     }
 
@@ -166,6 +195,7 @@ impl Heap {
             bin.set_block(index + 1, block);
         }
         bin.set_len(fitting.len());
+        self.note_given(class, fitting.len() as isize);
         rest.iter().for_each(|&block| self.return_or_send(shared, block));
         shared.central.release_batch(batch);
         fitting.len()
@@ -200,6 +230,7 @@ impl Heap {
         // SAFETY: one block for one place.
         unsafe { span.take(class.geometry(), start, 1, &raw mut taken) };
         self.spans(class).settle_taken(shared.central.pages.space(), class.geometry(), span);
+        self.note_given(class, 1);
         Some(taken)
     }
 

@@ -9,6 +9,7 @@ use super::descriptor::HeapDescriptor;
 use super::idle::state::Idle;
 use super::layout::Heap;
 use super::sampling::Sampling;
+use super::second_path::{DEFAULT, SecondPath};
 use crate::base::units::Region;
 use crate::central::Central;
 use crate::pages::{Bank, Pages};
@@ -18,6 +19,15 @@ use crate::sys::lock::{Lock, Patience, Rank};
 
 /// Free lists; banks beyond as many share them, and then a heap may come from another bank.
 const FREE_LISTS: usize = 64;
+
+/// The functions that a mode has for blocks on their way from heap to heap.
+pub(crate) struct Transit {
+    /// A block that was free already is about to be sent.
+    pub(crate) leaves: fn(*mut u8),
+    /// A block has arrived at the heap, whose spans the calling thread holds; the last argument is whether that is the
+    /// heap's thread. Returns the block that goes to bins and spans in its place; null for none.
+    pub(crate) arrives: fn(&Heap, *mut u8, bool) -> *mut u8,
+}
 
 /// All heaps, and the state that they share.
 pub(crate) struct Registry {
@@ -30,6 +40,12 @@ pub(crate) struct Registry {
     pub(super) orphans: Relaxed<AtomicBool>,
     /// The sampling, which heaps follow at their next slow event.
     pub(crate) sampling: Sampling,
+    /// The second path of the mode in force; none in modes without one of their own. Written by the thread that puts a
+    /// mode into force; read by threads that open a heap, and then those of other threads close it again
+    /// (`process::thread::follow_mode`).
+    pub(crate) second: StaticRef<SecondPath>,
+    /// What the mode in force does with blocks between heaps; none in modes that do nothing. Written at start.
+    pub(crate) transit: StaticRef<Transit>,
     pub(super) idle: Idle,
 }
 
@@ -73,6 +89,13 @@ pub(crate) struct Shared<'a> {
     pub(crate) registry: &'a Registry,
 }
 
+impl Shared<'_> {
+    /// The second path of open heaps in the mode in force.
+    pub(super) fn second(self) -> &'static SecondPath {
+        self.registry.second.get().unwrap_or(&DEFAULT)
+    }
+}
+
 /// Heaps without a thread, and the current adoption.
 pub(super) struct Lists {
     /// Heaps without a thread, by bank; the one that was released last comes first.
@@ -90,6 +113,8 @@ impl Registry {
             lists: Lock::new(Rank::Registry, Lists::new()),
             orphans: Relaxed::<AtomicBool>::new(false),
             sampling: Sampling::new(),
+            second: StaticRef::none(),
+            transit: StaticRef::none(),
             idle: Idle::new(),
         }
     }

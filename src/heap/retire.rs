@@ -47,6 +47,7 @@ impl Heap {
                 return;
             }
             bin.drop_lowest(whole);
+            self.note_given(class, -(whole as isize));
         }
     }
 

@@ -39,21 +39,31 @@ pub(crate) enum Freed {
 impl Refused {
     /// Reports `block`, an argument of `call` that cannot be freed or measured. `bytes` is its size, or 0.
     pub(crate) fn report(self, call: &'static str, block: *mut u8, bytes: usize) {
+        diag::misuse(&self.misuse(call, block, bytes));
+    }
+
+    /// As [`Refused::report`], for a block that an earlier call of `free` passed.
+    pub(crate) fn report_found_later(self, block: *mut u8, bytes: usize) {
+        diag::misuse_found_later(&self.misuse("free", block, bytes));
+    }
+
+    fn misuse(self, call: &'static str, block: *mut u8, bytes: usize) -> Misuse {
         let (code, what) = match self {
             Self::Double => (Code::DoubleFree, "the block is free already"),
             Self::Inside => (Code::InvalidPointer, "no block starts there"),
         };
-        diag::misuse(&Misuse { code, call, pointer: block.addr(), what, block_bytes: bytes });
+        Misuse { code, call, pointer: block.addr(), what, block_bytes: bytes }
     }
 }
 
 impl FastHeap {
-    /// Raises the limit to the number of map entries that can be read by now. A closed heap stays closed. The caller
-    /// holds the heap's spans.
+    /// Raises reach and limit to the number of map entries that can be read by now. A fast path that is closed stays
+    /// closed. For the heap's thread, which holds the spans.
     #[inline]
     fn widen(&self, space: &Space) {
         // Relaxed: entries below `reach` can be read, and only this thread reads them by this limit.
         let (limit, reach) = (self.limit.load(Ordering::Relaxed), space.reach());
+        self.reach.set(reach);
         if limit < reach && limit != 0 {
             // Relaxed: as above.
             self.limit.store(reach, Ordering::Relaxed);
@@ -104,16 +114,20 @@ impl Heap {
             (!class.geometry().locate(offset).1).then_some(Refused::Inside)
         };
         if let Some(refused) = refused {
-            refused.report("free", block, class.size());
+            if self.defers.get() {
+                refused.report_found_later(block, class.size());
+            } else {
+                refused.report("free", block, class.size());
+            }
             return Freed::Misused;
         }
         if self.defers.get() {
-            self.return_or_send(shared, block);
+            self.free_past_bin(shared, class, block);
         } else if entry.owner() == self.address() {
             if !bin.add(block) {
                 self.make_room(shared, class, bin);
                 if !bin.add(block) {
-                    self.return_or_send(shared, block);
+                    self.free_past_bin(shared, class, block);
                 }
             }
         } else {
@@ -121,10 +135,16 @@ impl Heap {
         }
         Freed::Small
     }
+
+    fn free_past_bin(&self, shared: Shared<'_>, class: Class, block: *mut u8) {
+        self.note_given(class, -1);
+        self.return_or_send(shared, block);
+    }
 }
 
 impl Heap {
     fn free_remote(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
+        self.note_given(class, -1);
         let sent = self.counters.sent.get();
         self.send(shared, entry, class, block, Lane::Outer);
         // A batch that was sent is a slow event; a block that joined a batch is not.
@@ -178,6 +198,7 @@ impl Heap {
         }
         self.return_blocks(shared, class, bin.lowest(amount));
         bin.drop_lowest(amount);
+        self.note_given(class, -(amount as isize));
     }
 
     /// Returns blocks of `class` to their spans: at once where they lie in a row, else one by one.
@@ -251,7 +272,7 @@ impl Heap {
                 self.return_to_span(shared, span, class, offset, block);
             }
             Place::Small { class, entry, .. } => self.send(shared, entry, class, block, Lane::Inner),
-            _ => Refused::Double.report("free", block, 0),
+            _ => Refused::Double.report_found_later(block, 0),
         }
     }
 
@@ -302,7 +323,7 @@ impl Heap {
         match span.give_back(class.geometry(), offset) {
             Ok(false) => {}
             Ok(true) => self.settle_span(shared, class, span),
-            Err(refused) => refused.report("free", block, class.size()),
+            Err(refused) => refused.report_found_later(block, class.size()),
         }
     }
 }

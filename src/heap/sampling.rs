@@ -1,7 +1,7 @@
 //! Sampling: now and then a request is not served like others, but given to the sampler that registered.
 //!
 //! A heap whose requests are sampled leads all sizes to a bin that is always empty, so malloc's fast path always fails.
-//! The slow path first calls [`FastHeap::pop_counted`], which counts the request against the gap to the next sample and
+//! The second path calls [`FastHeap::pop_sampled`], which counts the request against the gap to the next sample and
 //! pops from the bin of its size. Frees stay on their fast path. A heap that is not sampled pays nothing on its fast
 //! paths.
 //!
@@ -116,7 +116,30 @@ impl FastHeap {
     pub(super) fn set_sampled(&self, gap: usize, counted: usize) {
         self.counted.set(counted);
         self.until.set(gap);
-        self.lead(gap == 0);
+        self.lead(gap == 0 && self.second().after_fast);
+    }
+
+    /// A block for a request that the fast path did not serve; null unless requests are sampled, and null if this one
+    /// is to be sampled.
+    #[inline(always)]
+    pub(super) fn pop_sampled(&self, size: usize) -> *mut u8 {
+        let until = self.until.get();
+        let cost = (size & self.counted.get()).wrapping_add(1);
+        // A heap that is not sampled ends here, too.
+        if cost >= until {
+            return core::ptr::null_mut();
+        }
+        let block = self.pop(size);
+        if !block.is_null() {
+            self.until.set(until - cost);
+        }
+        block
+    }
+
+    /// Adds `block` to its bin, if requests are sampled and those of `size` bytes are served by that bin.
+    #[inline(always)]
+    pub(super) fn push_sampled(&self, block: *mut u8, size: usize) -> bool {
+        self.is_sampled() && self.push_sized_in_reach(block, size)
     }
 
     /// Begins another gap.

@@ -4,6 +4,7 @@ mod bounds;
 mod drains;
 mod map;
 mod orphans;
+mod second_path;
 mod undisturbed;
 
 use std::collections::BTreeMap;
@@ -47,6 +48,16 @@ impl World {
 
     fn heap(&self) -> &'static Heap {
         self.registry.acquire(&self.central.pages, BIN_BYTES).expect("metadata for a heap")
+    }
+
+    /// Blocks that the program has, and their bytes, by the counters of all heaps.
+    fn net(&self) -> [usize; 2] {
+        let mut net = [0; 2];
+        self.registry.each_ever(|heap| {
+            let [blocks, bytes] = heap.net();
+            net = [net[0] + blocks, net[1] + bytes];
+        });
+        net.map(|sum| sum as usize)
     }
 
     /// Blocks that are out of all spans.
@@ -156,6 +167,8 @@ proptest! {
             for &start in live.keys() {
                 prop_assert!(matches!(world.central.resolve(start), Place::Small { .. }), "a live block lost its span");
             }
+            let bytes = live.iter().map(|(start, end)| end - start).sum();
+            prop_assert_eq!(world.net(), [live.len(), bytes], "the counters miss blocks");
         }
         for heap in heaps {
             retire(&world, heap);

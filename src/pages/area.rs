@@ -7,6 +7,7 @@
 //! - Both borders only move up, and the upper one first. So an area is at most three mappings however much it grows,
 //!   and it can grow in a process that has as many mappings as are allowed.
 
+use super::huge::HUGE_BYTES;
 use crate::base::units::{KIB, MIB, round_up};
 use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::memory::{self, HugeCommit};
@@ -56,6 +57,15 @@ impl Area {
     /// The area without those bytes.
     pub(super) const fn without_head(&self) -> Self {
         self.part(self.head_len, self.len - self.head_len)
+    }
+
+    /// The area without at least its first `bytes`, so many that its base stays a multiple of what it was made for;
+    /// `None` if nothing would be left.
+    pub(super) fn without_first(self, bytes: usize) -> Option<Self> {
+        let unit = self.explicit.as_ref().map_or(HUGE_BYTES, Explicit::bytes);
+        let bytes = round_up(bytes, unit).filter(|&bytes| bytes < self.len)?;
+        let len = self.len - bytes;
+        Some(Self { base: self.base + bytes, head: self.base + bytes, len, kept: AtomicUsize::new(len), ..self })
     }
 
     /// Where its byte `offset` is.

@@ -30,6 +30,9 @@ impl Bank {
     }
 }
 
+/// Areas of a bank.
+pub(super) const PARTS: usize = 5;
+
 /// The memory of a bank: data, what describes it, and a share of the metadata.
 pub(super) struct Part {
     pub(super) data: Area,
@@ -38,6 +41,8 @@ pub(super) struct Part {
     pub(super) words: Area,
     /// Storage for the allocator's own structures.
     pub(super) metadata: Area,
+    /// Units of the shadow, if there is one.
+    pub(super) shadow: Area,
     /// The end of the regions that can be used. Written under the lock of the runs; read by any thread: one that has a
     /// block's address got it after its region was committed.
     usable: AtomicU32,
@@ -47,9 +52,10 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// A bank of which nothing is committed yet.
+    /// A bank of which nothing is committed yet, without a shadow.
     pub(super) const fn new(data: Area, records: Area, words: Area, metadata: Area) -> Self {
-        Self { data, records, words, metadata, usable: AtomicU32::new(0), advised: AtomicUsize::new(0) }
+        let shadow = Area::new(data.base(), 0, 1);
+        Self { data, records, words, metadata, shadow, usable: AtomicU32::new(0), advised: AtomicUsize::new(0) }
     }
 
     /// The bank with its data changed.
@@ -57,9 +63,14 @@ impl Part {
         Self { data: change(self.data), ..self }
     }
 
+    /// The bank with a shadow.
+    pub(super) fn with_shadow(self, shadow: Area) -> Self {
+        Self { shadow, ..self }
+    }
+
     /// All of it.
-    pub(super) fn areas(&self) -> [&Area; 4] {
-        [&self.words, &self.records, &self.metadata, &self.data]
+    pub(super) fn areas(&self) -> [&Area; PARTS] {
+        [&self.words, &self.records, &self.metadata, &self.shadow, &self.data]
     }
 
     /// The end of its regions that can be used.

@@ -13,8 +13,8 @@ use crate::sys::atomic::Ordering;
 
 /// Most banks that are described.
 pub const BANKS: usize = 16;
-/// Parts of a bank that are committed: entries, records, metadata, data.
-const PARTS: usize = 4;
+/// Parts of a bank that are committed: entries, records, metadata, shadow, data.
+const PARTS: usize = super::bank::PARTS;
 
 /// The pages by state at one moment, in bytes.
 #[derive(Clone, Copy, Default, Debug)]

@@ -5,7 +5,7 @@
 //! exclusive or and one compare, and the result is the bin itself. Two owners are not heaps: the central list (spans
 //! that no heap owns) and the large lane. Must not know what a heap looks like beyond its alignment.
 
-use crate::base::class::{self, Class};
+use crate::base::class::{self, Class, Geometry};
 use crate::base::units::Region;
 use crate::sys::atomic::{AtomicUsize, Ordering};
 
@@ -70,7 +70,17 @@ impl Entry {
         if self.owner() == 0 || self.owner() == Self::LARGE.0 {
             return None;
         }
-        Class::from_index((self.0 & (HEAP_ALIGN - 1)) / BIN_BYTES)
+        Class::from_index(self.class_index())
+    }
+
+    /// How spans with this entry, which has a class, are cut.
+    #[inline(always)]
+    pub(crate) fn geometry(self) -> &'static Geometry {
+        Class::geometry_at(self.class_index())
+    }
+
+    const fn class_index(self) -> usize {
+        (self.0 & (HEAP_ALIGN - 1)) / BIN_BYTES
     }
 }
 

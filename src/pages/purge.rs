@@ -13,6 +13,8 @@ use crate::sys::{call, memory};
 
 /// Runs given back to the kernel in one go, so that no single free pays for all of them.
 const PURGE_RUNS: usize = 16;
+/// A purge of a run gives back its shadow, too, if that is so many pages; less is not worth a system call.
+const SHADOW_PAGES_MIN: usize = 16;
 /// Runs purged in one go where a limit is exceeded: bounds the time it takes.
 const PRESSED_RUNS: usize = 1024;
 
@@ -99,6 +101,7 @@ impl Pages {
         let dirty = !unsafe { self.discard(space.address(part.region), bytes) };
         if !dirty {
             self.count_purge(bytes);
+            self.purge_shadow(part);
         }
         let (part_end, end) = (part.region.plus(part.count), run.region.plus(run.count));
         self.put(Run { dirty, ..part }, now);
@@ -108,6 +111,16 @@ impl Pages {
             }
         }
         if dirty { Purged::Kept } else { Purged::Some }
+    }
+
+    /// Gives back the whole pages of the shadow of a run that was just purged and that no other thread has.
+    fn purge_shadow(&self, run: Run) {
+        let (space, count) = (self.space(), run.count as usize);
+        let pages = space.shadow().pages_of(space.address(run.region), count, space.page_bytes());
+        if pages.len() >= SHADOW_PAGES_MIN * space.page_bytes() {
+            // SAFETY: whole pages of the shadow of a run that the caller has, in which no block starts.
+            let _ = unsafe { self.discard(pages.start, pages.len()) };
+        }
     }
 
     /// Gives back whole pages inside a run that is in use.

@@ -12,6 +12,7 @@ use super::huge::{HUGE_BYTES, Huge};
 use super::map::{ENTRY_BYTES, Window};
 use super::metadata::METADATA_MAX;
 use super::placement::{Placement, Wish};
+use super::shadow::{GRANULE_SHIFT, Shadow, Unit};
 use super::space::Space;
 use super::tree::RECORD_BYTES;
 use crate::base::units::{KIB, LARGE_MAX, MIB, REGION_BYTES, REGION_SHIFT, Region};
@@ -19,7 +20,7 @@ use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::{call, memory};
 
 /// Below this there is no use in a reservation.
-const RESERVE_MIN: usize = 4 * MIB;
+pub(super) const RESERVE_MIN: usize = 4 * MIB;
 /// With a limit on address space, this share of it is reserved; the rest is the program's, and libc's when ours runs
 /// out.
 const LIMITED_SHARE: usize = 2;
@@ -74,6 +75,26 @@ impl Space {
         None
     }
 
+    /// The space with a shadow of such units, which is cut from the front of the data area; `None` if too little of that
+    /// would be left, and for a pool, all of which is in use. Comes before any commit.
+    pub(crate) fn with_shadow(self, unit: Option<Unit>) -> Option<Self> {
+        let Some(unit) = unit else { return Some(self) };
+        if self.fixed {
+            return None;
+        }
+        let Part { data, records, words, metadata, .. } = self.first;
+        let (start, page, unit) = (data.base(), self.page, unit as usize);
+        // A page more, for the granule behind the last block.
+        let len = (data.len() >> GRANULE_SHIFT) * unit + page;
+        let data = data.without_first(len).filter(|data| data.len() >= RESERVE_MIN)?;
+        Some(Self {
+            stride: (data.len() / REGION_BYTES) as u32,
+            shadow: Shadow::at(start, data.base(), unit),
+            first: Part::new(data, records, words, metadata).with_shadow(Area::new(start, len, page)),
+            ..self
+        })
+    }
+
     /// Divides the `len` bytes from `start`, with `head_len` bytes of metadata before all other parts.
     fn divide(start: usize, len: usize, head_len: usize, page: usize, align: usize) -> Self {
         let unit = UNIT.max(page);
@@ -105,6 +126,7 @@ impl Space {
             self_contained: false,
             huge: Huge::off(),
             placement: Placement::UNSAID,
+            shadow: Shadow::none(),
         }
     }
 
@@ -148,16 +170,17 @@ impl Space {
     }
 
     fn open_first(&self) {
-        let Part { words, records, metadata, data, .. } = &self.first;
+        let Part { words, records, metadata, shadow, data, .. } = &self.first;
         let head = metadata.head_len();
         metadata.commit_head_with(words, UNIT.min(words.len()));
-        // The rest of the metadata lies between records and data.
+        // The rest of the metadata lies between records and data, and so does the shadow.
         for (area, end) in [(words, records.base()), (records, data.base()), (data, data.base() + data.len())] {
             let start = area.base() + area.first_kept();
             if start < end && memory::leave_out_of_dumps(start, end - start).is_ok() {
                 area.set_kept(area.first_kept());
                 if core::ptr::eq(area, records) {
                     metadata.set_kept(head);
+                    shadow.set_kept(0);
                 }
             }
         }
@@ -168,6 +191,7 @@ impl Space {
         if memory::leave_out_of_dumps(first, last - first).is_ok() {
             self.banks().flat_map(|bank| self.part(bank).areas()).for_each(|area| area.set_kept(0));
         }
+        self.open_shadow_of_banks();
         // The words of each bank are committed from its start on, and a free looks at those of all banks.
         let last = self.further.last().map_or(&self.first, |further| &further.part);
         if self.first.words.make_readable_to(&last.words) {
@@ -175,6 +199,18 @@ impl Space {
             // Release pairs with the Acquire in `reach`.
             self.reach.store(bytes / ENTRY_BYTES, Ordering::Release);
         }
+    }
+
+    /// Makes the shadow of all banks readable, where there are several; false if the kernel refuses, and then the
+    /// shadow reaches nothing. Comes before any commit.
+    pub(super) fn open_shadow_of_banks(&self) -> bool {
+        let last = self.further.last().map_or(&self.first, |further| &further.part);
+        let all = last.shadow.base() + last.shadow.len() - self.first.shadow.base();
+        let done = all > 0 && self.first.shadow.make_readable_to(&last.shadow);
+        if done {
+            self.shadow.widen(all);
+        }
+        done
     }
 
     /// Places pages as `placement` says; an error, and nothing changed, if that cannot be. Comes before any commit.
@@ -198,10 +234,13 @@ impl Space {
             return Err("the reservation is too small to be divided; the process's policy places the pages");
         }
         let metadata = self.first.metadata.without_head().len() / banks as usize / METADATA_STEP * METADATA_STEP;
-        let part = |bank: Bank| self.cut(bank, stride, metadata);
+        let part = |bank: Bank| {
+            let shadow = self.cut_shadow(bank, stride as usize, bank.0 + 1 == banks);
+            self.cut(bank, stride, metadata).with_shadow(shadow)
+        };
         let placed = (0..banks).map(Bank).all(|bank| {
-            let Part { data, records, metadata, .. } = part(bank);
-            [data, records, metadata].iter().all(|area| place(bank, area))
+            let Part { data, records, metadata, shadow, .. } = part(bank);
+            [data, records, metadata, shadow].iter().all(|area| area.len() == 0 || place(bank, area))
         });
         let further = |index: usize| {
             let bank = Bank(index as u32 + 1);
@@ -227,16 +266,29 @@ impl Space {
             metadata.without_head().part(bank * metadata_len, metadata_len),
         )
     }
+
+    /// The shadow of `bank`, of banks of `stride` regions; that of the last one has the page at the end.
+    pub(super) fn cut_shadow(&self, bank: Bank, stride: usize, is_last: bool) -> Area {
+        let len = self.shadow.bytes_of(stride);
+        let end = if is_last { self.page.min(self.first.shadow.len()) } else { 0 };
+        self.first.shadow.part(bank.index() * len, len + end)
+    }
 }
 
 #[cfg(test)]
 impl Space {
     /// A space of `banks` banks of `bytes` each, on a machine that need not have the nodes.
     pub(crate) fn reserve_banks(banks: u32, bytes: usize) -> Self {
+        Self::reserve_banks_with(banks, bytes, None)
+    }
+
+    /// As [`Space::reserve_banks`], with a shadow of such units.
+    pub(crate) fn reserve_banks_with(banks: u32, bytes: usize, unit: Option<Unit>) -> Self {
         let bank = STEP as usize * REGION_BYTES;
         // The metadata takes less than an eighth of the data.
         let wanted = banks as usize * bytes.next_multiple_of(bank) / 7 * 8 + bank;
-        let mut space = Self::reserve(wanted, 4096).expect("address space");
+        let space = Self::reserve(wanted * (1 + unit.map_or(0, |unit| unit as usize)), 4096).expect("address space");
+        let mut space = space.with_shadow(unit).expect("room for the shadow");
         space.divide_by_node(banks, |_, _| true).expect("room for the banks");
         space
     }

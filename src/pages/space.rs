@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "turns reserved addresses into records")]
-//! The one reservation and how it is divided: words of the map, records, metadata, data.
+//! The one reservation and how it is divided: words of the map, records, metadata, the shadow, data.
 //!
 //! # Invariants
 //! - Region `i` of the data area has entry `i` of the window and record `i`; all three are committed together, in each
@@ -8,11 +8,12 @@
 //! - The first `reach` words of the map can be read. Those behind them cannot, and no free looks there.
 
 use super::area::Area;
-use super::bank::{Bank, Further, Part, Trees};
+use super::bank::{Bank, Further, PARTS, Part, Trees};
 use super::huge::{HUGE_BYTES, Huge};
 use super::map::{ENTRY_BYTES, Entry, Window};
 use super::metadata::Metadata;
 use super::placement::Placement;
+use super::shadow::Shadow;
 use super::tree::{Node, Nodes, RECORD_BYTES};
 use crate::base::units::{REGION_BYTES, REGION_SHIFT, Region};
 use crate::sys::atomic::{AtomicUsize, Ordering};
@@ -36,6 +37,7 @@ pub(crate) struct Space {
     pub(super) self_contained: bool,
     pub(super) huge: Huge,
     pub(super) placement: Placement,
+    pub(super) shadow: Shadow,
 }
 
 impl Space {
@@ -55,7 +57,7 @@ impl Space {
     }
 
     /// All parts of a pool.
-    pub(super) fn areas(&self) -> [&Area; 4] {
+    pub(super) fn areas(&self) -> [&Area; PARTS] {
         self.first.areas()
     }
 
@@ -120,11 +122,28 @@ impl Space {
         let count = (end.0 - self.first_region(bank).0) as usize;
         let done = part.records.ensure(count * RECORD_BYTES)
             && part.words.ensure(count * ENTRY_BYTES)
+            && self.commit_shadow(part, count)
             && part.data.ensure(count * REGION_BYTES);
         self.huge.advise(&part.advised, part.data.base(), part.data.committed());
         self.widen();
         if done {
             part.set_usable(end.0);
+        }
+        done
+    }
+
+    /// The shadow.
+    #[inline(always)]
+    pub(crate) fn shadow(&self) -> &Shadow {
+        &self.shadow
+    }
+
+    /// Makes the shadow of the first `count` regions of a bank usable, and that of one more. The caller holds the lock
+    /// of the runs. False if the kernel refuses.
+    fn commit_shadow(&self, part: &Part, count: usize) -> bool {
+        let done = part.shadow.ensure(self.shadow.bytes_of(count + 1).min(part.shadow.len()));
+        if !self.is_divided() {
+            self.shadow.widen(part.shadow.committed());
         }
         done
     }
@@ -152,9 +171,14 @@ impl Space {
         }
     }
 
+    /// Bytes of the reservation's data area, committed or not.
+    pub(crate) fn data_bytes(&self) -> usize {
+        self.first.data.len() * (1 + self.further.len())
+    }
+
     /// Whether `address` lies in the reservation's data area, committed or not.
     pub(crate) fn reserves(&self, address: usize) -> bool {
-        address.wrapping_sub(self.first.data.base()) < self.first.data.len() * (1 + self.further.len())
+        address.wrapping_sub(self.first.data.base()) < self.data_bytes()
     }
 
     /// The map's entry of a committed region.

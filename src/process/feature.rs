@@ -47,7 +47,7 @@ pub(crate) struct Features([StaticRef<Feature>; FEATURES_MAX]);
 impl Feature {
     /// A feature without work, for the fields that a feature leaves out.
     pub(crate) const NONE: Self =
-        Self { attend: || {}, locks: None, in_child: |_| {}, thread_begins: |_| {}, thread_ends: |_| {} };
+        Self { attend: || {}, locks: None, in_child: |_| {}, thread_begins: nothing, thread_ends: nothing };
 
     /// Has the next slow call of any thread call `attend`. A signal handler may call this. Does nothing for a feature
     /// that did not register.
@@ -57,6 +57,9 @@ impl Feature {
         }
     }
 }
+
+/// Each thread calls it, so it has a name by which the linker puts it beside other code that each thread runs.
+fn nothing(_: &Heap) {}
 
 impl Features {
     pub(super) const fn new() -> Self {

@@ -3,6 +3,7 @@
 
 use crate::base::class::{self, Class};
 use crate::base::lane::Lane;
+use crate::base::text::Inline;
 use crate::sys::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Why a call went to libc.
@@ -23,12 +24,12 @@ pub(crate) enum Reason {
 
 impl Reason {
     /// All reasons with their names in reports.
-    pub(crate) const ALL: [(Self, &'static str); 5] = [
-        (Self::InitWait, "init_wait"),
-        (Self::Recursion, "recursion"),
-        (Self::ForceLibc, "force_libc"),
-        (Self::Exiting, "exiting"),
-        (Self::Exhausted, "exhausted"),
+    pub(crate) const ALL: [(Self, Inline<10>); 5] = [
+        (Self::InitWait, Inline::of("init_wait")),
+        (Self::Recursion, Inline::of("recursion")),
+        (Self::ForceLibc, Inline::of("force_libc")),
+        (Self::Exiting, Inline::of("exiting")),
+        (Self::Exhausted, Inline::of("exhausted")),
     ];
 }
 

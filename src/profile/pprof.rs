@@ -9,6 +9,7 @@ use super::message::Message;
 use super::scratch::{Addresses, Parts, Scratch};
 use super::stacks::Entry;
 use super::{DEPTH, Profile};
+use crate::base::text::Inline;
 use crate::sys::atomic::Ordering;
 use crate::sys::output::Output;
 
@@ -22,17 +23,17 @@ pub(crate) struct About {
 }
 
 /// Texts, by number. The first has to be empty.
-const TEXTS: [&str; 10] = [
-    "",
-    "alloc_objects",
-    "count",
-    "alloc_space",
-    "bytes",
-    "inuse_objects",
-    "inuse_space",
-    "peak_objects",
-    "peak_space",
-    "space",
+static TEXTS: [Inline<13>; 10] = [
+    Inline::of(""),
+    Inline::of("alloc_objects"),
+    Inline::of("count"),
+    Inline::of("alloc_space"),
+    Inline::of("bytes"),
+    Inline::of("inuse_objects"),
+    Inline::of("inuse_space"),
+    Inline::of("peak_objects"),
+    Inline::of("peak_space"),
+    Inline::of("space"),
 ];
 const COUNT: u64 = 2;
 const BYTES: u64 = 4;
@@ -123,7 +124,7 @@ impl Writer<'_> {
     /// Writes the texts, then the mappings. The number of a name follows those of the texts.
     fn texts(&mut self, maps: &Maps<'_>) {
         let names = maps.all().iter().map(|map| maps.name(map));
-        for text in TEXTS.iter().map(|text| text.as_bytes()).chain(names) {
+        for text in TEXTS.iter().map(|text| text.text().as_bytes()).chain(names) {
             self.file.write(Message::new(self.outer).field(field::STRING, text).finish());
         }
         for (index, map) in maps.all().iter().enumerate() {

@@ -22,8 +22,8 @@ use crate::unwind;
 
 /// A peak is dumped when it is above the last one that was by one part in this many.
 const PEAK_STEP: u64 = 8;
-/// No dump is due.
-const NEVER: u64 = u64::MAX;
+/// No dump is due. Zero, as all else of a profile that never began: it takes no place in the file of the library.
+const NEVER: u64 = 0;
 
 /// The profile, and its switches. Any thread writes and reads the atomic fields, and may see old values.
 struct Profiling {
@@ -107,8 +107,6 @@ pub(crate) enum NoProfile {
 /// Prepares the profile as the options say. `sampled` is whether the mode lets requests be sampled. Part of the start.
 pub(crate) fn prepare(options: &Options, sampled: bool) {
     let profiling = &PROFILING;
-    // Relaxed: the start barrier publishes all of it.
-    profiling.mean.store(options.heap_profile_rate, Ordering::Relaxed);
     if sampled {
         sampled::register(&SAMPLER);
         PROCESS.features.register(&FEATURE);
@@ -119,6 +117,8 @@ pub(crate) fn prepare(options: &Options, sampled: bool) {
     if !sampled {
         return diag::line(Code::BadOption, &[b"SPANDREL_HEAP_PROFILE: needs mode fast or counting; ignored"]);
     }
+    // Relaxed: the start barrier publishes all of it.
+    profiling.mean.store(options.heap_profile_rate, Ordering::Relaxed);
     if let Some(bytes) = options.heap_profile_every {
         profiling.next_asked.store(bytes as u64, Ordering::Relaxed);
     }
@@ -299,12 +299,13 @@ fn dump_if_due() {
     let asked = profiling.profile.asked.load(Ordering::Relaxed);
     let due = profiling.next_asked.load(Ordering::Relaxed);
     let every = PROCESS.options().heap_profile_every.unwrap_or(0) as u64;
-    if asked >= due {
+    if due != NEVER && asked >= due {
         profiling.next_asked.store(asked + every, Ordering::Relaxed);
         return dump_unasked();
     }
     let live = profiling.profile.live.load(Ordering::Relaxed);
-    if live >= profiling.next_peak.load(Ordering::Relaxed) {
+    let peak = profiling.next_peak.load(Ordering::Relaxed);
+    if peak != NEVER && live >= peak {
         profiling.next_peak.store(live + live / PEAK_STEP, Ordering::Relaxed);
         dump_unasked();
     }

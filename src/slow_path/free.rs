@@ -60,7 +60,9 @@ fn free_reentrant<M: Mode>(block: *mut u8) -> Freed {
     if !space.reserves(block.addr()) && !may_be_direct && !M::holds(block) {
         return Freed::Foreign;
     }
-    defer(block);
+    if M::can_defer(block) {
+        defer(block);
+    }
     Freed::Small
 }
 

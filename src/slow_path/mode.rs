@@ -10,7 +10,9 @@ use crate::base::class::{Class, SMALL_MAX};
 use crate::base::lane::Lane;
 use crate::base::units::LARGE_MAX;
 use crate::central::{Fresh, Place, Refused};
+use crate::heap::second_path::SecondPath;
 use crate::heap::{self, Freed, Heap};
+use crate::pages::Unit;
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
 use crate::sys::tls;
@@ -21,14 +23,27 @@ const SLACK: usize = 2;
 /// The function that a report hands its lines to.
 pub(crate) type Print<'a> = &'a mut dyn FnMut(&[u8]);
 
+/// Where the calls of a mode go before they take the slow path.
+#[derive(Clone, Copy)]
+pub(crate) enum Paths {
+    /// To the fast path, then to the default second path: the mode sees only what these do not serve.
+    Fast,
+    /// To this second path, after the fast path or instead of it.
+    Second(&'static SecondPath),
+    /// Nowhere: threads use the inert heap, and the mode sees every call.
+    Slow,
+}
+
 /// A way of serving calls. The defaults are those of mode `fast`.
 pub(crate) trait Mode {
     /// The name, as `SPANDREL_MODE` has it.
     const NAME: &'static CStr;
-    /// Whether threads use their own fast heaps, so that the mode sees only the calls that take the slow path.
-    const USES_FAST_PATH: bool = false;
+    /// Where calls go before the slow path.
+    const PATHS: Paths = Paths::Slow;
     /// Whether the heap profile may sample requests.
     const PROFILED: bool = false;
+    /// The units of the shadow that the mode needs; none if it keeps nothing of a block there.
+    const SHADOW: Option<Unit> = None;
 
     /// A block that meets `request`. `heap` is this thread's, and held.
     fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
@@ -48,6 +63,12 @@ pub(crate) trait Mode {
     /// Whether this is a block of the mode outside of the reservation.
     fn holds(_: *mut u8) -> bool {
         false
+    }
+
+    /// Whether the free of a block by a call that interrupted the allocator is to be deferred. The mode has done or
+    /// reported it if not. May take no lock.
+    fn can_defer(_: *mut u8) -> bool {
+        true
     }
 
     /// Frees a block on a thread that has given its heap up.
@@ -88,7 +109,7 @@ pub(crate) struct Fast;
 
 impl Mode for Fast {
     const NAME: &'static CStr = c"fast";
-    const USES_FAST_PATH: bool = true;
+    const PATHS: Paths = Paths::Fast;
 }
 
 /// libc serves every call. The start barrier sees to that, so the type has a name and nothing else.
@@ -192,6 +213,11 @@ fn bytes_of(block: *mut u8) -> Result<Option<usize>, Refused> {
         return ask(heap.address());
     }
     ask(NO_OWNER)
+}
+
+/// Usable bytes of the live block at `address`, which the caller knows to be one; an error where none can start.
+pub(crate) fn bytes_at(address: usize) -> Result<Option<usize>, Refused> {
+    PROCESS.central.resolve(address).usable(address, NO_OWNER)
 }
 
 /// Whether `block` is one of the last two of its class that this thread freed.

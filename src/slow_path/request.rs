@@ -1,7 +1,7 @@
 //! The arguments and results of slow calls.
 
 /// The alignment of all blocks that have at least so many bytes.
-pub(super) const NATURAL_ALIGN: usize = 16;
+pub(crate) const NATURAL_ALIGN: usize = 16;
 
 /// A request for a block.
 #[derive(Clone, Copy)]

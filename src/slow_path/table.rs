@@ -1,15 +1,16 @@
 //! The tables of modes, and the mode in force.
 //!
 //! [`ModeTable::of`] makes the table of a mode's functions. The default mode has none: the word that names the table in
-//! force is null, which costs a slow call one load and one test. The fast path does not read that word; in modes that
-//! see every call, the threads use the inert heap.
+//! force is null, which costs a slow call one load and one test. The fast path does not read that word: the heaps of
+//! threads lead their calls to where the mode wants them ([`Paths`]).
 
 use core::ffi::CStr;
 
-use super::mode::{Fast, Libc, Mode, Print};
+use super::mode::{Fast, Libc, Mode, Paths, Print};
 use super::request::{FreeSize, Request, Resized};
 use super::{alloc, free, pending, realloc};
 use crate::heap::Heap;
+use crate::pages::Unit;
 use crate::process::feature::Feature;
 use crate::process::state::PROCESS;
 use crate::sys::cell::StaticRef;
@@ -17,10 +18,12 @@ use crate::sys::cell::StaticRef;
 /// The functions of a mode.
 pub(crate) struct ModeTable {
     pub(crate) name: &'static CStr,
-    /// Copies [`Mode::USES_FAST_PATH`].
-    pub(crate) uses_fast_path: bool,
+    /// Copies [`Mode::PATHS`].
+    pub(crate) paths: Paths,
     /// Copies [`Mode::PROFILED`].
     pub(crate) profiled: bool,
+    /// Copies [`Mode::SHADOW`].
+    pub(crate) shadow: Option<Unit>,
     pub(crate) alloc: fn(Request) -> *mut u8,
     pub(crate) free: fn(*mut u8),
     pub(crate) realloc: fn(*mut u8, usize) -> Resized,
@@ -37,8 +40,9 @@ impl ModeTable {
     pub(crate) const fn of<M: Mode>() -> Self {
         Self {
             name: M::NAME,
-            uses_fast_path: M::USES_FAST_PATH,
+            paths: M::PATHS,
             profiled: M::PROFILED,
+            shadow: M::SHADOW,
             alloc: alloc::alloc::<M>,
             free: free::free::<M>,
             realloc: realloc::realloc::<M>,
@@ -81,7 +85,12 @@ pub(crate) fn is_undecided(mode: &'static ModeTable) -> bool {
 /// Puts a mode into force; `None` is the default mode. [`crate::process::thread::follow_mode`] then has threads that
 /// run already follow.
 pub(crate) fn put_into_force(mode: Option<&'static ModeTable>) {
-    PROCESS.set_sees_all(mode.is_some_and(|mode| !mode.uses_fast_path));
+    let paths = mode.map_or(Paths::Fast, |mode| mode.paths);
+    PROCESS.registry.second.set(match paths {
+        Paths::Second(second) => Some(second),
+        Paths::Fast | Paths::Slow => None,
+    });
+    PROCESS.set_sees_all(matches!(paths, Paths::Slow));
     IN_FORCE.set(mode);
 }
 

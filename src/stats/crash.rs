@@ -8,7 +8,7 @@
 use core::ffi::{c_int, c_void};
 
 use super::address;
-use crate::base::text::Line;
+use crate::base::text::{Inline, Line};
 use crate::diag::{self, Code};
 use crate::heap::Heap;
 use crate::process::feature::Feature;
@@ -25,7 +25,7 @@ static REPORTED: AtomicBool = AtomicBool::new(false);
 
 static CRASH: Feature = Feature { thread_begins: prepare_thread, thread_ends: leave_thread, ..Feature::NONE };
 
-const SIGNALS: [(c_int, &str); 2] = [(signal::SEGV, "SIGSEGV"), (signal::BUS, "SIGBUS")];
+static SIGNALS: [(c_int, Inline<7>); 2] = [(signal::SEGV, Inline::of("SIGSEGV")), (signal::BUS, Inline::of("SIGBUS"))];
 /// Enough for the report, with room for a handler of the program's.
 const STACK_BYTES: usize = 32 << 10;
 
@@ -73,7 +73,7 @@ extern "C" fn on_fault(number: c_int, info: &mut Info, context: *mut c_void) {
 }
 
 fn report(number: c_int, cause: &Cause) {
-    let name = SIGNALS.iter().find(|(other, _)| *other == number).map_or("signal", |(_, name)| name);
+    let name = SIGNALS.iter().find(|(other, _)| *other == number).map_or("signal", |(_, name)| name.text());
     let print = |line: &[u8]| PROCESS.reports.write(line);
     diag::described(Code::Crash, |line| describe_cause(line.text(name), cause), print);
     if cause.is_sent() {

@@ -5,6 +5,7 @@
 
 use super::snapshot::{ClassFigures, HeapFigures, Snapshot};
 use crate::base::class::Class;
+use crate::base::text::Inline;
 use crate::base::units::REGION_BYTES;
 
 /// Whether a figure goes up and down or only up.
@@ -16,88 +17,118 @@ pub(super) enum Kind {
     Counter,
 }
 
-/// A figure of `T`.
-pub(super) struct Figure<T: ?Sized> {
-    pub(super) name: &'static str,
+/// A figure's name and meaning. `figures!` makes a table of them, and the function that reads all their values.
+pub(super) struct Figure {
+    name: Inline<NAME_MAX>,
     pub(super) kind: Kind,
-    pub(super) help: &'static str,
-    pub(super) value: fn(&T) -> u64,
+    help: Inline<HELP_MAX>,
 }
 
-const fn gauge<T>(name: &'static str, help: &'static str, value: fn(&T) -> u64) -> Figure<T> {
-    Figure { name, kind: Kind::Gauge, help, value }
+const NAME_MAX: usize = 17;
+const HELP_MAX: usize = 87;
+
+impl Figure {
+    pub(super) const fn new(kind: Kind, name: &str, help: &str) -> Self {
+        Self { name: Inline::of(name), kind, help: Inline::of(help) }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.name.text()
+    }
+
+    pub(super) fn help(&self) -> &str {
+        self.help.text()
+    }
 }
 
-const fn counter<T>(name: &'static str, help: &'static str, value: fn(&T) -> u64) -> Figure<T> {
-    Figure { name, kind: Kind::Counter, help, value }
+/// Makes a table of figures, and the function that reads their values, in the same order. No row has a pointer, which the
+/// loader would write into every process.
+macro_rules! figures {
+    ($(#[$doc:meta])* $table:ident, $values:ident, $of:ident: $type:ty;
+        $($kind:ident($name:literal, $help:literal, $value:expr $(,)?);)+) => {
+        $(#[$doc])*
+        pub(super) static $table: [Figure; [$($name),+].len()] = [$(Figure::new(Kind::$kind, $name, $help)),+];
+
+        /// The figures of that table.
+        pub(super) fn $values($of: &$type) -> [u64; $table.len()] {
+            [$($value),+]
+        }
+    };
 }
 
 /// A class with its figures.
 pub(super) type OfClass = (Class, ClassFigures);
 
-/// Of the process.
-pub(super) static PROCESS: [Figure<Snapshot>; 28] = [
-    gauge("live_bytes", "Blocks that the program holds, by the size of the block.", |s| s.live() as u64),
-    gauge("obtained_bytes", "Address space in use for blocks, free or not.", |s| s.obtained() as u64),
-    gauge("binned_bytes", "Free blocks in bins of threads.", |s| s.binned() as u64),
-    gauge("cached_bytes", "Free blocks in transfer caches.", |s| s.cached() as u64),
-    gauge("in_flight_bytes", "Blocks that a thread freed for another heap, in flight.", |s| s.in_flight() as u64),
-    gauge("span_bytes", "Regions cut into blocks of a class.", |s| s.spans() as u64),
-    gauge("span_free_bytes", "The part of these that holds no live block.", |s| {
+figures! {
+    /// Of the process.
+    PROCESS, process, s: Snapshot;
+    Gauge("live_bytes", "Blocks that the program holds, by the size of the block.", s.live() as u64);
+    Gauge("obtained_bytes", "Address space in use for blocks, free or not.", s.obtained() as u64);
+    Gauge("binned_bytes", "Free blocks in bins of threads.", s.binned() as u64);
+    Gauge("cached_bytes", "Free blocks in transfer caches.", s.cached() as u64);
+    Gauge("in_flight_bytes", "Blocks that a thread freed for another heap, in flight.", s.in_flight() as u64);
+    Gauge("span_bytes", "Regions cut into blocks of a class.", s.spans() as u64);
+    Gauge(
+        "span_free_bytes",
+        "The part of these that holds no live block.",
         s.spans().saturating_sub(s.small_live()) as u64
-    }),
-    gauge("large_blocks", "Live blocks of the large lane.", |s| s.large.large_blocks as u64),
-    gauge("large_bytes", "Their bytes.", |s| s.large.large_bytes as u64),
-    gauge("direct_blocks", "Live blocks of the direct lane.", |s| s.large.direct_blocks as u64),
-    gauge("direct_bytes", "Their bytes.", |s| s.large.direct_bytes as u64),
-    gauge("in_use_bytes", "Regions that are in no free run.", |s| s.in_use() as u64),
-    gauge("dirty_bytes", "Free runs whose pages the kernel has not got back.", |s| s.pages.dirty as u64),
-    gauge("clean_bytes", "Free runs that were purged, or never touched.", |s| s.pages.clean as u64),
-    gauge("metadata_bytes", "Heaps, arrays of bins, bitmaps, batches.", |s| s.pages.metadata as u64),
-    gauge("reserved_bytes", "Address space reserved.", |s| s.pages.reserved as u64),
-    gauge("committed_bytes", "The part of it that is readable and writable.", |s| s.pages.committed as u64),
-    gauge("huge_bytes", "The part of it where huge pages were asked for or set aside.", |s| s.pages.huge as u64),
-    gauge("heaps", "Threads that have a heap.", |s| s.heaps as u64),
-    counter("purges", "Runs given back to the kernel.", |s| s.pages.purges as u64),
-    counter("purged_bytes", "Their bytes.", |s| s.pages.purged as u64),
-    counter("refills", "Bins that ran empty and were filled.", |s| s.events()[0]),
-    counter("flushes", "Bins that were emptied by half or wholly.", |s| s.events()[1]),
-    counter("sent_batches", "Batches of remote frees sent.", |s| s.traffic.sent),
-    counter("sent_blocks", "Blocks in them.", |s| s.traffic.sent_blocks),
-    counter("received_batches", "Batches of remote frees received by their heap.", |s| s.traffic.received),
-    counter("received_blocks", "Blocks in them.", |s| s.traffic.received_blocks),
-    gauge("disturbed", "1 if a thread was inside the allocator meanwhile: blocks in flight may count as live.", |s| {
+    );
+    Gauge("large_blocks", "Live blocks of the large lane.", s.large.large_blocks as u64);
+    Gauge("large_bytes", "Their bytes.", s.large.large_bytes as u64);
+    Gauge("direct_blocks", "Live blocks of the direct lane.", s.large.direct_blocks as u64);
+    Gauge("direct_bytes", "Their bytes.", s.large.direct_bytes as u64);
+    Gauge("in_use_bytes", "Regions that are in no free run.", s.in_use() as u64);
+    Gauge("dirty_bytes", "Free runs whose pages the kernel has not got back.", s.pages.dirty as u64);
+    Gauge("clean_bytes", "Free runs that were purged, or never touched.", s.pages.clean as u64);
+    Gauge("metadata_bytes", "Heaps, arrays of bins, bitmaps, batches.", s.pages.metadata as u64);
+    Gauge("reserved_bytes", "Address space reserved.", s.pages.reserved as u64);
+    Gauge("committed_bytes", "The part of it that is readable and writable.", s.pages.committed as u64);
+    Gauge("huge_bytes", "The part of it where huge pages were asked for or set aside.", s.pages.huge as u64);
+    Gauge("heaps", "Threads that have a heap.", s.heaps as u64);
+    Counter("purges", "Runs given back to the kernel.", s.pages.purges as u64);
+    Counter("purged_bytes", "Their bytes.", s.pages.purged as u64);
+    Counter("refills", "Bins that ran empty and were filled.", s.events()[0]);
+    Counter("flushes", "Bins that were emptied by half or wholly.", s.events()[1]);
+    Counter("sent_batches", "Batches of remote frees sent.", s.traffic.sent);
+    Counter("sent_blocks", "Blocks in them.", s.traffic.sent_blocks);
+    Counter("received_batches", "Batches of remote frees received by their heap.", s.traffic.received);
+    Counter("received_blocks", "Blocks in them.", s.traffic.received_blocks);
+    Gauge(
+        "disturbed",
+        "1 if a thread was inside the allocator meanwhile: blocks in flight may count as live.",
         u64::from(s.disturbed)
-    }),
-];
+    );
+}
 
-/// Of a class.
-pub(super) static CLASS: [Figure<OfClass>; 14] = [
-    gauge("live_blocks", "Blocks that the program holds.", |(_, f)| f.live()),
-    gauge("live_bytes", "Their bytes.", |(c, f)| f.live() * c.size() as u64),
-    gauge("binned_blocks", "Free blocks in bins.", |(_, f)| u64::from(f.binned)),
-    gauge("cached_blocks", "Free blocks in the transfer cache.", |(_, f)| u64::from(f.cached)),
-    gauge("in_flight_blocks", "Freed blocks in flight between threads.", |(_, f)| u64::from(f.in_flight)),
-    gauge("partial_spans", "Spans of which blocks can be fetched.", |(_, f)| u64::from(f.partial)),
-    gauge("full_spans", "Spans with every block out.", |(_, f)| u64::from(f.full)),
-    gauge("tail_bytes", "Bytes of spans that are in no block.", |(c, f)| tail(*c) * u64::from(f.partial + f.full)),
-    gauge("slack_bytes", "Most that blocks can be larger than their requests.", |(c, f)| slack(*c) * f.live()),
-    counter("refills", "Bins that ran empty and were filled.", |(_, f)| f.refills),
-    counter("flushes", "Bins that were emptied by half or wholly.", |(_, f)| f.flushes),
-    counter("cache_hits", "Refills served by the transfer cache.", |(_, f)| f.central.cache_hits),
-    counter("adopted_spans", "Refills served by a span without an owner.", |(_, f)| f.central.adopted),
-    counter("made_spans", "Refills that had to make a span.", |(_, f)| f.central.made),
-];
+figures! {
+    /// Of a class.
+    CLASS, class, of: OfClass;
+    Gauge("live_blocks", "Blocks that the program holds.", of.1.live());
+    Gauge("live_bytes", "Their bytes.", of.1.live() * of.0.size() as u64);
+    Gauge("binned_blocks", "Free blocks in bins.", u64::from(of.1.binned));
+    Gauge("cached_blocks", "Free blocks in the transfer cache.", u64::from(of.1.cached));
+    Gauge("in_flight_blocks", "Freed blocks in flight between threads.", u64::from(of.1.in_flight));
+    Gauge("partial_spans", "Spans of which blocks can be fetched.", u64::from(of.1.partial));
+    Gauge("full_spans", "Spans with every block out.", u64::from(of.1.full));
+    Gauge("tail_bytes", "Bytes of spans that are in no block.", tail(of.0) * u64::from(of.1.partial + of.1.full));
+    Gauge("slack_bytes", "Most that blocks can be larger than their requests.", slack(of.0) * of.1.live());
+    Counter("refills", "Bins that ran empty and were filled.", of.1.refills);
+    Counter("flushes", "Bins that were emptied by half or wholly.", of.1.flushes);
+    Counter("cache_hits", "Refills served by the transfer cache.", of.1.central.cache_hits);
+    Counter("adopted_spans", "Refills served by a span without an owner.", of.1.central.adopted);
+    Counter("made_spans", "Refills that had to make a span.", of.1.central.made);
+}
 
-/// Of a heap.
-pub(super) static HEAP: [Figure<HeapFigures>; 6] = [
-    gauge("live_bytes", "Live blocks of its spans.", |h| h.live),
-    gauge("binned_bytes", "Free blocks in its bins.", |h| h.binned),
-    counter("refills", "Bins that ran empty and were filled.", |h| h.refills),
-    counter("flushes", "Bins that were emptied by half or wholly.", |h| h.flushes),
-    counter("sent_blocks", "Blocks of others that its threads freed.", |h| h.traffic.sent_blocks),
-    counter("received_blocks", "Blocks of its own that others freed.", |h| h.traffic.received_blocks),
-];
+figures! {
+    /// Of a heap.
+    HEAP, heap, h: HeapFigures;
+    Gauge("live_bytes", "Live blocks of its spans.", h.live);
+    Gauge("binned_bytes", "Free blocks in its bins.", h.binned);
+    Counter("refills", "Bins that ran empty and were filled.", h.refills);
+    Counter("flushes", "Bins that were emptied by half or wholly.", h.flushes);
+    Counter("sent_blocks", "Blocks of others that its threads freed.", h.traffic.sent_blocks);
+    Counter("received_blocks", "Blocks of its own that others freed.", h.traffic.received_blocks);
+}
 
 fn tail(class: Class) -> u64 {
     let geometry = class.geometry();
@@ -124,9 +155,9 @@ mod tests {
             seen.dedup();
             assert_eq!(seen.len(), count);
         };
-        names(&mut PROCESS.iter().map(|figure| figure.name));
-        names(&mut CLASS.iter().map(|figure| figure.name));
-        names(&mut HEAP.iter().map(|figure| figure.name));
+        names(&mut PROCESS.iter().map(|figure| figure.name()));
+        names(&mut CLASS.iter().map(|figure| figure.name()));
+        names(&mut HEAP.iter().map(|figure| figure.name()));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) fn report(profile: &str, tally: &Tally, print: &mut dyn FnMut(&[u8]))
     }
     for (reason, name) in Reason::ALL {
         let calls = tally.reason(reason).map_or(0, Count::calls);
-        print(start().text("reason=").text(name).text(" calls=").number(calls).finish());
+        print(start().text("reason=").text(name.text()).text(" calls=").number(calls).finish());
     }
     for lane in LANES {
         let calls = tally.freed(lane).map_or(0, Count::calls);

@@ -1,6 +1,6 @@
 //! `malloc_stats`: the snapshot as lines of text, in columns.
 
-use super::figures::{CLASS, Figure, HEAP, PROCESS};
+use super::figures::{self, CLASS, Figure, HEAP, PROCESS};
 use super::snapshot::{HEAPS, Snapshot};
 use crate::base::class::Class;
 use crate::base::page::Page;
@@ -14,8 +14,8 @@ const COLUMN_WIDTH: usize = 11;
 /// Writes the report.
 pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
     page.text(PREFIX).text("profile ").text(snapshot.profile).text("\n");
-    for figure in &PROCESS {
-        row(page, figure.name, (figure.value)(snapshot));
+    for (figure, value) in PROCESS.iter().zip(figures::process(snapshot)) {
+        row(page, figure.name(), value);
     }
     memory::call_names().zip(snapshot.calls).for_each(|(name, count)| row(page, name, count));
     fragmentation(snapshot, page);
@@ -36,24 +36,23 @@ fn fragmentation(snapshot: &Snapshot, page: &mut Page<'_>) {
     page.percent(in_use.saturating_sub(live), in_use).text(" % of the bytes of regions in use\n");
 }
 
-fn header<T>(page: &mut Page<'_>, first: &str, figures: &[Figure<T>]) {
+fn header(page: &mut Page<'_>, first: &str, figures: &[Figure]) {
     page.text(PREFIX).words(first, COLUMN_WIDTH);
     for figure in figures {
-        page.blanks(2 + COLUMN_WIDTH.saturating_sub(figure.name.len())).words(figure.name, 0);
+        page.blanks(2 + COLUMN_WIDTH.saturating_sub(figure.name().len())).words(figure.name(), 0);
     }
 }
 
 fn classes(snapshot: &Snapshot, page: &mut Page<'_>) {
     header(page, "class", &CLASS);
     page.text("  hit %\n");
-    for (class, figures) in snapshot.used_classes() {
+    for (class, of_class) in snapshot.used_classes() {
         page.text(PREFIX).right(Class::size(class) as u64, COLUMN_WIDTH);
-        for column in &CLASS {
-            let width = 2 + COLUMN_WIDTH.max(column.name.len());
-            page.right((column.value)(&(class, *figures)), width);
+        for (column, value) in CLASS.iter().zip(figures::class(&(class, *of_class))) {
+            page.right(value, 2 + COLUMN_WIDTH.max(column.name().len()));
         }
         // The refills from the transfer cache, of all that found no span of the heap's own.
-        let central = &figures.central;
+        let central = &of_class.central;
         page.text("  ").percent(central.cache_hits, central.cache_hits + central.adopted + central.made).text("\n");
     }
 }
@@ -63,8 +62,8 @@ fn heaps(snapshot: &Snapshot, page: &mut Page<'_>) {
     page.text("\n");
     for heap in snapshot.each_heap() {
         page.text(PREFIX).right(u64::from(heap.thread), COLUMN_WIDTH);
-        for column in &HEAP {
-            page.right((column.value)(heap), 2 + COLUMN_WIDTH.max(column.name.len()));
+        for (column, value) in HEAP.iter().zip(figures::heap(heap)) {
+            page.right(value, 2 + COLUMN_WIDTH.max(column.name().len()));
         }
         page.text("\n");
     }

@@ -2,7 +2,7 @@
 //!
 //! The document has one heap, number 0, for all threads: free blocks in bins are its "fast" ones.
 
-use super::figures::{CLASS, PROCESS};
+use super::figures::{self, CLASS, PROCESS};
 use super::snapshot::Snapshot;
 use crate::base::page::Page;
 
@@ -35,14 +35,14 @@ pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
     total(page, "mmap", snapshot.large.direct_blocks as u64, snapshot.large.direct_bytes as u64);
     system(page, obtained);
     page.text("<spandrel profile=\"").text(snapshot.profile).text("\"");
-    for figure in &PROCESS {
-        attribute(page, figure.name, (figure.value)(snapshot));
+    for (figure, value) in PROCESS.iter().zip(figures::process(snapshot)) {
+        attribute(page, figure.name(), value);
     }
     page.text(">\n");
-    for (class, figures) in snapshot.used_classes() {
+    for (class, of_class) in snapshot.used_classes() {
         page.text("<class block_bytes=\"").number(class.size() as u64).text("\"");
-        for figure in &CLASS {
-            attribute(page, figure.name, (figure.value)(&(class, *figures)));
+        for (figure, value) in CLASS.iter().zip(figures::class(&(class, *of_class))) {
+            attribute(page, figure.name(), value);
         }
         page.text("/>\n");
     }

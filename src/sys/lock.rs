@@ -51,8 +51,6 @@ pub(crate) enum Rank {
     Reserve,
     /// A mode's notes about blocks. A table that grows is mapped anew.
     Ledger,
-    /// Call stacks. As for notes.
-    Stacks,
 }
 
 const FREE: u32 = 0;

@@ -6,6 +6,7 @@
 use super::atomic::{AtomicUsize, Ordering};
 use super::call::{Errno, raw};
 use super::file;
+use crate::base::text::Inline;
 
 /// The system calls for memory that are counted.
 #[derive(Clone, Copy)]
@@ -17,12 +18,12 @@ enum Kind {
     Remap = 4,
 }
 
-const KINDS: [(libc::c_long, &str); 5] = [
-    (libc::SYS_mmap, "mmap calls"),
-    (libc::SYS_munmap, "munmap calls"),
-    (libc::SYS_mprotect, "mprotect calls"),
-    (libc::SYS_madvise, "madvise calls"),
-    (libc::SYS_mremap, "mremap calls"),
+static KINDS: [(libc::c_long, Inline<14>); 5] = [
+    (libc::SYS_mmap, Inline::of("mmap calls")),
+    (libc::SYS_munmap, Inline::of("munmap calls")),
+    (libc::SYS_mprotect, Inline::of("mprotect calls")),
+    (libc::SYS_madvise, Inline::of("madvise calls")),
+    (libc::SYS_mremap, Inline::of("mremap calls")),
 ];
 
 /// How often each was made, whether or not it was refused; any thread adds.
@@ -56,7 +57,7 @@ pub(crate) fn calls_address() -> usize {
 
 /// The names of the calls, in the order of [`calls`].
 pub(crate) fn call_names() -> impl Iterator<Item = &'static str> {
-    KINDS.iter().map(|(_, name)| *name)
+    KINDS.iter().map(|(_, name)| name.text())
 }
 
 /// The name of a call as [`call_names`] gives it, without the word behind it.

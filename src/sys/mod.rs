@@ -7,6 +7,7 @@ pub(crate) mod cell;
 pub(crate) mod clock;
 pub(crate) mod file;
 pub(crate) mod libc;
+pub(crate) mod local;
 pub(crate) mod lock;
 #[cfg(not(loom))]
 pub(crate) mod mapping;

@@ -67,6 +67,11 @@ impl Entry {
         entry.contains(pc as u64).then_some(Self { section, bases, entry })
     }
 
+    /// Where the function starts, and its bytes.
+    pub(super) fn extent(&self) -> (usize, usize) {
+        (self.entry.initial_address() as usize, self.entry.len() as usize)
+    }
+
     /// The row that holds at `pc`.
     #[inline(never)]
     pub(super) fn row(&self, pc: usize) -> Option<Row> {

@@ -5,22 +5,34 @@
 //! walk: rip, rsp, rbp --> rule: cache of rules by rip          65 instructions a frame
 //!        ^                  '- miss: object of rip (glibc's _dl_find_object) -> its .eh_frame -> row -> rule
 //!        '-- next frame <---'        '- no table: frame pointers
+//!
+//! trace: walk from a slow path to the call of the program --> jump: which function that call named
 //! ```
 //! Words of a stack are read within its bounds, or after the kernel said that they can be read; a damaged stack ends
 //! the walk. Must not know what a stack is for.
 
 mod dwarf;
+mod jump;
+mod kept;
 mod object;
+mod recent;
 mod rule;
 mod stack;
 mod symbol;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod walk;
 
-pub(crate) use object::is_in_object;
-pub(crate) use symbol::describe;
+pub(crate) use kept::{Frames, StackId, Stacks};
+pub(crate) use object::{is_in_object, is_library};
+pub(crate) use recent::Recent;
+pub(crate) use symbol::{calls_function, describe, is_in_function, object_of};
+pub(crate) use trace::Trace;
 pub(crate) use walk::capture;
+
+/// Frames that callers may ask for.
+pub(crate) const FRAMES_MAX: usize = 64;
 
 /// Frames that are searched for one of the dynamic linker.
 const SEARCHED: usize = 128;

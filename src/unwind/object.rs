@@ -54,7 +54,7 @@ impl Object {
         (self.start..self.end).contains(&address)
     }
 
-    fn holds(self, at: usize, len: usize) -> bool {
+    pub(super) fn holds(self, at: usize, len: usize) -> bool {
         at >= self.start && at.checked_add(len).is_some_and(|end| end <= self.end)
     }
 
@@ -189,6 +189,13 @@ fn segments(start: usize) -> &'static [libc::Elf64_Phdr] {
     unsafe { core::slice::from_raw_parts(first, usize::from(header.e_phnum)) }
 }
 
+/// How far from its place in the file the object was loaded that `address` and this code lie in.
+pub(super) fn own_bias(address: usize) -> Option<usize> {
+    let start = extent().0;
+    let first = segments(start).iter().find(|segment| segment.p_type == libc::PT_LOAD)?;
+    own().filter(|object| object.contains(address)).map(|_| start.wrapping_sub(first.p_vaddr as usize))
+}
+
 /// The object that this code is in.
 fn own() -> Option<Object> {
     let (start, end) = extent();
@@ -205,6 +212,11 @@ const PROGRAM: u32 = 2;
 
 /// The kind of object that this code is part of, once that is known. Any thread writes; all write the same.
 static KIND: AtomicU32 = AtomicU32::new(UNKNOWN);
+
+/// Whether this code is a library of its own, not linked into the program.
+pub(crate) fn is_library() -> bool {
+    is_of_library(extent().0)
+}
 
 /// Whether `address` lies in this library; never if this code is linked into the program.
 pub(super) fn is_of_library(address: usize) -> bool {

@@ -89,6 +89,8 @@ fn known_reach(page: usize) -> usize {
 pub(super) struct Stack {
     start: usize,
     end: usize,
+    /// How many whole words lie between the two.
+    words: usize,
     /// The last page elsewhere that the kernel found readable; 0 if there is none.
     asked: usize,
 }
@@ -107,19 +109,38 @@ impl Stack {
         let start = pointer & !(WORD - 1);
         let first = startup::stack_end();
         if first > start && first - start <= FIRST_STACK_MAX {
-            return Self { start, end: first, asked: 0 };
+            return Self::between(start, first);
         }
         let block = control_block();
         if block <= start || block - start > THREAD_STACK_MAX {
-            return Self { start, end: start, asked: 0 };
+            return Self::between(start, start);
         }
         let (here, last) = (start / PAGE, block / PAGE);
         let reach = known_reach(last);
-        if last - here <= reach || Self::explore(here, last, reach) {
-            Self { start, end: block, asked: 0 }
-        } else {
-            Self { start, end: start, asked: 0 }
-        }
+        let known = last - here <= reach || Self::explore(here, last, reach);
+        Self::between(start, if known { block } else { start })
+    }
+
+    #[inline]
+    fn between(start: usize, end: usize) -> Self {
+        Self { start, end, words: (end - start) / WORD, asked: 0 }
+    }
+
+    /// Whether the `bytes` from `start` on, both multiples of a word, are known to be readable without a question to
+    /// the kernel.
+    #[inline(always)]
+    pub(super) fn holds(&self, start: usize, bytes: usize) -> bool {
+        start >= self.start && start <= self.end && bytes <= self.end - start
+    }
+
+    /// The word at `address`.
+    ///
+    /// # Safety
+    /// - `address` is a multiple of a word, and [`Stack::holds`] that word.
+    #[inline(always)]
+    pub(super) unsafe fn word_unchecked(&self, address: usize) -> usize {
+        // SAFETY: the word is a readable one of the stack, as the caller says.
+        unsafe { core::ptr::with_exposed_provenance::<usize>(address).read_volatile() }
     }
 
     /// Asks the kernel whether the pages from `here` on are readable, up to the `reach` known ones before `last`, and
@@ -138,12 +159,12 @@ impl Stack {
     }
 
     /// The word at `address`; `None` if nothing can be read there.
-    #[inline]
+    #[inline(always)]
     pub(super) fn word(&mut self, address: usize) -> Option<usize> {
-        if !address.is_multiple_of(WORD) {
-            return None;
-        }
-        if address.wrapping_sub(self.start) >= self.end.wrapping_sub(self.start) && !self.ask(address) {
+        // One comparison for alignment and bounds: `start` is a multiple of a word, so the low bits of a distance that
+        // is none become its highest.
+        let distance = address.wrapping_sub(self.start).rotate_right(WORD.trailing_zeros());
+        if distance >= self.words && !self.ask(address) {
             return None;
         }
         // SAFETY: aligned, so it lies in one page: of the stack (see the invariants), or one that the kernel found
@@ -153,6 +174,9 @@ impl Stack {
 
     #[cold]
     fn ask(&mut self, address: usize) -> bool {
+        if !address.is_multiple_of(WORD) {
+            return false;
+        }
         let page = address & !(PAGE - 1);
         if page != self.asked && call::is_readable(address) {
             self.asked = page;

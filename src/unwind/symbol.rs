@@ -4,7 +4,7 @@
 
 use core::ffi::{CStr, c_char};
 
-use super::object;
+use super::{jump, object};
 use crate::base::text::Line;
 use crate::sys::startup::Startup;
 
@@ -34,7 +34,12 @@ const GNU_HASH: usize = 0x6fff_fef5;
 pub(crate) fn describe(address: usize, line: &mut Line) {
     let call = address.wrapping_sub(1);
     let Some(map) = object::link_map(call) else {
-        line.address(call);
+        // A program linked statically has no such description.
+        if let Some(bias) = object::own_bias(call) {
+            line.raw(program()).text("+").address(call.wrapping_sub(bias));
+        } else {
+            line.address(call);
+        }
         return;
     };
     // SAFETY: the loader's description of an object; it lives while the object, whose code is on a stack, is loaded.
@@ -46,6 +51,37 @@ pub(crate) fn describe(address: usize, line: &mut Line) {
     }
 }
 
+/// The path of the object that the call before `address` lies in; empty if that is none.
+pub(crate) fn object_of(address: usize) -> &'static [u8] {
+    map_of(address.wrapping_sub(1)).map_or(&[], name_of)
+}
+
+/// Whether the object of the call before `address` exports the function around it by a name that `is` accepts.
+pub(crate) fn is_in_function(address: usize, is: impl Fn(&[u8]) -> bool) -> bool {
+    any_name(address.wrapping_sub(1), false, is) == Some(true)
+}
+
+/// Whether the call before `address` names a function that its object exports by a name that `is` accepts.
+pub(crate) fn calls_function(address: usize, is: impl Fn(&[u8]) -> bool) -> bool {
+    jump::called(address, &|function| any_name(function, true, &is)).is_some_and(|found| found.what)
+}
+
+/// Whether `is` accepts one of the names of the exported function around `address`, or of that which starts there;
+/// `None` if there is none.
+fn any_name(address: usize, starts: bool, is: impl Fn(&[u8]) -> bool) -> Option<bool> {
+    let map = map_of(address)?;
+    let exports = Exports::of(map)?;
+    let mut names = exports.around(address.wrapping_sub(map.bias)).filter(|&(_, distance)| !starts || distance == 0);
+    let (first, _) = names.next()?;
+    Some(is(first.to_bytes()) || names.any(|(name, _)| is(name.to_bytes())))
+}
+
+fn map_of(address: usize) -> Option<&'static LinkMap> {
+    let map = object::link_map(address)?;
+    // SAFETY: as in `describe`.
+    Some(unsafe { &*core::ptr::with_exposed_provenance::<LinkMap>(map) })
+}
+
 /// The path of an object. The loader has none of the program itself, but the kernel has.
 fn name_of(map: &LinkMap) -> &'static [u8] {
     // SAFETY: the loader names objects by C strings.
@@ -53,6 +89,10 @@ fn name_of(map: &LinkMap) -> &'static [u8] {
     if !name.is_empty() {
         return name.to_bytes();
     }
+    program()
+}
+
+fn program() -> &'static [u8] {
     Startup::find().and_then(Startup::program_path).map_or(b"program", CStr::to_bytes)
 }
 
@@ -65,6 +105,10 @@ struct Exports {
 
 impl Exports {
     fn of(map: &LinkMap) -> Option<Self> {
+        // A program linked statically has no dynamic section.
+        if map.dynamic.is_null() {
+            return None;
+        }
         let (mut symbols, mut strings, mut hash) = (0, 0, 0);
         let mut next = map.dynamic;
         loop {
@@ -88,15 +132,23 @@ impl Exports {
 
     /// The function that `offset` lies in, and its distance from the function's start.
     fn nearest(&self, offset: usize) -> Option<(&'static CStr, usize)> {
+        self.around(offset).next()
+    }
+
+    /// As [`Exports::nearest`], with each name of the function.
+    fn around(&self, offset: usize) -> impl Iterator<Item = (&'static CStr, usize)> {
         // SAFETY: `count` is the number of symbols by the hash table, which covers the table's end.
-        let symbols = unsafe { core::slice::from_raw_parts(self.symbols, self.count) };
-        let symbol = symbols.iter().find(|symbol| {
+        let symbols: &'static [libc::Elf64_Sym] = unsafe { core::slice::from_raw_parts(self.symbols, self.count) };
+        let strings = self.strings;
+        let around = symbols.iter().filter(move |symbol| {
             let start = symbol.st_value as usize;
             symbol.st_shndx != 0 && (start..start.saturating_add(symbol.st_size as usize)).contains(&offset)
-        })?;
-        let name = self.strings.wrapping_add(symbol.st_name as usize);
-        // SAFETY: the linker put a C string at that offset of the table of strings.
-        Some((unsafe { CStr::from_ptr(name) }, offset - symbol.st_value as usize))
+        });
+        around.map(move |symbol| {
+            let name = strings.wrapping_add(symbol.st_name as usize);
+            // SAFETY: the linker put a C string at that offset of the table of strings.
+            (unsafe { CStr::from_ptr(name) }, offset - symbol.st_value as usize)
+        })
     }
 }
 

@@ -13,28 +13,14 @@ const WORD: usize = size_of::<usize>();
 const LOWEST_CODE: usize = 4096;
 
 /// Most frames of this library that are left out, and most that a caller may have left out.
-const LEFT_OUT_MAX: usize = 64;
+pub(super) const LEFT_OUT_MAX: usize = 64;
 
 /// Puts the return addresses of the calling thread's stack into `frames`, the innermost first, without frames of this
 /// library and `skip` more; returns how many there are. In a program that is linked with this code the allocator's
 /// frames count like others.
 #[inline(never)]
 pub(crate) fn capture(skip: usize, frames: &mut [usize]) -> usize {
-    let mut walk = Walk::from(Registers::here());
-    for _ in 0..LEFT_OUT_MAX {
-        if !walk.step() {
-            return 0;
-        }
-        if !object::is_of_library(walk.at.rip) {
-            break;
-        }
-    }
-    for _ in 0..skip.min(LEFT_OUT_MAX) {
-        if !walk.step() {
-            return 0;
-        }
-    }
-    walk.fill(frames)
+    Walk::from(Registers::here()).capture(skip, frames)
 }
 
 /// As [`capture`], from any registers: their `rip` is the first frame.
@@ -45,20 +31,80 @@ pub(super) fn capture_from(registers: Registers, frames: &mut [usize]) -> usize 
     walk.fill(frames)
 }
 
-struct Walk {
-    at: Registers,
+/// Notes what a walk reads, so that it can be repeated.
+pub(super) trait Log {
+    /// Read `word` at `address`; the rest of the walk depends on it.
+    fn read(&mut self, address: usize, word: usize);
+    /// Read the frame pointer at `address`; the rest depends on it only after [`Log::use_frame_pointer`].
+    fn read_frame_pointer(&mut self, address: usize, word: usize);
+    /// Finds the next frame by the frame pointer.
+    fn use_frame_pointer(&mut self);
+    /// The walk depends on more than that.
+    fn give_up(&mut self);
+}
+
+/// Notes nothing.
+impl Log for () {
+    #[inline(always)]
+    fn read(&mut self, _: usize, _: usize) {}
+    #[inline(always)]
+    fn read_frame_pointer(&mut self, _: usize, _: usize) {}
+    #[inline(always)]
+    fn use_frame_pointer(&mut self) {}
+    #[inline(always)]
+    fn give_up(&mut self) {}
+}
+
+/// A walk: where it is, and how it goes on.
+pub(super) struct Walk<L> {
+    pub(super) at: Registers,
     stack: Stack,
     /// Whether `rip` is an instruction that was interrupted, not one to which a call returns.
     exact: bool,
+    log: L,
 }
 
-impl Walk {
-    fn from(at: Registers) -> Self {
-        Self { at, stack: Stack::around(at.rsp), exact: false }
+impl Walk<()> {
+    #[inline(always)]
+    pub(super) fn from(at: Registers) -> Self {
+        Self::new(at, Stack::around(at.rsp), ())
+    }
+}
+
+impl<L: Log> Walk<L> {
+    /// A walk from `at`, on `stack`.
+    #[inline(always)]
+    pub(super) fn new(at: Registers, stack: Stack, log: L) -> Self {
+        Self { at, stack, exact: false, log }
+    }
+
+    /// As the function [`capture`], from the present frame, which is one of this library.
+    #[inline(always)]
+    pub(super) fn capture(&mut self, skip: usize, frames: &mut [usize]) -> usize {
+        for _ in 0..LEFT_OUT_MAX {
+            if !self.step() {
+                return 0;
+            }
+            if !object::is_of_library(self.at.rip) {
+                break;
+            }
+        }
+        for _ in 0..skip.min(LEFT_OUT_MAX) {
+            if !self.step() {
+                return 0;
+            }
+        }
+        self.fill(frames)
+    }
+
+    /// The notes.
+    pub(super) fn log(self) -> L {
+        self.log
     }
 
     /// Stores frames from the present one outwards.
-    fn fill(&mut self, frames: &mut [usize]) -> usize {
+    #[inline(always)]
+    pub(super) fn fill(&mut self, frames: &mut [usize]) -> usize {
         let mut count = 0;
         for frame in frames {
             *frame = self.at.rip;
@@ -72,7 +118,7 @@ impl Walk {
 
     /// Goes on to the caller; false at the end of the stack, or if the next frame cannot be found.
     #[inline(always)]
-    fn step(&mut self) -> bool {
+    pub(super) fn step(&mut self) -> bool {
         let next = match rule::get(self.at.rip) {
             Some(rule) if !self.exact => self.by_rule(rule),
             _ => self.step_slow(),
@@ -110,24 +156,47 @@ impl Walk {
         let at = self.at;
         let (cfa, saved) = match rule.base() {
             Base::Stack => (at.rsp.wrapping_add(rule.offset()), None),
-            Base::Frame => (at.rbp.wrapping_add(rule.offset()), None),
-            Base::Aligned => (self.stack.word(at.rbp.wrapping_sub(rule.offset()))?, Some(at.rbp)),
+            Base::Frame => {
+                self.log.use_frame_pointer();
+                (at.rbp.wrapping_add(rule.offset()), None)
+            }
+            Base::Aligned => {
+                self.log.use_frame_pointer();
+                (self.word(at.rbp.wrapping_sub(rule.offset()))?, Some(at.rbp))
+            }
             Base::Outermost => return None,
         };
         // The stack grows downwards: a caller's frame lies higher.
         if cfa <= at.rsp {
             return None;
         }
-        let rip = self.stack.word(cfa - WORD)?;
-        let rbp = match (saved, rule.saved()) {
-            (Some(place), _) => self.stack.word(place)?,
-            (None, 0) => at.rbp,
-            (None, below) => self.stack.word(cfa.wrapping_sub(below))?,
+        let rip = self.word(cfa - WORD)?;
+        let place = match (saved, rule.saved()) {
+            (Some(place), _) => place,
+            (None, 0) => return Some(Registers { rip, rsp: cfa, rbp: at.rbp }),
+            (None, below) => cfa.wrapping_sub(below),
         };
+        let Some(rbp) = self.stack.word(place) else {
+            self.log.give_up();
+            return None;
+        };
+        self.log.read_frame_pointer(place, rbp);
         Some(Registers { rip, rsp: cfa, rbp })
     }
 
+    /// The word at `address`, on which the rest of the walk depends.
+    #[inline(always)]
+    fn word(&mut self, address: usize) -> Option<usize> {
+        let word = self.stack.word(address);
+        match word {
+            Some(word) => self.log.read(address, word),
+            None => self.log.give_up(),
+        }
+        word
+    }
+
     fn by_row(&mut self, entry: &Entry, row: &Row) -> Option<Registers> {
+        self.log.give_up();
         let cfa = match &row.cfa {
             CfaRule::RegisterAndOffset { register, offset } => {
                 self.at.get(*register)?.wrapping_add_signed(*offset as isize)

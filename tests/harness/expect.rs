@@ -101,9 +101,20 @@ pub fn says(outcome: &Outcome, text: &str) -> Result<(), String> {
     if outcome.stderr.lines().any(has) { Ok(()) } else { Err(format!("no line on stderr says `{text}`\n{outcome}")) }
 }
 
+/// Whether the call stack behind the first diagnostic is `text`: its frames, the innermost first, as far as they are
+/// named; ` … ` stands between frames, and a last `.` for the end of the stack.
+pub fn has_stack(outcome: &Outcome, text: &str) -> Result<(), String> {
+    let mut frames = outcome.first_stack().into_iter();
+    let right = text.split(" … ").all(|piece| match (piece, frames.next()) {
+        (".", frame) => frame.is_none(),
+        (piece, frame) => frame.is_some_and(|frame| frame.contains(piece)),
+    });
+    if right { Ok(()) } else { Err(format!("no stack `{text}` behind the first diagnostic\n{outcome}")) }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{End, Expectation, says};
+    use super::{End, Expectation, has_stack, says};
     use crate::run::Outcome;
 
     fn outcome(end: End, stderr: &str) -> Outcome {
@@ -115,6 +126,17 @@ mod tests {
         let outcome = outcome(End::Exit(0), "alpha beta gamma\ndelta\n");
         assert!(says(&outcome, "alpha … gamma").is_ok());
         assert!(says(&outcome, "gamma … alpha").is_err() && says(&outcome, "alpha … delta").is_err());
+    }
+
+    #[test]
+    fn stacks_are_compared_from_their_first_frame() {
+        let text = "spandrel: A: text\nspandrel:    x+0x1 (one+0x2)\nspandrel:    x+0x3 (two+0x4)\nother\nspandrel:    x+0x5 (three+0x6)\n";
+        let outcome = outcome(End::Exit(0), text);
+        assert!(has_stack(&outcome, "(one").is_ok() && has_stack(&outcome, "(one … (two … .").is_ok());
+        for wrong in ["(two", "(one … .", "(one … (two … (three", "."] {
+            assert!(has_stack(&outcome, wrong).is_err(), "{wrong}");
+        }
+        assert!(outcome.diagnostics().len() == 1);
     }
 
     #[test]

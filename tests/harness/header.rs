@@ -1,7 +1,7 @@
 //! The comment header of a test program: how it is built and run, and the expected result.
 //!
 //! Directives are `// key: value` lines before the first line of code. Keys: `expect`, `env`, `args`, `flags`,
-//! `variants`, `only`, `timeout`, `run`, `says`. Lines before the first `run` hold for every run; each `run: NAME`
+//! `variants`, `only`, `timeout`, `run`, `says`, `stack`. Lines before the first `run` hold for every run; each `run: NAME`
 //! opens a further run of the same program. Other comment lines are prose.
 
 use crate::expect::Expectation;
@@ -51,6 +51,8 @@ pub struct RunSpec {
     pub expect: Expectation,
     /// Pieces that lines of standard error must have; see [`crate::expect::says`].
     pub says: Vec<String>,
+    /// Pieces that the frames of a call stack must have; see [`crate::expect::has_stack`].
+    pub stacks: Vec<String>,
 }
 
 /// A parsed header.
@@ -73,12 +75,13 @@ struct Draft {
     args: Vec<String>,
     expect: Option<Expectation>,
     says: Vec<String>,
+    stacks: Vec<String>,
 }
 
 impl Draft {
     fn finish(self) -> Result<RunSpec, String> {
         let expect = self.expect.ok_or_else(|| format!("run `{}` has no `// expect:` line", self.name))?;
-        Ok(RunSpec { name: self.name, env: self.env, args: self.args, expect, says: self.says })
+        Ok(RunSpec { name: self.name, env: self.env, args: self.args, expect, says: self.says, stacks: self.stacks })
     }
 }
 
@@ -103,6 +106,7 @@ pub fn parse(source: &str) -> Result<Header, String> {
                 draft.env.push((pair.0.to_owned(), pair.1.to_owned()));
             }
             "says" => draft.says.push(value.to_owned()),
+            "stack" => draft.stacks.push(value.to_owned()),
             "args" => draft.args = words(value),
             "flags" => header.flags = words(value),
             "variants" | "only" => {

@@ -16,6 +16,8 @@ use std::time::Instant;
 use crate::expect::End;
 use crate::paths;
 
+/// Before the place of a frame.
+const INDENT: &str = "   ";
 const POLL: Duration = Duration::from_millis(4);
 
 /// Everything seen of a finished run.
@@ -44,15 +46,16 @@ impl Outcome {
     /// All diagnostic lines; reports, of `SPANDREL_DIAG` or of a mode, excluded.
     pub fn diagnostics(&self) -> Vec<Diagnostic<'_>> {
         let ours = self.stderr.lines().filter_map(|line| line.strip_prefix("spandrel: "));
-        // The names of reports are in small letters.
-        ours.filter(|rest| {
-            rest.split_once(": ").is_none_or(|(name, _)| name.contains(|letter: char| !letter.is_ascii_lowercase()))
-        })
-        .map(|rest| match rest.split_once(": ") {
-            Some((code, text)) if !text.is_empty() => Diagnostic { code, text },
-            _ => Diagnostic { code: "malformed", text: rest },
-        })
-        .collect()
+        // Frames of call stacks are indented; the names of reports are in small letters.
+        ours.filter(|rest| !rest.starts_with("  "))
+            .filter(|rest| {
+                rest.split_once(": ").is_none_or(|(name, _)| name.contains(|letter: char| !letter.is_ascii_lowercase()))
+            })
+            .map(|rest| match rest.split_once(": ") {
+                Some((code, text)) if !text.is_empty() => Diagnostic { code, text },
+                _ => Diagnostic { code: "malformed", text: rest },
+            })
+            .collect()
     }
 
     /// The run ended with status 0 and without a diagnostic.
@@ -65,6 +68,14 @@ impl Outcome {
 }
 
 impl Outcome {
+    /// The frames of the call stack behind the first diagnostic.
+    pub fn first_stack(&self) -> Vec<&str> {
+        let frame = |line: &'_ str| line.strip_prefix("spandrel:").is_some_and(|rest| rest.starts_with(INDENT));
+        let mut lines = self.stderr.lines().skip_while(|line| !line.starts_with("spandrel: ALLOCATOR_"));
+        lines.next();
+        lines.take_while(|line| frame(line)).collect()
+    }
+
     /// The run ended with status 0 and with one diagnostic, of `code`, that names `what`.
     pub fn one_line(&self, code: &str, what: &str) -> Result<(), String> {
         match self.diagnostics().as_slice() {

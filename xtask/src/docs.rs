@@ -4,7 +4,7 @@
 
 use crate::{index, repo};
 use anyhow::{Context, Result};
-use spandrel::config::{OPTIONS, OptionInfo, PROFILES, Profile};
+use spandrel::config::{OPTIONS, OptionInfo, PROFILES, PROMISES, Profile};
 use spandrel::diag::{CODES, CodeInfo};
 use std::fmt::Write;
 use std::fs;
@@ -20,7 +20,12 @@ const MAN_END: &str = ".\\\" options end\n";
 /// # Errors
 /// When a page is stale or cannot be written.
 pub fn run(root: &Path, check: bool) -> Result<()> {
-    repo::write_or_check(&root.join("docs/options.md"), &(options(OPTIONS) + &profiles(&PROFILES)), check, REMEDY)?;
+    repo::write_or_check(
+        &root.join("docs/options.md"),
+        &(options(OPTIONS) + &profiles(&PROFILES, &PROMISES)),
+        check,
+        REMEDY,
+    )?;
     repo::write_or_check(&root.join("docs/diagnostics.md"), &diagnostics(CODES), check, REMEDY)?;
     repo::write_or_check(&root.join(index::PATH), &index::text(root)?, check, REMEDY)?;
     let page = root.join(MAN_PAGE);
@@ -75,17 +80,17 @@ fn options(options: &[OptionInfo]) -> String {
     text
 }
 
-fn profiles(profiles: &[Profile]) -> String {
+fn profiles(profiles: &[Profile], promises: &[&str]) -> String {
     let mut text = String::from(
         "\n## Profiles\n\n\
          `SPANDREL_PROFILE` names a set of defaults; what the environment sets itself comes on top. A process that names none runs in the\n\
          first. To build a library with another default: `SPANDREL_DEFAULT_PROFILE=NAME cargo build --release`.\n\n\
          | Profile | Promise | Sets |\n|---|---|---|\n",
     );
-    for profile in profiles {
-        let set: Vec<String> = profile.settings.iter().map(|(name, value)| format!("`{name}={value}`")).collect();
+    for (profile, promise) in profiles.iter().zip(promises) {
+        let set: Vec<String> = profile.settings().map(|(name, value)| format!("`{name}={value}`")).collect();
         let set = if set.is_empty() { "nothing".to_owned() } else { set.join(", ") };
-        let _ = writeln!(text, "| `{}` | {} | {} |", profile.name, cell(profile.promise), cell(&set));
+        let _ = writeln!(text, "| `{}` | {} | {} |", profile.name, cell(promise), cell(&set));
     }
     text
 }
@@ -128,10 +133,9 @@ mod tests {
 
     #[test]
     fn profiles_become_rows() {
-        let bare = Profile { name: "a", promise: "is bare.", hooks: false, settings: &[] };
-        let full =
-            Profile { name: "b", promise: "sets.", hooks: true, settings: &[("SPANDREL_X", "1"), ("SPANDREL_Y", "2")] };
-        let page = profiles(&[bare, full]);
+        let bare = Profile { name: "a", hooks: false, set: "" };
+        let full = Profile { name: "b", hooks: true, set: "SPANDREL_X=1 SPANDREL_Y=2" };
+        let page = profiles(&[bare, full], &["is bare.", "sets."]);
         assert!(
             page.ends_with("| `a` | is bare. | nothing |\n| `b` | sets. | `SPANDREL_X=1`, `SPANDREL_Y=2` |\n"),
             "{page}"

@@ -3,7 +3,7 @@
 //! Knows: what scripts/peers leaves behind, the probe's answers, Spandrel's server options. Must not know: workloads.
 //! Invariants: an allocator whose proof fails is absent, with the reason; it is never timed under its name.
 
-use crate::results::{Allocator, Role};
+use crate::results::{Allocator, Group, Role};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -15,12 +15,14 @@ use std::process::Command;
 pub const SPANDREL: &str = "spandrel";
 /// Spandrel with the options of a server.
 pub const SPANDREL_SERVER: &str = "spandrel-server";
+/// Spandrel in mode `hardened`.
+pub const SPANDREL_HARDENED: &str = "spandrel-hardened";
 /// The C library's own, without a preload.
 pub const GLIBC: &str = "glibc";
 /// The allocator that ratios are taken against.
 pub const BASE: &str = "mimalloc3";
 
-/// The peers that scripts/peers builds, in the order of the tables.
+/// The peers of the default group that scripts/peers builds, in the order of the tables.
 pub const PEERS: &[&str] = &[
     BASE,
     "mimalloc2",
@@ -33,8 +35,39 @@ pub const PEERS: &[&str] = &[
     "debian-mimalloc",
 ];
 
-const SERVER_OPTIONS: &[(&str, &str)] = &[("SPANDREL_PROFILE", "hosted-server"), ("SPANDREL_HUGEPAGES", "madvise")];
-const COMPLAINT: &str = "spandrel: ";
+/// The hardened ones among the peers.
+pub const HARDENED_PEERS: &[&str] =
+    &["mimalloc3-secure", "snmalloc-checks", "scudo", "hardened-malloc-light", "hardened-malloc"];
+
+/// Spandrel with options of its own.
+#[derive(Debug)]
+struct Form {
+    name: &'static str,
+    group: Group,
+    options: &'static [(&'static str, &'static str)],
+    /// A line that the probe has to print under it; empty if its taking the options is enough.
+    proof: &'static str,
+}
+
+const FORMS: &[Form] = &[
+    Form {
+        name: SPANDREL_SERVER,
+        group: Group::Default,
+        options: &[("SPANDREL_PROFILE", "hosted-server"), ("SPANDREL_HUGEPAGES", "madvise")],
+        proof: "",
+    },
+    Form {
+        name: SPANDREL_HARDENED,
+        group: Group::Hardened,
+        options: &[("SPANDREL_MODE", "hardened")],
+        proof: "reuse=later",
+    },
+    Form { name: "spandrel-counting", group: Group::Modes, options: &[("SPANDREL_MODE", "counting")], proof: "" },
+    Form { name: "spandrel-tracked", group: Group::Modes, options: &[("SPANDREL_MODE", "tracked")], proof: "" },
+    Form { name: "spandrel-guarded", group: Group::Modes, options: &[("SPANDREL_MODE", "guarded")], proof: "" },
+];
+/// Begins the line about an option that Spandrel does not take.
+const COMPLAINT: &str = "spandrel: ALLOCATOR_";
 
 /// One column.
 #[derive(Debug, Clone)]
@@ -48,7 +81,7 @@ pub struct Column {
 /// Which columns are wanted.
 #[derive(Debug)]
 pub struct Choice<'a> {
-    /// Names; all of them if empty. Spandrel is always there.
+    /// Names; if empty all of them but the modes for diagnosis. Spandrel is always there.
     pub peers: &'a [String],
     /// Libraries beyond the known ones, as `NAME=PATH`.
     pub also: &'a [String],
@@ -63,7 +96,7 @@ pub struct Choice<'a> {
 /// # Errors
 /// When a name is unknown, or Spandrel itself or the probe is not there.
 pub fn columns(choice: &Choice<'_>) -> Result<Vec<Column>> {
-    let known: Vec<&str> = PEERS.iter().copied().chain([GLIBC, SPANDREL_SERVER]).collect();
+    let known: Vec<&str> = FORMS.iter().map(|form| form.name).chain(peer_names()).chain([GLIBC]).collect();
     if let Some(name) = choice.peers.iter().find(|name| !known.contains(&name.as_str()) && *name != SPANDREL) {
         bail!("there is no peer {name}; there are: {}", known.join(", "));
     }
@@ -71,30 +104,36 @@ pub fn columns(choice: &Choice<'_>) -> Result<Vec<Column>> {
     if !probe.is_file() {
         bail!("{} is not there: run scripts/peers (or `make peers`) first", probe.display());
     }
-    let wanted = |name: &str| choice.peers.is_empty() || choice.peers.iter().any(|peer| peer == name);
-    let mut columns = vec![spandrel(SPANDREL, choice.library, &[], &probe)];
+    let named = |name: &str| choice.peers.iter().any(|peer| peer == name);
+    let wanted = |name: &str| choice.peers.is_empty() || named(name);
+    let plain = Form { name: SPANDREL, group: Group::Default, options: &[], proof: "" };
+    let mut columns = vec![spandrel(&plain, choice.library, &probe)];
     if let Some(reason) = &columns[0].allocator.absent {
         bail!("Spandrel is not in effect: {reason}");
     }
-    if wanted(SPANDREL_SERVER) {
-        columns.push(spandrel(SPANDREL_SERVER, choice.library, SERVER_OPTIONS, &probe));
-    }
+    let form_wanted = |form: &&Form| if form.group == Group::Modes { named(form.name) } else { wanted(form.name) };
+    columns.extend(FORMS.iter().filter(form_wanted).map(|form| spandrel(form, choice.library, &probe)));
     for extra in choice.also {
         let (name, path) = extra.split_once('=').with_context(|| format!("{extra}: --also takes NAME=PATH"))?;
         let path = Path::new(path).canonicalize().with_context(|| format!("{path} is not there"))?;
-        columns.push(proven(blank(name, Role::Own, &format!("file {}", path.display())), Some(path), "", &probe));
+        columns.push(proven(blank(name, Role::Own, &format!("file {}", path.display())), Some(path), "", "", &probe));
     }
-    columns.extend(PEERS.iter().filter(|name| wanted(name)).map(|name| peer(name, choice.peers_dir, &probe)));
+    columns.extend(peer_names().filter(|name| wanted(name)).map(|name| peer(name, choice.peers_dir, &probe)));
     if wanted(GLIBC) {
         columns.push(glibc(&probe));
     }
     Ok(columns)
 }
 
+fn peer_names() -> impl Iterator<Item = &'static str> {
+    PEERS.iter().chain(HARDENED_PEERS).copied()
+}
+
 fn blank(name: &str, role: Role, origin: &str) -> Allocator {
     Allocator {
         name: name.to_owned(),
         role,
+        group: Group::Default,
         origin: origin.to_owned(),
         version: String::new(),
         sha256: String::new(),
@@ -103,10 +142,12 @@ fn blank(name: &str, role: Role, origin: &str) -> Allocator {
     }
 }
 
-fn spandrel(name: &str, library: &Path, options: &[(&str, &str)], probe: &Path) -> Column {
-    let mut allocator = blank(name, Role::Own, "this repository");
-    allocator.environment = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    proven(allocator, Some(library.to_path_buf()), "has spandrel_is_active", probe)
+fn spandrel(form: &Form, library: &Path, probe: &Path) -> Column {
+    let mut allocator = blank(form.name, Role::Own, "this repository");
+    allocator.group = form.group;
+    allocator.environment =
+        form.options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    proven(allocator, Some(library.to_path_buf()), "has spandrel_is_active", form.proof, probe)
 }
 
 fn glibc(probe: &Path) -> Column {
@@ -128,6 +169,9 @@ fn peer(name: &str, dir: &Path, probe: &Path) -> Column {
     let info = keys(&info);
     let line = |key: &str| info.get(key).cloned().unwrap_or_default();
     let mut allocator = blank(name, Role::Peer, &line("origin"));
+    if HARDENED_PEERS.contains(&name) {
+        allocator.group = Group::Hardened;
+    }
     allocator.environment = line("environment")
         .split_once('=')
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -140,12 +184,12 @@ fn peer(name: &str, dir: &Path, probe: &Path) -> Column {
             Some(reason.map_or_else(|| "not built: run scripts/peers".to_owned(), |reason| reason.trim().to_owned()));
         return Column { allocator, preload: None };
     }
-    proven(allocator, Some(library), &line("mark"), probe)
+    proven(allocator, Some(library), &line("mark"), &line("proof"), probe)
 }
 
-/// The column with what the probe shows under it: that its file serves malloc, libc does not, and it calls itself what
-/// it should.
-fn proven(mut allocator: Allocator, preload: Option<PathBuf>, mark: &str, probe: &Path) -> Column {
+/// The column with what the probe shows under it: that its file serves malloc, libc does not, it calls itself what it
+/// should, and the line `proof` is among the answers.
+fn proven(mut allocator: Allocator, preload: Option<PathBuf>, mark: &str, proof: &str, probe: &Path) -> Column {
     let file = preload.clone().unwrap_or_default();
     allocator.sha256 = fs::read(&file).map(|bytes| format!("{:x}", Sha256::digest(bytes))).unwrap_or_default();
     let mut column = Column { allocator, preload };
@@ -162,6 +206,11 @@ fn proven(mut allocator: Allocator, preload: Option<PathBuf>, mark: &str, probe:
         let version = answer("own_version");
         if !version.contains(mark) {
             bail!("it says {version:?} and not {mark:?}");
+        }
+        if let Some((key, value)) = proof.split_once('=')
+            && answer(key) != value
+        {
+            bail!("it shows {key}={} and not {proof}", answer(key));
         }
         Ok(version)
     });
@@ -221,7 +270,7 @@ mod tests {
     fn a_library_that_does_not_serve_malloc_is_absent() {
         let dir = tempfile::tempdir().unwrap();
         let probe = fake_probe(dir.path(), "echo malloc=/other.so; echo served_by_libc=no");
-        let column = proven(blank("x", Role::Peer, ""), Some(PathBuf::from("/x.so")), "", &probe);
+        let column = proven(blank("x", Role::Peer, ""), Some(PathBuf::from("/x.so")), "", "", &probe);
         assert!(column.allocator.absent.unwrap().contains("/other.so"));
     }
 
@@ -229,7 +278,7 @@ mod tests {
     fn a_library_that_refuses_its_options_is_absent() {
         let dir = tempfile::tempdir().unwrap();
         let probe = fake_probe(dir.path(), "echo 'spandrel: ALLOCATOR_BAD_OPTION: x' >&2");
-        let column = proven(blank("x", Role::Peer, ""), None, "", &probe);
+        let column = proven(blank("x", Role::Peer, ""), None, "", "", &probe);
         assert!(column.allocator.absent.unwrap().contains("ALLOCATOR_BAD_OPTION"));
     }
 
@@ -239,9 +288,22 @@ mod tests {
         let calls = "for call in malloc free realloc aligned_alloc; do echo $call=/x.so; done";
         let probe =
             fake_probe(dir.path(), &format!("{calls}; echo served_by_libc=no; echo own_version=mi_version 30302"));
-        let column = proven(blank("x", Role::Peer, ""), Some(PathBuf::from("/x.so")), "mi_version 3", &probe);
+        let column = proven(blank("x", Role::Peer, ""), Some(PathBuf::from("/x.so")), "mi_version 3", "", &probe);
         assert_eq!((column.allocator.absent, column.allocator.version.as_str()), (None, "mi_version 30302"));
-        let column = proven(blank("x", Role::Peer, ""), Some(PathBuf::from("/x.so")), "mi_version 2", &probe);
+        let column = proven(blank("x", Role::Peer, ""), Some(PathBuf::from("/x.so")), "mi_version 2", "", &probe);
         assert!(column.allocator.absent.is_some());
+    }
+
+    #[test]
+    fn a_hardened_build_has_to_show_that_it_is_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let calls = "for call in malloc free realloc aligned_alloc; do echo $call=/x.so; done";
+        let probe = fake_probe(dir.path(), &format!("{calls}; echo served_by_libc=no; echo secure_level=0"));
+        let shown = |proof| {
+            proven(blank("x", Role::Peer, ""), Some(PathBuf::from("/x.so")), "", proof, &probe).allocator.absent
+        };
+        assert_eq!(shown("secure_level=0"), None);
+        assert!(shown("secure_level=4").unwrap().contains("secure_level=0 and not secure_level=4"));
+        assert!(shown("free_inside=stopped").is_some());
     }
 }

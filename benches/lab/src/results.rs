@@ -80,6 +80,9 @@ pub struct Allocator {
     pub name: String,
     /// On which side it stands.
     pub role: Role,
+    /// With which others it is compared.
+    #[serde(default)]
+    pub group: Group,
     /// Where it comes from.
     pub origin: String,
     /// The line that it prints of itself when it is loaded.
@@ -102,6 +105,19 @@ pub enum Role {
     Peer,
     /// The allocator of the system, without a preload. A peer, but no measure of frugality: it trades time for memory.
     System,
+}
+
+/// With which others an allocator is compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Group {
+    /// Those that are made for speed and memory.
+    #[default]
+    Default,
+    /// Those that are built or set to find misuse and to resist attacks.
+    Hardened,
+    /// Spandrel's modes for diagnosis.
+    Modes,
 }
 
 /// One piece of work.
@@ -273,9 +289,10 @@ impl Results {
         self.allocators.iter().filter(|allocator| allocator.absent.is_none())
     }
 
-    /// Names of the peers that ran, the system's own allocator among them.
+    /// Names of the peers of the default profile that ran, the system's own allocator among them.
     pub fn peers(&self) -> impl Iterator<Item = &str> {
-        self.present().filter(|allocator| allocator.role != Role::Own).map(|allocator| allocator.name.as_str())
+        let peer = |allocator: &&Allocator| allocator.role != Role::Own && allocator.group == Group::Default;
+        self.present().filter(peer).map(|allocator| allocator.name.as_str())
     }
 
     /// True if this allocator is the system's own.

@@ -5,7 +5,7 @@ use spandrel_lab::losses::{self, Outcome};
 use spandrel_lab::plot::{self, Forms};
 use spandrel_lab::report;
 use spandrel_lab::results::{
-    Allocator, Calls, Idle, Kind, Latency, Machine, Made, Results, Role, Run, SCHEMA, Said, Workload,
+    Allocator, Calls, Group, Idle, Kind, Latency, Machine, Made, Results, Role, Run, SCHEMA, Said, Workload,
 };
 use spandrel_lab::targets;
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ fn allocator(name: &str, role: Role) -> Allocator {
     Allocator {
         name: name.to_owned(),
         role,
+        group: Group::Default,
         origin: "made up".to_owned(),
         version: "1".to_owned(),
         sha256: "0123456789abcdef0123".to_owned(),

@@ -7,6 +7,7 @@ mod record;
 mod report;
 mod run;
 mod stats;
+mod symbolize;
 mod top;
 
 use anyhow::Result;
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Profile(Box<profile::Request>),
     /// Show what a heap profile says is live, or what grew between two
     Leaks(leaks::Request),
+    /// Add functions, source files and lines to the call stacks that the library printed
+    Symbolize(symbolize::Request),
 }
 
 impl Command {
@@ -48,6 +51,7 @@ impl Command {
             Self::Top(request) => top::execute(request),
             Self::Profile(request) => profile::execute(request),
             Self::Leaks(request) => leaks::execute(request),
+            Self::Symbolize(request) => symbolize::execute(request),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! `spandrel run`: becomes the program it was told to start, with the library preloaded and the options set.
 //!
 //! Because it becomes the program (`execve`), status, signals and the process's place among its kin are the program's
-//! own.
+//! own. A process beside it, which is no child of the program, answers the library's questions for source lines until
+//! the program ends.
 
+use super::symbolize;
 use crate::library;
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -15,6 +17,7 @@ use std::process::Command;
 
 const PREFIX: &str = "SPANDREL_";
 const PRELOAD: &str = "LD_PRELOAD";
+const SYMBOLIZER: &str = "SPANDREL_SYMBOLIZER";
 
 /// The program to run, and its options.
 #[derive(Debug, Args)]
@@ -44,7 +47,14 @@ pub(crate) fn execute(request: &Request) -> Result<()> {
     let (program, arguments) = request.command.split_first().context("no program is named")?;
     let library = library::find(request.library.as_deref())?;
     let mut command = Command::new(program);
-    command.args(arguments).env(PRELOAD, preload(&library)).envs(settings(request)?);
+    let settings = settings(request)?;
+    if !settings.iter().any(|(name, _)| name == SYMBOLIZER) {
+        // Without one, call stacks have no lines: no reason not to run the program.
+        if let Ok(number) = symbolize::start() {
+            command.env(SYMBOLIZER, number.to_string());
+        }
+    }
+    command.args(arguments).env(PRELOAD, preload(&library)).envs(settings);
     // Comes back only where it fails.
     let error = command.exec();
     bail!("{}: {error}", Path::new(program).display())

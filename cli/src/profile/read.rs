@@ -3,8 +3,8 @@
 //! Must not know: what is shown of it.
 
 use super::message;
-use super::symbols::Symbols;
 use super::{Frame, Stack};
+use crate::symbols::Symbols;
 use anyhow::{Context, Result, bail};
 use flate2::read::GzDecoder;
 use prost::Message;

@@ -22,27 +22,26 @@ use crate::heap::fast_path::FastHeap;
 use crate::heap::layout::Heap;
 use crate::heap::offer::{AGAIN, ALL_DRAINED, OFFER, OfferState};
 use crate::heap::registry::Shared;
+use crate::heap::second_path::{CLOSED, SecondPath};
 use crate::pages::Space;
 use crate::sys::atomic::Ordering;
-
-/// The cost of every request while the heap is closed: more than any gap.
-const CLOSED: usize = usize::MAX / 2;
 
 impl FastHeap {
     /// Makes every operation that begins from now on take the slow path. For any thread that holds the heap's spans.
     pub(in crate::heap) fn close(&self) {
+        self.set_second(&CLOSED);
         self.lead(false);
-        self.each.set(CLOSED);
         // Relaxed: a free under way may still use the old limit.
         self.limit.store(0, Ordering::Relaxed);
     }
 
-    /// Ends [`FastHeap::close`]; for the heap's thread.
-    pub(in crate::heap) fn reopen(&self, space: &Space) {
+    /// Ends [`FastHeap::close`], with that second path; for the heap's thread.
+    pub(in crate::heap) fn reopen(&self, space: &Space, second: &'static SecondPath) {
+        self.reach.set(space.reach());
         // Relaxed: entries below that limit can be read by now, and an entry publishes nothing but itself.
-        self.limit.store(space.reach(), Ordering::Relaxed);
-        self.each.set(1);
-        self.lead(!self.is_sampled());
+        self.limit.store(if second.after_fast { space.reach() } else { 0 }, Ordering::Relaxed);
+        self.set_second(second);
+        self.lead(second.after_fast && !self.is_sampled());
     }
 }
 
@@ -68,7 +67,7 @@ impl Heap {
     /// Opens the fast path again. For the heap's thread, and for new heaps. Where the mode sees every call, the
     /// thread's word still names the inert heap.
     pub(crate) fn reopen_fast_path(&self, shared: Shared<'_>) {
-        self.reopen(shared.central.pages.space());
+        self.reopen(shared.central.pages.space(), shared.second());
     }
 
     /// Ends the heap's part in idle return, and clears its pending work.
@@ -141,6 +140,7 @@ impl Heap {
         while *blocks > 0 {
             let Some(batch) = other.receive() else { break };
             *blocks = blocks.saturating_sub(batch.len() as u32);
+            other.admit(shared, batch, false);
             other.return_batch(shared, batch);
             self.keep_batch(shared, batch);
         }
@@ -174,6 +174,7 @@ impl Heap {
             if count == 0 {
                 break;
             }
+            self.note_given(class, -(count as isize));
             self.return_all_but(shared, class, taken, bin.last());
             *blocks = blocks.saturating_sub(count as u32);
             if *blocks == 0 {
@@ -181,8 +182,9 @@ impl Heap {
             }
         }
         if let Some(refused) = self.last_refused(shared, class) {
-            refused.report("free", bin.last(), class.size());
+            refused.report_found_later(bin.last(), class.size());
             bin.discard_last();
+            self.note_given(class, -1);
         }
         bin.purge_array(&shared.central.pages);
         self.release_kept_span(shared, class);
@@ -213,7 +215,7 @@ impl Heap {
             self.return_blocks(shared, class, first);
         }
         for part in parts {
-            Refused::Double.report("free", last, class.size());
+            Refused::Double.report_found_later(last, class.size());
             self.return_blocks(shared, class, part);
         }
     }

@@ -37,8 +37,17 @@ impl Heap {
         while done < most {
             let Some(batch) = self.receive() else { return };
             done += batch.len();
+            self.admit(shared, batch, true);
             self.receive_batch(shared, batch, wanted);
             self.keep_batch(shared, batch);
+        }
+    }
+
+    /// Has the mode in force look at the blocks of a batch that arrived at this heap, if it wants to.
+    #[inline]
+    pub(in crate::heap) fn admit(&self, shared: Shared<'_>, batch: &Batch, by_owner: bool) {
+        if let Some(transit) = shared.registry.transit.get() {
+            batch.replace_each(|block| (transit.arrives)(self, block, by_owner));
         }
     }
 
@@ -48,6 +57,7 @@ impl Heap {
             Some(class) => {
                 let blocks = batch.given_out();
                 let taken = if wanted == Some(class) { self.bin(class).take_in(blocks.pointers()) } else { 0 };
+                self.note_given(class, taken as isize);
                 self.return_blocks(shared, class, blocks.from(taken));
             }
             None => batch.blocks().iter().for_each(|&block| self.receive_block(shared, block, wanted)),
@@ -58,12 +68,12 @@ impl Heap {
     /// block starts there.
     #[inline]
     fn receive_block(&self, shared: Shared<'_>, block: *mut u8, wanted: Option<Class>) {
-        match self.bin_of_block(block) {
-            Some(bin)
-                if wanted.is_some_and(|class| core::ptr::eq(bin, self.bin(class)))
-                    && bin.has_half()
-                    && self.is_single(bin)
-                    && bin.push(block) => {}
+        match (self.bin_of_block(block), wanted) {
+            (Some(bin), Some(class))
+                if core::ptr::eq(bin, self.bin(class)) && bin.has_half() && self.is_single(bin) && bin.push(block) =>
+            {
+                self.note_given(class, 1);
+            }
             _ => self.return_or_send(shared, block),
         }
     }
@@ -79,6 +89,7 @@ impl Heap {
         }
         for _ in 0..RECEIVED_FOR_MAX {
             let Some(batch) = owner.receive() else { break };
+            owner.admit(shared, batch, false);
             owner.return_batch(shared, batch);
             self.keep_batch(shared, batch);
         }

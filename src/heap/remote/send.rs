@@ -22,22 +22,24 @@ const TRIES_MAX: usize = 64;
 
 impl FastHeap {
     /// Sends `block` to the heap that owns it, where a batch for that heap is being collected and nothing else needs to
-    /// be done.
+    /// be done. With `COUNT` it notes that the program freed the block. For the second path.
     #[inline(always)]
-    pub(crate) fn send_fast(&self, block: *mut u8) -> bool {
-        // The inert heap, which is no whole heap, reads no entry.
-        self.with_entry(block, false, |entry| self.heap().send_fast(entry, block))
+    pub(crate) fn send_fast<const COUNT: bool>(&self, block: *mut u8) -> bool {
+        self.with_entry_in_reach(block, false, |entry| self.heap().send_fast::<COUNT>(entry, block))
     }
 
-    /// As [`FastHeap::send_fast`], for blocks of `class` alone.
+    /// As [`FastHeap::send_fast`], for blocks of the class of `size` alone.
     #[inline(always)]
-    pub(crate) fn send_sized_fast(&self, block: *mut u8, class: Class) -> bool {
-        self.with_entry(block, false, |entry| entry.class() == Some(class) && self.heap().send_fast(entry, block))
+    pub(crate) fn send_sized_fast<const COUNT: bool>(&self, block: *mut u8, size: usize) -> bool {
+        let Some(class) = Class::of_size(size) else { return false };
+        self.with_entry_in_reach(block, false, |entry| {
+            entry.class() == Some(class) && self.heap().send_fast::<COUNT>(entry, block)
+        })
     }
 
-    /// The heap that starts with this fast heap, which is not the inert one.
+    /// The heap that starts with this fast heap, which is not the inert one: a second path that is not closed.
     #[inline(always)]
-    fn heap(&self) -> &Heap {
+    pub(crate) fn heap(&self) -> &Heap {
         // SAFETY: every fast heap but the inert one is the first field of a heap; heaps are never unmapped.
         unsafe { Heap::at(self.address()) }
     }
@@ -54,18 +56,30 @@ impl Heap {
     /// block would fill it, or if the block needs another check. Adds one of this heap to its bin where that cannot
     /// prove the start by itself. For the second path: changes nothing where it fails.
     #[inline(always)]
-    pub(in crate::heap) fn send_fast(&self, entry: Entry, block: *mut u8) -> bool {
-        let Some(class) = entry.class() else { return false };
-        let geometry = class.geometry();
-        if entry.owner() == self.address() {
-            return self.push_by_record(class, block);
+    pub(in crate::heap) fn send_fast<const COUNT: bool>(&self, entry: Entry, block: *mut u8) -> bool {
+        let sent = self.join_batch(entry, block);
+        if COUNT && sent && entry.owner() != self.address() {
+            self.note_own(-1, -(entry.geometry().size as isize));
         }
+        sent
+    }
+
+    #[inline(always)]
+    fn join_batch(&self, entry: Entry, block: *mut u8) -> bool {
         // SAFETY: a place holds null or a valid batch of this thread's.
         if let Some(batch) = unsafe { self.outbox.place(entry.owner(), Lane::Outer).get().as_ref() }
             && batch.common() == entry
+            && entry != Entry::NONE
         {
+            // The entry that blocks have in common has a class.
+            let geometry = entry.geometry();
             return self.is_start(geometry, block) && batch.push_common(block, geometry);
         }
+        let Some(class) = entry.class() else { return false };
+        if entry.owner() == self.address() {
+            return self.push_by_record(class, block);
+        }
+        let geometry = class.geometry();
         let Some(batch) = self.outbox.batch_for(key_of(entry), Lane::Outer) else { return false };
         if !self.is_start(geometry, block) || batch.has_near(block) || !batch.has_room(geometry) {
             return false;
@@ -100,6 +114,9 @@ impl Heap {
     /// Sends `block` to the owner that `entry` names: in a batch, or by itself where there is no metadata for one. A
     /// block that was sent just before is reported.
     pub(in crate::heap) fn send(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8, lane: Lane) {
+        if lane == Lane::Inner {
+            shared.note_leaving(block);
+        }
         let Some(batch) = self.collecting(shared, key_of(entry), lane) else {
             return deliver_or_report(shared, block);
         };
@@ -205,6 +222,15 @@ impl Heap {
     }
 }
 
+impl Shared<'_> {
+    /// Tells the mode in force of a block that is about to be sent, if it wants to know.
+    fn note_leaving(self, block: *mut u8) {
+        if let Some(transit) = self.registry.transit.get() {
+            (transit.leaves)(block);
+        }
+    }
+}
+
 /// Delivers each block of a batch by itself, and releases the batch.
 pub(crate) fn deliver_each(shared: Shared<'_>, batch: &Batch) {
     batch.blocks().iter().for_each(|&block| deliver_or_report(shared, block));
@@ -213,7 +239,7 @@ pub(crate) fn deliver_each(shared: Shared<'_>, batch: &Batch) {
 
 pub(in crate::heap) fn deliver_or_report(shared: Shared<'_>, block: *mut u8) {
     if let Err(refused) = deliver_block(shared, block) {
-        refused.report("free", block, 0);
+        refused.report_found_later(block, 0);
     }
 }
 
@@ -232,6 +258,7 @@ pub(crate) fn deliver_block(shared: Shared<'_>, block: *mut u8) -> Result<(), Re
             }
         }
         let owner = Heap::of_entry(entry);
+        shared.note_leaving(block);
         let Some(batch) = shared.central.acquire_batch(entry.owner()) else {
             // Without a batch the block cannot be sent; a later slow call tries again.
             // SAFETY: a block of a class that was freed, and that is in no bin or batch any more.

@@ -33,7 +33,7 @@ fn sees_the_map(world: &World) {
     assert!(!sees(block));
     let _ = heap.free(world.shared(), block);
     assert!(!sees(block), "a slow free opens nothing");
-    heap.reopen(world.central.pages.space());
+    heap.reopen_fast_path(world.shared());
     assert!(sees(block));
 }
 

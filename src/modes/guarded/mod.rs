@@ -13,15 +13,14 @@ use crate::base::lane::Lane;
 use crate::base::text::Line;
 use crate::central::Refused;
 use crate::config::{FRAMES_MAX, Options};
-use crate::diag::{self, Code};
+use crate::diag::{self, Code, Misuse};
 use crate::heap::{Freed, Heap, Unit};
-use crate::modes::ledger::Stacks;
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::inspect;
-use crate::slow_path::mode::{self, Mode};
+use crate::slow_path::mode::{self, Mode, Paths};
 use crate::slow_path::request::{Request, Resized};
 use crate::slow_path::sampled::{self, Sampler};
 use crate::slow_path::table::{IN_FORCE, ModeTable};
@@ -31,7 +30,7 @@ use crate::sys::cell::StaticRef;
 use crate::sys::lock::{Guard, Lock, Patience, Rank};
 use crate::sys::memory;
 use crate::sys::signal::{self, Action, Info};
-use crate::unwind;
+use crate::unwind::{self, Stacks};
 
 /// Attempts to lock the pool where a call must not wait.
 const ATTEMPTS: usize = 1000;
@@ -75,7 +74,7 @@ pub(crate) fn is_of_pool(address: usize) -> bool {
 
 impl Mode for Guarded {
     const NAME: &'static CStr = c"guarded";
-    const USES_FAST_PATH: bool = true;
+    const PATHS: Paths = Paths::Fast;
 
     fn free(heap: &Heap, block: *mut u8) -> Freed {
         if is_of_pool(block.addr()) { free(heap.thread.id.get(), block, true) } else { mode::free_on(heap, block) }
@@ -119,11 +118,9 @@ static FORK: Feature =
 
 fn lock_for_fork(patience: &Patience) {
     POOL.lock_for_fork(patience);
-    STACKS.lock_for_fork(patience);
 }
 
 fn unlock_after_fork() {
-    STACKS.unlock_after_fork();
     POOL.unlock_after_fork();
 }
 
@@ -160,19 +157,20 @@ fn free(thread: u32, block: *mut u8, check: bool) -> Freed {
         Fate::Inside => (Code::InvalidPointer, "no block starts there"),
     };
     let tell = |line: &mut Line| {
-        line.text("free(").address(address).text("): ").text(what);
         if let Some(place) = &place {
             describe(place, line);
         }
     };
     let overflowed = matches!(fate, Fate::Overflowed(_));
-    diag::misuse_told(code, tell, |print| {
+    let misuse = Misuse { code, call: "free", pointer: address, what, block_bytes: 0 };
+    diag::misuse_with(&misuse, tell, |print| {
+        if !overflowed {
+            let mut line = Line::new();
+            line.text(NAME).text("freed now by thread ").number(u64::from(thread)).text(", by the calls above");
+            print(line.finish());
+        }
         if let Some(place) = &place {
             show(place, print);
-        }
-        // After an overflow the block is freed, here and now.
-        if !overflowed {
-            show_act("freed now", here, print);
         }
     });
     if overflowed { Freed::Direct } else { Freed::Misused }
@@ -205,11 +203,7 @@ fn show_act(what: &str, act: Act, print: &mut dyn FnMut(&[u8])) {
 
 fn show_frames(what: &str, thread: u32, frames: impl Iterator<Item = usize>, print: &mut dyn FnMut(&[u8])) {
     print(Line::new().text(NAME).text(what).text(" by thread ").number(u64::from(thread)).text(":").finish());
-    for frame in frames {
-        let mut line = Line::new();
-        unwind::describe(frame, line.text(NAME).text("   "));
-        print(line.finish());
-    }
+    diag::print_frames(NAME, frames, print);
 }
 
 /// Does `work` with the pool; `None` in a signal handler that may have interrupted another use of it.

@@ -8,8 +8,8 @@
 //! ```
 
 use crate::base::random::Random;
-use crate::modes::ledger::StackId;
 use crate::sys::memory;
+use crate::unwind::StackId;
 
 /// Places that a pool may have.
 pub(crate) const PLACES_MAX: usize = 4096;

@@ -1,14 +1,23 @@
-//! Mode `hardened` and its parts: notes about every block, bytes behind live blocks and in freed ones that the program
-//! must not write, a quarantine that freed blocks leave at random, and held blocks among which a fresh one is drawn.
+//! Mode `hardened` and its parts: the state of every block in the shadow, canaries behind its bytes, a quarantine in
+//! each heap for small blocks and one of the process for large ones, and requests of no bytes.
+//!
+//! | File | Has |
+//! |---|---|
+//! | `path` | malloc and free without a lock |
+//! | `mode` | the slow path |
+//! | `blocks` | what is known of a block, and what is reported |
+//! | `state`, `canary` | the state and the canaries of a block |
+//! | `waiting`, `large`, `quarantine` | the quarantine of a heap, and that of large blocks |
+//! | `empty` | requests of no bytes |
 
-mod marks;
+mod blocks;
+mod canary;
+mod empty;
+mod large;
 mod mode;
-mod note;
+mod path;
 mod quarantine;
-mod shuffle;
+mod state;
+mod waiting;
 
-pub(crate) use marks::{CANARY_MIN, Marks, Overwritten};
 pub(crate) use mode::{HARDENED, begin};
-pub(crate) use note::Note;
-pub(crate) use quarantine::{Held, Quarantine};
-pub(crate) use shuffle::Shuffle;

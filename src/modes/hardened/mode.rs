@@ -1,116 +1,197 @@
-#![expect(unsafe_code, reason = "marks blocks")]
-//! Mode `hardened`: every block has a note from its allocation until it leaves the quarantine, so every free is checked
-//! when it happens, on whichever thread.
+#![expect(unsafe_code, reason = "has blocks wait")]
+//! The slow path of mode `hardened`: what its second path (`super::path`) leaves to it, large blocks, and every misuse.
 //!
-//! The mode works with the heap held, or on a thread that has no heap any more: libc serves a signal handler that
-//! interrupts it.
+//! Every call that names a block looks at its state, whichever thread owns the block, so every pointer that is not the
+//! start of a live block is found at the call. The mode works with the heap held, or on a thread that has no heap any
+//! more: libc serves a signal handler that interrupts it.
 
 use core::ffi::CStr;
 
-use crate::base::class::{self, Class};
-use crate::base::text::Line;
+use super::blocks::{self, keys};
+use super::canary::{CANARY, Keys};
+use super::empty::Empty;
+use super::large;
+use super::path::{PATH, STEP};
+use super::state::{self, FREED, TAIL, is_live};
+use super::waiting::{self, Kept, Left};
+use crate::base::class::Class;
 use crate::base::units::REQUEST_MAX;
-use crate::central::{Place, Refused};
+use crate::central::{DirectBlock, Place, Refused, State};
 use crate::config::Options;
-use crate::diag::{self, Code};
-use crate::heap::{Freed, Heap};
-use crate::modes::hardened::{CANARY_MIN, Held, Marks, Note, Overwritten, Quarantine, Shuffle};
-use crate::modes::ledger::Ledger;
+use crate::heap::second_path;
+use crate::heap::{FastHeap, Freed, Heap, Transit};
+use crate::pages::Unit;
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
-use crate::process::tally::Reason;
 use crate::process::thread::{self, HeapAccess};
-use crate::slow_path::foreign::{Foreign, judge};
-use crate::slow_path::mode::{self, Mode, Print};
+use crate::slow_path::mode::{self, Mode, Paths, Print};
+use crate::slow_path::realloc::relocate;
 use crate::slow_path::request::{FreeSize, Request, Resized};
 use crate::slow_path::table::ModeTable;
-use crate::sys::lock::{Lock, Patience, Rank};
+use crate::sys::atomic::{AtomicU8, Ordering};
 use crate::sys::{call, memory};
 
-/// Parts of the quarantine; a power of two.
-const SHARDS: usize = 8;
-/// Blocks of neighbouring addresses go to different shards.
-const SHARD_SHIFT: u32 = 6;
+/// What lies behind the bytes of a large or direct block at least: a canary, and so much slack that it stands in the
+/// last word.
+const LARGE_PAD: usize = CANARY + STEP;
+/// Blocks tried before the request fails, where a bin gives out blocks that are live.
+const TRIES: usize = 64;
 
-static NOTES: Ledger<Note> = Ledger::new();
-static MARKS: Marks = Marks::new();
-static QUARANTINE: [Lock<Quarantine>; SHARDS] = [const { Lock::new(Rank::Reserve, Quarantine::new()) }; SHARDS];
-static SHUFFLES: [Lock<Shuffle>; class::COUNT] = [const { Lock::new(Rank::Reserve, Shuffle::new()) }; class::COUNT];
+static EMPTY: Empty = Empty::new();
 
 /// The table of functions of the mode.
 pub(crate) static HARDENED: ModeTable = ModeTable::of::<Hardened>();
 
-struct Hardened;
+/// The mode.
+pub(super) struct Hardened;
+
+/// Frees blocks that the mode has checked: they are not live any more, and all zeroes.
+pub(super) struct Checked;
+
+impl Mode for Checked {
+    const NAME: &'static CStr = Hardened::NAME;
+}
 
 /// Prepares the mode, and draws its secrets. Part of the start.
 pub(crate) fn begin(options: &Options) {
-    PROCESS.features.register(&FORK);
-    MARKS.begin(call::random(), options.zero_on_free);
+    PROCESS.features.register(&FEATURE);
+    PROCESS.registry.transit.set(Some(&TRANSIT));
+    // SAFETY: a start prepares one mode, once, before any block is made.
+    unsafe { blocks::set_keys(Keys::new(call::random(), call::random())) };
     PROCESS.central.allow_guards(options.guard_regions);
-    let mut seed = call::random();
-    let mut next = || {
-        seed = seed.wrapping_add(1);
-        seed
+    large::begin(options.quarantine_large, call::random());
+    EMPTY.begin();
+}
+
+/// The mode's part in a fork, and in the life of a thread.
+static FEATURE: Feature = Feature {
+    locks: Some((Order::AfterCentral, large::lock_for_fork, large::unlock_after_fork)),
+    thread_begins: |heap| Kept::make(heap, call::random()),
+    thread_ends: empty_waiting,
+    ..Feature::NONE
+};
+
+static TRANSIT: Transit = Transit {
+    leaves: |block| {
+        if let Some(unit) = blocks::unit(block.addr()) {
+            state::leave(unit);
+        }
+    },
+    arrives,
+};
+
+/// A block has arrived at its owner: it must not have been freed there meanwhile. Then it waits, if the owner itself
+/// receives it, and another one leaves.
+fn arrives(heap: &Heap, block: *mut u8, by_owner: bool) -> *mut u8 {
+    if !blocks::unit(block.addr()).is_some_and(state::arrive) {
+        blocks::report_refusal("free", block.addr());
+        return core::ptr::null_mut();
+    }
+    match PROCESS.central.resolve(block.addr()) {
+        Place::Small { class, .. } if by_owner => wait(heap, block, class).unwrap_or(core::ptr::null_mut()),
+        _ => block,
+    }
+}
+
+/// Has a block of `class`, which is not live, wait in the quarantine of `heap`, the calling thread's; the block that
+/// leaves in its place.
+fn wait(heap: &Heap, block: *mut u8, class: Class) -> Option<*mut u8> {
+    let whole = class.size();
+    let Some((kept, waiting)) =
+        Kept::of(heap).and_then(|kept| Some((kept, kept.slots_of(class, PROCESS.options().quarantine)?)))
+    else {
+        // SAFETY: the block is the caller's, and has so many bytes.
+        unsafe { memory::zero(block, whole) };
+        return Some(block);
     };
-    QUARANTINE.iter().for_each(|shard| shard.lock().begin(options.quarantine / SHARDS, next()));
-    SHUFFLES.iter().for_each(|shuffle| shuffle.lock().begin(next()));
+    let place = waiting.place(kept.draw(keys().canary(block.addr())));
+    // SAFETY: slots of the class, the block is of it, and the heap is this thread's.
+    match unsafe { place.exchange(block, whole) } {
+        Left::None => None,
+        Left::Clean(left) => Some(left),
+        Left::Written(left) => {
+            blocks::report_written(left, whole);
+            Some(left)
+        }
+    }
 }
 
 impl Mode for Hardened {
     const NAME: &'static CStr = c"hardened";
+    const PATHS: Paths = Paths::Second(&PATH);
+    const SHADOW: Option<Unit> = Some(Unit::Byte);
 
     fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
-        let padded = Request { size: request.size + CANARY_MIN, ..request };
-        if padded.size > REQUEST_MAX {
-            return None;
+        if request.size == 0 && request.align <= STEP {
+            let block = EMPTY.alloc();
+            if !block.is_null() {
+                return Some(block);
+            }
         }
-        let block = match mode::class_of(padded) {
-            Some(class) => draw(heap, class, request)?,
-            None => mode::serve(heap, padded)?,
-        };
-        let (made_by, whole) = (heap.thread.id.get(), whole_of(block)?);
-        let note = Note { address: block.addr(), size: request.size, whole, made_by, freed_by: 0 };
-        // SAFETY: the block was just allocated, and the program does not have it yet.
-        unsafe { MARKS.guard(&note) };
-        if NOTES.shard(note.address).insert(note) {
-            return Some(block);
+        let padded = Request { size: request.size + CANARY, align: request.align.max(STEP), ..request };
+        match mode::class_of(padded) {
+            Some(class) => serve_small(heap, class, request.size),
+            None => serve_large(heap, Request { size: request.size + LARGE_PAD, ..padded }, request.size),
         }
-        let _ = mode::free_on(heap, block);
-        None
     }
 
     fn free(heap: &Heap, block: *mut u8) -> Freed {
-        free(Some(heap), block, true)
+        free(Some(heap), block)
     }
 
     fn free_overwritten(heap: &Heap, block: *mut u8) -> Freed {
-        free(Some(heap), block, false)
+        free_deferred(heap, block)
     }
 
     fn free_alone(block: *mut u8) -> Freed {
-        free(None, block, true)
+        free(None, block)
+    }
+
+    fn holds(block: *mut u8) -> bool {
+        EMPTY.has(block)
+    }
+
+    fn can_defer(block: *mut u8) -> bool {
+        if EMPTY.has(block) {
+            let _ = free_empty(block);
+            return false;
+        }
+        let Some(unit) = blocks::unit(block.addr()) else { return true };
+        // Relaxed: see `state`.
+        let state = unit.load(Ordering::Relaxed);
+        let first = is_live(state) && state::free_remote(unit, state);
+        if !first {
+            blocks::report_refusal("free", block.addr());
+        }
+        first
     }
 
     fn usable(block: *mut u8) -> Result<Option<usize>, Refused> {
-        let note = match thread::access() {
-            HeapAccess::Libc(Reason::Recursion) => match NOTES.try_shard(block.addr()) {
-                Some(shard) => shard.get(block.addr()).copied(),
-                // The thread that was interrupted holds the shard, and may be changing the note.
-                None => return Ok(whole_of(block)),
-            },
-            _held => NOTES.shard(block.addr()).get(block.addr()).copied(),
-        };
-        match note {
-            Some(note) if note.is_live() => Ok(Some(note.size)),
-            Some(_) => Err(Refused::Double),
-            None if whole_of(block).is_none() && is_foreign(block) => Ok(None),
-            None => Err(if starts_block(block) { Refused::Double } else { Refused::Inside }),
+        if let Some(live) = EMPTY.has(block).then(|| EMPTY.is_live(block)) {
+            return match live {
+                Some(true) => Ok(Some(0)),
+                Some(false) => Err(Refused::Double),
+                None => Err(Refused::Inside),
+            };
+        }
+        let Some(unit) = blocks::unit(block.addr()) else { return usable_outside(block) };
+        // Relaxed: see `state`.
+        let state = unit.load(Ordering::Relaxed);
+        match blocks::whole_of(block).filter(|_| is_live(state)) {
+            Some(whole) => Ok(Some(blocks::check("realloc", block.addr(), whole, state))),
+            None => Err(blocks::refusal(block.addr())),
         }
     }
 
-    fn resize(_: *mut u8, _: usize, _: usize) -> Option<Resized> {
-        // Every block moves, so that old pointers to it are found out.
-        None
+    fn resize(block: *mut u8, old: usize, size: usize) -> Option<Resized> {
+        if !PROCESS.options().realloc_moves
+            && let Some(resized) = resize_in_place(block, old, size)
+        {
+            return Some(resized);
+        }
+        let alloc = |request: Request| second_path::malloc(request.size, FastHeap::current(), blocks::alloc_slow);
+        let free = |block| second_path::free(block, blocks::free_slow);
+        Some(relocate(block, old, size, alloc, free))
     }
 
     fn can_be(usable: usize, named: FreeSize) -> bool {
@@ -122,17 +203,10 @@ impl Mode for Hardened {
     }
 
     fn give_up(heap: Option<&Heap>) {
-        for shard in &QUARANTINE {
-            // Neither lock is held while a block is freed.
-            while let Some(block) = { shard.lock().take() } {
-                release(heap, block);
-            }
+        if let Some(heap) = heap {
+            empty_waiting(heap);
         }
-        for shuffle in &SHUFFLES {
-            while let Some(block) = { shuffle.lock().take() } {
-                free_to_heap(heap, block);
-            }
-        }
+        large::empty(|address| free_to_heap(heap, address));
     }
 
     fn report(_: Print<'_>) {
@@ -140,131 +214,165 @@ impl Mode for Hardened {
     }
 }
 
-/// The mode's locks for a fork.
-static FORK: Feature =
-    Feature { locks: Some((Order::AfterCentral, lock_for_fork, unlock_after_fork)), ..Feature::NONE };
-
-fn lock_for_fork(patience: &Patience) {
-    SHUFFLES.iter().for_each(|lock| lock.lock_for_fork(patience));
-    QUARANTINE.iter().for_each(|lock| lock.lock_for_fork(patience));
-    NOTES.lock_for_fork(patience);
-}
-
-fn unlock_after_fork() {
-    NOTES.unlock_after_fork();
-    for shard in &QUARANTINE {
-        shard.unlock_after_fork();
-    }
-    for shuffle in &SHUFFLES {
-        shuffle.unlock_after_fork();
-    }
-}
-
-/// A block of `class`, drawn at random.
-fn draw(heap: &Heap, class: Class, request: Request) -> Option<*mut u8> {
-    let block = loop {
+fn serve_small(heap: &Heap, class: Class, size: usize) -> Option<*mut u8> {
+    for _ in 0..TRIES {
+        let refills = heap.is_empty(class);
         let fresh = heap.alloc(PROCESS.shared(), class)?;
-        let shuffle = SHUFFLES.get(class.index())?;
-        let drawn = shuffle.lock().exchange(fresh.expose_provenance(), class.size());
-        if let Some(drawn) = drawn {
-            break drawn;
+        let kept = Kept::of(heap).filter(|_| refills);
+        if let Some(kept) = kept {
+            kept.slots_of(class, PROCESS.options().quarantine);
         }
-    };
-    if request.zero {
-        // SAFETY: the block was just allocated, and has at least so many bytes.
-        unsafe { memory::zero(core::ptr::with_exposed_provenance_mut(block), request.size) };
+        let block = heap.shuffle(class, fresh, kept.map(|kept| || kept.draw(keys().canary(fresh.addr()))));
+        if blocks::make_live(block, class.size(), size) {
+            return Some(block);
+        }
     }
-    Some(core::ptr::with_exposed_provenance_mut(block))
+    None
 }
 
-/// Bytes of the block of ours that starts at `block`, live or not; none where no block of ours starts.
-fn whole_of(block: *mut u8) -> Option<usize> {
-    match PROCESS.central.resolve(block.addr()) {
-        Place::Small { class, offset, .. } if class.geometry().locate(offset).1 => Some(class.size()),
-        Place::Large { span, .. } => Some(span.large_bytes()),
-        Place::Direct(direct) if direct.address == block.addr() => Some(direct.bytes),
-        _ => None,
+fn serve_large(heap: &Heap, padded: Request, size: usize) -> Option<*mut u8> {
+    if padded.size > REQUEST_MAX {
+        return None;
     }
+    let block = mode::serve(heap, padded)?;
+    let whole = blocks::whole_of(block)?;
+    // SAFETY: the block was just allocated, with so many bytes; padding for a canary and so much slack is among them.
+    let live = unsafe { keys().write(block.addr(), whole, size) };
+    debug_assert_eq!(live, TAIL);
+    if let Some(unit) = blocks::unit(block.addr()) {
+        // Relaxed: see `state`.
+        unit.store(live, Ordering::Relaxed);
+    }
+    Some(block)
 }
 
-fn is_foreign(block: *mut u8) -> bool {
-    matches!(PROCESS.central.resolve(block.addr()), Place::Foreign)
-}
-
-/// Whether a block starts at `block`, or did before its memory was freed.
-fn starts_block(block: *mut u8) -> bool {
-    let gone = || PROCESS.central.why_nowhere(block.addr()) == Refused::Double;
-    whole_of(block).is_some() || matches!(PROCESS.central.resolve(block.addr()), Place::Nowhere) && gone()
-}
-
-/// Frees `block`; `check` is whether to check its canary now.
-fn free(heap: Option<&Heap>, block: *mut u8, check: bool) -> Freed {
-    let freed_by = heap.map_or_else(call::thread_id, |heap| heap.thread.id.get());
-    let known = {
-        let mut shard = NOTES.shard(block.addr());
-        shard.get_mut(block.addr()).map(|note| {
-            let before = *note;
-            note.freed_by = if before.is_live() { freed_by } else { before.freed_by };
-            before
-        })
-    };
-    match known {
-        Some(note) if note.is_live() => {
-            let note = Note { freed_by, ..note };
-            if check {
-                check_canary("free", &note);
-            }
-            quarantine(heap, note)
-        }
-        // The mapping of a large block is gone, and libc has it now.
-        Some(_) if is_foreign(block) && judge(block.addr()) == Foreign::Libc => Freed::Foreign,
-        Some(note) => {
-            report_pointer(Code::DoubleFree, block.addr(), "the block is free already", Some(&note));
-            Freed::Misused
-        }
-        None if is_foreign(block) => Freed::Foreign,
+/// Resizes a small block in its class; `None` if another class is right for the size.
+fn resize_in_place(block: *mut u8, old: usize, size: usize) -> Option<Resized> {
+    let unit = blocks::unit(block.addr())?;
+    let Place::Small { class, .. } = PROCESS.central.resolve(block.addr()) else { return None };
+    if Class::of_size((size + CANARY).max(STEP)) != Some(class) {
+        return None;
+    }
+    // Relaxed: see `state`.
+    let state = unit.load(Ordering::Relaxed);
+    match blocks::resize(block, class.size(), old, size, state) {
+        Some(()) => Some(Resized::At(block)),
         None => {
-            report_unknown(block);
+            blocks::report_refusal("realloc", block.addr());
+            Some(Resized::Misused)
+        }
+    }
+}
+
+/// Frees `block`, whatever it is.
+fn free(heap: Option<&Heap>, block: *mut u8) -> Freed {
+    if EMPTY.has(block) {
+        return free_empty(block);
+    }
+    let Some(unit) = blocks::unit(block.addr()) else { return free_outside(heap, block) };
+    // Relaxed: see `state`.
+    let state = unit.load(Ordering::Relaxed);
+    let place = PROCESS.central.resolve(block.addr());
+    let whole = match &place {
+        Place::Small { class, .. } => class.size(),
+        Place::Large { span, .. } => span.large_bytes(),
+        _ => 0,
+    };
+    if !is_live(state) || whole == 0 {
+        return refuse(block);
+    }
+    blocks::check("free", block.addr(), whole, state);
+    let is_small = matches!(place, Place::Small { .. });
+    if is_small {
+        blocks::check_before("free", block.addr(), whole, state);
+    }
+    if !state::free_remote(unit, state) {
+        return refuse(block);
+    }
+    if is_small { retire_small(heap, block, unit) } else { retire_large(heap, block, unit, whole) }
+}
+
+fn refuse(block: *mut u8) -> Freed {
+    blocks::report_refusal("free", block.addr());
+    Freed::Misused
+}
+
+/// Has a small block, whose state is that of a remote free, wait or go to its owner.
+fn retire_small(heap: Option<&Heap>, block: *mut u8, unit: &AtomicU8) -> Freed {
+    let Place::Small { class, entry, .. } = PROCESS.central.resolve(block.addr()) else { return Freed::Misused };
+    if let Some(heap) = heap.filter(|heap| heap.address() == entry.owner()) {
+        // Relaxed: see `state`. This thread holds the spans of the owner.
+        unit.store(FREED, Ordering::Relaxed);
+        return match wait(heap, block, class) {
+            Some(left) => mode::free_on(heap, left),
+            None => Freed::Small,
+        };
+    }
+    // SAFETY: the program freed the block, this thread was first to note it, and it has so many bytes.
+    unsafe { memory::zero(block, class.size()) };
+    free_to_heap(heap, block.addr());
+    Freed::Small
+}
+
+fn retire_large(heap: Option<&Heap>, block: *mut u8, unit: &AtomicU8, whole: usize) -> Freed {
+    // Relaxed: see `state`. No other thread frees the block now.
+    unit.store(FREED, Ordering::Relaxed);
+    large::hold(block.addr(), whole, |address| free_to_heap(heap, address));
+    Freed::Large
+}
+
+/// Frees a block whose free was deferred: it is on its way since then, and its first word held a link.
+fn free_deferred(heap: &Heap, block: *mut u8) -> Freed {
+    let Some(unit) = blocks::unit(block.addr()) else { return free_outside(Some(heap), block) };
+    match PROCESS.central.resolve(block.addr()) {
+        Place::Large { span, .. } => retire_large(Some(heap), block, unit, span.large_bytes()),
+        _ => retire_small(Some(heap), block, unit),
+    }
+}
+
+/// Frees a block that has no state: a direct mapping, or none of ours.
+fn free_outside(heap: Option<&Heap>, block: *mut u8) -> Freed {
+    match direct_of(block) {
+        Ok(Some(direct)) => {
+            blocks::check("free", direct.address, direct.bytes, TAIL);
+            large::hold(direct.address, direct.bytes, |address| free_to_heap(heap, address));
+            Freed::Direct
+        }
+        Ok(None) => Freed::Foreign,
+        Err(refused) => {
+            refused.report("free", block, 0);
             Freed::Misused
         }
     }
 }
 
-/// Puts a block that the program freed into the quarantine, and frees those that have to leave it.
-fn quarantine(heap: Option<&Heap>, note: Note) -> Freed {
-    let shard = &QUARANTINE[note.address >> SHARD_SHIFT & (SHARDS - 1)];
-    let stays = shard.lock().has_room_for(note.whole);
-    if stays || PROCESS.options().zero_on_free {
-        // SAFETY: the program freed the block, and its note names this thread as the one that did.
-        unsafe { MARKS.fill(&note) };
-    }
-    // A fresh canary: an overflow that was reported is not reported again.
-    // SAFETY: as above.
-    unsafe { MARKS.guard(&note) };
-    if !stays || !shard.lock().add(Held { address: note.address, whole: note.whole }) {
-        // Its note stays until another block has the address.
-        free_to_heap(heap, note.address);
-    }
-    loop {
-        // The lock is not held while the block is freed.
-        let due = shard.lock().take_due();
-        let Some(block) = due else { break };
-        release(heap, block);
-    }
-    match Class::of_size(note.whole) {
-        Some(class) if class.size() == note.whole => Freed::Small,
-        _ => Freed::Large,
+/// The live direct block that starts at `block`; `Ok(None)` for an address that is not ours.
+fn direct_of(block: *mut u8) -> Result<Option<DirectBlock>, Refused> {
+    match PROCESS.central.resolve(block.addr()) {
+        Place::Foreign => Ok(None),
+        Place::Direct(direct) if direct.address == block.addr() => {
+            if large::has(direct.address) {
+                Err(Refused::Double)
+            } else {
+                Ok(Some(direct))
+            }
+        }
+        _ => Err(Refused::Inside),
     }
 }
 
-/// Frees a block that has left the quarantine.
-fn release(heap: Option<&Heap>, block: Held) {
-    // The ledger's shard is unlocked before the block is freed.
-    let note = NOTES.shard(block.address).remove(block.address);
-    if let Some(note) = note {
-        check_freed(&note);
-        free_to_heap(heap, note.address);
+fn usable_outside(block: *mut u8) -> Result<Option<usize>, Refused> {
+    let direct = direct_of(block)?;
+    Ok(direct.map(|direct| blocks::check("realloc", direct.address, direct.bytes, TAIL)))
+}
+
+fn free_empty(block: *mut u8) -> Freed {
+    if EMPTY.free(block) {
+        return Freed::Small;
     }
+    let refused = if EMPTY.is_live(block).is_none() { Refused::Inside } else { Refused::Double };
+    refused.report("free", block, 0);
+    Freed::Misused
 }
 
 fn free_to_heap(heap: Option<&Heap>, address: usize) {
@@ -275,86 +383,51 @@ fn free_to_heap(heap: Option<&Heap>, address: usize) {
     };
 }
 
-fn check_canary(call: &'static str, note: &Note) {
-    // SAFETY: callers pass the note of a block that is live, just freed, or in the quarantine.
-    if let Err(Overwritten(place)) = unsafe { MARKS.check_canary(note) } {
-        report_write(Code::HeapOverflow, call, place, "something wrote behind the block", note);
-    }
+/// Frees the blocks that wait in the quarantine of `heap`, which the calling thread holds.
+fn empty_waiting(heap: &Heap) {
+    let Some(kept) = Kept::of(heap) else { return };
+    kept.empty(|block, class| {
+        if !waiting::is_untouched(block, class.size()) {
+            blocks::report_written(block, class.size());
+        }
+        free_to_heap(Some(heap), block.addr());
+    });
 }
 
-fn check_freed(note: &Note) {
-    // SAFETY: callers pass the note of a block that is in the quarantine or just leaves it.
-    if let Err(Overwritten(place)) = unsafe { MARKS.check_fill(note) } {
-        report_write(Code::UseAfterFree, "free", place, "something wrote to the block after it was freed", note);
-    }
-    check_canary("free", note);
-}
-
-/// Checks the marks of all blocks, when the process ends.
+/// Checks the canaries of all live blocks, and the bytes of those that wait in this thread's quarantine, when the
+/// process ends.
 fn check_all() {
-    let _held = thread::access();
-    for shard in NOTES.shards() {
-        shard.iter().filter(|note| note.is_live()).for_each(|note| check_canary("exit", note));
-    }
-    for shard in &QUARANTINE {
-        for block in shard.lock().blocks() {
-            let note = NOTES.shard(block.address).get(block.address).copied();
-            if let Some(note) = note {
-                check_freed(&note);
+    let HeapAccess::Own(heap) = thread::access() else { return };
+    PROCESS.central.each_span(|span, entry, region| {
+        let start = PROCESS.central.pages.space().address(region);
+        match entry.class() {
+            Some(class) if span.first() == region => {
+                let blocks = 0..class.geometry().capacity as usize;
+                blocks.for_each(|index| check_live(start + index * class.size(), class.size()));
             }
+            None if span.state() == State::Large => check_live(start, span.large_bytes()),
+            _ => {}
         }
+    });
+    if let Some(kept) = Kept::of(&heap) {
+        kept.each(|block, class| {
+            if !waiting::is_untouched(block, class.size()) {
+                blocks::report_written(block, class.size());
+            }
+        });
     }
 }
 
-/// Reports a pointer that `free` cannot have.
-fn report_pointer(code: Code, pointer: usize, what: &str, note: Option<&Note>) {
-    let tell = |line: &mut Line| {
-        line.text("free(").address(pointer).text("): ").text(what);
-        if let Some(note) = note {
-            describe(note, line);
-        }
-    };
-    diag::misuse_told(code, tell, |_| {});
-}
-
-/// Reports a write to the byte `place` bytes behind the start of a block.
-fn report_write(code: Code, call: &str, place: usize, what: &str, note: &Note) {
-    let tell = |line: &mut Line| {
-        line.text(call).text("(").address(note.address).text("): ").text(what).text(", ").number(place as u64);
-        describe(note, line.text(" bytes from its start"));
-    };
-    diag::misuse_told(code, tell, |_| {});
-}
-
-fn describe(note: &Note, line: &mut Line) {
-    line.text(" (block of ").number(note.size as u64).text(" bytes in one of ").number(note.whole as u64);
-    line.text(", made by thread ").number(u64::from(note.made_by));
-    if note.is_live() {
-        line.text(", live)");
-    } else {
-        line.text(", freed by thread ").number(u64::from(note.freed_by)).text(")");
-    }
-}
-
-/// Reports a pointer into our memory that has no note: it points into a block, to one that has left the quarantine, or
-/// to none.
-fn report_unknown(block: *mut u8) {
-    let address = block.addr();
-    if starts_block(block) {
-        return report_pointer(Code::DoubleFree, address, "the block is free already, or never was one", None);
-    }
-    let around = start_of(block).and_then(|start| NOTES.shard(start).get(start).copied());
-    report_pointer(Code::InvalidPointer, address, "no block starts there, it points into one", around.as_ref());
-}
-
-/// Where the block around `block` starts.
-fn start_of(block: *mut u8) -> Option<usize> {
-    match PROCESS.central.resolve(block.addr()) {
-        Place::Small { class, offset, .. } => {
-            let (index, _) = class.geometry().locate(offset);
-            Some(block.addr() - offset + index as usize * class.size())
-        }
-        Place::Direct(direct) => Some(direct.address),
-        _ => None,
+/// Checks the canaries of a block, if it is live.
+fn check_live(address: usize, whole: usize) {
+    let Some(unit) = blocks::unit(address) else { return };
+    // Acquire, so that the canaries are read after the state.
+    let state = unit.load(Ordering::Acquire);
+    // SAFETY: a block of so many bytes starts there.
+    let is_whole = !is_live(state) || unsafe { keys().check(address, whole, state) }.is_ok();
+    // Another thread may be freeing the block, or making another one there.
+    // Relaxed: the last look decides.
+    if !is_whole && unit.load(Ordering::Relaxed) == state {
+        blocks::check("exit", address, whole, state);
     }
 }

@@ -1,24 +1,25 @@
-//! The quarantine: freed blocks that must not be used again yet. It has room for so many bytes; when it is full, blocks
-//! leave it at random, so that a program cannot foresee when a block is used again. Must not know what leaving means.
+//! The quarantine of large blocks: freed blocks that must not be used again yet. It has room for so many bytes of address
+//! space; when it is full, blocks leave it at random, so that a program cannot foresee when a block is used again. Must
+//! not know what leaving means.
 
 use crate::base::random::Random;
 use crate::sys::mapping::{Mapped, zeroed};
 
 /// A block in the quarantine.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Held {
-    pub(crate) address: usize,
+pub(super) struct Held {
+    pub(super) address: usize,
     /// Bytes of the block.
-    pub(crate) whole: usize,
+    pub(super) whole: usize,
 }
 
 zeroed!(Held { address, whole });
 
-/// Blocks that one quarantine holds at most.
-const ENTRIES: usize = 64 << 10;
+/// Blocks that it holds at most: each may take two of the mappings that a process may have.
+const ENTRIES: usize = 256;
 
-/// The blocks of one shard of the quarantine.
-pub(crate) struct Quarantine {
+/// The blocks that wait.
+pub(super) struct Quarantine {
     /// The first `len` are blocks. No mapping before the first block.
     entries: Mapped<Held>,
     len: usize,
@@ -29,24 +30,24 @@ pub(crate) struct Quarantine {
 
 impl Quarantine {
     /// An empty one without room.
-    pub(crate) const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self { entries: Mapped::none(), len: 0, bytes: 0, bytes_max: 0, random: Random::UNSEEDED }
     }
 
     /// Gives it room, and seeds the random numbers.
-    pub(crate) fn begin(&mut self, bytes_max: usize, seed: u64) {
+    pub(super) fn begin(&mut self, bytes_max: usize, seed: u64) {
         self.bytes_max = bytes_max;
         self.random = Random::new(seed);
     }
 
-    /// Whether a block of `whole` bytes may come in at all: not if it would fill more than an eighth of the quarantine.
-    pub(crate) fn has_room_for(&self, whole: usize) -> bool {
-        const SHARE: usize = 8;
+    /// Whether a block of `whole` bytes may come in at all: not if it would fill more than a quarter of the quarantine.
+    pub(super) fn has_room_for(&self, whole: usize) -> bool {
+        const SHARE: usize = 4;
         whole <= self.bytes_max / SHARE
     }
 
     /// Adds a block; false if it may not come in, or there is no memory for its entry.
-    pub(crate) fn add(&mut self, block: Held) -> bool {
+    pub(super) fn add(&mut self, block: Held) -> bool {
         if !self.has_room_for(block.whole) || self.len == ENTRIES {
             return false;
         }
@@ -62,7 +63,7 @@ impl Quarantine {
     }
 
     /// Takes out a block that has to leave, drawn at random; none as long as there is room.
-    pub(crate) fn take_due(&mut self) -> Option<Held> {
+    pub(super) fn take_due(&mut self) -> Option<Held> {
         if self.bytes <= self.bytes_max && self.len < ENTRIES {
             return None;
         }
@@ -72,7 +73,7 @@ impl Quarantine {
     }
 
     /// Takes out a block although there is room; none if it is empty.
-    pub(crate) fn take(&mut self) -> Option<Held> {
+    pub(super) fn take(&mut self) -> Option<Held> {
         let last = self.len.checked_sub(1)?;
         let block = *self.entries.get(last)?;
         self.len = last;
@@ -81,7 +82,7 @@ impl Quarantine {
     }
 
     /// Its blocks.
-    pub(crate) fn blocks(&self) -> &[Held] {
+    pub(super) fn blocks(&self) -> &[Held] {
         self.entries.get(..self.len).unwrap_or_default()
     }
 }
@@ -95,7 +96,7 @@ mod tests {
     fn blocks_leave_at_random_when_there_is_no_room() {
         let mut quarantine = Quarantine::new();
         assert!(!quarantine.add(Held { address: 16, whole: 16 }));
-        quarantine.begin(16_000, 5);
+        quarantine.begin(1600, 5);
         let (mut inside, mut order) = (HashSet::new(), Vec::new());
         for address in (16..160_016).step_by(16) {
             assert!(quarantine.add(Held { address, whole: 16 }));
@@ -104,11 +105,17 @@ mod tests {
                 assert!(inside.remove(&block.address));
                 order.push(block.address);
             }
-            assert!(inside.len() <= 1000);
+            assert!(inside.len() <= 100);
         }
-        assert_eq!(inside.len(), 1000);
+        assert_eq!(inside.len(), 100);
         assert!(order.windows(2).any(|pair| pair[0] > pair[1]));
-        assert!(!quarantine.add(Held { address: 8, whole: 2001 }));
-        assert_eq!(quarantine.blocks().iter().filter(|block| inside.contains(&block.address)).count(), 1000);
+        assert!(!quarantine.add(Held { address: 8, whole: 401 }));
+        assert_eq!(quarantine.blocks().iter().filter(|block| inside.contains(&block.address)).count(), 100);
+        quarantine.begin(1 << 30, 5);
+        for address in (1 << 20..).step_by(16).take(1000) {
+            let _ = quarantine.add(Held { address, whole: 16 });
+            while quarantine.take_due().is_some() {}
+        }
+        assert!(quarantine.blocks().len() < ENTRIES, "their number is bounded, too");
     }
 }

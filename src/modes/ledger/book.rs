@@ -46,16 +46,6 @@ impl<R: Record> Ledger<R> {
         self.shards.iter().map(Lock::lock)
     }
 
-    /// How many shards there are.
-    pub(crate) fn len(&self) -> usize {
-        SHARDS
-    }
-
-    /// A copy of a shard; none if it is empty, or there is no memory.
-    pub(crate) fn copy_shard(&self, index: usize) -> Option<Table<R>> {
-        self.shards.get(index)?.lock().copy()
-    }
-
     /// Takes all locks for a fork.
     pub(crate) fn lock_for_fork(&self, patience: &Patience) {
         self.shards.iter().for_each(|lock| lock.lock_for_fork(patience));

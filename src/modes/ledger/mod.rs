@@ -1,10 +1,8 @@
-//! Notes about blocks, apart from the heap: tables by address, and call stacks, each kept once. All of it lies in
+//! Notes about blocks, apart from the heap: tables by address. All of it lies in
 //! mappings of its own, so a mode's notes never use the heap that they describe. Must not know the purpose of a note.
 
 mod book;
-mod stacks;
 mod table;
 
 pub(crate) use book::Ledger;
-pub(crate) use stacks::{Frames, StackId, Stacks};
 pub(crate) use table::{Record, Table};

@@ -2,8 +2,11 @@
 //! Single instructions of the processor, and what the kernel and the linker agree on with it. Must not know what they
 //! are used for.
 
+use crate::base::text::Inline;
 use core::arch::asm;
-use core::arch::x86_64::{__cpuid, _rdtsc};
+use core::arch::x86_64::{
+    __cpuid, __m128i, _mm_cmpeq_epi8, _mm_load_si128, _mm_movemask_epi8, _mm_or_si128, _mm_setzero_si128, _rdtsc,
+};
 use core::ffi::c_int;
 
 use crate::base::class::START_SHIFT;
@@ -68,6 +71,113 @@ pub(crate) unsafe fn step<const DELTA: isize>(word: *mut usize) {
 pub(crate) unsafe fn step_at<const DELTA: isize>(base: *const u8, offset: usize) {
     // SAFETY: the word is writable, and this thread's alone to write.
     unsafe { asm!("add qword ptr [{0} + {1}], {2}", in(reg) base, in(reg) offset, const DELTA, options(nostack)) };
+}
+
+/// Replaces the word at `place` by `new` if it is `old`, in one instruction, which a signal handler does not interrupt;
+/// whether it was. Not atomic between processors, and as quick as a store.
+///
+/// # Safety
+/// - An aligned word is there, and only the calling thread writes it.
+#[inline(always)]
+pub(crate) unsafe fn exchange(place: *mut *mut u8, old: *mut u8, new: *mut u8) -> bool {
+    // SAFETY: the word is there, and this thread's alone to write.
+    unsafe {
+        asm!("cmpxchg qword ptr [{place}], {new}", "jne {changed}", place = in(reg) place, new = in(reg) new,
+            changed = label { return false }, inout("rax") old => _, options(nostack));
+    }
+    true
+}
+
+/// Both halves of the product of `value` xor the first word of `keys` and its second, folded by xor, with the bits of the
+/// third: by hand, so that the compiler keeps no register for each word.
+#[inline(always)]
+pub(crate) fn keyed(keys: &[u64; 3], value: u64) -> u64 {
+    let folded;
+    // SAFETY: reads the three words alone.
+    unsafe {
+        asm!("xor rax, qword ptr [{keys}]", "mul qword ptr [{keys} + 8]", "xor rax, rdx", "or rax, qword ptr [{keys} + 16]",
+            keys = in(reg) keys.as_ptr(), inlateout("rax") value => folded, out("rdx") _, options(pure, readonly, nostack));
+    }
+    folded
+}
+
+/// The byte at place `index` behind `base`, which other threads may write: a relaxed load that fills a whole register.
+///
+/// # Safety
+/// - The byte can be read.
+#[inline(always)]
+pub(crate) unsafe fn load_u8(base: *const u8, index: usize) -> usize {
+    let value: usize;
+    // SAFETY: the byte is there, as the caller says.
+    unsafe {
+        asm!("movzx {0:e}, byte ptr [{1} + {2}]", out(reg) value, in(reg) base, in(reg) index,
+            options(readonly, nostack, preserves_flags));
+    }
+    value
+}
+
+/// Bytes that [`fill_and_test`] takes at a time.
+pub(crate) const LANE: usize = size_of::<__m128i>();
+
+/// Fills `len` bytes at `fill` with zeroes; whether as many bytes at `test` are zeroes.
+///
+/// # Safety
+/// - Both are multiples of [`LANE`], and so is `len`, which is not 0; the bytes at `fill` are writable, those at `test`
+///   readable.
+#[inline(always)]
+pub(crate) unsafe fn fill_and_test(fill: *mut u8, test: *const u8, len: usize) -> bool {
+    let mut seen = no_bits();
+    // By hand: a compiler unrolls the loop, which costs more than it saves for blocks of a few lanes.
+    // SAFETY: the bytes are readable and writable, by the function's condition, and whole lanes.
+    unsafe {
+        asm!("2:", "por {seen}, xmmword ptr [{test} + {at}]", "movdqa xmmword ptr [{fill} + {at}], {zero}",
+            "add {at}, 16", "jne 2b", seen = inout(xmm_reg) seen, zero = in(xmm_reg) no_bits(),
+            test = in(reg) test.wrapping_add(len), fill = in(reg) fill.wrapping_add(len),
+            at = inout(reg) len.wrapping_neg() => _, options(nostack));
+    }
+    is_zero(seen)
+}
+
+/// Whether `len` bytes at `test` are zeroes.
+///
+/// # Safety
+/// - As for [`fill_and_test`].
+#[inline(always)]
+pub(crate) unsafe fn is_clear(test: *const u8, len: usize) -> bool {
+    let (mut seen, mut at) = (no_bits(), 0);
+    while at < len {
+        // SAFETY: the bytes are readable, by the function's condition.
+        seen = unsafe { with(seen, test.wrapping_add(at)) };
+        at += LANE;
+    }
+    is_zero(seen)
+}
+
+#[inline(always)]
+fn no_bits() -> __m128i {
+    // SAFETY: every x86-64 processor has SSE2.
+    unsafe { _mm_setzero_si128() }
+}
+
+/// The bits of `seen`, and those of the lane at `from`.
+///
+/// # Safety
+/// - The bytes are readable and aligned.
+#[inline(always)]
+unsafe fn with(seen: __m128i, from: *const u8) -> __m128i {
+    // SAFETY: readable and aligned, by the function's condition.
+    let lane = unsafe { _mm_load_si128(from.cast()) };
+    // SAFETY: every x86-64 processor has SSE2.
+    unsafe { _mm_or_si128(seen, lane) }
+}
+
+#[inline(always)]
+fn is_zero(bits: __m128i) -> bool {
+    const ALL: i32 = 0xffff;
+    // SAFETY: every x86-64 processor has SSE2.
+    let equal = unsafe { _mm_cmpeq_epi8(bits, no_bits()) };
+    // SAFETY: as above.
+    unsafe { _mm_movemask_epi8(equal) == ALL }
 }
 
 /// Whether `value` is below the word `OFFSET` bytes behind `base`, which other threads may write: the comparison reads
@@ -146,19 +256,6 @@ pub(crate) unsafe fn load_u16<const OFFSET: usize>(base: *const u8, index: usize
     value
 }
 
-/// `value` and the word `OFFSET` bytes behind `base`, which other threads may write, added by one instruction.
-///
-/// # Safety
-/// - An aligned word is there.
-#[inline(always)]
-pub(crate) unsafe fn add_word<const OFFSET: usize>(mut value: usize, base: *const u8) -> usize {
-    // SAFETY: as for `is_below`.
-    unsafe {
-        asm!("add {0}, qword ptr [{1} + {2}]", inout(reg) value, in(reg) base, const OFFSET, options(readonly, nostack));
-    }
-    value
-}
-
 /// The answer of `cpuid` for `leaf`: registers `ebx`, `ecx`, `edx`.
 pub(crate) fn identity(leaf: u32) -> [u32; 3] {
     let answer = __cpuid(leaf);
@@ -200,22 +297,22 @@ macro_rules! weak_address {
 pub(crate) use weak_address;
 
 /// The registers that programs keep addresses in, by their places in the context of a signal.
-const REGISTERS: [(c_int, &str); 15] = [
-    (libc::REG_RAX, "rax"),
-    (libc::REG_RBX, "rbx"),
-    (libc::REG_RCX, "rcx"),
-    (libc::REG_RDX, "rdx"),
-    (libc::REG_RSI, "rsi"),
-    (libc::REG_RDI, "rdi"),
-    (libc::REG_RBP, "rbp"),
-    (libc::REG_R8, "r8"),
-    (libc::REG_R9, "r9"),
-    (libc::REG_R10, "r10"),
-    (libc::REG_R11, "r11"),
-    (libc::REG_R12, "r12"),
-    (libc::REG_R13, "r13"),
-    (libc::REG_R14, "r14"),
-    (libc::REG_R15, "r15"),
+static REGISTERS: [(c_int, Inline<3>); 15] = [
+    (libc::REG_RAX, Inline::of("rax")),
+    (libc::REG_RBX, Inline::of("rbx")),
+    (libc::REG_RCX, Inline::of("rcx")),
+    (libc::REG_RDX, Inline::of("rdx")),
+    (libc::REG_RSI, Inline::of("rsi")),
+    (libc::REG_RDI, Inline::of("rdi")),
+    (libc::REG_RBP, Inline::of("rbp")),
+    (libc::REG_R8, Inline::of("r8")),
+    (libc::REG_R9, Inline::of("r9")),
+    (libc::REG_R10, Inline::of("r10")),
+    (libc::REG_R11, Inline::of("r11")),
+    (libc::REG_R12, Inline::of("r12")),
+    (libc::REG_R13, Inline::of("r13")),
+    (libc::REG_R14, Inline::of("r14")),
+    (libc::REG_R15, Inline::of("r15")),
 ];
 
 /// The registers of the context that a signal interrupted.
@@ -226,12 +323,13 @@ impl Registers {
     pub(crate) fn of(context: &libc::ucontext_t) -> Self {
         Self(
             REGISTERS
-                .map(|(place, _)| context.uc_mcontext.gregs.get(place as usize).map_or(0, |&value| value as usize)),
+                .each_ref()
+                .map(|(place, _)| context.uc_mcontext.gregs.get(*place as usize).map_or(0, |&value| value as usize)),
         )
     }
 
     /// Their names and values.
     pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, usize)> {
-        REGISTERS.iter().zip(self.0).map(|((_, name), value)| (*name, value))
+        REGISTERS.iter().zip(self.0).map(|((_, name), value)| (name.text(), value))
     }
 }

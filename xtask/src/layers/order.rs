@@ -8,7 +8,8 @@ use std::path::Path;
 const LEVELS: &[&[&str]] = &[
     &["base"],
     &["sys"],
-    &["unwind", "diag", "config"],
+    &["unwind"],
+    &["diag", "config"],
     &["pages"],
     &["central"],
     &["heap"],

@@ -3,7 +3,6 @@
 //!
 //! Must not know: what the addresses are for.
 
-use super::Frame;
 use addr2line::gimli::{BaseAddresses, CieOrFde, EhFrame, LittleEndian, UnwindSection};
 use addr2line::{Loader, demangle_auto};
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, SymbolKind};
@@ -11,6 +10,17 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+
+/// A function on a stack.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct Frame {
+    /// Its name, or the file and an offset in it where that has none.
+    pub(crate) name: String,
+    /// The name of the file that its code is in, without folders.
+    pub(crate) object: String,
+    /// Source file and line, where they are known.
+    pub(crate) place: Option<String>,
+}
 
 /// The symbols and the lines of one file.
 struct File {
@@ -28,15 +38,23 @@ struct File {
 
 /// All files asked about so far, by path.
 #[derive(Default)]
-pub(super) struct Symbols {
+pub(crate) struct Symbols {
     files: HashMap<String, File>,
 }
 
 impl Symbols {
     /// The functions at `offset` in the file at `path`, the innermost first: several where some were inlined.
-    pub(super) fn frames(&mut self, path: &str, offset: u64) -> Vec<Frame> {
-        let file = self.files.entry(path.to_owned()).or_insert_with(|| File::open(path));
-        file.frames(offset)
+    pub(crate) fn frames(&mut self, path: &str, offset: u64) -> Vec<Frame> {
+        self.file(path).frames(offset)
+    }
+
+    /// As [`Symbols::frames`], for an address as the file itself counts them; empty where nothing names a function.
+    pub(crate) fn frames_at(&mut self, path: &str, address: u64) -> Vec<Frame> {
+        self.file(path).frames_at(address)
+    }
+
+    fn file(&mut self, path: &str) -> &File {
+        self.files.entry(path.to_owned()).or_insert_with(|| File::open(path))
     }
 }
 
@@ -75,13 +93,20 @@ impl File {
     fn frames(&self, offset: u64) -> Vec<Frame> {
         let part = self.parts.iter().find(|(start, len, _)| (*start..start + len).contains(&offset));
         let address = part.map(|(start, _, address)| offset - start + address);
-        let frames = address.map(|address| self.inlined(address)).unwrap_or_default();
+        let frames = address.map(|address| self.frames_at(address)).unwrap_or_default();
         if !frames.is_empty() {
             return frames;
         }
-        let name = address.and_then(|address| self.function(address));
         let start = address.map_or(offset, |address| self.body(address));
-        vec![self.frame(name.unwrap_or_else(|| format!("{}+{start:#x}", self.name)), None)]
+        vec![self.frame(format!("{}+{start:#x}", self.name), None)]
+    }
+
+    fn frames_at(&self, address: u64) -> Vec<Frame> {
+        let frames = self.inlined(address);
+        if !frames.is_empty() {
+            return frames;
+        }
+        self.function(address).map(|name| self.frame(name, None)).into_iter().collect()
     }
 
     /// The frames that the debug information has, where it names a function.

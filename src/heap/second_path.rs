@@ -1,0 +1,150 @@
+#![expect(unsafe_code, reason = "follows the word that names the functions")]
+//! The second path: the functions that a miss of the fast path calls. Each heap names a table of them, so a miss costs
+//! one load and one indirect jump, and no test of what the thread or the process is doing.
+//!
+//! | Table | Of which heap | What it does |
+//! |---|---|---|
+//! | [`DEFAULT`] | one whose fast path is open | pops where requests are sampled; adds remote frees to open batches |
+//! | [`COUNTED`] | the same, in mode `counting` | the same, and counts the remote frees |
+//! | [`CLOSED`] | the inert heap, and one that another thread closed | nothing: takes the slow path |
+//! | that of a mode | one of a thread in that mode | what the mode does without locks |
+//!
+//! A function gets the thread's heap and `slow`, the slow path of the API's function: it serves the call, or ends with
+//! a call of `slow`, which the compiler makes a jump, because an exception of `operator new` may pass. A function must
+//! not take locks, touch spans or enter the heap; all that needs these is for `slow`.
+//!
+//! Where a table says so, the fast path is closed, so that the second path sees every call: all sizes lead to the bin
+//! that is always empty, and the limit of free is 0.
+//!
+//! # Invariants
+//! - A thread that holds a heap's spans may close its second path. An operation reads the word once, and counts as
+//!   begun earlier if it reads the old table; so a function may do no more than the fast path may: one pop from or one
+//!   push to one bin or one batch of the heap.
+
+use super::fast_path::FastHeap;
+use crate::base::class::Class;
+use crate::sys::atomic::Ordering;
+
+/// The slow path of malloc and its like: gets a size, and says in its own way that there is no block. Not a function of
+/// Rust alone: that of `operator new` throws.
+pub(crate) type SlowMalloc = extern "C" fn(usize) -> *mut u8;
+/// As [`SlowMalloc`], of a function that gets alignment and size.
+pub(crate) type SlowAligned = fn(usize, usize) -> *mut u8;
+/// The slow path of free.
+pub(crate) type SlowFree = fn(*mut u8);
+/// As [`SlowFree`], of a function that gets block and size.
+pub(crate) type SlowSizedFree = fn(*mut u8, usize);
+
+/// The functions of a second path. The heap is the calling thread's own, whole one, except in [`CLOSED`].
+pub(crate) struct SecondPath {
+    /// Whether the fast path serves calls before.
+    pub(crate) after_fast: bool,
+    /// malloc, of a size.
+    pub(crate) malloc: fn(usize, &FastHeap, SlowMalloc) -> *mut u8,
+    /// calloc, of a size.
+    pub(crate) zeroed: fn(usize, &FastHeap, SlowMalloc) -> *mut u8,
+    /// An aligned allocation, of an alignment, a power of two, and a size.
+    pub(crate) aligned: fn(usize, usize, &FastHeap, SlowAligned) -> *mut u8,
+    /// free, of a block.
+    pub(crate) free: fn(*mut u8, &FastHeap, SlowFree),
+    /// A sized free, of a block and the size that the caller names.
+    pub(crate) free_sized: fn(*mut u8, usize, &FastHeap, SlowSizedFree),
+}
+
+/// The second path of the inert heap and of closed ones. The fast path is closed with it.
+pub(super) static CLOSED: SecondPath = SecondPath {
+    after_fast: false,
+    malloc: |size, _, slow| slow(size),
+    zeroed: |size, _, slow| slow(size),
+    aligned: |align, size, _, slow| slow(align, size),
+    free: |block, _, slow| slow(block),
+    free_sized: |block, size, _, slow| slow(block, size),
+};
+
+/// The second path behind an open fast path.
+pub(crate) static DEFAULT: SecondPath = behind_fast_path::<false>();
+
+/// As [`DEFAULT`], and counts remote frees.
+pub(crate) static COUNTED: SecondPath = behind_fast_path::<true>();
+
+const fn behind_fast_path<const COUNT: bool>() -> SecondPath {
+    SecondPath {
+        after_fast: true,
+        malloc: |size, heap, slow| {
+            let block = heap.pop_sampled(size);
+            if block.is_null() { slow(size) } else { block }
+        },
+        zeroed: |size, heap, slow| {
+            let block = heap.pop_sampled(size);
+            if block.is_null() { slow(size) } else { fill(block, size) }
+        },
+        aligned: |align, size, heap, slow| {
+            let block = Class::rounded(size, align).map_or(core::ptr::null_mut(), |rounded| heap.pop_sampled(rounded));
+            if block.is_null() { slow(align, size) } else { block }
+        },
+        free: |block, heap, slow| {
+            if !heap.send_fast::<COUNT>(block) {
+                slow(block);
+            }
+        },
+        free_sized: |block, size, heap, slow| {
+            if !heap.push_sampled(block, size) && !heap.send_sized_fast::<COUNT>(block, size) {
+                slow(block, size);
+            }
+        },
+    }
+}
+
+/// Fills the block, which the program does not have yet, with zeroes.
+pub(crate) fn fill(block: *mut u8, size: usize) -> *mut u8 {
+    // SAFETY: callers just allocated the block with that many bytes.
+    unsafe { block.write_bytes(0, size) };
+    block
+}
+
+/// malloc where the fast path failed.
+#[inline(always)]
+pub(crate) fn malloc(size: usize, heap: &FastHeap, slow: SlowMalloc) -> *mut u8 {
+    (heap.second().malloc)(size, heap, slow)
+}
+
+/// calloc where the fast path failed.
+#[inline(always)]
+pub(crate) fn zeroed(size: usize, heap: &FastHeap, slow: SlowMalloc) -> *mut u8 {
+    (heap.second().zeroed)(size, heap, slow)
+}
+
+/// An aligned allocation where the fast path failed.
+#[inline(always)]
+pub(crate) fn aligned(align: usize, size: usize, heap: &FastHeap, slow: SlowAligned) -> *mut u8 {
+    (heap.second().aligned)(align, size, heap, slow)
+}
+
+/// free where the fast path failed.
+#[inline(always)]
+pub(crate) fn free(block: *mut u8, slow: SlowFree) {
+    let heap = FastHeap::current();
+    (heap.second().free)(block, heap, slow);
+}
+
+/// A sized free where the fast path failed.
+#[inline(always)]
+pub(crate) fn free_sized(block: *mut u8, size: usize, slow: SlowSizedFree) {
+    let heap = FastHeap::current();
+    (heap.second().free_sized)(block, size, heap, slow);
+}
+
+impl FastHeap {
+    #[inline(always)]
+    pub(super) fn second(&self) -> &'static SecondPath {
+        // Relaxed: the table is a constant, and nothing else comes with it.
+        let table = self.second.load(Ordering::Relaxed);
+        // SAFETY: only references to statics are stored, the first before a thread gets the heap.
+        unsafe { &*table }
+    }
+
+    pub(super) fn set_second(&self, table: &'static SecondPath) {
+        // Relaxed: as above.
+        self.second.store(core::ptr::from_ref(table).cast_mut(), Ordering::Relaxed);
+    }
+}
