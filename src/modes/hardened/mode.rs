@@ -222,10 +222,14 @@ fn serve_small(heap: &Heap, class: Class, size: usize) -> Option<*mut u8> {
         if let Some(kept) = kept {
             kept.slots_of(class, PROCESS.options().quarantine);
         }
-        let shuffled = kept.filter(|_| PROCESS.options().shuffle);
-        let block = heap.shuffle(class, fresh, shuffled.map(|kept| || kept.draw(keys().canary(fresh.addr()))));
-        if blocks::make_live(block, class.size(), size) {
-            return Some(block);
+        if let Some(kept) = kept {
+            let rows = PROCESS.options().shuffle;
+            if rows > 1 {
+                heap.mix(class, rows, || kept.draw(keys().canary(fresh.addr())));
+            }
+        }
+        if blocks::make_live(fresh, class.size(), size) {
+            return Some(fresh);
         }
     }
     None
@@ -354,6 +358,7 @@ fn free_outside(heap: Option<&Heap>, block: *mut u8) -> Freed {
             Freed::Direct
         }
         Ok(None) => Freed::Foreign,
+        Err(Refused::Inside) => refuse(block),
         Err(refused) => {
             refused.report("free", block, 0);
             Freed::Misused
