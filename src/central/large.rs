@@ -159,13 +159,18 @@ impl Central {
     pub(crate) fn resize_large(&self, region: Region, bytes: usize) -> bool {
         let space = self.pages.space();
         let span = header(space, region);
-        // Its guard is where it would have to grow, and would be left behind where it shrinks.
-        let Some(bytes) =
-            round_up(bytes, space.page_bytes()).filter(|&bytes| bytes <= LARGE_MAX && !span.guarded.get())
-        else {
+        let Some(bytes) = round_up(bytes, space.page_bytes()).filter(|&bytes| bytes <= LARGE_MAX) else {
             return false;
         };
         let (old, new) = (regions_for(span.large_bytes()) as u32, regions_for(bytes) as u32);
+        if span.guarded.get() {
+            // A guard that moves back would take memory with it that the program has used.
+            if new < old || new > old && !self.pages.grow_guarded(region, old, new) {
+                return false;
+            }
+            span.set_large_bytes(bytes);
+            return true;
+        }
         if new > old && self.pages.acquire_behind(region.plus(old), new - old).is_none() {
             return false;
         }

@@ -65,7 +65,7 @@ pub(crate) struct Span {
     first: Relaxed<AtomicU32>,
     /// Written as `used` is. Any thread reads it; where an old value would do harm, it reads again under a lock.
     state: Relaxed<AtomicU8>,
-    /// Whether a guard region follows. Only the first region's counts; cleared when the run is given back.
+    /// Whether it lies between guard regions. Only the first region's counts; cleared when the run is given back.
     pub(super) guarded: Cell<bool>,
     /// Blocks that are out, and [`FULL`]. Written by the thread that may change the span; read by any thread for
     /// figures.

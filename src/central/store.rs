@@ -89,14 +89,14 @@ impl Central {
         self.cache_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Has a region without access follow the next `count` spans and large blocks, so that a write that runs on from
-    /// one does not reach the next. Each may cost the process two mappings.
+    /// Has the next `count` large blocks lie between regions without access, so that a write that runs on from one, or
+    /// begins before it, does not reach the next. Each may cost the process three mappings.
     pub(crate) fn allow_guards(&self, count: usize) {
         // Relaxed: published by the start barrier.
         self.guards.store(count, Ordering::Relaxed);
     }
 
-    /// A run of `regions` regions, with a guard behind it if one is to be had.
+    /// A run of `regions` regions, with a guard on either side if they are to be had.
     pub(super) fn acquire_run(&self, bank: Bank, regions: u32, align: usize) -> Option<Run> {
         // Relaxed: a number; what is guarded is handed over by locks.
         let left = self.guards.load(Ordering::Relaxed);
@@ -111,7 +111,7 @@ impl Central {
         self.pages.acquire(bank, regions, align)
     }
 
-    /// Gives back a run of `regions` regions, and its guard.
+    /// Gives back a run of `regions` regions, and its guards.
     pub(super) fn release_run(&self, region: Region, regions: u32) {
         if !header(self.pages.space(), region).guarded.replace(false) {
             return self.pages.release(region, regions);
@@ -129,7 +129,7 @@ impl Central {
     /// A new span of `class` for the owner whose map entry is `entry`, in `bank` if it has room.
     pub(crate) fn new_span(&self, class: Class, entry: Entry, bank: Bank) -> Option<Region> {
         let regions = class.geometry().regions;
-        let run = self.acquire_run(bank, regions, REGION_BYTES)?;
+        let run = self.pages.acquire(bank, regions, REGION_BYTES)?;
         if !Span::make(&self.pages, run.region, class) {
             self.release_run(run.region, regions);
             return None;

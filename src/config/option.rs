@@ -80,10 +80,12 @@ options! {
         "In mode `hardened`: how many bytes of freed blocks of each class wait in each heap before they are used again: 4 to 256 blocks; one for 0.";
     quarantine_large: usize = 256 << 20, "SPANDREL_QUARANTINE_LARGE", value::SIZE, "256M", parse::size,
         "In mode `hardened`: how many bytes of address space of freed large blocks wait, without memory and access; 0 for none.";
+    shuffle: usize = 1, "SPANDREL_SHUFFLE", value::COUNT, "1", parse::number,
+        "In mode `hardened`: fresh blocks are dealt at random from so many rows of neighbours; 1 for one after the other, 256 for full disorder, which costs the processor's caches much.";
     realloc_moves: bool = false, "SPANDREL_REALLOC_MOVES", value::FLAG, "0", parse::flag,
         "In mode `hardened`: moves a block at every realloc, so that uses of the old pointer are found.";
     guard_regions: usize = 4096, "SPANDREL_GUARD_REGIONS", value::COUNT, "4096", parse::number,
-        "In mode `hardened`: how many spans and large blocks at a time are followed by a region without access. Each may take two of the mappings that `vm.max_map_count` allows.";
+        "In mode `hardened`: how many large blocks at a time lie between regions without access. Each may take three of the mappings that `vm.max_map_count` allows.";
     guarded_rate: usize = 5000, "SPANDREL_GUARDED_RATE", value::ONE_IN, "5000", value::one_in,
         "In mode `guarded`: one request in so many, on average, gets a page of its own.";
     guarded_slots: usize = 256, "SPANDREL_GUARDED_SLOTS", value::SLOTS, "256", value::slots,

@@ -29,6 +29,8 @@ const SMALL_BLOCKS_MIN: usize = SLOTS_MIN - NULL_SLOTS;
 const SMALL_BLOCK_MAX: usize = 4 * KIB;
 /// Fewest slots of an array.
 const SLOTS_MIN: usize = 8;
+/// Most blocks that [`Heap::mix`] mixes.
+const MIXED_MAX: usize = 256;
 pub(super) const SLOTS_MAX: usize = METADATA_MAX / 2 / SLOT_BYTES;
 
 /// Lengths are kept in 16 bits.
@@ -73,27 +75,33 @@ impl Heap {
         self.bin(class).last().is_null()
     }
 
-    /// Puts `fresh`, a block of `class` that this thread has, and those of the bin into an order that the random numbers
-    /// of `draw` decide; the block that is to be used in its place. Draws up to 255 at a time, so a bin that holds more
-    /// is put in order part by part.
-    pub(crate) fn shuffle(&self, class: Class, fresh: *mut u8, draw: Option<impl Fn() -> usize>) -> *mut u8 {
-        const DRAWN_MAX: usize = 1 << u8::BITS;
-        let (bin, Some(draw)) = (self.bin(class), draw) else { return fresh };
-        let len = bin.len();
-        let mut drawn = fresh;
+    /// Mixes the blocks of the bin of `class`, up to [`MIXED_MAX`] of them, as `draw` decides: they are dealt from so many
+    /// rows of equal length at random, each row in its order. Few rows leave to the processor that it can foresee where
+    /// the program will write next; as many as there are blocks are a shuffle.
+    pub(crate) fn mix(&self, class: Class, rows: usize, draw: impl Fn() -> usize) {
+        let bin = self.bin(class);
+        let mut blocks = [core::ptr::null_mut(); MIXED_MAX];
+        let len = bin.len().min(MIXED_MAX);
+        for (index, block) in blocks.iter_mut().enumerate().take(len) {
+            *block = bin.block(index + 1);
+        }
+        let rows = rows.min(len).max(1);
+        let mut ends: [usize; MIXED_MAX] = core::array::from_fn(|row| (row * len / rows).min(len));
+        let bounds = ends;
+        let mut row_of = |row: usize| {
+            let end = if row + 1 == rows { len } else { bounds.get(row + 1).copied().unwrap_or(len) };
+            let place = ends.get_mut(row)?;
+            let block = (*place < end).then(|| blocks.get(*place).copied()).flatten()?;
+            *place += 1;
+            Some(block)
+        };
         for index in 1..=len {
-            // Each block changes places with one of those before it, as far as the draw reaches.
-            let other = index - draw() % index.min(DRAWN_MAX);
-            let block = bin.block(index);
-            bin.set_block(index, bin.block(other));
-            bin.set_block(other, block);
+            let first = draw() % rows;
+            let next = (first..rows).chain(0..first).find_map(&mut row_of);
+            if let Some(block) = next {
+                bin.set_block(index, block);
+            }
         }
-        if len > 0 {
-            let index = len - draw() % len.min(DRAWN_MAX);
-            drawn = bin.block(index);
-            bin.set_block(index, fresh);
-        }
-        drawn
     }
 
     #[inline(never)]

@@ -245,15 +245,16 @@ fn describe(line: &mut Line, size: usize, whole: usize) {
     }
 }
 
-/// Rewrites the canaries of a live block for another size; `None` if another thread has freed the block.
-pub(super) fn resize(block: *mut u8, whole: usize, old: usize, size: usize, state: u8) -> Option<()> {
-    if size > old {
-        // The canary that was there becomes the program's to read.
-        // SAFETY: the bytes lie in the block, behind those that the program has used.
-        unsafe { memory::zero(block.wrapping_add(old), size - old) };
+/// Rewrites the canaries of a live block of `old` bytes in `wholes[0]` for `size` bytes in `wholes[1]`; `None` if
+/// another thread has freed the block.
+pub(super) fn resize(block: *mut u8, wholes: [usize; 2], old: usize, size: usize, state: u8) -> Option<()> {
+    for canary in [old, wholes[0] - CANARY] {
+        // What becomes the program's to read has no canary in it.
+        // SAFETY: both lie in the block, behind the bytes that the program has used.
+        unsafe { memory::zero(block.wrapping_add(canary), CANARY) };
     }
     // SAFETY: the program resizes the block, so this call has it; it has room for the request and a canary.
-    let live = unsafe { keys().write(block.addr(), whole, size) };
+    let live = unsafe { keys().write(block.addr(), wholes[1], size) };
     let unit = unit(block.addr())?;
     // Relaxed: see `state`.
     unit.compare_exchange(state, live, Ordering::Relaxed, Ordering::Relaxed).ok().map(drop)

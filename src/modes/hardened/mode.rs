@@ -14,7 +14,7 @@ use super::large;
 use super::path::{PATH, STEP};
 use super::state::{self, FREED, TAIL, is_live};
 use super::waiting::{self, Kept, Left};
-use crate::base::class::Class;
+use crate::base::class::{Class, SMALL_MAX};
 use crate::base::units::REQUEST_MAX;
 use crate::central::{DirectBlock, Place, Refused, State};
 use crate::config::Options;
@@ -222,9 +222,14 @@ fn serve_small(heap: &Heap, class: Class, size: usize) -> Option<*mut u8> {
         if let Some(kept) = kept {
             kept.slots_of(class, PROCESS.options().quarantine);
         }
-        let block = heap.shuffle(class, fresh, kept.map(|kept| || kept.draw(keys().canary(fresh.addr()))));
-        if blocks::make_live(block, class.size(), size) {
-            return Some(block);
+        if let Some(kept) = kept {
+            let rows = PROCESS.options().shuffle;
+            if rows > 1 {
+                heap.mix(class, rows, || kept.draw(keys().canary(fresh.addr())));
+            }
+        }
+        if blocks::make_live(fresh, class.size(), size) {
+            return Some(fresh);
         }
     }
     None
@@ -246,16 +251,30 @@ fn serve_large(heap: &Heap, padded: Request, size: usize) -> Option<*mut u8> {
     Some(block)
 }
 
-/// Resizes a small block in its class; `None` if another class is right for the size.
+/// Resizes a small block in its class, or a large one where it is; `None` if it has to move.
 fn resize_in_place(block: *mut u8, old: usize, size: usize) -> Option<Resized> {
     let unit = blocks::unit(block.addr())?;
-    let Place::Small { class, .. } = PROCESS.central.resolve(block.addr()) else { return None };
-    if Class::of_size((size + CANARY).max(STEP)) != Some(class) {
-        return None;
-    }
     // Relaxed: see `state`.
     let state = unit.load(Ordering::Relaxed);
-    match blocks::resize(block, class.size(), old, size, state) {
+    let wholes = match PROCESS.central.resolve(block.addr()) {
+        Place::Small { class, .. } => {
+            let fits = Class::of_size((size + CANARY).max(STEP)) == Some(class);
+            fits.then_some([class.size(); 2])?
+        }
+        Place::Large { region, span } => {
+            let (whole, wanted) = (span.large_bytes(), size.saturating_add(LARGE_PAD));
+            // A block that shrinks by half moves, as do those that become small.
+            if size <= SMALL_MAX
+                || wanted <= whole / 2
+                || wanted > whole && !PROCESS.central.resize_large(region, wanted)
+            {
+                return None;
+            }
+            [whole, span.large_bytes()]
+        }
+        _ => return None,
+    };
+    match blocks::resize(block, wholes, old, size, state) {
         Some(()) => Some(Resized::At(block)),
         None => {
             blocks::report_refusal("realloc", block.addr());
@@ -339,6 +358,7 @@ fn free_outside(heap: Option<&Heap>, block: *mut u8) -> Freed {
             Freed::Direct
         }
         Ok(None) => Freed::Foreign,
+        Err(Refused::Inside) => refuse(block),
         Err(refused) => {
             refused.report("free", block, 0);
             Freed::Misused

@@ -17,11 +17,16 @@ constexpr auto ALIGNED = std::align_val_t{ALIGNMENT};
 size_t lie;
 std::align_val_t lied_alignment = ALIGNED;
 
+void *aligned(size_t alignment, size_t length) {
+    void *block = nullptr;
+    return posix_memalign(&block, alignment, length) == 0 ? block : nullptr;
+}
+
 void *make(long how) {
     switch (how) {
     case MAKE_NEW: return ::operator new(size);
     case MAKE_ARRAY: return ::operator new[](size);
-    case MAKE_ALIGNED: return aligned_alloc(ALIGNMENT, size);
+    case MAKE_ALIGNED: return aligned(ALIGNMENT, size);
     case MAKE_NEW_ALIGNED: return ::operator new(size, ALIGNED);
     default: return malloc(size);
     }
@@ -79,11 +84,6 @@ namespace {
 
 size_t count = SIZE_MAX / 16 + 2;
 
-void *aligned_too_large(void *) {
-    void *block = nullptr;
-    return posix_memalign(&block, OTHER, SIZE_MAX - 100) == 0 ? block : nullptr;
-}
-
 struct sixteen { long words[2]; };
 
 void *too_large(void *block, size_t how) {
@@ -97,7 +97,7 @@ void *too_large(void *block, size_t how) {
     case 6: return reallocarray(block, count, 16);
     case 7: return reallocarray(nullptr, static_cast<size_t>(1) << 33, static_cast<size_t>(1) << 31);
     case 8: return aligned_alloc(OTHER, SIZE_MAX & ~(OTHER - 1));
-    case 9: return aligned_too_large(block);
+    case 9: return aligned(OTHER, SIZE_MAX - 100);
     case 10: return memalign(static_cast<size_t>(1) << 62, static_cast<size_t>(1) << 62);
     case 11: return pvalloc(SIZE_MAX - 10);
     case 12: return ::operator new(SIZE_MAX - 8, std::nothrow);

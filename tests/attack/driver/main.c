@@ -58,7 +58,7 @@ static const struct attack ATTACKS[] = {
     {D, "all-freed", span_gone, 0, ALL, BOTH},
     {D, "all-freed-and-trimmed", after_trim, 0, ALL, BOTH},
     {D, "calloc", made_otherwise, TWICE_CALLOC, ALL, BOTH},
-    {D, "aligned-alloc", made_otherwise, TWICE_ALIGNED, ALL, BOTH},
+    {D, "aligned", made_otherwise, TWICE_ALIGNED, ALL, BOTH},
     {D, "delete", made_otherwise, TWICE_DELETE, ALL, BOTH},
     {D, "delete-array", made_otherwise, TWICE_DELETE_ARRAY, ALL, BOTH},
     {D, "free-and-delete", made_otherwise, TWICE_FREE_DELETE, ALL, BOTH},

@@ -18,8 +18,8 @@ const HARDENED: &str = "hardened";
 /// Why the default mode may miss what others do not.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Reason {
-    /// The cases whose name begins so.
-    pub cases: String,
+    /// The cases whose name begins with one of these.
+    pub cases: Vec<String>,
     /// The allocators that are better there; all if it is empty.
     #[serde(default)]
     pub than: Vec<String>,
@@ -43,8 +43,12 @@ pub fn reasons(path: &Path) -> Result<Vec<Reason>> {
 }
 
 impl Reason {
+    fn is_of(&self, case: &str) -> bool {
+        self.cases.iter().any(|prefix| case.starts_with(prefix))
+    }
+
     fn covers(&self, case: &str, peer: &str) -> bool {
-        case.starts_with(&self.cases) && (self.than.is_empty() || self.than.iter().any(|name| name == peer))
+        self.is_of(case) && (self.than.is_empty() || self.than.iter().any(|name| name == peer))
     }
 }
 
@@ -109,7 +113,7 @@ fn default_failures(results: &Results, reasons: &[Reason]) -> Vec<String> {
     };
     for case in results.cases.iter().filter(|case| FREES.contains(&category(&case.name))) {
         let is_lost = own.counts_of(&case.name).lost() > 0;
-        if is_lost && !excused(&|reason| reason.than.is_empty() && case.name.starts_with(&reason.cases)) {
+        if is_lost && !excused(&|reason| reason.than.is_empty() && reason.is_of(&case.name)) {
             let letters = own.verdicts.get(&case.name).map_or("", String::as_str);
             failures.push(format!(
                 "{DEFAULT}: {} is missed without a reason: {}",
@@ -124,7 +128,7 @@ fn default_failures(results: &Results, reasons: &[Reason]) -> Vec<String> {
         }
     }
     let idle = reasons.iter().zip(&is_needed).filter(|(_, is_needed)| !**is_needed);
-    failures.extend(idle.map(|(reason, _)| format!("no case needs the reason for {}", reason.cases)));
+    failures.extend(idle.map(|(reason, _)| format!("no case needs the reason for {}", reason.cases.join(", "))));
     failures
 }
 
@@ -180,7 +184,7 @@ mod tests {
 
     fn reason(cases: &str, than: &[&str]) -> Reason {
         Reason {
-            cases: cases.to_owned(),
+            cases: vec![cases.to_owned()],
             than: than.iter().map(|name| (*name).to_owned()).collect(),
             why: "so".to_owned(),
         }

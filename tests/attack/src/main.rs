@@ -126,6 +126,7 @@ fn attack(run: &Run, root: &Path) -> Result<bool> {
         let way = Way { runs: run.runs, calm: true };
         let verdicts = if allocator.absent.is_none() { suite::run(&allocator, &rows, way)? } else { Vec::new() };
         results.allocators.push(Record::new(&allocator, &rows, &verdicts));
+        results.write(&path.with_extension("partial"))?;
     }
     println!("{}", summary::text(&results));
     if run.verbose {

@@ -83,7 +83,8 @@ fn better(text: &mut String, results: &Results, reasons: &[Reason]) {
         head(text, &["Cases".to_owned(), "Than".to_owned(), "Reason".to_owned()]);
         for reason in reasons {
             let than = if reason.than.is_empty() { "any".to_owned() } else { reason.than.join(", ") };
-            let _ = writeln!(text, "| `{}…` | {than} | {} |", reason.cases, reason.why.replace('\n', " ").trim());
+            let cases: Vec<String> = reason.cases.iter().map(|prefix| format!("`{prefix}…`")).collect();
+            let _ = writeln!(text, "| {} | {than} | {} |", cases.join(" "), reason.why.replace('\n', " ").trim());
         }
         text.push('\n');
     }
@@ -150,7 +151,7 @@ mod tests {
         results.allocators.push(Record::new(&one, &rows, &[Verdict::AtTheCall, Verdict::Harmless]));
         one.absent = Some("no package".to_owned());
         results.allocators.push(Record::new(&one, &rows, &[]));
-        let reason = Reason { cases: "read/".to_owned(), than: Vec::new(), why: "because".to_owned() };
+        let reason = Reason { cases: vec!["read/".to_owned()], than: Vec::new(), why: "because".to_owned() };
         let page = text(&results, &[reason]);
         for expected in [
             "| read | 1 / 0 / 0 / **1** | 1 / 0 / 1 / **0** |",
