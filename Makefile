@@ -50,6 +50,7 @@ check: build ## Check format, lints, layers, prose, symbols, header and docs, an
 	$(XTASK) symbols
 	$(XTASK) header --check
 	$(TABLES) docs --check
+	$(ATTACK) page --check
 	$(XTASK) follow
 	@echo "check: everything is in order"
 
@@ -78,6 +79,7 @@ native-memory-control-check: build ## The same, and look at profiles, hooks, lim
 evidence: build cli ## Measure and rewrite the figures in docs/evidence, and the pages that are generated
 	@$(XTASK) gate record
 	@$(XTASK) header
+	@$(ATTACK) page
 	@$(TABLES) docs
 
 STRESS = $(CARGO) run --quiet --release --package spandrel-stress --
@@ -91,6 +93,14 @@ stress-check: build cli ## Run what docs/evidence/stress.toml records again, and
 
 soak: build cli ## Run the stress scenarios for SOAK_MINUTES (60) in all, and draw memory over time
 	@$(STRESS) soak --minutes $(SOAK_MINUTES)
+
+ATTACK = $(CARGO) run --quiet --package spandrel-attack --
+.PHONY: attack attack-publish
+attack: build peers ## Attack Spandrel and other allocators in 200 ways, compare, and fail if a goal is not reached (a quarter of an hour)
+	@$(ATTACK) run --runs 2
+
+attack-publish: ## Put the results of the last `make attack` into docs/attacks, and write docs/attacks.md
+	@$(ATTACK) publish
 
 .PHONY: examples
 examples: build ## Build and run the examples
@@ -142,7 +152,8 @@ bench-publish: ## Put report and pictures of the last full run into docs/benchma
 header: ## Generate include/spandrel.h
 	@$(XTASK) header
 
-docs: ## Generate docs/options.md, docs/diagnostics.md, the index docs/README.md and the man page
+docs: ## Generate docs/options.md, docs/diagnostics.md, docs/attacks.md, the index docs/README.md and the man page
+	@$(ATTACK) page
 	@$(TABLES) docs
 
 self-host: build ## Build and test this project under its own preload

@@ -1,0 +1,82 @@
+//! The short form of the attack suite: what the pages promise of the default mode and of mode `hardened`, row by row.
+
+use std::process::ExitCode;
+
+use harness::paths;
+use harness::suite::{case, main as run_cases};
+use spandrel_attack::allocators;
+use spandrel_attack::attack::Verdict::{self, AtTheCall, Harmless, Later, NotApplicable};
+use spandrel_attack::program::{self, Row, category};
+use spandrel_attack::suite::{self, Way};
+
+/// One size of each lane.
+const SIZES: [u64; 4] = [16, 3000, 200_000, 40_000_000];
+/// Nothing happens to another owner.
+const UNHARMED: &[Verdict] = &[AtTheCall, Later, Harmless];
+
+/// The promise for cases whose name begins so; the first that fits counts.
+type Promise = (&'static str, &'static [Verdict]);
+
+/// libc made this block, and gets it.
+const OF_LIBC: Promise = ("invalid-free/of-libc", &[Harmless]);
+
+const FAST: &[Promise] = &[
+    OF_LIBC,
+    ("invalid-free/", &[AtTheCall]),
+    ("double-free/near", &[AtTheCall]),
+    ("double-free/interleaved", &[AtTheCall]),
+    ("double-free/wiped", &[AtTheCall]),
+    ("double-free/poisoned", &[AtTheCall]),
+    ("size-overflow/", UNHARMED),
+    ("mismatch/", UNHARMED),
+    ("forgery/", UNHARMED),
+];
+
+const HARDENED: &[Promise] = &[
+    OF_LIBC,
+    ("invalid-free/", &[AtTheCall]),
+    ("double-free/", &[AtTheCall]),
+    ("write-after-free/at-once", UNHARMED),
+    ("read/freed", UNHARMED),
+    ("reuse/next-malloc", UNHARMED),
+    ("fresh-memory/", UNHARMED),
+    ("zero-size/", UNHARMED),
+    ("size-overflow/", UNHARMED),
+    ("mismatch/", UNHARMED),
+    ("forgery/", UNHARMED),
+];
+
+fn promised(promises: &[Promise], row: &Row) -> Option<&'static [Verdict]> {
+    promises.iter().find(|(prefix, _)| row.case.starts_with(prefix)).map(|(_, verdicts)| *verdicts)
+}
+
+/// The rows of a category under a mode, each with a verdict that was promised.
+fn kept(mode: &str, promises: &'static [Promise], name: &str) -> Result<(), String> {
+    let words = |error: anyhow::Error| format!("{error:#}");
+    let allocator = allocators::spandrel(&paths::shared_library()?, mode).map_err(words)?;
+    let mut rows = program::rows().map_err(words)?;
+    rows.retain(|row| category(&row.case) == name && SIZES.contains(&row.size) && promised(promises, row).is_some());
+    let verdicts = suite::run(&allocator, &rows, Way { runs: 1, calm: false }).map_err(words)?;
+    let is_broken = |(row, verdict): &(&Row, Verdict)| {
+        *verdict != NotApplicable && promised(promises, row).is_some_and(|verdicts| !verdicts.contains(verdict))
+    };
+    let broken: Vec<String> = rows
+        .iter()
+        .zip(verdicts)
+        .filter(is_broken)
+        .map(|(row, verdict)| format!("{} {}: {}", row.case, row.variant(), verdict.words()))
+        .collect();
+    if broken.is_empty() { Ok(()) } else { Err(broken.join("\n")) }
+}
+
+fn main() -> ExitCode {
+    let mut cases = Vec::new();
+    for (mode, promises) in [("fast", FAST), ("hardened", HARDENED)] {
+        let mut names: Vec<&str> = promises.iter().map(|(prefix, _)| category(prefix)).collect();
+        names.dedup();
+        for name in names {
+            cases.push(case(&format!("{mode}/{name}"), move || kept(mode, promises, name)));
+        }
+    }
+    run_cases(cases, true)
+}
