@@ -137,6 +137,15 @@ bench: build ## Compare with other allocators, in full: under an hour, best on a
 bench-quick: build ## Compare with fewer allocators, programs and runs: under five minutes once the peers are built
 	@scripts/bench --quick --minutes 4
 
+# ALL=--all: also the allocators that are not hardened.
+ALL ?=
+.PHONY: bench-security bench-security-publish
+bench-security: build ## Hardened allocators beside the defaults: geometric means of time and memory, in six minutes once the peers are built
+	@scripts/bench security --minutes 5 $(ALL)
+
+bench-security-publish: ## Record the means of the last bench-security, and draw them against the attacks of docs/attacks
+	@$(CARGO) run --quiet --release --package spandrel-lab -- security-publish
+
 bench-publish: ## Put report and pictures of the last full run into docs/benchmarks
 	@$(CARGO) run --quiet --release --package spandrel-lab -- publish
 

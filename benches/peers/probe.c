@@ -1,5 +1,5 @@
-// Says which object serves malloc in this process, how it calls itself, whether libc's own heap was left alone, and what
-// the allocator does in two cases in which a hardened build differs from others.
+// Says which object serves malloc in this process, how it calls itself, whether libc's own heap was left alone, and how
+// the allocator acts in two cases in which a hardened build differs from others.
 // Usage: LD_PRELOAD=PEER probe. Prints `key=value` lines; ends 0.
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -26,6 +26,12 @@ impl Scale {
         Self { low: 0.0, high, from, to, logarithmic: false }
     }
 
+    /// A linear axis from `low` to `high`.
+    #[must_use]
+    pub fn between(low: f64, high: f64, from: f64, to: f64) -> Self {
+        Self { low, high, from, to, logarithmic: false }
+    }
+
     /// A logarithmic axis that holds `low` and `high`, both above 0.
     #[must_use]
     pub fn logarithmic(low: f64, high: f64, from: f64, to: f64) -> Self {
@@ -58,7 +64,7 @@ impl Scale {
             let digits = digits(self.high / self.low);
             decades.flat_map(|decade| digits.iter().map(move |digit| digit * 10f64.powi(decade))).collect()
         } else {
-            let step = step(self.high);
+            let step = step(self.high - self.low);
             (0..=(self.high / step).round() as u32).map(|number| f64::from(number) * step).collect()
         };
         let slack = 1e-9 * self.high;
@@ -105,6 +111,7 @@ mod tests {
     #[test]
     fn ticks_are_round_and_lie_within() {
         assert_eq!(Scale::from_zero(93.0, 0.0, 1.0).ticks(), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
+        assert_eq!(Scale::between(40.0, 100.0, 0.0, 1.0).ticks(), [40.0, 60.0, 80.0, 100.0]);
         assert_eq!(Scale::logarithmic(0.5, 2.0, 0.0, 1.0).ticks(), [0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0]);
     }
 }

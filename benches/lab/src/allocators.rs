@@ -37,7 +37,7 @@ pub const PEERS: &[&str] = &[
 
 /// The hardened ones among the peers.
 pub const HARDENED_PEERS: &[&str] =
-    &["mimalloc3-secure", "snmalloc-checks", "scudo", "hardened-malloc-light", "hardened-malloc"];
+    &["mimalloc3-secure", "snmalloc-checks", "scudo", "scudo-tightened", "hardened-malloc-light", "hardened-malloc"];
 
 /// Spandrel with options of its own.
 #[derive(Debug)]

@@ -1,12 +1,12 @@
 //! The runs: warm-up, rounds in drawn orders, and which of them count as failed.
 //!
 //! Knows: repetition, progress, checksums. Must not know: what a workload or an allocator is.
-//! Invariants: a failed run is recorded, never dropped; after a failure the pair is not run again. The first round is
-//! always completed; a further one is begun only if it can be expected to end in time.
+//! Invariants: a failed run is recorded, never dropped; after a failure the pair is not run again. Work is begun under
+//! all columns or under none.
 
 use crate::allocators::Column;
 use crate::order::Order;
-use crate::results::{Kind, Run};
+use crate::results::{Allocator, Kind, Run, Workload};
 use crate::work::{Bench, Measured, Work};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -27,6 +27,18 @@ pub struct Repetition {
     pub seed: u64,
     /// How long all of it may take.
     pub budget: Duration,
+    /// The choice when time is short.
+    pub pace: Pace,
+}
+
+/// The choice when time is short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Every pair is warmed up and the first round is completed, whatever it takes; a further one is begun only if it
+    /// can be expected to end in time.
+    Complete,
+    /// A real program is warmed up once, a workload never; work whose turn comes when the time is over is left out.
+    Punctual,
 }
 
 impl Repetition {
@@ -35,11 +47,39 @@ impl Repetition {
     }
 }
 
+/// The runs to make.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'a> {
+    /// The rows.
+    pub works: &'a [Work],
+    /// The columns.
+    pub columns: &'a [Column],
+    /// True for a pair of the two that is wanted.
+    pub pairs: fn(&Workload, &Allocator) -> bool,
+    /// How often.
+    pub repetition: Repetition,
+}
+
+/// The runs that were made.
+#[derive(Debug)]
+pub struct Outcome {
+    /// All of them, failed ones included.
+    pub runs: Vec<Run>,
+    /// Rounds that were completed.
+    pub rounds: usize,
+    /// Names of the work for which no time was left in any round.
+    pub left_out: Vec<String>,
+}
+
 /// A run of the lab that is under way.
 struct Session<'a> {
     bench: &'a Bench<'a>,
     works: &'a [Work],
     columns: Vec<&'a Column>,
+    pairs: fn(&Workload, &Allocator) -> bool,
+    pace: Pace,
+    /// When the time is over.
+    end: Instant,
     order: Order,
     bar: ProgressBar,
     runs: Vec<Run>,
@@ -56,10 +96,11 @@ struct Spent {
     last: f64,
 }
 
-/// Runs every work under every column that is present; the runs and the rounds that were made.
+/// Runs every work under every column that is present and wanted with it.
 #[must_use]
-pub fn run(bench: &Bench<'_>, works: &[Work], columns: &[Column], repetition: Repetition) -> (Vec<Run>, usize) {
-    let columns: Vec<&Column> = columns.iter().filter(|column| column.allocator.absent.is_none()).collect();
+pub fn run(bench: &Bench<'_>, plan: Plan<'_>) -> Outcome {
+    let Plan { works, repetition, pairs, .. } = plan;
+    let columns: Vec<&Column> = plan.columns.iter().filter(|column| column.allocator.absent.is_none()).collect();
     let rounds = works.iter().map(|work| repetition.of(work)).max().unwrap_or(0);
     let total: usize = works.iter().map(|work| (repetition.of(work) + 1) * columns.len()).sum();
     let style = ProgressStyle::with_template(BAR).unwrap_or(ProgressStyle::default_bar());
@@ -67,6 +108,9 @@ pub fn run(bench: &Bench<'_>, works: &[Work], columns: &[Column], repetition: Re
         bench,
         works,
         columns,
+        pairs,
+        pace: repetition.pace,
+        end: Instant::now() + repetition.budget,
         order: Order::new(repetition.seed),
         bar: ProgressBar::new(total as u64).with_style(style),
         runs: Vec::new(),
@@ -78,10 +122,12 @@ pub fn run(bench: &Bench<'_>, works: &[Work], columns: &[Column], repetition: Re
     let mut made = 0;
     while made < rounds {
         let wanted = |work: &Work| made < repetition.of(work);
-        if made > 0 && started.elapsed() + session.expected(wanted) > repetition.budget {
+        if made > 0 && repetition.pace == Pace::Complete && Instant::now() + session.expected(wanted) > session.end {
             break;
         }
-        session.round(made, wanted);
+        if !session.round(made, wanted) {
+            break;
+        }
         made += 1;
         if session.bar.is_hidden() {
             eprintln!("round {made} of {rounds} done after {:.0} s", started.elapsed().as_secs_f64());
@@ -89,16 +135,24 @@ pub fn run(bench: &Bench<'_>, works: &[Work], columns: &[Column], repetition: Re
     }
     session.bar.finish_and_clear();
     judge(&mut session.runs);
-    (session.runs, made)
+    let ran: HashSet<&str> = session.runs.iter().map(|run| run.workload.as_str()).collect();
+    let names = works.iter().map(|work| &work.workload.name);
+    let left_out = names.filter(|name| !ran.contains(name.as_str())).cloned().collect();
+    Outcome { rounds: made, left_out, runs: session.runs }
 }
 
 impl Session<'_> {
     fn warm_up(&mut self) {
         for (row, work) in self.works.iter().enumerate() {
-            for place in self.order.draw(self.columns.len()) {
+            let mut places = self.order.draw(self.columns.len());
+            if self.pace == Pace::Punctual {
+                places.truncate(usize::from(work.workload.kind == Kind::Program));
+            }
+            for place in places {
                 let column = self.columns[place];
                 self.bar.set_message(format!("warm-up: {} under {}", work.workload.name, column.allocator.name));
                 if work.warms_up()
+                    && self.is_wanted(row, place)
                     && let Err(error) = work.warm_up(self.bench, column)
                 {
                     self.fail(row, place, 0, format!("{error:#}"));
@@ -108,11 +162,15 @@ impl Session<'_> {
         }
     }
 
-    fn round(&mut self, round: usize, wanted: impl Fn(&Work) -> bool) {
+    /// Makes a round; false if the time was over before its end.
+    fn round(&mut self, round: usize, wanted: impl Fn(&Work) -> bool) -> bool {
         for row in self.order.draw(self.works.len()) {
             let work = &self.works[row];
             if !wanted(work) {
                 continue;
+            }
+            if self.pace == Pace::Punctual && Instant::now() > self.end {
+                return false;
             }
             for place in self.order.draw(self.columns.len()) {
                 let column = self.columns[place];
@@ -137,12 +195,17 @@ impl Session<'_> {
                 }
             }
         }
+        true
     }
 
-    /// True for a pair that neither failed nor has had its time.
+    fn is_wanted(&self, row: usize, place: usize) -> bool {
+        (self.pairs)(&self.works[row].workload, &self.columns[place].allocator)
+    }
+
+    /// True for a pair that is wanted and neither failed nor has had its time.
     fn goes_on(&self, row: usize, place: usize) -> bool {
         let spent = self.spent.get(&(row, place)).map_or(0.0, |spent| spent.all);
-        !self.failed.contains(&(row, place)) && spent < PAIR_LIMIT
+        self.is_wanted(row, place) && !self.failed.contains(&(row, place)) && spent < PAIR_LIMIT
     }
 
     /// How long the next round will take if every pair takes as long as it last did.

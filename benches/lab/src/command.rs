@@ -3,11 +3,11 @@
 //! Knows: paths and defaults. Must not know: how a run is made or a table is laid out.
 
 use crate::allocators::{self, Choice, Column};
-use crate::bench::{self, Repetition};
+use crate::bench::{self, Outcome, Pace, Plan, Repetition};
 use crate::causes::Causes;
 use crate::plot::{self, Forms};
-use crate::results::{Made, Results, SCHEMA};
-use crate::table::{self, Measure};
+use crate::results::{Allocator, Group, Made, Results, SCHEMA, Workload};
+use crate::table::{self, Measure, Selection};
 use crate::work::{self, Bench, Work};
 use crate::{machine, report};
 use anyhow::{Context, Result, bail};
@@ -24,11 +24,30 @@ use std::time::{Duration, Instant, SystemTime};
 
 const FULL: (usize, usize, f64) = (5, 3, 1.0);
 const QUICK: (usize, usize, f64) = (3, 1, 0.2);
-const QUICK_PEERS: &[&str] = &["mimalloc3", "jemalloc", "snmalloc", "tcmalloc", "rpmalloc", "glibc"];
+// Without the server's column and hardened_malloc's full form: --quick has to end in five minutes.
+const QUICK_PEERS: &[&str] = &[
+    "mimalloc3",
+    "jemalloc",
+    "snmalloc",
+    "tcmalloc",
+    "rpmalloc",
+    "glibc",
+    "spandrel-hardened",
+    "mimalloc3-secure",
+    "snmalloc-checks",
+    "scudo",
+    "hardened-malloc-light",
+];
+/// On which work --quick runs hardened allocators.
+const QUICK_HARDENED: &[&str] =
+    &["random-mixed-1024", "pair-256", "larson", "xmalloc", "glibc-thread", "realloc-growth", "python3", "sqlite3"];
 const QUICK_PROGRAMS: &[&str] = &["python3", "lua", "sqlite3"];
 const PICTURES: &str = "pictures";
+/// The file of the results.
+pub(crate) const RESULTS: &str = "results.json";
 const SECONDS_PER_MINUTE: u64 = 60;
-const DEFAULT_SEED: u64 = 20_260_000;
+/// Draws the orders, unless another seed is given.
+pub(crate) const DEFAULT_SEED: u64 = 20_260_000;
 
 /// The choice of allocators, workloads and runs.
 #[derive(Debug, clap::Args)]
@@ -82,62 +101,123 @@ pub struct Run {
 /// # Errors
 /// When something needed is missing or a name is unknown.
 pub fn run(request: &Run) -> Result<()> {
-    let root = repo::root()?;
-    build(&root)?;
-    let target = repo::target(&root).canonicalize().context("the build left no directory")?;
-    let out = request.out.clone().unwrap_or_else(|| target.join("bench"));
-    fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
-    let out = out.canonicalize()?;
-    let release = target.join("release");
+    let lab = Lab::prepare(request.out.as_deref(), "bench")?;
     let (runs, slow_runs, scale) = if request.quick { QUICK } else { FULL };
     let repetition = Repetition {
         runs: request.runs.map_or(runs, usize::from),
         slow_runs: request.slow_runs.or(request.runs).map_or(slow_runs, usize::from),
         seed: request.seed,
         budget: Duration::from_secs(request.minutes * SECONDS_PER_MINUTE),
+        pace: Pace::Complete,
     };
-    let scale = request.scale.unwrap_or(scale);
-    let binary = release.join("spandrel-workload");
-    let (works, mut left_out) = works(request, &binary)?;
-    let columns = columns(request, &target)?;
+    let (works, left_out) = works(request, &lab.binary())?;
+    let columns = columns(request, &lab.target)?;
     announce(&works, &columns, &left_out);
-
-    let scratch = out.join("scratch");
-    let launcher = Launcher::at(&release.join("spandrel-measure"), &scratch)?;
-    let limit = Duration::from_secs(request.limit);
-    let bench = Bench { launcher: &launcher, binary: &binary, scratch: &scratch, libc: &work::libc()?, scale, limit };
-    let machine = machine::describe();
-    let started = Instant::now();
-    let (runs, rounds) = bench::run(&bench, &works, &columns, repetition);
-    let wanted = repetition.runs.max(repetition.slow_runs);
-    if rounds < wanted {
-        let reason = format!("it would have ended after the {} minutes that were given", request.minutes);
-        left_out.insert(format!("what was to follow on round {rounds} of {wanted}"), reason);
+    // Names on the command line are a choice of their own.
+    let subset = request.quick && request.only.is_empty() && request.peers.is_empty();
+    let pairs = if subset { quick_pair } else { |_: &Workload, _: &Allocator| true };
+    let results = lab.measure(
+        Plan { works: &works, columns: &columns, pairs, repetition },
+        Amount { scale: request.scale.unwrap_or(scale), limit: Duration::from_secs(request.limit) },
+        left_out,
+    )?;
+    for selection in Selection::all(&results) {
+        for measure in [Measure::Cpu, Measure::Peak] {
+            println!("{}", table::text(&results, &selection, measure));
+        }
     }
-    let results = Results {
-        schema: SCHEMA,
-        made: Made {
-            date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            commit: machine::commit(&root),
-            command: env::args().skip(1).collect::<Vec<_>>().join(" "),
-            seed: repetition.seed,
-            runs: repetition.runs.min(rounds),
-            slow_runs: repetition.slow_runs.min(rounds),
-            scale,
-            seconds: started.elapsed().as_secs_f64(),
-            left_out,
-        },
-        machine,
-        allocators: columns.into_iter().map(|column| column.allocator).collect(),
-        workloads: works.into_iter().map(|work| work.workload).collect(),
-        runs,
-    };
-    let _ = fs::remove_dir_all(&scratch);
-    let path = out.join("results.json");
-    results.write(&path)?;
-    println!("{}\n{}", table::text(&results, Measure::Cpu), table::text(&results, Measure::Peak));
-    println!("results:  {}", path.display());
-    write_report(&results, &root, &out, Forms::Both)
+    println!("results:  {}", lab.out.join(RESULTS).display());
+    write_report(&results, &lab.root, &lab.out, Forms::Both)
+}
+
+/// Hardened allocators are compared on a part of the work alone.
+fn quick_pair(workload: &Workload, allocator: &Allocator) -> bool {
+    allocator.group == Group::Default || QUICK_HARDENED.contains(&workload.name.as_str())
+}
+
+/// How much work a run is, and how long it may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Amount {
+    /// 1 is the full form.
+    pub(crate) scale: f64,
+    /// When a run is killed.
+    pub(crate) limit: Duration,
+}
+
+/// Where the lab works: everything is built and the directory for the results is there.
+#[derive(Debug)]
+pub(crate) struct Lab {
+    /// The repository.
+    pub(crate) root: PathBuf,
+    /// Where cargo builds.
+    pub(crate) target: PathBuf,
+    /// Where results go.
+    pub(crate) out: PathBuf,
+}
+
+impl Lab {
+    /// Builds the workloads and the launcher; results go into `out`, or else into a directory below that of the build.
+    pub(crate) fn prepare(out: Option<&Path>, otherwise: &str) -> Result<Self> {
+        let root = repo::root()?;
+        build(&root)?;
+        let target = repo::target(&root).canonicalize().context("the build left no directory")?;
+        let out = out.map_or_else(|| target.join(otherwise), Path::to_path_buf);
+        fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+        Ok(Self { root, target, out: out.canonicalize()? })
+    }
+
+    /// `spandrel-workload`.
+    pub(crate) fn binary(&self) -> PathBuf {
+        self.target.join("release/spandrel-workload")
+    }
+
+    /// Makes the runs of a plan and writes the results.
+    pub(crate) fn measure(
+        &self,
+        plan: Plan<'_>,
+        amount: Amount,
+        mut left_out: BTreeMap<String, String>,
+    ) -> Result<Results> {
+        let (scratch, binary, repetition) = (self.out.join("scratch"), self.binary(), plan.repetition);
+        let Amount { scale, limit } = amount;
+        let launcher = Launcher::at(&self.target.join("release/spandrel-measure"), &scratch)?;
+        let libc = work::libc()?;
+        let bench = Bench { launcher: &launcher, binary: &binary, scratch: &scratch, libc: &libc, scale, limit };
+        let machine = machine::describe();
+        let started = Instant::now();
+        let Outcome { runs, rounds, left_out: without_time } = bench::run(&bench, plan);
+        let wanted = repetition.runs.max(repetition.slow_runs);
+        if rounds < wanted {
+            let reason = format!("it would have ended after the {} minutes that were given", minutes(&repetition));
+            left_out.insert(format!("what was to follow on round {rounds} of {wanted}"), reason);
+        }
+        left_out.extend(without_time.into_iter().map(|name| (name, "no time was left for it".to_owned())));
+        let results = Results {
+            schema: SCHEMA,
+            made: Made {
+                date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+                commit: machine::commit(&self.root),
+                command: env::args().skip(1).collect::<Vec<_>>().join(" "),
+                seed: repetition.seed,
+                runs: repetition.runs.min(rounds.max(1)),
+                slow_runs: repetition.slow_runs.min(rounds.max(1)),
+                scale,
+                seconds: started.elapsed().as_secs_f64(),
+                left_out,
+            },
+            machine,
+            allocators: plan.columns.iter().map(|column| column.allocator.clone()).collect(),
+            workloads: plan.works.iter().map(|work| work.workload.clone()).collect(),
+            runs,
+        };
+        let _ = fs::remove_dir_all(&scratch);
+        results.write(&self.out.join(RESULTS))?;
+        Ok(results)
+    }
+}
+
+fn minutes(repetition: &Repetition) -> f64 {
+    repetition.budget.as_secs_f64() / SECONDS_PER_MINUTE as f64
 }
 
 /// The results to make a report of.
@@ -255,7 +335,6 @@ fn works(request: &Run, binary: &Path) -> Result<(Vec<Work>, BTreeMap<String, St
 }
 
 fn columns(request: &Run, target: &Path) -> Result<Vec<Column>> {
-    // Without the server's column: --quick has to end in five minutes.
     let quick: Vec<String> = QUICK_PEERS.iter().map(|name| (*name).to_owned()).collect();
     let peers = if request.peers.is_empty() && request.quick { &quick } else { &request.peers };
     allocators::columns(&Choice {
@@ -266,7 +345,7 @@ fn columns(request: &Run, target: &Path) -> Result<Vec<Column>> {
     })
 }
 
-fn announce(works: &[Work], columns: &[Column], left_out: &BTreeMap<String, String>) {
+pub(crate) fn announce(works: &[Work], columns: &[Column], left_out: &BTreeMap<String, String>) {
     let present = columns.iter().filter(|column| column.allocator.absent.is_none()).count();
     println!("{} workloads and programs under {present} allocators, each shown to be in effect", works.len());
     for column in columns {

@@ -4,6 +4,7 @@
 //! allocator or workload works inside.
 
 pub mod allocators;
+pub mod attacks;
 pub mod bench;
 pub mod causes;
 pub mod command;
@@ -15,6 +16,7 @@ pub mod order;
 pub mod plot;
 pub mod report;
 pub mod results;
+pub mod security;
 pub mod table;
 pub mod targets;
 pub mod work;

@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use spandrel_lab::command;
+use spandrel_lab::{attacks, command, security};
 use std::process::ExitCode;
 
 #[derive(Debug, Parser)]
@@ -18,6 +18,12 @@ struct Arguments {
 enum Command {
     /// Run workloads and programs under all allocators and write the results
     Run(command::Run),
+    /// Measure hardened allocators beside the defaults in a few minutes and print the means
+    Security(security::Security),
+    /// Record the means of hardened allocators for the picture of time against attacks, and draw it
+    SecurityPublish(attacks::Publish),
+    /// Draw the picture of time against attacks from what is recorded
+    SecurityPicture,
     /// Write the report and the pictures of results that are there already
     Report(command::Report),
     /// Put report and pictures of a full run into docs/benchmarks
@@ -31,6 +37,9 @@ enum Command {
 fn run() -> Result<()> {
     match Arguments::parse().command {
         Command::Run(request) => command::run(&request),
+        Command::Security(request) => security::run(&request),
+        Command::SecurityPublish(request) => attacks::publish(&request),
+        Command::SecurityPicture => attacks::picture(),
         Command::Report(request) => command::report(&request),
         Command::Publish(request) => command::publish(&request),
         Command::Packages => {

@@ -2,9 +2,9 @@
 //!
 //! Knows: how runs are reduced. Must not know: how a table is printed or drawn.
 
-use crate::allocators::BASE;
+use crate::allocators::{BASE, SPANDREL};
 use crate::figures::{Figure, geometric_mean};
-use crate::results::{Kind, Results, Run, Workload};
+use crate::results::{Group, Kind, Results, Run, Workload};
 use std::fmt::Write;
 
 const NAME_WIDTH: usize = 20;
@@ -90,6 +90,83 @@ pub fn mean_ratio(
     geometric_mean(&ratios)
 }
 
+/// The columns and rows of one group: what a table or picture of its own shows.
+#[derive(Debug)]
+pub struct Selection<'a> {
+    /// Of which group.
+    pub group: Group,
+    /// The allocators, those that all groups are compared with first.
+    pub names: Vec<&'a str>,
+    /// The work that allocators of the group did.
+    pub workloads: Vec<&'a Workload>,
+}
+
+impl<'a> Selection<'a> {
+    /// Those of a group, or none if none of its allocators ran.
+    #[must_use]
+    pub fn of(results: &'a Results, group: Group) -> Option<Self> {
+        let own: Vec<&str> = results
+            .present()
+            .filter(|allocator| allocator.group == group)
+            .map(|allocator| allocator.name.as_str())
+            .collect();
+        if own.is_empty() {
+            return None;
+        }
+        let did = |workload: &&Workload| {
+            results.runs.iter().any(|run| run.workload == workload.name && own.contains(&run.allocator.as_str()))
+        };
+        let workloads: Vec<&Workload> = if group == Group::Default {
+            results.workloads.iter().collect()
+        } else {
+            results.workloads.iter().filter(did).collect()
+        };
+        let led = [BASE, SPANDREL]
+            .into_iter()
+            .filter(|name| !own.contains(name) && results.present().any(|allocator| allocator.name == *name));
+        Some(Self { group, names: led.chain(own.iter().copied()).collect(), workloads })
+    }
+
+    /// Those of all groups that ran.
+    pub fn all(results: &'a Results) -> impl Iterator<Item = Self> {
+        [Group::Default, Group::Hardened, Group::Modes].into_iter().filter_map(|group| Self::of(results, group))
+    }
+
+    /// The group in words that may follow a title; empty for the default one.
+    #[must_use]
+    pub fn title(&self) -> &'static str {
+        match self.group {
+            Group::Default => "",
+            Group::Hardened => ", hardened allocators",
+            Group::Modes => ", modes of Spandrel",
+        }
+    }
+
+    /// The ending of names of files; empty for the default group.
+    #[must_use]
+    pub fn ending(&self) -> &'static str {
+        match self.group {
+            Group::Default => "",
+            Group::Hardened => "-hardened",
+            Group::Modes => "-modes",
+        }
+    }
+
+    /// The geometric mean of an allocator's ratios over the workloads here that say something about the measure.
+    #[must_use]
+    pub fn mean(
+        &self,
+        results: &Results,
+        allocator: &str,
+        measure: Measure,
+        among: impl Fn(&Workload) -> bool,
+    ) -> Option<f64> {
+        mean_ratio(results, allocator, base(results), measure, |workload| {
+            measure.counts(workload) && among(workload) && self.workloads.iter().any(|here| here.name == workload.name)
+        })
+    }
+}
+
 /// The base of a result: the one of the tables if it ran, else the first allocator that did.
 #[must_use]
 pub fn base(results: &Results) -> &str {
@@ -99,36 +176,52 @@ pub fn base(results: &Results) -> &str {
 
 /// A table of ratios for the terminal, with the base's own medians in its column.
 #[must_use]
-pub fn text(results: &Results, measure: Measure) -> String {
+pub fn text(results: &Results, selection: &Selection<'_>, measure: Measure) -> String {
     let base = base(results);
-    let names: Vec<&str> = results.present().map(|allocator| allocator.name.as_str()).collect();
+    let (names, title) = (&selection.names, selection.title());
     let mut text = match measure {
-        Measure::Cpu => format!("CPU time against {base} (its own column in seconds), ± spread in %\n"),
-        Measure::Peak => format!("Peak memory against {base} (its own column in MiB)\n"),
-        Measure::Wall => format!("Wall time against {base} (its own column in seconds)\n"),
-        Measure::Faults => format!("Page faults against {base} (its own column in thousands)\n"),
+        Measure::Cpu => format!("CPU time{title}, against {base} (its own column in seconds), ± spread in %\n"),
+        Measure::Peak => format!("Peak memory{title}, against {base} (its own column in MiB)\n"),
+        Measure::Wall => format!("Wall time{title}, against {base} (its own column in seconds)\n"),
+        Measure::Faults => format!("Page faults{title}, against {base} (its own column in thousands)\n"),
     };
     let _ = write!(text, "{:NAME_WIDTH$}", "");
-    for name in &names {
-        let short: String = name.replace("debian-", "d-").chars().take(CELL_WIDTH - 1).collect();
+    for name in names {
+        let short: String = short(name).chars().take(CELL_WIDTH - 1).collect();
         let _ = write!(text, "{short:>CELL_WIDTH$}");
     }
     text.push('\n');
-    for workload in &results.workloads {
+    for workload in &selection.workloads {
         let _ = write!(text, "{:NAME_WIDTH$}", workload.name.chars().take(NAME_WIDTH - 1).collect::<String>());
-        for name in &names {
+        for name in names {
             let _ = write!(text, "{:>CELL_WIDTH$}", cell(results, &workload.name, name, base, measure));
         }
         text.push('\n');
     }
     let _ = write!(text, "{:NAME_WIDTH$}", "geometric mean");
-    for name in &names {
-        let mean = mean_ratio(results, name, base, measure, |workload| measure.counts(workload))
+    for name in names {
+        let mean = selection
+            .mean(results, name, measure, |_| true)
             .map_or_else(|| "-".to_owned(), |mean| format!("{mean:.3}"));
         let _ = write!(text, "{mean:>CELL_WIDTH$}");
     }
     text.push('\n');
     text
+}
+
+/// A name that still differs from others when it is cut off.
+fn short(name: &str) -> String {
+    let mut short = name.to_owned();
+    for (long, brief) in [
+        ("debian-", "d-"),
+        ("spandrel-", "s-"),
+        ("hardened-malloc", "hmalloc"),
+        ("-secure", "-sec"),
+        ("-checks", "-chk"),
+    ] {
+        short = short.replace(long, brief);
+    }
+    short
 }
 
 fn cell(results: &Results, workload: &str, allocator: &str, base: &str, measure: Measure) -> String {

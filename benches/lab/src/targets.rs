@@ -2,15 +2,25 @@
 //!
 //! Knows: the targets and how each is computed. Must not know: how they are printed.
 
-use crate::allocators::{BASE, SPANDREL};
+use crate::allocators::{BASE, SPANDREL, SPANDREL_HARDENED};
 use crate::losses::{self, Outcome};
-use crate::results::{Kind, Results, Workload};
+use crate::results::{Group, Kind, Results, Role, Workload};
 use crate::table::{Measure, mean_ratio};
+use std::ops::RangeInclusive;
 
 /// Geometric mean of times against the base.
 pub const TIME: f64 = 0.85;
 /// Geometric mean of peaks against the base.
 pub const PEAK: f64 = 0.55;
+/// Geometric mean of the times of mode `hardened` against the base.
+pub const HARDENED_TIME: f64 = 1.15;
+/// The same over real programs alone.
+pub const HARDENED_PROGRAMS: f64 = 1.05;
+/// Geometric mean of the peaks of mode `hardened` against those of the default mode.
+pub const HARDENED_PEAK: f64 = 1.3;
+/// Wall time of mode `hardened` against the default mode where some threads work, times that where one does.
+pub const HARDENED_THREADS: f64 = 1.1;
+const SOME_THREADS: RangeInclusive<usize> = 2..=4;
 /// Resident memory after idling, times the live bytes.
 pub const IDLE_FACTOR: f64 = 1.2;
 /// And so much on top.
@@ -48,8 +58,9 @@ pub fn idle(results: &Results, workload: &str, allocator: &str) -> Option<(f64, 
 pub fn judge(results: &Results) -> Vec<Target> {
     let mut targets = Vec::new();
     for (measure, limit, name) in [(Measure::Cpu, TIME, "CPU time"), (Measure::Peak, PEAK, "Peak memory")] {
-        targets.push(mean(results, measure, limit, &format!("{name}, workloads and programs"), |_| true));
-        targets.push(mean(results, measure, limit, &format!("{name}, workloads alone"), Workload::synthetic));
+        let against_base = Mean { own: SPANDREL, base: BASE, measure, limit };
+        targets.push(against_base.judge(results, &format!("{name}, workloads and programs"), |_| true));
+        targets.push(against_base.judge(results, &format!("{name}, workloads alone"), Workload::synthetic));
     }
     targets.push(none_lost(results, Measure::Cpu, "No workload slower than its fastest peer by more than the noise"));
     targets.push(none_lost(
@@ -65,19 +76,85 @@ pub fn judge(results: &Results) -> Vec<Target> {
             reached: found.map(|(after, limit)| after <= limit),
         });
     }
+    if results.present().any(|allocator| allocator.name == SPANDREL_HARDENED) {
+        targets.extend(hardened(results));
+    }
     targets
+}
+
+/// The targets of mode `hardened`.
+#[must_use]
+pub fn hardened(results: &Results) -> Vec<Target> {
+    let mean = |base, measure, limit| Mean { own: SPANDREL_HARDENED, base, measure, limit };
+    let time = mean(BASE, Measure::Cpu, HARDENED_TIME);
+    let programs = mean(BASE, Measure::Cpu, HARDENED_PROGRAMS);
+    let peak = mean(SPANDREL, Measure::Peak, HARDENED_PEAK);
+    vec![
+        time.judge(results, "Hardened: CPU time, workloads and programs", |_| true),
+        programs.judge(results, "Hardened: CPU time, programs alone", |workload| !workload.synthetic()),
+        peak.judge(results, "Hardened: peak memory, workloads and programs", |_| true),
+        fastest_hardened(results),
+        threads_hardened(results),
+    ]
+}
+
+/// Whether several threads cost mode `hardened` no more than one, against the default mode.
+fn threads_hardened(results: &Results) -> Target {
+    let wall = |threads: RangeInclusive<usize>| {
+        mean_ratio(results, SPANDREL_HARDENED, SPANDREL, Measure::Wall, |workload| {
+            Measure::Wall.counts(workload) && threads.contains(&workload.threads)
+        })
+    };
+    let found = wall(1..=1).zip(wall(SOME_THREADS));
+    Target {
+        text: format!(
+            "Hardened: wall time against {SPANDREL}, workloads of {} to {} threads: at most {HARDENED_THREADS:.2} times that of one",
+            SOME_THREADS.start(),
+            SOME_THREADS.end()
+        ),
+        found: found.map_or_else(not_measured, |(one, some)| format!("{some:.3} and {one:.3} for one")),
+        reached: found.map(|(one, some)| some <= HARDENED_THREADS * one),
+    }
+}
+
+/// Whether mode `hardened` takes less time than each hardened peer, over the workloads that both completed.
+fn fastest_hardened(results: &Results) -> Target {
+    let against = |peer: &str| {
+        mean_ratio(results, SPANDREL_HARDENED, peer, Measure::Cpu, |workload| Measure::Cpu.counts(workload))
+    };
+    let closest = results
+        .present()
+        .filter(|allocator| allocator.group == Group::Hardened && allocator.role == Role::Peer)
+        .filter_map(|allocator| Some((allocator.name.as_str(), against(&allocator.name)?)))
+        .max_by(|left, right| left.1.total_cmp(&right.1));
+    Target {
+        text: "Hardened: less CPU time than each hardened peer: geometric mean below 1".to_owned(),
+        found: closest.map_or_else(not_measured, |(peer, ratio)| format!("{ratio:.3} of {peer}")),
+        reached: closest.map(|(_, ratio)| ratio < 1.0),
+    }
 }
 
 fn not_measured() -> String {
     "not measured".to_owned()
 }
 
-fn mean(results: &Results, measure: Measure, limit: f64, name: &str, among: impl Fn(&Workload) -> bool) -> Target {
-    let found = mean_ratio(results, SPANDREL, BASE, measure, |workload| measure.counts(workload) && among(workload));
-    Target {
-        text: format!("{name}: geometric mean at most {limit:.2} of {BASE}"),
-        found: found.map_or_else(not_measured, |mean| format!("{mean:.3}")),
-        reached: found.map(|mean| mean <= limit),
+/// A target for a geometric mean.
+struct Mean {
+    own: &'static str,
+    base: &'static str,
+    measure: Measure,
+    limit: f64,
+}
+
+impl Mean {
+    fn judge(&self, results: &Results, name: &str, among: impl Fn(&Workload) -> bool) -> Target {
+        let Self { own, base, measure, limit } = *self;
+        let found = mean_ratio(results, own, base, measure, |workload| measure.counts(workload) && among(workload));
+        Target {
+            text: format!("{name}: geometric mean at most {limit:.2} of {base}"),
+            found: found.map_or_else(not_measured, |mean| format!("{mean:.3}")),
+            reached: found.map(|mean| mean <= limit),
+        }
     }
 }
 

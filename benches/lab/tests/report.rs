@@ -1,82 +1,14 @@
 //! A made-up result in which Spandrel loses: the report has to name each loss, each failure and each target.
 
+mod made;
+
+use made::{allocator, empty, runs, workload};
 use spandrel_lab::causes::{Causes, UNKNOWN};
 use spandrel_lab::losses::{self, Outcome};
 use spandrel_lab::plot::{self, Forms};
 use spandrel_lab::report;
-use spandrel_lab::results::{
-    Allocator, Calls, Group, Idle, Kind, Latency, Machine, Made, Results, Role, Run, SCHEMA, Said, Workload,
-};
+use spandrel_lab::results::{Allocator, Calls, Idle, Kind, Latency, Results, Role, Said};
 use spandrel_lab::targets;
-use std::collections::BTreeMap;
-
-const RUNS: usize = 5;
-
-fn allocator(name: &str, role: Role) -> Allocator {
-    Allocator {
-        name: name.to_owned(),
-        role,
-        group: Group::Default,
-        origin: "made up".to_owned(),
-        version: "1".to_owned(),
-        sha256: "0123456789abcdef0123".to_owned(),
-        environment: Vec::new(),
-        absent: None,
-    }
-}
-
-fn workload(name: &str, kind: Kind) -> Workload {
-    Workload { name: name.to_owned(), summary: "works".to_owned(), field: "nobody".to_owned(), threads: 1, kind }
-}
-
-/// Runs whose times lie one per cent apart around `cpu`.
-fn runs(workload: &str, allocator: &str, cpu: f64, peak_kib: f64, said: &Said) -> Vec<Run> {
-    let run = |round: usize| Run {
-        workload: workload.to_owned(),
-        allocator: allocator.to_owned(),
-        round,
-        failure: None,
-        cpu: cpu * (1.0 + 0.01 * (round as f64 - 2.0)),
-        system: 0.0,
-        wall: cpu,
-        peak_kib,
-        minor_faults: 100.0,
-        major_faults: 0.0,
-        switches: 1.0,
-        said: Some(said.clone()),
-    };
-    (0..RUNS).map(run).collect()
-}
-
-fn empty() -> Results {
-    Results {
-        schema: SCHEMA,
-        made: Made {
-            date: "2026-01-01".to_owned(),
-            commit: "abc".to_owned(),
-            command: "run".to_owned(),
-            seed: 1,
-            runs: RUNS,
-            slow_runs: RUNS,
-            scale: 1.0,
-            seconds: 60.0,
-            left_out: BTreeMap::from([("ghostscript".to_owned(), "not installed: gs".to_owned())]),
-        },
-        machine: Machine {
-            cpu: "CPU".to_owned(),
-            cores: 2,
-            memory_mib: 1,
-            kernel: "6".to_owned(),
-            glibc: "2.36".to_owned(),
-            system: "Debian".to_owned(),
-            huge_pages: "madvise".to_owned(),
-            load_before: 0.0,
-        },
-        allocators: Vec::new(),
-        workloads: Vec::new(),
-        runs: Vec::new(),
-    }
-}
 
 /// Spandrel wins `won`, loses `lost` in time and `fat` in memory, and fails `broken`.
 fn made_up() -> Results {

@@ -6,6 +6,7 @@ use super::style::{Style, entries};
 use crate::figures::quantile;
 use crate::latency::{CALLS, Call, PERCENTILES};
 use crate::results::{Results, Workload};
+use crate::table::Selection;
 use anyhow::Result;
 use spandrel_plot::Color;
 use spandrel_plot::canvas::{Canvas, Lettering, Place, Side};
@@ -26,18 +27,15 @@ const SHARE: f64 = 0.76;
 const STEM_OPACITY: f64 = 0.4;
 
 /// The picture of one workload, or none if it timed nothing.
-pub(super) fn draw(results: &Results, workload: &Workload) -> Result<Option<String>> {
+pub(super) fn draw(results: &Results, selection: &Selection<'_>, workload: &Workload) -> Result<Option<String>> {
     let value = |name: &str, call: &Call| {
         PERCENTILES
             .iter()
             .map(|percentile| percentile.median(results, &workload.name, name, call))
             .collect::<Option<Vec<f64>>>()
     };
-    let names: Vec<&str> = results
-        .present()
-        .map(|allocator| allocator.name.as_str())
-        .filter(|name| CALLS.iter().all(|call| value(name, call).is_some()))
-        .collect();
+    let names: Vec<&str> =
+        selection.names.iter().copied().filter(|name| CALLS.iter().all(|call| value(name, call).is_some())).collect();
     let all: Vec<f64> = names
         .iter()
         .flat_map(|name| CALLS.iter().filter_map(|call| value(name, call)).flatten())

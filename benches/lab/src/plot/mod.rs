@@ -2,15 +2,18 @@
 //!
 //! Knows: which pictures there are. Must not know: how any is drawn.
 
+mod attacks;
+mod labels;
 mod latency;
 mod ratios;
 mod scatter;
 mod soak;
 mod style;
 
+use crate::attacks::Mark;
 use crate::report::Picture;
 use crate::results::{Kind, Results};
-use crate::table::Measure;
+use crate::table::{Measure, Selection};
 use anyhow::{Context, Result};
 use spandrel_plot::png::Fonts;
 use std::fs;
@@ -45,31 +48,39 @@ pub fn draw(results: &Results, dir: &Path, forms: Forms) -> Result<Vec<Picture>>
     Ok(pictures)
 }
 
+/// The picture of time against attacks.
+///
+/// # Errors
+/// When there is no mark, or it cannot be drawn.
+pub fn attacks(marks: &[Mark]) -> Result<String> {
+    attacks::draw(marks)
+}
+
 /// Name, title and SVG of each picture; no SVG where there is nothing to draw.
 fn drawn(results: &Results) -> Result<Vec<(String, String, Option<String>)>> {
-    let mut drawn = vec![
-        ("time-and-memory".to_owned(), "Time against memory".to_owned(), scatter::draw(results)?),
-        ("time".to_owned(), "Time of each workload".to_owned(), ratios::draw(results, Measure::Cpu)?),
-        ("memory".to_owned(), "Peak memory of each workload".to_owned(), ratios::draw(results, Measure::Peak)?),
-    ];
-    for workload in &results.workloads {
-        let name = &workload.name;
-        match workload.kind {
-            Kind::Soak => {
-                drawn.push((
-                    format!("over-time-{name}"),
-                    format!("Memory over time: {name}"),
-                    soak::draw(results, workload)?,
-                ));
+    let mut drawn = Vec::new();
+    for selection in Selection::all(results) {
+        let (ending, group) = (selection.ending(), selection.title());
+        let mut add =
+            |name: &str, title: &str, svg| drawn.push((format!("{name}{ending}"), format!("{title}{group}"), svg));
+        add("time-and-memory", "Time against memory", scatter::draw(results, &selection)?);
+        add("time", "Time of each workload", ratios::draw(results, &selection, Measure::Cpu)?);
+        add("memory", "Peak memory of each workload", ratios::draw(results, &selection, Measure::Peak)?);
+        for workload in &selection.workloads {
+            let name = &workload.name;
+            match workload.kind {
+                Kind::Soak => add(
+                    &format!("over-time-{name}"),
+                    &format!("Memory over time: {name}"),
+                    soak::draw(results, &selection, workload)?,
+                ),
+                Kind::Latency => add(
+                    &format!("calls-{name}"),
+                    &format!("Duration of calls: {name}"),
+                    latency::draw(results, &selection, workload)?,
+                ),
+                Kind::Time | Kind::Idle | Kind::Program => {}
             }
-            Kind::Latency => {
-                drawn.push((
-                    format!("calls-{name}"),
-                    format!("Duration of calls: {name}"),
-                    latency::draw(results, workload)?,
-                ));
-            }
-            Kind::Time | Kind::Idle | Kind::Program => {}
         }
     }
     Ok(drawn)

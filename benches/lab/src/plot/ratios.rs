@@ -6,7 +6,7 @@ use super::style::{Style, entries, label};
 use crate::allocators::SPANDREL;
 use crate::figures::quantile;
 use crate::results::{Results, Workload};
-use crate::table::{Measure, base, mean_ratio, ratio};
+use crate::table::{Measure, Selection, base, ratio};
 use anyhow::Result;
 use spandrel_plot::RGBColor;
 use spandrel_plot::canvas::{Canvas, Lettering, Side};
@@ -34,18 +34,18 @@ struct Row<'a> {
 }
 
 /// The picture of a measure, or none without a ratio.
-pub(super) fn draw(results: &Results, measure: Measure) -> Result<Option<String>> {
+pub(super) fn draw(results: &Results, selection: &Selection<'_>, measure: Measure) -> Result<Option<String>> {
     let base = base(results);
-    let names: Vec<&str> = results.present().map(|allocator| allocator.name.as_str()).collect();
-    let groups = groups(results, &names, base, measure);
+    let names = &selection.names;
+    let groups = groups(results, selection, base, measure);
     let all: Vec<f64> = groups.iter().flatten().flat_map(|row| row.ratios.iter().map(|(_, ratio)| *ratio)).collect();
     let (Some(low), Some(high)) = (quantile(&all, 0.0), quantile(&all, SHOWN)) else { return Ok(None) };
 
     let what = if measure == Measure::Peak { "Peak resident memory" } else { "CPU time" };
-    let title = format!("{what} of each workload, against {}", label(base));
+    let title = format!("{what} of each workload{}, against {}", selection.title(), label(base));
     let subtitle =
         "Ratio of medians on a logarithmic axis; further left is better. Medians of repeated, interleaved runs.";
-    let heading = Heading { title: &title, subtitle, entries: &entries(&names), width: WIDTH, margin: MARGIN };
+    let heading = Heading { title: &title, subtitle, entries: &entries(names), width: WIDTH, margin: MARGIN };
     let top = heading.bottom() + 34.0;
     let rows: usize = groups.iter().map(Vec::len).sum();
     let gaps = (groups.len() - 1) as f64;
@@ -78,10 +78,14 @@ pub(super) fn draw(results: &Results, measure: Measure) -> Result<Option<String>
 }
 
 /// Workloads, then programs, then the geometric means; empty groups left out.
-fn groups<'a>(results: &'a Results, names: &[&'a str], base: &str, measure: Measure) -> Vec<Vec<Row<'a>>> {
+fn groups<'a>(results: &'a Results, selection: &Selection<'a>, base: &str, measure: Measure) -> Vec<Vec<Row<'a>>> {
+    let names = &selection.names;
     let of = |synthetic: bool| {
-        let among =
-            results.workloads.iter().filter(|workload| measure.counts(workload) && workload.synthetic() == synthetic);
+        let among = selection
+            .workloads
+            .iter()
+            .copied()
+            .filter(|workload| measure.counts(workload) && workload.synthetic() == synthetic);
         let row = |workload: &'a Workload| Row {
             name: &workload.name,
             ratios: names
@@ -91,8 +95,7 @@ fn groups<'a>(results: &'a Results, names: &[&'a str], base: &str, measure: Meas
         };
         among.map(row).collect::<Vec<_>>()
     };
-    let mean =
-        |name: &&'a str| Some((*name, mean_ratio(results, name, base, measure, |workload| measure.counts(workload))?));
+    let mean = |name: &&'a str| Some((*name, selection.mean(results, name, measure, |_| true)?));
     let means = vec![Row { name: "geometric mean", ratios: names.iter().filter_map(mean).collect() }];
     let mut groups = vec![of(true), of(false), means];
     groups.retain(|group| !group.is_empty());

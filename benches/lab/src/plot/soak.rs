@@ -5,6 +5,7 @@
 use super::style::{Style, entries};
 use crate::allocators::SPANDREL;
 use crate::results::{Results, Workload};
+use crate::table::Selection;
 use anyhow::Result;
 use spandrel_plot::canvas::Canvas;
 use spandrel_plot::legend::{Entry, Heading, Key};
@@ -22,13 +23,14 @@ const KIB_PER_MIB: f64 = 1024.0;
 type Series<'a> = (&'a str, &'a [[f64; 3]]);
 
 /// The picture of one workload, or none without a series.
-pub(super) fn draw(results: &Results, workload: &Workload) -> Result<Option<String>> {
-    let mut all: Vec<Series<'_>> = results
-        .present()
-        .filter_map(|allocator| {
-            let run = results.good(&workload.name, &allocator.name).find(|run| run.round == 0)?;
+pub(super) fn draw(results: &Results, selection: &Selection<'_>, workload: &Workload) -> Result<Option<String>> {
+    let mut all: Vec<Series<'_>> = selection
+        .names
+        .iter()
+        .filter_map(|name| {
+            let run = results.good(&workload.name, name).find(|run| run.round == 0)?;
             let series = run.said.as_ref()?.series.as_slice();
-            (series.len() > 1).then_some((allocator.name.as_str(), series))
+            (series.len() > 1).then_some((*name, series))
         })
         .collect();
     let Some(live) = all.first().map(|(_, series)| *series) else { return Ok(None) };

@@ -3,7 +3,7 @@
 //! Knows: names and colours. Must not know: figures.
 //! Relatives share a hue and differ in shape.
 
-use crate::allocators::{GLIBC, SPANDREL, SPANDREL_SERVER};
+use crate::allocators::{GLIBC, SPANDREL, SPANDREL_HARDENED, SPANDREL_SERVER};
 use spandrel_plot::canvas::Shape;
 use spandrel_plot::legend::{Entry, Key};
 use spandrel_plot::style::{BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION};
@@ -26,7 +26,10 @@ impl Style {
     pub(super) fn of(name: &str) -> Self {
         let (colour, shape) = match name {
             SPANDREL => (VERMILLION, Shape::Diamond),
-            SPANDREL_SERVER => (VERMILLION, Shape::HollowDiamond),
+            SPANDREL_SERVER | "spandrel-counting" => (VERMILLION, Shape::HollowDiamond),
+            SPANDREL_HARDENED => (VERMILLION, Shape::Square),
+            "spandrel-guarded" => (VERMILLION, Shape::Ring),
+            "spandrel-tracked" => (VERMILLION, Shape::Disc),
             "mimalloc3" => (BLUE, Shape::Disc),
             "mimalloc2" => (BLUE, Shape::Square),
             "debian-mimalloc" => (BLUE, Shape::Ring),
@@ -36,10 +39,16 @@ impl Style {
             "tcmalloc" => (PURPLE, Shape::Disc),
             "debian-tcmalloc" => (PURPLE, Shape::Ring),
             "rpmalloc" => (SKY, Shape::Disc),
+            "mimalloc3-secure" => (BLUE, Shape::HollowDiamond),
+            "snmalloc-checks" => (GREEN, Shape::HollowDiamond),
+            "scudo" => (PURPLE, Shape::Square),
+            "scudo-tightened" => (PURPLE, Shape::HollowDiamond),
+            "hardened-malloc" => (BLACK, Shape::Disc),
+            "hardened-malloc-light" => (BLACK, Shape::Ring),
             GLIBC => (GREY, Shape::Cross),
             _ => (BLACK, Shape::HollowDiamond),
         };
-        let ours = matches!(name, SPANDREL | SPANDREL_SERVER);
+        let ours = name.starts_with(SPANDREL);
         Self { colour, shape, ours }
     }
 
@@ -73,6 +82,15 @@ pub(super) fn label(name: &str) -> &str {
     match name {
         SPANDREL => "Spandrel",
         SPANDREL_SERVER => "Spandrel, server options",
+        SPANDREL_HARDENED => "Spandrel hardened",
+        "spandrel-counting" => "Spandrel counting",
+        "spandrel-tracked" => "Spandrel tracked",
+        "spandrel-guarded" => "Spandrel guarded",
+        "mimalloc3-secure" => "mimalloc v3 secure",
+        "snmalloc-checks" => "snmalloc with checks",
+        "scudo-tightened" => "scudo tightened",
+        "hardened-malloc" => "hardened_malloc",
+        "hardened-malloc-light" => "hardened_malloc light",
         "mimalloc3" => "mimalloc v3",
         "mimalloc2" => "mimalloc v2",
         "debian-mimalloc" => "mimalloc v2 (Debian)",

@@ -6,8 +6,8 @@ use super::markdown::{Table, ratio};
 use crate::allocators::SPANDREL;
 use crate::latency::{CALLS, PERCENTILES};
 use crate::losses::fastest;
-use crate::results::{Kind, Results, Workload};
-use crate::table::{self, Measure, base, failure, figure, mean_ratio};
+use crate::results::{Group, Kind, Results, Workload};
+use crate::table::{self, Measure, Selection, base, failure, figure};
 use crate::targets;
 use spandrel_xtask::stats;
 
@@ -15,8 +15,14 @@ const KIB_PER_MIB: f64 = 1024.0;
 const PERCENT: f64 = 100.0;
 const SHORT_SUM: usize = 16;
 
-/// Ratios against the base, one row per workload; the smallest of a row stands out.
+/// Ratios against the base, a table for each group.
 pub(super) fn ratios(results: &Results, measure: Measure) -> String {
+    Selection::all(results).map(|selection| ratios_of(results, &selection, measure)).collect()
+}
+
+/// One row per workload; the smallest of a row stands out.
+fn ratios_of(results: &Results, selection: &Selection<'_>, measure: Measure) -> String {
+    let best = measure == Measure::Cpu && selection.group == Group::Default;
     let base = base(results);
     let title = match measure {
         Measure::Cpu => "CPU time (user + system)",
@@ -24,12 +30,12 @@ pub(super) fn ratios(results: &Results, measure: Measure) -> String {
         Measure::Peak => "Peak resident memory",
         Measure::Faults => "Page faults",
     };
-    let names: Vec<&str> = results.present().map(|allocator| allocator.name.as_str()).collect();
+    let names = &selection.names;
     let mut headings = vec!["workload"];
-    headings.extend(&names);
-    headings.extend((measure == Measure::Cpu).then_some("best peer"));
+    headings.extend(names);
+    headings.extend(best.then_some("best peer"));
     let mut table = Table::new(headings, 1..usize::MAX);
-    for workload in results.workloads.iter().filter(|workload| measure.counts(workload)) {
+    for workload in selection.workloads.iter().filter(|workload| measure.counts(workload)) {
         let ratios: Vec<Option<f64>> =
             names.iter().map(|name| table::ratio(results, &workload.name, name, base, measure)).collect();
         let least = stats::minimum(&ratios.iter().copied().flatten().collect::<Vec<_>>());
@@ -39,7 +45,7 @@ pub(super) fn ratios(results: &Results, measure: Measure) -> String {
             Some(value) if *value == least => format!("**{value:.2}**"),
             value => ratio(*value),
         }));
-        if measure == Measure::Cpu {
+        if best {
             cells.push(against_best(results, workload));
         }
         table.row(cells);
@@ -48,10 +54,10 @@ pub(super) fn ratios(results: &Results, measure: Measure) -> String {
         return String::new();
     }
     let mut cells = vec!["geometric mean".to_owned()];
-    let mean = |name: &&str| ratio(mean_ratio(results, name, base, measure, |workload| measure.counts(workload)));
-    cells.extend(names.iter().map(mean));
-    cells.extend((measure == Measure::Cpu).then(String::new));
+    cells.extend(names.iter().map(|name| ratio(selection.mean(results, name, measure, |_| true))));
+    cells.extend(best.then(String::new));
     table.row(cells);
+    let title = format!("{title}{}", selection.title());
     format!("## {title}\n\nMedians against {base}; the smallest of a row in bold.\n\n{}", table.text())
 }
 

@@ -3,10 +3,10 @@
 //! Knows: headlines. Must not know: single workloads.
 
 use super::markdown::{Table, ratio};
-use crate::allocators::SPANDREL;
+use crate::allocators::{SPANDREL, SPANDREL_HARDENED};
 use crate::losses::best_together;
-use crate::results::{Results, Workload};
-use crate::table::{Measure, base, mean_ratio};
+use crate::results::{Group, Results, Workload};
+use crate::table::{Measure, Selection, base};
 use crate::targets;
 use std::fmt::Write;
 
@@ -60,32 +60,46 @@ pub(super) fn targets(results: &Results) -> String {
     format!("## Targets\n\n{}", table.text())
 }
 
-/// Geometric means of every allocator.
+/// Geometric means of every allocator, a table for each group.
 pub(super) fn field(results: &Results) -> String {
     let base = base(results);
+    let mut text = format!(
+        "## Where the field stands\n\nGeometric means of CPU time and of peak resident memory against {base}.\n\n"
+    );
+    for selection in Selection::all(results) {
+        match selection.group {
+            Group::Default => {}
+            Group::Hardened => text.push_str("### Hardened allocators\n\n"),
+            Group::Modes => text.push_str("### Modes of Spandrel\n\n"),
+        }
+        text.push_str(&means(results, &selection));
+    }
+    text
+}
+
+fn means(results: &Results, selection: &Selection<'_>) -> String {
     let headings =
         ["allocator", "time", "time, workloads", "time, programs", "memory", "memory, workloads", "memory, programs"];
     let mut table = Table::new(headings, 1..usize::MAX);
     let kinds: [fn(&Workload) -> bool; 3] = [|_| true, Workload::synthetic, |workload| !workload.synthetic()];
     let columns: Vec<_> =
         [Measure::Cpu, Measure::Peak].into_iter().flat_map(|measure| kinds.map(|kind| (measure, kind))).collect();
-    for allocator in results.present() {
-        let bold = if allocator.name == SPANDREL { "**" } else { "" };
+    let bold_one = if selection.group == Group::Hardened { SPANDREL_HARDENED } else { SPANDREL };
+    for name in &selection.names {
+        let bold = if *name == bold_one { "**" } else { "" };
         let mean = |(measure, kind): &(Measure, fn(&Workload) -> bool)| {
-            let among = |workload: &Workload| measure.counts(workload) && kind(workload);
-            format!("{bold}{}{bold}", ratio(mean_ratio(results, &allocator.name, base, *measure, among)))
+            format!("{bold}{}{bold}", ratio(selection.mean(results, name, *measure, kind)))
         };
-        let mut cells = vec![format!("{bold}{}{bold}", allocator.name)];
+        let mut cells = vec![format!("{bold}{name}{bold}")];
         cells.extend(columns.iter().map(mean));
         table.row(cells);
     }
-    let mut cells = vec!["best peer of each workload".to_owned()];
-    cells.extend(columns.iter().map(|(measure, kind)| {
-        ratio(best_together(results, *measure, |workload| measure.counts(workload) && kind(workload)))
-    }));
-    table.row(cells);
-    format!(
-        "## Where the field stands\n\nGeometric means of CPU time and of peak resident memory against {base}.\n\n{}",
-        table.text()
-    )
+    if selection.group == Group::Default {
+        let mut cells = vec!["best peer of each workload".to_owned()];
+        cells.extend(columns.iter().map(|(measure, kind)| {
+            ratio(best_together(results, *measure, |workload| measure.counts(workload) && kind(workload)))
+        }));
+        table.row(cells);
+    }
+    table.text()
 }

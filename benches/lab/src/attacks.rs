@@ -1,0 +1,264 @@
+//! Time against attacks: the means of a run beside the recorded results of the attack suite, as a picture.
+//!
+//! Knows: the recorded files, which record of one belongs to which of the other. Must not know: how an attack or a run
+//! is made.
+//! Invariants: an allocator without figures from both is not drawn, and is named.
+
+use crate::allocators::{BASE, SPANDREL};
+use crate::command;
+use crate::plot;
+use crate::results::{Allocator, Group, Results, Workload};
+use crate::security::FOLDER;
+use crate::table::{Measure, mean_ratio};
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use spandrel_xtask::repo;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The recorded means, in the repository.
+pub const TIMES: &str = "docs/benchmarks/security.json";
+/// The recorded results of the attack suite.
+pub const ATTACKS: &str = "docs/attacks/results.json";
+/// The picture.
+pub const PICTURE: &str = "docs/pictures/security.svg";
+
+/// The means of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    /// Date and time of the run (UTC).
+    pub date: String,
+    /// The commit that was measured.
+    pub commit: String,
+    /// Its command line.
+    pub command: String,
+    /// Model of the processor.
+    pub cpu: String,
+    /// Load average before the first run.
+    pub load_before: f64,
+    /// Allocators that ran.
+    pub allocators: Vec<Mean>,
+}
+
+/// The means of one allocator against the base of the tables.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Mean {
+    /// Its name.
+    pub name: String,
+    /// Its group.
+    pub group: Group,
+    /// Of CPU time over workloads and programs.
+    pub time: f64,
+    /// Of CPU time over programs alone.
+    pub programs: Option<f64>,
+    /// Of peak memory over workloads and programs.
+    pub memory: f64,
+    /// Over how many workloads and programs.
+    pub over: usize,
+}
+
+impl Times {
+    /// The means of results.
+    #[must_use]
+    pub fn of(results: &Results) -> Self {
+        let counts = |workload: &Workload| Measure::Cpu.counts(workload);
+        let mean = |allocator: &Allocator| {
+            let name = allocator.name.as_str();
+            let ratio = |measure, among: fn(&Workload) -> bool| {
+                mean_ratio(results, name, BASE, measure, |workload| counts(workload) && among(workload))
+            };
+            let completed = |workload: &&Workload| {
+                counts(workload) && crate::table::ratio(results, &workload.name, name, BASE, Measure::Cpu).is_some()
+            };
+            Some(Mean {
+                name: name.to_owned(),
+                group: allocator.group,
+                time: rounded(ratio(Measure::Cpu, |_| true)?),
+                programs: ratio(Measure::Cpu, |workload| !workload.synthetic()).map(rounded),
+                memory: rounded(ratio(Measure::Peak, |_| true)?),
+                over: results.workloads.iter().filter(completed).count(),
+            })
+        };
+        Self {
+            date: results.made.date.clone(),
+            commit: results.made.commit.clone(),
+            command: results.made.command.clone(),
+            cpu: results.machine.cpu.clone(),
+            load_before: results.machine.load_before,
+            allocators: results.present().filter_map(mean).collect(),
+        }
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it is not there or not of this form.
+    pub fn read(path: &Path) -> Result<Self> {
+        read(path)
+    }
+}
+
+/// With as many digits as mean something.
+fn rounded(ratio: f64) -> f64 {
+    const PLACES: f64 = 1e3;
+    (ratio * PLACES).round() / PLACES
+}
+
+/// The part of the attack suite's results that is drawn.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Attacks {
+    /// The day.
+    pub date: String,
+    /// The commit that was attacked.
+    pub commit: String,
+    /// The allocators, absent ones included.
+    pub allocators: Vec<Attacked>,
+}
+
+/// The verdicts on one allocator.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Attacked {
+    /// Its name there.
+    pub name: String,
+    /// Its mode or options.
+    pub mode: String,
+    /// Why it was not attacked; none if it was.
+    #[serde(default)]
+    pub absent: Option<String>,
+    /// Rows by verdict.
+    pub counts: Counts,
+}
+
+/// Rows of the attack suite by verdict.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Counts {
+    /// Caught at the call.
+    pub at_the_call: usize,
+    /// Caught later.
+    pub later: usize,
+    /// Proven harmless.
+    pub harmless: usize,
+    /// The attacker won.
+    pub missed: usize,
+    /// The allocator failed without an attack.
+    pub broken: usize,
+}
+
+impl Counts {
+    /// The share of rows in which the attacker did not win; none without rows.
+    #[must_use]
+    pub fn stopped(&self) -> Option<f64> {
+        let stopped = self.at_the_call + self.later + self.harmless;
+        let all = stopped + self.missed + self.broken;
+        (all > 0).then(|| stopped as f64 / all as f64)
+    }
+}
+
+impl Attacked {
+    /// Its name among the columns of the lab.
+    #[must_use]
+    pub fn column(&self) -> String {
+        match (self.name.as_str(), self.mode.as_str()) {
+            (SPANDREL, "fast") | (_, "") => self.name.clone(),
+            (name, mode) => format!("{name}-{}", mode.replace(' ', "-")),
+        }
+    }
+}
+
+impl Attacks {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it is not there or not of this form.
+    pub fn read(path: &Path) -> Result<Self> {
+        read(path)
+    }
+}
+
+fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} has another form", path.display()))
+}
+
+/// One mark of the picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    /// The column of the lab.
+    pub name: String,
+    /// CPU time against the base.
+    pub time: f64,
+    /// The share of attacks that were stopped.
+    pub stopped: f64,
+}
+
+/// The marks of the allocators that have figures from both, and the names of those that have from one alone.
+#[must_use]
+pub fn marks(times: &Times, attacks: &Attacks) -> (Vec<Mark>, Vec<String>) {
+    let attacked = |name: &str| {
+        let found = attacks.allocators.iter().filter(|one| one.absent.is_none()).find(|one| one.column() == name);
+        found.and_then(|one| one.counts.stopped())
+    };
+    let marks: Vec<Mark> = times
+        .allocators
+        .iter()
+        .filter_map(|mean| Some(Mark { name: mean.name.clone(), time: mean.time, stopped: attacked(&mean.name)? }))
+        .collect();
+    let of_both = |name: &str| marks.iter().any(|mark| mark.name == name);
+    let mut alone: Vec<String> = times.allocators.iter().map(|mean| mean.name.clone()).collect();
+    alone.extend(attacks.allocators.iter().map(Attacked::column));
+    alone.retain(|name| !of_both(name));
+    alone.dedup();
+    (marks, alone)
+}
+
+/// Which results to record for the picture.
+#[derive(Debug, clap::Args)]
+pub struct Publish {
+    /// results.json of a run (default: that of the last `make bench-security`)
+    results: Option<PathBuf>,
+}
+
+/// Records the means of a run and draws the picture.
+///
+/// # Errors
+/// When the results cannot be read, or have no hardened allocator.
+pub fn publish(request: &Publish) -> Result<()> {
+    let root = repo::root()?;
+    let last = repo::target(&root).join(FOLDER).join(command::RESULTS);
+    let results = Results::read(request.results.as_deref().unwrap_or(&last))?;
+    let times = Times::of(&results);
+    if !times.allocators.iter().any(|mean| mean.group == Group::Hardened) {
+        bail!("no hardened allocator completed a workload in these results");
+    }
+    let path = root.join(TIMES);
+    fs::write(&path, serde_json::to_string_pretty(&times)? + "\n")
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    println!("times:   {}", path.display());
+    picture()
+}
+
+/// Draws the picture of the recorded figures.
+///
+/// # Errors
+/// When they cannot be read or the picture cannot be written.
+pub fn picture() -> Result<()> {
+    let root = repo::root()?;
+    let path = root.join(PICTURE);
+    let (svg, alone) = drawn(&root)?;
+    fs::write(&path, svg).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("picture: {}", path.display());
+    if !alone.is_empty() {
+        println!("not in it, for want of times or of attacks: {}", alone.join(", "));
+    }
+    Ok(())
+}
+
+/// The picture of the recorded figures of a repository, and the names of allocators that are not in it.
+///
+/// # Errors
+/// When the figures cannot be read.
+pub fn drawn(root: &Path) -> Result<(String, Vec<String>)> {
+    let (times, attacks) = (Times::read(&root.join(TIMES))?, Attacks::read(&root.join(ATTACKS))?);
+    let (marks, alone) = marks(&times, &attacks);
+    Ok((plot::attacks(&marks)?, alone))
+}

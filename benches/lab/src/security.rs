@@ -1,0 +1,178 @@
+//! Hardened allocators beside the defaults, in a few minutes: geometric means of CPU time and of peak memory.
+//!
+//! Knows: which allocators and which work, the table of the means. Must not know: how a run is made, attacks.
+
+use crate::allocators::{self, BASE, Choice, HARDENED_PEERS, SPANDREL_HARDENED};
+use crate::bench::{Pace, Plan, Repetition};
+use crate::command::{Amount, DEFAULT_SEED, Lab, RESULTS, announce};
+use crate::results::{Allocator, Results, Workload};
+use crate::table::{Measure, failure, mean_ratio};
+use crate::targets;
+use crate::work::{self, Work};
+use anyhow::Result;
+use spandrel_xtask::programs;
+use spandrel_xtask::programs::program::User;
+use spandrel_xtask::repo;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const SECONDS_PER_MINUTE: f64 = 60.0;
+const NAME_WIDTH: usize = 24;
+const CELL_WIDTH: usize = 11;
+/// Where results go, below the directory of the build.
+pub const FOLDER: &str = "bench/security";
+
+/// How long it may take, and what is compared.
+#[derive(Debug, clap::Args)]
+pub struct Security {
+    /// Begin no work later than this
+    #[arg(long, default_value_t = 5.0)]
+    minutes: f64,
+    /// Also the allocators that are not hardened, as far as time allows
+    #[arg(long)]
+    all: bool,
+    /// Only workloads and programs of these names (`*` and `?` stand for letters)
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Counted runs at most
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    runs: u16,
+    /// Amount of work; 1 is the full form
+    #[arg(long, default_value_t = 0.15)]
+    scale: f64,
+    /// Seconds after which a run counts as failed
+    #[arg(long, default_value_t = 30)]
+    limit: u64,
+    /// Draws the order of the runs
+    #[arg(long, default_value_t = DEFAULT_SEED)]
+    seed: u64,
+    /// Spandrel's library (default: the release build)
+    #[arg(long)]
+    library: Option<PathBuf>,
+    /// Where results go (default: target/bench/security)
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// Runs, writes and prints.
+///
+/// # Errors
+/// When something needed is missing.
+pub fn run(request: &Security) -> Result<()> {
+    let lab = Lab::prepare(request.out.as_deref(), FOLDER)?;
+    let (works, left_out) = works(request, &lab)?;
+    let named = [BASE, SPANDREL_HARDENED].iter().chain(HARDENED_PEERS).map(|name| (*name).to_owned());
+    let columns = allocators::columns(&Choice {
+        peers: &if request.all { Vec::new() } else { named.collect::<Vec<_>>() },
+        also: &[],
+        library: &repo::library(request.library.as_deref())?,
+        peers_dir: &lab.target.join("peers"),
+    })?;
+    announce(&works, &columns, &left_out);
+    let runs = usize::from(request.runs);
+    let repetition = Repetition {
+        runs,
+        slow_runs: runs,
+        seed: request.seed,
+        budget: Duration::from_secs_f64(request.minutes * SECONDS_PER_MINUTE),
+        pace: Pace::Punctual,
+    };
+    let results = lab.measure(
+        Plan { works: &works, columns: &columns, pairs: |_, _| true, repetition },
+        Amount { scale: request.scale, limit: Duration::from_secs(request.limit) },
+        left_out,
+    )?;
+    println!("\n{}\nresults:  {}", text(&results), lab.out.join(RESULTS).display());
+    Ok(())
+}
+
+/// The workloads and programs whose time says something; and those that cannot run, with the reason.
+fn works(request: &Security, lab: &Lab) -> Result<(Vec<Work>, BTreeMap<String, String>)> {
+    let wanted =
+        |name: &str| request.only.is_empty() || request.only.iter().any(|pattern| work::matches(pattern, name));
+    let timed = |work: &Work| Measure::Cpu.counts(&work.workload) && wanted(&work.workload.name);
+    let mut works: Vec<Work> = work::synthetics(&lab.binary())?.into_iter().filter(timed).collect();
+    let mut left_out = BTreeMap::new();
+    for program in programs::of(User::Lab).iter().filter(|program| wanted(program.name)) {
+        let missing = program.missing();
+        if missing.is_empty() {
+            works.push(Work::program(program));
+        } else {
+            left_out.insert(program.name.to_owned(), format!("not installed: {}", missing.join(", ")));
+        }
+    }
+    Ok((works, left_out))
+}
+
+/// The table of the means, the failures, and the targets of mode `hardened`.
+#[must_use]
+pub fn text(results: &Results) -> String {
+    let mut text = format!(
+        "Geometric means against {BASE}: CPU time over workloads and programs, over either alone, peak memory\n{:NAME_WIDTH$}",
+        ""
+    );
+    for heading in ["time", "workloads", "programs", "memory", "completed"] {
+        let _ = write!(text, "{heading:>CELL_WIDTH$}");
+    }
+    text.push('\n');
+    for allocator in results.present() {
+        let name = allocator.name.as_str();
+        let mean = |measure, among: fn(&Workload) -> bool| {
+            let ratio =
+                mean_ratio(results, name, BASE, measure, |workload| Measure::Cpu.counts(workload) && among(workload));
+            ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}"))
+        };
+        let _ = write!(text, "{name:NAME_WIDTH$}");
+        for cell in [
+            mean(Measure::Cpu, |_| true),
+            mean(Measure::Cpu, Workload::synthetic),
+            mean(Measure::Cpu, |workload| !workload.synthetic()),
+            mean(Measure::Peak, |_| true),
+            completed(results, allocator),
+        ] {
+            let _ = write!(text, "{cell:>CELL_WIDTH$}");
+        }
+        text.push('\n');
+    }
+    text.push('\n');
+    for workload in &results.workloads {
+        for allocator in results.present() {
+            if let Some(reason) = failure(results, &workload.name, &allocator.name) {
+                let _ = writeln!(text, "{} fails {}: {reason}", allocator.name, workload.name);
+            }
+        }
+    }
+    for target in targets::hardened(results) {
+        let mark = match target.reached {
+            Some(true) => "reached",
+            Some(false) => "MISSED",
+            None => "-",
+        };
+        let _ = writeln!(text, "{mark:<8} {}: {}", target.text, target.found);
+    }
+    text + &left_out_text(results)
+}
+
+/// How many pieces of work an allocator completed, of how many that were begun.
+fn completed(results: &Results, allocator: &Allocator) -> String {
+    let begun = |workload: &&Workload| {
+        results.runs.iter().any(|run| run.workload == workload.name && run.allocator == allocator.name)
+    };
+    let done = |workload: &&Workload| failure(results, &workload.name, &allocator.name).is_none();
+    let all: Vec<&Workload> = results.workloads.iter().filter(begun).collect();
+    format!("{}/{}", all.iter().filter(|workload| done(workload)).count(), all.len())
+}
+
+/// A line for each reason, with the names of the work.
+fn left_out_text(results: &Results) -> String {
+    let mut by_reason = BTreeMap::<&str, Vec<&str>>::new();
+    for (name, reason) in &results.made.left_out {
+        by_reason.entry(reason).or_default().push(name);
+    }
+    by_reason.iter().fold(String::new(), |mut text, (reason, names)| {
+        let _ = writeln!(text, "without {}: {reason}", names.join(", "));
+        text
+    })
+}
