@@ -189,12 +189,13 @@ impl Notes {
         let head = note.head.load(Ordering::Relaxed);
         match free {
             Some(free) => {
-                note.turn_over(head, free.first.get());
-                free.first.set(place);
-                free.count.set(free.count.get() + 1);
+                // Before this note is added: it stays for the next block, so no batch moves to and fro.
                 if free.count.get() >= BATCH {
                     free.give_back(self);
                 }
+                note.turn_over(head, free.first.get());
+                free.first.set(place);
+                free.count.set(free.count.get() + 1);
             }
             None => {
                 note.turn_over(head, END);
