@@ -78,6 +78,25 @@ fn workload(mode: &Mode) -> Result<(), String> {
     if outcome.end == End::Exit(0) && outcome.stdout == "done\n" { Ok(()) } else { Err(outcome.to_string()) }
 }
 
+/// The report of mode tracked leaves out the blocks that libc and the loader keep: all of those of a program that
+/// allocates nothing itself, and none but those of others.
+fn tracked_leaves_out_the_runtime(program: &str, arguments: &[&str], is_empty: bool) -> Result<(), String> {
+    let environment = &[("SPANDREL_MODE", "tracked"), ("SPANDREL_TRACKED_TOP", "1000000")];
+    let mode = Mode { name: "tracked", environment, says: None };
+    let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+    let outcome = in_mode(&mode, program, &arguments)?;
+    outcome.clean()?;
+    if !is_empty {
+        says(&outcome, "spandrel: tracked: kept by libc and libstdc++: … blocks of … bytes")?;
+    }
+    let lines: Vec<&str> = outcome.stderr.lines().collect();
+    let innermost = lines.windows(2).filter(|pair| pair[0].contains("tracked: #")).map(|pair| pair[1]);
+    let kept = ["/ld-linux", "_IO_file_doallocate", "(setlocale", "(__cxa_atexit", "(pthread_create"];
+    let shown: Vec<&str> = innermost.collect();
+    let wrong = shown.iter().find(|frame| kept.iter().any(|name| frame.contains(name)));
+    if wrong.is_none() && shown.is_empty() == is_empty { Ok(()) } else { Err(format!("{wrong:?} in {outcome}")) }
+}
+
 /// One line, and the default mode.
 fn unknown_mode() -> Result<(), String> {
     let mode = Mode { name: "", environment: &[("SPANDREL_MODE", "quick")], says: None };
@@ -91,6 +110,10 @@ fn unknown_mode() -> Result<(), String> {
 fn main() -> ExitCode {
     let absent = |program: &str| paths::find_program(program).is_none().then(|| format!("{program} is not installed"));
     let mut cases: Vec<Trial> = vec![case("unknown_mode", unknown_mode)];
+    cases.push(case("tracked_leaves_out_the_runtime_of_true", || tracked_leaves_out_the_runtime("true", &[], true)));
+    cases.push(case_if(absent("python3"), "tracked_leaves_out_the_runtime_of_python3", || {
+        tracked_leaves_out_the_runtime("python3", &["-c", "import json"], false)
+    }));
     for mode in &MODES {
         cases.push(case(&format!("{}_workload", mode.name), || workload(mode)));
         for real in reals::all().into_iter().filter(|real| PROGRAMS.contains(&real.name)) {

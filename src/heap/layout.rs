@@ -86,7 +86,7 @@ pub(crate) struct ThreadState {
     pub(crate) in_provider: Cell<bool>,
     /// Rounds of the C library's thread exit that are over.
     pub(crate) exit_rounds: Cell<u8>,
-    /// What the mode in force keeps for this heap, in metadata; null if that is nothing. Written by the heap's thread;
+    /// Metadata that the mode in force has for this heap; null if there is none. Written by the heap's thread;
     /// read by any thread.
     pub(crate) mode: AtomicPtr<u8>,
     /// The stack for signal handlers that comes with this heap; null if there is none.

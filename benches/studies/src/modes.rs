@@ -12,15 +12,16 @@ use spandrel_xtask::stats;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A setting for each; the first is what others are compared with.
-const MODES: [[(&str, &str); 1]; 7] = [
-    [(MODE, "fast")],
-    [(MODE, "libc")],
-    [(MODE, "counting")],
-    [(MODE, "guarded")],
-    [(MODE, "custom")],
-    [(MODE, "tracked")],
-    [(MODE, "hardened")],
+/// A name and settings for each; the first is what others are compared with.
+const MODES: [(&str, &[(&str, &str)]); 8] = [
+    ("fast", &[(MODE, "fast")]),
+    ("libc", &[(MODE, "libc")]),
+    ("counting", &[(MODE, "counting")]),
+    ("guarded", &[(MODE, "guarded")]),
+    ("custom", &[(MODE, "custom")]),
+    ("tracked without stacks", &[(MODE, "tracked"), ("SPANDREL_TRACKED_FRAMES", "0")]),
+    ("tracked", &[(MODE, "tracked")]),
+    ("hardened", &[(MODE, "hardened")]),
 ];
 const MODE: &str = "SPANDREL_MODE";
 /// Some modes take a hundred times the instructions of the fastest.
@@ -105,8 +106,7 @@ fn instructions() -> Result<Table> {
     let mut columns = vec!["mode"];
     columns.extend(CASES.iter().map(|case| case.text));
     let mut table = Table::new("Instructions per pair", note, &columns);
-    for setting in &MODES {
-        let [(_, mode)] = *setting;
+    for (mode, setting) in MODES {
         let costs = CASES.iter().map(|case| bench.cost(&case.variant(setting, PART))).collect::<Result<Vec<_>>>()?;
         let mut row = vec![mode.to_owned()];
         row.extend(costs.iter().map(|cost| format!("{:.1}", cost.instructions)));
@@ -134,8 +134,8 @@ impl Runner {
         for _ in 0..runs {
             for (column, program) in programs.iter().enumerate() {
                 let mut output = None;
-                for (row, [(_, mode)]) in MODES.iter().enumerate() {
-                    let (sample, said) = self.run(program, mode)?;
+                for (row, (mode, setting)) in MODES.iter().enumerate() {
+                    let (sample, said) = self.run(program, mode, setting)?;
                     if *output.get_or_insert_with(|| said.clone()) != said {
                         bail!("{}: other output in mode {mode}", program.name);
                     }
@@ -146,10 +146,10 @@ impl Runner {
         Ok(samples)
     }
 
-    fn run(&self, program: &Program, mode: &str) -> Result<(Sample, Vec<u8>)> {
+    fn run(&self, program: &Program, mode: &str, setting: &[(&str, &str)]) -> Result<(Sample, Vec<u8>)> {
         let Some(path) = repo::program(program.program) else { bail!("{} is not installed", program.program) };
         let mut environment = program.environment.clone();
-        environment.push((MODE.to_owned(), mode.to_owned()));
+        environment.extend(setting.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let task = Task {
             program: path,
             arguments: program.arguments.clone(),
@@ -172,7 +172,7 @@ fn table(title: &str, note: &str, programs: &[Program], samples: &[Vec<Vec<Sampl
     let least = |samples: &[Sample]| stats::minimum(&samples.iter().map(of).collect::<Vec<_>>());
     let base: Vec<f64> =
         samples.first().map_or_else(Vec::new, |row| row.iter().map(|samples| least(samples)).collect());
-    for ([(_, mode)], row) in MODES.iter().zip(samples) {
+    for ((mode, _), row) in MODES.iter().zip(samples) {
         let mut cells = vec![(*mode).to_owned()];
         cells.extend(row.iter().zip(&base).map(|(samples, &base)| {
             let value = least(samples);

@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "keeps its memory in metadata")]
-//! What the mode keeps for each heap: its free notes, the blocks that it freed last, and the recent walks of its thread.
+//! The mode's part of each heap: its free notes, the blocks that it freed last, and the recent walks of its thread.
 //! Must not know when a block is noted.
 
 use core::cell::UnsafeCell;
@@ -103,7 +103,7 @@ impl HeapNotes {
         gone.address.store(block.address, Ordering::Release);
     }
 
-    /// What any heap remembers of a block at `address` that was freed.
+    /// A block at `address` that was freed, as far as any heap remembers it.
     pub(super) fn find(address: usize) -> Option<Freed> {
         let mut last = None;
         while let Some(heap) = PROCESS.registry.after(last) {

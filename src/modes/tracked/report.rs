@@ -94,7 +94,7 @@ impl Groups {
     }
 }
 
-/// What the report shows.
+/// The options of the report.
 pub(super) struct Shown {
     /// How many call stacks.
     pub(super) top: usize,

@@ -69,7 +69,7 @@ const KEEPERS: &[&[u8]] = &[
     b"strftime_l",
     b"timelocal",
     b"tzset",
-    // What runs at exit, or when a thread ends.
+    // Functions that run at exit, or when a thread ends.
     b"__cxa_at_quick_exit",
     b"__cxa_atexit",
     b"__cxa_thread_atexit",
