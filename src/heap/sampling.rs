@@ -129,15 +129,15 @@ impl FastHeap {
     /// `BYTES`: whether samples may be by bytes.
     #[inline(always)]
     pub(super) fn pop_sampled<const BYTES: bool>(&self, size: usize) -> *mut u8 {
-        let until = self.until.get();
         let cost = if BYTES { (size & self.counted.get()).wrapping_add(1) } else { 1 };
         // A heap that is not sampled ends here, too.
-        if cost >= until {
+        if cost >= self.until.get() {
             return core::ptr::null_mut();
         }
         let block = self.pop(size);
         if !block.is_null() {
-            self.until.set(until - cost);
+            // Read again: so it is one instruction.
+            self.until.set(self.until.get() - cost);
         }
         block
     }
