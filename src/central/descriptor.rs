@@ -4,7 +4,6 @@ use core::mem::offset_of;
 
 use super::batch::Batch;
 use super::central_list::CentralList;
-use super::direct::DirectList;
 use super::span::{Span, State};
 use super::store::{Central, ClassStore};
 use crate::base::class::BATCH_BLOCKS_MAX;
@@ -98,7 +97,7 @@ impl Central {
     /// See [`CentralDescriptor`].
     pub(crate) fn descriptor(&self) -> CentralDescriptor {
         let first = &self.classes[0];
-        let [direct_blocks, direct_bytes] = DirectList::OFFSETS.map(|offset| self.direct.value_address() + offset);
+        let [direct_blocks, direct_bytes] = self.direct.addresses();
         CentralDescriptor {
             lists: first.list.value_address(),
             made: core::ptr::from_ref(first).addr() + offset_of!(ClassStore, made),

@@ -1,11 +1,13 @@
-#![expect(unsafe_code, reason = "maps memory and follows its own list")]
-//! Direct mappings: blocks too large for the page runs, each a mapping of its own, described in metadata.
+#![expect(unsafe_code, reason = "maps memory, for blocks and for the table of them")]
+//! Direct mappings: blocks too large for the page runs, each a mapping of its own.
 //!
-//! There are few, and each costs system calls anyway, so a list is enough. They are not in the page map: a free that
-//! the map does not know looks here before it is called foreign.
+//! They are not in the page map: a free that the map does not know looks here before it is called foreign. It does so
+//! without a lock, in a table of ranges, so neither a direct block nor one of libc's costs more where there are many.
 
+use super::ranges::{Range, Ranges, Slot, Writer};
 use crate::base::units::round_up;
-use crate::pages::Pages;
+use crate::pages::{METADATA_MAX, Pages};
+use crate::sys::lock::{Guard, Lock, Patience, Rank};
 use crate::sys::memory;
 
 /// A direct block.
@@ -19,28 +21,21 @@ pub(crate) struct DirectBlock {
     pub(crate) ticket: u32,
 }
 
-struct Link {
-    block: DirectBlock,
-    next: *mut Link,
+/// All direct blocks, and those freed last.
+pub(super) struct DirectBlocks {
+    /// Any thread reads it; the holder of the lock writes it.
+    ranges: Ranges,
+    state: Lock<State>,
 }
 
-/// How many addresses of blocks that are gone the list keeps.
-const GONE: usize = 32;
-
-/// All direct blocks, and where the last ones began that are gone. Guarded by a lock.
-pub(crate) struct DirectList {
-    first: *mut Link,
+/// What the lock guards.
+struct State {
     count: usize,
     bytes: usize,
-    gone: [usize; GONE],
-    /// Blocks that went.
-    went: usize,
+    writer: Writer,
 }
 
-// SAFETY: the links belong to no thread; the lock around this structure guards them.
-unsafe impl Send for DirectList {}
-
-/// Maps `bytes`, rounded up to pages, at a multiple of `align`; no list knows of it yet.
+/// Maps `bytes`, rounded up to pages, at a multiple of `align`; it is not among the direct blocks yet.
 pub(super) fn map(page: usize, bytes: usize, align: usize) -> Option<DirectBlock> {
     let bytes = round_up(bytes, page)?;
     if align <= page {
@@ -63,129 +58,151 @@ fn trim(start: usize, end: usize) {
     }
 }
 
-/// Unmaps a block that is in no list any more. If the process has as many mappings as it may, so that none can be
+/// Unmaps a block that is not among the direct blocks any more. If the process has as many mappings as it may, so that none can be
 /// split, the block's pages go back instead.
 pub(super) fn unmap(block: DirectBlock) {
-    // SAFETY: the block was taken off the list, so nothing uses it.
+    // SAFETY: the block was taken out, so nothing uses it.
     if unsafe { memory::unmap(block.address, block.bytes) }.is_err() {
         // SAFETY: as above.
         let _ = unsafe { memory::purge(block.address, block.bytes) };
     }
 }
 
-impl DirectList {
-    /// Offsets of how many blocks there are, and of their bytes.
-    pub(super) const OFFSETS: [usize; 2] = [core::mem::offset_of!(Self, count), core::mem::offset_of!(Self, bytes)];
+/// An array of `count` empty slots, which stays.
+fn make_slots(pages: &Pages, count: usize) -> Option<&'static [Slot]> {
+    let bytes = count * size_of::<Slot>();
+    if bytes > METADATA_MAX {
+        return memory::map_values(count, |_| Slot::new());
+    }
+    let slots = pages.acquire_metadata(bytes)?.cast::<Slot>();
+    for place in 0..count {
+        // SAFETY: the piece has room for `count` slots, is aligned to a word at least, and nothing else has it.
+        unsafe { slots.wrapping_add(place).write(Slot::new()) };
+    }
+    // SAFETY: all of them were just written; the piece is never released, and metadata is never unmapped.
+    Some(unsafe { core::slice::from_raw_parts(slots, count) })
+}
 
+impl DirectBlocks {
     /// No blocks.
-    pub(crate) const fn new() -> Self {
-        Self { first: core::ptr::null_mut(), count: 0, bytes: 0, gone: [0; GONE], went: 0 }
+    pub(super) const fn new() -> Self {
+        let state = State { count: 0, bytes: 0, writer: Writer::new() };
+        Self { ranges: Ranges::new(), state: Lock::new(Rank::Direct, state) }
     }
 
     /// How many blocks there are, and their bytes.
-    pub(crate) const fn totals(&self) -> (usize, usize) {
-        (self.count, self.bytes)
+    pub(super) fn totals(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.count, state.bytes)
     }
 
-    /// Adds a block; false if there is no metadata for it.
-    pub(crate) fn add(&mut self, pages: &Pages, block: DirectBlock) -> bool {
-        let Some(piece) = pages.acquire_metadata(size_of::<Link>()) else {
-            return false;
-        };
-        let link = piece.cast::<Link>();
-        // SAFETY: the piece is large enough, aligned to its size, and nothing else has it.
-        unsafe { link.write(Link { block, next: self.first }) };
-        self.first = link;
-        self.count += 1;
-        self.bytes += block.bytes;
+    /// Where a reader in another process finds [`DirectBlocks::totals`].
+    pub(super) fn addresses(&self) -> [usize; 2] {
+        let start = self.state.value_address();
+        [start + core::mem::offset_of!(State, count), start + core::mem::offset_of!(State, bytes)]
+    }
+
+    /// Adds a block; false if there is no memory for it.
+    pub(super) fn add(&self, pages: &Pages, block: DirectBlock) -> bool {
+        let Some(mut state) = self.lock_with_room(pages) else { return false };
+        state.count += 1;
+        state.bytes += block.bytes;
+        self.ranges.add(&mut state.writer, block.range());
         true
     }
 
-    /// The block that `address` lies in.
-    pub(crate) fn find(&self, address: usize) -> Option<DirectBlock> {
-        self.links().map(|link| link.block).find(|block| address.wrapping_sub(block.address) < block.bytes)
+    /// The lock, and room for another block; `None` if there is no memory for that. The memory is made without the lock.
+    fn lock_with_room(&self, pages: &Pages) -> Option<Guard<'_, State>> {
+        loop {
+            let state = self.state.lock();
+            let Some(count) = self.ranges.wants(&state.writer) else { return Some(state) };
+            drop(state);
+            let slots = make_slots(pages, count)?;
+            let state = self.state.lock();
+            if !self.ranges.install(&state.writer, slots) {
+                drop(state);
+                discard_slots(pages, slots);
+            }
+        }
+    }
+
+    /// The block that `address` lies in. Takes no lock, unless other threads add and remove blocks all the time.
+    pub(super) fn find(&self, address: usize) -> Option<DirectBlock> {
+        let found = self.ranges.find(address).or_else(|_| {
+            let _state = self.state.lock();
+            self.ranges.find(address)
+        });
+        found.ok().flatten().map(DirectBlock::of)
+    }
+
+    /// Whether a block that started at `address` was freed not long ago, and the address is not in one since.
+    pub(super) fn was_freed(&self, address: usize) -> bool {
+        let known = self.ranges.was_there(address).or_else(|_| {
+            let _state = self.state.lock();
+            self.ranges.was_there(address)
+        });
+        known.unwrap_or(false)
     }
 
     /// Takes out the block that starts at `address`.
-    pub(crate) fn remove(&mut self, pages: &Pages, address: usize) -> Option<DirectBlock> {
-        let mut place: *mut *mut Link = &raw mut self.first;
-        loop {
-            // SAFETY: `place` is the head or the `next` of a valid link, and the lock is held.
-            let link = unsafe { place.read() };
-            if link.is_null() {
-                return None;
-            }
-            // SAFETY: links on the list are valid.
-            let Link { block, next } = unsafe { link.read() };
-            if block.address == address {
-                // SAFETY: as for the read of `place`.
-                unsafe { place.write(next) };
-                // SAFETY: the link is off the list; `add` acquired it with the same bytes.
-                unsafe { pages.release_metadata(link.cast(), size_of::<Link>()) };
-                self.count -= 1;
-                self.bytes -= block.bytes;
-                self.note_gone(address);
-                return Some(block);
-            }
-            // SAFETY: links on the list are valid.
-            place = unsafe { &raw mut (*link).next };
-        }
-    }
-
-    /// Whether one of the last blocks that are gone began at `address`.
-    pub(crate) fn was_here(&self, address: usize) -> bool {
-        self.gone.contains(&address)
-    }
-
-    fn note_gone(&mut self, address: usize) {
-        if let Some(place) = self.gone.get_mut(self.went % GONE) {
-            *place = address;
-        }
-        self.went = self.went.wrapping_add(1);
+    pub(super) fn remove(&self, address: usize) -> Option<DirectBlock> {
+        let mut state = self.state.lock();
+        let block = DirectBlock::of(self.ranges.remove(&mut state.writer, address)?);
+        state.count -= 1;
+        state.bytes -= block.bytes;
+        Some(block)
     }
 
     /// Changes the bytes of the block that starts at `address`, which may move; where it is then. `None` leaves it as
     /// it was.
-    pub(crate) fn resize(&mut self, page: usize, address: usize, bytes: usize) -> Option<usize> {
-        let bytes = round_up(bytes, page)?;
-        let mut next = self.first;
-        loop {
-            // SAFETY: links on the list are valid, and the lock is held.
-            let link = unsafe { next.as_mut() }?;
-            if link.block.address == address {
-                // SAFETY: the block's owner is resizing it and holds the only pointers into it.
-                let moved = unsafe { memory::remap(address, link.block.bytes, bytes) }.ok()?;
-                self.bytes = self.bytes - link.block.bytes + bytes;
-                link.block = DirectBlock { address: moved, bytes, ..link.block };
-                if moved != address {
-                    self.note_gone(address);
-                }
-                return Some(moved);
-            }
-            next = link.next;
-        }
+    pub(super) fn resize(&self, pages: &Pages, address: usize, bytes: usize) -> Option<usize> {
+        let bytes = round_up(bytes, pages.space().page_bytes())?;
+        let mut state = self.lock_with_room(pages)?;
+        let block = self.ranges.find(address).ok().flatten().filter(|range| range.start == address)?;
+        // SAFETY: the block's owner is resizing it and holds the only pointers into it.
+        let moved = unsafe { memory::remap(address, block.bytes, bytes) }.ok()?;
+        state.bytes = state.bytes - block.bytes + bytes;
+        self.ranges.replace(&mut state.writer, address, Range { start: moved, bytes, ..block });
+        Some(moved)
     }
 
     /// Sets the ticket of the block that starts at `address`.
-    pub(crate) fn set_ticket(&mut self, address: usize, ticket: u32) {
-        let mut next = self.first;
-        // SAFETY: links on the list are valid, and the lock is held.
-        while let Some(link) = unsafe { next.as_mut() } {
-            if link.block.address == address {
-                link.block.ticket = ticket;
-                return;
-            }
-            next = link.next;
+    pub(super) fn set_ticket(&self, address: usize, ticket: u32) {
+        let mut state = self.state.lock();
+        if let Some(range) = self.ranges.find(address).ok().flatten() {
+            self.ranges.replace(&mut state.writer, address, Range { tag: ticket, ..range });
         }
     }
 
-    fn links(&self) -> impl Iterator<Item = &Link> {
-        let mut next = self.first;
-        core::iter::from_fn(move || {
-            // SAFETY: links on the list are valid, and the borrow of the list keeps them there.
-            let link = unsafe { next.as_ref() }?;
-            next = link.next;
-            Some(link)
-        })
+    /// Takes the lock for a fork.
+    pub(super) fn lock_for_fork(&self, patience: &Patience) {
+        self.state.lock_for_fork(patience);
+    }
+
+    /// Ends `lock_for_fork`.
+    pub(super) fn unlock_after_fork(&self) {
+        self.state.unlock_after_fork();
+    }
+}
+
+/// Gives back an array that another thread made superfluous.
+fn discard_slots(pages: &Pages, slots: &'static [Slot]) {
+    let (start, bytes) = (slots.as_ptr().cast_mut(), size_of_val(slots));
+    if bytes <= METADATA_MAX {
+        // SAFETY: `make_slots` acquired it with the same bytes, and nothing has seen it.
+        unsafe { pages.release_metadata(start.cast(), bytes) };
+    } else {
+        // SAFETY: `make_slots` mapped it, and nothing has seen it. Refused, the mapping stays.
+        let _ = unsafe { memory::unmap(start.addr(), bytes) };
+    }
+}
+
+impl DirectBlock {
+    fn of(range: Range) -> Self {
+        Self { address: range.start, bytes: range.bytes, ticket: range.tag }
+    }
+
+    fn range(self) -> Range {
+        Range { start: self.address, bytes: self.bytes, tag: self.ticket }
     }
 }

@@ -40,7 +40,7 @@ impl Central {
 
     /// Live direct blocks and their bytes.
     pub(crate) fn direct_figures(&self) -> (usize, usize) {
-        self.direct.lock().totals()
+        self.direct.totals()
     }
 
     /// The map's entry of the region of `block`; [`Entry::NONE`] for all that is not in our data area.

@@ -9,7 +9,6 @@ use super::store::Central;
 use crate::base::lane::Lane;
 use crate::base::units::{LARGE_MAX, MIB, Region, regions_for, round_up};
 use crate::pages::{Bank, Entry};
-use crate::sys::atomic::Ordering;
 use crate::sys::memory;
 
 /// A dirty run of more than this is purged rather than filled with zeroes: pages that the program never touches then
@@ -103,7 +102,7 @@ impl Central {
             return None;
         }
         let mapped = direct::map(page, bytes, align);
-        let listed = mapped.filter(|&block| self.list_direct(block));
+        let listed = mapped.filter(|&block| self.direct.add(&self.pages, block));
         let Some(block) = listed else {
             if let Some(block) = mapped {
                 direct::unmap(block);
@@ -122,7 +121,7 @@ impl Central {
     /// Sets the ticket of the large or direct block at `address`.
     pub(crate) fn set_ticket(&self, address: usize, direct: bool, ticket: u32) {
         if direct {
-            self.direct.lock().set_ticket(address, ticket);
+            self.direct.set_ticket(address, ticket);
         } else if let Some(region) = self.pages.space().region_of(address) {
             header(self.pages.space(), region).set_ticket(ticket);
         }
@@ -143,13 +142,7 @@ impl Central {
 
     /// Frees the direct block that starts at `address`; its ticket, or `None` if another thread just freed it.
     pub(crate) fn free_direct(&self, address: usize) -> Option<u32> {
-        let removed = {
-            let mut list = self.direct.lock();
-            let removed = list.remove(&self.pages, address);
-            self.direct_count.store(list.totals().0, Ordering::Relaxed);
-            removed
-        };
-        let block = removed?;
+        let block = self.direct.remove(address)?;
         direct::unmap(block);
         self.pages.dismiss_mapping(block.bytes);
         Some(block.ticket)
@@ -183,40 +176,27 @@ impl Central {
 
     /// Resizes a direct block, which may move; `None` leaves it as it was, for the caller to copy.
     pub(crate) fn resize_direct(&self, block: DirectBlock, bytes: usize) -> Option<usize> {
-        // Under the lock of the list: between the move and the note of it the old address may become another block's.
         let page = self.pages.space().page_bytes();
         let (old, new) = (block.bytes, round_up(bytes, page)?);
         if new > old && !self.pages.admit_mapping(new - old) {
             return None;
         }
-        let moved = self.direct.lock().resize(page, block.address, bytes);
+        let moved = self.direct.resize(&self.pages, block.address, bytes);
         if new != old && moved.is_some() == (new < old) {
             self.pages.dismiss_mapping(new.abs_diff(old));
         }
         moved
     }
 
-    /// Whether a direct block began at `address` a short while ago. Of a pointer that belongs to no allocator it says
-    /// that the block was freed twice. Does not wait for the lock, which the thread may hold.
-    pub(crate) fn was_direct(&self, address: usize) -> bool {
-        address != 0 && self.direct.try_lock().is_some_and(|list| list.was_here(address))
-    }
-
     /// The direct block that `address` lies in.
     pub(crate) fn find_direct(&self, address: usize) -> Option<DirectBlock> {
-        // Relaxed: a thread that holds a direct block got it after the count went up.
-        if self.direct_count.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
-        self.direct.lock().find(address)
+        self.direct.find(address)
     }
 
-    fn list_direct(&self, block: DirectBlock) -> bool {
-        let mut list = self.direct.lock();
-        let added = list.add(&self.pages, block);
-        // Relaxed: see `find_direct`.
-        self.direct_count.store(list.totals().0, Ordering::Relaxed);
-        added
+    /// Whether a direct block that started at `address` was freed not long ago, and the address is not in one since.
+    /// Another mapping of the program's may be there by now.
+    pub(crate) fn was_direct(&self, address: usize) -> bool {
+        self.direct.was_freed(address)
     }
 
     /// Makes the first `bytes` of a fresh block read as zero.

@@ -11,6 +11,7 @@ mod direct;
 mod figures;
 mod holes;
 mod large;
+mod ranges;
 mod resolve;
 mod span;
 mod spans;

@@ -2,5 +2,6 @@
 
 mod batch;
 mod deferred;
+mod ranges;
 
 pub(crate) use batch::{Batch, Blocks};

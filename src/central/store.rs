@@ -4,7 +4,7 @@
 use super::batch::{Batch, Stack};
 use super::central_list::{CentralList, Returned};
 use super::deferred::Deferred;
-use super::direct::DirectList;
+use super::direct::DirectBlocks;
 use super::span::{Span, header};
 use super::spans::Next;
 use crate::base::class::{self, Class};
@@ -17,10 +17,7 @@ use crate::sys::lock::{Lock, Patience, Rank};
 pub(crate) struct Central {
     pub(crate) pages: Pages,
     pub(super) classes: [ClassStore; class::COUNT],
-    pub(super) direct: Lock<DirectList>,
-    /// How many direct blocks there are: written under the lock of the list, read by any thread as a hint. It counts
-    /// each block that the reader holds.
-    pub(super) direct_count: AtomicUsize,
+    pub(super) direct: DirectBlocks,
     batches: Lock<Stack>,
     /// Most bytes that a transfer cache keeps. Written at start, read by any thread.
     cache_bytes: AtomicUsize,
@@ -57,8 +54,7 @@ impl Central {
         Self {
             pages: Pages::new(),
             classes: [const { ClassStore::new() }; class::COUNT],
-            direct: Lock::new(Rank::Direct, DirectList::new()),
-            direct_count: AtomicUsize::new(0),
+            direct: DirectBlocks::new(),
             batches: Lock::new(Rank::Batches, Stack::new()),
             cache_bytes: AtomicUsize::new(CACHE_BYTES),
             deferred: Deferred::new(),
