@@ -50,6 +50,10 @@ pub(super) struct Checked;
 
 impl Mode for Checked {
     const NAME: &'static CStr = Hardened::NAME;
+
+    fn free_overwritten(heap: &Heap, block: *mut u8) -> Freed {
+        free_deferred(heap, block)
+    }
 }
 
 /// Prepares the mode, and draws its secrets. Part of the start.

@@ -51,11 +51,14 @@ pub(super) fn free_remote(unit: &AtomicU8, live: u8) -> bool {
     unit.compare_exchange(live, REMOTE, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }
 
-/// Notes that a block that was free already is sent to another owner: its span has one by now.
+/// Notes that a block that was free already, or was never handed out, is sent to another owner: its span has one by
+/// now. A live block stays live, so that it is found when it arrives.
 #[cfg_attr(loom, allow(dead_code, reason = "no model sends"))]
 pub(super) fn leave(unit: &AtomicU8) {
-    // Relaxed: as above. Nothing comes of a failure: the block was freed by a thread that did not own it.
-    let _ = unit.compare_exchange(FREED, REMOTE, Ordering::Relaxed, Ordering::Relaxed);
+    for free in [FREED, NEVER] {
+        // Relaxed: as above.
+        let _ = unit.compare_exchange(free, REMOTE, Ordering::Relaxed, Ordering::Relaxed);
+    }
 }
 
 /// Notes that a block has arrived at its owner; false if the owner has freed it, too.
@@ -122,6 +125,12 @@ mod tests {
         for free in [NEVER, FREED, REMOTE] {
             assert!(!is_live(free) && free_own(&AtomicU8::new(free)).is_none());
             assert_eq!(arrive(&AtomicU8::new(free)), free == REMOTE);
+            let sent = AtomicU8::new(free);
+            leave(&sent);
+            assert!(arrive(&sent), "what lay in a bin of another heap arrives");
         }
+        let live = AtomicU8::new(LIVE);
+        leave(&live);
+        assert!(!arrive(&live));
     }
 }
