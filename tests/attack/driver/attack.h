@@ -73,7 +73,7 @@ struct attack { const char *category, *name; void (*run)(void); long argument; u
 BODY(double_free); BODY(double_free_wiped); BODY(double_free_poisoned); BODY(remote_twice); BODY(remote_then_owner);
 BODY(owner_ended); BODY(freer_ended); BODY(two_strangers); BODY(realloc_moved); BODY(realloc_in_place);
 BODY(realloc_twice); BODY(realloc_freed); BODY(span_gone); BODY(after_trim); BODY(made_otherwise);
-BODY(invalid_offset); BODY(invalid_end); BODY(invalid_place); BODY(invalid_freed_inside); BODY(invalid_realloc);
+BODY(free_neighbour); BODY(invalid_offset); BODY(invalid_place); BODY(invalid_freed_inside); BODY(invalid_realloc);
 BODY(invalid_usable_size); BODY(invalid_tag); BODY(invalid_forged);
 BODY(overflow); BODY(underflow);
 BODY(write_freed); BODY(write_reused); BODY(write_after_realloc); BODY(write_freed_exit);

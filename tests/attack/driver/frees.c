@@ -230,7 +230,7 @@ void invalid_usable_size(void) {
 }
 
 // The end of a block is, where blocks lie side by side, the start of the next: that one is free already.
-void invalid_end(void) {
+void free_neighbour(void) {
     char *block = victim();
     size_t usable = malloc_usable_size(block);
     forget(block);

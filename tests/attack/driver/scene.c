@@ -9,7 +9,7 @@
 
 #define LIVE_MOST 80000
 #define HARVEST_BYTES ((size_t)1 << 20)
-#define HARVEST_MOST 1536
+#define HARVEST_MOST 1200
 #define HARVEST_LEAST 4
 #define DIRECT_FROM ((size_t)1 << 20)
 
@@ -240,6 +240,15 @@ void release_all(void) {
     for (unsigned i = 0; i < count; i++) (i % 4 ? here : there)(op_free, live[i].block, 0);
 }
 
+// Spans become half empty: their free blocks are worth looking for now.
+static void release_half(void) {
+    unsigned kept = 0;
+    for (unsigned i = 0; i < live_count; i++)
+        if (i % 2) live[kept++] = live[i];
+        else here(op_free, live[i].block, 0);
+    live_count = kept;
+}
+
 // Frees of the second thread may wait until there are enough of them: here are enough.
 static void deliver(void) {
     enum { MOST = 256 };
@@ -251,6 +260,9 @@ static void deliver(void) {
 
 void aftermath(void) {
     if (threads > 1) deliver();
+    harvest();
+    check();
+    release_half();
     harvest();
     check();
     release_all();

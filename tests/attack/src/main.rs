@@ -46,6 +46,9 @@ struct Run {
     /// How often each row is run; the worst verdict counts
     #[arg(long, default_value_t = 1)]
     runs: usize,
+    /// Processes at once
+    #[arg(long, default_value_t = suite::JOBS)]
+    jobs: usize,
     /// Where scripts/peers builds
     #[arg(long, value_name = "FOLDER")]
     peers: Option<PathBuf>,
@@ -123,7 +126,7 @@ fn attack(run: &Run, root: &Path) -> Result<bool> {
             continue;
         }
         eprintln!("attack: {}", allocator.label());
-        let way = Way { runs: run.runs, calm: true };
+        let way = Way { runs: run.runs, calm: true, jobs: run.jobs };
         let verdicts = if allocator.absent.is_none() { suite::run(&allocator, &rows, way)? } else { Vec::new() };
         results.allocators.push(Record::new(&allocator, &rows, &verdicts));
         results.write(&path.with_extension("partial"))?;

@@ -11,9 +11,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// Processes at once.
-const JOBS: usize = 2;
-
 /// How a suite is run.
 #[derive(Clone, Copy, Debug)]
 pub struct Way {
@@ -21,7 +18,12 @@ pub struct Way {
     pub runs: usize,
     /// Rows that were caught are run without their misuse as well: an allocator that dies then, too, is broken.
     pub calm: bool,
+    /// Processes at once.
+    pub jobs: usize,
 }
+
+/// Processes at once, unless someone asks for more.
+pub const JOBS: usize = 2;
 
 /// The verdict of each row under the allocator.
 ///
@@ -52,7 +54,7 @@ pub fn run(allocator: &Allocator, rows: &[Row], way: Way) -> Result<Vec<Verdict>
         Ok(fs::remove_dir_all(&scratch)?)
     };
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..JOBS).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..way.jobs).map(|_| scope.spawn(work)).collect();
         workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| anyhow!("a worker ended"))?)
     })?;
     Ok(verdicts.into_inner().unwrap_or_else(PoisonError::into_inner))

@@ -36,7 +36,8 @@ fn verdicts(name: &str) -> Result<Vec<(Row, Verdict)>, String> {
     let mut allocator = allocators::spandrel(&library, "fast").map_err(|error| error.to_string())?;
     allocator.environment.clear();
     let rows = rows()?;
-    let found = suite::run(&allocator, &rows, Way { runs: 1, calm: true }).map_err(|error| format!("{error:#}"))?;
+    let found = suite::run(&allocator, &rows, Way { runs: 1, calm: true, jobs: suite::JOBS })
+        .map_err(|error| format!("{error:#}"))?;
     Ok(rows.into_iter().zip(found).collect())
 }
 
