@@ -13,7 +13,9 @@ const MARK: f64 = 11.0;
 pub(super) const LETTERS: f64 = 20.0;
 
 /// How far above or below its mark a name may stand beside it, in heights of a letter; the best first.
-const SHIFTS: [f64; 13] = [0.0, -0.9, 0.9, -1.8, 1.8, -2.7, 2.7, -3.8, 3.8, -5.0, 5.0, -6.2, 6.2];
+const NEAR_SHIFTS: [f64; 5] = [0.0, -0.9, 0.9, -1.8, 1.8];
+/// The same once no place is left close to the mark.
+const FAR_SHIFTS: [f64; 8] = [-2.7, 2.7, -3.8, 3.8, -5.0, 5.0, -6.2, 6.2];
 /// A name farther away than this gets a line to its mark.
 const FAR: f64 = LETTERS * 1.2;
 const LINE_OPACITY: f64 = 0.5;
@@ -82,18 +84,21 @@ fn lead(canvas: &Canvas<'_>, at: Place, frame: &Frame, style: Style) -> Result<(
 /// Frames for a label of some width around a mark of some radius, the best first.
 fn candidates((x, y): Place, radius: f64, width: f64) -> Vec<Frame> {
     let (gap, half) = (radius + 0.7 * MARK, LETTERS * 0.62);
-    let mut frames = Vec::new();
-    for shift in SHIFTS {
+    let beside = |shift: &f64| {
         let middle = y + shift * LETTERS;
-        frames.push((x + gap, middle - half, x + gap + width, middle + half));
-        frames.push((x - gap - width, middle - half, x - gap, middle + half));
-    }
-    for distance in [1.5, 2.6] {
-        for side in [-1.0, 1.0] {
-            let middle = y + side * distance * LETTERS;
-            frames.push((x - width / 2.0, middle - half, x + width / 2.0, middle + half));
-        }
-    }
+        [
+            (x + gap, middle - half, x + gap + width, middle + half),
+            (x - gap - width, middle - half, x - gap, middle + half),
+        ]
+    };
+    let above_or_below = |distance: f64| {
+        let middle = y + distance * LETTERS;
+        (x - width / 2.0, middle - half, x + width / 2.0, middle + half)
+    };
+    let mut frames: Vec<Frame> = NEAR_SHIFTS.iter().flat_map(beside).collect();
+    frames.extend([-1.5, 1.5].map(above_or_below));
+    frames.extend(FAR_SHIFTS.iter().flat_map(beside));
+    frames.extend([-2.6, 2.6].map(above_or_below));
     frames
 }
 
