@@ -1,4 +1,4 @@
-// free(a); free(b); free(a) within a bin: caught at the latest when the bin is flushed to the bitmap.
+// free(a); free(b); free(c); free(a) within a bin: caught at the latest when the bin is flushed to the bitmap.
 // run: abort
 // args: 100
 // expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE
@@ -20,10 +20,11 @@
 int main(int argc, char **argv) {
     CHECK(argc == 2);
     size_t size = strtoull(argv[1], NULL, 10);
-    void *a = opaque(malloc(size)), *b = opaque(malloc(size)), *guard = opaque(malloc(size));
-    CHECK(a != NULL && b != NULL && guard != NULL);
+    void *a = opaque(malloc(size)), *b = opaque(malloc(size)), *c = opaque(malloc(size)), *guard = opaque(malloc(size));
+    CHECK(a != NULL && b != NULL && c != NULL && guard != NULL);
     free(a);
     free(b);
+    free(c);
     free(opaque(a));
     spandrel_collect(true);
     static void *ptrs[500];

@@ -1,5 +1,5 @@
-// free, realloc and malloc_usable_size refuse every pointer at which no block starts, at the call: own blocks and those of
-// another thread, of classes whose spans are one region and several, large ones, with a batch for the owner open or not.
+// free, realloc and malloc_usable_size refuse every pointer at which no block starts, at the call: into own blocks and
+// those of another thread, for which a batch is open, of classes whose spans are one region and several.
 // run: class_8
 // args: 8
 // env: SPANDREL_ON_ERROR=report
