@@ -10,6 +10,8 @@ TABLES = $(CARGO) run --quiet --package spandrel-xtask --features tables --bin x
 # Instructions per malloc + free (16 bytes, 500 bytes, mix in 256 slots, mix in 8192 slots), and per block: malloc in a row, free in
 # order and in random order (12 and 32 beyond the 20 of the fast path)
 LIMITS = 32,32,33,33,20,37,53
+# Instructions per malloc(16) + free in other modes
+MODE_LIMITS = counting=36,guarded=50,hardened=1500
 
 # Files above base/ and sys/ that a malloc may pass before memory is committed for it
 COLD_FILES = 20
@@ -63,8 +65,8 @@ startup: build ## Compare /bin/true with and without the preload over 200 interl
 	$(CARGO) build --quiet --package spandrel-xtask
 	@$(XTASK) measure --runs 200 --max-ratio 1.1 --max-extra-kib 1024 /bin/true
 
-instructions: build ## Count the instructions of the fast path (needs valgrind)
-	@$(XTASK) instructions --limits $(LIMITS)
+instructions: build ## Count the instructions of the fast path, and of a pair in other modes (needs valgrind)
+	@$(XTASK) instructions --limits $(LIMITS) --modes $(MODE_LIMITS)
 
 .PHONY: allocator-fast-path-check native-memory-control-check evidence
 # A part of the stress suite: what threads share.

@@ -13,7 +13,7 @@
 // args: right
 // env: SPANDREL_GUARDED_SLOTS=3
 // env: SPANDREL_GUARDED_SIGSEGV=1
-// expect: exit 0
+// expect: exit 0 stderr ALLOCATOR_GUARDED_SLOTS
 // run: use_after_free
 // args: use
 // env: SPANDREL_GUARDED_SIGSEGV=1
@@ -40,6 +40,43 @@
 // args: small
 // expect: signal SIGABRT stderr ALLOCATOR_HEAP_OVERFLOW
 // says: something wrote behind the block
+// run: small_overflow_on_the_left
+// args: small
+// env: SPANDREL_GUARDED_SIDE=left
+// expect: signal SIGABRT stderr ALLOCATOR_HEAP_OVERFLOW
+// says: something wrote behind the block
+// run: small_underflow
+// args: before
+// env: SPANDREL_GUARDED_SIDE=right
+// expect: signal SIGABRT stderr ALLOCATOR_HEAP_OVERFLOW
+// says: something wrote before the block
+// run: exact_overflow
+// args: exact
+// env: SPANDREL_GUARDED_SIDE=right
+// env: SPANDREL_GUARDED_EXACT=1
+// env: SPANDREL_GUARDED_SIGSEGV=1
+// expect: signal SIGSEGV stderr ALLOCATOR_HEAP_OVERFLOW
+// says: 21 bytes from the start of a (live block of 21 bytes
+// run: exact_underflow
+// args: exact_underflow
+// env: SPANDREL_GUARDED_SIDE=left
+// env: SPANDREL_GUARDED_EXACT=1
+// env: SPANDREL_GUARDED_SIGSEGV=1
+// expect: signal SIGSEGV stderr ALLOCATOR_HEAP_OVERFLOW
+// says: 1 bytes before a (live block of 21 bytes
+// run: right_and_exact
+// args: right
+// env: SPANDREL_GUARDED_EXACT=1
+// expect: exit 0
+// run: every_one
+// args: every
+// env: SPANDREL_GUARDED_SLOTS=100
+// expect: exit 0 stderr ALLOCATOR_GUARDED_SLOTS
+// says: all slots hold live blocks
+// run: bad_side
+// args: right
+// env: SPANDREL_GUARDED_SIDE=up
+// expect: exit 0 stderr ALLOCATOR_BAD_OPTION
 // run: double_free
 // args: double
 // expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE
@@ -70,19 +107,37 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-// A block that was sampled: gaps between samples are random, even at a rate of one.
+static bool is_guarded(void *block) {
+    return spandrel_lane_of_pointer(block) == SPANDREL_LANE_DIRECT;
+}
+
+// A block with a page of its own, as each has at a rate of one.
 __attribute__((noinline)) void *make_block(size_t size) {
-    for (;;) {
-        void *volatile block = malloc(size);
-        if (spandrel_lane_of_pointer(block) == SPANDREL_LANE_DIRECT) return block;
+    void *volatile block = malloc(size);
+    CHECK(is_guarded(block));
+    return block;
+}
+
+// Each block of up to a page, until all slots are live; and again once some are free.
+static void every(void) {
+    enum { MOST = 200 };
+    void *blocks[MOST];
+    int made = 0;
+    for (int i = 0; i < MOST; i++) {
+        blocks[i] = opaque(i % 3 == 0 ? calloc(1, (size_t)i) : malloc((size_t)i * 20));
+        if (!is_guarded(blocks[i])) break;
+        made++;
     }
+    CHECK_WITH(made >= 90 && made <= 100, made);
+    for (int i = 0; i < made; i++) free(blocks[i]);
+    for (int i = 0; i < made; i++) free(make_block(30));
 }
 
 static void right(void) {
     for (int round = 0; round < 3; round++) {
         for (size_t size = 0; size < 100000; size = size * 2 + 1) {
             char *block = opaque(malloc(size));
-            CHECK(malloc_usable_size(block) >= size && (size < 16 || aligned_to(block, 16)));
+            CHECK(malloc_usable_size(block) >= size && (size % 16 != 0 || size < 16 || aligned_to(block, 16)));
             fill(block, size, size);
             block = opaque(realloc(block, size + 100));
             CHECK(holds(block, size, size));
@@ -125,6 +180,10 @@ int main(int argc, char **argv) {
         right();
         return 0;
     }
+    if (strcmp(what, "every") == 0) {
+        every();
+        return 0;
+    }
     volatile char *block = opaque(make_block(100)), *page = opaque(make_block(4096));
     if (strcmp(what, "handler") == 0) {
         struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
@@ -138,12 +197,22 @@ int main(int argc, char **argv) {
     } else if (strcmp(what, "underflow") == 0) {
         page[-1] = 1;
     } else if (strcmp(what, "small") == 0) {
-        // One of several lies at the end of its page, but for a few bytes.
         for (int i = 0; i < 100; i++) {
             volatile char *small = opaque(make_block(21));
-            if (((uintptr_t)small & 4095) != 0) small[21] = 1;
+            small[21] = 1;
             free((void *)small);
         }
+    } else if (strcmp(what, "before") == 0) {
+        block[-1] = 1;
+        free((void *)block);
+    } else if (strcmp(what, "exact") == 0) {
+        volatile char *small = opaque(make_block(21));
+        small[20] = 1;
+        small[21] = 1;
+    } else if (strcmp(what, "exact_underflow") == 0) {
+        volatile char *small = opaque(make_block(21));
+        small[0] = 1;
+        small[-1] = 1;
     } else if (strcmp(what, "double") == 0) {
         free((void *)block);
         free(opaque((void *)block));

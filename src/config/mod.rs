@@ -12,4 +12,6 @@ pub(crate) use option::{Complaint, Options, any, read};
 pub use option::{OPTIONS, OptionInfo};
 pub(crate) use parse::number;
 pub use profile::{PROFILES, Profile};
-pub(crate) use value::{CacheBytes, FRAMES_MAX, HugePages, IdleReturn, Limit, Mode, Numa, OnError, Path, Prefault};
+pub(crate) use value::{
+    CacheBytes, FRAMES_MAX, GuardedSide, HugePages, IdleReturn, Limit, Mode, Numa, OnError, Path, Prefault,
+};

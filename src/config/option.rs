@@ -5,7 +5,7 @@
 
 use super::parse;
 use super::profile::{self, Profile};
-use super::value::{self, CacheBytes, HugePages, IdleReturn, Limit, Mode, Numa, OnError, Path, Prefault};
+use super::value::{self, CacheBytes, GuardedSide, HugePages, IdleReturn, Limit, Mode, Numa, OnError, Path, Prefault};
 
 /// A row of the table, for documentation.
 pub struct OptionInfo {
@@ -86,6 +86,12 @@ options! {
         "In mode `guarded`: how many such pages there are, for live blocks and freed ones.";
     guarded_frames: usize = 16, "SPANDREL_GUARDED_FRAMES", value::FRAMES, "16", value::frames,
         "In mode `guarded`: how many frames are kept of each call stack.";
+    guarded_side: GuardedSide = GuardedSide::Both, "SPANDREL_GUARDED_SIDE", value::SIDE, "both", value::guarded_side,
+        "In mode `guarded`: the end of its page at which a block lies, so that an overflow (`right`) or an underflow (`left`) faults; `both` draws one for each block.";
+    guarded_exact: bool = false, "SPANDREL_GUARDED_EXACT", value::FLAG, "0", parse::flag,
+        "In mode `guarded`: blocks at the right end of a page end exactly there, so that an overflow by one byte faults. A block whose size is no multiple of 16 then starts at no multiple of 16, unless the program asks for an alignment.";
+    guarded_mismatch: bool = true, "SPANDREL_GUARDED_MISMATCH", value::FLAG, "1", parse::flag,
+        "In mode `guarded`: reports blocks of `new[]` that `free` or `delete` gets, and other mismatches of the calls that make and free a block.";
     guarded_sigsegv: bool = false, "SPANDREL_GUARDED_SIGSEGV", value::FLAG, "0", parse::flag,
         "In mode `guarded`: installs a SIGSEGV handler that reports the sampled block at the address, and then leaves the signal to the previous handler.";
     force_libc: bool = false, "SPANDREL_FORCE_LIBC", value::FLAG, "0", parse::flag,

@@ -13,6 +13,15 @@ pub(crate) enum OnError {
     Ignore,
 }
 
+/// The end of its page at which a guarded block lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum GuardedSide {
+    /// Either, at random.
+    Both,
+    Left,
+    Right,
+}
+
 /// How calls are served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mode {
@@ -156,6 +165,17 @@ pub(super) const RATE: &str = "bytes, with K, M, G or T, 1K or more";
 pub(super) const EVERY: &str = "bytes, with K, M, G or T, 1M or more; or `none`";
 pub(super) const IDLE_RETURN: &str = "off, calls or thread";
 pub(super) const DELAY: &str = "milliseconds, or `never`";
+
+pub(super) const SIDE: &str = "left, right or both";
+
+pub(super) fn guarded_side(value: &[u8]) -> Option<GuardedSide> {
+    match value {
+        b"left" => Some(GuardedSide::Left),
+        b"right" => Some(GuardedSide::Right),
+        b"both" => Some(GuardedSide::Both),
+        _ => None,
+    }
+}
 
 pub(super) fn on_error(value: &[u8]) -> Option<OnError> {
     match value {

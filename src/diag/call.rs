@@ -7,6 +7,8 @@
 #[cfg(feature = "export")]
 use core::arch::{asm, global_asm};
 
+use crate::unwind::Trace;
+
 /// A call of the program's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Call {
@@ -14,6 +16,45 @@ pub(super) struct Call {
     pub(super) name: &'static str,
     /// Whether it takes the block that a misuse is about. Others may find an earlier misuse.
     pub(super) takes_block: bool,
+}
+
+/// Calls that belong together: a block of one goes back by another of the same family.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Family {
+    // Not 0: so a static that names none is all zeroes.
+    C = 1,
+    New,
+    NewArray,
+}
+
+impl Family {
+    /// The call that makes a block.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::C => "malloc",
+            Self::New => "new",
+            Self::NewArray => "new[]",
+        }
+    }
+}
+
+impl Call {
+    /// The family; `None` for calls that neither make nor free a block.
+    fn family(self) -> Option<Family> {
+        match self.name {
+            "malloc_usable_size" | "malloc_trim" | "spandrel_collect" | "spandrel_safepoint" => None,
+            name if name.ends_with("[]") => Some(Family::NewArray),
+            name if name.ends_with("new") || name.ends_with("delete") => Some(Family::New),
+            _ => Some(Family::C),
+        }
+    }
+}
+
+/// The stack of the call by which the program came here, and the family of that call, if the program's instruction
+/// names it.
+pub(crate) fn trace() -> (Trace, Option<Family>) {
+    let (trace, call) = Trace::of_call(at);
+    (trace, call.and_then(Call::family))
 }
 
 macro_rules! calls {
@@ -90,4 +131,24 @@ pub(super) fn at(address: usize) -> Option<Call> {
 #[cfg(not(feature = "export"))]
 pub(super) fn at(_: usize) -> Option<Call> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_have_the_family_that_their_names_say() {
+        let family = |name| CALLS.iter().find(|call| call.name == name).and_then(|call| call.family());
+        for name in ["malloc", "calloc", "realloc", "free", "cfree", "free_sized", "posix_memalign"] {
+            assert_eq!(family(name), Some(Family::C), "{name}");
+        }
+        for name in ["new", "nothrow aligned new", "delete", "sized delete"] {
+            assert_eq!(family(name), Some(Family::New), "{name}");
+        }
+        for name in ["new[]", "aligned new[]", "delete[]", "sized aligned delete[]"] {
+            assert_eq!(family(name), Some(Family::NewArray), "{name}");
+        }
+        assert_eq!((family("malloc_usable_size"), family("malloc_trim")), (None, None));
+    }
 }

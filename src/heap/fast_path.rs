@@ -306,7 +306,7 @@ impl FastHeap {
     /// A block from the bin for a request of `size` bytes, wherever requests lead; null if there is none. For the
     /// second path.
     #[inline(always)]
-    pub(super) fn pop(&self, size: usize) -> *mut u8 {
+    pub(crate) fn pop(&self, size: usize) -> *mut u8 {
         let offset = match OFFSETS.get(size) {
             Some(&offset) => usize::from(offset),
             None if size <= class::SMALL_MAX => Class::of_medium(size).index() * BIN_BYTES,

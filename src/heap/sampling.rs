@@ -83,6 +83,7 @@ impl Heap {
             self.random.set(Random::new(self.address() as u64).state());
         }
         self.sampling_mean.set(mean);
+        self.counted.set(mask);
         let gap = if mean == 0 { 0 } else { self.draw_gap() };
         self.set_sampled(gap, mask);
     }
@@ -103,6 +104,10 @@ impl Heap {
     }
 
     fn draw_gap(&self) -> usize {
+        // A sample of every call has no gaps.
+        if self.sampling_mean.get() == 1 && self.counted.get() == Unit::Calls.mask() {
+            return 1;
+        }
         let mut random = Random::resume(self.random.get());
         let gap = random.gap(self.sampling_mean.get());
         self.random.set(random.state());
@@ -121,17 +126,18 @@ impl FastHeap {
 
     /// A block for a request that the fast path did not serve; null unless requests are sampled, and null if this one
     /// is to be sampled.
+    /// `BYTES`: whether samples may be by bytes.
     #[inline(always)]
-    pub(super) fn pop_sampled(&self, size: usize) -> *mut u8 {
-        let until = self.until.get();
-        let cost = (size & self.counted.get()).wrapping_add(1);
+    pub(super) fn pop_sampled<const BYTES: bool>(&self, size: usize) -> *mut u8 {
+        let cost = if BYTES { (size & self.counted.get()).wrapping_add(1) } else { 1 };
         // A heap that is not sampled ends here, too.
-        if cost >= until {
+        if cost >= self.until.get() {
             return core::ptr::null_mut();
         }
         let block = self.pop(size);
         if !block.is_null() {
-            self.until.set(until - cost);
+            // Read again: so it is one instruction.
+            self.until.set(self.until.get() - cost);
         }
         block
     }

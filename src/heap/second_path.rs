@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | [`DEFAULT`] | one whose fast path is open | pops where requests are sampled; adds remote frees to open batches |
 //! | [`COUNTED`] | the same, in mode `counting` | the same, and counts the remote frees |
+//! | [`SAMPLED_BY_CALLS`] | the same, in mode `guarded` | the same as the default, some instructions cheaper |
 //! | [`CLOSED`] | the inert heap, and one that another thread closed | nothing: takes the slow path |
 //! | that of a mode | one of a thread in that mode | what the mode does without locks |
 //!
@@ -52,34 +53,44 @@ pub(crate) struct SecondPath {
 }
 
 /// The second path of the inert heap and of closed ones. The fast path is closed with it.
-pub(super) static CLOSED: SecondPath = SecondPath {
-    after_fast: false,
-    malloc: |size, _, slow| slow(size),
-    zeroed: |size, _, slow| slow(size),
-    aligned: |align, size, _, slow| slow(align, size),
-    free: |block, _, slow| slow(block),
-    free_sized: |block, size, _, slow| slow(block, size),
-};
+pub(super) static CLOSED: SecondPath = SecondPath::SLOW;
+
+impl SecondPath {
+    /// Takes the slow path.
+    pub(crate) const SLOW: Self = Self {
+        after_fast: false,
+        malloc: |size, _, slow| slow(size),
+        zeroed: |size, _, slow| slow(size),
+        aligned: |align, size, _, slow| slow(align, size),
+        free: |block, _, slow| slow(block),
+        free_sized: |block, size, _, slow| slow(block, size),
+    };
+}
 
 /// The second path behind an open fast path.
-pub(crate) static DEFAULT: SecondPath = behind_fast_path::<false>();
+pub(crate) static DEFAULT: SecondPath = behind_fast_path::<true, false>();
 
 /// As [`DEFAULT`], and counts remote frees.
-pub(crate) static COUNTED: SecondPath = behind_fast_path::<true>();
+pub(crate) static COUNTED: SecondPath = behind_fast_path::<true, true>();
 
-const fn behind_fast_path<const COUNT: bool>() -> SecondPath {
+/// As [`DEFAULT`], where requests are sampled by calls alone.
+pub(crate) static SAMPLED_BY_CALLS: SecondPath = behind_fast_path::<false, false>();
+
+/// `BYTES`: whether samples may be by bytes. `COUNT`: whether remote frees are counted.
+const fn behind_fast_path<const BYTES: bool, const COUNT: bool>() -> SecondPath {
     SecondPath {
         after_fast: true,
         malloc: |size, heap, slow| {
-            let block = heap.pop_sampled(size);
+            let block = heap.pop_sampled::<BYTES>(size);
             if block.is_null() { slow(size) } else { block }
         },
         zeroed: |size, heap, slow| {
-            let block = heap.pop_sampled(size);
+            let block = heap.pop_sampled::<BYTES>(size);
             if block.is_null() { slow(size) } else { fill(block, size) }
         },
         aligned: |align, size, heap, slow| {
-            let block = Class::rounded(size, align).map_or(core::ptr::null_mut(), |rounded| heap.pop_sampled(rounded));
+            let rounded = Class::rounded(size, align);
+            let block = rounded.map_or(core::ptr::null_mut(), |rounded| heap.pop_sampled::<BYTES>(rounded));
             if block.is_null() { slow(align, size) } else { block }
         },
         free: |block, heap, slow| {

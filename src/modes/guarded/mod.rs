@@ -8,12 +8,13 @@ mod pool;
 
 use core::ffi::{CStr, c_int, c_void};
 
-use self::pool::{Act, Fate, Place, Pool, State};
+use self::pool::{Act, Fate, Layout, Place, Pool, Refusal, State};
 use crate::base::lane::Lane;
 use crate::base::text::Line;
 use crate::central::Refused;
 use crate::config::{FRAMES_MAX, Options};
-use crate::diag::{self, Code, Misuse};
+use crate::diag::{self, Code, Family, Misuse};
+use crate::heap::second_path::SAMPLED_BY_CALLS;
 use crate::heap::{Freed, Heap, Unit};
 use crate::modes::ledger::Stacks;
 use crate::process::feature::{Feature, Order};
@@ -52,7 +53,8 @@ struct Guarded;
 /// Reserves the pool and has requests sampled; without address space the mode is as the default one. Part of the start.
 pub(crate) fn begin(options: &Options, page: usize) {
     PROCESS.features.register(&FORK);
-    let Some((start, end)) = POOL.lock().begin(options.guarded_slots, page, call::random()) else { return };
+    let layout = Layout { side: options.guarded_side, exact: options.guarded_exact };
+    let Some((start, end)) = POOL.lock().begin(options.guarded_slots, page, layout, call::random()) else { return };
     // Relaxed: published by the start barrier.
     START.store(start, Ordering::Relaxed);
     END.store(end, Ordering::Relaxed);
@@ -75,7 +77,7 @@ pub(crate) fn is_of_pool(address: usize) -> bool {
 
 impl Mode for Guarded {
     const NAME: &'static CStr = c"guarded";
-    const PATHS: Paths = Paths::Fast;
+    const PATHS: Paths = Paths::Second(&SAMPLED_BY_CALLS);
 
     fn free(heap: &Heap, block: *mut u8) -> Freed {
         if is_of_pool(block.addr()) { free(heap.thread.id.get(), block, true) } else { mode::free_on(heap, block) }
@@ -127,19 +129,30 @@ fn unlock_after_fork() {
     POOL.unlock_after_fork();
 }
 
-/// This thread, whose number is `thread`, and its call stack.
+/// This thread, whose number is `thread`, its call and its stack.
 fn act(thread: u32) -> Act {
     let mut frames = [0; FRAMES_MAX];
     let wanted = frames.get_mut(..PROCESS.options().guarded_frames).unwrap_or_default();
-    let count = unwind::capture(0, wanted);
-    Act { thread, stack: STACKS.intern(frames.get(..count).unwrap_or_default()) }
+    let (mut trace, family) = diag::trace();
+    let count = trace.frames(wanted);
+    Act { thread, stack: STACKS.intern(frames.get(..count).unwrap_or_default()), family }
 }
 
 #[cold]
 #[inline(never)]
 fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
     let made = act(heap.thread.id.get());
-    let address = POOL.lock().alloc(request.size, request.align, made)?;
+    // The lock is released before a report.
+    let made = POOL.lock().alloc(request.size, request.align, made);
+    let address = match made {
+        Ok(address) => address,
+        Err(Refusal::Full) => {
+            let what = "all slots hold live blocks; SPANDREL_GUARDED_SLOTS sets how many there are";
+            diag::once(Code::GuardedSlots, what);
+            return None;
+        }
+        Err(Refusal::Unfit | Refusal::Kernel) => return None,
+    };
     inspect::count(Lane::Direct, request.size);
     Some(core::ptr::with_exposed_provenance_mut(address))
 }
@@ -153,9 +166,12 @@ fn free(thread: u32, block: *mut u8, check: bool) -> Freed {
         let mut pool = POOL.lock();
         (pool.free(address, here, check), pool.nearest(address).copied())
     };
+    let made = place.and_then(|place| place.made.family);
     let (code, what) = match fate {
+        Fate::Freed if is_mismatch(made, here.family) => (Code::CallMismatch, "another kind of call made the block"),
         Fate::Freed => return Freed::Direct,
         Fate::Overflowed(_) => (Code::HeapOverflow, "something wrote behind the block"),
+        Fate::Underflowed(_) => (Code::HeapOverflow, "something wrote before the block"),
         Fate::Double => (Code::DoubleFree, "the block is free already"),
         Fate::Inside => (Code::InvalidPointer, "no block starts there"),
     };
@@ -164,10 +180,11 @@ fn free(thread: u32, block: *mut u8, check: bool) -> Freed {
             describe(place, line);
         }
     };
-    let overflowed = matches!(fate, Fate::Overflowed(_));
+    // The block is freed, here and now.
+    let was_live = matches!(fate, Fate::Freed | Fate::Overflowed(_) | Fate::Underflowed(_));
     let misuse = Misuse { code, call: "free", pointer: address, what, block_bytes: 0 };
     diag::misuse_with(&misuse, tell, |print| {
-        if !overflowed {
+        if !was_live {
             let mut line = Line::new();
             line.text(NAME).text("freed now by thread ").number(u64::from(thread)).text(", by the calls above");
             print(line.finish());
@@ -176,18 +193,22 @@ fn free(thread: u32, block: *mut u8, check: bool) -> Freed {
             show(place, print);
         }
     });
-    if overflowed { Freed::Direct } else { Freed::Misused }
+    if was_live { Freed::Direct } else { Freed::Misused }
+}
+
+/// Whether a block that calls of the family `made` may have made must not go back by one of `freed`.
+fn is_mismatch(made: Option<Family>, freed: Option<Family>) -> bool {
+    let differ = made.zip(freed).is_some_and(|(made, freed)| made != freed);
+    differ && PROCESS.options().guarded_mismatch
 }
 
 fn describe(place: &Place, line: &mut Line) {
     let state = if place.state == State::Live { "live" } else { "freed" };
-    line.text(" (")
-        .text(state)
-        .text(" block of ")
-        .number(place.size as u64)
-        .text(" bytes at ")
-        .address(place.address)
-        .text(")");
+    line.text(" (").text(state).text(" block of ").number(place.size as u64).text(" bytes at ").address(place.address);
+    if let Some(family) = place.made.family {
+        line.text(", made by ").text(family.name());
+    }
+    line.text(")");
 }
 
 const NAME: &str = "spandrel: guarded: ";

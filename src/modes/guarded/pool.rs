@@ -7,14 +7,20 @@
 //! guard | page 0 | guard | page 1 | guard | ...      a block lies at the start or at the end of its page
 //! ```
 
+use core::ops::Range;
+
 use crate::base::random::Random;
+use crate::config::GuardedSide;
+use crate::diag::Family;
 use crate::modes::ledger::StackId;
 use crate::sys::memory;
 
 /// Places that a pool may have.
 pub(crate) const PLACES_MAX: usize = 4096;
-/// Fills the rest of a page, behind the end of the block.
+/// Fills the bytes of a page around its block.
 const REST: u8 = 0xca;
+/// Most bytes that are filled on either side.
+const MARKED_BYTES: usize = 64;
 /// Up to this alignment a block at the end of its page may leave a few bytes.
 const NATURAL_ALIGN: usize = 16;
 const SMALL_ALIGN: usize = 8;
@@ -25,6 +31,12 @@ pub(crate) struct Act {
     /// The thread, by the kernel's number.
     pub(crate) thread: u32,
     pub(crate) stack: StackId,
+    /// The family of the call, if it is known.
+    pub(crate) family: Option<Family>,
+}
+
+impl Act {
+    const NONE: Self = Self { thread: 0, stack: StackId(0), family: None };
 }
 
 /// The state of a place.
@@ -66,14 +78,8 @@ fn place_of(link: Link) -> Option<usize> {
 }
 
 impl Place {
-    const UNUSED: Self = Self {
-        address: 0,
-        size: 0,
-        state: State::Unused,
-        made: Act { thread: 0, stack: StackId(0) },
-        freed: Act { thread: 0, stack: StackId(0) },
-        next: NOWHERE,
-    };
+    const UNUSED: Self =
+        Self { address: 0, size: 0, state: State::Unused, made: Act::NONE, freed: Act::NONE, next: NOWHERE };
 
     /// How far `address` is from the block: 0 within it.
     fn distance(&self, address: usize) -> usize {
@@ -81,10 +87,29 @@ impl Place {
     }
 }
 
-/// Whether the `rest` bytes between the end of the block at `address` and the end of its page are marked: not where the
-/// block lies at the start, far from the guard page.
-fn is_marked(address: usize, page: usize, rest: usize) -> bool {
-    address != page || rest < NATURAL_ALIGN
+/// The bytes before and behind the block of `size` bytes at `address` that are marked, in its page of `bytes` bytes.
+fn marked(address: usize, size: usize, page: usize, bytes: usize) -> [Range<usize>; 2] {
+    let end = address + size;
+    [page.max(address.saturating_sub(MARKED_BYTES))..address, end..(page + bytes).min(end + MARKED_BYTES)]
+}
+
+/// Where blocks lie in their pages.
+#[derive(Clone, Copy)]
+pub(crate) struct Layout {
+    pub(crate) side: GuardedSide,
+    /// Whether blocks at the right end forgo the alignment that no caller asked for.
+    pub(crate) exact: bool,
+}
+
+/// The reason why there is no block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// It does not fit into a page, or there is no pool.
+    Unfit,
+    /// All places are live.
+    Full,
+    /// The kernel refuses.
+    Kernel,
 }
 
 /// The outcome of a free.
@@ -95,6 +120,8 @@ pub(crate) enum Fate {
     Freed,
     /// The block is freed, but something wrote behind it, so far from its start.
     Overflowed(usize),
+    /// The block is freed, but something wrote so many bytes before it.
+    Underflowed(usize),
     /// The block was freed before.
     Double,
     /// No block starts there.
@@ -113,6 +140,7 @@ pub(crate) struct Pool {
     oldest: Link,
     newest: Link,
     random: Random,
+    layout: Layout,
 }
 
 impl Pool {
@@ -127,16 +155,17 @@ impl Pool {
             oldest: NOWHERE,
             newest: NOWHERE,
             random: Random::UNSEEDED,
+            layout: Layout { side: GuardedSide::Both, exact: false },
         }
     }
 
     /// Reserves address space for `count` places of one page of `page` bytes: its start and end. `None` if the kernel
     /// refuses.
-    pub(crate) fn begin(&mut self, count: usize, page: usize, seed: u64) -> Option<(usize, usize)> {
+    pub(crate) fn begin(&mut self, count: usize, page: usize, layout: Layout, seed: u64) -> Option<(usize, usize)> {
         let count = count.min(PLACES_MAX);
         let bytes = (2 * count + 1) * page;
         self.start = memory::reserve(bytes).ok()?;
-        (self.page, self.count, self.random) = (page, count, Random::new(seed));
+        (self.page, self.count, self.layout, self.random) = (page, count, layout, Random::new(seed));
         Some((self.start, self.start + bytes))
     }
 
@@ -155,37 +184,52 @@ impl Pool {
         self.places.get(self.index_of(address)?)
     }
 
-    /// A block of `size` bytes at a multiple of `align`, all zero; `None` if it does not fit into a page, all places
-    /// are live, or the kernel refuses.
-    pub(crate) fn alloc(&mut self, size: usize, align: usize, made: Act) -> Option<usize> {
+    /// A block of `size` bytes at a multiple of `align`, all zero.
+    pub(crate) fn alloc(&mut self, size: usize, align: usize, made: Act) -> Result<usize, Refusal> {
         if size > self.page || align > self.page {
-            return None;
+            return Err(Refusal::Unfit);
         }
-        let index = if self.used < self.count { self.used } else { place_of(self.oldest)? };
+        let is_new = self.used < self.count;
+        let index = if is_new { self.used } else { place_of(self.oldest).ok_or(Refusal::Full)? };
         let page = self.page_of(index);
         // SAFETY: the page lies in the address space that `begin` reserved.
-        unsafe { memory::commit(page, self.page) }.ok()?;
-        if self.used < self.count {
+        unsafe { memory::commit(page, self.page) }.map_err(|_| Refusal::Kernel)?;
+        let address = page + self.offset_of(size, align);
+        for bytes in marked(address, size, page, self.page) {
+            // SAFETY: the bytes lie in the page, which was just committed and which the program does not have yet.
+            unsafe { memory::fill(core::ptr::with_exposed_provenance_mut(bytes.start), bytes.len(), REST) };
+        }
+        let place = self.places.get_mut(index).ok_or(Refusal::Full)?;
+        let next = core::mem::replace(&mut place.next, NOWHERE);
+        *place = Place { address, size, state: State::Live, made, ..Place::UNUSED };
+        if is_new {
             self.used += 1;
         } else {
-            self.oldest = self.places.get(index)?.next;
-            if self.oldest == NOWHERE {
+            self.oldest = next;
+            if next == NOWHERE {
                 self.newest = NOWHERE;
             }
         }
-        let natural = if size < NATURAL_ALIGN { SMALL_ALIGN } else { NATURAL_ALIGN };
-        let align = align.max(natural);
-        let at_end = self.random.next() & 1 == 1;
-        // Even an empty block has an address in its page.
-        let room = (self.page - size.max(1)) & !(align - 1);
-        let address = if at_end { page + room } else { page };
-        let rest = page + self.page - address - size;
-        if is_marked(address, page, rest) {
-            // SAFETY: the bytes lie in the page, which was just committed and which the program does not have yet.
-            unsafe { memory::fill(core::ptr::with_exposed_provenance_mut(address + size), rest, REST) };
+        Ok(address)
+    }
+
+    /// Where in its page a block lies.
+    fn offset_of(&mut self, size: usize, align: usize) -> usize {
+        let is_right = match self.layout.side {
+            GuardedSide::Left => false,
+            GuardedSide::Right => true,
+            GuardedSide::Both => self.random.next() & 1 == 1,
+        };
+        if !is_right {
+            return 0;
         }
-        *self.places.get_mut(index)? = Place { address, size, state: State::Live, made, ..Place::UNUSED };
-        Some(address)
+        let natural = match () {
+            () if self.layout.exact => 1,
+            () if size < NATURAL_ALIGN => SMALL_ALIGN,
+            () => NATURAL_ALIGN,
+        };
+        // Even an empty block has an address in its page.
+        (self.page - size.max(1)) & !(align.max(natural) - 1)
     }
 
     /// Frees the block at `address`, which lies in the pool. `check` is whether to check the rest of its page.
@@ -200,13 +244,15 @@ impl Pool {
             State::Freed => return Fate::Double,
             State::Live => {}
         }
-        let end = address + place.size;
-        let rest = page + page_bytes - end;
-        let check = check && is_marked(address, page, rest);
-        // SAFETY: the bytes lie in the page of a live block, which is committed.
-        let bytes = unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(end), rest) };
-        let wrong = if check { bytes.iter().position(|&byte| byte != REST) } else { None };
-        let overflowed = wrong.map(|at| place.size + at);
+        let [before, behind] = marked(address, place.size, page, page_bytes).map(|range| {
+            let start = core::ptr::with_exposed_provenance::<u8>(range.start);
+            // SAFETY: the bytes lie in the page of a live block, which is committed.
+            unsafe { core::slice::from_raw_parts(start, range.len()) }
+        });
+        let is_wrong = |byte: &u8| check && *byte != REST;
+        let overflowed = behind.iter().position(is_wrong).map(|at| Fate::Overflowed(place.size + at));
+        let underflowed = || before.iter().rev().position(is_wrong).map(|at| Fate::Underflowed(at + 1));
+        let fate = overflowed.or_else(underflowed).unwrap_or(Fate::Freed);
         (place.state, place.freed, place.next) = (State::Freed, freed, NOWHERE);
         match place_of(newest).and_then(|newest| self.places.get_mut(newest)) {
             Some(before) => before.next = link_to(index),
@@ -218,7 +264,7 @@ impl Pool {
         let _ = unsafe { memory::purge(page, page_bytes) };
         // SAFETY: as above.
         let _ = unsafe { memory::protect(page, page_bytes) };
-        overflowed.map_or(Fate::Freed, Fate::Overflowed)
+        fate
     }
 
     /// The block that an access to `address` in the pool was meant for: the one whose page it is, or the nearer one of
@@ -235,98 +281,4 @@ impl Pool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PAGE: usize = 4096;
-
-    fn pool(count: usize) -> (Box<Pool>, usize, usize) {
-        let mut pool = Box::new(Pool::new());
-        let (start, end) = pool.begin(count, PAGE, 7).unwrap();
-        (pool, start, end)
-    }
-
-    #[test]
-    fn blocks_lie_at_the_ends_of_pages_and_places_are_used_again_last() {
-        let (mut pool, start, end) = pool(4);
-        assert_eq!(end - start, 9 * PAGE);
-        let blocks: Vec<usize> = (0..4).map(|size| pool.alloc(size + 100, 1, Act::default()).unwrap()).collect();
-        assert_eq!(pool.alloc(1, 1, Act::default()), None);
-        for (index, &block) in blocks.iter().enumerate() {
-            let page = start + (2 * index + 1) * PAGE;
-            assert!(block == page || block + 100 + index + 15 >= page + PAGE, "{block:x}");
-            assert_eq!(pool.place(block).unwrap().size, 100 + index);
-        }
-        for &block in [&blocks[2], &blocks[0], &blocks[3]] {
-            assert_eq!(pool.free(block, Act::default(), true), Fate::Freed);
-            assert_eq!(pool.free(block, Act::default(), true), Fate::Double);
-        }
-        assert_eq!(pool.free(blocks[1] + 8, Act::default(), true), Fate::Inside);
-        for expected in [2, 0, 3] {
-            let block = pool.alloc(PAGE, 1, Act::default()).unwrap();
-            assert_eq!(block, start + (2 * expected + 1) * PAGE);
-        }
-        assert_eq!(pool.alloc(1, 1, Act::default()), None);
-        let (mut pool, start, _) = self::pool(32);
-        for index in 0..32 {
-            let empty = pool.alloc(0, 1, Act::default()).unwrap();
-            assert_eq!((empty - start) / PAGE, 2 * index + 1);
-            assert_eq!(pool.free(empty, Act::default(), true), Fate::Freed);
-        }
-        assert_eq!((pool.alloc(PAGE + 1, 1, Act::default()), pool.alloc(1, 2 * PAGE, Act::default())), (None, None));
-    }
-
-    #[test]
-    fn a_place_is_never_live_twice() {
-        let (mut pool, ..) = pool(3);
-        let (mut live, mut random) = (Vec::new(), Random::new(11));
-        for _ in 0..10_000 {
-            if random.next() & 1 == 0 {
-                match pool.alloc(10, 1, Act::default()) {
-                    Some(block) => {
-                        assert!(!live.iter().any(|&other: &usize| other / PAGE == block / PAGE));
-                        live.push(block);
-                    }
-                    None => assert_eq!(live.len(), 3),
-                }
-            } else if !live.is_empty() {
-                let block = live.swap_remove(random.next() as usize % live.len());
-                assert_eq!(pool.free(block, Act::default(), true), Fate::Freed);
-            }
-        }
-    }
-
-    #[test]
-    fn alignment_holds_and_what_is_written_behind_is_seen() {
-        let (mut pool, ..) = pool(64);
-        let mut seen = 0;
-        for round in 0..64_usize {
-            let align = 1 << (round % 10);
-            let block = pool.alloc(21, align, Act::default()).unwrap();
-            assert_eq!(block % align.max(16), 0);
-            if block % PAGE != 0 {
-                // SAFETY: the byte lies in the page of the block, which nobody else uses.
-                unsafe { core::ptr::with_exposed_provenance_mut::<u8>(block + 21).write(1) };
-                assert_eq!(
-                    pool.free(block, Act::default(), round % 3 != 0),
-                    if round % 3 == 0 { Fate::Freed } else { Fate::Overflowed(21) }
-                );
-                seen += 1;
-            }
-        }
-        assert!(seen > 10);
-    }
-
-    #[test]
-    fn an_access_belongs_to_the_nearest_block() {
-        let (mut pool, start, _) = pool(3);
-        assert!(pool.nearest(start + 5).is_none());
-        let block = pool.alloc(PAGE, 1, Act::default()).unwrap();
-        for address in [block - 1, block, block + PAGE, block - PAGE] {
-            assert_eq!(pool.nearest(address).map(|place| place.address), Some(block));
-        }
-        let other = pool.alloc(PAGE, 1, Act::default()).unwrap();
-        assert_eq!(pool.nearest(block + PAGE + 10).map(|place| place.address), Some(block));
-        assert_eq!(pool.nearest(other - 10).map(|place| place.address), Some(other));
-    }
-}
+mod tests;

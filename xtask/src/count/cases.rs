@@ -116,6 +116,23 @@ pub const FLOWS: [(&str, Case); 15] = [
     ("drain-asleep", flow("remote-all", "malloc, once it is awake", ROUNDS, BULK, "bulk_alloc")),
 ];
 
+/// The modes whose pairs have limits, and their settings.
+pub const MODES: [(&str, &[(&str, &str)]); 4] = [
+    ("counting", &[("SPANDREL_MODE", "counting")]),
+    ("guarded", &[("SPANDREL_MODE", "guarded")]),
+    ("tracked", &[("SPANDREL_MODE", "tracked"), ("SPANDREL_TRACKED_FRAMES", "1")]),
+    ("hardened", &[("SPANDREL_MODE", "hardened")]),
+];
+/// Some modes take many times the instructions of the default.
+const MODE_PART: u32 = 5;
+
+/// A malloc(16) and a free together, in the mode of that name; `None` if there is no such mode.
+#[must_use]
+pub fn in_mode(name: &str) -> Option<Case> {
+    let (_, environment) = MODES.iter().find(|(mode, _)| *mode == name)?;
+    PAIRED.first().map(|case| case.variant(environment, MODE_PART))
+}
+
 impl Case {
     /// The same with other settings of the library, and with fewer runs, one in `part`, for those that make it slow.
     #[must_use]
