@@ -1,5 +1,5 @@
 // A misuse in a signal handler is reported with a stack that leads through the handler to the interrupted function, on
-// an alternate stack with room for 8 KiB beside the kernel's frame. Below that stack lies a gap, so an overflow ends
+// an alternate stack with room for 6 KiB beside the kernel's frame. Below that stack lies a gap, so an overflow ends
 // the program before the line.
 // expect: signal SIGABRT stderr ALLOCATOR_INVALID_POINTER
 // says: : free(0x … it points into a program or library
@@ -15,7 +15,7 @@
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
 #endif
-#define ROOM (8 * KIB)
+#define ROOM (6 * KIB)
 #define GAP (64 * KIB)
 
 _Alignas(16) static char global[64];

@@ -53,14 +53,19 @@ pub(crate) struct SecondPath {
 }
 
 /// The second path of the inert heap and of closed ones. The fast path is closed with it.
-pub(super) static CLOSED: SecondPath = SecondPath {
-    after_fast: false,
-    malloc: |size, _, slow| slow(size),
-    zeroed: |size, _, slow| slow(size),
-    aligned: |align, size, _, slow| slow(align, size),
-    free: |block, _, slow| slow(block),
-    free_sized: |block, size, _, slow| slow(block, size),
-};
+pub(super) static CLOSED: SecondPath = SecondPath::SLOW;
+
+impl SecondPath {
+    /// Takes the slow path.
+    pub(crate) const SLOW: Self = Self {
+        after_fast: false,
+        malloc: |size, _, slow| slow(size),
+        zeroed: |size, _, slow| slow(size),
+        aligned: |align, size, _, slow| slow(align, size),
+        free: |block, _, slow| slow(block),
+        free_sized: |block, size, _, slow| slow(block, size),
+    };
+}
 
 /// The second path behind an open fast path.
 pub(crate) static DEFAULT: SecondPath = behind_fast_path::<true, false>();

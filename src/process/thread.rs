@@ -130,9 +130,19 @@ pub(crate) fn is_outside() -> bool {
 
 /// Whether the calling thread has a heap and is outside the allocator, so that it holds no lock. For signal handlers.
 pub(crate) fn is_at_rest() -> bool {
+    at_rest().is_some()
+}
+
+/// The calling thread's heap, if it has one and is outside the allocator. It is not entered, so only words that no slow
+/// call writes may be used.
+#[inline]
+pub(crate) fn at_rest() -> Option<&'static Heap> {
     let word = tls::own_heap();
+    if word <= LAST_STATE || tls::locks() > 0 {
+        return None;
+    }
     // SAFETY: a word above `LAST_STATE` is the address of this thread's heap, which is never unmapped.
-    word > LAST_STATE && tls::locks() == 0 && !unsafe { Heap::at(word) }.is_entered()
+    Some(unsafe { Heap::at(word) }).filter(|heap| !heap.is_entered())
 }
 
 /// Gives a new thread its heap, if the process is ready.

@@ -2,8 +2,11 @@
 //!
 //! A provider is called with this thread's heap free and no lock held. The heap says that its thread is inside a
 //! provider, and then Spandrel serves, so a provider that allocates does not call itself. A block is noted when it is
-//! allocated, and its provider frees it, whichever provider serves by then. Notes are used with the heap held, so that
-//! a signal handler never waits for the thread that it interrupted.
+//! allocated, and its provider frees it, whichever provider serves by then. A signal handler whose thread holds a lock
+//! only tries that of the notes, so it never waits for the thread that it interrupted.
+//!
+//! Most blocks of providers lie in memory of their own, which the shadow of Spandrel's data area does not cover, and
+//! those inside it may start anywhere. So the notes are a ledger by address.
 
 pub(crate) mod functions;
 mod plugin;
@@ -11,6 +14,7 @@ mod plugin;
 use core::ffi::CStr;
 
 use self::functions::{Functions, Note, Providers};
+use crate::heap::second_path::SecondPath;
 use crate::heap::{Freed, Heap};
 use crate::modes::ledger::Table;
 use crate::process::feature::{Feature, Order};
@@ -19,11 +23,12 @@ use crate::process::tally::Reason;
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::alloc;
 use crate::slow_path::free;
-use crate::slow_path::mode::{self, Fast, Mode};
+use crate::slow_path::mode::{self, Fast, Mode, Paths};
 use crate::slow_path::realloc;
 use crate::slow_path::request::{FreeSize, Request, Resized};
 use crate::slow_path::table::{self, IN_FORCE, ModeTable, Refusal};
 use crate::sys::lock::Patience;
+use crate::sys::tls;
 
 /// Up to this alignment malloc serves.
 const NATURAL_ALIGN: usize = 16;
@@ -40,11 +45,22 @@ pub(crate) static CUSTOM: ModeTable = ModeTable {
     ..ModeTable::of::<Custom>()
 };
 
+/// Serves what providers themselves allocate; all else is for the slow path.
+static SECOND: SecondPath = SecondPath {
+    malloc: |size, heap, slow| {
+        let own = heap.heap().thread.in_provider.get();
+        let block = if own { heap.pop(size) } else { core::ptr::null_mut() };
+        if block.is_null() { slow(size) } else { block }
+    },
+    ..SecondPath::SLOW
+};
+
 /// The part of the mode that works with the heap held: deferred frees.
 struct Custom;
 
 impl Mode for Custom {
     const NAME: &'static CStr = c"custom";
+    const PATHS: Paths = Paths::Second(&SECOND);
 
     /// A deferred free, of a block that a signal handler freed. Its provider is called with the heap held, so libc
     /// serves the provider's own requests.
@@ -78,16 +94,27 @@ struct InProvider(Option<&'static Heap>);
 
 impl InProvider {
     /// `None` if this call comes from a provider, or from inside Spandrel.
+    #[inline]
     fn enter() -> Option<Self> {
+        match thread::at_rest() {
+            Some(heap) => Self::enter_from(heap),
+            None => Self::enter_slow(),
+        }
+    }
+
+    /// As [`InProvider::enter`], for a thread that has no heap yet, has none any more, or is inside Spandrel.
+    #[cold]
+    #[inline(never)]
+    fn enter_slow() -> Option<Self> {
         match thread::access() {
-            HeapAccess::Own(heap) if heap.thread.in_provider.get() => None,
-            HeapAccess::Own(heap) => {
-                heap.thread.in_provider.set(true);
-                Some(Self(Some(heap.heap())))
-            }
+            HeapAccess::Own(heap) => Self::enter_from(heap.heap()),
             HeapAccess::Libc(Reason::Exiting) => Some(Self(None)),
             HeapAccess::Libc(_) => None,
         }
+    }
+
+    fn enter_from(heap: &'static Heap) -> Option<Self> {
+        (!heap.thread.in_provider.replace(true)).then_some(Self(Some(heap)))
     }
 }
 
@@ -99,14 +126,13 @@ impl Drop for InProvider {
     }
 }
 
-/// Does `work` with the notes of `block`; `None` in a signal handler that may have interrupted another use of them.
+/// Does `work` with the notes of `block`; `None` in a signal handler that may have interrupted another use of them: then
+/// its thread holds a lock.
 fn with_notes<T>(block: *mut u8, work: impl FnOnce(&mut Table<Note>) -> T) -> Option<T> {
-    match thread::access() {
-        HeapAccess::Libc(Reason::Recursion) => {
-            PROVIDERS.notes.try_shard(block.addr()).map(|mut notes| work(&mut notes))
-        }
-        _held => Some(work(&mut PROVIDERS.notes.shard(block.addr()))),
+    if tls::locks() > 0 {
+        return PROVIDERS.notes.try_shard(block.addr()).map(|mut notes| work(&mut notes));
     }
+    Some(work(&mut PROVIDERS.notes.shard(block.addr())))
 }
 
 fn alloc(request: Request) -> *mut u8 {
