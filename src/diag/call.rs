@@ -91,3 +91,8 @@ pub(super) fn at(address: usize) -> Option<Call> {
 pub(super) fn at(_: usize) -> Option<Call> {
     None
 }
+
+/// Whether a function that programs call starts at `address`.
+pub(crate) fn is_call(address: usize) -> bool {
+    at(address).is_some()
+}

@@ -5,6 +5,7 @@ mod code;
 mod report;
 mod stack;
 
+pub(crate) use call::is_call;
 pub use code::{CODES, Code, CodeInfo};
 pub use report::Policy;
 pub(crate) use report::{
