@@ -133,6 +133,11 @@ pub(super) fn at(_: usize) -> Option<Call> {
     None
 }
 
+/// Whether a function that programs call starts at `address`.
+pub(crate) fn is_call(address: usize) -> bool {
+    at(address).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ mod code;
 mod report;
 mod stack;
 
-pub(crate) use call::{Family, trace};
+pub(crate) use call::{Family, is_call, trace};
 pub use code::{CODES, Code, CodeInfo};
 pub use report::Policy;
 pub(crate) use report::{

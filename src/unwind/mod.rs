@@ -6,6 +6,8 @@
 //!        ^                  '- miss: object of rip (glibc's _dl_find_object) -> its .eh_frame -> row -> rule
 //!        '-- next frame <---'        '- no table: frame pointers
 //!
+//! recent: the result of a walk of this thread from here, if no word that it read has changed: 7 instructions a frame
+//!
 //! trace: walk from a slow path to the call of the program --> jump: which function that call named
 //! ```
 //! Words of a stack are read within its bounds, or after the kernel said that they can be read; a damaged stack ends

@@ -7,6 +7,7 @@
 
 use super::FRAMES_MAX;
 use super::stack::{Registers, Stack};
+use super::trace;
 use super::walk::{Log, Walk};
 use crate::sys::mapping::zeroed;
 
@@ -145,17 +146,24 @@ impl Recent {
         self.sets.get_mut(mixed % SETS)
     }
 
-    /// The value of the calling thread's stack without frames of this library: what `value_of` makes of the innermost
-    /// `most` frames, or what it made of them when the thread stood here before. `most` is the same for all calls.
+    /// The value of the calling thread's stack from the call of the program on, whose function `is_call` names by its
+    /// address: what `value_of` makes of the innermost `most` frames, or what it made of them when the thread stood here
+    /// before. `most` is the same for all calls.
     #[inline(never)]
-    pub(crate) fn value(&mut self, most: usize, value_of: impl FnOnce(&[usize]) -> u32) -> u32 {
+    pub(crate) fn value(
+        &mut self,
+        most: usize,
+        is_call: fn(usize) -> bool,
+        value_of: impl FnOnce(&[usize]) -> u32,
+    ) -> u32 {
         let at = Registers::here();
         let stack = Stack::around(at.rsp);
         let Some(set) = self.set_of(at.rsp) else { return 0 };
         if let Some(known) = set.walks.iter().find(|walk| walk.holds(&at, &stack)) {
             return known.value;
         }
-        set.learn(Walk::new(at, stack, Recorder::at(&at)), most, value_of)
+        let skip = trace::own_frames(at, is_call);
+        set.learn(Walk::new(at, stack, Recorder::at(&at)), skip, most, value_of)
     }
 }
 
@@ -170,9 +178,15 @@ impl Recorder {
 
 impl Set {
     #[inline(never)]
-    fn learn(&mut self, mut walk: Walk<Recorder>, most: usize, value_of: impl FnOnce(&[usize]) -> u32) -> u32 {
+    fn learn(
+        &mut self,
+        mut walk: Walk<Recorder>,
+        skip: usize,
+        most: usize,
+        value_of: impl FnOnce(&[usize]) -> u32,
+    ) -> u32 {
         let mut frames = [0; FRAMES_MAX];
-        let count = walk.capture(0, frames.get_mut(..most).unwrap_or_default());
+        let count = walk.capture(skip, frames.get_mut(..most).unwrap_or_default());
         let value = value_of(frames.get(..count).unwrap_or_default());
         let recorder = walk.log();
         if recorder.fits
@@ -224,10 +238,14 @@ mod tests {
         let mut plain = [0; DEPTH];
         let count = capture(0, &mut plain);
         let plain = &plain[..count];
-        let value = recent.value(DEPTH, |frames| {
-            seen.push(frames.to_vec());
-            seen.len() as u32
-        });
+        let value = recent.value(
+            DEPTH,
+            |_| false,
+            |frames| {
+                seen.push(frames.to_vec());
+                seen.len() as u32
+            },
+        );
         let known = &seen[value as usize - 1];
         // The innermost frames are those of the two walks themselves.
         let own = known.iter().position(|frame| plain.contains(frame)).unwrap();
@@ -256,10 +274,14 @@ mod tests {
         let mut walked = 0;
         for _ in 0..100 {
             assert_eq!(
-                recent[0].value(DEPTH, |_| {
-                    walked += 1;
-                    7
-                }),
+                recent[0].value(
+                    DEPTH,
+                    |_| false,
+                    |_| {
+                        walked += 1;
+                        7
+                    }
+                ),
                 7
             );
         }

@@ -20,6 +20,17 @@ pub(crate) struct Trace {
     ended: bool,
 }
 
+/// How many frames of the allocator lie between `here` and the call of the program, as `is_call` names functions by
+/// their addresses, in a program that is linked with this code; 0 in one that is not, and where no call is found.
+pub(super) fn own_frames(here: Registers, is_call: impl Fn(usize) -> bool) -> usize {
+    if object::is_library() {
+        return 0;
+    }
+    let known = |address| is_call(address).then_some(());
+    let mut walk = Walk::from(here);
+    (0..LEFT_OUT_MAX).find(|_| walk.step() && jump::called(walk.at.rip, &known).is_some()).unwrap_or(0)
+}
+
 impl Trace {
     /// The call by which the program came here, as `known` names functions of the allocator by their addresses; `None`
     /// if the instruction does not say. Then the stack begins at the program's frame all the same, unless the allocator

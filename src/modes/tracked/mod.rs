@@ -195,7 +195,9 @@ fn act(part: Option<&HeapNotes>, thread: u32) -> Act {
 }
 
 fn stack_of(part: Option<&HeapNotes>, wanted: usize) -> u32 {
-    let known = part.and_then(|part| part.with_recent(|recent| recent.value(wanted, |frames| STACKS.intern(frames).0)));
+    let known = part.and_then(|part| {
+        part.with_recent(|recent| recent.value(wanted, diag::is_call, |frames| STACKS.intern(frames).0))
+    });
     known.unwrap_or_else(|| {
         let mut frames = [0; FRAMES_MAX];
         let wanted = frames.get_mut(..wanted).unwrap_or_default();
