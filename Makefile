@@ -8,10 +8,10 @@ XTASK = $(CARGO) run --quiet --package spandrel-xtask --bin xtask --
 # Only what reads the tables of the allocator is linked with it.
 TABLES = $(CARGO) run --quiet --package spandrel-xtask --features tables --bin xtask --
 # Instructions per malloc + free (16 bytes, 500 bytes, mix in 256 slots, mix in 8192 slots), and per block: malloc in a row, free in
-# order and in random order (12 and 32 beyond the 20 of the fast path)
-LIMITS = 32,32,33,33,20,37,53
+# order and in random order (12 and 32 beyond the 26 of the fast path)
+LIMITS = 38,38,39,39,20,43,59
 # Instructions per malloc(16) + free in other modes
-MODE_LIMITS = counting=36,guarded=50,hardened=1500
+MODE_LIMITS = counting=38,guarded=54,hardened=1500
 
 # Files above base/ and sys/ that a malloc may pass before memory is committed for it
 COLD_FILES = 20

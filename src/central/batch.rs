@@ -16,8 +16,8 @@ pub(crate) const BATCH_BYTES: usize = KIB;
 const BLOCKS: usize = BATCH_BLOCKS_MAX;
 
 /// One thread at a time has a batch, or a stack under its lock. A drain may also empty one of an outbox whose thread
-/// was interrupted in [`Batch::push`] or [`Batch::push_common`]. These read the length and the last block, write the
-/// slot behind it and the length. [`Batch::move_to`] changes neither length nor slots from there on: it notes that the
+/// was interrupted in [`Batch::push`] or [`Batch::push_common`]. These read the length and the last two blocks, write the
+/// slot behind them and the length. [`Batch::move_to`] changes neither length nor slots from there on: it notes that the
 /// first blocks are gone.
 #[repr(C)]
 pub(crate) struct Batch {
@@ -122,12 +122,14 @@ impl Batch {
         if len + 1 >= u32::from(geometry.batch) {
             return false;
         }
-        // SAFETY: a common entry is set once the first slot is used, so there is one before `len`, which is less than
-        // `batch`, at most `BLOCKS`.
-        let last = unsafe { self.blocks.get_unchecked(len as usize - 1) };
-        // Relaxed: this thread wrote it, or another one null.
-        if last.load(Ordering::Relaxed) == block {
-            return false;
+        for before in 1..=2 {
+            // SAFETY: a common entry is set once the first slot is used, so there is one before `len`, which is less
+            // than `batch`, at most `BLOCKS`.
+            let near = unsafe { self.blocks.get_unchecked((len as usize).saturating_sub(before)) };
+            // Relaxed: this thread wrote it, or another one null.
+            if near.load(Ordering::Relaxed) == block {
+                return false;
+            }
         }
         // SAFETY: as above.
         let slot = unsafe { self.blocks.get_unchecked(len as usize) };
@@ -145,13 +147,14 @@ impl Batch {
         Entry::from_bits(self.common.get())
     }
 
-    /// The block added last; null if there is none.
+    /// Whether `block` is one of the two added last.
     #[inline(always)]
-    pub(crate) fn last(&self) -> *mut u8 {
+    pub(crate) fn has_near(&self, block: *mut u8) -> bool {
         // Relaxed: only this thread writes it.
-        let before = (self.len.load(Ordering::Relaxed) as usize).wrapping_sub(1);
+        let len = self.len.load(Ordering::Relaxed) as usize;
         // Relaxed: as in `push_common`.
-        self.blocks.get(before).map_or(core::ptr::null_mut(), |slot| slot.load(Ordering::Relaxed))
+        let is = |index: usize| self.blocks.get(index).is_some_and(|slot| slot.load(Ordering::Relaxed) == block);
+        is(len.wrapping_sub(1)) || is(len.wrapping_sub(2))
     }
 
     /// The blocks. For the thread that has the batch to itself.
@@ -181,7 +184,7 @@ impl Batch {
             // Relaxed: written by a push that was over when the fast path was closed, or under this lock.
             see(slot.load(Ordering::Relaxed));
         }
-        if let Some(last) = self.blocks.get(used - 1) {
+        for last in self.blocks.iter().take(used).skip(used.saturating_sub(2)) {
             // The block may be another's by now: the next push must not take it for its own.
             // Relaxed: an interrupted push has compared it already, or finds null.
             last.store(core::ptr::null_mut(), Ordering::Relaxed);

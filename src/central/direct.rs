@@ -24,11 +24,17 @@ struct Link {
     next: *mut Link,
 }
 
-/// All direct blocks. Guarded by a lock.
+/// How many addresses of blocks that are gone the list keeps.
+const GONE: usize = 32;
+
+/// All direct blocks, and where the last ones began that are gone. Guarded by a lock.
 pub(crate) struct DirectList {
     first: *mut Link,
     count: usize,
     bytes: usize,
+    gone: [usize; GONE],
+    /// Blocks that went.
+    went: usize,
 }
 
 // SAFETY: the links belong to no thread; the lock around this structure guards them.
@@ -73,7 +79,7 @@ impl DirectList {
 
     /// No blocks.
     pub(crate) const fn new() -> Self {
-        Self { first: core::ptr::null_mut(), count: 0, bytes: 0 }
+        Self { first: core::ptr::null_mut(), count: 0, bytes: 0, gone: [0; GONE], went: 0 }
     }
 
     /// How many blocks there are, and their bytes.
@@ -118,11 +124,24 @@ impl DirectList {
                 unsafe { pages.release_metadata(link.cast(), size_of::<Link>()) };
                 self.count -= 1;
                 self.bytes -= block.bytes;
+                self.note_gone(address);
                 return Some(block);
             }
             // SAFETY: links on the list are valid.
             place = unsafe { &raw mut (*link).next };
         }
+    }
+
+    /// Whether one of the last blocks that are gone began at `address`.
+    pub(crate) fn was_here(&self, address: usize) -> bool {
+        self.gone.contains(&address)
+    }
+
+    fn note_gone(&mut self, address: usize) {
+        if let Some(place) = self.gone.get_mut(self.went % GONE) {
+            *place = address;
+        }
+        self.went = self.went.wrapping_add(1);
     }
 
     /// Changes the bytes of the block that starts at `address`, which may move; where it is then. `None` leaves it as
@@ -138,6 +157,9 @@ impl DirectList {
                 let moved = unsafe { memory::remap(address, link.block.bytes, bytes) }.ok()?;
                 self.bytes = self.bytes - link.block.bytes + bytes;
                 link.block = DirectBlock { address: moved, bytes, ..link.block };
+                if moved != address {
+                    self.note_gone(address);
+                }
                 return Some(moved);
             }
             next = link.next;

@@ -191,6 +191,12 @@ impl Central {
         moved
     }
 
+    /// Whether a direct block began at `address` a short while ago. Of a pointer that belongs to no allocator it says
+    /// that the block was freed twice. Does not wait for the lock, which the thread may hold.
+    pub(crate) fn was_direct(&self, address: usize) -> bool {
+        address != 0 && self.direct.try_lock().is_some_and(|list| list.was_here(address))
+    }
+
     /// The direct block that `address` lies in.
     pub(crate) fn find_direct(&self, address: usize) -> Option<DirectBlock> {
         // Relaxed: a thread that holds a direct block got it after the count went up.

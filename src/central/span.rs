@@ -91,6 +91,15 @@ pub(crate) fn found(finder: Finder, block: Block) -> (Entry, &'static Span) {
     (entry, unsafe { &*finder.record(block.addr()).cast::<Span>() })
 }
 
+/// The first region of the span in which `address` lies.
+///
+/// # Safety
+/// - The map's entry for the region of `address` names a class.
+pub(crate) unsafe fn first_region(finder: Finder, address: usize) -> Region {
+    // SAFETY: the region has an entry, so it is committed; a record is as `found` says.
+    unsafe { &*finder.record(address).cast::<Span>() }.first()
+}
+
 /// The header of `region`, which is committed. Zeroed records are valid headers of unused regions.
 #[inline]
 pub(super) fn header(space: &Space, region: Region) -> &Span {

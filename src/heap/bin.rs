@@ -2,60 +2,66 @@
 //! A bin: a heap's array of free blocks of one class, out of line, last in first out.
 //!
 //! The bottom slot always holds null, so an empty bin and a bin without an array look the same to the fast path: the
-//! top slot is null. `top` points to the last block, `end` to the last slot. A bin never writes to the blocks
-//! themselves. Must not know spans, nor where arrays come from.
-//!
-//! # Drains
-//! [`Bin::drain`] takes blocks out from below. Meanwhile an operation of the owner may be interrupted anywhere between
-//! its load of `top` and its last store. Such an operation reads `end`, `top` and the slot that `top` points to, writes
-//! the slot above and steps `top`. A drain writes none of these: it leaves the last block, sets a slot below it to
-//! null, and makes that slot the bottom. So a pop that resumes takes the last block and leaves an empty bin, and a push
-//! that resumes stores above it. The owner moves the bottom back to the start of the array when this bin misses or
-//! overflows ([`Bin::restore`]).
+//! top slot is null. `top` points to the last block, `end` to the last slot that is used. The slot below the bottom
+//! holds null, too, because a push compares the block with the last two. A bin never writes to the blocks themselves.
+//! Must not know spans, nor where arrays come from. `bin_drain.rs` has what other threads may do to a bin.
 //!
 //! # Invariants
 //! - `bottom <= top <= end`; without an array all three point to [`NOTHING`], which is never written.
+//! - An array starts at a multiple of its bytes, and has one slot below the first bottom.
 
 use core::cell::Cell;
 
+#[cfg(loom)]
+use crate::base::class::proves_start;
 use crate::central::Blocks;
 #[cfg(not(loom))]
 use crate::pages::map::BIN_BYTES;
-use crate::sys::atomic::{AtomicPtr, Ordering, settle_stores};
+use crate::sys::atomic::{AtomicPtr, Ordering};
 use crate::sys::cell::{Slot, Slots};
+#[cfg(not(loom))]
+use crate::sys::processor;
 
-/// The slot of bins without an array: null, and never written.
-pub(super) struct Nothing([usize; 1]);
+/// The slot of bins without an array, and the one below it: null, and never written.
+pub(super) struct Nothing([usize; 2]);
 
 /// The one slot that all bins without an array point to.
-pub(super) static NOTHING: Nothing = Nothing([0]);
+pub(super) static NOTHING: Nothing = Nothing([0; 2]);
 
 impl Nothing {
     pub(super) const fn slot(&'static self) -> *mut Slot {
-        core::ptr::from_ref(&self.0).cast_mut().cast()
+        let [_, slot] = &self.0;
+        core::ptr::from_ref(slot).cast_mut().cast()
     }
 }
 
 pub(super) const SLOT_BYTES: usize = size_of::<Slot>();
-/// Most blocks that one call of [`Bin::drain`] takes.
-pub(super) const DRAIN_MAX: usize = 64;
+/// Slots of an array that hold no block: the bottom, and the one below it.
+pub(super) const NULL_SLOTS: usize = 2;
 
 /// The bin of one class in one heap. Changed by the heap's thread; drained by the thread that holds the heap's spans.
 #[repr(C, align(32))]
 pub(crate) struct Bin {
     /// Points to the last block. Written by the heap's thread; read by other threads for statistics and drains.
-    top: AtomicPtr<Slot>,
-    /// The last slot. Written by the heap's thread while it holds the spans.
-    end: Cell<*mut Slot>,
-    /// The bottom slot. Written by the thread that holds the spans; read by any thread for statistics.
-    bottom: AtomicPtr<Slot>,
+    pub(super) top: AtomicPtr<Slot>,
+    /// The lower half of the address of the last slot. Written by the heap's thread while it holds the spans.
+    end: Cell<u32>,
     /// Blocks in the bin when the heap last drained its idle bins. Written and read by the heap's thread.
     pub(super) mark: Cell<u16>,
     /// Refills and flushes since then, or since the bin last grew. Written and read by the heap's thread.
-    pub(super) events: Cell<u16>,
+    pub(super) events: Cell<u8>,
     /// log2 of the slots of the array; 0 without one. Written by the heap's thread while it holds the spans.
-    order: Cell<u8>,
+    pub(super) order: Cell<u8>,
+    /// The bottom slot. Written by the thread that holds the spans; read by any thread for statistics.
+    pub(super) bottom: AtomicPtr<Slot>,
+    /// The factor by which a push proves that a block starts at an address (`base/class.rs`); 0 where it cannot. Written
+    /// before a thread gets the heap.
+    proof: Cell<u64>,
 }
+
+/// The offset of the factor.
+#[cfg(not(loom))]
+const PROOF: usize = core::mem::offset_of!(Bin, proof);
 
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Bin>() == BIN_BYTES && core::mem::offset_of!(Bin, top) == 0);
@@ -77,15 +83,22 @@ impl Bin {
         Self::at(core::ptr::null_mut())
     }
 
+    // Without a factor no push gets further, so `end` does not matter.
     const fn at(slot: *mut Slot) -> Self {
         Self {
             top: AtomicPtr::new(slot),
-            end: Cell::new(slot),
-            bottom: AtomicPtr::new(slot),
+            end: Cell::new(0),
             mark: Cell::new(0),
             events: Cell::new(0),
             order: Cell::new(0),
+            bottom: AtomicPtr::new(slot),
+            proof: Cell::new(0),
         }
+    }
+
+    /// Has pushes prove starts by `factor`.
+    pub(super) fn set_proof(&self, factor: u64) {
+        self.proof.set(factor);
     }
 
     /// Takes the last block; null if the bin is empty.
@@ -115,27 +128,69 @@ impl Bin {
         let block = unsafe { Slots(top.load(Ordering::Relaxed)).get(0) };
         if !block.is_null() {
             // SAFETY: `top` is the bin's first word, and a block was there, so the slot below exists.
-            unsafe { crate::sys::processor::step_at::<{ -(SLOT_BYTES as isize) }>(base, offset) };
+            unsafe { processor::step_at::<{ -(SLOT_BYTES as isize) }>(base, offset) };
         }
         block
     }
 
-    /// Adds a block; false if the bin is full, or if `block` is the one added last.
+    /// Adds a block; false if the bin is full, if `block` is one of the two added last, or if it is not proven that a
+    /// block of the class starts there: then none does, or the class has no factor.
     #[inline(always)]
     pub(crate) fn push(&self, block: *mut u8) -> bool {
         // Relaxed: only this thread writes.
         let top = self.top.load(Ordering::Relaxed);
-        if top == self.end.get() {
+        if top.addr() as u32 == self.end.get() || !self.proves_start(block) || Self::is_near(top, block) {
             return false;
         }
-        // SAFETY: `top` points to a slot.
-        if unsafe { Slots(top).get(0) } == block {
+        self.put(top, block);
+        true
+    }
+
+    /// As [`Bin::push`], for a block whose start is known: refuses it only if the bin is full.
+    #[inline]
+    pub(super) fn add(&self, block: *mut u8) -> bool {
+        // Relaxed: only this thread writes.
+        let top = self.top.load(Ordering::Relaxed);
+        if top.addr() as u32 == self.end.get() {
             return false;
         }
-        // SAFETY: `top` is below `end`, so the next slot exists.
+        self.put(top, block);
+        true
+    }
+
+    #[inline(always)]
+    fn put(&self, top: *mut Slot, block: *mut u8) {
+        // SAFETY: callers found `top` below `end`, so the next slot exists.
         unsafe { Slots(top).set(1, block) };
         self.step::<{ SLOT_BYTES as isize }>();
-        true
+    }
+
+    /// Whether the bin's factor proves that a block starts at `block`, whose map entry names this bin.
+    #[inline(always)]
+    pub(super) fn proves_start(&self, block: *mut u8) -> bool {
+        #[cfg(not(loom))]
+        // SAFETY: the factor is a field of this structure.
+        let proven = unsafe { processor::proves_start::<PROOF>(block.addr(), core::ptr::from_ref(self).cast()) };
+        #[cfg(loom)]
+        let proven = proves_start(self.proof.get(), block.addr());
+        proven
+    }
+
+    /// Whether `block` is one of the two blocks added last.
+    #[inline(always)]
+    pub(super) fn has_near(&self, block: *mut u8) -> bool {
+        // Relaxed: only this thread writes.
+        Self::is_near(self.top.load(Ordering::Relaxed), block)
+    }
+
+    #[inline(always)]
+    fn is_near(top: *mut Slot, block: *mut u8) -> bool {
+        // SAFETY: `top` points to a slot.
+        if unsafe { Slots(top).get(0) } == block {
+            return true;
+        }
+        // SAFETY: there is a slot below every slot that `top` points to.
+        unsafe { Slots(top).is_below(block) }
     }
 
     /// Moves `top` to a neighbouring slot, in one instruction.
@@ -144,7 +199,7 @@ impl Bin {
         #[cfg(not(loom))]
         // SAFETY: the bin is this thread's, and callers step to a slot that exists.
         unsafe {
-            crate::sys::processor::step::<DELTA>(self.top.as_ptr().cast());
+            processor::step::<DELTA>(self.top.as_ptr().cast());
         }
         #[cfg(loom)]
         {
@@ -152,68 +207,6 @@ impl Bin {
             let top = self.top.load(Ordering::Relaxed).cast::<Slot>();
             self.top.store(top.wrapping_offset(DELTA / SLOT_BYTES as isize), Ordering::Relaxed);
         }
-    }
-
-    /// Takes out up to [`DRAIN_MAX`] of the lowest blocks, but never the last one; they lie in `blocks`. For the thread
-    /// that holds the heap's spans, even while an operation of the heap's thread is interrupted.
-    pub(super) fn drain<'a>(&self, blocks: &'a mut [*mut u8; DRAIN_MAX]) -> Blocks<'a> {
-        // Relaxed: an operation that resumes meanwhile moves `top` by one slot at most, and the drain leaves the last
-        // block at either place. Earlier operations are over: the fast path was closed a round or more ago
-        // (`idle/drain.rs`).
-        let top = self.top.load(Ordering::Relaxed);
-        // Relaxed: only the thread that holds the spans, which is this one, writes it.
-        let bottom = self.bottom.load(Ordering::Relaxed);
-        let len = (top.addr().saturating_sub(bottom.addr())) / SLOT_BYTES;
-        let count = len.saturating_sub(1).min(DRAIN_MAX);
-        for (index, block) in blocks.iter_mut().enumerate().take(count) {
-            // SAFETY: slots from the bottom to `top` exist.
-            *block = unsafe { Slots(bottom).get_shared(index + 1) };
-        }
-        if count > 0 {
-            // SAFETY: as above; the slot is below the one that `top` points to, which no operation reads.
-            unsafe { Slots(bottom).set(count, core::ptr::null_mut()) };
-            // The child of a fork trusts the bottom, so the null is written before it.
-            settle_stores();
-            // SAFETY: `count` is below the number of blocks, so that slot lies in the array.
-            let raised = unsafe { bottom.add(count) };
-            // Relaxed: as above.
-            self.bottom.store(raised, Ordering::Relaxed);
-        }
-        // SAFETY: a bin holds blocks of its spans, and freed blocks whose map entry names it.
-        unsafe { Blocks::new(blocks.get(..count).unwrap_or(&[])) }
-    }
-
-    /// Takes out the last block, which the program has freed twice. No operation may rightly use it, so this waits for
-    /// none.
-    pub(super) fn discard_last(&self) {
-        // Relaxed: as in `drain`.
-        let top = self.top.load(Ordering::Relaxed);
-        // SAFETY: `top` points to a slot with a block, so not to `NOTHING`.
-        unsafe { Slots(top).set(0, core::ptr::null_mut()) };
-        // Relaxed: as in `drain`.
-        self.bottom.store(top, Ordering::Relaxed);
-    }
-
-    /// Undoes what drains did to the array: moves the bottom back to its start, and the blocks with it. For the heap's
-    /// thread, when this bin misses or overflows.
-    pub(super) fn restore(&self) {
-        // Relaxed: this thread holds the spans.
-        let (bottom, start) = (self.bottom.load(Ordering::Relaxed), self.start());
-        if bottom == start {
-            return;
-        }
-        let len = self.len();
-        // SAFETY: slots 0 to `len` from either place lie in the array.
-        unsafe { bottom.cast::<*mut u8>().copy_to(start.cast(), len + 1) };
-        // Relaxed: as above.
-        self.bottom.store(start, Ordering::Relaxed);
-        self.set_len(len);
-    }
-
-    /// Whether a drain took blocks from below since the bin last missed or overflowed.
-    pub(super) fn is_drained(&self) -> bool {
-        // Relaxed: the caller holds the spans.
-        self.bottom.load(Ordering::Relaxed) != self.start()
     }
 
     /// How many blocks the bin holds.
@@ -226,22 +219,21 @@ impl Bin {
     /// How many blocks the bin has room for.
     pub(super) fn capacity(&self) -> usize {
         // Relaxed: exact for the thread that holds the spans, a moment old for a report from a signal handler.
-        (self.end.get().addr() - self.bottom.load(Ordering::Relaxed).addr()) / SLOT_BYTES
+        let bottom = self.bottom.load(Ordering::Relaxed).addr() as u32;
+        self.end.get().wrapping_sub(bottom) as usize / SLOT_BYTES
     }
 
-    /// Whether `bottom`, `top` and `end` lie in that order and the bottom slot is null; for the check.
-    #[cfg(debug_assertions)]
-    pub(super) fn is_ordered(&self) -> bool {
-        // Relaxed: only this thread writes.
-        let (bottom, top) = (self.bottom.load(Ordering::Relaxed), self.top.load(Ordering::Relaxed));
-        // SAFETY: the bottom is a slot or `NOTHING`.
-        bottom <= top && top <= self.end.get() && unsafe { Slots(bottom).get(0) }.is_null()
+    /// Half of the room, rounded up to half of the slots: a power of two where the array is full of slots, so that blocks
+    /// are taken by whole words of a bitmap, and moves within the array keep the alignment, which makes them fast.
+    #[inline]
+    pub(super) fn half(&self) -> usize {
+        (self.capacity() + NULL_SLOTS) / 2
     }
 
     /// Adds the first of `blocks` until half of the room is used. Returns how many it added.
     pub(super) fn take_in(&self, blocks: &[*mut u8]) -> usize {
         let len = self.len();
-        let count = self.capacity().div_ceil(2).saturating_sub(len).min(blocks.len());
+        let count = self.half().saturating_sub(len).min(blocks.len());
         // SAFETY: the slot behind the last block exists, if only as the end of the array.
         let free = unsafe { self.slots().0.add(len + 1) };
         // SAFETY: there is room for `count` blocks, and the array is this thread's.
@@ -317,22 +309,33 @@ impl Bin {
         self.set_len(keep);
     }
 
-    /// Becomes an empty bin in the array of 2^`order` slots at `start`, whose first holds null.
-    pub(super) fn adopt(&self, start: *mut Slot, order: u8) {
-        // SAFETY: the caller acquired that many slots.
-        let end = unsafe { start.add((1 << order) - 1) };
-        // Relaxed: this thread holds the spans.
-        self.top.store(start, Ordering::Relaxed);
-        self.bottom.store(start, Ordering::Relaxed);
-        self.end.set(end);
+    /// Becomes an empty bin with room for `capacity` blocks in the array of 2^`order` slots at `start`, whose first two
+    /// hold null.
+    pub(super) fn adopt(&self, start: *mut Slot, order: u8, capacity: usize) {
+        debug_assert!(capacity + NULL_SLOTS <= 1 << order);
+        self.begin(start.wrapping_add(1), capacity);
         self.order.set(order);
+    }
+
+    fn begin(&self, bottom: *mut Slot, capacity: usize) {
+        // Relaxed: this thread holds the spans.
+        self.top.store(bottom, Ordering::Relaxed);
+        self.bottom.store(bottom, Ordering::Relaxed);
+        self.end.set(bottom.wrapping_add(capacity).addr() as u32);
     }
 
     /// Becomes an empty bin without an array, whatever its state was.
     pub(super) fn forget(&self) {
-        self.adopt(NOTHING.slot(), 0);
+        self.begin(NOTHING.slot(), 0);
+        self.order.set(0);
         self.mark.set(0);
         self.events.set(0);
+    }
+
+    /// Whether a drain took blocks from below since the bin last missed or overflowed.
+    pub(super) fn is_drained(&self) -> bool {
+        // Relaxed: the caller holds the spans.
+        self.bottom.load(Ordering::Relaxed) != self.first_bottom()
     }
 
     /// The array: its first slot, and log2 of its slots; `None` without one.
@@ -340,15 +343,15 @@ impl Bin {
         (self.order.get() > 0).then(|| (self.start(), self.order.get()))
     }
 
-    /// The addresses that an interrupted operation may still use: those around the last block, the bottom included.
-    pub(super) fn hot_slots(&self) -> core::ops::Range<usize> {
-        // Relaxed: as in `drain`.
-        let (top, bottom) = (self.top.load(Ordering::Relaxed).addr(), self.bottom.load(Ordering::Relaxed).addr());
-        bottom.min(top)..top + 2 * SLOT_BYTES
+    /// The first slot of the array, which is aligned to its bytes.
+    fn start(&self) -> *mut Slot {
+        // Relaxed: this thread holds the spans.
+        self.bottom.load(Ordering::Relaxed).map_addr(|bottom| bottom & !((SLOT_BYTES << self.order.get()) - 1))
     }
 
-    fn start(&self) -> *mut Slot {
-        self.end.get().wrapping_sub((1 << self.order.get()) - 1)
+    /// The bottom while no drain has raised it.
+    pub(super) fn first_bottom(&self) -> *mut Slot {
+        if self.order.get() == 0 { NOTHING.slot() } else { self.start().wrapping_add(1) }
     }
 
     fn slots(&self) -> Slots {

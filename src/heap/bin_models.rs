@@ -1,6 +1,8 @@
 //! Models of a bin: one operation of its heap's thread beside a drain, in every interleaving.
 
 use super::*;
+use crate::base::class::Class;
+use crate::heap::bin_drain::DRAIN_MAX;
 use loom::sync::Arc;
 use loom::thread;
 use std::vec::Vec;
@@ -22,7 +24,8 @@ fn block(number: usize) -> *mut u8 {
 fn bin(blocks: usize) -> Shared {
     let slots: Vec<Slot> = (0..1 << ORDER).map(|_| Slot::new(core::ptr::null_mut())).collect();
     let bin = Bin::empty();
-    bin.adopt(Vec::leak(slots).as_mut_ptr(), ORDER);
+    bin.set_proof(Class::of_size(16).expect("a class").geometry().proof());
+    bin.adopt(Vec::leak(slots).as_mut_ptr(), ORDER, (1 << ORDER) - NULL_SLOTS);
     (1..=blocks).for_each(|number| assert!(bin.push(block(number))));
     Shared(bin)
 }

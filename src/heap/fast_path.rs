@@ -4,8 +4,8 @@
 //! ```text
 //! malloc(size)            free(block)
 //! |- size <= 1024, or     |- the page map says: a span of this heap
-//! |  |  of another class  |  |- push the bin
-//! |  |- pop the bin       |  '- full, or freed just now: miss
+//! |  |  of another class  |  |- a block starts there, and it is none of the last two: push the bin
+//! |  |- pop the bin       |  '- full, or not proven: miss
 //! |  '- empty: miss       '- anything else: miss
 //! '- anything else: miss
 //! ```
@@ -21,7 +21,7 @@ use core::cell::Cell;
 use super::bin::{Bin, NOTHING};
 use super::second_path::{CLOSED, DEFAULT, SecondPath};
 use crate::base::class::{self, Class, FAST_CLASSES, FAST_MAX};
-use crate::base::units::{REGION_BYTES, REGION_SHIFT};
+use crate::base::units::REGION_SHIFT;
 use crate::pages::map::{BIN_BYTES, BINS_BYTES};
 use crate::pages::{Entry, Space};
 use crate::sys::atomic::{AtomicPtr, AtomicU16, AtomicUsize, Ordering};
@@ -35,7 +35,7 @@ use crate::sys::{processor, tls};
 pub(crate) struct FastHeap {
     bins: [Bin; class::COUNT],
     /// Where the data area begins.
-    base: Cell<usize>,
+    pub(super) base: Cell<usize>,
     /// How many map entries free reads, from the first on; 0 where every free takes the slow path. Written by the
     /// heap's thread, and by threads that close the heap; entries below an old value can still be read.
     pub(super) limit: AtomicUsize,
@@ -142,7 +142,11 @@ impl FastHeap {
 
     /// Prepares a zeroed fast heap for a thread.
     pub(super) fn ready(&self, space: &Space) {
-        Class::all().for_each(|class| self.bin(class).forget());
+        for class in Class::all() {
+            let bin = self.bin(class);
+            bin.forget();
+            bin.set_proof(class.geometry().proof());
+        }
         self.always_empty.set(NOTHING.slot());
         let [base, map] = space.window();
         self.base.set(base);
@@ -213,13 +217,15 @@ impl FastHeap {
         can_be.then(|| self.bin(Class::of_medium(size)))
     }
 
-    /// Usable bytes of a block that starts at `block` in a span of this heap that is one region; `None` for all others.
+    /// Usable bytes of a block that starts at `block` in a span of this heap; `None` for all others, and where the bin
+    /// cannot prove it.
     #[inline(always)]
     pub(crate) fn bytes_of_block(&self, block: *mut u8) -> Option<usize> {
         let bin = self.bin_of_block(block)?;
-        let geometry = self.class_of(bin)?.geometry();
-        let (_, exact) = geometry.locate(block.addr() % REGION_BYTES);
-        (geometry.regions == 1 && exact && bin.last() != block).then_some(geometry.size as usize)
+        if !bin.proves_start(block) || bin.has_near(block) {
+            return None;
+        }
+        Some(self.class_of(bin)?.size())
     }
 
     /// As [`FastHeap::bin_of_block`], but `None` also unless requests of `size` bytes are served by that bin.
@@ -246,7 +252,7 @@ impl FastHeap {
 
     /// Adds `block` to the bin of its span; false unless the map says that the block is in a span of this heap, and if
     /// the bin refuses it. This is the fast path's whole test: remote, large, foreign, wild and null pointers all fail
-    /// it.
+    /// it, and so do those into a block and those freed a moment ago.
     #[inline(always)]
     pub(crate) fn push_fast(&self, block: *mut u8) -> bool {
         self.with_entry(block, false, |entry| self.is_own(entry) && Self::bin_of_entry(entry).push(block))

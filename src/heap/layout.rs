@@ -20,7 +20,7 @@ use super::remote::outbox::Outbox;
 use crate::base::class::{self, Class};
 use crate::central::{Batch, Spans};
 use crate::pages::map::HEAP_ALIGN;
-use crate::pages::{Bank, Entry, Pages, Space};
+use crate::pages::{Bank, Entry, Finder, Pages, Space};
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use crate::sys::cell::{Relaxed, StaticRef};
 use crate::sys::lock::Futex;
@@ -48,6 +48,8 @@ pub(crate) struct Heap {
     pub(super) bank: Cell<Bank>,
     /// The bank of the heap's own memory. Written when the heap is made; read under the registry's lock.
     pub(super) own_bank: Cell<Bank>,
+    /// Where records are. Written when the heap is prepared.
+    pub(super) finder: Cell<Finder>,
     /// The heap's spans, by class. Belong to the thread that holds the spans.
     spans_by_class: [Spans; class::COUNT],
     pub(super) outbox: Outbox,
@@ -156,6 +158,7 @@ impl Heap {
     pub(super) fn ready(&self, space: &Space, bin_bytes: usize) {
         self.fast.ready(space);
         self.bin_bytes.set(bin_bytes);
+        self.finder.set(space.finder());
     }
 
     /// Whether there may be batches to receive.

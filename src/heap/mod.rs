@@ -5,6 +5,7 @@
 //! free -> push a bin -> (full) `flush`: the bottom half returns to its spans; blocks of other heaps go to the outbox.
 
 mod bin;
+mod bin_drain;
 #[cfg(debug_assertions)]
 mod check;
 mod counters;

@@ -1,6 +1,7 @@
 //! The modules of this folder that the model checker compiles.
 
 mod bin;
+mod bin_drain;
 mod remote {
     mod inbox;
 }

@@ -2,7 +2,7 @@
 //! Refill: an empty bin gets blocks from the first of these that has any: the inbox, own partial spans, the transfer
 //! cache, the central list, a new span.
 
-use super::bin::{Bin, SLOT_BYTES};
+use super::bin::{Bin, NULL_SLOTS, SLOT_BYTES};
 use super::layout::Heap;
 use super::registry::Shared;
 use crate::base::class::Class;
@@ -18,30 +18,39 @@ const FETCH_MAX: usize = 256;
 /// Partial spans compared to find the fullest one.
 const SPANS_COMPARED: usize = 4;
 /// Slow events of a class before its bin grows.
-const GROWTH_EVENTS: u16 = 3;
+const GROWTH_EVENTS: u8 = 3;
 
 /// A bin starts with room for about this many bytes of blocks.
 const FIRST_BYTES: usize = 2 * KIB;
-/// Fewest slots of an array, the null one included; its bytes are the smallest piece of metadata.
-const SLOTS_MIN: usize = METADATA_MIN / SLOT_BYTES;
-const SLOTS_SMALL_MIN: usize = 8;
-/// Blocks above this start with the fewest slots.
+/// Fewest blocks that a bin has room for, and how many it has room for at first if they are small.
+const BLOCKS_MIN: usize = 3;
+const SMALL_BLOCKS_MIN: usize = SLOTS_MIN - NULL_SLOTS;
+/// Blocks above this start with the fewest.
 const SMALL_BLOCK_MAX: usize = 4 * KIB;
+/// Fewest slots of an array.
+const SLOTS_MIN: usize = 8;
 pub(super) const SLOTS_MAX: usize = METADATA_MAX / 2 / SLOT_BYTES;
 
 /// Lengths are kept in 16 bits.
-const _: () = assert!(SLOTS_MAX <= u16::MAX as usize);
+const _: () = assert!(SLOTS_MAX <= u16::MAX as usize && SLOTS_MIN * SLOT_BYTES >= METADATA_MIN);
 
-/// Most blocks a bin of `class` may hold when bins are limited to `bytes`.
-pub(super) fn limit(class: Class, bytes: usize) -> usize {
-    let blocks = (bytes / class.size()).clamp(SLOTS_MIN - 1, SLOTS_MAX - 1);
-    // Arrays are powers of two with one slot for null.
-    (1 << (blocks + 1).ilog2()) - 1
+/// Slots of an array with room for `blocks`. Arrays are powers of two.
+fn slots_for(blocks: usize) -> usize {
+    (blocks + NULL_SLOTS).next_power_of_two().max(SLOTS_MIN)
 }
 
-fn first_slots(class: Class) -> usize {
-    let least = if class.size() <= SMALL_BLOCK_MAX { SLOTS_SMALL_MIN } else { SLOTS_MIN };
-    (FIRST_BYTES / class.size()).next_power_of_two().max(least)
+/// Most blocks a bin of `class` may hold when bins are limited to `bytes`: as many as fill an array.
+pub(super) fn limit(class: Class, bytes: usize) -> usize {
+    let slots = (bytes / class.size()).min(SLOTS_MAX - NULL_SLOTS) + NULL_SLOTS;
+    if slots < SLOTS_MIN { BLOCKS_MIN } else { (1 << slots.ilog2()) - NULL_SLOTS }
+}
+
+/// How many blocks a bin of `class` without an array gets room for.
+fn first_blocks(class: Class) -> usize {
+    if class.size() > SMALL_BLOCK_MAX {
+        return BLOCKS_MIN;
+    }
+    ((FIRST_BYTES / class.size()).next_power_of_two().saturating_sub(NULL_SLOTS)).max(SMALL_BLOCKS_MIN)
 }
 
 impl Heap {
@@ -91,7 +100,7 @@ impl Heap {
     /// How many blocks to fetch: half of what the bin has room for, after it may have grown.
     fn room_to_fetch(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> usize {
         self.count_event(shared, class, bin);
-        bin.capacity().div_ceil(2).min(FETCH_MAX)
+        if bin.capacity() > 0 { bin.half().min(FETCH_MAX) } else { 0 }
     }
 
     /// Notes a refill or flush of `bin`, which grows after several.
@@ -210,22 +219,29 @@ impl Bin {
     /// it is. The bin is as [`Bin::restore`] leaves it.
     pub(super) fn grow(&self, pages: &Pages, class: Class, limit: usize) -> bool {
         let (old, len) = (self.capacity(), self.len());
-        let slots = if old == 0 { first_slots(class).min(limit + 1) } else { (old + 1) * 2 };
-        if slots - 1 > limit {
+        let blocks = match old {
+            0 => first_blocks(class).min(limit),
+            BLOCKS_MIN => SMALL_BLOCKS_MIN,
+            _ => slots_for(old) * 2 - NULL_SLOTS,
+        };
+        if blocks > limit {
             return false;
         }
+        let slots = slots_for(blocks);
         let Some(piece) = pages.acquire_metadata(slots * SLOT_BYTES) else {
             return false;
         };
         let array = Slots(piece.cast::<Slot>());
-        // SAFETY: the new array has a slot 0.
-        unsafe { array.set(0, core::ptr::null_mut()) };
+        for index in 0..NULL_SLOTS {
+            // SAFETY: the new array has these slots.
+            unsafe { array.set(index, core::ptr::null_mut()) };
+        }
         for index in 1..=len {
-            // SAFETY: the new array is larger than the old one.
-            unsafe { array.set(index, self.block(index)) };
+            // SAFETY: the new array has more room than the old one. Block 1 follows the bottom.
+            unsafe { array.set(NULL_SLOTS - 1 + index, self.block(index)) };
         }
         self.release_array(pages);
-        self.adopt(array.0, slots.ilog2() as u8);
+        self.adopt(array.0, slots.ilog2() as u8, blocks);
         self.set_len(len);
         true
     }
@@ -241,24 +257,6 @@ impl Bin {
         if let Some((start, order)) = self.array() {
             // SAFETY: `grow` acquired the array with these bytes.
             unsafe { pages.release_metadata(start.cast(), SLOT_BYTES << order) };
-        }
-    }
-
-    /// Purges the whole pages of the array that no block lies on and no interrupted operation uses.
-    pub(super) fn purge_array(&self, pages: &Pages) {
-        let Some((start, order)) = self.array() else { return };
-        let page = pages.space().page_bytes();
-        let (low, high) = (start.addr(), start.addr() + (SLOT_BYTES << order));
-        let hot = self.hot_slots();
-        let pieces = [
-            (low.next_multiple_of(page), hot.start & !(page - 1)),
-            (hot.end.next_multiple_of(page), high & !(page - 1)),
-        ];
-        for (from, to) in pieces {
-            if from < to {
-                // SAFETY: whole pages of this bin's array; the slots that any operation reads or writes lie outside.
-                unsafe { pages.purge_hole(from, to - from) };
-            }
         }
     }
 }

@@ -98,17 +98,17 @@ impl Heap {
         result
     }
 
-    /// Whether `block` is the one of its class that this heap got back last.
-    pub(crate) fn has_last(&self, class: Class, block: *mut u8) -> bool {
-        self.bin(class).last() == block
+    /// Whether `block` is one of the two of its class that this heap got back last.
+    pub(crate) fn has_near(&self, class: Class, block: *mut u8) -> bool {
+        self.bin(class).has_near(block)
     }
 
     fn free_small(&self, shared: Shared<'_>, block: *mut u8, place: (&Span, Class, Entry, usize)) -> Freed {
         let (span, class, entry, offset) = place;
         let bin = self.bin(class);
         let refused = if entry.owner() == self.address() {
-            let last = bin.last() == block && !block.is_null();
-            if last { Some(Refused::Double) } else { span.is_out(class.geometry(), offset).err() }
+            let near = bin.has_near(block);
+            if near { Some(Refused::Double) } else { span.is_out(class.geometry(), offset).err() }
         } else {
             // Another thread changes that span, so this one checks only what never changes; the owner checks the rest.
             (!class.geometry().locate(offset).1).then_some(Refused::Inside)
@@ -124,9 +124,9 @@ impl Heap {
         if self.defers.get() {
             self.free_past_bin(shared, class, block);
         } else if entry.owner() == self.address() {
-            if !bin.push(block) {
+            if !bin.add(block) {
                 self.make_room(shared, class, bin);
-                if !bin.push(block) {
+                if !bin.add(block) {
                     self.free_past_bin(shared, class, block);
                 }
             }
@@ -186,7 +186,7 @@ impl Heap {
             return;
         }
         if !self.count_event(shared, class, bin) {
-            self.flush(shared, class, bin, bin.len().div_ceil(2));
+            self.flush(shared, class, bin, bin.half().min(bin.len()));
         }
     }
 

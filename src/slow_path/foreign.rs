@@ -7,6 +7,7 @@
 
 use super::request::{NATURAL_ALIGN, Request};
 use crate::base::lane::Lane;
+use crate::central::Refused;
 use crate::diag::{self, Code, Misuse};
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
@@ -110,8 +111,11 @@ pub(super) fn realloc(block: *mut u8, size: usize) -> *mut u8 {
     moved
 }
 
-/// Reports a pointer that is no block of any allocator.
+/// Reports a pointer that is no block of any allocator, or that was a direct mapping.
 pub(super) fn report(call: &'static str, block: *mut u8, what: &'static str) {
+    if PROCESS.is_ready() && PROCESS.central.was_direct(block.addr()) {
+        return Refused::Double.report(call, block, 0);
+    }
     diag::misuse(&Misuse { code: Code::InvalidPointer, call, pointer: block.addr(), what, block_bytes: 0 });
 }
 

@@ -188,7 +188,7 @@ pub(crate) fn free_alone(block: *mut u8) -> Freed {
     }
 }
 
-/// Usable bytes of `block`, by [`Place::usable`]. Refuses also the block that this thread freed last.
+/// Usable bytes of `block`, by [`Place::usable`]. Refuses also the last two blocks of its class that this thread freed.
 pub(crate) fn usable(block: *mut u8) -> Result<Option<usize>, Refused> {
     let place = PROCESS.central.resolve(block.addr());
     if was_just_freed(&place, block) { Err(Refused::Double) } else { bytes_of(block) }
@@ -206,12 +206,12 @@ fn bytes_of(block: *mut u8) -> Result<Option<usize>, Refused> {
     ask(NO_OWNER)
 }
 
-/// Whether this thread's last free was of `block`.
+/// Whether `block` is one of the last two of its class that this thread freed.
 fn was_just_freed(place: &Place<'_>, block: *mut u8) -> bool {
     match place {
         Place::Small { class, entry, .. } if entry.owner() == tls::own_heap() => {
             let own = Heap::of_entry(*entry);
-            own.has_last(*class, block)
+            own.has_near(*class, block)
         }
         _ => false,
     }

@@ -9,6 +9,8 @@ use core::mem::MaybeUninit;
 use super::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 #[cfg(not(loom))]
 use super::atomic::{AtomicU8, AtomicU16};
+#[cfg(not(loom))]
+use super::processor;
 
 /// A value written once, before another thread can reach it, and only read afterwards.
 ///
@@ -237,6 +239,21 @@ impl Slots {
         #[cfg(loom)]
         let value = slot.load(Ordering::Relaxed);
         value
+    }
+
+    /// Whether the slot below slot 0, which another thread may write meanwhile, holds `value`.
+    ///
+    /// # Safety
+    /// - There is a slot below.
+    #[inline(always)]
+    pub(crate) unsafe fn is_below(self, value: *mut u8) -> bool {
+        #[cfg(not(loom))]
+        // SAFETY: that slot is an aligned word. The processor reads it as a whole, so this is a relaxed load.
+        let is_below = unsafe { processor::is_at::<{ -(size_of::<Slot>() as isize) }>(value.addr(), self.0.cast()) };
+        #[cfg(loom)]
+        // SAFETY: as above.
+        let is_below = unsafe { Self(self.0.sub(1)).get_shared(0) } == value;
+        is_below
     }
 
     /// Reads slot `index`, which another thread may have written: an old value will do, or the caller orders the read

@@ -17,7 +17,7 @@
 
 use crate::base::class::Class;
 use crate::central::{Blocks, Place, Refused};
-use crate::heap::bin::DRAIN_MAX;
+use crate::heap::bin_drain::DRAIN_MAX;
 use crate::heap::fast_path::FastHeap;
 use crate::heap::layout::Heap;
 use crate::heap::offer::{AGAIN, ALL_DRAINED, OFFER, OfferState};

@@ -1,12 +1,12 @@
-#![expect(unsafe_code, reason = "follows pointers to batches, defers blocks by their first word")]
+#![expect(unsafe_code, reason = "follows pointers to batches, defers blocks by their first word, reads records")]
 //! Sending: blocks of other heaps, and of the central list, leave in batches, or one by one where there is no memory
 //! for a batch.
 
 use super::inbox::Pushed;
 use super::outbox::Lane;
-use crate::base::class::Class;
+use crate::base::class::{Class, Geometry, proves_start};
 use crate::base::units::REGION_BYTES;
-use crate::central::{Batch, Place, Refused, Returned};
+use crate::central::{Batch, Place, Refused, Returned, first_region};
 use crate::diag::{self, Code};
 use crate::heap::fast_path::FastHeap;
 use crate::heap::layout::Heap;
@@ -53,37 +53,72 @@ fn key_of(entry: Entry) -> usize {
 
 impl Heap {
     /// Adds a block of another heap to the batch that is collected for it; false if there is no such batch, if the
-    /// block would fill it, or if the block needs another check. For the fast path: changes nothing where it fails.
+    /// block would fill it, or if the block needs another check. Adds one of this heap to its bin where that cannot
+    /// prove the start by itself. For the second path: changes nothing where it fails.
     #[inline(always)]
     pub(in crate::heap) fn send_fast<const COUNT: bool>(&self, entry: Entry, block: *mut u8) -> bool {
-        let sent = self.join_batch(entry, block);
-        if COUNT && sent {
+        let joined = match self.join_common(entry, block) {
+            Some(joined) => joined,
+            None if entry.owner() == self.address() => return self.push_by_record(entry, block),
+            None => self.join_batch(entry, block),
+        };
+        if COUNT && joined {
             self.note_own(-1, -(entry.geometry().size as isize));
         }
-        sent
+        joined
     }
 
+    /// Adds a block to the batch whose blocks share its entry; whether it did. `None` if there is no such batch, or if
+    /// a factor cannot prove starts in its class.
     #[inline(always)]
-    fn join_batch(&self, entry: Entry, block: *mut u8) -> bool {
+    fn join_common(&self, entry: Entry, block: *mut u8) -> Option<bool> {
         // SAFETY: a place holds null or a valid batch of this thread's.
-        if let Some(batch) = unsafe { self.outbox.place(entry.owner(), Lane::Outer).get().as_ref() }
-            && batch.common() == entry
-            && entry != Entry::NONE
-            && entry.geometry().regions == 1
-        {
-            // The entry that blocks have in common has a class.
-            let geometry = entry.geometry();
-            return geometry.locate(block.addr() % REGION_BYTES).1 && batch.push_common(block, geometry);
+        let batch = unsafe { self.outbox.place(entry.owner(), Lane::Outer).get().as_ref() }?;
+        if batch.common() != entry || entry == Entry::NONE {
+            return None;
         }
+        // The entry that blocks have in common has a class.
+        let geometry = entry.geometry();
+        let factor = geometry.proof();
+        (factor != 0).then(|| proves_start(factor, block.addr()) && batch.push_common(block, geometry))
+    }
+
+    /// As [`Heap::send_fast`], for batches of several classes, and classes in which a factor proves no starts.
+    #[inline(never)]
+    fn join_batch(&self, entry: Entry, block: *mut u8) -> bool {
         let Some(class) = entry.class() else { return false };
         let geometry = class.geometry();
         let Some(batch) = self.outbox.batch_for(key_of(entry), Lane::Outer) else { return false };
-        // For a larger span the owner checks whether a block starts there.
-        let starts = geometry.regions > 1 || geometry.locate(block.addr() % REGION_BYTES).1;
-        if !starts || batch.last() == block || !batch.has_room(geometry) {
+        if !self.is_start(geometry, block) || batch.has_near(block) || !batch.has_room(geometry) {
             return false;
         }
         batch.push(block, entry, geometry)
+    }
+
+    /// Whether a block starts at `block`, which lies in a span cut by `geometry`.
+    #[inline(always)]
+    fn is_start(&self, geometry: &Geometry, block: *mut u8) -> bool {
+        let factor = geometry.proof();
+        if factor == 0 { self.is_start_by_record(geometry, block) } else { proves_start(factor, block.addr()) }
+    }
+
+    /// As [`Heap::is_start`], by the record of the region. The first region of a span never changes while one of its
+    /// blocks is out, whichever heap owns it.
+    fn is_start_by_record(&self, geometry: &Geometry, block: *mut u8) -> bool {
+        // SAFETY: the map's entry has the class of the geometry.
+        let first = unsafe { first_region(self.finder.get(), block.addr()) };
+        let offset = block.addr().wrapping_sub(self.base.get()).wrapping_sub(first.0 as usize * REGION_BYTES);
+        let (index, exact) = geometry.locate(offset);
+        exact && index < geometry.capacity
+    }
+
+    /// Adds a block of this heap to its bin if it is none of the last two and the record of its region says that a block
+    /// starts there: for classes whose bins cannot prove it. False for the others.
+    #[inline(never)]
+    fn push_by_record(&self, entry: Entry, block: *mut u8) -> bool {
+        let Some(class) = entry.class() else { return false };
+        let (bin, geometry) = (self.bin(class), class.geometry());
+        geometry.proof() == 0 && !bin.has_near(block) && self.is_start_by_record(geometry, block) && bin.add(block)
     }
 
     /// Sends `block` to the owner that `entry` names: in a batch, or by itself where there is no metadata for one. A
@@ -92,7 +127,7 @@ impl Heap {
         let Some(batch) = self.collecting(shared, key_of(entry), lane) else {
             return deliver_or_report(shared, block);
         };
-        if batch.last() == block {
+        if batch.has_near(block) {
             return Refused::Double.report("free", block, class.size());
         }
         if !batch.push(block, entry, class.geometry()) {

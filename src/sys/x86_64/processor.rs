@@ -6,6 +6,8 @@ use core::arch::asm;
 use core::arch::x86_64::{__cpuid, _rdtsc};
 use core::ffi::c_int;
 
+use crate::base::class::START_SHIFT;
+
 /// An error number as the kernel gives it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Errno(pub(crate) i32);
@@ -92,6 +94,37 @@ pub(crate) unsafe fn is_at_most<const OFFSET: usize>(value: usize, base: *const 
     // SAFETY: as for `is_below`.
     unsafe {
         asm!("cmp {0}, qword ptr [{1} + {2}]", "ja {3}", in(reg) value, in(reg) base, const OFFSET, label { return false },
+            options(readonly, nostack));
+    }
+    true
+}
+
+/// Whether `value` is the word `OFFSET` bytes behind `base`, which other threads may write, as [`is_below`] asks.
+///
+/// # Safety
+/// - An aligned word is there.
+#[inline(always)]
+pub(crate) unsafe fn is_at<const OFFSET: isize>(value: usize, base: *const u8) -> bool {
+    // SAFETY: as for `is_below`.
+    unsafe {
+        asm!("cmp {0}, qword ptr [{1} + {2}]", "je {3}", in(reg) value, in(reg) base, const OFFSET, label { return true },
+            options(readonly, nostack));
+    }
+    false
+}
+
+/// [`crate::base::class::proves_start`] with the factor that lies `OFFSET` bytes behind `base`: one multiplication
+/// copies the low bits of the address to the upper end of a half word, and the other two instructions read the factor
+/// where it is.
+///
+/// # Safety
+/// - An aligned word is there, and no other thread writes it.
+#[inline(always)]
+pub(crate) unsafe fn proves_start<const OFFSET: usize>(address: usize, base: *const u8) -> bool {
+    // SAFETY: an aligned word is there.
+    unsafe {
+        asm!("imul {0:e}, {1:e}, {2}", "imul {0}, qword ptr [{3} + {4}]", "cmp {0}, qword ptr [{3} + {4}]", "jae {5}",
+            out(reg) _, in(reg) address, const 1 << START_SHIFT, in(reg) base, const OFFSET, label { return false },
             options(readonly, nostack));
     }
     true
