@@ -57,28 +57,36 @@ impl Heap {
     /// prove the start by itself. For the second path: changes nothing where it fails.
     #[inline(always)]
     pub(in crate::heap) fn send_fast<const COUNT: bool>(&self, entry: Entry, block: *mut u8) -> bool {
-        let sent = self.join_batch(entry, block);
-        if COUNT && sent && entry.owner() != self.address() {
+        let joined = match self.join_common(entry, block) {
+            Some(joined) => joined,
+            None if entry.owner() == self.address() => return self.push_by_record(entry, block),
+            None => self.join_batch(entry, block),
+        };
+        if COUNT && joined {
             self.note_own(-1, -(entry.geometry().size as isize));
         }
-        sent
+        joined
     }
 
+    /// Adds a block to the batch whose blocks share its entry; whether it did. `None` if there is no such batch, or if
+    /// a factor cannot prove starts in its class.
     #[inline(always)]
-    fn join_batch(&self, entry: Entry, block: *mut u8) -> bool {
+    fn join_common(&self, entry: Entry, block: *mut u8) -> Option<bool> {
         // SAFETY: a place holds null or a valid batch of this thread's.
-        if let Some(batch) = unsafe { self.outbox.place(entry.owner(), Lane::Outer).get().as_ref() }
-            && batch.common() == entry
-            && entry != Entry::NONE
-        {
-            // The entry that blocks have in common has a class.
-            let geometry = entry.geometry();
-            return self.is_start(geometry, block) && batch.push_common(block, geometry);
+        let batch = unsafe { self.outbox.place(entry.owner(), Lane::Outer).get().as_ref() }?;
+        if batch.common() != entry || entry == Entry::NONE {
+            return None;
         }
+        // The entry that blocks have in common has a class.
+        let geometry = entry.geometry();
+        let factor = geometry.proof();
+        (factor != 0).then(|| proves_start(factor, block.addr()) && batch.push_common(block, geometry))
+    }
+
+    /// As [`Heap::send_fast`], for batches of several classes, and classes in which a factor proves no starts.
+    #[inline(never)]
+    fn join_batch(&self, entry: Entry, block: *mut u8) -> bool {
         let Some(class) = entry.class() else { return false };
-        if entry.owner() == self.address() {
-            return self.push_by_record(class, block);
-        }
         let geometry = class.geometry();
         let Some(batch) = self.outbox.batch_for(key_of(entry), Lane::Outer) else { return false };
         if !self.is_start(geometry, block) || batch.has_near(block) || !batch.has_room(geometry) {
@@ -106,7 +114,9 @@ impl Heap {
 
     /// Adds a block of this heap to its bin if it is none of the last two and the record of its region says that a block
     /// starts there: for classes whose bins cannot prove it. False for the others.
-    fn push_by_record(&self, class: Class, block: *mut u8) -> bool {
+    #[inline(never)]
+    fn push_by_record(&self, entry: Entry, block: *mut u8) -> bool {
+        let Some(class) = entry.class() else { return false };
         let (bin, geometry) = (self.bin(class), class.geometry());
         geometry.proof() == 0 && !bin.has_near(block) && self.is_start_by_record(geometry, block) && bin.add(block)
     }
