@@ -1,5 +1,5 @@
-// A direct block that is freed twice is reported as a double free, by free and by realloc, and one that moved is known as well. A block
-// that got its address since is none of these.
+// A direct block that is freed twice is reported as a double free, by free and by realloc. A block that got its address
+// since is freed as any other.
 // run: free
 // args: free
 // expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE

@@ -28,7 +28,7 @@ pub(super) struct DirectBlocks {
     state: Lock<State>,
 }
 
-/// What the lock guards.
+/// The part that the lock guards.
 struct State {
     count: usize,
     bytes: usize,

@@ -72,7 +72,8 @@ impl Slot {
 
     fn set(&self, key: usize, range: Range) {
         for (word, value) in self.0.iter().zip([key, range.start, range.bytes, range.tag as usize]) {
-            // Release pairs with the Acquire in `key` and `range`: a reader that sees the value finds the version odd or changed.
+            // Release pairs with the Acquire in `key` and `range`: a reader that sees the value finds the version
+            // odd or changed.
             word.store(value, Ordering::Release);
         }
     }
@@ -355,129 +356,8 @@ fn close_gap(slots: &[Slot], mut gap: usize) {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::BTreeMap;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
-    fn array(count: usize) -> &'static [Slot] {
-        Box::leak((0..count).map(|_| Slot::new()).collect::<Vec<_>>().into_boxed_slice())
-    }
-
-    fn add(table: &Ranges, writer: &mut Writer, range: Range) {
-        if let Some(count) = table.wants(writer) {
-            assert!(table.install(writer, array(count)));
-        }
-        table.add(writer, range);
-    }
-
-    const PAGE: usize = SMALLEST;
-
-    #[test]
-    fn a_range_has_one_or_two_keys_and_is_found_by_each_of_its_addresses() {
-        for (start, pages) in [(1, 1), (3, 2), (5, 3), (8191, 8192), (1, 1 << 20), (12345, 99999)] {
-            let range = Range { start: start * PAGE, bytes: pages * PAGE, tag: 7 };
-            assert!((1..=2).contains(&range.keys().count()), "{range:?}");
-            let (table, mut writer) = (Ranges::new(), Writer::new());
-            add(&table, &mut writer, range);
-            let end = range.start + range.bytes;
-            for address in [range.start, range.start + 1, range.start + range.bytes / 2, end - 1] {
-                assert_eq!(table.find(address), Ok(Some(range)));
-            }
-            assert_eq!((table.find(range.start - 1), table.find(end)), (Ok(None), Ok(None)));
-        }
-    }
-
-    #[test]
-    fn a_range_taken_out_is_remembered_until_another_is_there() {
-        let (table, mut writer) = (Ranges::new(), Writer::new());
-        let range = |page: usize| Range { start: page * PAGE, bytes: 4 * PAGE, tag: 0 };
-        add(&table, &mut writer, range(8));
-        assert_eq!(table.was_there(8 * PAGE), Ok(false));
-        assert_eq!(table.remove(&mut writer, 8 * PAGE), Some(range(8)));
-        assert_eq!(table.remove(&mut writer, 8 * PAGE), None);
-        assert_eq!((table.was_there(8 * PAGE), table.was_there(9 * PAGE)), (Ok(true), Ok(false)));
-        add(&table, &mut writer, range(6));
-        assert_eq!(table.was_there(8 * PAGE), Ok(false));
-        for page in (100..).step_by(4).take(RECENT + 1) {
-            add(&table, &mut writer, range(page));
-            table.remove(&mut writer, page * PAGE);
-        }
-        assert_eq!((table.was_there(100 * PAGE), table.was_there(104 * PAGE)), (Ok(false), Ok(true)));
-    }
-
-    proptest! {
-        /// Against a map in order of addresses.
-        #[test]
-        fn finds_what_a_map_finds(steps in proptest::collection::vec((0_usize..2000, 1_usize..300, 0_u32..4), 1..400)) {
-            let (table, mut writer, mut model) = (Ranges::new(), Writer::new(), BTreeMap::<usize, Range>::new());
-            let around = |model: &BTreeMap<usize, Range>, address: usize| {
-                model.range(..=address).next_back().map(|(_, range)| *range).filter(|range| range.contains(address))
-            };
-            for (page, pages, action) in steps {
-                let (start, bytes) = ((page + 1) * PAGE, pages * PAGE);
-                let known = around(&model, start);
-                match (action, known) {
-                    (0, Some(range)) => {
-                        prop_assert_eq!(table.remove(&mut writer, range.start), Some(range));
-                        model.remove(&range.start);
-                    }
-                    (1, Some(range)) => {
-                        let new = Range { bytes: range.bytes.min(bytes), tag: range.tag + 1, ..range };
-                        table.replace(&mut writer, range.start, new);
-                        model.insert(range.start, new);
-                    }
-                    (_, None) => {
-                        let room = model.range(start..).next().map_or(usize::MAX, |(next, _)| next - start);
-                        let range = Range { start, bytes: bytes.min(room), tag: action };
-                        add(&table, &mut writer, range);
-                        model.insert(start, range);
-                    }
-                    _ => {}
-                }
-                prop_assert_eq!(table.find(start), Ok(around(&model, start)));
-                prop_assert_eq!(table.find(start + bytes), Ok(around(&model, start + bytes)));
-                prop_assert_eq!(table.is_empty(), model.is_empty());
-            }
-            for range in model.values() {
-                prop_assert_eq!(table.remove(&mut writer, range.start), Some(*range));
-            }
-            prop_assert!(table.is_empty() && writer.keys == 0);
-        }
-    }
-}
-
-#[cfg(loom)]
-mod models {
-    use super::*;
-
-    fn array(count: usize) -> &'static [Slot] {
-        Box::leak((0..count).map(|_| Slot::new()).collect::<Vec<_>>().into_boxed_slice())
-    }
-
-    /// A reader finds a range whole or not at all while a writer removes it and adds another at the same address.
-    #[test]
-    fn loom_a_reader_finds_a_whole_range_or_none() {
-        static SEEN: std::sync::Mutex<Vec<Option<u32>>> = std::sync::Mutex::new(Vec::new());
-        loom::model(|| {
-            let table: &'static Ranges = Box::leak(Box::new(Ranges::new()));
-            let mut writer = Writer::new();
-            let (first, second) = (
-                Range { start: 8 * SMALLEST, bytes: SMALLEST, tag: 1 },
-                Range { start: 8 * SMALLEST, bytes: 2 * SMALLEST, tag: 2 },
-            );
-            assert!(table.install(&writer, array(FIRST)));
-            table.add(&mut writer, first);
-            let thread = loom::thread::spawn(move || table.replace(&mut writer, first.start, second));
-            if let Ok(found) = table.find(first.start) {
-                assert!(found.is_none_or(|range| range == first || range == second), "{found:?}");
-                SEEN.lock().unwrap().push(found.map(|range| range.tag));
-            }
-            thread.join().unwrap();
-            assert_eq!(table.find(first.start), Ok(Some(second)));
-        });
-        let seen = SEEN.lock().unwrap();
-        assert!([Some(1), Some(2)].iter().all(|tag| seen.contains(tag)), "{} runs", seen.len());
-    }
-}
+#[cfg(all(test, loom))]
+mod models;

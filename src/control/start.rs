@@ -85,9 +85,7 @@ fn start(process: &Process) -> bool {
         table::put_into_force(Some(&LIBC));
         return false;
     };
-    if options.numa != Numa::Off {
-        place(&mut space, options.numa);
-    }
+    place(&mut space, options.numa);
     // SAFETY: `Barrier::enter` returned `Yours`, which it does to one thread, once; no heap uses the store before.
     unsafe { process.central.pages.open(space, options.purge_delay) };
     if options.pool.is_some() {
@@ -138,10 +136,17 @@ fn report_refusal(options: &Options) {
     diag::once(Code::Exhaustion, what);
 }
 
-/// Places the pages on NUMA nodes.
+/// Places the pages on NUMA nodes, if the options ask for it.
+fn place(space: &mut Space, numa: Numa) {
+    if numa != Numa::Off {
+        place_slow(space, numa);
+    }
+}
+
+/// Places the pages as `numa` says.
 #[cold]
 #[inline(never)]
-fn place(space: &mut Space, numa: Numa) {
+fn place_slow(space: &mut Space, numa: Numa) {
     let placement = Placement::of(numa).ok_or("no such node; the process's policy places the pages");
     if let Err(what) = placement.and_then(|placement| space.place(placement)) {
         let is_ours = |entry: &&[u8]| entry.starts_with(b"SPANDREL_NUMA=");

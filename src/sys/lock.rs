@@ -35,7 +35,7 @@ pub(crate) enum Rank {
     Profile,
     /// One class's central list. None.
     CentralList,
-    /// The list of direct mappings. `mremap` of a block: between the move and its note the old address may become
+    /// Changes of the table of direct mappings. `mremap` of a block: between the move and its note the old address may become
     /// another block's.
     Direct,
     /// Page runs. Those that make an area larger: a commit, and advice on huge pages and core dumps.

@@ -1,5 +1,5 @@
-// Prints how much of the library's mappings is resident, and how much of it this process wrote. With an argument after one malloc, else
-// without any: it reads the kernel's file by itself.
+// Prints how much of the library's mappings is resident, and how much of it this process wrote. With an argument after
+// one malloc, else without any: it reads the kernel's file by itself.
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ int main(int argc, char **argv) {
         *end = 0;
         if (sscanf(line, "%*x-%*x %7s", access) == 1) {
             int named = strstr(line, "libspandrel.so") != NULL;
-            // What is zero at first has no name; it follows the data.
+            // The part that is zero at first has no name; it follows the data.
             ours = named || (behind && strrchr(line, ' ')[1] == 0);
             behind = named;
             executable = access[2] == 'x';

@@ -5,6 +5,7 @@
 mod bins;
 mod exchanges;
 mod faults;
+mod large;
 mod latency;
 mod lookup;
 mod mapping;
@@ -47,11 +48,20 @@ enum Study {
     Latency,
     /// The cost of each profile for five real programs
     Profiles,
+    /// How blocks above 32 MiB are found, beside other allocators
+    Large,
     /// All of them
     All,
     /// One pass of a way of lookup, for counting instructions
     #[command(hide = true)]
     Kernel { scheme: String, passes: usize },
+    /// One run of the study of large blocks
+    #[command(hide = true)]
+    LargeKernel {
+        blocks: usize,
+        #[arg(action = clap::ArgAction::Set)]
+        foreign: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -74,7 +84,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         Study::Modes => modes::study(*runs)?.write(out),
         Study::Latency => latency::study(*runs)?.write(out),
         Study::Profiles => profiles::study(*runs)?.write(out),
+        Study::Large => large::study(*runs)?.write(out),
         Study::All => {
+            large::study(*runs)?.write(out)?;
             modes::study(*runs)?.write(out)?;
             latency::study(*runs)?.write(out)?;
             profiles::study(*runs)?.write(out)?;
@@ -84,5 +96,6 @@ fn run(arguments: &Arguments) -> Result<()> {
             bins::study(*runs)?.write(out)
         }
         Study::Kernel { scheme, passes } => lookup::kernel(scheme, *passes),
+        Study::LargeKernel { blocks, foreign } => large::kernel(*blocks, *foreign),
     }
 }
