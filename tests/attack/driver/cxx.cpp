@@ -63,15 +63,14 @@ extern "C" void mismatch() {
     crowd(neighbours());
     forget(block);
     MISUSE(there(drop, block, dropped));
-    if (calm) free(block);
     aftermath();
 }
 
 // Twice by other functions than malloc and free; in two threads each by one.
 extern "C" void made_otherwise() {
     static const long makes[] = {MAKE_MALLOC, MAKE_ALIGNED, MAKE_NEW, MAKE_ARRAY, MAKE_NEW};
-    static const long first[] = {DROP_FREE, DROP_FREE, DROP_DELETE, DROP_ARRAY, DROP_FREE};
-    static const long second[] = {DROP_FREE, DROP_FREE, DROP_DELETE, DROP_ARRAY, DROP_DELETE};
+    static const long first[] = {DROP_FREE, DROP_FREE, DROP_DELETE, DROP_ARRAY, DROP_DELETE};
+    static const long second[] = {DROP_FREE, DROP_FREE, DROP_DELETE, DROP_ARRAY, DROP_FREE};
     crowd(neighbours());
     void *block = argument == TWICE_CALLOC ? calloc(1, size) : make(makes[argument]);
     crowd(neighbours());

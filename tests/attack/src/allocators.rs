@@ -88,7 +88,7 @@ const PEERS: [(&str, &str, Kind, Options); 18] = [
     ("hardened-malloc", "", Kind::Hardened, &[]),
     ("hardened-malloc-light", "", Kind::Hardened, &[]),
     ("jemalloc", "junk", Kind::Hardened, &[("MALLOC_CONF", "junk:true")]),
-    (GLIBC, "tcache off", Kind::Default, &[("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0")]),
+    (GLIBC, "tcache off", Kind::Hardened, &[("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0")]),
     (GLIBC, "perturbed", Kind::Hardened, &[("GLIBC_TUNABLES", "glibc.malloc.perturb=85:glibc.malloc.tcache_count=0")]),
 ];
 const SCUDO_TIGHTENED: &str = "dealloc_type_mismatch=1:quarantine_size_kb=1024:thread_local_quarantine_size_kb=256:\

@@ -67,9 +67,9 @@ pub fn losses(results: &Results) -> Vec<Loss> {
     let Some(own) = results.spandrel(DEFAULT) else { return Vec::new() };
     let mut losses = Vec::new();
     for case in &results.cases {
-        let lost = own.counts_of(&case.name).lost();
+        let lost = own.counts_of_case(&case.name).lost();
         let is_better = |peer: &&Record| {
-            let counts = peer.counts_of(&case.name);
+            let counts = peer.counts_of_case(&case.name);
             counts.all() > 0 && counts.lost() < lost
         };
         let than: Vec<String> = rivals(results, Kind::Default).filter(is_better).map(Record::label).collect();
@@ -109,7 +109,7 @@ fn default_failures(results: &Results, reasons: &[Reason]) -> Vec<String> {
         found.inspect(|at| is_needed[*at] = true).is_some()
     };
     for case in results.cases.iter().filter(|case| FREES.contains(&category(&case.name))) {
-        let is_lost = own.counts_of(&case.name).lost() > 0;
+        let is_lost = own.counts_of_case(&case.name).lost() > 0;
         if is_lost && !excused(&|reason| reason.than.is_empty() && reason.is_of(&case.name)) {
             let letters = own.verdicts.get(&case.name).map_or("", String::as_str);
             failures.push(format!(

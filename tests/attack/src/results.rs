@@ -130,6 +130,12 @@ impl Record {
         if self.mode.is_empty() { self.name.clone() } else { format!("{} {}", self.name, self.mode) }
     }
 
+    /// The counts of one case.
+    #[must_use]
+    pub fn counts_of_case(&self, case: &str) -> Counts {
+        Counts::of(self.verdicts.get(case).into_iter().flat_map(|letters| letters.chars()))
+    }
+
     /// The counts of the cases whose name begins so.
     #[must_use]
     pub fn counts_of(&self, prefix: &str) -> Counts {
