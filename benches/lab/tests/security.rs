@@ -9,6 +9,7 @@ use spandrel_lab::results::{Allocator, Group, Kind, Results, Role, Said};
 use spandrel_lab::table::{Measure, Selection, text};
 use spandrel_lab::{losses, report, security, targets};
 use std::fs;
+use std::path::Path;
 
 /// Spandrel and two peers in both groups; `light` alone is without hardened runs, `scudo` fails `heavy`.
 fn made_up() -> Results {
@@ -142,4 +143,12 @@ fn recorded_means_are_read_as_they_were_written() {
     assert_eq!(Times::read(&path).unwrap(), times);
     let scudo = times.allocators.iter().find(|mean| mean.name == "scudo").unwrap();
     assert_eq!((scudo.over, scudo.programs), (1, None), "a failed pair counts: {RUNS} runs each");
+}
+
+#[test]
+fn the_picture_is_that_of_the_recorded_figures() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let (svg, _) = attacks::drawn(&root).unwrap();
+    let picture = fs::read_to_string(root.join(attacks::PICTURE)).unwrap();
+    assert!(picture == svg, "{} is stale: run `cargo run -p spandrel-lab -- security-picture`", attacks::PICTURE);
 }
