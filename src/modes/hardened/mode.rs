@@ -45,11 +45,27 @@ pub(crate) static HARDENED: ModeTable = ModeTable::of::<Hardened>();
 /// The mode.
 pub(super) struct Hardened;
 
-/// Frees blocks that the mode has checked: they are not live any more, and all zeroes.
+/// Frees blocks that have left the quarantine. Their spans may have another owner by now.
 pub(super) struct Checked;
+
+/// Frees blocks of other owners that the mode has checked: they are on their way, and all zeroes.
+pub(super) struct Sent;
+
+impl Mode for Sent {
+    const NAME: &'static CStr = Hardened::NAME;
+
+    fn free_overwritten(heap: &Heap, block: *mut u8) -> Freed {
+        free_deferred(heap, block)
+    }
+}
 
 impl Mode for Checked {
     const NAME: &'static CStr = Hardened::NAME;
+
+    fn free(heap: &Heap, block: *mut u8) -> Freed {
+        (TRANSIT.leaves)(block);
+        mode::free_on(heap, block)
+    }
 
     fn free_overwritten(heap: &Heap, block: *mut u8) -> Freed {
         free_deferred(heap, block)
@@ -327,7 +343,7 @@ fn retire_small(heap: Option<&Heap>, block: *mut u8, unit: &AtomicU8) -> Freed {
         // Relaxed: see `state`. This thread holds the spans of the owner.
         unit.store(FREED, Ordering::Relaxed);
         return match wait(heap, block, class) {
-            Some(left) => mode::free_on(heap, left),
+            Some(left) => Checked::free(heap, left),
             None => Freed::Small,
         };
     }
@@ -414,7 +430,7 @@ fn empty_waiting(heap: &Heap) {
         if !waiting::is_untouched(block, class.size()) {
             blocks::report_written(block, class.size());
         }
-        free_to_heap(Some(heap), block.addr());
+        let _ = Checked::free(heap, block);
     });
 }
 

@@ -19,7 +19,7 @@
 
 use super::blocks::{self, keys};
 use super::canary::{CANARY, get, put, turned};
-use super::mode::Checked;
+use super::mode::{Checked, Sent};
 use super::state::{FREED, LIVE, SLACK_MAX, free_remote, is_live};
 use super::waiting::{Kept, Left, Place};
 use crate::base::class::{Class, FAST_MAX, SMALL_MAX};
@@ -245,7 +245,7 @@ fn free_to_other(block: *mut u8, heap: &FastHeap, (unit, state): (&AtomicU8, u8)
     // SAFETY: of several threads that free the block this one was first, so it has the block.
     unsafe { processor::fill_and_test(block, block, whole) };
     if !heap.send_fast::<false>(block) {
-        free::free::<Checked>(block);
+        free::free::<Sent>(block);
     }
 }
 

@@ -32,7 +32,9 @@ pub(super) const fn is_live(state: u8) -> bool {
     state >= LIVE
 }
 
-/// Frees a block of the calling thread's spans: its state before, if the program had it.
+/// Frees a block of the calling thread's spans: its state before, if the program had it. The second path does the same,
+/// with its checks between the load and the store.
+#[cfg(any(test, loom))]
 pub(super) fn free_own(unit: &AtomicU8) -> Option<u8> {
     // Relaxed: the owner's other accesses are this thread's; for those of others see the module.
     let state = unit.load(Ordering::Relaxed);
