@@ -1,5 +1,5 @@
-// Thousands of direct blocks are found, whatever their sizes and the order in which they go, while other threads free and
-// make such blocks. Blocks of libc's beside them are libc's.
+// Thousands of direct blocks are found, whatever their sizes and the order in which they go, while other threads free
+// and make such blocks. Blocks of libc's beside them are libc's.
 // expect: exit 0
 // variants: preload linked
 #include "check.h"
