@@ -27,7 +27,6 @@ pub(crate) enum Unit {
     /// A byte.
     Byte = 1,
     /// A word of four bytes.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for modes that keep a word of each block"))]
     Word = 4,
 }
 

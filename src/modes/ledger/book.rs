@@ -41,11 +41,6 @@ impl<R: Record> Ledger<R> {
         })
     }
 
-    /// Each shard in turn, locked.
-    pub(crate) fn shards(&self) -> impl Iterator<Item = Guard<'_, Table<R>>> {
-        self.shards.iter().map(Lock::lock)
-    }
-
     /// Takes all locks for a fork.
     pub(crate) fn lock_for_fork(&self, patience: &Patience) {
         self.shards.iter().for_each(|lock| lock.lock_for_fork(patience));

@@ -74,15 +74,6 @@ impl<R: Record> Table<R> {
         self.slots.get(self.place(key).ok()?)
     }
 
-    /// As [`Table::get`], to change all but the key.
-    pub(crate) fn get_mut(&mut self, key: usize) -> Option<&mut R> {
-        if self.len == 0 {
-            return None;
-        }
-        let at = self.place(key).ok()?;
-        self.slots.get_mut(at)
-    }
-
     /// Keeps `record`, in place of one of the same key. False if there is no memory for it.
     pub(crate) fn insert(&mut self, record: R) -> bool {
         if (self.len + 1) * 4 > self.capacity() * FULL_QUARTERS && !self.grow() && self.len + 1 >= self.capacity() {
