@@ -44,7 +44,7 @@ pub(crate) struct Registry {
     /// mode into force; read by threads that open a heap, and then those of other threads close it again
     /// (`process::thread::follow_mode`).
     pub(crate) second: StaticRef<SecondPath>,
-    /// What the mode in force does with blocks between heaps; none in modes that do nothing. Written at start.
+    /// The functions of the mode in force for blocks between heaps; none in modes that do nothing. Written at start.
     pub(crate) transit: StaticRef<Transit>,
     pub(super) idle: Idle,
 }

@@ -7,6 +7,7 @@ mod bank;
 #[cfg(debug_assertions)]
 mod check;
 mod descriptor;
+mod guards;
 mod huge;
 pub(crate) mod limits;
 pub(crate) mod map;

@@ -100,7 +100,7 @@ impl Shadow {
         unsafe { &*core::ptr::with_exposed_provenance(self.start.wrapping_add(granule)) }
     }
 
-    /// What the unit of the granule with number `granule` holds, in a shadow of bytes.
+    /// The value of the unit of the granule with number `granule` holds, in a shadow of bytes.
     ///
     /// # Safety
     /// - As for [`Shadow::byte`].

@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "reads the shadow and bytes of blocks")]
-//! What the mode knows of blocks: their state, their canaries, and the reports of what is wrong with them. Takes no lock
+//! All that the mode knows of blocks: their state, their canaries, and the reports of what is wrong with them. Takes no lock
 //! but that of the list of direct mappings, so any thread may ask about any block.
 
 use super::canary::{CANARY, Keys, Overwritten, get};
@@ -249,7 +249,7 @@ fn describe(line: &mut Line, size: usize, whole: usize) {
 /// another thread has freed the block.
 pub(super) fn resize(block: *mut u8, wholes: [usize; 2], old: usize, size: usize, state: u8) -> Option<()> {
     for canary in [old, wholes[0] - CANARY] {
-        // What becomes the program's to read has no canary in it.
+        // Bytes that become the program's to read have no canary in them.
         // SAFETY: both lie in the block, behind the bytes that the program has used.
         unsafe { memory::zero(block.wrapping_add(canary), CANARY) };
     }

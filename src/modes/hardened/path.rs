@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "frees and hands out blocks by what the shadow says of them")]
-//! The second path of the mode: malloc and free without a lock, a span or a call. What it cannot decide, and every
+//! The second path of the mode: malloc and free without a lock, a span or a call. All that it cannot decide, and every
 //! misuse that it finds, is for the slow path (`super::mode`), which looks again before it reports.
 //!
 //! ```text
@@ -108,7 +108,7 @@ fn aligned(align: usize, size: usize, heap: &FastHeap, slow: SlowAligned) -> *mu
 /// `slow` is not used: the slow path of the mode, which the compiler knows, needs no register.
 fn free(block: *mut u8, heap: &FastHeap, _slow: SlowFree) {
     let (shadow, address) = (blocks::shadow(), block.addr());
-    // What lies outside of the data area, and what is misaligned, is out of reach.
+    // Addresses outside of the data area, and misaligned ones, are out of reach.
     let granule = shadow.granule(address);
     if granule >= shadow.reach() {
         return blocks::free_slow(block);
@@ -154,7 +154,7 @@ fn free(block: *mut u8, heap: &FastHeap, _slow: SlowFree) {
     if !clean {
         return written(left, whole);
     }
-    // SAFETY: the bin of the class, of this thread's heap. What comes out of the quarantine is in no bin.
+    // SAFETY: the bin of the class, of this thread's heap. Blocks that come out of the quarantine are in no bin.
     if !unsafe { heap.push_fresh_at(offset, left) } {
         free::free::<Checked>(left);
     }

@@ -33,7 +33,7 @@ pub(super) struct Waiting {
     unused: usize,
 }
 
-/// What the mode keeps with a heap. All-zero bytes are a heap without slots.
+/// The part of the mode that lies with a heap. All-zero bytes are a heap without slots.
 #[repr(C)]
 pub(super) struct Kept {
     classes: [Waiting; class::COUNT],
@@ -43,7 +43,7 @@ pub(super) struct Kept {
 /// The kept state of a class lies as far behind its start as the bin of the class behind that of the heap.
 const _: () = assert!(size_of::<Waiting>() == BIN_BYTES);
 
-/// What became of a block that went into the quarantine.
+/// The fate of a block that went into the quarantine.
 #[must_use]
 pub(super) enum Left {
     /// There was room.
