@@ -54,7 +54,7 @@ codes! {
         "A block went back by a call of another family than that which made it: a block of `new[]` by `free` or `delete`, one of `malloc` by `delete`. Mode `guarded` finds this."
         => "Follows `SPANDREL_ON_ERROR`; where the process goes on, the block is freed.";
     GuardedSlots "ALLOCATOR_GUARDED_SLOTS":
-        "In mode `guarded`, all slots of `SPANDREL_GUARDED_SLOTS` hold live blocks. Printed once."
+        "In mode `guarded` with `SPANDREL_GUARDED_RATE=1`, all slots of `SPANDREL_GUARDED_SLOTS` hold live blocks. Printed once."
         => "Other requests are served as in the default mode until a block of a slot is freed.";
     BadOption "ALLOCATOR_BAD_OPTION":
         "An environment variable that begins with `SPANDREL_` is unknown, or its value does not have the accepted form."

@@ -143,12 +143,13 @@ fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
     let made = POOL.lock().alloc(request.size, request.align, made);
     let address = match made {
         Ok(address) => address,
-        Err(Refusal::Full) => {
+        // A sample is meant to leave most requests out; one that takes every request promises more.
+        Err(Refusal::Full) if PROCESS.options().guarded_rate == 1 => {
             let what = "all slots hold live blocks; SPANDREL_GUARDED_SLOTS sets how many there are";
             diag::once(Code::GuardedSlots, what);
             return None;
         }
-        Err(Refusal::Unfit | Refusal::Kernel) => return None,
+        Err(Refusal::Full | Refusal::Unfit | Refusal::Kernel) => return None,
     };
     inspect::count(Lane::Direct, request.size);
     Some(core::ptr::with_exposed_provenance_mut(address))

@@ -127,6 +127,8 @@ mod tests {
             let mut memory = vec![0_u128; whole / 16];
             let block = memory.as_mut_ptr().expose_provenance();
             for size in 0..=whole - CANARY {
+                // No canary of another size is left, as in a block that was freed.
+                memory.fill(0);
                 // SAFETY: the vector has `whole` bytes.
                 let state = unsafe { keys.write(block, whole, size) };
                 // SAFETY: as above.

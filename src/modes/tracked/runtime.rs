@@ -13,119 +13,120 @@
 use crate::unwind;
 
 /// Files of the runtime that keep each block that they allocate.
-const ALWAYS: [&[u8]; 2] = [b"ld-linux", b"libgcc_s.so"];
+const ALWAYS: &str = "ld-linux\0libgcc_s.so\0";
 /// Files of the runtime that allocate for their callers as well. Before version 2.34 glibc had the last two.
-const RUNTIME: [&[u8]; 4] = [b"libc.so", b"libstdc++.so", b"libpthread.so", b"libdl.so"];
+const RUNTIME: &str = "libc.so\0libstdc++.so\0libpthread.so\0libdl.so\0";
 
-/// Exported functions of libc and libstdc++ that keep what they allocate, or call one that does.
-const KEEPERS: &[&[u8]] = &[
+/// Exported functions of libc and libstdc++ that keep what they allocate, or call one that does. One text, because
+/// pointers to many would be relocated in every process.
+const KEEPERS: &str = concat!(
     // Buffers of streams.
-    b"_IO_doallocbuf",
-    b"_IO_file_doallocate",
-    b"_IO_wdefault_doallocate",
-    b"_IO_wdoallocbuf",
-    b"_IO_wfile_doallocate",
-    b"_ZNSt8ios_base15sync_with_stdioEb",
-    b"_ZNSt8ios_base4InitC1Ev",
-    b"_ZNSt8ios_base4InitC2Ev",
+    "_IO_doallocbuf\0",
+    "_IO_file_doallocate\0",
+    "_IO_wdefault_doallocate\0",
+    "_IO_wdoallocbuf\0",
+    "_IO_wfile_doallocate\0",
+    "_ZNSt8ios_base15sync_with_stdioEb\0",
+    "_ZNSt8ios_base4InitC1Ev\0",
+    "_ZNSt8ios_base4InitC2Ev\0",
     // Locales, their conversions, and catalogues of messages.
-    b"_ZNSt6locale6globalERKS_",
-    b"_ZNSt6locale7classicEv",
-    b"_ZNSt6localeC1Ev",
-    b"_ZNSt6localeC2Ev",
-    b"__dcgettext",
-    b"bind_textdomain_codeset",
-    b"bindtextdomain",
-    b"btowc",
-    b"dcgettext",
-    b"dcngettext",
-    b"dgettext",
-    b"fwide",
-    b"gettext",
-    b"mblen",
-    b"mbrlen",
-    b"mbrtowc",
-    b"mbsnrtowcs",
-    b"mbsrtowcs",
-    b"mbstowcs",
-    b"mbtowc",
-    b"ngettext",
-    b"setlocale",
-    b"strerror",
-    b"strerror_l",
-    b"strsignal",
-    b"textdomain",
-    b"wcrtomb",
-    b"wcsnrtombs",
-    b"wcsrtombs",
-    b"wcstombs",
-    b"wctob",
-    b"wctomb",
+    "_ZNSt6locale6globalERKS_\0",
+    "_ZNSt6locale7classicEv\0",
+    "_ZNSt6localeC1Ev\0",
+    "_ZNSt6localeC2Ev\0",
+    "__dcgettext\0",
+    "bind_textdomain_codeset\0",
+    "bindtextdomain\0",
+    "btowc\0",
+    "dcgettext\0",
+    "dcngettext\0",
+    "dgettext\0",
+    "fwide\0",
+    "gettext\0",
+    "mblen\0",
+    "mbrlen\0",
+    "mbrtowc\0",
+    "mbsnrtowcs\0",
+    "mbsrtowcs\0",
+    "mbstowcs\0",
+    "mbtowc\0",
+    "ngettext\0",
+    "setlocale\0",
+    "strerror\0",
+    "strerror_l\0",
+    "strsignal\0",
+    "textdomain\0",
+    "wcrtomb\0",
+    "wcsnrtombs\0",
+    "wcsrtombs\0",
+    "wcstombs\0",
+    "wctob\0",
+    "wctomb\0",
     // Time zones.
-    b"localtime",
-    b"localtime_r",
-    b"mktime",
-    b"strftime",
-    b"strftime_l",
-    b"timelocal",
-    b"tzset",
+    "localtime\0",
+    "localtime_r\0",
+    "mktime\0",
+    "strftime\0",
+    "strftime_l\0",
+    "timelocal\0",
+    "tzset\0",
     // Functions that run at exit, or when a thread ends.
-    b"__cxa_at_quick_exit",
-    b"__cxa_atexit",
-    b"__cxa_thread_atexit",
-    b"__cxa_thread_atexit_impl",
-    b"__register_atfork",
-    b"on_exit",
+    "__cxa_at_quick_exit\0",
+    "__cxa_atexit\0",
+    "__cxa_thread_atexit\0",
+    "__cxa_thread_atexit_impl\0",
+    "__register_atfork\0",
+    "on_exit\0",
     // Threads: stacks, thread-local variables, values of keys.
-    b"pthread_create",
-    b"pthread_setspecific",
-    b"thrd_create",
-    b"tss_set",
+    "pthread_create\0",
+    "pthread_setspecific\0",
+    "thrd_create\0",
+    "tss_set\0",
     // Objects that were loaded.
-    b"_dl_open",
-    b"dlclose",
-    b"dlerror",
-    b"dlmopen",
-    b"dlopen",
-    b"dlsym",
-    b"dlvsym",
+    "_dl_open\0",
+    "dlclose\0",
+    "dlerror\0",
+    "dlmopen\0",
+    "dlopen\0",
+    "dlsym\0",
+    "dlvsym\0",
     // The environment.
-    b"clearenv",
-    b"putenv",
-    b"setenv",
-    b"unsetenv",
+    "clearenv\0",
+    "putenv\0",
+    "setenv\0",
+    "unsetenv\0",
     // Answers in a buffer that belongs to the function.
-    b"endgrent",
-    b"endpwent",
-    b"getgrent",
-    b"getgrgid",
-    b"getgrnam",
-    b"gethostbyaddr",
-    b"gethostbyname",
-    b"gethostbyname2",
-    b"getmntent",
-    b"getprotobyname",
-    b"getpwent",
-    b"getpwnam",
-    b"getpwuid",
-    b"getservbyname",
-    b"getservbyport",
-    b"ptsname",
-    b"setgrent",
-    b"setpwent",
-    b"ttyname",
+    "endgrent\0",
+    "endpwent\0",
+    "getgrent\0",
+    "getgrgid\0",
+    "getgrnam\0",
+    "gethostbyaddr\0",
+    "gethostbyname\0",
+    "gethostbyname2\0",
+    "getmntent\0",
+    "getprotobyname\0",
+    "getpwent\0",
+    "getpwnam\0",
+    "getpwuid\0",
+    "getservbyname\0",
+    "getservbyport\0",
+    "ptsname\0",
+    "setgrent\0",
+    "setpwent\0",
+    "ttyname\0",
     // Others that keep a table or a message.
-    b"__assert_fail",
-    b"__res_ninit",
-    b"backtrace",
-    b"iconv_open",
-    b"openlog",
-    b"syslog",
-    b"vsyslog",
+    "__assert_fail\0",
+    "__res_ninit\0",
+    "backtrace\0",
+    "iconv_open\0",
+    "openlog\0",
+    "syslog\0",
+    "vsyslog\0",
     // Exceptions in flight.
-    b"__cxa_allocate_exception",
-    b"__cxa_get_globals",
-];
+    "__cxa_allocate_exception\0",
+    "__cxa_get_globals\0",
+);
 
 /// A frame, as far as the question needs it.
 trait Frame {
@@ -136,14 +137,14 @@ trait Frame {
     /// Whether it called one.
     fn calls_keeper(&self) -> bool;
 
-    fn is_of(&self, files: &[&[u8]]) -> bool {
+    fn is_of(&self, files: &str) -> bool {
         let name = self.object().rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-        files.iter().any(|file| name.starts_with(file))
+        files.split_terminator('\0').any(|file| name.starts_with(file.as_bytes()))
     }
 }
 
 fn is_keeper(name: &[u8]) -> bool {
-    KEEPERS.contains(&name)
+    KEEPERS.split_terminator('\0').any(|keeper| keeper.as_bytes() == name)
 }
 
 /// A return address.
@@ -170,10 +171,10 @@ pub(super) fn keeps(frames: impl Iterator<Item = usize>, is_whole: bool) -> bool
 fn judge(frames: impl Iterator<Item = impl Frame>, is_whole: bool) -> bool {
     let mut any = false;
     for frame in frames {
-        if !any && frame.is_of(&ALWAYS) {
+        if !any && frame.is_of(ALWAYS) {
             return true;
         }
-        if !frame.is_of(&ALWAYS) && !frame.is_of(&RUNTIME) {
+        if !frame.is_of(ALWAYS) && !frame.is_of(RUNTIME) {
             // A function at whose end another one is jumped to has no frame of its own.
             return any && frame.calls_keeper();
         }
@@ -244,8 +245,9 @@ mod tests {
 
     #[test]
     fn names_are_there_once() {
-        for (at, name) in KEEPERS.iter().enumerate() {
-            assert!(!KEEPERS[..at].contains(name), "{}", String::from_utf8_lossy(name));
+        let names: Vec<&str> = KEEPERS.split_terminator('\0').collect();
+        for (at, name) in names.iter().enumerate() {
+            assert!(!names[..at].contains(name) && !name.is_empty(), "{name}");
         }
     }
 }
