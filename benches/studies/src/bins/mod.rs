@@ -19,7 +19,7 @@ const SCAVENGE: Edit = Edit { file: "src/heap/idle/clock.rs", constant: "EVENTS:
 const SCAVENGE_VALUES: [(&str, &str); 4] =
     [("every 16 slow events", "16"), ("every 32", "32"), ("every 512", "512"), ("never", "u32::MAX")];
 /// Refills and flushes of a bin before it doubles.
-const GROWTH: Edit = Edit { file: "src/heap/refill.rs", constant: "GROWTH_EVENTS: u16" };
+const GROWTH: Edit = Edit { file: "src/heap/refill.rs", constant: "GROWTH_EVENTS: u8" };
 const GROWTH_VALUES: [(&str, &str); 3] = [("at each slow event", "1"), ("every 8", "8"), ("every 32", "32")];
 
 /// A library and its environment.
