@@ -20,7 +20,7 @@
 use super::blocks::{self, keys};
 use super::canary::{CANARY, get, put, turned};
 use super::mode::{Checked, Sent};
-use super::state::{FREED, LIVE, SLACK_MAX, free_remote, is_live};
+use super::state::{LIVE, SLACK_MAX, free_own, free_remote, is_live};
 use super::waiting::{Kept, Left, Place};
 use crate::base::class::{Class, FAST_MAX, SMALL_MAX};
 use crate::base::units::REGION_BYTES;
@@ -138,8 +138,7 @@ fn free(block: *mut u8, heap: &FastHeap, _slow: SlowFree) {
     let waiting = unsafe { kept.at(offset) };
     // SAFETY: a block of this thread's heap starts there.
     let unit = unsafe { shadow.byte_of(granule) };
-    // Relaxed: see `state`. A remote free that comes between is found when its batch arrives.
-    unit.store(FREED, Ordering::Relaxed);
+    free_own(unit);
     let place = waiting.place(kept.draw(end));
     let left = place.get_block();
     if left.is_null() {
@@ -230,8 +229,7 @@ fn free_other(block: *mut u8, heap: &FastHeap) {
     let offset = class.index() * BIN_BYTES;
     // SAFETY: the offset of a bin.
     let waiting = unsafe { kept.at(offset) };
-    // Relaxed: as in `free`.
-    unit.store(FREED, Ordering::Relaxed);
+    free_own(unit);
     // SAFETY: the block was live, is of this class and of a span of this heap.
     let left = unsafe { waiting.place(kept.draw(keys().canary(address + whole))).exchange(block, whole) };
     settle(heap, offset, left, whole);
