@@ -9,6 +9,7 @@ use crate::base::text::Line;
 use crate::base::units::REGION_BYTES;
 use crate::central::{Place, Refused};
 use crate::diag::{self, Code};
+use crate::heap::Freed;
 use crate::heap::second_path::SlowMalloc;
 use crate::pages::Shadow;
 use crate::process::state::PROCESS;
@@ -200,6 +201,12 @@ pub(super) fn report_refusal(call: &'static str, address: usize) {
         Refused::Double => report_pointer(call, Code::DoubleFree, address, "the block is free already"),
         Refused::Inside => report_pointer(call, Code::InvalidPointer, address, "no block starts there"),
     }
+}
+
+/// Refuses to free at `block`, where no live block starts.
+pub(super) fn refuse(block: *mut u8) -> Freed {
+    report_refusal("free", block.addr());
+    Freed::Misused
 }
 
 fn report_pointer(call: &'static str, code: Code, address: usize, what: &'static str) {
