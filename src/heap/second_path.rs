@@ -163,7 +163,7 @@ impl FastHeap {
     }
 }
 
-/// What second paths do with the heap of the calling thread, whether or not its fast path is open.
+/// For second paths: the same operations as the fast path's, and whether or not that is open.
 impl FastHeap {
     /// Calls `look` with the map entry of `block`, or returns `outside`, as the fast path does.
     #[inline(always)]

@@ -3,7 +3,6 @@
 //! but that of the list of direct mappings, so any thread may ask about any block.
 
 use super::canary::{CANARY, Keys, Overwritten, get};
-use super::path::STEP;
 use super::state::{self, NEVER, TAIL, is_live};
 use crate::base::text::Line;
 use crate::base::units::REGION_BYTES;
@@ -13,13 +12,9 @@ use crate::heap::Freed;
 use crate::heap::second_path::SlowMalloc;
 use crate::pages::Shadow;
 use crate::process::state::PROCESS;
-use crate::slow_path::request::Request;
-use crate::slow_path::{alloc, free};
 use crate::sys::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::sys::cell::SetOnce;
 use crate::sys::memory;
-
-use super::mode::Hardened;
 
 /// The secrets of the process. Written at start; read by any thread.
 static KEYS: SetOnce<Keys> = SetOnce::new();
@@ -108,16 +103,6 @@ pub(super) fn is_of_size(block: *mut u8, size: usize) -> bool {
     }
     // SAFETY: a block is live there.
     whole_of(block).is_some_and(|whole| unsafe { keys().check(block.addr(), whole, state) } == Ok(size))
-}
-
-/// The slow path of free.
-pub(super) fn free_slow(block: *mut u8) {
-    free::free::<Hardened>(block);
-}
-
-/// As the slow path of malloc, without `errno`.
-pub(super) extern "C" fn alloc_slow(size: usize) -> *mut u8 {
-    alloc::alloc::<Hardened>(Request { size, align: 1, zero: false })
 }
 
 /// The requested size of a live block of `whole` bytes. Reports canaries that are not whole.
@@ -266,5 +251,3 @@ pub(super) fn resize(block: *mut u8, wholes: [usize; 2], old: usize, size: usize
     // Relaxed: see `state`.
     unit.compare_exchange(state, live, Ordering::Relaxed, Ordering::Relaxed).ok().map(drop)
 }
-
-const _: () = assert!(STEP.is_multiple_of(CANARY));

@@ -24,6 +24,8 @@ use crate::heap::{FastHeap, Freed, Heap, Transit};
 use crate::pages::Unit;
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
+use crate::slow_path::alloc;
+use crate::slow_path::free as slow_free;
 use crate::slow_path::mode::{self, Mode, Paths, Print};
 use crate::slow_path::realloc::relocate;
 use crate::slow_path::request::{FreeSize, Request, Resized};
@@ -203,8 +205,8 @@ impl Mode for Hardened {
         {
             return Some(resized);
         }
-        let alloc = |request: Request| second_path::malloc(request.size, FastHeap::current(), blocks::alloc_slow);
-        let free = |block| second_path::free(block, blocks::free_slow);
+        let alloc = |request: Request| second_path::malloc(request.size, FastHeap::current(), alloc_slow);
+        let free = |block| second_path::free(block, free_slow);
         Some(relocate(block, old, size, alloc, free))
     }
 
@@ -226,6 +228,16 @@ impl Mode for Hardened {
     fn report(_: Print<'_>) {
         exit::check_all();
     }
+}
+
+/// The slow path of free.
+pub(super) fn free_slow(block: *mut u8) {
+    slow_free::free::<Hardened>(block);
+}
+
+/// As the slow path of malloc, without `errno`.
+pub(super) extern "C" fn alloc_slow(size: usize) -> *mut u8 {
+    alloc::alloc::<Hardened>(Request { size, align: 1, zero: false })
 }
 
 fn serve_small(heap: &Heap, class: Class, size: usize) -> Option<*mut u8> {
