@@ -74,6 +74,9 @@ mod heap;
 mod heap;
 #[cfg(not(loom))]
 mod modes;
+#[cfg(loom)]
+#[path = "modes/modelled.rs"]
+mod modes;
 #[cfg(not(loom))]
 mod pages;
 #[cfg(loom)]

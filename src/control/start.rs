@@ -53,12 +53,7 @@ fn start(process: &Process) -> bool {
         Some(startup) if !startup.is_secure() && config::any(startup.environment()) => read_options(startup),
         _ => config::read(core::iter::empty(), |_, _| {}),
     };
-    diag::set_policy(match options.on_error {
-        OnError::Abort => Policy::Abort,
-        OnError::Report => Policy::Report,
-        OnError::Ignore => Policy::Ignore,
-    });
-    diag::set_stacks(options.error_frames, options.symbolizer);
+    answer_misuse(&options);
     // SAFETY: `Barrier::enter` returned `Yours`, which it does to one thread, once, before any thread has a heap.
     unsafe { lock::when_lost(fork::give_up) };
     process.tally.set_range(options.diag_range);
@@ -107,6 +102,16 @@ fn start(process: &Process) -> bool {
     set_bounds();
     table::put_into_force(mode);
     true
+}
+
+/// Has misuse answered as the options say.
+fn answer_misuse(options: &Options) {
+    diag::set_policy(match options.on_error {
+        OnError::Abort => Policy::Abort,
+        OnError::Report => Policy::Report,
+        OnError::Ignore => Policy::Ignore,
+    });
+    diag::set_stacks(options.error_frames, options.symbolizer);
 }
 
 /// The bytes of all transfer caches where each processor adds its share.

@@ -40,7 +40,7 @@ pub(crate) struct FastHeap {
     /// heap's thread, and by threads that close the heap; entries below an old value can still be read.
     pub(super) limit: AtomicUsize,
     /// Where the map's first entry is.
-    map: Cell<*const AtomicUsize>,
+    pub(super) map: Cell<*const AtomicUsize>,
     /// Largest request that a bin of this heap can serve.
     medium_max: Relaxed<AtomicUsize>,
     /// For each request of up to `FAST_MAX` bytes where its bin is, in bytes from the start of the heap.
@@ -66,7 +66,7 @@ unsafe impl Sync for FastHeap {}
 const _: () = assert!(core::mem::offset_of!(FastHeap, base) == BINS_BYTES);
 
 /// The table of offsets while no requests are sampled.
-static OFFSETS: [u16; FAST_MAX + 1] = {
+pub(super) static OFFSETS: [u16; FAST_MAX + 1] = {
     let mut table = [0; FAST_MAX + 1];
     let mut size = 0;
     while size <= FAST_MAX {
@@ -85,7 +85,7 @@ const _: () = assert!(core::mem::offset_of!(FastHeap, always_empty) <= u16::MAX 
 const LIMIT: usize = core::mem::offset_of!(FastHeap, limit);
 const MEDIUM_MAX: usize = core::mem::offset_of!(FastHeap, medium_max);
 const TABLE: usize = core::mem::offset_of!(FastHeap, offsets);
-const REACH: usize = core::mem::offset_of!(FastHeap, reach);
+pub(super) const REACH: usize = core::mem::offset_of!(FastHeap, reach);
 
 /// The inert heap, for threads without a heap of their own.
 static INERT: FastHeap = FastHeap::inert();
@@ -174,7 +174,7 @@ impl FastHeap {
 
     /// The start of this structure, for reads of words that other threads may write.
     #[inline(always)]
-    fn start(&self) -> *const u8 {
+    pub(super) fn start(&self) -> *const u8 {
         core::ptr::from_ref(self).cast()
     }
 
@@ -269,13 +269,13 @@ impl FastHeap {
     }
 
     #[inline(always)]
-    fn is_own(&self, entry: Entry) -> bool {
+    pub(super) fn is_own(&self, entry: Entry) -> bool {
         entry.bits() ^ self.address() < BINS_BYTES
     }
 
     /// The bin whose address `entry` is, one of this heap's.
     #[inline(always)]
-    fn bin_of_entry<'a>(entry: Entry) -> &'a Bin {
+    pub(super) fn bin_of_entry<'a>(entry: Entry) -> &'a Bin {
         // SAFETY: the entry is this heap's, as callers checked, so a bin lies there; heaps are never unmapped.
         unsafe { &*core::ptr::with_exposed_provenance::<Bin>(entry.bits()) }
     }
@@ -287,15 +287,14 @@ impl FastHeap {
         self.with_entry_below::<LIMIT, R>(block, outside, look)
     }
 
-    /// As [`FastHeap::with_entry`], for the second path.
-    #[inline(always)]
-    pub(super) fn with_entry_in_reach<R>(&self, block: *mut u8, outside: R, look: impl FnOnce(Entry) -> R) -> R {
-        self.with_entry_below::<REACH, R>(block, outside, look)
-    }
-
     /// `BOUND` is the offset of the word that says how many entries there are.
     #[inline(always)]
-    fn with_entry_below<const BOUND: usize, R>(&self, block: *mut u8, outside: R, look: impl FnOnce(Entry) -> R) -> R {
+    pub(super) fn with_entry_below<const BOUND: usize, R>(
+        &self,
+        block: *mut u8,
+        outside: R,
+        look: impl FnOnce(Entry) -> R,
+    ) -> R {
         // Below the data area this is more than any bound.
         let index = block.addr().wrapping_sub(self.base.get()) >> REGION_SHIFT;
         // SAFETY: the bound is a field of this structure.
@@ -308,74 +307,9 @@ impl FastHeap {
         look(Entry::from_bits(word.load(Ordering::Relaxed)))
     }
 
-    /// The entry of a region, for second paths of modes.
-    ///
-    /// # Safety
-    /// - The region is committed, and the heap is not the inert one.
-    #[inline(always)]
-    pub(crate) unsafe fn entry_of(&self, region: usize) -> Entry {
-        // SAFETY: entries of committed regions can be read.
-        let word = unsafe { &*self.map.get().wrapping_add(region) };
-        // Relaxed: a block's entry was written before the block was handed out.
-        Entry::from_bits(word.load(Ordering::Relaxed))
-    }
-
-    /// A block from the bin `offset` bytes from the start of the heap; null if there is none.
-    ///
-    /// # Safety
-    /// - That is the offset of a bin, and the heap is the calling thread's.
-    #[inline(always)]
-    pub(crate) unsafe fn pop_at(&self, offset: usize) -> *mut u8 {
-        // SAFETY: a bin of the calling thread lies there.
-        unsafe { Bin::pop_at(self.start(), offset) }
-    }
-
-    /// Adds a block that is in no bin to the bin `offset` bytes from the start of the heap; false if that is full.
-    ///
-    /// # Safety
-    /// - As for [`FastHeap::pop_at`].
-    #[inline(always)]
-    pub(crate) unsafe fn push_fresh_at(&self, offset: usize, block: *mut u8) -> bool {
-        // SAFETY: a bin of the calling thread lies there.
-        unsafe { Bin::push_fresh_at(self.start(), offset, block) }
-    }
-
     #[inline(always)]
     pub(crate) fn bin(&self, class: Class) -> &Bin {
         self.bin_at(class.index() * BIN_BYTES)
-    }
-
-    /// A block from the bin for a request of `size` bytes, wherever requests lead; null if there is none. For the
-    /// second path.
-    #[inline(always)]
-    pub(crate) fn pop(&self, size: usize) -> *mut u8 {
-        let offset = match OFFSETS.get(size) {
-            Some(&offset) => usize::from(offset),
-            None if size <= class::SMALL_MAX => Class::of_medium(size).index() * BIN_BYTES,
-            None => return core::ptr::null_mut(),
-        };
-        // SAFETY: both are the offset of a bin of this heap, which is the calling thread's.
-        unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), offset) }
-    }
-
-    /// As [`FastHeap::push_fast`], for the second path.
-    #[inline(always)]
-    pub(crate) fn push_in_reach(&self, block: *mut u8) -> bool {
-        self.with_entry_in_reach(block, false, |entry| self.is_own(entry) && Self::bin_of_entry(entry).push(block))
-    }
-
-    /// As [`FastHeap::push_in_reach`], for blocks of the class of `size` alone.
-    #[inline(always)]
-    pub(crate) fn push_sized_in_reach(&self, block: *mut u8, size: usize) -> bool {
-        self.bin_of_sized_block_in_reach(block, size).is_some_and(|bin| bin.push(block))
-    }
-
-    /// As [`FastHeap::bin_of_sized_block`], for the second path.
-    #[inline(always)]
-    pub(super) fn bin_of_sized_block_in_reach(&self, block: *mut u8, size: usize) -> Option<&Bin> {
-        let class = Class::of_size(size)?;
-        let entry = self.with_entry_in_reach(block, None, |entry| self.is_own(entry).then_some(entry))?;
-        Some(Self::bin_of_entry(entry)).filter(|&bin| core::ptr::eq(self.bin(class), bin))
     }
 }
 

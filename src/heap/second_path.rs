@@ -1,4 +1,4 @@
-#![expect(unsafe_code, reason = "follows the word that names the functions")]
+#![expect(unsafe_code, reason = "follows the word that names the functions; finds bins by their offsets")]
 //! The second path: the functions that a miss of the fast path calls. Each heap names a table of them, so a miss costs
 //! one load and one indirect jump, and no test of what the thread or the process is doing.
 //!
@@ -22,8 +22,11 @@
 //!   begun earlier if it reads the old table; so a function may do no more than the fast path may: one pop from or one
 //!   push to one bin or one batch of the heap.
 
-use super::fast_path::FastHeap;
-use crate::base::class::Class;
+use super::bin::Bin;
+use super::fast_path::{FastHeap, OFFSETS, REACH};
+use crate::base::class::{Class, SMALL_MAX};
+use crate::pages::Entry;
+use crate::pages::map::BIN_BYTES;
 use crate::sys::atomic::Ordering;
 
 /// The slow path of malloc and its like: gets a size, and says in its own way that there is no block. Not a function of
@@ -157,5 +160,78 @@ impl FastHeap {
     pub(super) fn set_second(&self, table: &'static SecondPath) {
         // Relaxed: as above.
         self.second.store(core::ptr::from_ref(table).cast_mut(), Ordering::Relaxed);
+    }
+}
+
+/// For second paths: the same operations as the fast path's, and whether or not that is open.
+impl FastHeap {
+    /// Calls `look` with the map entry of `block`, or returns `outside`, as the fast path does.
+    #[inline(always)]
+    pub(super) fn with_entry_in_reach<R>(&self, block: *mut u8, outside: R, look: impl FnOnce(Entry) -> R) -> R {
+        self.with_entry_below::<REACH, R>(block, outside, look)
+    }
+
+    /// The entry of a region.
+    ///
+    /// # Safety
+    /// - The region is committed, and the heap is not the inert one.
+    #[inline(always)]
+    pub(crate) unsafe fn entry_of(&self, region: usize) -> Entry {
+        // SAFETY: entries of committed regions can be read.
+        let word = unsafe { &*self.map.get().wrapping_add(region) };
+        // Relaxed: a block's entry was written before the block was handed out.
+        Entry::from_bits(word.load(Ordering::Relaxed))
+    }
+
+    /// A block from the bin `offset` bytes from the start of the heap; null if there is none.
+    ///
+    /// # Safety
+    /// - That is the offset of a bin, and the heap is the calling thread's.
+    #[inline(always)]
+    pub(crate) unsafe fn pop_at(&self, offset: usize) -> *mut u8 {
+        // SAFETY: a bin of the calling thread lies there.
+        unsafe { Bin::pop_at(self.start(), offset) }
+    }
+
+    /// Adds a block that is in no bin to the bin `offset` bytes from the start of the heap; false if that is full.
+    ///
+    /// # Safety
+    /// - As for [`FastHeap::pop_at`].
+    #[inline(always)]
+    pub(crate) unsafe fn push_fresh_at(&self, offset: usize, block: *mut u8) -> bool {
+        // SAFETY: a bin of the calling thread lies there.
+        unsafe { Bin::push_fresh_at(self.start(), offset, block) }
+    }
+
+    /// A block from the bin for a request of `size` bytes, wherever requests lead; null if there is none.
+    #[inline(always)]
+    pub(crate) fn pop(&self, size: usize) -> *mut u8 {
+        let offset = match OFFSETS.get(size) {
+            Some(&offset) => usize::from(offset),
+            None if size <= SMALL_MAX => Class::of_medium(size).index() * BIN_BYTES,
+            None => return core::ptr::null_mut(),
+        };
+        // SAFETY: both are the offset of a bin of this heap, which is the calling thread's.
+        unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), offset) }
+    }
+
+    /// As [`FastHeap::push_fast`].
+    #[inline(always)]
+    pub(crate) fn push_in_reach(&self, block: *mut u8) -> bool {
+        self.with_entry_in_reach(block, false, |entry| self.is_own(entry) && Self::bin_of_entry(entry).push(block))
+    }
+
+    /// As [`FastHeap::push_in_reach`], for blocks of the class of `size` alone.
+    #[inline(always)]
+    pub(crate) fn push_sized_in_reach(&self, block: *mut u8, size: usize) -> bool {
+        self.bin_of_sized_block_in_reach(block, size).is_some_and(|bin| bin.push(block))
+    }
+
+    /// As [`FastHeap::bin_of_sized_block`].
+    #[inline(always)]
+    pub(super) fn bin_of_sized_block_in_reach(&self, block: *mut u8, size: usize) -> Option<&Bin> {
+        let class = Class::of_size(size)?;
+        let entry = self.with_entry_in_reach(block, None, |entry| self.is_own(entry).then_some(entry))?;
+        Some(Self::bin_of_entry(entry)).filter(|&bin| core::ptr::eq(self.bin(class), bin))
     }
 }

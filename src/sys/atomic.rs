@@ -85,6 +85,7 @@ mod modelled {
         };
     }
     modelled!(AtomicBool, bool);
+    modelled!(AtomicU8, u8);
     modelled!(AtomicU32, u32);
     modelled!(AtomicU64, u64);
     modelled!(AtomicUsize, usize);

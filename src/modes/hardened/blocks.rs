@@ -3,22 +3,18 @@
 //! but that of the list of direct mappings, so any thread may ask about any block.
 
 use super::canary::{CANARY, Keys, Overwritten, get};
-use super::path::STEP;
 use super::state::{self, NEVER, TAIL, is_live};
 use crate::base::text::Line;
 use crate::base::units::REGION_BYTES;
 use crate::central::{Place, Refused};
 use crate::diag::{self, Code};
+use crate::heap::Freed;
 use crate::heap::second_path::SlowMalloc;
 use crate::pages::Shadow;
 use crate::process::state::PROCESS;
-use crate::slow_path::request::Request;
-use crate::slow_path::{alloc, free};
 use crate::sys::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::sys::cell::SetOnce;
 use crate::sys::memory;
-
-use super::mode::Hardened;
 
 /// The secrets of the process. Written at start; read by any thread.
 static KEYS: SetOnce<Keys> = SetOnce::new();
@@ -109,16 +105,6 @@ pub(super) fn is_of_size(block: *mut u8, size: usize) -> bool {
     whole_of(block).is_some_and(|whole| unsafe { keys().check(block.addr(), whole, state) } == Ok(size))
 }
 
-/// The slow path of free.
-pub(super) fn free_slow(block: *mut u8) {
-    free::free::<Hardened>(block);
-}
-
-/// As the slow path of malloc, without `errno`.
-pub(super) extern "C" fn alloc_slow(size: usize) -> *mut u8 {
-    alloc::alloc::<Hardened>(Request { size, align: 1, zero: false })
-}
-
 /// The requested size of a live block of `whole` bytes. Reports canaries that are not whole.
 pub(super) fn check(call: &'static str, block: usize, whole: usize, state: u8) -> usize {
     // SAFETY: callers found a live block of so many bytes there, with that state.
@@ -202,6 +188,12 @@ pub(super) fn report_refusal(call: &'static str, address: usize) {
     }
 }
 
+/// Refuses to free at `block`, where no live block starts.
+pub(super) fn refuse(block: *mut u8) -> Freed {
+    report_refusal("free", block.addr());
+    Freed::Misused
+}
+
 fn report_pointer(call: &'static str, code: Code, address: usize, what: &'static str) {
     let tell = |line: &mut Line| {
         line.text(call).text("(").address(address).text("): ").text(what);
@@ -259,5 +251,3 @@ pub(super) fn resize(block: *mut u8, wholes: [usize; 2], old: usize, size: usize
     // Relaxed: see `state`.
     unit.compare_exchange(state, live, Ordering::Relaxed, Ordering::Relaxed).ok().map(drop)
 }
-
-const _: () = assert!(STEP.is_multiple_of(CANARY));

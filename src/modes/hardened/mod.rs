@@ -8,13 +8,16 @@
 //! | `blocks` | what is known of a block, and what is reported |
 //! | `state`, `canary` | the state and the canaries of a block |
 //! | `waiting`, `large`, `quarantine` | the quarantine of a heap, and that of large blocks |
-//! | `empty` | requests of no bytes |
+//! | `outside`, `empty` | blocks that have no state in the shadow; the addresses for requests of no bytes |
+//! | `exit` | the check at exit |
 
 mod blocks;
 mod canary;
 mod empty;
+mod exit;
 mod large;
 mod mode;
+mod outside;
 mod path;
 mod quarantine;
 mod state;

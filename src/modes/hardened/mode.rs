@@ -9,21 +9,23 @@ use core::ffi::CStr;
 
 use super::blocks::{self, keys};
 use super::canary::{CANARY, Keys};
-use super::empty::Empty;
+use super::exit;
 use super::large;
+use super::outside::{self, EMPTY};
 use super::path::{PATH, STEP};
 use super::state::{self, FREED, TAIL, is_live};
 use super::waiting::{self, Kept, Left};
 use crate::base::class::{Class, SMALL_MAX};
 use crate::base::units::REQUEST_MAX;
-use crate::central::{DirectBlock, Place, Refused, State};
+use crate::central::{Place, Refused};
 use crate::config::Options;
 use crate::heap::second_path;
 use crate::heap::{FastHeap, Freed, Heap, Transit};
 use crate::pages::Unit;
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
-use crate::process::thread::{self, HeapAccess};
+use crate::slow_path::alloc;
+use crate::slow_path::free as slow_free;
 use crate::slow_path::mode::{self, Mode, Paths, Print};
 use crate::slow_path::realloc::relocate;
 use crate::slow_path::request::{FreeSize, Request, Resized};
@@ -36,8 +38,6 @@ use crate::sys::{call, memory};
 const LARGE_PAD: usize = CANARY + STEP;
 /// Blocks tried before the request fails, where a bin gives out blocks that are live.
 const TRIES: usize = 64;
-
-static EMPTY: Empty = Empty::new();
 
 /// The table of functions of the mode.
 pub(crate) static HARDENED: ModeTable = ModeTable::of::<Hardened>();
@@ -173,7 +173,7 @@ impl Mode for Hardened {
 
     fn can_defer(block: *mut u8) -> bool {
         if EMPTY.has(block) {
-            let _ = free_empty(block);
+            let _ = outside::free_empty(block);
             return false;
         }
         let Some(unit) = blocks::unit(block.addr()) else { return true };
@@ -187,14 +187,10 @@ impl Mode for Hardened {
     }
 
     fn usable(block: *mut u8) -> Result<Option<usize>, Refused> {
-        if let Some(live) = EMPTY.has(block).then(|| EMPTY.is_live(block)) {
-            return match live {
-                Some(true) => Ok(Some(0)),
-                Some(false) => Err(Refused::Double),
-                None => Err(Refused::Inside),
-            };
+        if EMPTY.has(block) {
+            return outside::usable_empty(block);
         }
-        let Some(unit) = blocks::unit(block.addr()) else { return usable_outside(block) };
+        let Some(unit) = blocks::unit(block.addr()) else { return outside::usable(block) };
         // Relaxed: see `state`.
         let state = unit.load(Ordering::Relaxed);
         match blocks::whole_of(block).filter(|_| is_live(state)) {
@@ -209,8 +205,8 @@ impl Mode for Hardened {
         {
             return Some(resized);
         }
-        let alloc = |request: Request| second_path::malloc(request.size, FastHeap::current(), blocks::alloc_slow);
-        let free = |block| second_path::free(block, blocks::free_slow);
+        let alloc = |request: Request| second_path::malloc(request.size, FastHeap::current(), alloc_slow);
+        let free = |block| second_path::free(block, free_slow);
         Some(relocate(block, old, size, alloc, free))
     }
 
@@ -230,8 +226,18 @@ impl Mode for Hardened {
     }
 
     fn report(_: Print<'_>) {
-        check_all();
+        exit::check_all();
     }
+}
+
+/// The slow path of free.
+pub(super) fn free_slow(block: *mut u8) {
+    slow_free::free::<Hardened>(block);
+}
+
+/// As the slow path of malloc, without `errno`.
+pub(super) extern "C" fn alloc_slow(size: usize) -> *mut u8 {
+    alloc::alloc::<Hardened>(Request { size, align: 1, zero: false })
 }
 
 fn serve_small(heap: &Heap, class: Class, size: usize) -> Option<*mut u8> {
@@ -306,9 +312,11 @@ fn resize_in_place(block: *mut u8, old: usize, size: usize) -> Option<Resized> {
 /// Frees `block`, whatever it is.
 fn free(heap: Option<&Heap>, block: *mut u8) -> Freed {
     if EMPTY.has(block) {
-        return free_empty(block);
+        return outside::free_empty(block);
     }
-    let Some(unit) = blocks::unit(block.addr()) else { return free_outside(heap, block) };
+    let Some(unit) = blocks::unit(block.addr()) else {
+        return outside::free(block, |address| free_to_heap(heap, address));
+    };
     // Relaxed: see `state`.
     let state = unit.load(Ordering::Relaxed);
     let place = PROCESS.central.resolve(block.addr());
@@ -318,7 +326,7 @@ fn free(heap: Option<&Heap>, block: *mut u8) -> Freed {
         _ => 0,
     };
     if !is_live(state) || whole == 0 {
-        return refuse(block);
+        return blocks::refuse(block);
     }
     blocks::check("free", block.addr(), whole, state);
     let is_small = matches!(place, Place::Small { .. });
@@ -326,14 +334,9 @@ fn free(heap: Option<&Heap>, block: *mut u8) -> Freed {
         blocks::check_before("free", block.addr(), whole, state);
     }
     if !state::free_remote(unit, state) {
-        return refuse(block);
+        return blocks::refuse(block);
     }
     if is_small { retire_small(heap, block, unit) } else { retire_large(heap, block, unit, whole) }
-}
-
-fn refuse(block: *mut u8) -> Freed {
-    blocks::report_refusal("free", block.addr());
-    Freed::Misused
 }
 
 /// Has a small block, whose state is that of a remote free, wait or go to its owner.
@@ -362,57 +365,13 @@ fn retire_large(heap: Option<&Heap>, block: *mut u8, unit: &AtomicU8, whole: usi
 
 /// Frees a block whose free was deferred: it is on its way since then, and its first word held a link.
 fn free_deferred(heap: &Heap, block: *mut u8) -> Freed {
-    let Some(unit) = blocks::unit(block.addr()) else { return free_outside(Some(heap), block) };
+    let Some(unit) = blocks::unit(block.addr()) else {
+        return outside::free(block, |address| free_to_heap(Some(heap), address));
+    };
     match PROCESS.central.resolve(block.addr()) {
         Place::Large { span, .. } => retire_large(Some(heap), block, unit, span.large_bytes()),
         _ => retire_small(Some(heap), block, unit),
     }
-}
-
-/// Frees a block that has no state: a direct mapping, or none of ours.
-fn free_outside(heap: Option<&Heap>, block: *mut u8) -> Freed {
-    match direct_of(block) {
-        Ok(Some(direct)) => {
-            blocks::check("free", direct.address, direct.bytes, TAIL);
-            large::hold(direct.address, direct.bytes, |address| free_to_heap(heap, address));
-            Freed::Direct
-        }
-        Ok(None) => Freed::Foreign,
-        Err(Refused::Inside) => refuse(block),
-        Err(refused) => {
-            refused.report("free", block, 0);
-            Freed::Misused
-        }
-    }
-}
-
-/// The live direct block that starts at `block`; `Ok(None)` for an address that is not ours.
-fn direct_of(block: *mut u8) -> Result<Option<DirectBlock>, Refused> {
-    match PROCESS.central.resolve(block.addr()) {
-        Place::Foreign => Ok(None),
-        Place::Direct(direct) if direct.address == block.addr() => {
-            if large::has(direct.address) {
-                Err(Refused::Double)
-            } else {
-                Ok(Some(direct))
-            }
-        }
-        _ => Err(Refused::Inside),
-    }
-}
-
-fn usable_outside(block: *mut u8) -> Result<Option<usize>, Refused> {
-    let direct = direct_of(block)?;
-    Ok(direct.map(|direct| blocks::check("realloc", direct.address, direct.bytes, TAIL)))
-}
-
-fn free_empty(block: *mut u8) -> Freed {
-    if EMPTY.free(block) {
-        return Freed::Small;
-    }
-    let refused = if EMPTY.is_live(block).is_none() { Refused::Inside } else { Refused::Double };
-    refused.report("free", block, 0);
-    Freed::Misused
 }
 
 fn free_to_heap(heap: Option<&Heap>, address: usize) {
@@ -432,42 +391,4 @@ fn empty_waiting(heap: &Heap) {
         }
         let _ = Checked::free(heap, block);
     });
-}
-
-/// Checks the canaries of all live blocks, and the bytes of those that wait in this thread's quarantine, when the
-/// process ends.
-fn check_all() {
-    let HeapAccess::Own(heap) = thread::access() else { return };
-    PROCESS.central.each_span(|span, entry, region| {
-        let start = PROCESS.central.pages.space().address(region);
-        match entry.class() {
-            Some(class) if span.first() == region => {
-                let blocks = 0..class.geometry().capacity as usize;
-                blocks.for_each(|index| check_live(start + index * class.size(), class.size()));
-            }
-            None if span.state() == State::Large => check_live(start, span.large_bytes()),
-            _ => {}
-        }
-    });
-    if let Some(kept) = Kept::of(&heap) {
-        kept.each(|block, class| {
-            if !waiting::is_untouched(block, class.size()) {
-                blocks::report_written(block, class.size());
-            }
-        });
-    }
-}
-
-/// Checks the canaries of a block, if it is live.
-fn check_live(address: usize, whole: usize) {
-    let Some(unit) = blocks::unit(address) else { return };
-    // Acquire, so that the canaries are read after the state.
-    let state = unit.load(Ordering::Acquire);
-    // SAFETY: a block of so many bytes starts there.
-    let is_whole = !is_live(state) || unsafe { keys().check(address, whole, state) }.is_ok();
-    // Another thread may be freeing the block, or making another one there.
-    // Relaxed: the last look decides.
-    if !is_whole && unit.load(Ordering::Relaxed) == state {
-        blocks::check("exit", address, whole, state);
-    }
 }

@@ -19,8 +19,8 @@
 
 use super::blocks::{self, keys};
 use super::canary::{CANARY, get, put, turned};
-use super::mode::{Checked, Sent};
-use super::state::{FREED, LIVE, SLACK_MAX, free_remote, is_live};
+use super::mode::{self, Checked, Sent};
+use super::state::{LIVE, SLACK_MAX, free_own, free_remote, is_live};
 use super::waiting::{Kept, Left, Place};
 use crate::base::class::{Class, FAST_MAX, SMALL_MAX};
 use crate::base::units::REGION_BYTES;
@@ -37,6 +37,7 @@ pub(super) const STEP: usize = LANE;
 /// The bin of the class of so many bytes lies this many times as far behind the start of the heap.
 const SCALE: usize = BIN_BYTES / STEP;
 
+const _: () = assert!(STEP.is_multiple_of(CANARY));
 const _: () = {
     let mut whole = STEP;
     while whole <= FAST_MAX {
@@ -111,7 +112,7 @@ fn free(block: *mut u8, heap: &FastHeap, _slow: SlowFree) {
     // Addresses outside of the data area, and misaligned ones, are out of reach.
     let granule = shadow.granule(address);
     if granule >= shadow.reach() {
-        return blocks::free_slow(block);
+        return mode::free_slow(block);
     }
     // SAFETY: the shadow reaches the granule.
     let slack = unsafe { shadow.load(granule) } ^ usize::from(LIVE);
@@ -131,15 +132,14 @@ fn free(block: *mut u8, heap: &FastHeap, _slow: SlowFree) {
     // SAFETY: the canary lies in the block.
     let behind = unsafe { get(address + size) } ^ turned(end, size);
     if last | behind | before(granule, address, whole) != 0 {
-        return blocks::free_slow(block);
+        return mode::free_slow(block);
     }
-    let Some(kept) = Kept::of(heap) else { return blocks::free_slow(block) };
+    let Some(kept) = Kept::of(heap) else { return mode::free_slow(block) };
     // SAFETY: the offset is less than that of the last bin, and an entry is that of a bin.
     let waiting = unsafe { kept.at(offset) };
     // SAFETY: a block of this thread's heap starts there.
     let unit = unsafe { shadow.byte_of(granule) };
-    // Relaxed: see `state`. A remote free that comes between is found when its batch arrives.
-    unit.store(FREED, Ordering::Relaxed);
+    free_own(unit);
     let place = waiting.place(kept.draw(end));
     let left = place.get_block();
     if left.is_null() {
@@ -213,25 +213,24 @@ fn free_other(block: *mut u8, heap: &FastHeap) {
     // Relaxed: see `state`.
     let state = unit.load(Ordering::Relaxed);
     if !is_live(state) {
-        return blocks::free_slow(block);
+        return mode::free_slow(block);
     }
     // SAFETY: a block is live there, so its region is committed.
     let entry = unsafe { heap.entry_of(granule / REGION_GRANULES) };
-    let Some(class) = entry.class() else { return blocks::free_slow(block) };
+    let Some(class) = entry.class() else { return mode::free_slow(block) };
     let whole = class.size();
     // SAFETY: a live block of the class starts there.
     if unsafe { keys().check(address, whole, state) }.is_err() || before(granule, address, whole) != 0 {
-        return blocks::free_slow(block);
+        return mode::free_slow(block);
     }
     if entry.bits() ^ heap.address() >= BINS_BYTES {
         return free_to_other(block, heap, (unit, state), whole);
     }
-    let Some(kept) = Kept::of(heap) else { return blocks::free_slow(block) };
+    let Some(kept) = Kept::of(heap) else { return mode::free_slow(block) };
     let offset = class.index() * BIN_BYTES;
     // SAFETY: the offset of a bin.
     let waiting = unsafe { kept.at(offset) };
-    // Relaxed: as in `free`.
-    unit.store(FREED, Ordering::Relaxed);
+    free_own(unit);
     // SAFETY: the block was live, is of this class and of a span of this heap.
     let left = unsafe { waiting.place(kept.draw(keys().canary(address + whole))).exchange(block, whole) };
     settle(heap, offset, left, whole);
@@ -240,7 +239,7 @@ fn free_other(block: *mut u8, heap: &FastHeap) {
 /// free of a block of another heap, or of the central list.
 fn free_to_other(block: *mut u8, heap: &FastHeap, (unit, state): (&AtomicU8, u8), whole: usize) {
     if !free_remote(unit, state) {
-        return blocks::free_slow(block);
+        return mode::free_slow(block);
     }
     // SAFETY: of several threads that free the block this one was first, so it has the block.
     unsafe { processor::fill_and_test(block, block, whole) };
@@ -251,7 +250,7 @@ fn free_to_other(block: *mut u8, heap: &FastHeap, (unit, state): (&AtomicU8, u8)
 
 fn free_sized(block: *mut u8, size: usize, heap: &FastHeap, slow: SlowSizedFree) {
     if blocks::is_of_size(block, size) {
-        free(block, heap, blocks::free_slow);
+        free(block, heap, mode::free_slow);
     } else {
         slow(block, size);
     }
