@@ -11,7 +11,7 @@ TABLES = $(CARGO) run --quiet --package spandrel-xtask --features tables --bin x
 # order and in random order (12 and 32 beyond the 26 of the fast path)
 LIMITS = 38,38,39,39,20,43,59
 # Instructions per malloc(16) + free in other modes
-MODE_LIMITS = counting=38,guarded=54,hardened=1500
+MODE_LIMITS = counting=38,guarded=54,hardened=158
 
 # Files above base/ and sys/ that a malloc may pass before memory is committed for it
 COLD_FILES = 20

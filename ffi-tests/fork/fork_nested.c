@@ -153,7 +153,7 @@ int main(int count, char **arguments) {
     CHECK(pthread_sigmask(SIG_UNBLOCK, &both, NULL) == 0);
     uint64_t state = 88172645463325252u;
     double end = now() + atoi(arguments[1]) / 1000.0;
-    // A loaded machine makes few forks, and some modes are slow; what waits for its own lock makes hardly any.
+    // A loaded machine makes few forks. A process that waits for a lock of its own makes hardly any.
     while (now() < end || (account->handled < LEAST && now() < end + MORE)) {
         for (int i = 0; i < 200; i++) {
             step(&state);

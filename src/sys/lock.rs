@@ -46,8 +46,8 @@ pub(crate) enum Rank {
     Metadata,
     /// The functions of mode `custom`. None.
     Providers,
-    /// Blocks that a hardened heap keeps back: a new part of the quarantine is mapped. The pool of mode `guarded`: pages
-    /// are committed, protected and purged.
+    /// The quarantine of large blocks of mode `hardened`: its entries are mapped. The pool of mode `guarded`: pages are
+    /// committed, protected and purged.
     Reserve,
     /// A mode's notes about blocks. A table that grows is mapped anew.
     Ledger,

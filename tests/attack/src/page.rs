@@ -18,8 +18,8 @@ pub fn text(results: &Results, reasons: &[Reason]) -> String {
         text,
         "{} programs misuse the allocator in one way each, with blocks of several sizes, in one thread and in two: {rows}\n\
          rows. [security.md](security.md) explains what the results mean, and how a row is judged. `make attack` runs\n\
-         everything anew; `make attack-publish` records its results here. Sources: `{}`, {}; each row was run {}, and the\n\
-         worst verdict counts.\n",
+         everything anew; `make attack-publish` records its results here.\n\n\
+         Sources: `{}`, {}. Each row was run {}, and the worst verdict counts.\n",
         results.cases.len(),
         results.commit,
         results.date,
@@ -100,7 +100,7 @@ fn cases(text: &mut String, results: &Results) {
     text.push_str("## Spandrel's modes, case by case\n\n");
     text.push_str(
         "A letter for each row: sizes 16, 100, 3000, 20000, 200000 and 40000000 as far as the case has them, and for each\n\
-         size one thread, then two. ",
+         size one thread, then two.\n",
     );
     let meanings: Vec<String> =
         results.letters.iter().map(|(letter, meaning)| format!("`{letter}` {meaning}")).collect();
