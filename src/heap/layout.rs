@@ -193,9 +193,9 @@ impl Heap {
         unsafe { Self::at(entry.owner()) }
     }
 
-    /// The map entry of this heap's spans of `class`.
+    /// The map entry of this heap's spans of `class`: the address of its bin.
     pub(super) fn entry(&self, class: Class) -> Entry {
-        Entry::small(self.address(), class)
+        Entry::from_bits(core::ptr::from_ref(self.bin(class)).addr())
     }
 
     /// The spans of `class`.

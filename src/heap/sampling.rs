@@ -124,24 +124,6 @@ impl FastHeap {
         self.lead(gap == 0 && self.second().after_fast);
     }
 
-    /// A block for a request that the fast path did not serve; null unless requests are sampled, and null if this one
-    /// is to be sampled.
-    /// `BYTES`: whether samples may be by bytes.
-    #[inline(always)]
-    pub(super) fn pop_sampled<const BYTES: bool>(&self, size: usize) -> *mut u8 {
-        let cost = if BYTES { (size & self.counted.get()).wrapping_add(1) } else { 1 };
-        // A heap that is not sampled ends here, too.
-        if cost >= self.until.get() {
-            return core::ptr::null_mut();
-        }
-        let block = self.pop(size);
-        if !block.is_null() {
-            // Read again: so it is one instruction.
-            self.until.set(self.until.get() - cost);
-        }
-        block
-    }
-
     /// Adds `block` to its bin, if requests are sampled and those of `size` bytes are served by that bin.
     #[inline(always)]
     pub(super) fn push_sampled(&self, block: *mut u8, size: usize) -> bool {

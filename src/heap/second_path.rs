@@ -215,6 +215,23 @@ impl FastHeap {
         unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), offset) }
     }
 
+    /// A block for a request that the fast path did not serve; null unless requests are sampled, and null if this one
+    /// is to be sampled. `BYTES` says whether samples may be by bytes.
+    #[inline(always)]
+    fn pop_sampled<const BYTES: bool>(&self, size: usize) -> *mut u8 {
+        let cost = if BYTES { (size & self.counted.get()).wrapping_add(1) } else { 1 };
+        // A heap that is not sampled ends here, too.
+        if cost >= self.until.get() {
+            return core::ptr::null_mut();
+        }
+        let block = self.pop(size);
+        if !block.is_null() {
+            // Read again: so it is one instruction.
+            self.until.set(self.until.get() - cost);
+        }
+        block
+    }
+
     /// As [`FastHeap::push_fast`].
     #[inline(always)]
     pub(crate) fn push_in_reach(&self, block: *mut u8) -> bool {

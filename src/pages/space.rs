@@ -141,6 +141,9 @@ impl Space {
     /// Makes the shadow of the first `count` regions of a bank usable, and that of one more. The caller holds the lock
     /// of the runs. False if the kernel refuses.
     fn commit_shadow(&self, part: &Part, count: usize) -> bool {
+        if part.shadow.len() == 0 {
+            return true;
+        }
         let done = part.shadow.ensure(self.shadow.bytes_of(count + 1).min(part.shadow.len()));
         if !self.is_divided() {
             self.shadow.widen(part.shadow.committed());
