@@ -55,7 +55,8 @@ impl Allocator {
     /// Lines that it prints without a misuse.
     #[must_use]
     pub fn is_usual(&self, line: &str) -> bool {
-        line.starts_with("spandrel: tracked:") || line.starts_with("tcmalloc: large alloc")
+        let usual = ["spandrel: tracked:", "spandrel: ALLOCATOR_GUARDED_SLOTS:", "tcmalloc: large alloc"];
+        usual.iter().any(|start| line.starts_with(start))
     }
 }
 
@@ -66,7 +67,8 @@ type Options = &'static [(&'static str, &'static str)];
 const MODES: [(&str, Kind, Options); 4] = [
     ("fast", Kind::Default, &[]),
     ("hardened", Kind::Hardened, &[]),
-    ("guarded", Kind::Diagnostic, &[("SPANDREL_GUARDED_RATE", "1")]),
+    // With so many slots few cases use all of them, of which a line would tell.
+    ("guarded", Kind::Diagnostic, &[("SPANDREL_GUARDED_RATE", "1"), ("SPANDREL_GUARDED_SLOTS", "4096")]),
     ("tracked", Kind::Diagnostic, &[]),
 ];
 
