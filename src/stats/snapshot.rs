@@ -155,6 +155,8 @@ impl Snapshot {
             self.disturbed |= !seen;
         });
         shared.registry.each_ever(|heap| self.see_heap(heap));
+        // Read again: threads that go on may have begun to use regions since, and their blocks were counted.
+        self.pages.used = shared.central.pages.figures().used;
     }
 
     fn see_span(&mut self, span: &Span, entry: Entry, region: Region) {

@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn stacks_are_compared_from_their_first_frame() {
-        let text = "spandrel: A: text\nspandrel:    x+0x1 (one+0x2)\nspandrel:    x+0x3 (two+0x4)\nother\nspandrel:    x+0x5 (three+0x6)\n";
+        let text = "spandrel: ALLOCATOR_A: text\nspandrel:    x+0x1 (one+0x2)\nspandrel:    x+0x3 (two+0x4)\nother\nspandrel:    x+0x5 (three+0x6)\n";
         let outcome = outcome(End::Exit(0), text);
         assert!(has_stack(&outcome, "(one").is_ok() && has_stack(&outcome, "(one … (two … .").is_ok());
         for wrong in ["(two", "(one … .", "(one … (two … (three", "."] {
