@@ -24,7 +24,6 @@ use crate::pages::{Bank, Entry, Finder, Pages, Space};
 use crate::sys::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use crate::sys::cell::{Relaxed, StaticRef};
 use crate::sys::lock::Futex;
-use crate::sys::memory;
 
 /// One heap.
 #[repr(C, align(8192))]
@@ -138,9 +137,7 @@ impl Heap {
 
     /// A new heap, whose memory the calling thread touches first; `None` if there is no metadata for one.
     pub(super) fn make(pages: &Pages) -> Option<&'static Self> {
-        let piece = pages.acquire_metadata(size_of::<Self>())?;
-        // SAFETY: the piece has these bytes, and nothing else uses them.
-        unsafe { memory::zero(piece, size_of::<Self>()) };
+        let piece = pages.acquire_zeroed(size_of::<Self>())?;
         // SAFETY: all-zero bytes are a heap whose bins are not prepared, whose lists are empty and whose inbox is open.
         // Pieces are aligned to their size, and metadata is never unmapped.
         Some(unsafe { &*piece.cast::<Self>() })

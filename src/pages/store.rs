@@ -114,6 +114,14 @@ impl Pages {
         acquire(near).or_else(|| space.other_banks(near).find_map(acquire))
     }
 
+    /// As [`Pages::acquire_metadata`], with `bytes` that are zero.
+    pub(crate) fn acquire_zeroed(&self, bytes: usize) -> Option<*mut u8> {
+        let piece = self.acquire_metadata(bytes)?;
+        // SAFETY: the piece has these bytes, and nothing else uses them.
+        unsafe { memory::zero(piece, bytes) };
+        Some(piece)
+    }
+
     /// Takes back a piece of metadata.
     ///
     /// # Safety

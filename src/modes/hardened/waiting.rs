@@ -15,7 +15,7 @@ use crate::heap::FastHeap;
 use crate::pages::map::BIN_BYTES;
 use crate::process::state::PROCESS;
 use crate::sys::cell::{Slot, Slots};
-use crate::sys::{memory, processor};
+use crate::sys::processor;
 
 /// Slots of a class: powers of two between these.
 const SLOTS_MIN: usize = 4;
@@ -60,9 +60,7 @@ impl Kept {
         if heap.kept.get() != 0 {
             return;
         }
-        let Some(piece) = PROCESS.central.pages.acquire_metadata(size_of::<Self>()) else { return };
-        // SAFETY: the piece has these bytes, and nothing else uses them.
-        unsafe { memory::zero(piece, size_of::<Self>()) };
+        let Some(piece) = PROCESS.central.pages.acquire_zeroed(size_of::<Self>()) else { return };
         heap.kept.set(piece.expose_provenance());
         if let Some(kept) = Self::of(heap) {
             kept.random.set(seed);
@@ -93,10 +91,7 @@ impl Kept {
         let waiting = self.classes.get(class.index())?;
         if waiting.slots.get() == waiting.first_slot() && bytes > 0 {
             let count = 1_usize << (bytes / class.size()).clamp(SLOTS_MIN, SLOTS_MAX).ilog2();
-            let len = count * size_of::<Slot>();
-            if let Some(piece) = PROCESS.central.pages.acquire_metadata(len) {
-                // SAFETY: the piece has these bytes, and nothing else uses them.
-                unsafe { memory::zero(piece, len) };
+            if let Some(piece) = PROCESS.central.pages.acquire_zeroed(count * size_of::<Slot>()) {
                 // The block of `first` moves to the first slot. A handler that comes between uses slots of either kind.
                 let first = Place(waiting.first_slot());
                 let block = first.get_block();

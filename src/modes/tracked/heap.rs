@@ -8,7 +8,6 @@ use super::note::{Act, Block, Free};
 use crate::heap::Heap;
 use crate::process::state::PROCESS;
 use crate::sys::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::sys::memory;
 use crate::unwind::Recent;
 
 /// Blocks that a heap remembers after their free; a power of two.
@@ -45,10 +44,7 @@ pub(super) struct Freed {
 
 /// Zeroed metadata for a `T`; `None` if there is none. All-zero bytes are a value of both structures that callers keep.
 fn acquire<T>() -> Option<*mut T> {
-    let piece = PROCESS.central.pages.acquire_metadata(size_of::<T>())?;
-    // SAFETY: the piece has these bytes, and nothing else uses them.
-    unsafe { memory::zero(piece, size_of::<T>()) };
-    Some(piece.cast())
+    PROCESS.central.pages.acquire_zeroed(size_of::<T>()).map(<*mut u8>::cast)
 }
 
 impl HeapNotes {
