@@ -55,9 +55,6 @@ pub(crate) struct FastHeap {
     pub(super) until: Cell<usize>,
     /// Which bits of a request's size count.
     pub(super) counted: Cell<usize>,
-    /// The address of what the mode in force keeps with the heap; 0 without. For the heap's thread, and stays with the
-    /// heap.
-    pub(crate) kept: Cell<usize>,
 }
 
 // SAFETY: only the heap's thread uses the cells; the inert heap is never written.
@@ -119,7 +116,6 @@ impl FastHeap {
             always_empty: Cell::new(NOTHING.slot()),
             until: Cell::new(0),
             counted: Cell::new(0),
-            kept: Cell::new(0),
         }
     }
 

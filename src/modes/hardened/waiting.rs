@@ -14,6 +14,7 @@ use crate::base::class::Class;
 use crate::heap::FastHeap;
 use crate::pages::map::BIN_BYTES;
 use crate::process::state::PROCESS;
+use crate::sys::atomic::Ordering;
 use crate::sys::cell::{Slot, Slots};
 use crate::sys::processor;
 
@@ -57,11 +58,12 @@ pub(super) enum Left {
 impl Kept {
     /// Makes the state of a heap that has none; nothing if there is no memory for it.
     pub(super) fn make(heap: &FastHeap, seed: u64) {
-        if heap.kept.get() != 0 {
+        if Self::of(heap).is_some() {
             return;
         }
         let Some(piece) = PROCESS.central.pages.acquire_zeroed(size_of::<Self>()) else { return };
-        heap.kept.set(piece.expose_provenance());
+        // Relaxed: only the heap's thread reads it, which this is.
+        heap.heap().thread.mode.store(piece, Ordering::Relaxed);
         if let Some(kept) = Self::of(heap) {
             kept.random.set(seed);
             kept.classes.iter().for_each(|waiting| waiting.slots.set(waiting.first_slot()));
@@ -71,8 +73,10 @@ impl Kept {
     /// That of `heap`, which is the calling thread's.
     #[inline(always)]
     pub(super) fn of(heap: &FastHeap) -> Option<&Self> {
+        // Relaxed: this thread stored it, or the one that had the heap before, which handed it over under a lock.
+        let piece = heap.heap().thread.mode.load(Ordering::Relaxed).cast::<Self>();
         // SAFETY: `make` put it there, and metadata stays for the life of the process.
-        unsafe { core::ptr::with_exposed_provenance::<Self>(heap.kept.get()).as_ref() }
+        unsafe { piece.as_ref() }
     }
 
     /// The slots of the class whose bin lies `offset` bytes from the start of the heap.
