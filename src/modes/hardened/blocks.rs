@@ -7,7 +7,7 @@ use super::state::{self, NEVER, TAIL, is_live};
 use crate::base::text::Line;
 use crate::base::units::REGION_BYTES;
 use crate::central::{Place, Refused};
-use crate::diag::{self, Code};
+use crate::diag::{self, Code, Misuse};
 use crate::heap::Freed;
 use crate::heap::second_path::SlowMalloc;
 use crate::pages::Shadow;
@@ -196,7 +196,6 @@ pub(super) fn refuse(block: *mut u8) -> Freed {
 
 fn report_pointer(call: &'static str, code: Code, address: usize, what: &'static str) {
     let tell = |line: &mut Line| {
-        line.text(call).text("(").address(address).text("): ").text(what);
         if let Some((start, whole)) = around(address) {
             // Relaxed: for a line of text.
             let state = unit(start).map_or(NEVER, |unit| unit.load(Ordering::Relaxed));
@@ -205,7 +204,7 @@ fn report_pointer(call: &'static str, code: Code, address: usize, what: &'static
             describe(line, size.unwrap_or(0), whole);
         }
     };
-    diag::misuse_told(code, tell, |_| {});
+    diag::misuse_with(&Misuse { code, call, pointer: address, what, block_bytes: 0 }, tell, |_| {});
 }
 
 /// Where the small block around `address` starts, and its bytes.
