@@ -19,21 +19,13 @@ const CODE_STARTED_MAX: i64 = 224;
 /// be joined with the loader's own.
 const WRITTEN_MAX: i64 = 48;
 
-fn readelf(option: &str) -> Result<String, String> {
-    let mut command = run::command("readelf");
-    command.args([option, "--wide"]).arg(paths::shared_library()?);
-    let outcome = run::run(&mut command, 20)?;
-    outcome.clean()?;
-    Ok(outcome.stdout)
-}
-
 fn has_few_relocations() -> Result<(), String> {
-    let count = readelf("--relocs")?.lines().filter(|line| line.contains(" R_X86_64_")).count();
+    let count = run::readelf("--relocs")?.lines().filter(|line| line.contains(" R_X86_64_")).count();
     if (1..=RELOCATIONS_MAX).contains(&count) { Ok(()) } else { Err(format!("{count} relocations")) }
 }
 
 fn keeps_zeroes_out_of_the_file() -> Result<(), String> {
-    let sections = readelf("--sections")?;
+    let sections = run::readelf("--sections")?;
     let row = sections.lines().find_map(|line| line.split_once(" .data ")).ok_or("no section .data")?.1;
     let size = row.split_whitespace().nth(3).ok_or("cannot read the sections")?;
     let bytes = u64::from_str_radix(size, 16).map_err(|_| format!("size `{size}`"))?;

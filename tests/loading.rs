@@ -73,16 +73,8 @@ const EXTENSION_NAMES: [&str; 9] = [
 /// Functions of the loader that the library wraps.
 const LOADER_NAMES: [&str; 1] = ["dlopen"];
 
-fn readelf(option: &str) -> Result<String, String> {
-    let mut command = run::command("readelf");
-    command.args([option, "--wide"]).arg(paths::shared_library()?);
-    let outcome = run::run(&mut command, 20)?;
-    outcome.clean()?;
-    Ok(outcome.stdout)
-}
-
 fn needs_libc_alone() -> Result<(), String> {
-    let dynamic = readelf("--dynamic")?;
+    let dynamic = run::readelf("--dynamic")?;
     let needed = dynamic.lines().filter(|line| line.contains("(NEEDED)"));
     let names: Vec<&str> = needed.filter_map(|line| line.split('[').nth(1)?.split(']').next()).collect();
     let allowed = |name: &&str| *name == "libc.so.6" || name.starts_with("ld-linux");
@@ -90,24 +82,24 @@ fn needs_libc_alone() -> Result<(), String> {
 }
 
 fn cannot_be_unloaded() -> Result<(), String> {
-    let dynamic = readelf("--dynamic")?;
+    let dynamic = run::readelf("--dynamic")?;
     if dynamic.contains("NODELETE") { Ok(()) } else { Err("not linked with -z nodelete".to_owned()) }
 }
 
 fn uses_initial_exec_tls() -> Result<(), String> {
-    let symbols = readelf("--dyn-syms")?;
+    let symbols = run::readelf("--dyn-syms")?;
     if symbols.contains("__tls_get_addr") { Err("refers to __tls_get_addr".to_owned()) } else { Ok(()) }
 }
 
 /// The library's name, against which programs are linked.
 fn has_its_soname() -> Result<(), String> {
-    let dynamic = readelf("--dynamic")?;
+    let dynamic = run::readelf("--dynamic")?;
     if dynamic.contains("Library soname: [libspandrel.so.0]") { Ok(()) } else { Err(dynamic) }
 }
 
 /// Static TLS is scarce for a library that is loaded late: two words at most.
 fn takes_little_static_tls() -> Result<(), String> {
-    let segments = readelf("--program-headers")?;
+    let segments = run::readelf("--program-headers")?;
     let line = segments.lines().find(|line| line.trim_start().starts_with("TLS ")).ok_or("no TLS segment")?;
     let size = line.split_whitespace().nth(5).ok_or("cannot read the TLS segment")?;
     let bytes = u64::from_str_radix(size.trim_start_matches("0x"), 16).map_err(|_| format!("TLS size `{size}`"))?;
@@ -117,7 +109,7 @@ fn takes_little_static_tls() -> Result<(), String> {
 
 /// Names of defined dynamic symbols.
 fn exported() -> Result<Vec<String>, String> {
-    let table = readelf("--dyn-syms")?;
+    let table = run::readelf("--dyn-syms")?;
     let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let defined = rows.filter(|row| row.len() >= 8 && row[6] != "UND" && (row[4] == "GLOBAL" || row[4] == "WEAK"));
     Ok(defined.map(|row| row[7].split('@').next().unwrap_or(row[7]).to_owned()).collect())

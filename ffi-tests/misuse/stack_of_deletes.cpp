@@ -10,6 +10,11 @@
 // args: array
 // says: : delete[](0x
 // stack: (release+ … (main+
+// run: array_hardened
+// args: array
+// env: SPANDREL_MODE=hardened
+// says: : delete[](0x
+// stack: (release+ … (main+
 // run: sized
 // args: sized
 // says: : sized delete(0x

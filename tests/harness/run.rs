@@ -185,3 +185,12 @@ pub fn preloaded(program: impl AsRef<std::ffi::OsStr>) -> Result<Command, String
     command.env("LD_PRELOAD", library);
     Ok(command)
 }
+
+/// What `readelf` says of the library that is tested, a row per line.
+pub fn readelf(option: &str) -> Result<String, String> {
+    let mut command = command("readelf");
+    command.args([option, "--wide"]).arg(paths::shared_library()?);
+    let outcome = run(&mut command, 20)?;
+    outcome.clean()?;
+    Ok(outcome.stdout)
+}
