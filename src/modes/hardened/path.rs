@@ -30,10 +30,10 @@ use crate::pages::REGION_GRANULES;
 use crate::pages::map::{BIN_BYTES, BINS_BYTES};
 use crate::slow_path::free;
 use crate::sys::atomic::{AtomicU8, Ordering};
-use crate::sys::processor::{self, LANE};
+use crate::sys::zeroes::{self, SHORT, STRIDE};
 
 /// Blocks up to [`FAST_MAX`] are multiples of this, and so are all blocks of the mode: the smallest class is not used.
-pub(super) const STEP: usize = LANE;
+pub(super) const STEP: usize = STRIDE;
 /// The bin of the class of so many bytes lies this many times as far behind the start of the heap.
 const SCALE: usize = BIN_BYTES / STEP;
 
@@ -141,15 +141,19 @@ fn free(block: *mut u8, heap: &FastHeap, _slow: SlowFree) {
     let unit = unsafe { shadow.byte_of(granule) };
     free_own(unit);
     let place = waiting.place(kept.draw(end));
+    // The functions for what is rare, or takes long, are called last, so this one needs few registers.
+    if whole > SHORT {
+        return wait(block, heap, place, offset);
+    }
     let left = place.get_block();
     if left.is_null() {
-        return free_slow(block, heap, place, offset);
+        return wait(block, heap, place, offset);
     }
     // SAFETY: the block was live, is of this class and of a span of this heap; blocks of the quarantine are of the same
     // class.
-    let clean = unsafe { processor::fill_and_test(block, left, whole) };
+    let clean = unsafe { zeroes::fill_and_test_short(block, left, whole) };
     if !place.replace(left, block) {
-        return free_slow(block, heap, place, offset);
+        return wait(block, heap, place, offset);
     }
     if !clean {
         return written(left, whole);
@@ -160,12 +164,12 @@ fn free(block: *mut u8, heap: &FastHeap, _slow: SlowFree) {
     }
 }
 
-/// The end of `free` where the slot is empty, or where a handler has changed it meanwhile.
-#[cold]
+/// The end of `free` for a block of more than [`SHORT`] bytes, where the slot is empty, or where a handler has changed it
+/// meanwhile.
 #[inline(never)]
-fn free_slow(block: *mut u8, heap: &FastHeap, place: Place, offset: usize) {
+fn wait(block: *mut u8, heap: &FastHeap, place: Place, offset: usize) {
     // SAFETY: the block is freed, and of the class of these slots.
-    settle(heap, offset, unsafe { place.exchange(block, offset / SCALE) }, offset / SCALE);
+    settle(heap, offset, unsafe { place.exchange(block, offset / SCALE, false) }, offset / SCALE);
 }
 
 /// Puts the block that has left the quarantine into its bin.
@@ -231,9 +235,9 @@ fn free_other(block: *mut u8, heap: &FastHeap) {
     // SAFETY: the offset of a bin.
     let waiting = unsafe { kept.at(offset) };
     free_own(unit);
+    let place = waiting.place(kept.draw(keys().canary(address + whole)));
     // SAFETY: the block was live, is of this class and of a span of this heap.
-    let left = unsafe { waiting.place(kept.draw(keys().canary(address + whole))).exchange(block, whole) };
-    settle(heap, offset, left, whole);
+    settle(heap, offset, unsafe { place.exchange(block, whole, false) }, whole);
 }
 
 /// free of a block of another heap, or of the central list.
@@ -242,7 +246,7 @@ fn free_to_other(block: *mut u8, heap: &FastHeap, (unit, state): (&AtomicU8, u8)
         return mode::free_slow(block);
     }
     // SAFETY: of several threads that free the block this one was first, so it has the block.
-    unsafe { processor::fill_and_test(block, block, whole) };
+    unsafe { zeroes::fill(block, whole) };
     if !heap.send_fast::<false>(block) {
         free::free::<Sent>(block);
     }
