@@ -73,8 +73,8 @@ pub(crate) struct Span {
     /// Blocks that are out, and [`FULL`]. Written by the thread that may change the span; read by any thread for
     /// figures.
     used: Relaxed<AtomicU32>,
-    /// The state of its holes. Only the thread that may change the span reads and writes it.
-    pub(super) rest: Cell<u32>,
+    /// The state of its holes, which [`super::holes`] explains. Written as `used` is; read by any thread for figures.
+    pub(super) rest: Relaxed<AtomicU32>,
     /// The bitmap, unless it is `inline`.
     bitmap: Cell<*const Cell<u64>>,
     /// Usable bytes of a large block. Written by the thread that has the block; read by any, for any address.
@@ -111,12 +111,13 @@ pub(super) fn header(space: &Space, region: Region) -> &Span {
 }
 
 impl Span {
-    /// Offsets of the first region and of what is out, four bytes each, of the state, one byte, of a large block's
-    /// bytes, and of where the bitmap is.
-    pub(super) const OFFSETS: [usize; 5] = [
+    /// Offsets of the first region and of what is out, four bytes each, of the state, one byte, of purged KiB, two
+    /// bytes, of a large block's bytes, and of where the bitmap is.
+    pub(super) const OFFSETS: [usize; 6] = [
         offset_of!(Self, first),
         offset_of!(Self, used),
         offset_of!(Self, state),
+        offset_of!(Self, rest),
         offset_of!(Self, bytes),
         offset_of!(Self, bitmap),
     ];
@@ -253,6 +254,7 @@ impl Span {
     /// - `slot` and the `count - 1` before it can be written.
     pub(crate) unsafe fn take(&self, geometry: &Geometry, start: usize, count: usize, slot: *mut *mut u8) {
         debug_assert!(count <= self.available(geometry) as usize);
+        self.rest.set(0);
         let size = geometry.size as usize;
         let (mut slot, mut rest) = (slot, count);
         let mut put = |address: usize| {

@@ -4,7 +4,7 @@
 //! `complain`, and the default stays.
 
 use super::parse;
-use super::profile::{self, Profile};
+use super::profile::{self, Chosen};
 use super::value::{self, CacheBytes, GuardedSide, HugePages, IdleReturn, Limit, Mode, Numa, OnError, Path, Prefault};
 
 /// A row of the table, for documentation.
@@ -64,7 +64,7 @@ macro_rules! options {
 }
 
 options! {
-    profile: &'static Profile = profile::default(), "SPANDREL_PROFILE", profile::NAMES, "hosted-small", profile::named,
+    profile: Chosen = profile::default(), "SPANDREL_PROFILE", profile::NAMES, "hosted-small", profile::named,
         "A set of defaults for the other options: see below. Options that the environment sets itself win.";
     mode: Mode = Mode::Fast, "SPANDREL_MODE", value::MODE, "fast", Mode::named,
         "How calls are served, and what is checked or recorded meanwhile: see docs/modes.md.";
@@ -226,7 +226,7 @@ impl Options {
 
     /// The contradiction among these options, of which `name` was just set.
     fn clash(&self, name: &[u8]) -> Option<Complaint> {
-        let profile = self.profile;
+        let profile = self.profile.row();
         if !profile.hooks && self.huge_pages != HugePages::Off {
             return Some(Complaint::HugePages);
         }
@@ -257,10 +257,13 @@ impl Options {
     }
 }
 
+/// The defaults, where `scripts/layout.ld` finds them: a constant lies among those that few processes read.
+static DEFAULTS: Options = Options::DEFAULT;
+
 /// The options as `profile` sets them.
-fn of_profile(profile: &'static Profile) -> Options {
-    let mut options = Options { profile, ..Options::DEFAULT };
-    for (name, value) in profile.settings() {
+fn of_profile(profile: Chosen) -> Options {
+    let mut options = Options { profile, ..DEFAULTS };
+    for (name, value) in profile.row().settings() {
         // The table's settings are good, as a test shows.
         let _ = options.set(name.as_bytes(), value.as_bytes());
     }
@@ -328,7 +331,7 @@ mod tests {
     fn a_profile_sets_defaults_and_the_environment_wins_wherever_it_stands() {
         let (server, _) = read_all(&["SPANDREL_PROFILE=hosted-server"]);
         assert_eq!(
-            (server.profile.name, server.bin_bytes, server.purge_delay),
+            (server.profile.row().name, server.bin_bytes, server.purge_delay),
             ("hosted-server", 512 << 10, Some(5000))
         );
         for order in [
