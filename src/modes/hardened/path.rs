@@ -108,6 +108,19 @@ fn aligned(align: usize, size: usize, heap: &FastHeap, slow: SlowAligned) -> *mu
 
 /// `slow` is not used: the slow path of the mode, which the compiler knows, needs no register.
 fn free(block: *mut u8, heap: &FastHeap, _slow: SlowFree) {
+    free_up_to::<SHORT>(block, heap);
+}
+
+/// free of blocks that are filled and tested by a function: apart, so that `free` needs few registers.
+#[inline(never)]
+fn free_long(block: *mut u8, heap: &FastHeap) {
+    free_up_to::<FAST_MAX>(block, heap);
+}
+
+/// free of blocks up to `MAX` bytes of this heap; others are left to the next function.
+#[inline(always)]
+fn free_up_to<const MAX: usize>(block: *mut u8, heap: &FastHeap) {
+    let other = if MAX == SHORT { free_long } else { free_other };
     let (shadow, address) = (blocks::shadow(), block.addr());
     // Addresses outside of the data area, and misaligned ones, are out of reach.
     let granule = shadow.granule(address);
@@ -121,8 +134,8 @@ fn free(block: *mut u8, heap: &FastHeap, _slow: SlowFree) {
     }
     // SAFETY: a block is live there, so its region is committed; this second path is never the inert heap's.
     let offset = unsafe { heap.entry_of(granule / REGION_GRANULES) }.bits() ^ heap.address();
-    if offset > FAST_MAX * SCALE {
-        return free_other(block, heap);
+    if offset > MAX * SCALE {
+        return other(block, heap);
     }
     let whole = offset / SCALE;
     let end = keys().canary(address + whole);
@@ -141,19 +154,21 @@ fn free(block: *mut u8, heap: &FastHeap, _slow: SlowFree) {
     let unit = unsafe { shadow.byte_of(granule) };
     free_own(unit);
     let place = waiting.place(kept.draw(end));
-    // The functions for what is rare, or takes long, are called last, so this one needs few registers.
-    if whole > SHORT {
-        return wait(block, heap, place, offset);
-    }
     let left = place.get_block();
     if left.is_null() {
-        return wait(block, heap, place, offset);
+        return wait_slow(block, heap, place, offset);
     }
     // SAFETY: the block was live, is of this class and of a span of this heap; blocks of the quarantine are of the same
     // class.
-    let clean = unsafe { zeroes::fill_and_test_short(block, left, whole) };
+    let clean = unsafe {
+        if MAX == SHORT {
+            zeroes::fill_and_test_short(block, left, whole)
+        } else {
+            zeroes::fill_and_test(block, left, whole)
+        }
+    };
     if !place.replace(left, block) {
-        return wait(block, heap, place, offset);
+        return wait_slow(block, heap, place, offset);
     }
     if !clean {
         return written(left, whole);
@@ -164,10 +179,10 @@ fn free(block: *mut u8, heap: &FastHeap, _slow: SlowFree) {
     }
 }
 
-/// The end of `free` for a block of more than [`SHORT`] bytes, where the slot is empty, or where a handler has changed it
-/// meanwhile.
+/// The end of `free` where the slot is empty, or where a handler has changed it meanwhile.
+#[cold]
 #[inline(never)]
-fn wait(block: *mut u8, heap: &FastHeap, place: Place, offset: usize) {
+fn wait_slow(block: *mut u8, heap: &FastHeap, place: Place, offset: usize) {
     // SAFETY: the block is freed, and of the class of these slots.
     settle(heap, offset, unsafe { place.exchange(block, offset / SCALE, false) }, offset / SCALE);
 }

@@ -16,13 +16,17 @@ use crate::sys::atomic::{AtomicBool, Ordering};
 /// All lengths are multiples of so many bytes, and so are the addresses.
 pub(crate) const STRIDE: usize = size_of::<__m128i>();
 /// Most bytes that are done in place.
-pub(crate) const SHORT: usize = 64;
+pub(crate) const SHORT: usize = 128;
 /// Memory of so many bytes is read before it is filled.
 const SPARSE: usize = 4096;
 /// Bytes of a piece of such memory: filled as a whole if one of them is not zero.
 const PIECE: usize = 1024;
 
-const _: () = assert!(PIECE.is_multiple_of(SHORT) && SPARSE.is_multiple_of(PIECE));
+/// Bytes of a turn of the loop that fills and tests, and of that which tests.
+const TURN: usize = 64;
+const TEST_TURN: usize = 128;
+
+const _: () = assert!(PIECE.is_multiple_of(TEST_TURN) && SPARSE.is_multiple_of(PIECE) && SHORT >= TURN);
 
 /// Whether the processor has AVX2, and the kernel keeps its registers. Written at start, read by any thread.
 static HAS_AVX2: AtomicBool = AtomicBool::new(false);
@@ -123,7 +127,7 @@ unsafe fn fill_and_test_wide(fill: *mut u8, test: *const u8, len: usize) -> bool
             "add rax, 64", "cmp rax, rdx", "jb 2b",
             "vmovdqu ymmword ptr [rdi + rdx], ymm0", "vmovdqu ymmword ptr [rdi + rdx + 32], ymm0",
             "vptest ymm1, ymm1", "sete al", "vzeroupper",
-            inout("rax") 0_u64 => clean, in("rdx") len - SHORT, in("rsi") test, in("rdi") fill,
+            inout("rax") 0_u64 => clean, in("rdx") len - TURN, in("rsi") test, in("rdi") fill,
             clobber_abi("sysv64"), options(nostack));
     }
     clean & 1 != 0
@@ -164,7 +168,7 @@ pub(crate) unsafe fn clear(fill: *mut u8, len: usize) {
 #[inline]
 pub(crate) unsafe fn is_clear(test: *const u8, len: usize) -> bool {
     // Relaxed: see `begin`.
-    let wide = if HAS_AVX2.load(Ordering::Relaxed) { len & !(2 * SHORT - 1) } else { 0 };
+    let wide = if HAS_AVX2.load(Ordering::Relaxed) { len & !(TEST_TURN - 1) } else { 0 };
     // SAFETY: the first of the bytes, whole steps; the processor has AVX2 if there are any.
     if wide > 0 && !unsafe { is_clear_wide(test, wide) } {
         return false;
