@@ -145,7 +145,11 @@ impl Central {
             return None;
         }
         span.unmake_large();
-        self.release_run(region, count);
+        if span.guarded.get() {
+            self.release_run(region, count)
+        } else {
+            self.pages.release_large(region, count)
+        }
         Some(ticket)
     }
 

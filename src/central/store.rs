@@ -105,7 +105,7 @@ impl Central {
             // Relaxed: as above.
             self.guards.fetch_add(1, Ordering::Relaxed);
         }
-        self.pages.acquire(bank, regions, align)
+        self.pages.acquire_large(bank, regions, align)
     }
 
     /// Gives back a run of `regions` regions, and its guards.
