@@ -1,5 +1,6 @@
 // Mode hardened has freed blocks of 32 KiB to 1 MiB wait with their memory: they read as zeroes, writes to them are
-// found, and programs that make and free them again and again cause no system calls. Their guards stay.
+// found, and programs that make and free them again and again cause no system calls. Their guards stay. And a small
+// block that another thread frees keeps the marks of a write until its owner has it.
 // env: SPANDREL_MODE=hardened
 // run: right
 // args: right
@@ -26,6 +27,10 @@
 // args: written_last
 // expect: signal SIGABRT stderr ALLOCATOR_USE_AFTER_FREE
 // says: something wrote to the block after it was freed, 50000 bytes from its start
+// run: written_on_its_way
+// args: way
+// expect: signal SIGABRT stderr ALLOCATOR_USE_AFTER_FREE
+// says: something wrote to the block after it was freed, 500 bytes from its start
 // run: double_free
 // args: double
 // expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE
@@ -57,6 +62,11 @@ static const size_t sizes[SIZES] = {32 * 1024, 60000, 200000, 1000000};
 static char *used_before(size_t size) {
     for (int i = 0; i < 100; i++) free(opaque(malloc(size)));
     return opaque(malloc(size));
+}
+
+static void *release(void *block) {
+    free(block);
+    return NULL;
 }
 
 static void *make_and_free(void *seed) {
@@ -135,6 +145,16 @@ int main(int argc, char **argv) {
         free(block);
         ((volatile char *)opaque(block))[50000] = 1;
         for (int i = 0; i < 1000 && what[7] == 0; i++) free(opaque(malloc(100000)));
+    } else if (strcmp(what, "way") == 0) {
+        // A small block, which another thread frees: it is written before its owner receives it, and waits there.
+        char *block = opaque(malloc(1000));
+        join(start(release, block));
+        ((volatile char *)opaque(block))[500] = 1;
+        for (int i = 0; i < 100000; i++) free(opaque(malloc(1000)));
+        char *many[1000];
+        for (int i = 0; i < 1000; i++) many[i] = opaque(malloc(1000));
+        for (int i = 0; i < 1000; i++) free(many[i]);
+        for (int i = 0; i < 100000; i++) free(opaque(malloc(1000)));
     } else if (strcmp(what, "double") == 0) {
         char *block = used_before(100000);
         free(block);

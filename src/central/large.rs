@@ -19,7 +19,7 @@ const ZERO_BY_HAND_MAX: usize = 4 * MIB;
 pub(crate) const ROOM_MAX: u32 = 64;
 
 /// Regions between the guards of a large block that needs `regions`: a power of two, as far as it is at most [`ROOM_MAX`],
-/// so that the block can grow in place and its run serves other sizes. What is not used stays without memory.
+/// so that the block can grow in place and its run serves other sizes. Unused pages stay without memory.
 pub(crate) const fn with_room(regions: u32) -> u32 {
     if regions <= ROOM_MAX { regions.next_power_of_two() } else { regions }
 }

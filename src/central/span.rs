@@ -67,8 +67,7 @@ pub(crate) struct Span {
     state: Relaxed<AtomicU8>,
     /// Whether it lies between guard regions. Only the first region's counts; cleared when the run is given back.
     pub(super) guarded: Cell<bool>,
-    /// Regions of the run of a large block, where these are more than its bytes need; else 0. Written by the thread that
-    /// has the block.
+    /// Regions of a large block's run, if more than its bytes need; else 0. The thread that has the block writes it.
     room: Cell<u16>,
     /// Blocks that are out, and [`FULL`]. Written by the thread that may change the span; read by any thread for
     /// figures.
@@ -183,14 +182,10 @@ impl Span {
 
     /// Regions of the run of a large block.
     pub(crate) fn large_regions(&self) -> u32 {
-        match self.room.get() {
-            0 => regions_for(self.large_bytes()) as u32,
-            room => room.into(),
-        }
+        if self.room.get() == 0 { regions_for(self.large_bytes()) as u32 } else { self.room.get().into() }
     }
 
-    /// Sets the usable bytes of a large block whose run has so many regions. What is more than `bytes` need is known of
-    /// runs up to `ROOM_MAX`.
+    /// Sets the usable bytes of a large block whose run has so many regions.
     pub(super) fn set_large(&self, regions: u32, bytes: usize) {
         let spare = regions as usize > regions_for(bytes);
         self.room.set(if spare { u16::try_from(regions).unwrap_or(0) } else { 0 });

@@ -9,12 +9,18 @@
 //!
 //! So a program that makes and frees large blocks of the first kind again and again causes no system call.
 
-use super::blocks;
+use super::blocks::{self, keys};
 use super::quarantine::{Held, Quarantine, Ready};
-use crate::base::units::{REGION_BYTES, regions_for};
+use super::state::TAIL;
+use crate::base::lane::Lane;
+use crate::base::units::{REGION_BYTES, REQUEST_MAX, regions_for};
 use crate::central::{Place, with_room};
+use crate::heap::Heap;
 use crate::process::state::PROCESS;
+use crate::slow_path::inspect;
+use crate::slow_path::mode;
 use crate::slow_path::request::Request;
+use crate::sys::atomic::Ordering;
 use crate::sys::lock::{Lock, Patience, Rank};
 use crate::sys::{memory, zeroes};
 
@@ -49,8 +55,34 @@ pub(super) fn begin(bytes: usize, seeds: [u64; 2]) {
     freed.ready.begin(bytes / RESIDENT_PART / READY_PART);
 }
 
+/// A large or direct block for a request of `size` bytes; `padded` has room for the canaries, too.
+pub(super) fn serve(heap: &Heap, padded: Request, size: usize) -> Option<*mut u8> {
+    if padded.size > REQUEST_MAX {
+        return None;
+    }
+    let (block, whole) = match take(padded) {
+        Some((address, whole)) => {
+            heap.attend(PROCESS.shared());
+            inspect::count(Lane::Large, size);
+            (core::ptr::with_exposed_provenance_mut(address), whole)
+        }
+        None => {
+            let block = mode::serve(heap, padded)?;
+            (block, blocks::whole_of(block)?)
+        }
+    };
+    // SAFETY: the block was just allocated, with so many bytes; padding for a canary and so much slack is among them.
+    let live = unsafe { keys().write(block.addr(), whole, size) };
+    debug_assert_eq!(live, TAIL);
+    if let Some(unit) = blocks::unit(block.addr()) {
+        // Relaxed: see `state`.
+        unit.store(live, Ordering::Relaxed);
+    }
+    Some(block)
+}
+
 /// A block that is ready for `request`, whose bytes are those of the block: where it is, and how many bytes it has.
-pub(super) fn take(request: Request) -> Option<(usize, usize)> {
+fn take(request: Request) -> Option<(usize, usize)> {
     if request.align > REGION_BYTES {
         return None;
     }
@@ -58,7 +90,7 @@ pub(super) fn take(request: Request) -> Option<(usize, usize)> {
     let address = QUARANTINE.lock().ready.take(regions)?.address;
     let whole = PROCESS.central.reuse_large(address, request.size)?;
     if request.zero {
-        // What lay behind the block when it was freed was not filled.
+        // The bytes behind the block were not filled when it was freed.
         // SAFETY: the block is the caller's alone, and is whole pages.
         unsafe { zeroes::clear(core::ptr::with_exposed_provenance_mut(address), whole) };
     }

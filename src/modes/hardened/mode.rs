@@ -13,11 +13,9 @@ use super::exit;
 use super::large;
 use super::outside::{self, EMPTY};
 use super::path::{PATH, STEP};
-use super::state::{self, FREED, TAIL, is_live};
+use super::state::{self, FREED, is_live};
 use super::waiting::{self, Kept, Left};
 use crate::base::class::{Class, SMALL_MAX};
-use crate::base::lane::Lane;
-use crate::base::units::REQUEST_MAX;
 use crate::central::{Place, Refused};
 use crate::config::Options;
 use crate::heap::second_path;
@@ -27,7 +25,6 @@ use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::slow_path::alloc;
 use crate::slow_path::free as slow_free;
-use crate::slow_path::inspect;
 use crate::slow_path::mode::{self, Mode, Paths, Print};
 use crate::slow_path::realloc::relocate;
 use crate::slow_path::request::{FreeSize, Request, Resized};
@@ -159,7 +156,7 @@ impl Mode for Hardened {
         let padded = Request { size: request.size + CANARY, align: request.align.max(STEP), ..request };
         match mode::class_of(padded) {
             Some(class) => serve_small(heap, class, request.size),
-            None => serve_large(heap, Request { size: request.size + LARGE_PAD, ..padded }, request.size),
+            None => large::serve(heap, Request { size: request.size + LARGE_PAD, ..padded }, request.size),
         }
     }
 
@@ -267,31 +264,6 @@ fn serve_small(heap: &Heap, class: Class, size: usize) -> Option<*mut u8> {
         }
     }
     None
-}
-
-fn serve_large(heap: &Heap, padded: Request, size: usize) -> Option<*mut u8> {
-    if padded.size > REQUEST_MAX {
-        return None;
-    }
-    let (block, whole) = match large::take(padded) {
-        Some((address, whole)) => {
-            heap.attend(PROCESS.shared());
-            inspect::count(Lane::Large, size);
-            (core::ptr::with_exposed_provenance_mut(address), whole)
-        }
-        None => {
-            let block = mode::serve(heap, padded)?;
-            (block, blocks::whole_of(block)?)
-        }
-    };
-    // SAFETY: the block was just allocated, with so many bytes; padding for a canary and so much slack is among them.
-    let live = unsafe { keys().write(block.addr(), whole, size) };
-    debug_assert_eq!(live, TAIL);
-    if let Some(unit) = blocks::unit(block.addr()) {
-        // Relaxed: see `state`.
-        unit.store(live, Ordering::Relaxed);
-    }
-    Some(block)
 }
 
 /// Resizes a small block in its class, or a large one where it is; `None` if it has to move.

@@ -118,10 +118,10 @@ impl Ready {
 
     /// Adds a block in a run of `regions`; false if there is no room for it.
     pub(super) fn add(&mut self, block: Held, regions: u32) -> bool {
-        if !regions.is_power_of_two() || self.bytes + block.whole > self.bytes_max {
+        if self.bytes + block.whole > self.bytes_max {
             return false;
         }
-        let Some((row, len)) = self.rows.get_mut(regions.ilog2() as usize) else { return false };
+        let Some((row, len)) = row_of(regions).and_then(|row| self.rows.get_mut(row)) else { return false };
         let Some(entry) = row.get_mut(*len) else { return false };
         *entry = block;
         *len += 1;
@@ -131,7 +131,7 @@ impl Ready {
 
     /// Takes out the block in a run of `regions` that was added last.
     pub(super) fn take(&mut self, regions: u32) -> Option<Held> {
-        let (row, len) = self.rows.get_mut(regions.checked_ilog2()? as usize)?;
+        let (row, len) = self.rows.get_mut(row_of(regions)?)?;
         let last = len.checked_sub(1)?;
         let block = *row.get(last)?;
         *len = last;
@@ -143,6 +143,11 @@ impl Ready {
     pub(super) fn take_any(&mut self) -> Option<Held> {
         (0..ROWS).find_map(|row| self.take(1 << row))
     }
+}
+
+/// The place of the row of runs of `regions`; none where these are no power of two.
+const fn row_of(regions: u32) -> Option<usize> {
+    if regions.is_power_of_two() { Some(regions.ilog2() as usize) } else { None }
 }
 
 #[cfg(test)]
@@ -188,7 +193,7 @@ mod tests {
         ready.begin(2000);
         assert!(!ready.add(block(16), 3) && !ready.add(block(16), 2 * ROOM_MAX), "sizes that no request asks for");
         assert!(ready.add(block(16), 2) && ready.add(block(32), 2) && ready.add(block(48), ROOM_MAX));
-        assert!(ready.take(1).is_none() && ready.take(4).is_none() && ready.take(0).is_none());
+        assert!([0, 1, 3, 4, ROOM_MAX + 1, 2 * ROOM_MAX].iter().all(|&regions| ready.take(regions).is_none()));
         let taken = [ready.take(2), ready.take(2), ready.take(2)].map(|block| block.map(|block| block.address));
         assert_eq!(taken, [Some(32), Some(16), None]);
         let added = (64..).step_by(16).take_while(|&address| ready.add(block(address), 4)).count();
