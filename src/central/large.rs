@@ -101,11 +101,12 @@ impl Central {
         if !self.pages.admit_mapping(wanted) {
             return None;
         }
-        let mapped = direct::map(page, bytes, align);
+        let guard = self.direct.guard();
+        let mapped = direct::map(page, bytes, align, guard);
         let listed = mapped.filter(|&block| self.direct.add(&self.pages, block));
         let Some(block) = listed else {
             if let Some(block) = mapped {
-                direct::unmap(block);
+                direct::unmap(block, guard);
             }
             self.pages.dismiss_mapping(wanted);
             return None;
@@ -143,7 +144,7 @@ impl Central {
     /// Frees the direct block that starts at `address`; its ticket, or `None` if another thread just freed it.
     pub(crate) fn free_direct(&self, address: usize) -> Option<u32> {
         let block = self.direct.remove(address)?;
-        direct::unmap(block);
+        direct::unmap(block, self.direct.guard());
         self.pages.dismiss_mapping(block.bytes);
         Some(block.ticket)
     }

@@ -21,7 +21,7 @@ use crate::sys::atomic::{AtomicU8, AtomicU32, AtomicUsize};
 use crate::sys::cell::Relaxed;
 
 const INLINE_WORDS: usize = 7;
-const WORD_BITS: u32 = u64::BITS;
+pub(super) const WORD_BITS: u32 = u64::BITS;
 /// Fewer blocks in a row are returned one by one.
 const ROW_MIN: u32 = 4;
 /// In `Span::used`: every block is out. It is the sign bit, so that one comparison finds both counts that need work.
@@ -67,6 +67,9 @@ pub(crate) struct Span {
     state: Relaxed<AtomicU8>,
     /// Whether it lies between guard regions. Only the first region's counts; cleared when the run is given back.
     pub(super) guarded: Cell<bool>,
+    /// Whether every second block is left out ([`super::spread`]). Only the first region's counts. Written when the span
+    /// is made.
+    pub(super) spaced: Cell<bool>,
     /// Blocks that are out, and [`FULL`]. Written by the thread that may change the span; read by any thread for
     /// figures.
     used: Relaxed<AtomicU32>,
@@ -120,8 +123,9 @@ impl Span {
     /// In the word for what is out: every block is.
     pub(super) const FULL: usize = FULL as usize;
 
-    /// Makes a span of `class` out of the run at `region`; false if there is no memory for its bitmap.
-    pub(super) fn make(pages: &Pages, region: Region, class: Class) -> bool {
+    /// Makes a span of `class` out of the run at `region`, with every second block left out if it is `spaced`; false if
+    /// there is no memory for its bitmap.
+    pub(super) fn make(pages: &Pages, region: Region, class: Class, spaced: bool) -> bool {
         let space = pages.space();
         let geometry = class.geometry();
         let words = geometry.bitmap_words();
@@ -139,6 +143,7 @@ impl Span {
             word.set(0);
         }
         span.used.set(0);
+        span.spaced.set(spaced);
         span.rest.set(0);
         span.state.set(State::Partial as u8);
         for step in 0..geometry.regions {
@@ -223,7 +228,8 @@ impl Span {
     /// Blocks that can be fetched.
     #[inline]
     pub(crate) fn available(&self, geometry: &Geometry) -> u32 {
-        geometry.capacity - self.used()
+        let all = if self.spaced.get() { geometry.capacity.div_ceil(2) } else { geometry.capacity };
+        all - self.used()
     }
 
     /// Blocks that are out.
@@ -265,7 +271,13 @@ impl Span {
             }
             word.set(!free);
         }
-        self.used.set(self.used() + (count - rest) as u32);
+        self.count_up((count - rest) as u32);
+    }
+
+    /// Counts blocks that were taken.
+    #[inline(always)]
+    pub(super) fn count_up(&self, blocks: u32) {
+        self.used.set(self.used() + blocks);
     }
 
     /// Notes that the block at `offset` is no longer out; false if it was not. `divisor` is that of the class, a copy
@@ -380,7 +392,7 @@ impl Span {
     }
 
     #[inline]
-    fn words(&self, geometry: &Geometry) -> &[Cell<u64>] {
+    pub(super) fn words(&self, geometry: &Geometry) -> &[Cell<u64>] {
         let words = geometry.bitmap_words();
         // SAFETY: `make` gave the bitmap that many words, aligned; they stay while the span is in use.
         unsafe { core::slice::from_raw_parts(self.bitmap.get(), words) }
