@@ -62,24 +62,25 @@ pub(crate) struct Span {
     pub(crate) previous: Cell<u32>,
     /// The first region of the span that this region belongs to. Written when the span is made; read by any thread, for
     /// any address.
-    first: Relaxed<AtomicU32>,
+    pub(super) first: Relaxed<AtomicU32>,
     /// Written as `used` is. Any thread reads it; where an old value would do harm, it reads again under a lock.
-    state: Relaxed<AtomicU8>,
+    pub(super) state: Relaxed<AtomicU8>,
     /// Whether it lies between guard regions. Only the first region's counts; cleared when the run is given back.
     pub(super) guarded: Cell<bool>,
-    /// Whether every second block is left out ([`super::spread`]). Only the first region's counts. Written when the span
-    /// is made.
-    pub(super) spaced: Cell<bool>,
+    /// Regions of the run of a large block, where these are more than its bytes need; else 0. Written by the thread that
+    /// has the block. Of a span of a class 1 if every second block is left out ([`super::spread`]), else 0, written when
+    /// the span is made.
+    pub(super) room: Cell<u16>,
     /// Blocks that are out, and [`FULL`]. Written by the thread that may change the span; read by any thread for
     /// figures.
     used: Relaxed<AtomicU32>,
-    /// The state of its holes. Only the thread that may change the span reads and writes it.
-    pub(super) rest: Cell<u32>,
+    /// The state of its holes, which [`super::holes`] explains. Written as `used` is; read by any thread for figures.
+    pub(super) rest: Relaxed<AtomicU32>,
     /// The bitmap, unless it is `inline`.
     bitmap: Cell<*const Cell<u64>>,
     /// Usable bytes of a large block. Written by the thread that has the block; read by any, for any address.
-    bytes: Relaxed<AtomicUsize>,
-    inline: [Cell<u64>; INLINE_WORDS],
+    pub(super) bytes: Relaxed<AtomicUsize>,
+    pub(super) inline: [Cell<u64>; INLINE_WORDS],
 }
 
 const _: () = assert!(size_of::<Span>() <= SPAN_BYTES);
@@ -111,12 +112,13 @@ pub(super) fn header(space: &Space, region: Region) -> &Span {
 }
 
 impl Span {
-    /// Offsets of the first region and of what is out, four bytes each, of the state, one byte, of a large block's
-    /// bytes, and of where the bitmap is.
-    pub(super) const OFFSETS: [usize; 5] = [
+    /// Offsets of the first region and of what is out, four bytes each, of the state, one byte, of purged KiB, two
+    /// bytes, of a large block's bytes, and of where the bitmap is.
+    pub(super) const OFFSETS: [usize; 6] = [
         offset_of!(Self, first),
         offset_of!(Self, used),
         offset_of!(Self, state),
+        offset_of!(Self, rest),
         offset_of!(Self, bytes),
         offset_of!(Self, bitmap),
     ];
@@ -143,7 +145,7 @@ impl Span {
             word.set(0);
         }
         span.used.set(0);
-        span.spaced.set(spaced);
+        span.room.set(u16::from(spaced));
         span.rest.set(0);
         span.state.set(State::Partial as u8);
         for step in 0..geometry.regions {
@@ -160,43 +162,6 @@ impl Span {
             let bytes = class.geometry().bitmap_words() * size_of::<u64>();
             // SAFETY: `make` acquired it with the same bytes.
             unsafe { pages.release_metadata(bitmap.cast_mut().cast(), bytes) };
-        }
-    }
-
-    /// Makes the run at `region` one large block of `bytes` usable bytes.
-    pub(super) fn make_large(space: &Space, region: Region, bytes: usize) {
-        let span = header(space, region);
-        span.first.set(region.0);
-        span.bytes.set(bytes);
-        span.set_ticket(0);
-        span.state.set(State::Large as u8);
-    }
-
-    /// Ends a large block.
-    pub(super) fn unmake_large(&self) {
-        self.state.set(State::FreedLarge as u8);
-    }
-
-    /// Usable bytes of a large block.
-    pub(crate) fn large_bytes(&self) -> usize {
-        self.bytes.get()
-    }
-
-    /// Sets the usable bytes of a large block that was resized in place.
-    pub(super) fn set_large_bytes(&self, bytes: usize) {
-        self.bytes.set(bytes);
-    }
-
-    /// The ticket by which a sampled block is known; 0 for others. Only large blocks have one, in the place of their
-    /// bitmap.
-    pub(crate) fn ticket(&self) -> u32 {
-        self.inline.first().map_or(0, |word| word.get() as u32)
-    }
-
-    /// Sets the ticket.
-    pub(super) fn set_ticket(&self, ticket: u32) {
-        if let Some(word) = self.inline.first() {
-            word.set(u64::from(ticket));
         }
     }
 
@@ -228,8 +193,14 @@ impl Span {
     /// Blocks that can be fetched.
     #[inline]
     pub(crate) fn available(&self, geometry: &Geometry) -> u32 {
-        let all = if self.spaced.get() { geometry.capacity.div_ceil(2) } else { geometry.capacity };
+        let all = if self.is_spaced() { geometry.capacity.div_ceil(2) } else { geometry.capacity };
         all - self.used()
+    }
+
+    /// Whether every second block of this span of a class is left out.
+    #[inline]
+    pub(super) fn is_spaced(&self) -> bool {
+        self.room.get() != 0
     }
 
     /// Blocks that are out.
@@ -245,6 +216,7 @@ impl Span {
     /// - `slot` and the `count - 1` before it can be written.
     pub(crate) unsafe fn take(&self, geometry: &Geometry, start: usize, count: usize, slot: *mut *mut u8) {
         debug_assert!(count <= self.available(geometry) as usize);
+        self.rest.set(0);
         let size = geometry.size as usize;
         let (mut slot, mut rest) = (slot, count);
         let mut put = |address: usize| {

@@ -73,7 +73,7 @@ impl Central {
     ) {
         let start = self.pages.space().address(span.first());
         let near = few && geometry.size <= SPREAD_MAX;
-        if !near && !span.spaced.get() && !self.spread.is(SpreadSpans::All) {
+        if !near && !span.is_spaced() && !self.spread.is(SpreadSpans::All) {
             // SAFETY: the caller's.
             return unsafe { span.take(geometry, start, count, slot) };
         }
@@ -130,7 +130,7 @@ impl Span {
     fn wanted(&self, geometry: &Geometry, first: u32) -> u64 {
         let blocks = geometry.capacity.saturating_sub(first).min(WORD_BITS);
         let there = if blocks == 0 { 0 } else { u64::MAX >> (WORD_BITS - blocks) };
-        if self.spaced.get() { there & SECOND } else { there }
+        if self.is_spaced() { there & SECOND } else { there }
     }
 }
 
