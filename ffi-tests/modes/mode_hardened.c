@@ -9,9 +9,20 @@
 // args: right
 // env: SPANDREL_REALLOC_MOVES=1
 // expect: exit 0
-// run: right_shuffled
+// run: right_spread
 // args: right
-// env: SPANDREL_SHUFFLE=256
+// env: SPANDREL_SPREAD=all
+// expect: exit 0
+// run: first_blocks_lie_apart
+// args: apart
+// expect: exit 0
+// run: all_blocks_lie_apart
+// args: apart
+// env: SPANDREL_SPREAD=all
+// expect: exit 0
+// run: blocks_lie_in_order
+// args: apart
+// env: SPANDREL_SPREAD=none
 // expect: exit 0
 // run: right_without_quarantine
 // args: right
@@ -55,6 +66,12 @@
 // expect: signal SIGSEGV
 // run: underflow_of_large
 // args: before_large
+// expect: signal SIGSEGV
+// run: underflow_of_direct
+// args: before_direct
+// expect: signal SIGSEGV
+// run: read_behind_direct
+// args: behind_direct
 // expect: signal SIGSEGV
 // run: underflow
 // args: underflow
@@ -155,6 +172,44 @@ static void empty_requests(void) {
     }
 }
 
+// Of the blocks that a thread allocates in turn, how many lie right behind the one before, as a share of 100.
+static void *in_order(void *count) {
+    enum { BLOCK = 64 };
+    size_t side_by_side = 0, all = *(size_t *)count;
+    char *last = opaque(malloc(BLOCK - 16));
+    for (size_t i = 0; i < all; i++) {
+        char *block = opaque(malloc(BLOCK - 16));
+        side_by_side += block == last + BLOCK;
+        last = block;
+    }
+    return (void *)(side_by_side * 100 / all);
+}
+
+static size_t share_in_order(size_t count) {
+    void *share;
+    pthread_t thread = start(in_order, &count);
+    CHECK(pthread_join(thread, &share) == 0);
+    return (size_t)share;
+}
+
+// Few blocks of a class lie apart, and many if the option says so. Blocks of several pages have room between them.
+static void apart(void) {
+    const char *option = getenv("SPANDREL_SPREAD");
+    bool none = option != NULL && strcmp(option, "none") == 0, all = option != NULL && !none;
+    size_t few = share_in_order(200), many = share_in_order(50000);
+    CHECK_WITH(none ? few > 90 : few < 40, few);
+    CHECK_WITH(all ? many < 40 : many > 90, many);
+    enum { COUNT = 40, SIZE = 20000 };
+    char *blocks[COUNT];
+    size_t close = 0;
+    for (int i = 0; i < COUNT; i++) {
+        blocks[i] = opaque(malloc(SIZE));
+        for (int j = 0; j < i; j++) close += labs(blocks[i] - blocks[j]) < 2 * SIZE;
+    }
+    CHECK_WITH(none ? close > 0 : close == 0, close);
+    for (int i = 0; i < COUNT; i++) free(blocks[i]);
+}
+
 static void right(void) {
     // The usable size is the requested size, in every lane.
     for (size_t size = 0; size < 80 * MIB; size = size * 2 + 1) {
@@ -177,17 +232,13 @@ static void right(void) {
         CHECK(aligned_to(block, align) && malloc_usable_size(block) == 100);
         free(block);
     }
-    // A freed block is not the next one, and with the option fresh ones do not come in order.
-    char *last = NULL;
-    size_t in_order = 0, again = 0;
+    // A freed block is not the next one.
+    size_t again = 0;
     for (int i = 0; i < 1000; i++) {
         char *block = opaque(malloc(48));
-        in_order += last != NULL && block > last && block < last + 200;
-        last = block;
         free(block);
         again += opaque(malloc(48)) == block;
     }
-    CHECK_WITH(getenv("SPANDREL_SHUFFLE") == NULL || in_order < 500, in_order);
     CHECK_WITH(getenv("SPANDREL_QUARANTINE") != NULL || again < 50, again);
     unsigned char *freed = opaque(malloc(1000));
     fill(freed, 1000, 3);
@@ -254,6 +305,14 @@ int main(int argc, char **argv) {
     } else if (strcmp(what, "before_large") == 0) {
         volatile char *large = opaque(malloc(MIB));
         large[-1] = 1;
+    } else if (strcmp(what, "before_direct") == 0) {
+        volatile char *direct = opaque(malloc(40 * MIB));
+        direct[-1] = 1;
+    } else if (strcmp(what, "behind_direct") == 0) {
+        volatile char *direct = opaque(malloc(40 * MIB - 4096));
+        CHECK(direct[40 * MIB] != 1);
+    } else if (strcmp(what, "apart") == 0) {
+        apart();
     } else if (strcmp(what, "underflow") == 0 || strcmp(what, "neighbour") == 0) {
         // Two blocks side by side: the one behind is written before its start, or the one before behind its end.
         char *blocks[64], *low = NULL, *high = NULL;

@@ -104,7 +104,9 @@ fn resize(block: *mut c_void, size: usize) -> *mut c_void {
         if mode::fits_in_place(bytes, size) {
             return block;
         }
-        return relocate(block, bytes, size);
+        if !fast_path::was_freed_lately(block.cast()) {
+            return relocate(block, bytes, size);
+        }
     }
     match dispatch::realloc(block.cast(), size) {
         Resized::At(moved) => moved.cast(),

@@ -37,7 +37,7 @@ impl Central {
             let out = span.counted(geometry);
             must(out == span.used(), "a span's count is not that of its bitmap")?;
             must(
-                (out == geometry.capacity) == (state == State::Full),
+                (span.available(geometry) == 0) == (state == State::Full),
                 "a span is full and not so listed, or the other way round",
             )?;
             before = region.0;

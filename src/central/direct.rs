@@ -7,6 +7,8 @@
 use super::ranges::{Range, Ranges, Slot, Writer};
 use crate::base::units::round_up;
 use crate::pages::{METADATA_MAX, Pages};
+use crate::sys::atomic::AtomicUsize;
+use crate::sys::cell::Relaxed;
 use crate::sys::lock::{Guard, Lock, Patience, Rank};
 use crate::sys::memory;
 
@@ -26,6 +28,8 @@ pub(super) struct DirectBlocks {
     /// Any thread reads it; the holder of the lock writes it.
     ranges: Ranges,
     state: Lock<State>,
+    /// Bytes without access before and behind each block. Written at start, read by any thread.
+    guard: Relaxed<AtomicUsize>,
 }
 
 /// The part that the lock guards.
@@ -35,18 +39,23 @@ struct State {
     writer: Writer,
 }
 
-/// Maps `bytes`, rounded up to pages, at a multiple of `align`; it is not among the direct blocks yet.
-pub(super) fn map(page: usize, bytes: usize, align: usize) -> Option<DirectBlock> {
+/// Maps `bytes`, rounded up to pages, at a multiple of `align`, with `guard` bytes without access, whole pages, on either
+/// side; it is not among the direct blocks yet.
+pub(super) fn map(page: usize, bytes: usize, align: usize, guard: usize) -> Option<DirectBlock> {
     let bytes = round_up(bytes, page)?;
-    if align <= page {
-        let address = memory::map(bytes).ok()?;
-        return Some(DirectBlock { address, bytes, ticket: 0 });
-    }
-    let whole = bytes.checked_add(align)?;
+    let slack = if align <= page { 0 } else { align };
+    let whole = bytes.checked_add(2 * guard)?.checked_add(slack)?;
     let start = memory::map(whole).ok()?;
-    let address = round_up(start, align)?;
-    trim(start, address);
-    trim(address + bytes, start + whole);
+    let address = round_up(start + guard, align.max(page))?;
+    let end = address + bytes;
+    trim(start, address - guard);
+    trim(end + guard, start + whole);
+    for side in [address - guard, end] {
+        if guard > 0 {
+            // SAFETY: pages of the fresh mapping that no block has. Refused, they can be accessed, which does no harm.
+            let _ = unsafe { memory::protect(side, guard) };
+        }
+    }
     Some(DirectBlock { address, bytes, ticket: 0 })
 }
 
@@ -58,11 +67,11 @@ fn trim(start: usize, end: usize) {
     }
 }
 
-/// Unmaps a block that is not among the direct blocks any more. If the process has as many mappings as it may, so that none can be
+/// Unmaps a block that is not among the direct blocks any more, with `guard` bytes on either side. If the process has as many mappings as it may, so that none can be
 /// split, the block's pages go back instead.
-pub(super) fn unmap(block: DirectBlock) {
-    // SAFETY: the block was taken out, so nothing uses it.
-    if unsafe { memory::unmap(block.address, block.bytes) }.is_err() {
+pub(super) fn unmap(block: DirectBlock, guard: usize) {
+    // SAFETY: the block was taken out, so nothing uses it; its guards are its own.
+    if unsafe { memory::unmap(block.address - guard, block.bytes + 2 * guard) }.is_err() {
         // SAFETY: as above.
         let _ = unsafe { memory::purge(block.address, block.bytes) };
     }
@@ -87,7 +96,17 @@ impl DirectBlocks {
     /// No blocks.
     pub(super) const fn new() -> Self {
         let state = State { count: 0, bytes: 0, writer: Writer::new() };
-        Self { ranges: Ranges::new(), state: Lock::new(Rank::Direct, state) }
+        Self { ranges: Ranges::new(), state: Lock::new(Rank::Direct, state), guard: Relaxed::<AtomicUsize>::new(0) }
+    }
+
+    /// Has blocks lie between `bytes` without access on either side. Part of the start, before there are any.
+    pub(super) fn set_guard(&self, bytes: usize) {
+        self.guard.set(bytes);
+    }
+
+    /// Bytes without access on either side of a block.
+    pub(super) fn guard(&self) -> usize {
+        self.guard.get()
     }
 
     /// How many blocks there are, and their bytes.
@@ -154,8 +173,11 @@ impl DirectBlocks {
     }
 
     /// Changes the bytes of the block that starts at `address`, which may move; where it is then. `None` leaves it as
-    /// it was.
+    /// it was, as happens where there are guards.
     pub(super) fn resize(&self, pages: &Pages, address: usize, bytes: usize) -> Option<usize> {
+        if self.guard() > 0 {
+            return None;
+        }
         let bytes = round_up(bytes, pages.space().page_bytes())?;
         let mut state = self.lock_with_room(pages)?;
         let block = self.ranges.find(address).ok().flatten().filter(|range| range.start == address)?;

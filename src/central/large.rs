@@ -4,11 +4,11 @@
 //! Up to [`LARGE_MAX`] a block is a run of regions; above, or where the runs are used up, a mapping of its own.
 
 use super::direct::{self, DirectBlock};
-use super::span::{Span, header};
+use super::span::{Span, State, header};
 use super::store::Central;
 use crate::base::lane::Lane;
 use crate::base::units::{LARGE_MAX, MIB, REGION_BYTES, Region, regions_for, round_up};
-use crate::pages::{Bank, Entry};
+use crate::pages::{Bank, Entry, Space};
 use crate::sys::memory;
 
 /// A dirty run of more than this is purged rather than filled with zeroes: pages that the program never touches then
@@ -72,6 +72,57 @@ impl Fresh {
     }
 }
 
+/// The header of a large block.
+impl Span {
+    /// Makes the run of `regions` at `region` one large block of `bytes` usable bytes.
+    pub(super) fn make_large(space: &Space, region: Region, regions: u32, bytes: usize) {
+        let span = header(space, region);
+        span.first.set(region.0);
+        span.set_large(regions, bytes);
+        span.set_ticket(0);
+        span.state.set(State::Large as u8);
+    }
+
+    /// Ends a large block.
+    pub(super) fn unmake_large(&self) {
+        self.state.set(State::FreedLarge as u8);
+    }
+
+    /// Usable bytes of a large block.
+    pub(crate) fn large_bytes(&self) -> usize {
+        self.bytes.get()
+    }
+
+    /// Regions of the run of a large block.
+    pub(crate) fn large_regions(&self) -> u32 {
+        match self.room.get() {
+            0 => regions_for(self.large_bytes()) as u32,
+            room => room.into(),
+        }
+    }
+
+    /// Sets the usable bytes of a large block whose run has so many regions. What is more than `bytes` need is known of
+    /// runs up to `ROOM_MAX`.
+    pub(super) fn set_large(&self, regions: u32, bytes: usize) {
+        let spare = regions as usize > regions_for(bytes);
+        self.room.set(if spare { u16::try_from(regions).unwrap_or(0) } else { 0 });
+        self.bytes.set(bytes);
+    }
+
+    /// The ticket by which a sampled block is known; 0 for others. Only large blocks have one, in the place of their
+    /// bitmap.
+    pub(crate) fn ticket(&self) -> u32 {
+        self.inline.first().map_or(0, |word| word.get() as u32)
+    }
+
+    /// Sets the ticket.
+    pub(super) fn set_ticket(&self, ticket: u32) {
+        if let Some(word) = self.inline.first() {
+            word.set(u64::from(ticket));
+        }
+    }
+}
+
 impl Central {
     /// A block of at least `bytes`, at most `REQUEST_MAX`, at a multiple of `align`, a power of two; in `bank` if that
     /// has room.
@@ -110,11 +161,12 @@ impl Central {
         if !self.pages.admit_mapping(wanted) {
             return None;
         }
-        let mapped = direct::map(page, bytes, align);
+        let guard = self.direct.guard();
+        let mapped = direct::map(page, bytes, align, guard);
         let listed = mapped.filter(|&block| self.direct.add(&self.pages, block));
         let Some(block) = listed else {
             if let Some(block) = mapped {
-                direct::unmap(block);
+                direct::unmap(block, guard);
             }
             self.pages.dismiss_mapping(wanted);
             return None;
@@ -156,7 +208,7 @@ impl Central {
     /// Frees the direct block that starts at `address`; its ticket, or `None` if another thread just freed it.
     pub(crate) fn free_direct(&self, address: usize) -> Option<u32> {
         let block = self.direct.remove(address)?;
-        direct::unmap(block);
+        direct::unmap(block, self.direct.guard());
         self.pages.dismiss_mapping(block.bytes);
         Some(block.ticket)
     }

@@ -15,6 +15,7 @@ mod ranges;
 mod resolve;
 mod span;
 mod spans;
+mod spread;
 mod store;
 
 pub(crate) use batch::{Batch, Blocks};

@@ -15,13 +15,13 @@ use core::mem::offset_of;
 
 use super::batch::Block;
 use crate::base::class::{Class, Divisor, Geometry};
-use crate::base::units::{REGION_BYTES, Region, regions_for};
+use crate::base::units::{REGION_BYTES, Region};
 use crate::pages::{Entry, Finder, Pages, SPAN_BYTES, Space};
 use crate::sys::atomic::{AtomicU8, AtomicU32, AtomicUsize};
 use crate::sys::cell::Relaxed;
 
 const INLINE_WORDS: usize = 7;
-const WORD_BITS: u32 = u64::BITS;
+pub(super) const WORD_BITS: u32 = u64::BITS;
 /// Fewer blocks in a row are returned one by one.
 const ROW_MIN: u32 = 4;
 /// In `Span::used`: every block is out. It is the sign bit, so that one comparison finds both counts that need work.
@@ -62,13 +62,15 @@ pub(crate) struct Span {
     pub(crate) previous: Cell<u32>,
     /// The first region of the span that this region belongs to. Written when the span is made; read by any thread, for
     /// any address.
-    first: Relaxed<AtomicU32>,
+    pub(super) first: Relaxed<AtomicU32>,
     /// Written as `used` is. Any thread reads it; where an old value would do harm, it reads again under a lock.
-    state: Relaxed<AtomicU8>,
+    pub(super) state: Relaxed<AtomicU8>,
     /// Whether it lies between guard regions. Only the first region's counts; cleared when the run is given back.
     pub(super) guarded: Cell<bool>,
-    /// Regions of a large block's run, if more than its bytes need; else 0. The thread that has the block writes it.
-    room: Cell<u16>,
+    /// Regions of the run of a large block, where these are more than its bytes need; else 0. Written by the thread that
+    /// has the block. Of a span of a class 1 if every second block is left out ([`super::spread`]), else 0, written when
+    /// the span is made.
+    pub(super) room: Cell<u16>,
     /// Blocks that are out, and [`FULL`]. Written by the thread that may change the span; read by any thread for
     /// figures.
     used: Relaxed<AtomicU32>,
@@ -77,8 +79,8 @@ pub(crate) struct Span {
     /// The bitmap, unless it is `inline`.
     bitmap: Cell<*const Cell<u64>>,
     /// Usable bytes of a large block. Written by the thread that has the block; read by any, for any address.
-    bytes: Relaxed<AtomicUsize>,
-    inline: [Cell<u64>; INLINE_WORDS],
+    pub(super) bytes: Relaxed<AtomicUsize>,
+    pub(super) inline: [Cell<u64>; INLINE_WORDS],
 }
 
 const _: () = assert!(size_of::<Span>() <= SPAN_BYTES);
@@ -123,8 +125,9 @@ impl Span {
     /// In the word for what is out: every block is.
     pub(super) const FULL: usize = FULL as usize;
 
-    /// Makes a span of `class` out of the run at `region`; false if there is no memory for its bitmap.
-    pub(super) fn make(pages: &Pages, region: Region, class: Class) -> bool {
+    /// Makes a span of `class` out of the run at `region`, with every second block left out if it is `spaced`; false if
+    /// there is no memory for its bitmap.
+    pub(super) fn make(pages: &Pages, region: Region, class: Class, spaced: bool) -> bool {
         let space = pages.space();
         let geometry = class.geometry();
         let words = geometry.bitmap_words();
@@ -142,6 +145,7 @@ impl Span {
             word.set(0);
         }
         span.used.set(0);
+        span.room.set(u16::from(spaced));
         span.rest.set(0);
         span.state.set(State::Partial as u8);
         for step in 0..geometry.regions {
@@ -158,50 +162,6 @@ impl Span {
             let bytes = class.geometry().bitmap_words() * size_of::<u64>();
             // SAFETY: `make` acquired it with the same bytes.
             unsafe { pages.release_metadata(bitmap.cast_mut().cast(), bytes) };
-        }
-    }
-
-    /// Makes the run of `regions` at `region` one large block of `bytes` usable bytes.
-    pub(super) fn make_large(space: &Space, region: Region, regions: u32, bytes: usize) {
-        let span = header(space, region);
-        span.first.set(region.0);
-        span.set_large(regions, bytes);
-        span.set_ticket(0);
-        span.state.set(State::Large as u8);
-    }
-
-    /// Ends a large block.
-    pub(super) fn unmake_large(&self) {
-        self.state.set(State::FreedLarge as u8);
-    }
-
-    /// Usable bytes of a large block.
-    pub(crate) fn large_bytes(&self) -> usize {
-        self.bytes.get()
-    }
-
-    /// Regions of the run of a large block.
-    pub(crate) fn large_regions(&self) -> u32 {
-        if self.room.get() == 0 { regions_for(self.large_bytes()) as u32 } else { self.room.get().into() }
-    }
-
-    /// Sets the usable bytes of a large block whose run has so many regions.
-    pub(super) fn set_large(&self, regions: u32, bytes: usize) {
-        let spare = regions as usize > regions_for(bytes);
-        self.room.set(if spare { u16::try_from(regions).unwrap_or(0) } else { 0 });
-        self.bytes.set(bytes);
-    }
-
-    /// The ticket by which a sampled block is known; 0 for others. Only large blocks have one, in the place of their
-    /// bitmap.
-    pub(crate) fn ticket(&self) -> u32 {
-        self.inline.first().map_or(0, |word| word.get() as u32)
-    }
-
-    /// Sets the ticket.
-    pub(super) fn set_ticket(&self, ticket: u32) {
-        if let Some(word) = self.inline.first() {
-            word.set(u64::from(ticket));
         }
     }
 
@@ -233,7 +193,14 @@ impl Span {
     /// Blocks that can be fetched.
     #[inline]
     pub(crate) fn available(&self, geometry: &Geometry) -> u32 {
-        geometry.capacity - self.used()
+        let all = if self.is_spaced() { geometry.capacity.div_ceil(2) } else { geometry.capacity };
+        all - self.used()
+    }
+
+    /// Whether every second block of this span of a class is left out.
+    #[inline]
+    pub(super) fn is_spaced(&self) -> bool {
+        self.room.get() != 0
     }
 
     /// Blocks that are out.
@@ -276,7 +243,13 @@ impl Span {
             }
             word.set(!free);
         }
-        self.used.set(self.used() + (count - rest) as u32);
+        self.count_up((count - rest) as u32);
+    }
+
+    /// Counts blocks that were taken.
+    #[inline(always)]
+    pub(super) fn count_up(&self, blocks: u32) {
+        self.used.set(self.used() + blocks);
     }
 
     /// Notes that the block at `offset` is no longer out; false if it was not. `divisor` is that of the class, a copy
@@ -391,7 +364,7 @@ impl Span {
     }
 
     #[inline]
-    fn words(&self, geometry: &Geometry) -> &[Cell<u64>] {
+    pub(super) fn words(&self, geometry: &Geometry) -> &[Cell<u64>] {
         let words = geometry.bitmap_words();
         // SAFETY: `make` gave the bitmap that many words, aligned; they stay while the span is in use.
         unsafe { core::slice::from_raw_parts(self.bitmap.get(), words) }

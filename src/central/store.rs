@@ -8,7 +8,8 @@ use super::direct::DirectBlocks;
 use super::large::with_room;
 use super::span::{Span, header};
 use super::spans::Next;
-use crate::base::class::{self, Class};
+use super::spread::{SPACED_MIN, Spread};
+use crate::base::class::{self, Class, Geometry};
 use crate::base::units::{REGION_BYTES, Region};
 use crate::pages::{Bank, Entry, Pages, Run, Work};
 use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -26,6 +27,8 @@ pub(crate) struct Central {
     deferred: Deferred,
     /// How many more guard regions there may be: none unless asked for. Any thread takes and gives back.
     guards: AtomicUsize,
+    /// How fetches take blocks of spans.
+    pub(super) spread: Spread,
 }
 
 pub(super) struct ClassStore {
@@ -60,6 +63,7 @@ impl Central {
             cache_bytes: AtomicUsize::new(CACHE_BYTES),
             deferred: Deferred::new(),
             guards: AtomicUsize::new(0),
+            spread: Spread::none(),
         }
     }
 
@@ -86,11 +90,35 @@ impl Central {
         self.cache_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Has the next `count` large blocks lie between regions without access, so that a write that runs on from one, or
-    /// begins before it, does not reach the next. Each may cost the process three mappings.
+    /// Has the next `count` large blocks lie between regions without access, and direct mappings all, so that a write that
+    /// runs on from one, or begins before it, does not reach the next. Each may cost the process three mappings. Part of
+    /// the start.
     pub(crate) fn allow_guards(&self, count: usize) {
         // Relaxed: published by the start barrier.
         self.guards.store(count, Ordering::Relaxed);
+        self.direct.set_guard(if count > 0 { REGION_BYTES } else { 0 });
+    }
+
+    /// Whether fetches from some spans are spread.
+    #[inline]
+    fn is_spread(&self) -> bool {
+        // Relaxed: published by the start barrier.
+        self.spread.spans.load(Ordering::Relaxed) != 0
+    }
+
+    /// Takes `count` blocks of `span`, at most those available, as [`Span::take`] does. `few`: the heap has no full span
+    /// of the class.
+    ///
+    /// # Safety
+    /// - As for [`Span::take`].
+    #[inline]
+    pub(crate) unsafe fn take(&self, span: &Span, geometry: &Geometry, few: bool, count: usize, slot: *mut *mut u8) {
+        if self.is_spread() {
+            // SAFETY: the caller's.
+            return unsafe { self.take_spread(span, geometry, few, count, slot) };
+        }
+        // SAFETY: as above.
+        unsafe { span.take(geometry, self.pages.space().address(span.first()), count, slot) };
     }
 
     /// A run of `regions` regions; of more, with a guard on either side, if these are to be had.
@@ -126,8 +154,9 @@ impl Central {
     /// A new span of `class` for the owner whose map entry is `entry`, in `bank` if it has room.
     pub(crate) fn new_span(&self, class: Class, entry: Entry, bank: Bank) -> Option<Region> {
         let regions = class.geometry().regions;
+        let spaced = self.is_spread() && class.geometry().size >= SPACED_MIN;
         let run = self.pages.acquire(bank, regions, REGION_BYTES)?;
-        if !Span::make(&self.pages, run.region, class) {
+        if !Span::make(&self.pages, run.region, class, spaced) {
             self.release_run(run.region, regions);
             return None;
         }

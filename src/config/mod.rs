@@ -13,5 +13,5 @@ pub use option::{OPTIONS, OptionInfo};
 pub(crate) use parse::number;
 pub use profile::{PROFILES, PROMISES, Profile};
 pub(crate) use value::{
-    CacheBytes, FRAMES_MAX, GuardedSide, HugePages, IdleReturn, Limit, Mode, Numa, OnError, Path, Prefault,
+    CacheBytes, FRAMES_MAX, GuardedSide, HugePages, IdleReturn, Limit, Mode, Numa, OnError, Path, Prefault, SpreadSpans,
 };

@@ -5,7 +5,9 @@
 
 use super::parse;
 use super::profile::{self, Chosen};
-use super::value::{self, CacheBytes, GuardedSide, HugePages, IdleReturn, Limit, Mode, Numa, OnError, Path, Prefault};
+use super::value::{
+    self, CacheBytes, GuardedSide, HugePages, IdleReturn, Limit, Mode, Numa, OnError, Path, Prefault, SpreadSpans,
+};
 
 /// A row of the table, for documentation.
 pub struct OptionInfo {
@@ -80,8 +82,8 @@ options! {
         "In mode `hardened`: how many bytes of freed blocks of each class wait in each heap before they are used again: 4 to 256 blocks; one for 0.";
     quarantine_large: usize = 256 << 20, "SPANDREL_QUARANTINE_LARGE", value::SIZE, "256M", parse::size,
         "In mode `hardened`: how many bytes of address space of freed large blocks wait, without memory and access; blocks up to a 192nd of it wait with their memory, a 64th of it at most, and as much is ready for reuse; 0 for none.";
-    shuffle: usize = 1, "SPANDREL_SHUFFLE", value::COUNT, "1", parse::number,
-        "In mode `hardened`: fresh blocks are dealt at random from so many rows of neighbours; 1 for one after the other, 256 for full disorder, which costs the processor's caches much.";
+    spread: SpreadSpans = SpreadSpans::First, "SPANDREL_SPREAD", value::SPREAD, "first", value::spread,
+        "In mode `hardened`: where blocks that were not used yet come in an order that cannot be foreseen, and far from one another: in the first span of a class in a heap, in `all`, which costs the processor's caches much, or in `none`.";
     realloc_moves: bool = false, "SPANDREL_REALLOC_MOVES", value::FLAG, "0", parse::flag,
         "In mode `hardened`: moves a block at every realloc, so that uses of the old pointer are found.";
     guard_regions: usize = 4096, "SPANDREL_GUARD_REGIONS", value::COUNT, "4096", parse::number,

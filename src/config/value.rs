@@ -13,6 +13,15 @@ pub(crate) enum OnError {
     Ignore,
 }
 
+/// The spans from which a fetch takes blocks in an order that cannot be foreseen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SpreadSpans {
+    None = 0,
+    /// Those of a heap that has no full span of the class.
+    First,
+    All,
+}
+
 /// The end of its page at which a guarded block lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum GuardedSide {
@@ -175,6 +184,13 @@ pub(super) fn guarded_side(value: &[u8]) -> Option<GuardedSide> {
         b"both" => Some(GuardedSide::Both),
         _ => None,
     }
+}
+
+pub(super) const SPREAD: &str = "none, first or all";
+
+pub(super) fn spread(value: &[u8]) -> Option<SpreadSpans> {
+    let all = [(&b"none"[..], SpreadSpans::None), (b"first", SpreadSpans::First), (b"all", SpreadSpans::All)];
+    all.into_iter().find(|&(name, _)| name == value).map(|(_, spans)| spans)
 }
 
 pub(super) fn on_error(value: &[u8]) -> Option<OnError> {

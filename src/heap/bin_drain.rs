@@ -58,6 +58,22 @@ impl Bin {
         unsafe { Blocks::new(blocks.get(..count).unwrap_or(&[])) }
     }
 
+    /// Whether `block`, which the calling thread is about to free or resize, is one of the `newest` blocks: then it is
+    /// free already. For the heap's thread, or one that holds the heap's spans, so that the array stays.
+    ///
+    /// Meanwhile the heap's thread may push and pop. A live block is in no slot up to `top`: what the program did to pass
+    /// it to this thread orders the pop that handed it out before these loads, and the processor writes a slot before
+    /// the `top` that counts it.
+    pub(super) fn has_lately(&self, block: *mut u8, newest: usize) -> bool {
+        // Acquire: a slot that is read below is at least as new as this. The partner is the plain store of a push.
+        let top = self.top.load(Ordering::Acquire);
+        // Relaxed: neither of the threads meant writes it meanwhile.
+        let bottom = self.bottom.load(Ordering::Relaxed);
+        let len = top.addr().saturating_sub(bottom.addr()) / SLOT_BYTES;
+        // SAFETY: slots from the bottom to `top` exist.
+        (len.saturating_sub(newest)..len).any(|below| unsafe { Slots(bottom).get_shared(below + 1) } == block)
+    }
+
     /// Takes out the last block, which the program has freed twice. No operation may rightly use it, so this waits for
     /// none.
     pub(super) fn discard_last(&self) {

@@ -29,8 +29,6 @@ const SMALL_BLOCKS_MIN: usize = SLOTS_MIN - NULL_SLOTS;
 const SMALL_BLOCK_MAX: usize = 4 * KIB;
 /// Fewest slots of an array.
 const SLOTS_MIN: usize = 8;
-/// Most blocks that [`Heap::mix`] mixes.
-const MIXED_MAX: usize = 256;
 pub(super) const SLOTS_MAX: usize = METADATA_MAX / 2 / SLOT_BYTES;
 
 /// Lengths are kept in 16 bits.
@@ -73,35 +71,6 @@ impl Heap {
     /// Whether the bin of `class` has no block.
     pub(crate) fn is_empty(&self, class: Class) -> bool {
         self.bin(class).last().is_null()
-    }
-
-    /// Mixes the blocks of the bin of `class`, up to [`MIXED_MAX`] of them, as `draw` decides: they are dealt from so many
-    /// rows of equal length at random, each row in its order. Few rows leave to the processor that it can foresee where
-    /// the program will write next; as many as there are blocks are a shuffle.
-    pub(crate) fn mix(&self, class: Class, rows: usize, draw: impl Fn() -> usize) {
-        let bin = self.bin(class);
-        let mut blocks = [core::ptr::null_mut(); MIXED_MAX];
-        let len = bin.len().min(MIXED_MAX);
-        for (index, block) in blocks.iter_mut().enumerate().take(len) {
-            *block = bin.block(index + 1);
-        }
-        let rows = rows.min(len).max(1);
-        let mut ends: [usize; MIXED_MAX] = core::array::from_fn(|row| (row * len / rows).min(len));
-        let bounds = ends;
-        let mut row_of = |row: usize| {
-            let end = if row + 1 == rows { len } else { bounds.get(row + 1).copied().unwrap_or(len) };
-            let place = ends.get_mut(row)?;
-            let block = (*place < end).then(|| blocks.get(*place).copied()).flatten()?;
-            *place += 1;
-            Some(block)
-        };
-        for index in 1..=len {
-            let first = draw() % rows;
-            let next = (first..rows).chain(0..first).find_map(&mut row_of);
-            if let Some(block) = next {
-                bin.set_block(index, block);
-            }
-        }
     }
 
     #[inline(never)]
@@ -183,9 +152,9 @@ impl Heap {
             let Some(region) = self.fullest(shared, class) else { break };
             let span = shared.central.span(region);
             let take = (span.available(geometry) as usize).min(wanted - done);
-            let start = shared.central.pages.space().address(region);
+            let few = self.spans(class).full.first().is_none();
             // SAFETY: `wanted` is at most the capacity, and `take` at most what is missing: all slots are above slot 0.
-            unsafe { span.take(geometry, start, take, bin.slot(wanted - done)) };
+            unsafe { shared.central.take(span, geometry, few, take, bin.slot(wanted - done)) };
             self.spans(class).settle_taken(shared.central.pages.space(), geometry, span);
             done += take;
         }
@@ -234,9 +203,8 @@ impl Heap {
         let region = self.fullest(shared, class).or_else(|| self.obtain_span(shared, class))?;
         let span = shared.central.span(region);
         let mut taken = core::ptr::null_mut();
-        let start = shared.central.pages.space().address(region);
         // SAFETY: one block for one place.
-        unsafe { span.take(class.geometry(), start, 1, &raw mut taken) };
+        unsafe { shared.central.take(span, class.geometry(), false, 1, &raw mut taken) };
         self.spans(class).settle_taken(shared.central.pages.space(), class.geometry(), span);
         self.note_given(class, 1);
         Some(taken)

@@ -17,6 +17,10 @@ use crate::sys::atomic::Ordering;
 
 /// Blocks returned one by one before the next test whether they lie in a row.
 const SCATTERED: usize = 128;
+/// Blocks of the thread's own bin with which the slow path compares one that is freed or resized.
+pub(super) const NEWEST: usize = 16;
+/// The same for the bin of another thread, where the first block of a batch is freed.
+const NEWEST_OF_OTHERS: usize = 128;
 
 /// The outcome of a free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,16 +102,27 @@ impl Heap {
         result
     }
 
-    /// Whether `block` is one of the two of its class that this heap got back last.
-    pub(crate) fn has_near(&self, class: Class, block: *mut u8) -> bool {
-        self.bin(class).has_near(block)
+    /// Whether `block`, which the calling thread is about to resize, is one of those of its class that this heap got back
+    /// last. `own`: the heap is the calling thread's.
+    pub(crate) fn has_lately(&self, class: Class, block: *mut u8, own: bool) -> bool {
+        if own { self.bin(class).has_lately(block, NEWEST) } else { self.other_has_lately(class, block) }
+    }
+
+    /// As [`Heap::has_lately`] of a heap that is not the calling thread's; false while a thread holds its spans.
+    pub(super) fn other_has_lately(&self, class: Class, block: *mut u8) -> bool {
+        if !self.try_hold_spans() {
+            return false;
+        }
+        let found = self.bin(class).has_lately(block, NEWEST_OF_OTHERS);
+        self.free_spans();
+        found
     }
 
     fn free_small(&self, shared: Shared<'_>, block: *mut u8, place: (&Span, Class, Entry, usize)) -> Freed {
         let (span, class, entry, offset) = place;
         let bin = self.bin(class);
         let refused = if entry.owner() == self.address() {
-            let near = bin.has_near(block);
+            let near = bin.has_lately(block, NEWEST);
             if near { Some(Refused::Double) } else { span.is_out(class.geometry(), offset).err() }
         } else {
             // Another thread changes that span, so this one checks only what never changes; the owner checks the rest.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use super::{Freed, Heap, Registry, Shared};
 use crate::base::class::Class;
-use crate::base::units::{MIB, REGION_BYTES, Region};
+use crate::base::units::{MIB, Region};
 use crate::central::{Central, Place, State};
 use crate::pages::{Bank, Entry, Space};
 use proptest::prelude::*;

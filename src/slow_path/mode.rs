@@ -197,7 +197,7 @@ pub(crate) fn free_alone(block: *mut u8) -> Freed {
     }
 }
 
-/// Usable bytes of `block`, by [`Place::usable`]. Refuses also the last two blocks of its class that this thread freed.
+/// Usable bytes of `block`, by [`Place::usable`]. Refuses also those of its class that the owner freed last.
 pub(crate) fn usable(block: *mut u8) -> Result<Option<usize>, Refused> {
     let place = PROCESS.central.resolve(block.addr());
     if was_just_freed(&place, block) { Err(Refused::Double) } else { bytes_of(block) }
@@ -220,12 +220,11 @@ pub(crate) fn bytes_at(address: usize) -> Result<Option<usize>, Refused> {
     PROCESS.central.resolve(address).usable(address, NO_OWNER)
 }
 
-/// Whether `block` is one of the last two of its class that this thread freed.
+/// Whether `block` is one of those of its class that the thread which owns its span freed last.
 fn was_just_freed(place: &Place<'_>, block: *mut u8) -> bool {
     match place {
-        Place::Small { class, entry, .. } if entry.owner() == tls::own_heap() => {
-            let own = Heap::of_entry(*entry);
-            own.has_near(*class, block)
+        Place::Small { class, entry, .. } if !entry.is_central() => {
+            Heap::of_entry(*entry).has_lately(*class, block, entry.owner() == tls::own_heap())
         }
         _ => false,
     }

@@ -11,6 +11,7 @@ use crate::diag::{self, Code};
 use crate::heap::fast_path::FastHeap;
 use crate::heap::layout::Heap;
 use crate::heap::registry::Shared;
+use crate::heap::returns::NEWEST;
 use crate::pages::Entry;
 
 /// Most empty batches kept for the next owners.
@@ -112,17 +113,20 @@ impl Heap {
         exact && index < geometry.capacity
     }
 
-    /// Adds a block of this heap to its bin if it is none of the last two and the record of its region says that a block
+    /// Adds a block of this heap to its bin if it is none of the last [`NEWEST`] and the record of its region says that a block
     /// starts there: for classes whose bins cannot prove it. False for the others.
     #[inline(never)]
     fn push_by_record(&self, entry: Entry, block: *mut u8) -> bool {
         let Some(class) = entry.class() else { return false };
         let (bin, geometry) = (self.bin(class), class.geometry());
-        geometry.proof() == 0 && !bin.has_near(block) && self.is_start_by_record(geometry, block) && bin.add(block)
+        geometry.proof() == 0
+            && !bin.has_lately(block, NEWEST)
+            && self.is_start_by_record(geometry, block)
+            && bin.add(block)
     }
 
     /// Sends `block` to the owner that `entry` names: in a batch, or by itself where there is no metadata for one. A
-    /// block that was sent just before is reported.
+    /// block that was sent just before is reported, and the first of a batch if the owner freed it lately.
     pub(in crate::heap) fn send(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8, lane: Lane) {
         if lane == Lane::Inner {
             shared.note_leaving(block);
@@ -130,7 +134,9 @@ impl Heap {
         let Some(batch) = self.collecting(shared, key_of(entry), lane) else {
             return deliver_or_report(shared, block);
         };
-        if batch.has_near(block) {
+        // The owner's bin is far away for this processor, so only the first block of a batch is compared with it.
+        let is_first = lane == Lane::Outer && batch.len() == 0 && !entry.is_central();
+        if batch.has_near(block) || is_first && Heap::of_entry(entry).other_has_lately(class, block) {
             return Refused::Double.report("free", block, class.size());
         }
         if !batch.push(block, entry, class.geometry()) {

@@ -79,6 +79,7 @@ pub(crate) fn begin(options: &Options) {
     // SAFETY: a start prepares one mode, once, before any block is made.
     unsafe { blocks::set_keys(Keys::new(call::random(), call::random())) };
     PROCESS.central.allow_guards(options.guard_regions);
+    PROCESS.central.spread_fetches(options.spread, call::random());
     large::begin(options.quarantine_large, [call::random(), call::random()]);
     EMPTY.begin();
 }
@@ -249,15 +250,8 @@ fn serve_small(heap: &Heap, class: Class, size: usize) -> Option<*mut u8> {
     for _ in 0..TRIES {
         let refills = heap.is_empty(class);
         let fresh = heap.alloc(PROCESS.shared(), class)?;
-        let kept = Kept::of(heap).filter(|_| refills);
-        if let Some(kept) = kept {
+        if let Some(kept) = Kept::of(heap).filter(|_| refills) {
             kept.slots_of(class, PROCESS.options().quarantine);
-        }
-        if let Some(kept) = kept {
-            let rows = PROCESS.options().shuffle;
-            if rows > 1 {
-                heap.mix(class, rows, || kept.draw(keys().canary(fresh.addr())));
-            }
         }
         if blocks::make_live(fresh, class.size(), size) {
             return Some(fresh);

@@ -109,7 +109,7 @@ void forge_usable_size(void) {
     aftermath();
 }
 
-// A free block of a list with two links, inside a live block: whoever unlinks it writes to the slot.
+// A free block of a list with two links, inside a live block: an allocator that unlinks it writes to the slot.
 static uintptr_t *slot[8];
 
 static void *forge_free_block(void *block, size_t n) {
