@@ -127,15 +127,17 @@ impl Pages {
         }
     }
 
-    /// Gives back whole pages inside a run that is in use.
+    /// Gives back whole pages inside a run that is in use; true if they read as zero now.
     ///
     /// # Safety
     /// - As for `discard`.
-    pub(crate) unsafe fn purge_hole(&self, address: usize, bytes: usize) {
+    pub(crate) unsafe fn purge_hole(&self, address: usize, bytes: usize) -> bool {
         // SAFETY: whole pages of ours whose contents are not needed, as for `discard`.
-        if unsafe { self.discard(address, bytes) } {
+        let gone = unsafe { self.discard(address, bytes) };
+        if gone {
             self.count_purge(bytes);
         }
+        gone
     }
 
     /// Gives pages back to the kernel; true if they read as zero now. The first time, that is tried and not believed.

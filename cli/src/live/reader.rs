@@ -16,6 +16,7 @@ use std::collections::HashMap;
 /// Regions whose records are read at a time.
 const CHUNK: usize = 1 << 16;
 const WORD: usize = size_of::<usize>();
+const KIB: usize = 1 << 10;
 
 /// Reads everything.
 pub(super) fn read(process: &Process, descriptor: &Descriptor) -> Result<Picture> {
@@ -251,6 +252,8 @@ impl Reader<'_> {
         } else {
             figures.partial += 1
         }
+        let purged = byte(span, c.span_purged) | byte(span, c.span_purged + 1) << 8;
+        picture.snapshot.holes += purged * KIB;
         picture.spans.push(Span { region, class, out, owner });
         *self.out.entry(self.owner_of(entry)).or_default() += (out * class.block_bytes) as u64;
     }
