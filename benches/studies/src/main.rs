@@ -48,7 +48,7 @@ enum Study {
     Latency,
     /// The cost of each profile for five real programs
     Profiles,
-    /// How blocks above 32 MiB are found, beside other allocators
+    /// Large and direct blocks, replaced and grown, beside other allocators
     Large,
     /// All of them
     All,
@@ -62,6 +62,12 @@ enum Study {
         #[arg(action = clap::ArgAction::Set)]
         foreign: bool,
     },
+    /// One run of two threads that replace large blocks of a mix
+    #[command(hide = true)]
+    LargeReplace { mix: usize },
+    /// One run of a buffer that grows by so many halves
+    #[command(hide = true)]
+    LargeGrow { halves: usize },
 }
 
 fn main() -> ExitCode {
@@ -97,5 +103,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         }
         Study::Kernel { scheme, passes } => lookup::kernel(scheme, *passes),
         Study::LargeKernel { blocks, foreign } => large::kernel(*blocks, *foreign),
+        Study::LargeReplace { mix } => large::replace(*mix),
+        Study::LargeGrow { halves } => large::grow(*halves),
     }
 }
