@@ -25,7 +25,7 @@ pub use descriptor::CentralDescriptor;
 pub(crate) use direct::DirectBlock;
 pub use figures::{CentralListFigures, LargeFigures};
 pub(crate) use holes::{Due, Holes};
-pub(crate) use large::Fresh;
+pub(crate) use large::{Fresh, ROOM_MAX, with_room};
 pub(crate) use resolve::Place;
 pub(crate) use span::{Refused, Span, State, first_region, found};
 pub(crate) use spans::{Empty, Next, Spans};

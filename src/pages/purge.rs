@@ -50,6 +50,7 @@ impl Pages {
         if self.space().is_fixed() {
             return Purged::Nothing;
         }
+        self.drain_cache();
         let now = call::milliseconds() as u32;
         let oldest = self.runs.lock().expire(self.space(), now, 0);
         match oldest {
@@ -69,6 +70,7 @@ impl Pages {
 
     /// Purges the run that has waited longest, however long that is; false if there is none, or it keeps its pages.
     pub(crate) fn purge_one(&self, now: u32) -> bool {
+        self.drain_cache();
         // Drop the guard before the purge: no system call under the lock.
         let expired = self.runs.lock().expire(self.space(), now, 0);
         expired.is_some_and(|run| self.purge_run(run) == Purged::Some)
@@ -76,6 +78,8 @@ impl Pages {
 
     /// Purges what at `now` has waited for `delay` milliseconds.
     pub(crate) fn purge_due(&self, now: u32, delay: u32) {
+        // They have waited in the cache already, and so are due as soon as the older ones are gone.
+        self.cache.sweep(now, delay, |run| self.put(run, now.wrapping_sub(delay)));
         for _ in 0..PURGE_RUNS {
             // Drop the guard before the purge: no system call under the lock.
             let expired = self.runs.lock().expire(self.space(), now, delay);

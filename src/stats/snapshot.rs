@@ -343,7 +343,7 @@ pub(crate) fn with_snapshot<R>(work: impl FnOnce(&Snapshot) -> R) -> Option<R> {
     if !PROCESS.is_ready() {
         return with_empty("none: libc serves this process", |snapshot| work(snapshot));
     }
-    with_empty(PROCESS.options().profile.name, |snapshot| {
+    with_empty(PROCESS.options().profile.row().name, |snapshot| {
         // The heap is held while the snapshot takes locks, so libc serves a signal handler that comes meanwhile.
         let held = thread::access();
         snapshot.take(PROCESS.shared());
