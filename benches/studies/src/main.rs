@@ -5,6 +5,7 @@
 mod bins;
 mod exchanges;
 mod faults;
+mod fragmentation;
 mod large;
 mod latency;
 mod lookup;
@@ -16,7 +17,8 @@ mod rng;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use fragmentation::Extent;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Debug, Parser)]
@@ -50,11 +52,16 @@ enum Study {
     Profiles,
     /// Large and direct blocks, replaced and grown, beside other allocators
     Large,
+    /// Memory over time of ten adversaries, beside other allocators
+    Fragmentation,
     /// All of them
     All,
     /// One pass of a way of lookup, for counting instructions
     #[command(hide = true)]
     Kernel { scheme: String, passes: usize },
+    /// One run of an adversary: bytes of a peak, ticks, milliseconds of a tick
+    #[command(hide = true)]
+    FragmentationKernel { name: String, most: usize, ticks: usize, pace: u64 },
     /// One run of the study of large blocks
     #[command(hide = true)]
     LargeKernel {
@@ -91,7 +98,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         Study::Latency => latency::study(*runs)?.write(out),
         Study::Profiles => profiles::study(*runs)?.write(out),
         Study::Large => large::study(*runs)?.write(out),
+        Study::Fragmentation => write_fragmentation(out),
         Study::All => {
+            write_fragmentation(out)?;
             large::study(*runs)?.write(out)?;
             modes::study(*runs)?.write(out)?;
             latency::study(*runs)?.write(out)?;
@@ -102,8 +111,17 @@ fn run(arguments: &Arguments) -> Result<()> {
             bins::study(*runs)?.write(out)
         }
         Study::Kernel { scheme, passes } => lookup::kernel(scheme, *passes),
+        Study::FragmentationKernel { name, most, ticks, pace } => {
+            fragmentation::kernel(name, Extent { most: *most, ticks: *ticks, pace: *pace })
+        }
         Study::LargeKernel { blocks, foreign } => large::kernel(*blocks, *foreign),
         Study::LargeReplace { mix } => large::replace(*mix),
         Study::LargeGrow { halves } => large::grow(*halves),
     }
+}
+
+/// The study of fragmentation at its full extent: a minute and a half.
+fn write_fragmentation(out: &Path) -> Result<()> {
+    let (page, picture) = fragmentation::study(Extent { most: 96 << 20, ticks: 80, pace: 50 })?;
+    page.write_with(out, Some(&picture))
 }

@@ -34,6 +34,8 @@ struct Made<'a> {
     command: String,
     date: String,
     machine: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pictures: Vec<String>,
     #[serde(flatten)]
     page: &'a Page,
 }
@@ -41,14 +43,21 @@ struct Made<'a> {
 impl Page {
     /// Writes `NAME.md` and `NAME.json` into `dir`.
     pub(crate) fn write(&self, dir: &Path) -> Result<()> {
+        self.write_with(dir, None)
+    }
+
+    /// As [`Page::write`], with a picture in SVG, which becomes `NAME.svg` and leads the page.
+    pub(crate) fn write_with(&self, dir: &Path, picture: Option<&str>) -> Result<()> {
         let made = Made {
             command: format!("make study-{}", self.name),
             date: said_by("date", &["-u", "+%Y-%m-%d"])?,
             machine: format!("{}, {} cores, Linux {}", processor(), cores(), said_by("uname", &["-r"])?),
+            pictures: picture.iter().map(|_| format!("{}.svg", self.name)).collect(),
             page: self,
         };
         fs::create_dir_all(dir)?;
         let path = dir.join(self.name);
+        picture.map_or(Ok(()), |svg| write_file(&path.with_extension("svg"), svg))?;
         write_file(&path.with_extension("md"), &made.markdown())?;
         write_file(&path.with_extension("json"), &format!("{}\n", serde_json::to_string_pretty(&made)?))
     }
@@ -58,6 +67,9 @@ impl Made<'_> {
     fn markdown(&self) -> String {
         let mut text =
             format!("# {}\n\nMade by `{}` on {} ({}).\n", self.page.title, self.command, self.date, self.machine);
+        for picture in &self.pictures {
+            let _ = write!(text, "\n![{}]({picture})\n", self.page.title);
+        }
         for table in &self.page.tables {
             table.push_to(&mut text);
         }
@@ -76,9 +88,15 @@ impl Table {
         let _ = write!(text, "\n## {}\n\n{}\n\n", self.title, self.note);
         text.push_str(&line(&self.columns));
         let rules: Vec<String> =
-            (0..self.columns.len()).map(|at| if at == 0 { "---".into() } else { "---:".into() }).collect();
+            (0..self.columns.len()).map(|at| if self.is_text(at) { "---".into() } else { "---:".into() }).collect();
         text.push_str(&line(&rules));
         self.rows.iter().for_each(|row| text.push_str(&line(row)));
+    }
+
+    /// Whether a column has sentences rather than figures.
+    fn is_text(&self, column: usize) -> bool {
+        const WORDS: usize = 4;
+        column == 0 || self.rows.iter().any(|row| row.get(column).is_some_and(|cell| cell.split(' ').count() >= WORDS))
     }
 }
 
