@@ -76,10 +76,10 @@ options! {
         "In mode `tracked`: how many frames are kept of each call stack; 0 for no call stacks.";
     tracked_runtime: bool = false, "SPANDREL_TRACKED_RUNTIME", value::FLAG, "0", parse::flag,
         "In mode `tracked`: shows in the report at exit also the blocks that libc and libstdc++ keep for themselves.";
-    quarantine: usize = 32 << 10, "SPANDREL_QUARANTINE", value::SIZE, "32K", parse::size,
+    quarantine: usize = 16 << 10, "SPANDREL_QUARANTINE", value::SIZE, "16K", parse::size,
         "In mode `hardened`: how many bytes of freed blocks of each class wait in each heap before they are used again: 4 to 256 blocks; one for 0.";
     quarantine_large: usize = 256 << 20, "SPANDREL_QUARANTINE_LARGE", value::SIZE, "256M", parse::size,
-        "In mode `hardened`: how many bytes of address space of freed large blocks wait, without memory and access; 0 for none.";
+        "In mode `hardened`: how many bytes of address space of freed large blocks wait, without memory and access; blocks up to a 192nd of it wait with their memory, a 64th of it at most, and as much is ready for reuse; 0 for none.";
     shuffle: usize = 1, "SPANDREL_SHUFFLE", value::COUNT, "1", parse::number,
         "In mode `hardened`: fresh blocks are dealt at random from so many rows of neighbours; 1 for one after the other, 256 for full disorder, which costs the processor's caches much.";
     realloc_moves: bool = false, "SPANDREL_REALLOC_MOVES", value::FLAG, "0", parse::flag,

@@ -97,6 +97,9 @@ fn start(process: &Process) -> bool {
         CacheBytes::Bytes(bytes) => bytes,
         CacheBytes::PerProcessor => cache_bytes_of_processors(),
     });
+    if matches!(options.mode(), config::Mode::Fast | config::Mode::Counting) {
+        process.central.pages.open_cache();
+    }
     descriptor::describe(process);
     register_features(&options);
     sampling::prepare(&options, mode.is_none_or(|mode| mode.profiled));

@@ -92,6 +92,8 @@ pub struct Snapshot {
     pub traffic: Traffic,
     /// System calls for memory so far, by kind.
     pub calls: [u64; CALL_KINDS],
+    /// Bytes of free pages inside spans that were purged, but for spans from which blocks were taken since.
+    pub holes: usize,
     /// Whether a thread held spans that had to be read, so that some blocks on their way count as live.
     pub disturbed: bool,
 }
@@ -109,6 +111,7 @@ impl Snapshot {
             heap_figures: [HeapFigures::default(); HEAPS],
             traffic: Traffic::default(),
             calls: [0; CALL_KINDS],
+            holes: 0,
             disturbed: false,
         }
     }
@@ -168,6 +171,7 @@ impl Snapshot {
         if span.first() != region {
             return;
         }
+        self.holes += span.purged_bytes();
         let figures = self.class(class);
         figures.out += span.used();
         if span.state() == State::Full {
