@@ -145,6 +145,27 @@ struct spandrel_stats {
    * See sent_blocks.
    */
   uint64_t received_blocks;
+  /**
+   * The refills by source: by spans of the thread's own, by blocks that other threads freed, by the transfer cache,
+   * by a span without an owner, and by a new span.
+   */
+  uint64_t own_refills;
+  /**
+   * See own_refills.
+   */
+  uint64_t received_refills;
+  /**
+   * See own_refills.
+   */
+  uint64_t cache_hits;
+  /**
+   * See own_refills.
+   */
+  uint64_t adopted_spans;
+  /**
+   * See own_refills.
+   */
+  uint64_t made_spans;
 };
 
 /**
@@ -207,6 +228,14 @@ struct spandrel_class_stats {
    * See cache_hits.
    */
   uint64_t made_spans;
+  /**
+   * Refills served by spans of the thread's own, and by blocks that other threads freed.
+   */
+  uint64_t own_refills;
+  /**
+   * See own_refills.
+   */
+  uint64_t received_refills;
 };
 
 /**

@@ -299,6 +299,9 @@ import sys
 from prometheus_client.parser import text_string_to_metric_families as parse
 families = {family.name: family for family in parse(open(sys.argv[1]).read())}
 live = families['spandrel_live_bytes'].samples[0].value
+sources = ('own_refills', 'received_refills', 'cache_hits', 'adopted_spans', 'made_spans')
+refills = lambda name: sum(s.value for s in families['spandrel_' + name].samples)
+assert sum(refills(name) for name in sources) == refills('refills') == refills('class_refills') > 0
 assert families['spandrel_refills'].type == 'counter' and live > 0
 assert {s.labels['call'] for s in families['spandrel_system_calls'].samples} >= {'mmap', 'madvise'}
 classes = sum(s.value for s in families['spandrel_class_live_bytes'].samples)
@@ -326,6 +329,9 @@ for heap in root.findall('heap'):
 assert {t.get('type') for t in root.findall('total')} == {'fast', 'rest', 'mmap'}
 assert {t.get('type') for t in root.findall('system')} == {'current', 'max'}
 assert int(root.find('spandrel').get('live_bytes')) == figures['live_bytes']
+sources = ('own_refills', 'received_refills', 'cache_hits', 'adopted_spans', 'made_spans')
+for parts in [figures, root.find('spandrel').attrib] + figures['classes']:
+    assert sum(int(parts[name]) for name in sources) == int(parts['refills']), parts
 of_classes = sum(c['live_bytes'] for c in figures['classes'])
 assert of_classes + figures['large_bytes'] + figures['direct_bytes'] == figures['live_bytes']
 assert sum(t['live_bytes'] for t in figures['threads']) == of_classes

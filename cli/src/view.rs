@@ -4,7 +4,7 @@
 
 use crate::live::{Owner, Picture};
 use crate::quantity::show;
-use spandrel::descriptor::ClassFigures;
+use spandrel::descriptor::{CentralListFigures, ClassFigures, Snapshot};
 use spandrel::table::{self, ClassInfo};
 use std::fmt::Write;
 
@@ -31,10 +31,9 @@ impl ClassRow {
         share(self.live_bytes(), self.span_bytes)
     }
 
-    /// The share of refills without a span of the thread's own that the transfer cache served.
+    /// The share of refills that needed no further span.
     pub(crate) fn hit_rate(&self) -> f64 {
-        let central = &self.figures.central;
-        share(central.cache_hits, central.cache_hits + central.adopted + central.made)
+        share(self.figures.hits(), self.figures.refills)
     }
 }
 
@@ -93,6 +92,7 @@ pub(crate) fn totals(picture: &Picture, resident: Option<u64>) -> Vec<(&'static 
         ("holes", format!("{} of spans purged", bytes(s.holes))),
         ("purged", format!("{} in {} purges", bytes(s.pages.purged), s.pages.purges)),
         ("metadata", bytes(s.pages.metadata)),
+        ("refills", refills(s)),
         ("remote frees", format!("{} sent, {} received", s.traffic.sent_blocks, s.traffic.received_blocks)),
         ("threads", format!("{} with a heap", s.heaps)),
     ]);
@@ -100,6 +100,21 @@ pub(crate) fn totals(picture: &Picture, resident: Option<u64>) -> Vec<(&'static 
         rows.push(("note", "threads were at work meanwhile; some figures are a moment apart".to_owned()));
     }
     rows
+}
+
+/// How many refills there were, and the share of each source.
+fn refills(snapshot: &Snapshot) -> String {
+    let [refills, _] = snapshot.events();
+    let percent = |count: u64| 100.0 * share(count, refills);
+    let central = |count: fn(&CentralListFigures) -> u64| percent(snapshot.total(|class| count(&class.central)));
+    format!(
+        "{refills}: own spans {:.1} %, received {:.1} %, cache {:.1} %, adopted spans {:.1} %, new spans {:.1} %",
+        percent(snapshot.total(ClassFigures::own)),
+        percent(snapshot.total(|class| class.received)),
+        central(|figures| figures.cache_hits),
+        central(|figures| figures.adopted),
+        central(|figures| figures.made),
+    )
 }
 
 /// All of it as text.

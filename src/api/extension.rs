@@ -11,7 +11,7 @@ use crate::control::{dispatch, requests};
 use crate::heap::fast_path;
 use crate::profile::sampling::{self, NoProfile};
 use crate::slow_path::exhaustion;
-use crate::stats::{self, Format, Snapshot, report};
+use crate::stats::{self, ClassFigures, Format, Snapshot, report};
 use crate::unwind;
 
 /// Served by a block of a size class (0 to 32 KiB).
@@ -66,6 +66,17 @@ pub struct spandrel_stats {
     pub sent_blocks: u64,
     /// See sent_blocks.
     pub received_blocks: u64,
+    /// The refills by source: by spans of the thread's own, by blocks that other threads freed, by the transfer cache,
+    /// by a span without an owner, and by a new span.
+    pub own_refills: u64,
+    /// See own_refills.
+    pub received_refills: u64,
+    /// See own_refills.
+    pub cache_hits: u64,
+    /// See own_refills.
+    pub adopted_spans: u64,
+    /// See own_refills.
+    pub made_spans: u64,
 }
 
 impl spandrel_stats {
@@ -90,6 +101,11 @@ impl spandrel_stats {
             flushes,
             sent_blocks: snapshot.traffic.sent_blocks,
             received_blocks: snapshot.traffic.received_blocks,
+            own_refills: snapshot.total(ClassFigures::own),
+            received_refills: snapshot.total(|class| class.received),
+            cache_hits: snapshot.total(|class| class.central.cache_hits),
+            adopted_spans: snapshot.total(|class| class.central.adopted),
+            made_spans: snapshot.total(|class| class.central.made),
         }
     }
 }
@@ -126,6 +142,10 @@ pub struct spandrel_class_stats {
     pub adopted_spans: u64,
     /// See cache_hits.
     pub made_spans: u64,
+    /// Refills served by spans of the thread's own, and by blocks that other threads freed.
+    pub own_refills: u64,
+    /// See own_refills.
+    pub received_refills: u64,
 }
 
 /// Lines of text, as malloc_stats prints them.
@@ -284,6 +304,8 @@ pub unsafe extern "C" fn spandrel_class_stats(
         cache_hits: figures.central.cache_hits,
         adopted_spans: figures.central.adopted,
         made_spans: figures.central.made,
+        own_refills: figures.own(),
+        received_refills: figures.received,
     };
     // SAFETY: the caller says that `stats` is NULL or writable for `struct_size` bytes.
     unsafe { hand_out(&filled, stats, struct_size) }

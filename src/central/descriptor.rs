@@ -25,6 +25,8 @@ pub struct CentralDescriptor {
     pub adopted: usize,
     /// Where the smallest class counts the spans made; the others follow at the same distance.
     pub made: usize,
+    /// Where the smallest class counts the turns of refills by received blocks; the others follow as for `made`.
+    pub received_turns: usize,
     /// In a batch: the next one, how many slots are used and how many of the first hold nothing any more (four bytes
     /// each), the first slot; and most slots.
     pub batch_next: usize,
@@ -72,6 +74,7 @@ impl CentralDescriptor {
             taken,
             adopted,
             made: 0,
+            received_turns: 0,
             batch_next,
             batch_len,
             batch_gone,
@@ -92,7 +95,7 @@ impl CentralDescriptor {
 
     /// As [`CentralDescriptor::LAYOUT`], of this one.
     pub(crate) const fn layout(self) -> Self {
-        Self { lists: 0, made: 0, direct_blocks: 0, direct_bytes: 0, ..self }
+        Self { lists: 0, made: 0, received_turns: 0, direct_blocks: 0, direct_bytes: 0, ..self }
     }
 }
 
@@ -104,6 +107,7 @@ impl Central {
         CentralDescriptor {
             lists: first.list.value_address(),
             made: core::ptr::from_ref(first).addr() + offset_of!(ClassStore, made),
+            received_turns: core::ptr::from_ref(first).addr() + offset_of!(ClassStore, received_turns),
             direct_blocks,
             direct_bytes,
             ..CentralDescriptor::LAYOUT

@@ -3,6 +3,10 @@
 use super::store::Central;
 use crate::base::class::Class;
 use crate::pages::Entry;
+use crate::sys::atomic::Ordering;
+
+/// Refills by received blocks after which a heap's count turns over.
+pub const RECEIVED_PER_TURN: u64 = 1 << u8::BITS;
 
 /// Counts of what the central list of a class gave out.
 #[derive(Clone, Copy, Default, Debug)]
@@ -36,6 +40,20 @@ impl Central {
             list.given()
         });
         CentralListFigures { cache_hits: taken as u64, adopted: adopted as u64, made: self.made(class) as u64 }
+    }
+
+    /// Notes that a heap's count of refills of `class` by received blocks, one byte, turned over.
+    pub(crate) fn count_received_turn(&self, class: Class) {
+        if let Some(store) = self.of_class(class) {
+            // Relaxed: a counter.
+            store.received_turns.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Refills of `class` by received blocks that heaps no longer have in their counts.
+    pub(crate) fn received_refills(&self, class: Class) -> u64 {
+        // Relaxed: a counter.
+        self.of_class(class).map_or(0, |store| store.received_turns.load(Ordering::Relaxed) as u64 * RECEIVED_PER_TURN)
     }
 
     /// Live direct blocks and their bytes.

@@ -24,7 +24,7 @@ pub(crate) use central_list::Returned;
 pub(crate) use check::{Verdict, must};
 pub use descriptor::CentralDescriptor;
 pub(crate) use direct::DirectBlock;
-pub use figures::{CentralListFigures, LargeFigures};
+pub use figures::{CentralListFigures, LargeFigures, RECEIVED_PER_TURN};
 pub(crate) use holes::{Due, Holes};
 pub(crate) use large::{Fresh, ROOM_MAX, with_room};
 pub(crate) use resolve::Place;

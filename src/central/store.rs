@@ -37,6 +37,8 @@ pub(super) struct ClassStore {
     stocked: AtomicBool,
     /// Spans made because the list had none; any thread adds.
     pub(super) made: AtomicUsize,
+    /// How many times a heap's count of refills by received blocks turned over; any thread adds.
+    pub(super) received_turns: AtomicUsize,
 }
 
 impl ClassStore {
@@ -45,6 +47,7 @@ impl ClassStore {
             list: Lock::new(Rank::CentralList, CentralList::new()),
             stocked: AtomicBool::new(false),
             made: AtomicUsize::new(0),
+            received_turns: AtomicUsize::new(0),
         }
     }
 }
@@ -335,7 +338,7 @@ impl Central {
         self.of_class(class).map_or(0, |shared| shared.made.load(Ordering::Relaxed))
     }
 
-    fn of_class(&self, class: Class) -> Option<&ClassStore> {
+    pub(super) fn of_class(&self, class: Class) -> Option<&ClassStore> {
         self.classes.get(class.index())
     }
 

@@ -138,7 +138,7 @@ options! {
         "Writes statistics when this signal comes, unless the program has a handler of its own for it.";
     huge_pages: HugePages = HugePages::Off, "SPANDREL_HUGEPAGES", value::HUGE_PAGES, "off", value::huge_pages,
         "In profile `hosted-server` alone: huge pages by `madvise` once the heap is large, or (`thp`) from the start; or explicit ones (`hugetlb`).";
-    huge_from: usize = 24 << 20, "SPANDREL_HUGEPAGES_FROM", value::SIZE, "24M", parse::size,
+    huge_from: usize = 2 << 20, "SPANDREL_HUGEPAGES_FROM", value::SIZE, "2M", parse::size,
         "With `SPANDREL_HUGEPAGES=madvise`: how large the heap is before the kernel is asked for huge pages.";
     numa: Numa = Numa::Off, "SPANDREL_NUMA", value::NUMA, "off", value::numa,
         "In profile `hosted-server` alone: on which NUMA nodes pages are placed.";

@@ -6,7 +6,7 @@ use core::cell::Cell;
 use core::mem::offset_of;
 
 use crate::base::class::{self, Class};
-use crate::sys::atomic::{AtomicU32, AtomicUsize};
+use crate::sys::atomic::{AtomicU8, AtomicU32, AtomicUsize};
 use crate::sys::cell::Relaxed;
 
 /// The counters of one heap. Written by the thread that holds the heap's spans; read by any thread, which may see
@@ -15,6 +15,9 @@ pub(super) struct Counters {
     /// Refills and flushes, by class.
     pub(super) refills: [Relaxed<AtomicU32>; class::COUNT],
     pub(super) flushes: [Relaxed<AtomicU32>; class::COUNT],
+    /// Refills that blocks from other threads served, by class. A heap has no room for more than their lowest byte; each
+    /// time one turns over, the central store counts a turn.
+    pub(super) received_refills: [Relaxed<AtomicU8>; class::COUNT],
     /// Blocks, and their bytes, that came into bins from elsewhere than the program, less those that left bins for
     /// elsewhere; and those that the program got or freed past the bins, as if they had passed through one. Less the
     /// blocks in the bins that is how many the program got from this heap, less how many it freed here. So the fast
@@ -54,10 +57,11 @@ pub struct Traffic {
 }
 
 impl Counters {
-    /// Offsets of refills, flushes, batches sent and received (four bytes each), blocks sent and received.
-    pub(super) const OFFSETS: [usize; 6] = [
+    /// Offsets of refills, flushes, refills by received blocks (one byte each), batches sent and received (four bytes each), blocks sent and received.
+    pub(super) const OFFSETS: [usize; 7] = [
         offset_of!(Self, refills),
         offset_of!(Self, flushes),
+        offset_of!(Self, received_refills),
         offset_of!(Self, sent),
         offset_of!(Self, received),
         offset_of!(Self, sent_blocks),

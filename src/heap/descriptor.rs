@@ -32,6 +32,8 @@ pub struct HeapDescriptor {
     pub refills: usize,
     /// Flushes by class, four bytes each.
     pub flushes: usize,
+    /// Refills by received blocks, by class, the lowest byte of each.
+    pub received_refills: usize,
     /// Batches sent, four bytes.
     pub sent: usize,
     /// Batches received, four bytes.
@@ -62,7 +64,7 @@ impl HeapDescriptor {
     /// The offsets; the first heap's address is at `first`.
     pub(super) const fn of(first: usize) -> Self {
         let counters = offset_of!(Heap, counters);
-        let [refills, flushes, sent, received, sent_blocks, received_blocks] = Counters::OFFSETS;
+        let [refills, flushes, received_refills, sent, received, sent_blocks, received_blocks] = Counters::OFFSETS;
         Self {
             first,
             bytes: size_of::<Heap>(),
@@ -74,6 +76,7 @@ impl HeapDescriptor {
             bin_base: Bin::OFFSETS[1],
             refills: counters + refills,
             flushes: counters + flushes,
+            received_refills: counters + received_refills,
             sent: counters + sent,
             received: counters + received,
             sent_blocks: counters + sent_blocks,

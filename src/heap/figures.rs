@@ -6,8 +6,8 @@ use super::counters::{Counters, Traffic};
 use super::layout::Heap;
 use super::remote::inbox;
 use crate::base::class::Class;
-use crate::central::Batch;
-use crate::sys::atomic::{AtomicU32, AtomicUsize};
+use crate::central::{Batch, Central};
+use crate::sys::atomic::{AtomicU8, AtomicU32, AtomicUsize};
 use crate::sys::cell::Relaxed;
 
 impl Heap {
@@ -29,6 +29,21 @@ impl Heap {
         let counters = &self.counters;
         let of_class = |counts: &[Relaxed<AtomicU32>]| counts.get(class.index()).map_or(0, |count| count.get().into());
         [&counters.refills, &counters.flushes].map(|counts| of_class(counts))
+    }
+
+    /// Refills of `class` that blocks from other threads served, modulo 256.
+    pub(crate) fn received_refills(&self, class: Class) -> u8 {
+        self.counters.received_refills.get(class.index()).map_or(0, Relaxed::<AtomicU8>::get)
+    }
+
+    /// Counts a refill of `class` that blocks from other threads served. The caller holds the spans.
+    pub(super) fn count_received_refill(&self, central: &Central, class: Class) {
+        if let Some(count) = self.counters.received_refills.get(class.index()) {
+            count.set(count.get().wrapping_add(1));
+            if count.get() == 0 {
+                central.count_received_turn(class);
+            }
+        }
     }
 
     /// Notes that the bin of `class` got so many blocks from elsewhere than the program, or gave them away if it is

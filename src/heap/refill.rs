@@ -91,6 +91,7 @@ impl Heap {
             self.receive_blocks(shared, RECEIVED_PER_REFILL, Some(class));
             let received = bin.pop();
             if !received.is_null() {
+                self.count_received_refill(shared.central, class);
                 return Some(received);
             }
         }

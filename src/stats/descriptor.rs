@@ -5,7 +5,7 @@
 //! tool finds it by its name in the object's symbols and all figures through it. Addresses are the process's; offsets
 //! count from the start of a structure. All of it is words, so that it means the same to a tool that is built apart.
 
-pub use crate::central::{CentralDescriptor, CentralListFigures, LargeFigures};
+pub use crate::central::{CentralDescriptor, CentralListFigures, LargeFigures, RECEIVED_PER_TURN};
 pub use crate::heap::{HeapDescriptor, Traffic};
 pub use crate::pages::{BANKS, PageFigures, PagesDescriptor};
 pub use crate::stats::Format;

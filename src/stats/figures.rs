@@ -89,6 +89,11 @@ figures! {
     Counter("purges", "Runs given back to the kernel.", s.pages.purges as u64);
     Counter("purged_bytes", "Their bytes.", s.pages.purged as u64);
     Counter("refills", "Bins that ran empty and were filled.", s.events()[0]);
+    Counter("own_refills", "Those served by spans of the thread's own.", s.total(ClassFigures::own));
+    Counter("received_refills", "Those served by blocks that other threads freed.", s.total(|class| class.received));
+    Counter("cache_hits", "Those served by the transfer cache.", s.total(|class| class.central.cache_hits));
+    Counter("adopted_spans", "Those served by a span without an owner.", s.total(|class| class.central.adopted));
+    Counter("made_spans", "Those that had to make a span.", s.total(|class| class.central.made));
     Counter("flushes", "Bins that were emptied by half or wholly.", s.events()[1]);
     Counter("sent_batches", "Batches of remote frees sent.", s.traffic.sent);
     Counter("sent_blocks", "Blocks in them.", s.traffic.sent_blocks);
@@ -115,6 +120,8 @@ figures! {
     Gauge("slack_bytes", "Most that blocks can be larger than their requests.", slack(of.0) * of.1.live());
     Counter("refills", "Bins that ran empty and were filled.", of.1.refills);
     Counter("flushes", "Bins that were emptied by half or wholly.", of.1.flushes);
+    Counter("own_refills", "Refills served by spans of the thread's own.", of.1.own());
+    Counter("received_refills", "Refills served by blocks that other threads freed.", of.1.received);
     Counter("cache_hits", "Refills served by the transfer cache.", of.1.central.cache_hits);
     Counter("adopted_spans", "Refills served by a span without an owner.", of.1.central.adopted);
     Counter("made_spans", "Refills that had to make a span.", of.1.central.made);

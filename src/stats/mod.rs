@@ -17,7 +17,7 @@ mod xml;
 
 use crate::base::page::Page;
 
-pub(crate) use snapshot::{Snapshot, with_snapshot};
+pub(crate) use snapshot::{ClassFigures, Snapshot, with_snapshot};
 
 /// The format in which a snapshot is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -40,7 +40,9 @@ pub struct ClassFigures {
     pub refills: u64,
     /// See `refills`.
     pub flushes: u64,
-    /// Refills by the transfer cache, and by spans of the central list.
+    /// Refills by blocks that other threads freed.
+    pub received: u64,
+    /// Refills by the transfer cache, by spans of the central list, and by new spans.
     pub central: CentralListFigures,
 }
 
@@ -49,6 +51,18 @@ impl ClassFigures {
     #[must_use]
     pub fn live(&self) -> u64 {
         u64::from(self.out).saturating_sub(u64::from(self.binned) + u64::from(self.cached) + u64::from(self.in_flight))
+    }
+
+    /// Refills by spans of the thread's own.
+    #[must_use]
+    pub fn own(&self) -> u64 {
+        self.hits().saturating_sub(self.received + self.central.cache_hits)
+    }
+
+    /// Refills that needed no further span.
+    #[must_use]
+    pub fn hits(&self) -> u64 {
+        self.refills.saturating_sub(self.central.adopted + self.central.made)
     }
 
     /// Whether the class was ever used.
@@ -144,8 +158,9 @@ impl Snapshot {
                 cached += 1;
                 disown(shared.central.entry_of(block));
             });
+            let received = shared.central.received_refills(class);
             let figures = self.class(class);
-            (figures.central, figures.cached) = (central, cached);
+            (figures.central, figures.cached, figures.received) = (central, cached, received);
         }
         shared.registry.each(|heap| {
             let seen = heap.each_in_flight(|block| {
@@ -193,6 +208,7 @@ impl Snapshot {
             let of_class = self.class(class);
             of_class.refills += refills;
             of_class.flushes += flushes;
+            of_class.received += u64::from(heap.received_refills(class));
             of_class.binned += binned as u32;
             figures.refills += refills;
             figures.flushes += flushes;
@@ -280,11 +296,16 @@ impl Snapshot {
         Class::all().zip(&self.classes).map(|(class, figures)| bytes(class, figures)).sum()
     }
 
+    /// The sum of a count over all classes.
+    #[must_use]
+    pub fn total(&self, count: impl Fn(&ClassFigures) -> u64) -> u64 {
+        self.classes.iter().map(count).sum()
+    }
+
     /// Refills and flushes of all classes.
     #[must_use]
     pub fn events(&self) -> [u64; 2] {
-        let sum = |count: fn(&ClassFigures) -> u64| self.classes.iter().map(count).sum();
-        [sum(|figures| figures.refills), sum(|figures| figures.flushes)]
+        [self.total(|figures| figures.refills), self.total(|figures| figures.flushes)]
     }
 
     /// Bytes obtained for blocks: regions ever used and direct mappings.

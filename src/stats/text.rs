@@ -1,7 +1,7 @@
 //! `malloc_stats`: the snapshot as lines of text, in columns.
 
 use super::figures::{self, CLASS, Figure, HEAP, PROCESS};
-use super::snapshot::{HEAPS, Snapshot};
+use super::snapshot::{ClassFigures, HEAPS, Snapshot};
 use crate::base::class::Class;
 use crate::base::page::Page;
 use crate::sys::memory;
@@ -18,7 +18,7 @@ pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
         row(page, figure.name(), value);
     }
     memory::call_names().zip(snapshot.calls).for_each(|(name, count)| row(page, name, count));
-    fragmentation(snapshot, page);
+    shares(snapshot, page);
     classes(snapshot, page);
     heaps(snapshot, page);
 }
@@ -27,13 +27,16 @@ fn row(page: &mut Page<'_>, name: &str, value: u64) {
     page.text(PREFIX).words(name, NAME_WIDTH).right(value, VALUE_WIDTH).text("\n");
 }
 
-fn fragmentation(snapshot: &Snapshot, page: &mut Page<'_>) {
+fn shares(snapshot: &Snapshot, page: &mut Page<'_>) {
     let (spans, in_use) = (snapshot.spans() as u64, snapshot.in_use() as u64);
     let live = (snapshot.live() - snapshot.large.direct_bytes) as u64;
     page.text(PREFIX).words("free_in_spans", NAME_WIDTH).text(" ");
     page.percent(spans.saturating_sub(snapshot.small_live() as u64), spans).text(" % of their bytes\n");
     page.text(PREFIX).words("free_in_use", NAME_WIDTH).text(" ");
     page.percent(in_use.saturating_sub(live), in_use).text(" % of the bytes of regions in use\n");
+    page.text(PREFIX).words("hits", NAME_WIDTH).text(" ");
+    page.percent(snapshot.total(ClassFigures::hits), snapshot.events()[0])
+        .text(" % of refills needed no further span\n");
 }
 
 fn header(page: &mut Page<'_>, first: &str, figures: &[Figure]) {
@@ -51,9 +54,7 @@ fn classes(snapshot: &Snapshot, page: &mut Page<'_>) {
         for (column, value) in CLASS.iter().zip(figures::class(&(class, *of_class))) {
             page.right(value, 2 + COLUMN_WIDTH.max(column.name().len()));
         }
-        // The refills from the transfer cache, of all that found no span of the heap's own.
-        let central = &of_class.central;
-        page.text("  ").percent(central.cache_hits, central.cache_hits + central.adopted + central.made).text("\n");
+        page.text("  ").percent(of_class.hits(), of_class.refills).text("\n");
     }
 }
 

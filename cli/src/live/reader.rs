@@ -9,7 +9,9 @@ use super::picture::{Large, Owner, Picture, Run, Span};
 use super::process::Process;
 use super::words::{byte, half, word};
 use anyhow::{Result, bail};
-use spandrel::descriptor::{CentralListFigures, ClassFigures, Descriptor, HeapFigures, Snapshot, Traffic};
+use spandrel::descriptor::{
+    CentralListFigures, ClassFigures, Descriptor, HeapFigures, RECEIVED_PER_TURN, Snapshot, Traffic,
+};
 use spandrel::table::{self, ClassInfo, REGION_BYTES};
 use std::collections::HashMap;
 
@@ -318,8 +320,10 @@ impl Reader<'_> {
             let mut cached = 0;
             let first = process.word(at(c.lists, c.batches))?;
             self.read_chain(first, &mut picture.torn, &mut |_| cached += 1);
+            let received = self.figure(at(c.received_turns, 0))? as u64;
             let figures = figures(picture, class);
             figures.cached = cached;
+            figures.received = received * RECEIVED_PER_TURN;
             figures.central = CentralListFigures {
                 cache_hits: self.figure(at(c.lists, c.taken))? as u64,
                 adopted: self.figure(at(c.lists, c.adopted))? as u64,
@@ -374,6 +378,7 @@ impl Reader<'_> {
             let [refills, flushes] = [h.refills, h.flushes].map(|counts| half(heap, counts + class.index * 4) as u64);
             figures.refills += refills;
             figures.flushes += flushes;
+            figures.received += heap.get(h.received_refills + class.index).copied().map_or(0, u64::from);
             figures.binned = figures.binned.saturating_add(binned as u32);
             of_heap.refills += refills;
             of_heap.flushes += flushes;

@@ -18,9 +18,9 @@ pub(super) fn checks() -> Vec<Check> {
         Check::new("off", "KiB in huge pages of 160 MiB", CODE, || {
             machine::unasked_obstacle().map_or_else(|| exactly("off", "160", 0, 0), impossible)
         }),
-        Check::new("madvise", "the same, behind the first 24 MiB", CODE, || advised("madvise", 160, 24)),
-        Check::new("madvise.small-heap", "of 12 MiB", CODE, || {
-            machine::unasked_obstacle().map_or_else(|| exactly("madvise", "12", 0, 0), impossible)
+        Check::new("madvise", "the same, behind the first 2 MiB", CODE, || advised("madvise", 160, 2)),
+        Check::new("madvise.small-heap", "of 1 MiB", CODE, || {
+            machine::unasked_obstacle().map_or_else(|| exactly("madvise", "1", 0, 0), impossible)
         }),
         Check::new("thp", "KiB in huge pages of 160 MiB", CODE, || advised("thp", 160, 4)),
         Check::new("hugetlb", "of 60 MiB, 64 explicit huge pages being set aside", CODE, || {
