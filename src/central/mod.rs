@@ -27,6 +27,6 @@ pub use figures::{CentralListFigures, LargeFigures};
 pub(crate) use holes::Holes;
 pub(crate) use large::Fresh;
 pub(crate) use resolve::Place;
-pub(crate) use span::{Refused, Span, State, first_region, found};
+pub(crate) use span::{Refused, Span, State, found};
 pub(crate) use spans::{Empty, Next, Spans};
 pub(crate) use store::Central;
