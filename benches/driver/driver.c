@@ -122,6 +122,7 @@ int main(int argc, char **argv) {
     long count = atol(argv[2]);
     if (!strcmp(argv[1], "pair-16")) pairs(16, count);
     else if (!strcmp(argv[1], "pair-500")) pairs(500, count);
+    else if (!strcmp(argv[1], "pair-5000")) pairs(5000, count);
     else if (!strcmp(argv[1], "mix-256")) mix(256, count);
     else if (!strcmp(argv[1], "mix-8192")) mix(8192, count);
     else if (!strcmp(argv[1], "bulk-order")) bulk(0, count);

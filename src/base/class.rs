@@ -4,7 +4,8 @@
 //! % of a block is waste. Eight steps per doubling is jemalloc's spacing halved; the 8-byte class is there because half
 //! of such a block would be lost otherwise. Must not know bins, heaps or spans.
 
-use super::units::{KIB, REGION_BYTES, REGION_SHIFT};
+use super::start::{self, SPAN_START_SHIFT, START_SHIFT};
+use super::units::{KIB, REGION_BYTES};
 
 /// How many classes there are.
 pub(crate) const COUNT: usize = 1 + LINEAR + DOUBLINGS * STEPS;
@@ -70,25 +71,27 @@ impl Divisor {
     }
 }
 
-/// Bits by which [`proves_start`] shifts an address, so that in 32 bits the place in its region is left.
-pub(crate) const START_SHIFT: u32 = u32::BITS - REGION_SHIFT;
-
-/// Whether a block starts at `address`, which lies in a span of the class whose [`Geometry::proof`] is `factor`.
-///
-/// The address, shifted so that only the place in its region is left, is divided by the block's bytes, shifted alike:
-/// as in [`Divisor::locate`] what the multiplication leaves behind the binary point says whether the place is a
-/// multiple. The factor is a little larger than the reciprocal, by so much that the multiple behind the last block of a
-/// region already exceeds it.
-#[inline(always)]
-pub(crate) const fn proves_start(factor: u64, address: usize) -> bool {
-    (((address as u32) << START_SHIFT) as u64).wrapping_mul(factor) < factor
-}
-
 impl Geometry {
-    /// The factor by which the fast path proves starts. 0, which proves none, where blocks start at different places in
-    /// different regions of a span.
+    /// Where the factor is.
+    pub(crate) const PROOF_AT: usize = core::mem::offset_of!(Self, proof);
+
+    /// The factor by which the fast path proves starts: of places in a span for a spanning class, of places in a region for
+    /// all others.
     pub(crate) const fn proof(&self) -> u64 {
         self.proof
+    }
+
+    /// Whether blocks start at different places in different regions of a span.
+    pub(crate) const fn is_spanning(&self) -> bool {
+        is_spanning(self.size as usize, self.regions as usize)
+    }
+
+    /// Whether a block starts at `address`, in a span of this class that begins at region `first`, as
+    /// [`start::place_in_span`] counts it where the class is a spanning one.
+    pub(crate) const fn is_start(&self, address: usize, first: usize) -> bool {
+        let place =
+            if self.is_spanning() { start::place_in_span(address, first) } else { start::place_in_region(address) };
+        start::is_proven(self.proof, place)
     }
 
     /// The size of its blocks, to divide by.
@@ -173,13 +176,13 @@ impl Class {
 
     /// How spans of this class are cut.
     #[inline]
-    pub(crate) fn geometry(self) -> &'static Geometry {
+    pub(crate) const fn geometry(self) -> &'static Geometry {
         Self::geometry_at(self.0 as usize)
     }
 
     /// As [`Class::geometry`], of the class with that index.
     #[inline]
-    pub(crate) fn geometry_at(index: usize) -> &'static Geometry {
+    pub(crate) const fn geometry_at(index: usize) -> &'static Geometry {
         // The mask keeps the index below the padded length of the table, so that no panic is reachable.
         &GEOMETRY[index & (PADDED - 1)]
     }
@@ -228,6 +231,27 @@ pub(crate) const FAST_CLASSES: [u8; FAST_MAX + 1] = {
     table
 };
 
+/// How many multiples of a medium step there are up to [`SMALL_MAX`].
+pub(crate) const MEDIUM_STEPS: usize = step_of(SMALL_MAX) + 1;
+
+/// The number of the medium step that ends at or above `size`, which is not 0: all sizes between two steps are of one
+/// class.
+#[inline(always)]
+pub(crate) const fn step_of(size: usize) -> usize {
+    (size - 1) / (FAST_MAX / STEPS)
+}
+
+/// For each medium step the number of its class.
+pub(crate) const MEDIUM_CLASSES: [u8; MEDIUM_STEPS] = {
+    let mut table = [0; MEDIUM_STEPS];
+    let mut step = step_of(FAST_MAX) + 1;
+    while step < MEDIUM_STEPS {
+        table[step] = Class::of_medium((step + 1) * (FAST_MAX / STEPS)).0;
+        step += 1;
+    }
+    table
+};
+
 const fn size_of(index: usize) -> usize {
     if index == 0 {
         return TINY;
@@ -259,22 +283,16 @@ const fn geometry(index: usize) -> Geometry {
         batch: batch_of(size) as u16,
         bitmap_words: ((regions * REGION_BYTES - 1) / size / u64::BITS as usize + 1) as u16,
         divisor: Divisor { reciprocal: (1u128 << u64::BITS).div_ceil(size as u128) as u64 },
-        proof: if regions == 1 || REGION_BYTES.is_multiple_of(size) { proof_of(size) } else { 0 },
+        proof: if is_spanning(size, regions) {
+            start::factor(size, regions * REGION_BYTES / size, SPAN_START_SHIFT)
+        } else {
+            start::factor(size, REGION_BYTES / size, START_SHIFT)
+        },
     }
 }
 
-/// The factor for blocks of `size` bytes that start at multiples of `size` in their region.
-///
-/// Let `q` be the quotient and `r` the remainder of the shifted address by the shifted size. Behind the binary point
-/// the product is then `q` times the excess plus `r` times the factor. It has to be below the factor for `r == 0` and
-/// `q < count` alone. A remainder is a multiple of `1 << START_SHIFT`, so any but 0 lies far above. The factor is the
-/// least for which `count` times the excess is not below it.
-const fn proof_of(size: usize) -> u64 {
-    let (count, shifted) = ((REGION_BYTES / size) as u128, (size as u128) << START_SHIFT);
-    let factor = (count << u64::BITS).div_ceil(count * shifted - 1);
-    let excess = factor * shifted - (1 << u64::BITS);
-    assert!((count - 1) * excess < factor && count * excess >= factor);
-    factor as u64
+const fn is_spanning(size: usize, regions: usize) -> bool {
+    regions > 1 && !REGION_BYTES.is_multiple_of(size)
 }
 
 const fn batch_of(size: usize) -> usize {
@@ -315,6 +333,10 @@ mod tests {
         for (size, &index) in FAST_CLASSES.iter().enumerate() {
             assert_eq!(Class::of_size(size).map(Class::index), Some(usize::from(index)));
         }
+        for size in FAST_MAX + 1..=SMALL_MAX {
+            let index = MEDIUM_CLASSES[step_of(size)];
+            assert_eq!(Class::of_size(size).map(Class::index), Some(usize::from(index)), "{size}");
+        }
     }
 
     #[test]
@@ -332,23 +354,6 @@ mod tests {
             let size = class.size();
             for offset in 0..geometry.regions as usize * REGION_BYTES {
                 assert_eq!(geometry.locate(offset), ((offset / size) as u32, offset % size == 0), "{size} at {offset}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_proof_of_a_start_holds_for_every_address_of_a_region_and_no_other() {
-        // Everything above a region's bits is to be ignored.
-        let regions = [0, 1, 2, 0x7fff, 1 << 16, (1 << 32) - 1].map(|region| region << REGION_SHIFT);
-        for class in Class::all() {
-            let (geometry, size) = (class.geometry(), class.size());
-            let provable = geometry.regions == 1 || REGION_BYTES.is_multiple_of(size);
-            assert_eq!(geometry.proof() != 0, provable, "{size}");
-            for offset in 0..REGION_BYTES {
-                let starts = provable && offset % size == 0 && offset + size <= REGION_BYTES;
-                for region in regions {
-                    assert_eq!(proves_start(geometry.proof(), region + offset), starts, "{size} at {offset}");
-                }
             }
         }
     }

@@ -3,17 +3,23 @@
 //! metadata.
 
 use core::cell::Cell;
+#[cfg(not(loom))]
+use core::mem::offset_of;
 
 use crate::base::class::{BATCH_BLOCKS_MAX, Geometry};
 use crate::base::units::KIB;
 use crate::pages::Entry;
 use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering, settle_stores};
 use crate::sys::cell::{Relaxed, Slot};
+#[cfg(not(loom))]
+use crate::sys::processor;
 
 /// Bytes of a batch.
 pub(crate) const BATCH_BYTES: usize = KIB;
 /// Most blocks of a batch.
 const BLOCKS: usize = BATCH_BLOCKS_MAX;
+#[cfg(not(loom))]
+const SLOT_BYTES: isize = size_of::<Slot>() as isize;
 
 /// One thread at a time has a batch, or a stack under its lock. A drain may also empty one of an outbox whose thread
 /// was interrupted in [`Batch::push`] or [`Batch::push_common`]. These read the length and the last two blocks, write the
@@ -52,7 +58,7 @@ impl Batch {
         Self {
             next: Cell::new(core::ptr::null_mut()),
             key: Cell::new(key),
-            common: Relaxed::<AtomicUsize>::new(Entry::NONE.bits()),
+            common: Relaxed::<AtomicUsize>::new(Entry::MIXED.bits()),
             len: AtomicU32::new(0),
             gone: Relaxed::<AtomicU32>::new(0),
             blocks: [const { Slot::new(core::ptr::null_mut()) }; BLOCKS],
@@ -62,7 +68,7 @@ impl Batch {
     /// Empties the batch and sets its destination to `key`.
     pub(crate) fn clear(&self, key: usize) {
         self.key.set(key);
-        self.common.set(Entry::NONE.bits());
+        self.common.set(Entry::MIXED.bits());
         self.gone.set(0);
         // Relaxed: the batch is the caller's alone.
         self.len.store(0, Ordering::Relaxed);
@@ -96,7 +102,7 @@ impl Batch {
         let len = self.len.load(Ordering::Relaxed);
         // At any moment the blocks below the length have the common entry, if there is one.
         if len != 0 && self.common() != entry {
-            self.common.set(Entry::NONE.bits());
+            self.common.set(Entry::MIXED.bits());
             settle_stores();
         }
         if let Some(slot) = self.blocks.get(len as usize) {
@@ -113,25 +119,16 @@ impl Batch {
         len + 1 < u32::from(geometry.batch)
     }
 
-    /// As `push`, for a block from a region with the entry that all blocks here share; false, and nothing is added, if
-    /// it would be the last one, or is the one added last.
+    /// As `push`, for a block that starts in a region with the entry that all blocks here share; false, and nothing is
+    /// added, if it would be the last one, or is one of the two added last.
     #[inline(always)]
     pub(crate) fn push_common(&self, block: *mut u8, geometry: &Geometry) -> bool {
         // Relaxed: only this thread writes.
         let len = self.len.load(Ordering::Relaxed);
-        if len + 1 >= u32::from(geometry.batch) {
+        if len + 1 >= u32::from(geometry.batch) || self.is_near(block, len) {
             return false;
         }
-        for before in 1..=2 {
-            // SAFETY: a common entry is set once the first slot is used, so there is one before `len`, which is less
-            // than `batch`, at most `BLOCKS`.
-            let near = unsafe { self.blocks.get_unchecked((len as usize).saturating_sub(before)) };
-            // Relaxed: this thread wrote it, or another one null.
-            if near.load(Ordering::Relaxed) == block {
-                return false;
-            }
-        }
-        // SAFETY: as above.
+        // SAFETY: `len` is less than `batch`, at most `BLOCKS`.
         let slot = unsafe { self.blocks.get_unchecked(len as usize) };
         // Relaxed: only this thread writes.
         slot.store(block, Ordering::Relaxed);
@@ -141,7 +138,29 @@ impl Batch {
         true
     }
 
-    /// The map entry that all its blocks share; [`Entry::NONE`] where they differ.
+    /// Whether `block` is one of the two added last; the batch has `len` slots in use and a common entry, which is set once
+    /// the first slot is used.
+    #[inline(always)]
+    fn is_near(&self, block: *mut u8, len: u32) -> bool {
+        // Before the first slot lies the length. It is 1 where it is compared: odd, so it is no block.
+        #[cfg(not(loom))]
+        const {
+            assert!(offset_of!(Self, blocks) - offset_of!(Self, len) == SLOT_BYTES as usize)
+        };
+        #[cfg(not(loom))]
+        let is_near = {
+            let end = self.blocks.as_ptr().wrapping_add(len as usize).cast();
+            // SAFETY: there is a slot before `len`, and a slot or the length before that.
+            (unsafe { processor::is_at::<{ -SLOT_BYTES }>(block.addr(), end) })
+                // SAFETY: as above.
+                || unsafe { processor::is_at::<{ -2 * SLOT_BYTES }>(block.addr(), end) }
+        };
+        #[cfg(loom)]
+        let is_near = len > 0 && self.has_near(block);
+        is_near
+    }
+
+    /// The map entry that all its blocks share; [`Entry::MIXED`] where they differ, and while there is none.
     #[inline(always)]
     pub(crate) fn common(&self) -> Entry {
         Entry::from_bits(self.common.get())
@@ -152,7 +171,7 @@ impl Batch {
     pub(crate) fn has_near(&self, block: *mut u8) -> bool {
         // Relaxed: only this thread writes it.
         let len = self.len.load(Ordering::Relaxed) as usize;
-        // Relaxed: as in `push_common`.
+        // Relaxed: this thread wrote it, or another one null.
         let is = |index: usize| self.blocks.get(index).is_some_and(|slot| slot.load(Ordering::Relaxed) == block);
         is(len.wrapping_sub(1)) || is(len.wrapping_sub(2))
     }
@@ -353,40 +372,5 @@ impl Batch {
 }
 
 #[cfg(all(test, loom))]
-mod models {
-    use super::*;
-    use crate::base::class::Class;
-    use loom::sync::Arc;
-    use loom::thread;
-    use std::vec::Vec;
-
-    struct Shared(Batch);
-
-    // SAFETY: the cells are written by one of the two threads each, and read by the other after both are done.
-    unsafe impl Send for Shared {}
-    // SAFETY: as above.
-    unsafe impl Sync for Shared {}
-
-    #[test]
-    fn loom_an_interrupted_addition_and_a_drain() {
-        for before in 1..=3_usize {
-            loom::model(move || {
-                let class = Class::all().next().expect("a class");
-                let (geometry, entry) = (class.geometry(), Entry::central(class));
-                let block = |number: usize| core::ptr::without_provenance_mut::<u8>(number * 16);
-                let shared = Arc::new(Shared(Batch::new(0)));
-                (1..=before).for_each(|number| assert!(shared.0.push(block(number), entry, geometry)));
-                let owner = {
-                    let shared = shared.clone();
-                    thread::spawn(move || shared.0.push_common(block(before + 1), geometry))
-                };
-                let mut seen = Vec::new();
-                shared.0.move_each(|block| seen.push(block));
-                assert!(owner.join().expect("no panic"), "the batch has room");
-                shared.0.move_each(|block| seen.push(block));
-                assert_eq!(seen, (1..=before + 1).map(block).collect::<Vec<_>>(), "a block is lost or doubled");
-                assert_eq!(shared.0.len(), 0);
-            });
-        }
-    }
-}
+#[path = "batch_models.rs"]
+mod models;

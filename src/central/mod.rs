@@ -28,6 +28,6 @@ pub use figures::{CentralListFigures, LargeFigures, RECEIVED_PER_TURN};
 pub(crate) use holes::{Due, Holes};
 pub(crate) use large::{Fresh, ROOM_MAX, with_room};
 pub(crate) use resolve::Place;
-pub(crate) use span::{Refused, Span, State, first_region, found};
+pub(crate) use span::{Refused, Span, State, found};
 pub(crate) use spans::{Empty, Next, Spans};
 pub(crate) use store::Central;

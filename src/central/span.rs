@@ -16,7 +16,7 @@ use core::mem::offset_of;
 use super::batch::Block;
 use crate::base::class::{Class, Divisor, Geometry};
 use crate::base::units::{REGION_BYTES, Region};
-use crate::pages::{Entry, Finder, Pages, SPAN_BYTES, Space};
+use crate::pages::{Finder, Pages, SPAN_BYTES, Space, Word};
 use crate::sys::atomic::{AtomicU8, AtomicU32, AtomicUsize};
 use crate::sys::cell::Relaxed;
 
@@ -85,23 +85,14 @@ pub(crate) struct Span {
 
 const _: () = assert!(size_of::<Span>() <= SPAN_BYTES);
 
-/// The entry in the map, and the header, of the region of a block.
+/// The word in the map, and the header, of the region of a block.
 #[inline(always)]
-pub(crate) fn found(finder: Finder, block: Block) -> (Entry, &'static Span) {
-    // SAFETY: a span gave the block out, so its region is committed, with entry and record.
-    let entry = unsafe { finder.entry(block.addr()) };
+pub(crate) fn found(finder: Finder, block: Block) -> (Word, &'static Span) {
+    // SAFETY: a span gave the block out, so its region is committed, with word and record.
+    let word = unsafe { finder.word(block.addr()) };
     // SAFETY: as above; a record is aligned, zero-initialised memory of enough bytes that stays for the life of the
     // process.
-    (entry, unsafe { &*finder.record(block.addr()).cast::<Span>() })
-}
-
-/// The first region of the span in which `address` lies.
-///
-/// # Safety
-/// - The map's entry for the region of `address` names a class.
-pub(crate) unsafe fn first_region(finder: Finder, address: usize) -> Region {
-    // SAFETY: the region has an entry, so it is committed; a record is as `found` says.
-    unsafe { &*finder.record(address).cast::<Span>() }.first()
+    (word, unsafe { &*finder.record(block.addr()).cast::<Span>() })
 }
 
 /// The header of `region`, which is committed. Zeroed records are valid headers of unused regions.

@@ -13,7 +13,7 @@
 use core::cell::Cell;
 
 #[cfg(loom)]
-use crate::base::class::proves_start;
+use crate::base::start;
 use crate::central::Blocks;
 #[cfg(not(loom))]
 use crate::pages::map::BIN_BYTES;
@@ -54,8 +54,8 @@ pub(crate) struct Bin {
     pub(super) order: Cell<u8>,
     /// The bottom slot. Written by the thread that holds the spans; read by any thread for statistics.
     pub(super) bottom: AtomicPtr<Slot>,
-    /// The factor by which a push proves that a block starts at an address (`base/class.rs`); 0 where it cannot. Written
-    /// before a thread gets the heap.
+    /// The factor by which a push proves that a block starts at an address (`base/class.rs`); 0 in bins of the inert
+    /// heap. Written before a thread gets the heap.
     proof: Cell<u64>,
 }
 
@@ -123,36 +123,36 @@ impl Bin {
         block
     }
 
-    /// Adds a block; false if the bin is full, if `block` is one of the two added last, or if it is not proven that a
-    /// block of the class starts there: then none does, or the class has no factor.
+    /// Adds a block; false if the bin is full, if `block` is one of the two added last, or if no block of the class starts
+    /// there. For classes that are not spanning ones.
     #[inline(always)]
     pub(crate) fn push(&self, block: *mut u8) -> bool {
-        // Relaxed: only this thread writes.
-        let top = self.top.load(Ordering::Relaxed);
-        if top.addr() as u32 == self.end.get() || !self.proves_start(block) || Self::is_near(top, block) {
-            return false;
-        }
-        self.put(top, block);
-        true
+        self.put_unless(block, |top| !self.proves_start(block) || Self::is_near(top, block))
+    }
+
+    /// As [`Bin::push`], for a spanning class and a block at `place` in its span.
+    #[inline(always)]
+    pub(super) fn push_spanning(&self, block: *mut u8, place: usize) -> bool {
+        self.put_unless(block, |top| !self.proves_place(place) || Self::is_near(top, block))
     }
 
     /// As [`Bin::push`], for a block whose start is known: refuses it only if the bin is full.
     #[inline]
     pub(super) fn add(&self, block: *mut u8) -> bool {
-        // Relaxed: only this thread writes.
-        let top = self.top.load(Ordering::Relaxed);
-        if top.addr() as u32 == self.end.get() {
-            return false;
-        }
-        self.put(top, block);
-        true
+        self.put_unless(block, |_| false)
     }
 
     #[inline(always)]
-    fn put(&self, top: *mut Slot, block: *mut u8) {
-        // SAFETY: callers found `top` below `end`, so the next slot exists.
+    fn put_unless(&self, block: *mut u8, refuses: impl FnOnce(*mut Slot) -> bool) -> bool {
+        // Relaxed: only this thread writes.
+        let top = self.top.load(Ordering::Relaxed);
+        if top.addr() as u32 == self.end.get() || refuses(top) {
+            return false;
+        }
+        // SAFETY: `top` is below `end`, so the next slot exists.
         unsafe { Slots(top).set(1, block) };
         self.step::<{ SLOT_BYTES as isize }>();
+        true
     }
 
     /// Whether the bin's factor proves that a block starts at `block`, whose map entry names this bin.
@@ -162,7 +162,18 @@ impl Bin {
         // SAFETY: the factor is a field of this structure.
         let proven = unsafe { processor::proves_start::<PROOF>(block.addr(), core::ptr::from_ref(self).cast()) };
         #[cfg(loom)]
-        let proven = proves_start(self.proof.get(), block.addr());
+        let proven = start::is_proven(self.proof.get(), start::place_in_region(block.addr()));
+        proven
+    }
+
+    /// As [`Bin::proves_start`], for a spanning class and a block at `place` in its span.
+    #[inline(always)]
+    pub(super) fn proves_place(&self, place: usize) -> bool {
+        #[cfg(not(loom))]
+        // SAFETY: as in `proves_start`.
+        let proven = unsafe { processor::is_proven_at::<PROOF>(place, core::ptr::from_ref(self).cast()) };
+        #[cfg(loom)]
+        let proven = start::is_proven(self.proof.get(), place as u32);
         proven
     }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! malloc(size)            free(block)
-//! |- size <= 1024, or     |- the page map says: a span of this heap
+//! |- size <= 1024, or     |- the page map says: a span of this heap, of a class that spans regions or another one
 //! |  |  of another class  |  |- a block starts there, and it is none of the last two: push the bin
 //! |  |- pop the bin       |  '- full, or not proven: miss
 //! |  '- empty: miss       '- anything else: miss
@@ -20,11 +20,11 @@ use core::cell::Cell;
 
 use super::bin::{Bin, NOTHING};
 use super::returns::NEWEST;
-use super::second_path::{CLOSED, DEFAULT, SecondPath};
-use crate::base::class::{self, Class, FAST_CLASSES, FAST_MAX};
+use super::second_path::{ALWAYS_EMPTY, CLOSED, DEFAULT, SecondPath};
+use crate::base::class::{self, Class, FAST_MAX};
 use crate::base::units::REGION_SHIFT;
-use crate::pages::map::{BIN_BYTES, BINS_BYTES};
-use crate::pages::{Entry, Space};
+use crate::pages::map::{BIN_BYTES, BINS_BYTES, HEAP_ALIGN};
+use crate::pages::{Entry, Space, Word};
 use crate::sys::atomic::{AtomicPtr, AtomicU16, AtomicUsize, Ordering};
 use crate::sys::cell::{Relaxed, Slot};
 use crate::sys::{processor, tls};
@@ -43,15 +43,15 @@ pub(crate) struct FastHeap {
     /// Where the map's first entry is.
     pub(super) map: Cell<*const AtomicUsize>,
     /// Largest request that a bin of this heap can serve.
-    medium_max: Relaxed<AtomicUsize>,
+    pub(super) medium_max: Relaxed<AtomicUsize>,
     /// For each request of up to `FAST_MAX` bytes where its bin is, in bytes from the start of the heap.
-    offsets: [Relaxed<AtomicU16>; FAST_MAX + 1],
+    pub(super) offsets: [Relaxed<AtomicU16>; FAST_MAX + 1],
     /// The functions that a miss calls. Written by the heap's thread, and by threads that close the heap.
     pub(super) second: AtomicPtr<SecondPath>,
     /// How many map entries the second path reads, whether or not `limit` lets free read them.
     pub(super) reach: Cell<usize>,
     /// The first word of a bin that is always empty: all sizes lead to it while the second path sees every request.
-    always_empty: Cell<*mut Slot>,
+    pub(super) always_empty: Cell<*mut Slot>,
     /// The count up to which requests are not sampled; 0 where none is.
     pub(super) until: Cell<usize>,
     /// Which bits of a request's size count.
@@ -63,21 +63,16 @@ unsafe impl Sync for FastHeap {}
 
 const _: () = assert!(core::mem::offset_of!(FastHeap, base) == BINS_BYTES);
 
-/// The table of offsets while no requests are sampled.
-pub(super) static OFFSETS: [u16; FAST_MAX + 1] = {
-    let mut table = [0; FAST_MAX + 1];
-    let mut size = 0;
-    while size <= FAST_MAX {
-        table[size] = FAST_CLASSES[size] as u16 * BIN_BYTES as u16;
-        size += 1;
+/// The table of offsets of medium requests. The first places are those of requests that the other table serves.
+static MEDIUM_OFFSETS: [u16; class::MEDIUM_STEPS] = {
+    let mut table = [0; class::MEDIUM_STEPS];
+    let mut step = 0;
+    while step < class::MEDIUM_STEPS {
+        table[step] = class::MEDIUM_CLASSES[step] as u16 * BIN_BYTES as u16;
+        step += 1;
     }
     table
 };
-
-/// The offset of the bin that is always empty.
-const ALWAYS_EMPTY: u16 = core::mem::offset_of!(FastHeap, always_empty) as u16;
-
-const _: () = assert!(core::mem::offset_of!(FastHeap, always_empty) <= u16::MAX as usize);
 
 /// Offsets of the words that other threads may write.
 const LIMIT: usize = core::mem::offset_of!(FastHeap, limit);
@@ -154,14 +149,6 @@ impl FastHeap {
         self.set_sampled(0, 0);
     }
 
-    /// Leads requests to the bins of their sizes, or all of them to the second path.
-    pub(super) fn lead(&self, to_bins: bool) {
-        for (place, &offset) in self.offsets.iter().zip(&OFFSETS) {
-            place.set(if to_bins { offset } else { ALWAYS_EMPTY });
-        }
-        self.medium_max.set(if to_bins { class::SMALL_MAX } else { 0 });
-    }
-
     #[inline(always)]
     pub(crate) fn is_sampled(&self) -> bool {
         self.until.get() != 0
@@ -196,7 +183,14 @@ impl FastHeap {
             return core::ptr::null_mut();
         }
         // SAFETY: the offset is that of a bin of this heap; the inert heap's word is 0.
-        unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), Class::of_medium(size).index() * BIN_BYTES) }
+        unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), Self::offset_of_medium(size)) }
+    }
+
+    /// Where the bin of a request above `FAST_MAX` and not above `SMALL_MAX` is.
+    #[inline(always)]
+    fn offset_of_medium(size: usize) -> usize {
+        // SAFETY: the table has a place for every such request.
+        usize::from(unsafe { *MEDIUM_OFFSETS.get_unchecked(class::step_of(size)) })
     }
 
     /// The bin `offset` bytes from the start of the heap, an offset from the table or from a map entry.
@@ -213,35 +207,44 @@ impl FastHeap {
     pub(crate) fn bin_of_medium(&self, size: usize) -> Option<&Bin> {
         // SAFETY: the word is a field of this structure.
         let can_be = unsafe { processor::is_at_most::<MEDIUM_MAX>(size, self.start()) };
-        can_be.then(|| self.bin(Class::of_medium(size)))
+        can_be.then(|| self.bin_at(Self::offset_of_medium(size)))
     }
 
-    /// Usable bytes of a block that starts at `block` in a span of this heap; `None` for all others, and where the bin
-    /// cannot prove it.
+    /// Usable bytes of a block that starts at `block` in a span of this heap; `None` for all others.
     #[inline(always)]
     pub(crate) fn bytes_of_block(&self, block: *mut u8) -> Option<usize> {
-        let bin = self.bin_of_block(block)?;
-        if !bin.proves_start(block) || bin.has_near(block) {
+        let word = self.with_entry(block, None, Some)?;
+        let (bin, starts) = if self.is_own(word) {
+            let bin = Self::bin_of(word.plain());
+            (bin, bin.proves_start(block))
+        } else if self.is_own_spanning(word) {
+            let (place, entry) = word.split(block);
+            let bin = Self::bin_of(entry);
+            (bin, bin.proves_place(place))
+        } else {
+            return None;
+        };
+        if !starts || bin.has_near(block) {
             return None;
         }
         Some(self.class_of(bin)?.size())
     }
 
-    /// As [`FastHeap::bin_of_block`], but `None` also unless requests of `size` bytes are served by that bin.
+    /// As [`FastHeap::push_fast`], for a block whose word in the map is `word`, if requests of `size` bytes are served by
+    /// its bin.
     #[inline(always)]
-    pub(crate) fn bin_of_sized_block(&self, block: *mut u8, size: usize) -> Option<&Bin> {
-        let bin = self.bin_of_block(block)?;
+    pub(super) fn push_sized(&self, word: Word, block: *mut u8, size: usize) -> bool {
         if size > FAST_MAX {
-            return self.bin_of_medium(size).filter(|&expected| core::ptr::eq(expected, bin));
+            let Some(bin) = self.bin_of_medium(size) else { return false };
+            let address = core::ptr::from_ref(bin).addr();
+            if word.bits() == address {
+                return bin.push(block);
+            }
+            return word.entry().bits() == address && self.push_own_spanning(word, block);
         }
         // SAFETY: the size was just compared with the last place of the table.
         let offset = unsafe { processor::load_u16::<TABLE>(self.start(), size) };
-        (core::ptr::from_ref(bin).addr() - self.address() == offset).then_some(bin)
-    }
-
-    /// Whether spans of the class of `bin`, one of this heap's, are one region.
-    pub(super) fn is_single(&self, bin: &Bin) -> bool {
-        self.class_of(bin).is_some_and(|class| class.geometry().regions == 1)
+        word.bits() ^ self.address() == offset && Self::bin_of(word.plain()).push(block)
     }
 
     #[inline(always)]
@@ -254,31 +257,58 @@ impl FastHeap {
     /// it, and so do those into a block and those freed a moment ago.
     #[inline(always)]
     pub(crate) fn push_fast(&self, block: *mut u8) -> bool {
-        self.with_entry(block, false, |entry| self.is_own(entry) && Self::bin_of_entry(entry).push(block))
+        self.with_entry(block, false, |word| self.push_own(word, block))
     }
 
-    /// The bin of `block`; `None` unless the map says that the block is in a span of this heap.
+    /// As [`FastHeap::push_fast`], for a block whose word in the map is `word`.
+    #[inline(always)]
+    pub(super) fn push_own(&self, word: Word, block: *mut u8) -> bool {
+        if self.is_own(word) {
+            return Self::bin_of(word.plain()).push(block);
+        }
+        self.push_own_spanning(word, block)
+    }
+
+    /// As [`FastHeap::push_own`], of a word that [`FastHeap::is_own`] refused.
+    #[inline(always)]
+    fn push_own_spanning(&self, word: Word, block: *mut u8) -> bool {
+        if !self.is_own_spanning(word) {
+            return false;
+        }
+        let (place, entry) = word.split(block);
+        Self::bin_of(entry).push_spanning(block, place)
+    }
+
+    /// The bin of `block`; `None` unless the map says that the block is in a span of this heap, of a class that is not a
+    /// spanning one.
     #[inline(always)]
     pub(crate) fn bin_of_block(&self, block: *mut u8) -> Option<&Bin> {
-        self.with_entry(block, None, |entry| self.is_own(entry).then(|| Self::bin_of_entry(entry)))
+        self.with_entry(block, None, |word| self.is_own(word).then(|| Self::bin_of(word.plain())))
     }
 
+    /// Whether `word` is that of a span of this heap, of a class that is not a spanning one.
     #[inline(always)]
-    pub(super) fn is_own(&self, entry: Entry) -> bool {
-        entry.bits() ^ self.address() < BINS_BYTES
+    pub(super) fn is_own(&self, word: Word) -> bool {
+        word.bits() ^ self.address() < BINS_BYTES
+    }
+
+    /// Whether `word`, which [`FastHeap::is_own`] refused, is that of a span of this heap, of a spanning class then.
+    #[inline(always)]
+    fn is_own_spanning(&self, word: Word) -> bool {
+        word.bits() ^ self.address() < HEAP_ALIGN
     }
 
     /// The bin whose address `entry` is, one of this heap's.
     #[inline(always)]
-    pub(super) fn bin_of_entry<'a>(entry: Entry) -> &'a Bin {
+    fn bin_of<'a>(entry: Entry) -> &'a Bin {
         // SAFETY: the entry is this heap's, as callers checked, so a bin lies there; heaps are never unmapped.
         unsafe { &*core::ptr::with_exposed_provenance::<Bin>(entry.bits()) }
     }
 
-    /// Calls `look` with the map entry of `block`, or returns `outside`: an optional entry would cost the fast path a
-    /// test.
+    /// Calls `look` with the map's word for the region of `block`, or returns `outside`: an optional word would cost the
+    /// fast path a test.
     #[inline(always)]
-    fn with_entry<R>(&self, block: *mut u8, outside: R, look: impl FnOnce(Entry) -> R) -> R {
+    fn with_entry<R>(&self, block: *mut u8, outside: R, look: impl FnOnce(Word) -> R) -> R {
         self.with_entry_below::<LIMIT, R>(block, outside, look)
     }
 
@@ -288,7 +318,7 @@ impl FastHeap {
         &self,
         block: *mut u8,
         outside: R,
-        look: impl FnOnce(Entry) -> R,
+        look: impl FnOnce(Word) -> R,
     ) -> R {
         // Below the data area this is more than any bound.
         let index = block.addr().wrapping_sub(self.base.get()) >> REGION_SHIFT;
@@ -299,7 +329,7 @@ impl FastHeap {
         // SAFETY: entries below either bound can be read for the life of the process; the inert heap's are 0.
         let word = unsafe { &*self.map.get().wrapping_add(index) };
         // Relaxed: a block's entry was written before the block was handed out.
-        look(Entry::from_bits(word.load(Ordering::Relaxed)))
+        look(Word::from_bits(word.load(Ordering::Relaxed)))
     }
 
     #[inline(always)]
@@ -354,9 +384,9 @@ pub(crate) fn was_freed_lately(block: *mut u8) -> bool {
 /// As [`free`], for a caller that names the size: blocks of another class are left to `miss`.
 #[inline(always)]
 pub(crate) fn free_sized(block: *mut u8, size: usize, miss: impl Fn(*mut u8, usize)) {
-    match FastHeap::current().bin_of_sized_block(block, size) {
-        Some(bin) if bin.push(block) => {}
-        _ => miss(block, size),
+    let heap = FastHeap::current();
+    if !heap.with_entry(block, false, |word| heap.push_sized(word, block, size)) {
+        miss(block, size);
     }
 }
 

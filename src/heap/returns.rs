@@ -237,8 +237,8 @@ impl Heap {
     /// Returns as many of `blocks` as lie in one row of this heap's, upwards or downwards without a gap; how many.
     fn return_row(&self, shared: Shared<'_>, class: Class, blocks: Blocks<'_>) -> usize {
         let Some(first) = blocks.first() else { return 0 };
-        let (entry, span) = found(shared.central.pages.space().finder(), first);
-        if entry != self.entry(class) {
+        let (word, span) = found(shared.central.pages.space().finder(), first);
+        if word.plain() != self.entry(class) {
             return 0;
         }
         let row = span.clear_row(class.geometry(), blocks.pointers());
@@ -255,9 +255,9 @@ impl Heap {
         let space = shared.central.pages.space();
         let (finder, divisor, entry) = (space.finder(), class.geometry().divisor(), self.entry(class));
         for block in blocks.each() {
-            let (owner, mut span) = found(finder, block);
+            let (word, mut span) = found(finder, block);
             let mut offset = block.addr() % REGION_BYTES;
-            let own = owner == entry;
+            let own = if SINGLE { word.plain() } else { word.entry() } == entry;
             if !SINGLE && own {
                 let first = span.first();
                 span = shared.central.span(first);

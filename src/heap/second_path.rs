@@ -23,9 +23,9 @@
 //!   push to one bin or one batch of the heap.
 
 use super::bin::Bin;
-use super::fast_path::{FastHeap, OFFSETS, REACH};
-use crate::base::class::{Class, SMALL_MAX};
-use crate::pages::Entry;
+use super::fast_path::{FastHeap, REACH};
+use crate::base::class::{Class, FAST_CLASSES, FAST_MAX, SMALL_MAX};
+use crate::pages::Word;
 use crate::pages::map::BIN_BYTES;
 use crate::sys::atomic::Ordering;
 
@@ -38,6 +38,22 @@ pub(crate) type SlowAligned = fn(usize, usize) -> *mut u8;
 pub(crate) type SlowFree = fn(*mut u8);
 /// As [`SlowFree`], of a function that gets block and size.
 pub(crate) type SlowSizedFree = fn(*mut u8, usize);
+
+/// The table of offsets while no requests are sampled.
+static OFFSETS: [u16; FAST_MAX + 1] = {
+    let mut table = [0; FAST_MAX + 1];
+    let mut size = 0;
+    while size <= FAST_MAX {
+        table[size] = FAST_CLASSES[size] as u16 * BIN_BYTES as u16;
+        size += 1;
+    }
+    table
+};
+
+/// The offset of the bin that is always empty.
+pub(super) const ALWAYS_EMPTY: u16 = core::mem::offset_of!(FastHeap, always_empty) as u16;
+
+const _: () = assert!(core::mem::offset_of!(FastHeap, always_empty) <= u16::MAX as usize);
 
 /// The functions of a second path. The heap is the calling thread's own, whole one, except in [`CLOSED`].
 pub(crate) struct SecondPath {
@@ -97,8 +113,8 @@ const fn behind_fast_path<const BYTES: bool, const COUNT: bool>() -> SecondPath 
             if block.is_null() { slow(align, size) } else { block }
         },
         free: |block, heap, slow| {
-            if !heap.send_fast::<COUNT>(block) {
-                slow(block);
+            if !heap.send_common::<COUNT>(block) {
+                send_more::<COUNT>(block, heap, slow);
             }
         },
         free_sized: |block, size, heap, slow| {
@@ -106,6 +122,14 @@ const fn behind_fast_path<const BYTES: bool, const COUNT: bool>() -> SecondPath 
                 slow(block, size);
             }
         },
+    }
+}
+
+/// free of a block that joined no batch of its class: by itself, so that what comes before needs no stack.
+#[inline(never)]
+fn send_more<const COUNT: bool>(block: *mut u8, heap: &FastHeap, slow: SlowFree) {
+    if !heap.send_more::<COUNT>(block, None) {
+        slow(block);
     }
 }
 
@@ -157,6 +181,14 @@ impl FastHeap {
         unsafe { &*table }
     }
 
+    /// Leads requests to the bins of their sizes, or all of them to the second path.
+    pub(super) fn lead(&self, to_bins: bool) {
+        for (place, &offset) in self.offsets.iter().zip(&OFFSETS) {
+            place.set(if to_bins { offset } else { ALWAYS_EMPTY });
+        }
+        self.medium_max.set(if to_bins { SMALL_MAX } else { 0 });
+    }
+
     pub(super) fn set_second(&self, table: &'static SecondPath) {
         // Relaxed: as above.
         self.second.store(core::ptr::from_ref(table).cast_mut(), Ordering::Relaxed);
@@ -165,22 +197,22 @@ impl FastHeap {
 
 /// For second paths: the same operations as the fast path's, and whether or not that is open.
 impl FastHeap {
-    /// Calls `look` with the map entry of `block`, or returns `outside`, as the fast path does.
+    /// Calls `look` with the map's word for the region of `block`, or returns `outside`, as the fast path does.
     #[inline(always)]
-    pub(super) fn with_entry_in_reach<R>(&self, block: *mut u8, outside: R, look: impl FnOnce(Entry) -> R) -> R {
+    pub(super) fn with_entry_in_reach<R>(&self, block: *mut u8, outside: R, look: impl FnOnce(Word) -> R) -> R {
         self.with_entry_below::<REACH, R>(block, outside, look)
     }
 
-    /// The entry of a region.
+    /// The map's word for a region.
     ///
     /// # Safety
     /// - The region is committed, and the heap is not the inert one.
     #[inline(always)]
-    pub(crate) unsafe fn entry_of(&self, region: usize) -> Entry {
+    pub(crate) unsafe fn word_of(&self, region: usize) -> Word {
         // SAFETY: entries of committed regions can be read.
         let word = unsafe { &*self.map.get().wrapping_add(region) };
         // Relaxed: a block's entry was written before the block was handed out.
-        Entry::from_bits(word.load(Ordering::Relaxed))
+        Word::from_bits(word.load(Ordering::Relaxed))
     }
 
     /// A block from the bin `offset` bytes from the start of the heap; null if there is none.
@@ -235,20 +267,14 @@ impl FastHeap {
     /// As [`FastHeap::push_fast`].
     #[inline(always)]
     pub(crate) fn push_in_reach(&self, block: *mut u8) -> bool {
-        self.with_entry_in_reach(block, false, |entry| self.is_own(entry) && Self::bin_of_entry(entry).push(block))
+        self.with_entry_in_reach(block, false, |word| self.push_own(word, block))
     }
 
     /// As [`FastHeap::push_in_reach`], for blocks of the class of `size` alone.
     #[inline(always)]
     pub(crate) fn push_sized_in_reach(&self, block: *mut u8, size: usize) -> bool {
-        self.bin_of_sized_block_in_reach(block, size).is_some_and(|bin| bin.push(block))
-    }
-
-    /// As [`FastHeap::bin_of_sized_block`].
-    #[inline(always)]
-    pub(super) fn bin_of_sized_block_in_reach(&self, block: *mut u8, size: usize) -> Option<&Bin> {
-        let class = Class::of_size(size)?;
-        let entry = self.with_entry_in_reach(block, None, |entry| self.is_own(entry).then_some(entry))?;
-        Some(Self::bin_of_entry(entry)).filter(|&bin| core::ptr::eq(self.bin(class), bin))
+        let Some(class) = Class::of_size(size) else { return false };
+        let is_of_class = |word: Word| word.entry().class() == Some(class);
+        self.with_entry_in_reach(block, false, |word| is_of_class(word) && self.push_own(word, block))
     }
 }

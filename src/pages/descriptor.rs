@@ -3,7 +3,7 @@
 use core::mem::offset_of;
 
 use super::bank::Bank;
-use super::map::{ENTRY_BYTES, Entry};
+use super::map::{ENTRY_BYTES, Entry, Word};
 use super::metadata::Metadata;
 use super::runs::Runs;
 use super::store::Pages;
@@ -58,6 +58,8 @@ pub struct PagesDescriptor {
     pub owner_align: usize,
     /// See `owner_align`.
     pub class_step: usize,
+    /// Bits of a word of the page map that are no part of the entry.
+    pub entry_marks: usize,
     /// Where record 0 is, the bytes of a record, and where in it the header of a span begins.
     pub records: usize,
     /// See `records`.
@@ -109,6 +111,7 @@ impl PagesDescriptor {
         central: Entry::LOWEST.owner(),
         owner_align: super::map::HEAP_ALIGN,
         class_step: super::map::BIN_BYTES,
+        entry_marks: Word::MARKS,
         records: 0,
         record_bytes: RECORD_BYTES,
         span: size_of::<Node>(),
@@ -139,6 +142,7 @@ impl PagesDescriptor {
             central: self.central,
             owner_align: self.owner_align,
             class_step: self.class_step,
+            entry_marks: self.entry_marks,
             record_bytes: self.record_bytes,
             span: self.span,
             run_len: self.run_len,

@@ -4,10 +4,14 @@
 //! An entry is the address of a bin: the owner's heap address plus the class's place in it. So "mine and small" is one
 //! exclusive or and one compare, and the result is the bin itself. Two owners are not heaps: the central list (spans
 //! that no heap owns) and the large lane. Must not know what a heap looks like beyond its alignment.
+//!
+//! Where blocks start at different places in the regions of a span, the word of each of its regions also says where the
+//! span begins, in bits that are 0 in every entry.
 
 use crate::base::class::{self, Class, Geometry};
-use crate::base::units::Region;
+use crate::base::units::{REGION_SHIFT, Region};
 use crate::sys::atomic::{AtomicUsize, Ordering};
+use crate::sys::processor;
 
 /// Bytes of a bin, and so the distance between the entries of neighbouring classes.
 pub(crate) const BIN_BYTES: usize = 32;
@@ -18,7 +22,12 @@ pub(crate) const BINS_BYTES: usize = class::COUNT * BIN_BYTES;
 /// Bytes of an entry.
 pub(crate) const ENTRY_BYTES: usize = size_of::<usize>();
 
-const _: () = assert!(BINS_BYTES <= HEAP_ALIGN);
+/// In the words of spans whose blocks start at different places in their regions.
+const SPANNING: usize = HEAP_ALIGN / 2;
+/// In the same words: the number of the region at which the span begins, as far as it fits, counted from address 0.
+const SPAN_START: usize = class::SPAN_REGIONS_MAX as usize - 1;
+
+const _: () = assert!(BINS_BYTES <= SPANNING && SPAN_START < BIN_BYTES && (SPAN_START + 1).is_power_of_two());
 
 /// The page map's entry for a region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,6 +36,8 @@ pub(crate) struct Entry(usize);
 impl Entry {
     /// Nothing that can be freed starts here.
     pub(crate) const NONE: Self = Self(0);
+    /// No region has this entry: the entries of several regions differ.
+    pub(crate) const MIXED: Self = Self(1);
     /// A large block starts here.
     pub(crate) const LARGE: Self = Self(2 * HEAP_ALIGN);
 
@@ -45,7 +56,7 @@ impl Entry {
         Self::small(Self::CENTRAL, class)
     }
 
-    /// The entry as read by the fast path.
+    /// The entry with that number.
     pub(crate) const fn from_bits(bits: usize) -> Self {
         Self(bits)
     }
@@ -84,6 +95,56 @@ impl Entry {
     }
 }
 
+/// A word of the map as the fast path reads it: an entry, and where the span begins if its class is a spanning one.
+#[derive(Clone, Copy)]
+pub(crate) struct Word(usize);
+
+impl Word {
+    /// The word with that number.
+    #[inline(always)]
+    pub(crate) const fn from_bits(bits: usize) -> Self {
+        Self(bits)
+    }
+
+    /// The word of the regions of a span that begins at `address`, whose entry is `entry`.
+    pub(super) const fn of_span(entry: Entry, address: usize) -> Self {
+        match entry.class() {
+            Some(class) if class.geometry().is_spanning() => {
+                Self(entry.0 | SPANNING | (address >> REGION_SHIFT) & SPAN_START)
+            }
+            _ => Self(entry.0),
+        }
+    }
+
+    /// The word as a number: that of the entry unless the class is a spanning one.
+    #[inline(always)]
+    pub(crate) const fn bits(self) -> usize {
+        self.0
+    }
+
+    /// The entry, of a class that is not a spanning one.
+    #[inline(always)]
+    pub(crate) const fn plain(self) -> Entry {
+        Entry(self.0)
+    }
+
+    /// The entry.
+    #[inline(always)]
+    pub(crate) const fn entry(self) -> Entry {
+        Entry(self.0 & !Self::MARKS)
+    }
+
+    /// The place of `block` in its span, as [`crate::base::start`] counts it, and the entry: of a spanning class.
+    #[inline(always)]
+    pub(crate) fn split(self, block: *mut u8) -> (usize, Entry) {
+        let [place, entry] = processor::place_in_span::<{ Self::MARKS }>(block.addr(), self.0);
+        (place, Entry(entry))
+    }
+
+    /// The bits that are 0 in every entry.
+    pub(super) const MARKS: usize = SPANNING | SPAN_START;
+}
+
 /// The words of the map: entry `i` is that of region `i`.
 #[derive(Clone, Copy)]
 pub(crate) struct Window {
@@ -106,27 +167,27 @@ impl Window {
         self.first.addr()
     }
 
-    /// The entry of `region`.
+    /// The word of `region`.
     ///
     /// # Safety
     /// - The word of `region` is committed.
-    pub(crate) unsafe fn get(self, region: Region) -> Entry {
+    pub(crate) unsafe fn get(self, region: Region) -> Word {
         // Relaxed: a block's entry was written before the block was handed out; a change of owner is checked again
         // under the lock that makes it.
         // SAFETY: the word is committed.
-        Entry(unsafe { self.word(region) }.load(Ordering::Relaxed))
+        Word(unsafe { self.word(region) }.load(Ordering::Relaxed))
     }
 
-    /// Sets the entries of `count` regions from `region`.
+    /// Sets the words of `count` regions from `region`.
     ///
     /// # Safety
     /// - Those words are committed, and the regions are the caller's to hand to an owner.
-    pub(crate) unsafe fn set(self, region: Region, count: u32, entry: Entry) {
+    pub(crate) unsafe fn set(self, region: Region, count: u32, value: Word) {
         for step in 0..count {
             // SAFETY: the words are committed.
             let word = unsafe { self.word(region.plus(step)) };
             // Relaxed: see `get`.
-            word.store(entry.0, Ordering::Relaxed);
+            word.store(value.0, Ordering::Relaxed);
         }
     }
 

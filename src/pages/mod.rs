@@ -27,7 +27,7 @@ pub(crate) use area::Area;
 pub(crate) use bank::Bank;
 pub use descriptor::{BANKS, PageFigures, PagesDescriptor};
 pub(crate) use huge::{HUGE_BYTES, Huge};
-pub(crate) use map::Entry;
+pub(crate) use map::{Entry, Word};
 pub(crate) use metadata::{METADATA_MAX, METADATA_MIN};
 pub(crate) use pending::Work;
 pub(crate) use placement::Placement;

@@ -10,7 +10,7 @@
 use super::area::Area;
 use super::bank::{Bank, Further, PARTS, Part, Trees};
 use super::huge::{HUGE_BYTES, Huge};
-use super::map::{ENTRY_BYTES, Entry, Window};
+use super::map::{ENTRY_BYTES, Entry, Window, Word};
 use super::metadata::Metadata;
 use super::placement::Placement;
 use super::shadow::Shadow;
@@ -189,14 +189,15 @@ impl Space {
     pub(crate) fn entry(&self, region: Region) -> Entry {
         debug_assert!(self.is_committed(region, 1));
         // SAFETY: regions come from `region_of` or the runs, which hand out committed ones.
-        unsafe { self.window.get(region) }
+        unsafe { self.window.get(region) }.entry()
     }
 
-    /// Sets the entries of `count` committed regions, which are the caller's to hand to an owner.
+    /// Sets the entries of `count` committed regions, which are the caller's to hand to an owner: all those of a span,
+    /// or of no span.
     pub(crate) fn set_entries(&self, region: Region, count: u32, entry: Entry) {
         debug_assert!(self.is_committed(region, count));
         // SAFETY: the regions are the caller's, so committed.
-        unsafe { self.window.set(region, count, entry) };
+        unsafe { self.window.set(region, count, Word::of_span(entry, self.address(region))) };
     }
 
     /// Clears the entry of a committed region if it is `expected`; of several callers one gets true.
@@ -326,12 +327,12 @@ pub(crate) struct Finder {
 }
 
 impl Finder {
-    /// The map's entry for the region of `block`.
+    /// The map's word for the region of `block`.
     ///
     /// # Safety
     /// - The region is committed.
     #[inline(always)]
-    pub(crate) unsafe fn entry(&self, block: usize) -> Entry {
+    pub(crate) unsafe fn word(&self, block: usize) -> Word {
         let word = self.entries.wrapping_add((block >> REGION_SHIFT) * ENTRY_BYTES);
         // SAFETY: the region is committed, so this is the address of its word.
         unsafe { Window::new(word).get(Region(0)) }

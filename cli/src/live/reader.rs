@@ -137,7 +137,8 @@ impl Reader<'_> {
         while entries.len() < used {
             let count = CHUNK.min(used - entries.len());
             let address = p.entries.wrapping_add((first + entries.len()) * WORD);
-            entries.extend(self.process.bytes(address, count * WORD)?.chunks_exact(WORD).map(|chunk| word(chunk, 0)));
+            let words = self.process.bytes(address, count * WORD)?;
+            entries.extend(words.chunks_exact(WORD).map(|chunk| word(chunk, 0) & !p.entry_marks));
         }
         self.banks.push(entries);
         Ok(())

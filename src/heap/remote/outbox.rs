@@ -67,6 +67,15 @@ impl Outbox {
         unsafe { self.batches.get_unchecked(lane as usize * PLACES + index) }
     }
 
+    /// The place in the outer lane of batches for the heap that `word` of the map names.
+    #[inline(always)]
+    pub(in crate::heap) fn place_of_owner(&self, word: usize) -> &Cell<*const Batch> {
+        // All bits that the place of a heap's batches does not depend on are left out.
+        const { assert!(HEAP_ALIGN / BIN_BYTES >= PLACES) };
+        // SAFETY: the remainder is below the number of places of a lane.
+        unsafe { self.batches.get_unchecked(Lane::Outer as usize * PLACES + word / HEAP_ALIGN % PLACES) }
+    }
+
     /// The batch with `key`, if one is being collected in `lane`.
     #[inline(always)]
     pub(in crate::heap) fn batch_for(&self, key: usize, lane: Lane) -> Option<&Batch> {

@@ -70,7 +70,10 @@ impl Heap {
     fn receive_block(&self, shared: Shared<'_>, block: *mut u8, wanted: Option<Class>) {
         match (self.bin_of_block(block), wanted) {
             (Some(bin), Some(class))
-                if core::ptr::eq(bin, self.bin(class)) && bin.has_half() && self.is_single(bin) && bin.push(block) =>
+                if core::ptr::eq(bin, self.bin(class))
+                    && bin.has_half()
+                    && class.geometry().regions == 1
+                    && bin.push(block) =>
             {
                 self.note_given(class, 1);
             }

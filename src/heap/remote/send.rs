@@ -1,18 +1,17 @@
-#![expect(unsafe_code, reason = "follows pointers to batches, defers blocks by their first word, reads records")]
+#![expect(unsafe_code, reason = "follows pointers to batches, defers blocks by their first word")]
 //! Sending: blocks of other heaps, and of the central list, leave in batches, or one by one where there is no memory
 //! for a batch.
 
 use super::inbox::Pushed;
 use super::outbox::Lane;
-use crate::base::class::{Class, Geometry, proves_start};
-use crate::base::units::REGION_BYTES;
-use crate::central::{Batch, Place, Refused, Returned, first_region};
+use crate::base::class::{Class, Geometry};
+use crate::central::{Batch, Place, Refused, Returned};
 use crate::diag::{self, Code};
 use crate::heap::fast_path::FastHeap;
 use crate::heap::layout::Heap;
 use crate::heap::registry::Shared;
-use crate::heap::returns::NEWEST;
-use crate::pages::Entry;
+use crate::pages::{Entry, Word};
+use crate::sys::processor;
 
 /// Most empty batches kept for the next owners.
 const EMPTY_BATCHES_MAX: u32 = 4;
@@ -26,16 +25,41 @@ impl FastHeap {
     /// be done. With `COUNT` it notes that the program freed the block. For the second path.
     #[inline(always)]
     pub(crate) fn send_fast<const COUNT: bool>(&self, block: *mut u8) -> bool {
-        self.with_entry_in_reach(block, false, |entry| self.heap().send_fast::<COUNT>(entry, block))
+        self.send_common::<COUNT>(block) || self.send_more::<COUNT>(block, None)
+    }
+
+    /// As [`FastHeap::send_fast`], where all blocks of the batch are of the class, which is not a spanning one.
+    #[inline(always)]
+    pub(in crate::heap) fn send_common<const COUNT: bool>(&self, block: *mut u8) -> bool {
+        self.with_entry_in_reach(block, false, |word| {
+            let heap = self.heap();
+            let joined = heap.join_common(word, block);
+            if COUNT && joined {
+                heap.note_sent(word.plain());
+            }
+            joined
+        })
+    }
+
+    /// As [`FastHeap::send_fast`], for batches of several classes, and spanning classes; for blocks of `class` alone
+    /// where one is named.
+    #[inline(never)]
+    pub(in crate::heap) fn send_more<const COUNT: bool>(&self, block: *mut u8, class: Option<Class>) -> bool {
+        self.with_entry_in_reach(block, false, |word| {
+            let (heap, entry) = (self.heap(), word.entry());
+            let joined = class.is_none_or(|class| entry.class() == Some(class)) && heap.join_batch(word, block);
+            if COUNT && joined {
+                heap.note_sent(entry);
+            }
+            joined
+        })
     }
 
     /// As [`FastHeap::send_fast`], for blocks of the class of `size` alone.
     #[inline(always)]
     pub(crate) fn send_sized_fast<const COUNT: bool>(&self, block: *mut u8, size: usize) -> bool {
         let Some(class) = Class::of_size(size) else { return false };
-        self.with_entry_in_reach(block, false, |entry| {
-            entry.class() == Some(class) && self.heap().send_fast::<COUNT>(entry, block)
-        })
+        self.send_more::<COUNT>(block, Some(class))
     }
 
     /// The heap that starts with this fast heap, which is not the inert one: a second path that is not closed.
@@ -53,76 +77,45 @@ fn key_of(entry: Entry) -> usize {
 }
 
 impl Heap {
-    /// Adds a block of another heap to the batch that is collected for it; false if there is no such batch, if the
-    /// block would fill it, or if the block needs another check. Adds one of this heap to its bin where that cannot
-    /// prove the start by itself. For the second path: changes nothing where it fails.
+    /// Adds a block of another heap to the batch that is collected for it, and whose blocks share its entry, of a class
+    /// that is not a spanning one; false if there is no such batch, if the block would fill it, or if the block needs
+    /// another check. Changes nothing where it fails, as for all functions of the second path.
     #[inline(always)]
-    pub(in crate::heap) fn send_fast<const COUNT: bool>(&self, entry: Entry, block: *mut u8) -> bool {
-        let joined = match self.join_common(entry, block) {
-            Some(joined) => joined,
-            None if entry.owner() == self.address() => return self.push_by_record(entry, block),
-            None => self.join_batch(entry, block),
-        };
-        if COUNT && joined {
-            self.note_own(-1, -(entry.geometry().size as isize));
-        }
-        joined
-    }
-
-    /// Adds a block to the batch whose blocks share its entry; whether it did. `None` if there is no such batch, or if
-    /// a factor cannot prove starts in its class.
-    #[inline(always)]
-    fn join_common(&self, entry: Entry, block: *mut u8) -> Option<bool> {
+    fn join_common(&self, word: Word, block: *mut u8) -> bool {
         // SAFETY: a place holds null or a valid batch of this thread's.
-        let batch = unsafe { self.outbox.place(entry.owner(), Lane::Outer).get().as_ref() }?;
-        if batch.common() != entry || entry == Entry::NONE {
-            return None;
+        let Some(batch) = (unsafe { self.outbox.place_of_owner(word.bits()).get().as_ref() }) else { return false };
+        // A word that equals an entry is that of a class which is not a spanning one, and has a class.
+        if batch.common().bits() != word.bits() {
+            return false;
         }
-        // The entry that blocks have in common has a class.
-        let geometry = entry.geometry();
-        let factor = geometry.proof();
-        (factor != 0).then(|| proves_start(factor, block.addr()) && batch.push_common(block, geometry))
+        let geometry = word.plain().geometry();
+        // SAFETY: the factor is a field of the geometry.
+        let proven = unsafe {
+            processor::proves_start::<{ Geometry::PROOF_AT }>(block.addr(), core::ptr::from_ref(geometry).cast())
+        };
+        proven && batch.push_common(block, geometry)
     }
 
-    /// As [`Heap::send_fast`], for batches of several classes, and classes in which a factor proves no starts.
-    #[inline(never)]
-    fn join_batch(&self, entry: Entry, block: *mut u8) -> bool {
+    /// As [`Heap::join_common`], for batches of several classes, and spanning classes.
+    #[inline(always)]
+    fn join_batch(&self, word: Word, block: *mut u8) -> bool {
+        let entry = word.entry();
         let Some(class) = entry.class() else { return false };
         let geometry = class.geometry();
         let Some(batch) = self.outbox.batch_for(key_of(entry), Lane::Outer) else { return false };
-        if !self.is_start(geometry, block) || batch.has_near(block) || !batch.has_room(geometry) {
+        if !geometry.is_start(block.addr(), word.bits()) {
             return false;
         }
-        batch.push(block, entry, geometry)
+        if batch.common() == entry {
+            return batch.push_common(block, geometry);
+        }
+        !batch.has_near(block) && batch.has_room(geometry) && batch.push(block, entry, geometry)
     }
 
-    /// Whether a block starts at `block`, which lies in a span cut by `geometry`.
+    /// Notes that the program freed a block of another heap.
     #[inline(always)]
-    fn is_start(&self, geometry: &Geometry, block: *mut u8) -> bool {
-        let factor = geometry.proof();
-        if factor == 0 { self.is_start_by_record(geometry, block) } else { proves_start(factor, block.addr()) }
-    }
-
-    /// As [`Heap::is_start`], by the record of the region. The first region of a span never changes while one of its
-    /// blocks is out, whichever heap owns it.
-    fn is_start_by_record(&self, geometry: &Geometry, block: *mut u8) -> bool {
-        // SAFETY: the map's entry has the class of the geometry.
-        let first = unsafe { first_region(self.finder.get(), block.addr()) };
-        let offset = block.addr().wrapping_sub(self.base.get()).wrapping_sub(first.0 as usize * REGION_BYTES);
-        let (index, exact) = geometry.locate(offset);
-        exact && index < geometry.capacity
-    }
-
-    /// Adds a block of this heap to its bin if it is none of the last [`NEWEST`] and the record of its region says that a block
-    /// starts there: for classes whose bins cannot prove it. False for the others.
-    #[inline(never)]
-    fn push_by_record(&self, entry: Entry, block: *mut u8) -> bool {
-        let Some(class) = entry.class() else { return false };
-        let (bin, geometry) = (self.bin(class), class.geometry());
-        geometry.proof() == 0
-            && !bin.has_lately(block, NEWEST)
-            && self.is_start_by_record(geometry, block)
-            && bin.add(block)
+    fn note_sent(&self, entry: Entry) {
+        self.note_own(-1, -(entry.geometry().size as isize));
     }
 
     /// Sends `block` to the owner that `entry` names: in a batch, or by itself where there is no metadata for one. A

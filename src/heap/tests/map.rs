@@ -1,10 +1,11 @@
 //! The part of the page map that the fast path sees.
 
 use super::{LARGEST, World};
-use crate::base::class::Class;
+use crate::base::class::{self, Class};
 use crate::base::units::{MIB, REGION_BYTES};
 use crate::heap::Freed;
-use crate::pages::{Entry, Space};
+use crate::pages::{Bank, Entry, Space};
+use std::collections::BTreeSet;
 
 #[test]
 fn the_fast_path_sees_the_map_as_far_as_it_can_be_read() {
@@ -53,6 +54,29 @@ fn a_slow_free_has_the_fast_path_see_what_was_committed_since() {
     assert!(!sees(far));
     assert_eq!(heap.free(world.shared(), blocks[0]), Freed::Small);
     assert!(sees(far));
+}
+
+#[test]
+fn starts_are_proven_at_every_address_of_a_span_and_nothing_else_is() {
+    let world = World::new(64 * MIB);
+    let (heap, space) = (world.heap(), world.central.pages.space());
+    let mut begins = BTreeSet::new();
+    for class in Class::all() {
+        let (size, geometry) = (class.size(), class.geometry());
+        for _ in 0..2 {
+            let entry = Entry::small(heap.address(), class);
+            let region = world.central.new_span(class, entry, Bank::FIRST).expect("memory");
+            assert_eq!(space.entry(region), entry, "the word yields the entry");
+            begins.insert(region.0 % class::SPAN_REGIONS_MAX);
+            let bytes = geometry.regions as usize * REGION_BYTES;
+            for offset in 0..bytes {
+                let starts = offset % size == 0 && offset + size <= bytes;
+                let seen = heap.bytes_of_block(core::ptr::without_provenance_mut(space.address(region) + offset));
+                assert_eq!(seen, starts.then_some(size), "{offset} in a span of blocks of {size}");
+            }
+        }
+    }
+    assert!(begins.len() > 8, "spans begin at regions of many kinds: {begins:?}");
 }
 
 #[test]

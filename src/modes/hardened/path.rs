@@ -133,7 +133,7 @@ fn free_up_to<const MAX: usize>(block: *mut u8, heap: &FastHeap) {
         return free_other(block, heap);
     }
     // SAFETY: a block is live there, so its region is committed; this second path is never the inert heap's.
-    let offset = unsafe { heap.entry_of(granule / REGION_GRANULES) }.bits() ^ heap.address();
+    let offset = unsafe { heap.word_of(granule / REGION_GRANULES) }.bits() ^ heap.address();
     if offset > MAX * SCALE {
         return other(block, heap);
     }
@@ -148,7 +148,7 @@ fn free_up_to<const MAX: usize>(block: *mut u8, heap: &FastHeap) {
         return mode::free_slow(block);
     }
     let Some(kept) = Kept::of(heap) else { return mode::free_slow(block) };
-    // SAFETY: the offset is less than that of the last bin, and an entry is that of a bin.
+    // SAFETY: the offset is less than that of the last bin, and a word is that of a bin.
     let waiting = unsafe { kept.at(offset) };
     // SAFETY: a block of this thread's heap starts there.
     let unit = unsafe { shadow.byte_of(granule) };
@@ -235,7 +235,7 @@ fn free_other(block: *mut u8, heap: &FastHeap) {
         return mode::free_slow(block);
     }
     // SAFETY: a block is live there, so its region is committed.
-    let entry = unsafe { heap.entry_of(granule / REGION_GRANULES) };
+    let entry = unsafe { heap.word_of(granule / REGION_GRANULES) }.entry();
     let Some(class) = entry.class() else { return mode::free_slow(block) };
     let whole = class.size();
     // SAFETY: a live block of the class starts there.

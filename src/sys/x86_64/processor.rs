@@ -7,7 +7,7 @@ use core::arch::asm;
 use core::arch::x86_64::{__cpuid, _rdtsc};
 use core::ffi::c_int;
 
-use crate::base::class::START_SHIFT;
+use crate::base::start::{FIRST_SHIFT, SPAN_START_SHIFT, START_SHIFT};
 
 /// An error number as the kernel gives it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -157,18 +157,47 @@ pub(crate) unsafe fn is_at<const OFFSET: isize>(value: usize, base: *const u8) -
     false
 }
 
-/// [`crate::base::class::proves_start`] with the factor that lies `OFFSET` bytes behind `base`: one multiplication
-/// copies the low bits of the address to the upper end of a half word, and the other two instructions read the factor
-/// where it is.
+/// [`is_proven_at`] of the place of `address` in its region: one multiplication copies the low bits of the address to the
+/// upper end of a half word.
 ///
 /// # Safety
-/// - An aligned word is there, and no other thread writes it.
+/// - As for [`is_proven_at`].
 #[inline(always)]
 pub(crate) unsafe fn proves_start<const OFFSET: usize>(address: usize, base: *const u8) -> bool {
     // SAFETY: an aligned word is there.
     unsafe {
         asm!("imul {0:e}, {1:e}, {2}", "imul {0}, qword ptr [{3} + {4}]", "cmp {0}, qword ptr [{3} + {4}]", "jae {5}",
             out(reg) _, in(reg) address, const 1 << START_SHIFT, in(reg) base, const OFFSET, label { return false },
+            options(readonly, nostack));
+    }
+    true
+}
+
+/// [`crate::base::start::place_in_span`], by multiplications that copy and shift at once; and `word` without `MARKS`, by
+/// hand, so that it stays in its register.
+#[inline(always)]
+pub(crate) fn place_in_span<const MARKS: usize>(address: usize, word: usize) -> [usize; 2] {
+    let (place, rest);
+    // SAFETY: changes registers alone.
+    unsafe {
+        asm!("imul {0:e}, {3:e}, {4}", "imul {1:e}, {2:e}, {5}", "add {0:e}, {1:e}", "and {2}, {6}", out(reg) place,
+            out(reg) _, inlateout(reg) word => rest, in(reg) address, const 1 << SPAN_START_SHIFT,
+            const -1_i32 << FIRST_SHIFT, const !(MARKS as i32), options(pure, nomem, nostack));
+    }
+    [place, rest]
+}
+
+/// [`crate::base::start::is_proven`] with the factor that lies `OFFSET` bytes behind `base`: two instructions read it
+/// where it is.
+///
+/// # Safety
+/// - An aligned word is there, and no other thread writes it.
+#[inline(always)]
+pub(crate) unsafe fn is_proven_at<const OFFSET: usize>(place: usize, base: *const u8) -> bool {
+    // SAFETY: an aligned word is there.
+    unsafe {
+        asm!("imul {0}, qword ptr [{1} + {2}]", "cmp {0}, qword ptr [{1} + {2}]", "jae {3}",
+            inout(reg) place => _, in(reg) base, const OFFSET, label { return false },
             options(readonly, nostack));
     }
     true

@@ -29,7 +29,7 @@ const ROUNDS: u32 = 4;
 const BULK: f64 = 50_000.0;
 
 /// The fast path: a malloc and a free together.
-pub const PAIRED: [Case; 4] = [
+pub const PAIRED: [Case; 5] = [
     Case { name: "pair-16", text: "malloc(16) + free", count: PAIRS, units: 1.0, inside: None, environment: &[] },
     Case { name: "pair-500", text: "malloc(500) + free", count: PAIRS, units: 1.0, inside: None, environment: &[] },
     Case {
@@ -48,6 +48,7 @@ pub const PAIRED: [Case; 4] = [
         inside: None,
         environment: &[],
     },
+    Case { name: "pair-5000", text: "malloc(5000) + free", count: PAIRS, units: 1.0, inside: None, environment: &[] },
 ];
 
 /// Many blocks taken and then given back. Each includes the fast path: 11 instructions of malloc, 18 of free.
