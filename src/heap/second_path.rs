@@ -51,7 +51,7 @@ static OFFSETS: [u16; FAST_MAX + 1] = {
 };
 
 /// The offset of the bin that is always empty.
-const ALWAYS_EMPTY: u16 = core::mem::offset_of!(FastHeap, always_empty) as u16;
+pub(super) const ALWAYS_EMPTY: u16 = core::mem::offset_of!(FastHeap, always_empty) as u16;
 
 const _: () = assert!(core::mem::offset_of!(FastHeap, always_empty) <= u16::MAX as usize);
 

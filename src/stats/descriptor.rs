@@ -32,7 +32,7 @@ static spandrel_live: SetOnce<Descriptor> = SetOnce::new();
 /// Writes the descriptor of this process. Part of the start.
 pub(crate) fn describe(process: &Process) {
     let descriptor = Descriptor::of(
-        process.options().profile.name,
+        process.options().profile.row().name,
         [memory::calls_address(), CALL_KINDS],
         process.central.pages.descriptor(),
         process.central.descriptor(),
