@@ -103,8 +103,7 @@ pub(super) fn header(space: &Space, region: Region) -> &Span {
 }
 
 impl Span {
-    /// Offsets of the first region and of what is out, four bytes each, of the state, one byte, of purged KiB, two
-    /// bytes, of a large block's bytes, and of where the bitmap is.
+    /// Offsets of the fields that `CentralDescriptor` describes.
     pub(super) const OFFSETS: [usize; 6] = [
         offset_of!(Self, first),
         offset_of!(Self, used),
@@ -177,8 +176,7 @@ impl Span {
     /// Makes a span of blocks partial or full.
     pub(crate) fn set_state(&self, state: State) {
         self.state.set(state as u8);
-        let mark = if state == State::Full { FULL } else { 0 };
-        self.used.set(self.used() | mark);
+        self.used.set(self.used() | if state == State::Full { FULL } else { 0 });
     }
 
     /// Blocks that can be fetched.
@@ -338,9 +336,8 @@ impl Span {
 
     /// Counts the bitmap again, after a fork that may have caught the owner between two stores.
     pub(super) fn recount(&self, geometry: &Geometry) {
-        let set = self.counted(geometry);
-        let mark = if self.state() == State::Full { FULL } else { 0 };
-        self.used.set(set | mark);
+        self.used.set(self.counted(geometry));
+        self.set_state(self.state());
     }
 
     /// The word with the bit of block `index`, which lies in the span.
@@ -356,8 +353,7 @@ impl Span {
 
     #[inline]
     pub(super) fn words(&self, geometry: &Geometry) -> &[Cell<u64>] {
-        let words = geometry.bitmap_words();
         // SAFETY: `make` gave the bitmap that many words, aligned; they stay while the span is in use.
-        unsafe { core::slice::from_raw_parts(self.bitmap.get(), words) }
+        unsafe { core::slice::from_raw_parts(self.bitmap.get(), geometry.bitmap_words()) }
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Adversary {
     make: fn(Frame) -> Box<dyn Work>,
 }
 
-/// What the program does between two measurements.
+/// The program at work: steps between two measurements.
 pub(super) trait Work {
     /// Does the work of tick `tick`.
     fn step(&mut self, tick: usize);

@@ -32,7 +32,7 @@ pub(crate) struct Extent {
 /// A moment: seconds since the start, if no tick took longer than it should; live bytes, resident KiB.
 pub(super) type Moment = (f64, usize, usize);
 
-/// What a run prints.
+/// The output of a run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Course {
     /// Moments while the adversary worked; the rest it was quiet.
