@@ -158,14 +158,13 @@ fn free_up_to<const MAX: usize>(block: *mut u8, heap: &FastHeap) {
     if left.is_null() {
         return wait_slow(block, heap, place, offset);
     }
-    // SAFETY: the block was live, is of this class and of a span of this heap; blocks of the quarantine are of the same
-    // class.
-    let clean = unsafe {
-        if MAX == SHORT {
-            zeroes::fill_and_test_short(block, left, whole)
-        } else {
-            zeroes::fill_and_test(block, left, whole)
-        }
+    // The block was live, is of this class and of a span of this heap; blocks of the quarantine are of the same class.
+    let clean = if MAX == SHORT {
+        // SAFETY: as above.
+        unsafe { zeroes::fill_and_test_short(block, left, whole) }
+    } else {
+        // SAFETY: as above.
+        unsafe { zeroes::fill_and_test(block, left, whole) }
     };
     if !place.replace(left, block) {
         return wait_slow(block, heap, place, offset);
