@@ -55,6 +55,9 @@ pub(crate) struct FastHeap {
     pub(super) until: Cell<usize>,
     /// Which bits of a request's size count.
     pub(super) counted: Cell<usize>,
+    /// A bit for each class that no coarse one serves any more ([`FastHeap::split`]). Written and read by the heap's
+    /// thread, and by the one that prepares the heap for it.
+    split: Cell<u64>,
 }
 
 // SAFETY: only the heap's thread uses the cells; the inert heap is never written.
@@ -116,6 +119,7 @@ impl FastHeap {
             always_empty: Cell::new(NOTHING.slot()),
             until: Cell::new(0),
             counted: Cell::new(0),
+            split: Cell::new(0),
         }
     }
 
@@ -155,10 +159,36 @@ impl FastHeap {
         self.set_sampled(0, 0);
     }
 
-    /// Leads requests to the bins of their sizes, or all of them to the second path.
+    /// The class whose blocks serve requests of `class` here: its coarse class until [`FastHeap::split`].
+    #[inline]
+    pub(crate) fn serving(&self, class: Class) -> Class {
+        let coarse = class.coarse();
+        // Only a class of the table has another coarse class than itself, so it has a bit.
+        if coarse == class || self.split.get() >> class.index() & 1 != 0 { class } else { coarse }
+    }
+
+    /// Has blocks of its own serve requests of `class` from now on. For the heap's thread.
+    pub(super) fn split(&self, class: Class) {
+        self.split.set(self.split.get() | 1 << class.index());
+        let (place, own) = (class.index() * class::LINEAR_STEP, (class.index() * BIN_BYTES) as u16);
+        // A closed table stays closed: it is made anew when it opens.
+        let sizes = self.offsets.get(place + 1 - class::LINEAR_STEP..=place).unwrap_or(&[]);
+        sizes.iter().filter(|place| place.get() != ALWAYS_EMPTY).for_each(|place| place.set(own));
+    }
+
+    /// Has coarse classes serve all requests at first, or none; for the next thread, before the fast path opens.
+    pub(super) fn merge(&self, merges: bool) {
+        self.split.set(if merges { 0 } else { u64::MAX });
+    }
+
+    /// Leads requests to the bins that serve their sizes, or all of them to the second path.
     pub(super) fn lead(&self, to_bins: bool) {
-        for (place, &offset) in self.offsets.iter().zip(&OFFSETS) {
-            place.set(if to_bins { offset } else { ALWAYS_EMPTY });
+        let mut size = 0;
+        for class in Class::all() {
+            let offset = if to_bins { (self.serving(class).index() * BIN_BYTES) as u16 } else { ALWAYS_EMPTY };
+            let sizes = self.offsets.get(size..=class.size()).unwrap_or(&[]);
+            sizes.iter().for_each(|place| place.set(offset));
+            size += sizes.len();
         }
         self.medium_max.set(if to_bins { class::SMALL_MAX } else { 0 });
     }

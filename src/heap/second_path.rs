@@ -212,7 +212,17 @@ impl FastHeap {
             None => return core::ptr::null_mut(),
         };
         // SAFETY: both are the offset of a bin of this heap, which is the calling thread's.
-        unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), offset) }
+        let block = unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), offset) };
+        if block.is_null() { self.pop_coarse(size) } else { block }
+    }
+
+    /// A block of the coarse class that serves requests of `size` bytes here; null if none does, or it has none.
+    #[inline(never)]
+    fn pop_coarse(&self, size: usize) -> *mut u8 {
+        match Class::of_size(size).map(|class| (class, self.serving(class))) {
+            Some((class, serving)) if serving != class => self.bin(serving).pop(),
+            _ => core::ptr::null_mut(),
+        }
     }
 
     /// A block for a request that the fast path did not serve; null unless requests are sampled, and null if this one
@@ -249,6 +259,6 @@ impl FastHeap {
     pub(super) fn bin_of_sized_block_in_reach(&self, block: *mut u8, size: usize) -> Option<&Bin> {
         let class = Class::of_size(size)?;
         let entry = self.with_entry_in_reach(block, None, |entry| self.is_own(entry).then_some(entry))?;
-        Some(Self::bin_of_entry(entry)).filter(|&bin| core::ptr::eq(self.bin(class), bin))
+        Some(Self::bin_of_entry(entry)).filter(|&bin| core::ptr::eq(self.bin(self.serving(class)), bin))
     }
 }

@@ -3,6 +3,7 @@
 mod bounds;
 mod drains;
 mod map;
+mod merged;
 mod orphans;
 mod second_path;
 mod undisturbed;
