@@ -70,8 +70,8 @@ const EXTENSION_NAMES: [&str; 9] = [
     "spandrel_stats",
 ];
 
-/// Functions of the loader that the library wraps.
-const LOADER_NAMES: [&str; 1] = ["dlopen"];
+/// Functions of the C library that the library wraps.
+const WRAPPED_NAMES: [&str; 2] = ["dlopen", "__register_atfork"];
 
 fn needs_libc_alone() -> Result<(), String> {
     let dynamic = run::readelf("--dynamic")?;
@@ -118,7 +118,7 @@ fn exported() -> Result<Vec<String>, String> {
 fn exports_exactly() -> Result<(), String> {
     let names = exported()?;
     let wanted: Vec<&str> =
-        C_NAMES.iter().chain(&CPP_NAMES).chain(&EXTENSION_NAMES).chain(&LOADER_NAMES).copied().collect();
+        C_NAMES.iter().chain(&CPP_NAMES).chain(&EXTENSION_NAMES).chain(&WRAPPED_NAMES).copied().collect();
     let missing: Vec<_> = wanted.iter().filter(|name| !names.iter().any(|have| have == *name)).collect();
     let foreign: Vec<_> =
         names.iter().filter(|name| !wanted.contains(&name.as_str()) && !name.starts_with("spandrel_")).collect();
@@ -136,7 +136,7 @@ fn archive_leaves_the_loader_alone() -> Result<(), String> {
     let outcome = run::run(&mut command, 20)?;
     outcome.clean()?;
     let names = || outcome.stdout.lines().filter_map(|line| line.split_whitespace().nth(2));
-    let own: Vec<_> = names().filter(|name| LOADER_NAMES.contains(name)).collect();
+    let own: Vec<_> = names().filter(|name| WRAPPED_NAMES.contains(name)).collect();
     if own.is_empty() && names().any(|name| name == "malloc") { Ok(()) } else { Err(format!("defines {own:?}")) }
 }
 

@@ -90,6 +90,7 @@ pub(crate) fn totals(picture: &Picture, resident: Option<u64>) -> Vec<(&'static 
         ("large", format!("{} in {} blocks", bytes(s.large.large_bytes), s.large.large_blocks)),
         ("direct", format!("{} in {} blocks", bytes(s.large.direct_bytes), s.large.direct_blocks)),
         ("free runs", format!("{} dirty, {} clean", bytes(s.pages.dirty), bytes(s.pages.clean))),
+        ("holes", format!("{} of spans purged", bytes(s.holes))),
         ("purged", format!("{} in {} purges", bytes(s.pages.purged), s.pages.purges)),
         ("metadata", bytes(s.pages.metadata)),
         ("remote frees", format!("{} sent, {} received", s.traffic.sent_blocks, s.traffic.received_blocks)),

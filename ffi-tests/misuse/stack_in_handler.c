@@ -7,16 +7,8 @@
 // says: spandrel:    … stack_in_handler … (interrupted+
 // flags: -rdynamic -Wl,-z,now
 // variants: preload linked static
-#include <signal.h>
-#include <sys/auxv.h>
-#include <sys/mman.h>
 #include "check.h"
-
-#ifndef AT_MINSIGSTKSZ
-#define AT_MINSIGSTKSZ 51
-#endif
-#define ROOM (6 * KIB)
-#define GAP (64 * KIB)
+#include "small_stack.h"
 
 _Alignas(16) static char global[64];
 
@@ -32,12 +24,7 @@ __attribute__((noinline, noclone)) void interrupted(void) {
 }
 
 int main(void) {
-    size_t frame = getauxval(AT_MINSIGSTKSZ), size = (frame != 0 ? frame : (size_t)MINSIGSTKSZ) + ROOM;
-    char *low = mmap(NULL, GAP + size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK(low != MAP_FAILED && mprotect(low, GAP, PROT_NONE) == 0);
-    stack_t small = {.ss_sp = low + GAP, .ss_size = size};
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
-    CHECK(sigaltstack(&small, NULL) == 0 && sigaction(SIGUSR1, &action, NULL) == 0);
+    handle_on_small_stack(SIGUSR1, on_signal, 6 * KIB);
     free(opaque(malloc(10)));
     interrupted();
     return 0;

@@ -247,7 +247,7 @@ int main(int argc, char **argv) {
     } else if (strcmp(what, "read_nothing") == 0) {
         CHECK(((volatile char *)opaque(malloc(0)))[0] != 1);
     } else if (strcmp(what, "read_large") == 0) {
-        volatile char *large = opaque(malloc(MIB));
+        volatile char *large = opaque(malloc(2 * MIB));
         large[0] = 1;
         free(opaque((void *)large));
         CHECK(large[0] != 1);

@@ -12,6 +12,8 @@ macro_rules! keep_apart {
 }
 
 #[cfg(feature = "export")]
+mod at_fork;
+#[cfg(feature = "export")]
 mod c;
 #[cfg(feature = "export")]
 mod cxx;

@@ -36,13 +36,15 @@ pub struct CentralDescriptor {
     pub batch_blocks: usize,
     /// See `batch_next`.
     pub batch_max: usize,
-    /// In the header of a span: its first region and its blocks that are out, four bytes each, its state, one byte, a
-    /// large block's bytes.
+    /// In the header of a span: its first region and its blocks that are out, four bytes each, its state, one byte, how
+    /// many KiB of it were purged since a block was last taken, two bytes, a large block's bytes.
     pub span_first: usize,
     /// See `span_first`.
     pub span_out: usize,
     /// See `span_first`.
     pub span_state: usize,
+    /// See `span_first`.
+    pub span_purged: usize,
     /// See `span_first`.
     pub span_bytes: usize,
     /// Where the bitmap of the blocks that are out is, a bit each in words.
@@ -62,7 +64,7 @@ impl CentralDescriptor {
     pub(crate) const LAYOUT: Self = {
         let [batches, taken, adopted] = CentralList::OFFSETS;
         let [batch_next, batch_len, batch_gone, batch_blocks] = Batch::OFFSETS;
-        let [span_first, span_out, span_state, span_bytes, span_bitmap] = Span::OFFSETS;
+        let [span_first, span_out, span_state, span_purged, span_bytes, span_bitmap] = Span::OFFSETS;
         Self {
             lists: 0,
             list_step: size_of::<ClassStore>(),
@@ -78,6 +80,7 @@ impl CentralDescriptor {
             span_first,
             span_out,
             span_state,
+            span_purged,
             span_bytes,
             span_bitmap,
             out_mark: Span::FULL,

@@ -1,24 +1,32 @@
 #![expect(unsafe_code, reason = "purges pages inside spans")]
-//! Holes: whole free pages inside spans that still hold blocks. They are purged once the span is at rest.
+//! Holes: whole free pages inside spans that still hold blocks. They are purged once the span is at rest, or at once
+//! where the program asks for it.
 //!
-//! Free blocks have no contents to keep, so their pages may be purged and read as zero later. A span is at rest if its
-//! count of blocks is the same at two checks. A span that changed and has the same count again is purged too early,
-//! which costs page faults and nothing else.
+//! Free blocks have no contents to keep, so their pages may be purged and read as zero later. The bitmap says which
+//! blocks are free: a block in a bin, in a batch or in the hands of an interrupted operation is out. A span is at rest
+//! if no block was taken from it, and its count of blocks is the same, at two checks. [`Span::rest`] notes the last
+//! check and how much was purged; [`Span::take`] clears it.
 
 use super::span::Span;
 use super::store::Central;
-use crate::base::class::{Class, Geometry};
-use crate::base::units::{REGION_BYTES, Region};
+use crate::base::class::{Class, Geometry, SPAN_BLOCKS_MAX, SPAN_REGIONS_MAX};
+use crate::base::units::{KIB, REGION_BYTES, Region};
 
-/// In `Span::rest`, above the count at the last check: the span was checked, or purged.
-const SEEN: u32 = 1 << 30;
+/// In `Span::rest`: the span was checked, or purged; its count then; and KiB purged since a block was last taken.
 const PURGED: u32 = 1 << 31;
+const SEEN: u32 = 1 << 30;
+const COUNT: u32 = SEEN - (1 << COUNT_SHIFT);
+const PURGED_KIB: u32 = (1 << COUNT_SHIFT) - 1;
+const COUNT_SHIFT: u32 = 16;
+
+const _: () = assert!(SPAN_BLOCKS_MAX <= (COUNT >> COUNT_SHIFT) as usize);
+const _: () = assert!(SPAN_REGIONS_MAX as usize * REGION_BYTES / KIB <= PURGED_KIB as usize);
 
 /// The outcome of purging a span's holes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub(crate) enum Holes {
-    /// There are none, or an earlier call purged them.
+    /// There are none, an earlier call purged them, or the kernel keeps them.
     None,
     /// The span changed since the last check.
     Waiting,
@@ -26,45 +34,68 @@ pub(crate) enum Holes {
     Purged,
 }
 
+/// Which spans are purged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Due {
+    /// Those at rest.
+    AtRest,
+    /// All that changed since their holes were purged.
+    Now,
+}
+
 impl Central {
-    /// Checks the holes of a partial span of `class` that the caller may change, and purges them if it is at rest.
-    pub(crate) fn purge_holes(&self, class: Class, region: Region) -> Holes {
+    /// Checks the holes of a partial span of `class` that the caller may change, and purges them if they are due.
+    pub(crate) fn purge_holes(&self, class: Class, region: Region, due: Due) -> Holes {
         let (geometry, span) = (class.geometry(), self.span(region));
         let page = self.pages.space().page_bytes();
         let size = geometry.size as usize;
         if (span.available(geometry) as usize) * size < page {
             return Holes::None;
         }
-        let due = span.look();
-        if due != Holes::Purged {
-            return due;
+        let holes = span.look(due);
+        if holes != Holes::Purged {
+            return holes;
         }
         let start = self.pages.space().address(region);
         let end = start + geometry.regions as usize * REGION_BYTES;
+        let mut purged = 0;
         span.each_gap(geometry, |low, high| {
             let from = (start + low as usize * size).next_multiple_of(page);
             // Behind the last block lies nothing.
             let to = if high == geometry.capacity { end } else { (start + high as usize * size) & !(page - 1) };
-            if from < to {
-                // SAFETY: whole pages of blocks that are not out; the caller keeps others from taking them meanwhile.
-                unsafe { self.pages.purge_hole(from, to - from) };
+            // SAFETY: whole pages of blocks that are not out; the caller keeps others from taking them meanwhile.
+            if from < to && unsafe { self.pages.purge_hole(from, to - from) } {
+                purged += to - from;
             }
         });
-        Holes::Purged
+        span.note_purged(purged);
+        if purged > 0 { Holes::Purged } else { Holes::None }
     }
 }
 
 impl Span {
-    /// Notes a check; `Purged` if the span is to be purged now, which happens once per rest.
-    fn look(&self) -> Holes {
-        let (before, count) = (self.rest.get(), self.used());
-        let (holes, after) = match before {
-            _ if before == count | PURGED => (Holes::None, before),
-            _ if before == count | SEEN => (Holes::Purged, count | PURGED),
-            _ => (Holes::Waiting, count | SEEN),
+    /// Notes a check; `Purged` if the span is to be purged now, which happens once until it changes.
+    fn look(&self, due: Due) -> Holes {
+        let (before, count) = (self.rest.get(), self.used() << COUNT_SHIFT);
+        let same = before & COUNT == count;
+        let (mark, holes) = match before & (SEEN | PURGED) {
+            PURGED if same => return Holes::None,
+            SEEN if same => (PURGED, Holes::Purged),
+            _ if due == Due::Now => (PURGED, Holes::Purged),
+            _ => (SEEN, Holes::Waiting),
         };
-        self.rest.set(after);
+        self.rest.set(mark | count | before & PURGED_KIB);
         holes
+    }
+
+    fn note_purged(&self, bytes: usize) {
+        self.rest.set(self.rest.get() & !PURGED_KIB | (bytes / KIB) as u32 & PURGED_KIB);
+    }
+
+    /// Bytes of free pages that were purged since a block was last taken. A moment old for threads that may not change
+    /// the span.
+    pub(crate) fn purged_bytes(&self) -> usize {
+        (self.rest.get() & PURGED_KIB) as usize * KIB
     }
 
     /// Calls `see` with each stretch of blocks that are not out: the first, and the one behind the last.

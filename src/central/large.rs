@@ -7,13 +7,22 @@ use super::direct::{self, DirectBlock};
 use super::span::{Span, header};
 use super::store::Central;
 use crate::base::lane::Lane;
-use crate::base::units::{LARGE_MAX, MIB, Region, regions_for, round_up};
+use crate::base::units::{LARGE_MAX, MIB, REGION_BYTES, Region, regions_for, round_up};
 use crate::pages::{Bank, Entry};
 use crate::sys::memory;
 
 /// A dirty run of more than this is purged rather than filled with zeroes: pages that the program never touches then
 /// cost nothing.
 const ZERO_BY_HAND_MAX: usize = 4 * MIB;
+
+/// Most regions of a run that gets room to spare between its guards.
+pub(crate) const ROOM_MAX: u32 = 64;
+
+/// Regions between the guards of a large block that needs `regions`: a power of two, as far as it is at most [`ROOM_MAX`],
+/// so that the block can grow in place and its run serves other sizes. Unused pages stay without memory.
+pub(crate) const fn with_room(regions: u32) -> u32 {
+    if regions <= ROOM_MAX { regions.next_power_of_two() } else { regions }
+}
 
 /// A block that was not handed out yet: nothing else has it, and all its bytes can be written.
 pub(crate) struct Fresh {
@@ -90,7 +99,7 @@ impl Central {
     fn alloc_regions(&self, bytes: usize, align: usize, bank: Bank) -> Option<Fresh> {
         let space = self.pages.space();
         let run = self.acquire_run(bank, u32::try_from(regions_for(bytes)).ok()?, align)?;
-        Span::make_large(space, run.region, bytes);
+        Span::make_large(space, run.region, run.count, bytes);
         space.set_entries(run.region, 1, Entry::LARGE);
         Some(Fresh { address: space.address(run.region), bytes, dirty: run.dirty, lane: Lane::Large })
     }
@@ -131,12 +140,16 @@ impl Central {
     pub(crate) fn free_large(&self, region: Region) -> Option<u32> {
         let space = self.pages.space();
         let span = header(space, region);
-        let (count, ticket) = (regions_for(span.large_bytes()) as u32, span.ticket());
+        let (count, ticket) = (span.large_regions(), span.ticket());
         if !space.clear_entry(region, Entry::LARGE) {
             return None;
         }
         span.unmake_large();
-        self.release_run(region, count);
+        if span.guarded.get() {
+            self.release_run(region, count)
+        } else {
+            self.pages.release_large(region, count)
+        }
         Some(ticket)
     }
 
@@ -155,23 +168,39 @@ impl Central {
         let Some(bytes) = round_up(bytes, space.page_bytes()).filter(|&bytes| bytes <= LARGE_MAX) else {
             return false;
         };
-        let (old, new) = (regions_for(span.large_bytes()) as u32, regions_for(bytes) as u32);
+        let (old, new) = (span.large_regions(), regions_for(bytes) as u32);
         if span.guarded.get() {
             // A guard that moves back would take memory with it that the program has used.
-            if new < old || new > old && !self.pages.grow_guarded(region, old, new) {
+            let room = if new > old { with_room(new) } else { old };
+            if (new as usize) < regions_for(span.large_bytes())
+                || room > old && !self.pages.grow_guarded(region, old, room)
+            {
                 return false;
             }
-            span.set_large_bytes(bytes);
+            span.set_large(room, bytes);
             return true;
         }
         if new > old && self.pages.acquire_behind(region.plus(old), new - old).is_none() {
             return false;
         }
-        span.set_large_bytes(bytes);
+        span.set_large(new, bytes);
         if new < old {
             self.pages.release(region.plus(new), old - new);
         }
         true
+    }
+
+    /// Has the large block at `address`, which the caller has and nothing else uses, hold `bytes` bytes; how many it
+    /// holds then. `None` if its run is too small.
+    pub(crate) fn reuse_large(&self, address: usize, bytes: usize) -> Option<usize> {
+        let space = self.pages.space();
+        let span = header(space, space.region_of(address)?);
+        let (regions, bytes) = (span.large_regions(), round_up(bytes, space.page_bytes())?);
+        if bytes > regions as usize * REGION_BYTES {
+            return None;
+        }
+        span.set_large(regions, bytes);
+        Some(bytes)
     }
 
     /// Resizes a direct block, which may move; `None` leaves it as it was, for the caller to copy.

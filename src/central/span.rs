@@ -15,7 +15,7 @@ use core::mem::offset_of;
 
 use super::batch::Block;
 use crate::base::class::{Class, Divisor, Geometry};
-use crate::base::units::{REGION_BYTES, Region};
+use crate::base::units::{REGION_BYTES, Region, regions_for};
 use crate::pages::{Entry, Finder, Pages, SPAN_BYTES, Space};
 use crate::sys::atomic::{AtomicU8, AtomicU32, AtomicUsize};
 use crate::sys::cell::Relaxed;
@@ -67,11 +67,13 @@ pub(crate) struct Span {
     state: Relaxed<AtomicU8>,
     /// Whether it lies between guard regions. Only the first region's counts; cleared when the run is given back.
     pub(super) guarded: Cell<bool>,
+    /// Regions of a large block's run, if more than its bytes need; else 0. The thread that has the block writes it.
+    room: Cell<u16>,
     /// Blocks that are out, and [`FULL`]. Written by the thread that may change the span; read by any thread for
     /// figures.
     used: Relaxed<AtomicU32>,
-    /// The state of its holes. Only the thread that may change the span reads and writes it.
-    pub(super) rest: Cell<u32>,
+    /// The state of its holes, which [`super::holes`] explains. Written as `used` is; read by any thread for figures.
+    pub(super) rest: Relaxed<AtomicU32>,
     /// The bitmap, unless it is `inline`.
     bitmap: Cell<*const Cell<u64>>,
     /// Usable bytes of a large block. Written by the thread that has the block; read by any, for any address.
@@ -108,12 +110,13 @@ pub(super) fn header(space: &Space, region: Region) -> &Span {
 }
 
 impl Span {
-    /// Offsets of the first region and of what is out, four bytes each, of the state, one byte, of a large block's
-    /// bytes, and of where the bitmap is.
-    pub(super) const OFFSETS: [usize; 5] = [
+    /// Offsets of the first region and of what is out, four bytes each, of the state, one byte, of purged KiB, two
+    /// bytes, of a large block's bytes, and of where the bitmap is.
+    pub(super) const OFFSETS: [usize; 6] = [
         offset_of!(Self, first),
         offset_of!(Self, used),
         offset_of!(Self, state),
+        offset_of!(Self, rest),
         offset_of!(Self, bytes),
         offset_of!(Self, bitmap),
     ];
@@ -158,11 +161,11 @@ impl Span {
         }
     }
 
-    /// Makes the run at `region` one large block of `bytes` usable bytes.
-    pub(super) fn make_large(space: &Space, region: Region, bytes: usize) {
+    /// Makes the run of `regions` at `region` one large block of `bytes` usable bytes.
+    pub(super) fn make_large(space: &Space, region: Region, regions: u32, bytes: usize) {
         let span = header(space, region);
         span.first.set(region.0);
-        span.bytes.set(bytes);
+        span.set_large(regions, bytes);
         span.set_ticket(0);
         span.state.set(State::Large as u8);
     }
@@ -177,8 +180,15 @@ impl Span {
         self.bytes.get()
     }
 
-    /// Sets the usable bytes of a large block that was resized in place.
-    pub(super) fn set_large_bytes(&self, bytes: usize) {
+    /// Regions of the run of a large block.
+    pub(crate) fn large_regions(&self) -> u32 {
+        if self.room.get() == 0 { regions_for(self.large_bytes()) as u32 } else { self.room.get().into() }
+    }
+
+    /// Sets the usable bytes of a large block whose run has so many regions.
+    pub(super) fn set_large(&self, regions: u32, bytes: usize) {
+        let spare = regions as usize > regions_for(bytes);
+        self.room.set(if spare { u16::try_from(regions).unwrap_or(0) } else { 0 });
         self.bytes.set(bytes);
     }
 
@@ -239,6 +249,7 @@ impl Span {
     /// - `slot` and the `count - 1` before it can be written.
     pub(crate) unsafe fn take(&self, geometry: &Geometry, start: usize, count: usize, slot: *mut *mut u8) {
         debug_assert!(count <= self.available(geometry) as usize);
+        self.rest.set(0);
         let size = geometry.size as usize;
         let (mut slot, mut rest) = (slot, count);
         let mut put = |address: usize| {

@@ -5,6 +5,7 @@ use super::batch::{Batch, Stack};
 use super::central_list::{CentralList, Returned};
 use super::deferred::Deferred;
 use super::direct::DirectBlocks;
+use super::large::with_room;
 use super::span::{Span, header};
 use super::spans::Next;
 use crate::base::class::{self, Class};
@@ -92,19 +93,19 @@ impl Central {
         self.guards.store(count, Ordering::Relaxed);
     }
 
-    /// A run of `regions` regions, with a guard on either side if they are to be had.
+    /// A run of `regions` regions; of more, with a guard on either side, if these are to be had.
     pub(super) fn acquire_run(&self, bank: Bank, regions: u32, align: usize) -> Option<Run> {
         // Relaxed: a number; what is guarded is handed over by locks.
         let left = self.guards.load(Ordering::Relaxed);
         if left > 0 && self.guards.compare_exchange(left, left - 1, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            if let Some(run) = self.pages.acquire_guarded(bank, regions, align) {
+            if let Some(run) = self.pages.acquire_guarded(bank, with_room(regions), align) {
                 header(self.pages.space(), run.region).guarded.set(true);
                 return Some(run);
             }
             // Relaxed: as above.
             self.guards.fetch_add(1, Ordering::Relaxed);
         }
-        self.pages.acquire(bank, regions, align)
+        self.pages.acquire_large(bank, regions, align)
     }
 
     /// Gives back a run of `regions` regions, and its guards.

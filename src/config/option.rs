@@ -4,7 +4,7 @@
 //! `complain`, and the default stays.
 
 use super::parse;
-use super::profile::{self, Profile};
+use super::profile::{self, Chosen};
 use super::value::{self, CacheBytes, GuardedSide, HugePages, IdleReturn, Limit, Mode, Numa, OnError, Path, Prefault};
 
 /// A row of the table, for documentation.
@@ -64,7 +64,7 @@ macro_rules! options {
 }
 
 options! {
-    profile: &'static Profile = profile::default(), "SPANDREL_PROFILE", profile::NAMES, "hosted-small", profile::named,
+    profile: Chosen = profile::default(), "SPANDREL_PROFILE", profile::NAMES, "hosted-small", profile::named,
         "A set of defaults for the other options: see below. Options that the environment sets itself win.";
     mode: Mode = Mode::Fast, "SPANDREL_MODE", value::MODE, "fast", Mode::named,
         "How calls are served, and what is checked or recorded meanwhile: see docs/modes.md.";
@@ -76,10 +76,10 @@ options! {
         "In mode `tracked`: how many frames are kept of each call stack; 0 for no call stacks.";
     tracked_runtime: bool = false, "SPANDREL_TRACKED_RUNTIME", value::FLAG, "0", parse::flag,
         "In mode `tracked`: shows in the report at exit also the blocks that libc and libstdc++ keep for themselves.";
-    quarantine: usize = 32 << 10, "SPANDREL_QUARANTINE", value::SIZE, "32K", parse::size,
+    quarantine: usize = 16 << 10, "SPANDREL_QUARANTINE", value::SIZE, "16K", parse::size,
         "In mode `hardened`: how many bytes of freed blocks of each class wait in each heap before they are used again: 4 to 256 blocks; one for 0.";
     quarantine_large: usize = 256 << 20, "SPANDREL_QUARANTINE_LARGE", value::SIZE, "256M", parse::size,
-        "In mode `hardened`: how many bytes of address space of freed large blocks wait, without memory and access; 0 for none.";
+        "In mode `hardened`: how many bytes of address space of freed large blocks wait, without memory and access; blocks up to a 192nd of it wait with their memory, a 64th of it at most, and as much is ready for reuse; 0 for none.";
     shuffle: usize = 1, "SPANDREL_SHUFFLE", value::COUNT, "1", parse::number,
         "In mode `hardened`: fresh blocks are dealt at random from so many rows of neighbours; 1 for one after the other, 256 for full disorder, which costs the processor's caches much.";
     realloc_moves: bool = false, "SPANDREL_REALLOC_MOVES", value::FLAG, "0", parse::flag,
@@ -226,7 +226,7 @@ impl Options {
 
     /// The contradiction among these options, of which `name` was just set.
     fn clash(&self, name: &[u8]) -> Option<Complaint> {
-        let profile = self.profile;
+        let profile = self.profile.row();
         if !profile.hooks && self.huge_pages != HugePages::Off {
             return Some(Complaint::HugePages);
         }
@@ -257,10 +257,13 @@ impl Options {
     }
 }
 
+/// The defaults, where `scripts/layout.ld` finds them: a constant lies among those that few processes read.
+static DEFAULTS: Options = Options::DEFAULT;
+
 /// The options as `profile` sets them.
-fn of_profile(profile: &'static Profile) -> Options {
-    let mut options = Options { profile, ..Options::DEFAULT };
-    for (name, value) in profile.settings() {
+fn of_profile(profile: Chosen) -> Options {
+    let mut options = Options { profile, ..DEFAULTS };
+    for (name, value) in profile.row().settings() {
         // The table's settings are good, as a test shows.
         let _ = options.set(name.as_bytes(), value.as_bytes());
     }
@@ -328,7 +331,7 @@ mod tests {
     fn a_profile_sets_defaults_and_the_environment_wins_wherever_it_stands() {
         let (server, _) = read_all(&["SPANDREL_PROFILE=hosted-server"]);
         assert_eq!(
-            (server.profile.name, server.bin_bytes, server.purge_delay),
+            (server.profile.row().name, server.bin_bytes, server.purge_delay),
             ("hosted-server", 512 << 10, Some(5000))
         );
         for order in [

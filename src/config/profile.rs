@@ -62,24 +62,38 @@ pub const PROMISES: [&str; PROFILES.len()] = [
 /// The form of a profile's name, for complaints and documentation.
 pub(super) const NAMES: &str = "hosted-small, hosted-server, freestanding, realtime, compiler-internal or test-fixture";
 
+/// A profile that options name, by its row: a pointer to it would be one in the defaults of the options, all of which the
+/// loader would then have to keep on pages that it writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Chosen(u8);
+
+impl Chosen {
+    /// Its row.
+    pub(crate) fn row(self) -> &'static Profile {
+        let [first, ..] = &PROFILES;
+        PROFILES.get(usize::from(self.0)).unwrap_or(first)
+    }
+}
+
 /// The profile of that name.
-pub(super) fn named(name: &[u8]) -> Option<&'static Profile> {
-    PROFILES.iter().find(|profile| profile.name.as_bytes() == name)
+pub(super) fn named(name: &[u8]) -> Option<Chosen> {
+    let index = PROFILES.iter().position(|profile| profile.name.as_bytes() == name)?;
+    u8::try_from(index).ok().map(Chosen)
 }
 
 /// The profile of a process that names none: that of `SPANDREL_DEFAULT_PROFILE` when the library was built, else the
 /// first.
-pub(super) const fn default() -> &'static Profile {
+pub(super) const fn default() -> Chosen {
     let wanted = match option_env!("SPANDREL_DEFAULT_PROFILE") {
         Some(name) => name.as_bytes(),
-        None => return &PROFILES[0],
+        None => return Chosen(0),
     };
     let mut index = 0;
     while index < PROFILES.len() && !is_same(PROFILES[index].name.as_bytes(), wanted) {
         index += 1;
     }
     assert!(index < PROFILES.len(), "SPANDREL_DEFAULT_PROFILE names no profile; see docs/options.md");
-    &PROFILES[index]
+    Chosen(index as u8)
 }
 
 const fn is_same(one: &[u8], other: &[u8]) -> bool {
@@ -103,7 +117,7 @@ mod tests {
     #[test]
     fn every_profile_is_found_by_its_name_and_named_in_the_form() {
         for profile in &PROFILES {
-            assert_eq!(named(profile.name.as_bytes()), Some(profile));
+            assert_eq!(named(profile.name.as_bytes()).map(Chosen::row), Some(profile));
             assert!(NAMES.contains(profile.name));
         }
         assert_eq!(named(b"hosted"), None);

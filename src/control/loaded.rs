@@ -10,6 +10,7 @@ use crate::process::{fork, thread};
 use crate::profile::sampling;
 use crate::slow_path::table::{IN_FORCE, ModeTable};
 use crate::stats::{lanes, leaks, report};
+use crate::sys::libc;
 
 /// Read by the loader.
 #[used]
@@ -42,7 +43,7 @@ extern "C" fn at_exit() {
 fn at_exit_slow(options: &Options, mode: Option<&'static ModeTable>) {
     let mut print = |bytes: &[u8]| PROCESS.reports.write(bytes);
     if options.diag > 0 {
-        lanes::report(options.profile.name, &PROCESS.tally, &mut print);
+        lanes::report(options.profile.row().name, &PROCESS.tally, &mut print);
         if options.diag > 1 {
             lanes::report_classes(&PROCESS.tally, &mut print);
         }
@@ -73,9 +74,12 @@ mod constructor {
 }
 
 /// Runs when the object is loaded, before the constructors of other objects, so that the fork handlers come before
-/// theirs, and a key for thread exit is left. A program that never calls malloc pays for nothing else.
+/// theirs, and a key for thread exit is left. A program that never calls malloc pays for nothing else: where calls that
+/// register handlers come by the allocator, its own wait for the first of them.
 fn on_load() {
-    fork::hook(&PROCESS);
-    let _ = thread::exit_key(&PROCESS);
+    if !libc::sees_fork_handlers() {
+        fork::hook();
+    }
+    let _ = thread::exit_key();
     keep();
 }

@@ -7,7 +7,7 @@ use crate::central::Place;
 #[cfg(feature = "export")]
 use crate::config::Mode;
 use crate::diag::{self, Code};
-use crate::heap;
+use crate::heap::{self, Heap};
 use crate::modes::guarded;
 use crate::pages::Purged;
 use crate::pages::limits::UNLIMITED;
@@ -20,7 +20,7 @@ use crate::sys::call;
 
 /// The most runs that one trim purges.
 const TRIM_RUNS: usize = 1024;
-/// The time after which a trim purges no further run.
+/// The time after which a trim drains no further heap and purges no further run or span.
 const TRIM_MILLISECONDS: u64 = 100;
 
 /// Whether Spandrel serves this process.
@@ -60,7 +60,7 @@ pub(crate) fn lane_of_pointer(address: usize) -> Lane {
 }
 
 /// Returns the free blocks of this thread's heap to their spans, and purges what comes free as usual. With `everything`
-/// also empties the transfer caches and what the mode keeps, and purges all free runs.
+/// also empties the transfer caches and what the mode keeps, and does all that a trim does.
 pub(crate) fn collect(everything: bool) {
     let HeapAccess::Own(heap) = thread::access() else { return };
     let shared = PROCESS.shared();
@@ -72,7 +72,7 @@ pub(crate) fn collect(everything: bool) {
     }
     heap.collect(shared);
     if everything {
-        let _ = purge(0);
+        let _ = purge(&heap, 0);
     }
 }
 
@@ -91,22 +91,25 @@ pub(crate) fn safepoint(most: usize) -> bool {
     heap.exchange(PROCESS.shared(), if most == 0 { SAFEPOINT_BLOCKS } else { most })
 }
 
-/// Purges free runs, but keeps `keep` bytes of them. Returns whether it purged any. Bounded in time.
+/// Purges free runs, but keeps `keep` bytes of them, and the free pages inside spans. Returns whether it purged any.
+/// Bounded in time.
 pub(crate) fn trim(keep: usize) -> bool {
     let HeapAccess::Own(heap) = thread::access() else { return false };
     let shared = PROCESS.shared();
     PROCESS.central.empty_caches(|batch| heap::deliver_each(shared, batch));
     heap.collect(shared);
-    purge(keep)
+    purge(&heap, keep)
 }
 
-/// Purges runs, the oldest first, until at most `keep` dirty bytes are left. Returns whether it purged any.
-fn purge(keep: usize) -> bool {
+/// Returns the free blocks of threads that sleep to their spans, then purges runs, the oldest first, until at most `keep`
+/// dirty bytes are left, then the holes of spans. Returns whether it purged any.
+fn purge(heap: &Heap, keep: usize) -> bool {
     let mut gone = false;
     if PROCESS.has_pool() {
         return gone;
     }
     let end = call::milliseconds() + TRIM_MILLISECONDS;
+    heap.offer_or_drain_all(PROCESS.shared(), end);
     for _ in 0..TRIM_RUNS {
         if retained_bytes() <= keep || call::milliseconds() >= end {
             break;
@@ -117,7 +120,7 @@ fn purge(keep: usize) -> bool {
             Purged::Kept => {}
         }
     }
-    gone
+    gone | heap.purge_all_holes(PROCESS.shared(), end)
 }
 
 /// Bytes of a page of the kernel.

@@ -1,8 +1,9 @@
 #![expect(unsafe_code, reason = "opens the store and sets the options")]
 //! Start: reads the environment, reserves address space, puts the mode into force, and has features register.
 //!
-//! ld.so may call malloc before it runs any constructor. So the constructor or the first heap, the earlier of the two,
-//! registers the fork handlers and makes the key for thread exit. The C library's tables for both are static.
+//! ld.so may call malloc before it runs any constructor. So the start registers the fork handlers, unless that is done
+//! already, and the constructor or the first heap, the earlier of the two, makes the key for thread exit. The C library's
+//! tables for both are static.
 
 use crate::base::units::GIB;
 use crate::config::{self, CacheBytes, Complaint, HugePages, IdleReturn, Limit, Numa, OnError, Options};
@@ -39,6 +40,7 @@ const RESERVE_EMULATED: usize = 4 * GIB;
 pub(crate) fn ensure() {
     if PROCESS.barrier.phase() == Phase::Yours {
         thread::while_starting(|| {
+            fork::hook();
             if PROCESS.barrier.enter() == Phase::Yours {
                 PROCESS.barrier.finish(start(&PROCESS));
             }
@@ -95,6 +97,9 @@ fn start(process: &Process) -> bool {
         CacheBytes::Bytes(bytes) => bytes,
         CacheBytes::PerProcessor => cache_bytes_of_processors(),
     });
+    if matches!(options.mode(), config::Mode::Fast | config::Mode::Counting) {
+        process.central.pages.open_cache();
+    }
     descriptor::describe(process);
     register_features(&options);
     sampling::prepare(&options, mode.is_none_or(|mode| mode.profiled));

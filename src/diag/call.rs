@@ -7,13 +7,17 @@
 #[cfg(feature = "export")]
 use core::arch::{asm, global_asm};
 
+use crate::base::text::Inline;
 use crate::unwind::Trace;
+
+/// The most bytes of a name.
+const NAME_MAX: usize = 24;
 
 /// A call of the program's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Call {
     /// As programmers write it.
-    pub(super) name: &'static str,
+    pub(super) name: Inline<NAME_MAX>,
     /// Whether it takes the block that a misuse is about. Others may find an earlier misuse.
     pub(super) takes_block: bool,
 }
@@ -41,7 +45,7 @@ impl Family {
 impl Call {
     /// The family; `None` for calls that neither make nor free a block.
     fn family(self) -> Option<Family> {
-        match self.name {
+        match self.name.text() {
             "malloc_usable_size" | "malloc_trim" | "spandrel_collect" | "spandrel_safepoint" => None,
             name if name.ends_with("[]") => Some(Family::NewArray),
             name if name.ends_with("new") || name.ends_with("delete") => Some(Family::New),
@@ -59,7 +63,7 @@ pub(crate) fn trace() -> (Trace, Option<Family>) {
 
 macro_rules! calls {
     ($($symbol:literal $name:literal $takes_block:literal;)+) => {
-        const CALLS: &[Call] = &[$(Call { name: $name, takes_block: $takes_block }),+];
+        const CALLS: &[Call] = &[$(Call { name: Inline::of($name), takes_block: $takes_block }),+];
 
         #[cfg(feature = "export")]
         global_asm!(
@@ -144,7 +148,7 @@ mod tests {
 
     #[test]
     fn calls_have_the_family_that_their_names_say() {
-        let family = |name| CALLS.iter().find(|call| call.name == name).and_then(|call| call.family());
+        let family = |name| CALLS.iter().find(|call| call.name.text() == name).and_then(|call| call.family());
         for name in ["malloc", "calloc", "realloc", "free", "cfree", "free_sized", "posix_memalign"] {
             assert_eq!(family(name), Some(Family::C), "{name}");
         }

@@ -2,6 +2,11 @@
 //!
 //! A code, once released, keeps its name and meaning. Must not know who reports it.
 
+use crate::base::text::Inline;
+
+/// The most bytes of a name.
+const NAME_MAX: usize = 30;
+
 /// A row of the table, for documentation.
 pub struct CodeInfo {
     /// The stable name, as printed.
@@ -22,10 +27,9 @@ macro_rules! codes {
 
         impl Code {
             /// The stable name, as printed.
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $code,)+
-                }
+            pub fn name(self) -> &'static str {
+                static NAMES: [Inline<NAME_MAX>; CODES.len()] = [$(Inline::of($code)),+];
+                NAMES.get(self as usize).map_or("", Inline::text)
             }
         }
 

@@ -93,7 +93,8 @@ impl Misuse {
     /// block found the misuse of an earlier one.
     fn describe(&self, line: &mut Line, written: Option<Call>, late: bool) {
         let late = late || written.is_some_and(|call| !call.takes_block);
-        let name = written.filter(|_| !late).map_or(self.call, |call| call.name);
+        let called = written.filter(|_| !late);
+        let name = called.as_ref().map_or(self.call, |call| call.name.text());
         line.text(name).text("(").address(self.pointer).text("): ").text(self.what);
         if self.block_bytes != 0 {
             line.text(" (block of ").number(self.block_bytes as u64).text(" bytes)");
@@ -101,7 +102,7 @@ impl Misuse {
         if late {
             line.text("; found later");
             if let Some(call) = written {
-                line.text(", by ").text(call.name);
+                line.text(", by ").text(call.name.text());
             }
         }
     }

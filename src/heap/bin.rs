@@ -73,25 +73,15 @@ impl Bin {
     #[cfg(not(loom))]
     pub(super) const OFFSETS: [usize; 2] = [core::mem::offset_of!(Self, top), core::mem::offset_of!(Self, bottom)];
 
-    /// An empty bin without an array.
-    pub(super) const fn empty() -> Self {
-        Self::at(NOTHING.slot())
-    }
-
     /// A bin of the inert heap that no operation reaches.
     pub(super) const fn unused() -> Self {
-        Self::at(core::ptr::null_mut())
-    }
-
-    // Without a factor no push gets further, so `end` does not matter.
-    const fn at(slot: *mut Slot) -> Self {
         Self {
-            top: AtomicPtr::new(slot),
+            top: AtomicPtr::new(core::ptr::null_mut()),
             end: Cell::new(0),
             mark: Cell::new(0),
             events: Cell::new(0),
             order: Cell::new(0),
-            bottom: AtomicPtr::new(slot),
+            bottom: AtomicPtr::new(core::ptr::null_mut()),
             proof: Cell::new(0),
         }
     }

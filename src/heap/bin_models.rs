@@ -23,7 +23,8 @@ fn block(number: usize) -> *mut u8 {
 
 fn bin(blocks: usize) -> Shared {
     let slots: Vec<Slot> = (0..1 << ORDER).map(|_| Slot::new(core::ptr::null_mut())).collect();
-    let bin = Bin::empty();
+    let bin = Bin::unused();
+    bin.forget();
     bin.set_proof(Class::of_size(16).expect("a class").geometry().proof());
     bin.adopt(Vec::leak(slots).as_mut_ptr(), ORDER, (1 << ORDER) - NULL_SLOTS);
     (1..=blocks).for_each(|number| assert!(bin.push(block(number))));

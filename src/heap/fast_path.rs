@@ -104,16 +104,14 @@ global_asm!(
 
 impl FastHeap {
     const fn inert() -> Self {
-        let mut bins = [const { Bin::unused() }; class::COUNT];
-        // All offsets are 0, so this is the one bin that can be seen.
-        bins[0] = Bin::empty();
         Self {
-            bins,
+            bins: [const { Bin::unused() }; class::COUNT],
             base: Cell::new(0),
             limit: AtomicUsize::new(0),
             map: Cell::new(core::ptr::null()),
             medium_max: Relaxed::<AtomicUsize>::new(0),
-            offsets: [const { Relaxed::<AtomicU16>::new(0) }; FAST_MAX + 1],
+            // So no bin is seen, and needs no pointer, which the loader would write on a page that nothing else is on.
+            offsets: [const { Relaxed::<AtomicU16>::new(ALWAYS_EMPTY) }; FAST_MAX + 1],
             second: AtomicPtr::new(core::ptr::from_ref(&CLOSED).cast_mut()),
             reach: Cell::new(0),
             always_empty: Cell::new(NOTHING.slot()),
@@ -215,7 +213,7 @@ impl FastHeap {
     pub(crate) fn pop_fast(&self, size: usize) -> *mut u8 {
         // SAFETY: the caller keeps `size` within the table, which has one place more than `FAST_MAX`.
         let offset = unsafe { processor::load_u16::<TABLE>(self.start(), size) };
-        // SAFETY: the table holds offsets of this heap's bins; the inert heap's are all those of its one empty bin.
+        // SAFETY: the table holds offsets of this heap's bins; the inert heap's lead all to its one empty bin.
         unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), offset) }
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Offer {
     /// without a pause. Written and read by the heap's thread, as are all fields below.
     pub(super) last_read: Cell<u32>,
     pub(super) in_row: Cell<u32>,
+    /// The time of the last tick, in milliseconds.
+    pub(super) ticked: Cell<u32>,
     /// Recent flushes; each refill halves the number.
     pub(super) shrinking: Cell<u32>,
     /// Requests in the current countdown, and in all countdowns since memory began to shrink ([`super::idle::clock`]).

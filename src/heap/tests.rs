@@ -2,6 +2,7 @@
 
 mod bounds;
 mod drains;
+mod holes;
 mod map;
 mod merged;
 mod orphans;

@@ -1,13 +1,16 @@
 //! The check of page runs. In builds with debug assertions alone.
 
 use super::map::Entry;
+use super::runs::Run;
 use super::store::Pages;
 use super::tree::Nodes;
 use crate::base::units::Region;
 
 impl Pages {
-    /// Whether every free run is whole, between others of the other kind, and counted; what is wrong otherwise.
+    /// Whether every free run is whole, between others of the other kind, and counted, and no run of the cache is in use;
+    /// what is wrong otherwise.
     pub(crate) fn check_runs(&self) -> Result<(), &'static str> {
+        self.check_cache()?;
         let space = self.space();
         let runs = self.runs.lock();
         let (mut dirty, mut clean) = (0, 0);
@@ -42,5 +45,21 @@ impl Pages {
         } else {
             Err("free runs are counted otherwise than they are")
         }
+    }
+
+    fn check_cache(&self) -> Result<(), &'static str> {
+        let space = self.space();
+        let mut verdict = Ok(());
+        let see = |run: Run| {
+            let regions = run.region.0..run.region.0 + run.count;
+            if regions.clone().any(|region| space.entry(Region(region)) != Entry::NONE) {
+                verdict = Err("a region is in the cache of runs and has an owner");
+            }
+            if regions.clone().any(|region| space.node(region).len.get() != 0) {
+                verdict = Err("a region is in the cache of runs and in a free run");
+            }
+        };
+        self.cache.see_each(see, |run| self.put(run, 0));
+        verdict
     }
 }

@@ -21,7 +21,7 @@ const PARTS: usize = super::bank::PARTS;
 pub struct PageFigures {
     /// Data regions ever used.
     pub used: usize,
-    /// In dirty free runs.
+    /// In dirty free runs, those of the cache included.
     pub dirty: usize,
     /// In clean free runs.
     pub clean: usize,
@@ -74,6 +74,9 @@ pub struct PagesDescriptor {
     pub dirty: usize,
     /// See `touched`.
     pub clean: usize,
+    /// Where the words of the run cache are, and how many. A word is a dirty run: its first region from bit 32 on, how many
+    /// regions in bits 0 to 11; 0 is none.
+    pub cached: [usize; 2],
     /// Where purges and purged bytes are counted.
     pub purges: usize,
     /// See `purges`.
@@ -114,6 +117,7 @@ impl PagesDescriptor {
         touched: 0,
         dirty: 0,
         clean: 0,
+        cached: [0; 2],
         purges: 0,
         purged: 0,
         reserved: 0,
@@ -156,7 +160,7 @@ impl Pages {
         let runs = self.runs.lock();
         PageFigures {
             used: runs.touched() as usize * REGION_BYTES,
-            dirty: runs.dirty_regions() as usize * REGION_BYTES,
+            dirty: (runs.dirty_regions() + self.cache.regions()) as usize * REGION_BYTES,
             clean: runs.clean_regions() as usize * REGION_BYTES,
             metadata,
             reserved,
@@ -181,6 +185,7 @@ impl Pages {
             touched,
             dirty,
             clean,
+            cached: self.cache.place(),
             purges: core::ptr::from_ref(&self.purges).addr(),
             purged: core::ptr::from_ref(&self.purged_bytes).addr(),
             reserved: space.sizes()[0],

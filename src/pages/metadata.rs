@@ -2,8 +2,9 @@
 //! Storage for the allocator's own structures: heaps, bin arrays, bitmaps, batches.
 //!
 //! Pieces are powers of two, aligned to their size, cut off a border that moves up; freed pieces wait in a list of
-//! their size. A new piece is zeroed, one that was used before has old contents. Nothing of the program's is ever
-//! stored here.
+//! their size. What alignment leaves out below the border is the gap: small pieces are cut off that first, so the first
+//! bin of a new heap shares a page with others. A new piece is zeroed, one that was used before has old contents.
+//! Nothing of the program's is ever stored here.
 
 use core::cell::Cell;
 
@@ -21,6 +22,8 @@ const SIZES: usize = 11;
 pub(crate) struct Metadata {
     free: [Cell<*mut u8>; SIZES],
     border: Cell<usize>,
+    /// Start and end of the gap, committed and never used.
+    gap: [Cell<usize>; 2],
     live: Cell<usize>,
 }
 
@@ -38,7 +41,12 @@ impl Metadata {
 
     /// Storage with nothing in it.
     pub(crate) const fn new() -> Self {
-        Self { free: [const { Cell::new(core::ptr::null_mut()) }; SIZES], border: Cell::new(0), live: Cell::new(0) }
+        Self {
+            free: [const { Cell::new(core::ptr::null_mut()) }; SIZES],
+            border: Cell::new(0),
+            gap: [const { Cell::new(0) }; 2],
+            live: Cell::new(0),
+        }
     }
 
     /// Bytes in use.
@@ -58,12 +66,7 @@ impl Metadata {
             self.live.set(self.live.get() + size);
             return Some(piece);
         }
-        let start = round_up(self.border.get(), size)?;
-        if !area.ensure(start + size) {
-            return None;
-        }
-        self.keep_gap(area, start);
-        self.border.set(start + size);
+        let start = self.cut_gap(area, size).or_else(|| self.cut_border(area, size))?;
         self.live.set(self.live.get() + size);
         Some(core::ptr::with_exposed_provenance_mut(area.at(start)))
     }
@@ -82,15 +85,43 @@ impl Metadata {
         }
     }
 
-    /// Puts what alignment leaves out between border and `start` into the free lists.
-    fn keep_gap(&self, area: &Area, start: usize) {
-        while self.border.get() < start {
-            let size = 1 << self.border.get().trailing_zeros();
-            let piece = core::ptr::with_exposed_provenance_mut(area.at(self.border.get()));
+    /// A piece off the gap.
+    fn cut_gap(&self, area: &Area, size: usize) -> Option<usize> {
+        let [gap, end] = &self.gap;
+        let start = round_up(gap.get(), size)?;
+        if start + size > end.get() {
+            return None;
+        }
+        self.keep(area, gap.get(), start);
+        gap.set(start + size);
+        Some(start)
+    }
+
+    /// A piece off the border. What alignment leaves out becomes the gap.
+    fn cut_border(&self, area: &Area, size: usize) -> Option<usize> {
+        let border = self.border.get();
+        let start = round_up(border, size)?;
+        if !area.ensure(start + size) {
+            return None;
+        }
+        if start > border {
+            let [gap, end] = &self.gap;
+            self.keep(area, gap.replace(border), end.replace(start));
+        }
+        self.border.set(start + size);
+        Some(start)
+    }
+
+    /// Puts what lies between `from` and `to`, committed and never used, into the free lists.
+    fn keep(&self, area: &Area, mut from: usize, to: usize) {
+        while from < to {
+            let aligned = 1 << from.trailing_zeros();
+            let size = if from + aligned <= to { aligned } else { 1 << (to - from).ilog2() };
+            let piece = core::ptr::with_exposed_provenance_mut(area.at(from));
             self.live.set(self.live.get() + size);
             // SAFETY: no caller has this piece yet; it lies below a committed end and is aligned to its size.
             unsafe { self.release(piece, size) };
-            self.border.set(self.border.get() + size);
+            from += size;
         }
     }
 }

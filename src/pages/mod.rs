@@ -4,6 +4,7 @@
 
 mod area;
 mod bank;
+mod cache;
 #[cfg(debug_assertions)]
 mod check;
 mod descriptor;

@@ -50,6 +50,7 @@ impl Pages {
         if self.space().is_fixed() {
             return Purged::Nothing;
         }
+        self.drain_cache();
         let now = call::milliseconds() as u32;
         let oldest = self.runs.lock().expire(self.space(), now, 0);
         match oldest {
@@ -69,6 +70,7 @@ impl Pages {
 
     /// Purges the run that has waited longest, however long that is; false if there is none, or it keeps its pages.
     pub(crate) fn purge_one(&self, now: u32) -> bool {
+        self.drain_cache();
         // Drop the guard before the purge: no system call under the lock.
         let expired = self.runs.lock().expire(self.space(), now, 0);
         expired.is_some_and(|run| self.purge_run(run) == Purged::Some)
@@ -76,6 +78,8 @@ impl Pages {
 
     /// Purges what at `now` has waited for `delay` milliseconds.
     pub(crate) fn purge_due(&self, now: u32, delay: u32) {
+        // They have waited in the cache already, and so are due as soon as the older ones are gone.
+        self.cache.sweep(now, delay, |run| self.put(run, now.wrapping_sub(delay)));
         for _ in 0..PURGE_RUNS {
             // Drop the guard before the purge: no system call under the lock.
             let expired = self.runs.lock().expire(self.space(), now, delay);
@@ -123,15 +127,17 @@ impl Pages {
         }
     }
 
-    /// Gives back whole pages inside a run that is in use.
+    /// Gives back whole pages inside a run that is in use; true if they read as zero now.
     ///
     /// # Safety
     /// - As for `discard`.
-    pub(crate) unsafe fn purge_hole(&self, address: usize, bytes: usize) {
+    pub(crate) unsafe fn purge_hole(&self, address: usize, bytes: usize) -> bool {
         // SAFETY: whole pages of ours whose contents are not needed, as for `discard`.
-        if unsafe { self.discard(address, bytes) } {
+        let gone = unsafe { self.discard(address, bytes) };
+        if gone {
             self.count_purge(bytes);
         }
+        gone
     }
 
     /// Gives pages back to the kernel; true if they read as zero now. The first time, that is tried and not believed.

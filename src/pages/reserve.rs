@@ -368,6 +368,22 @@ mod tests {
     }
 
     #[test]
+    fn small_metadata_fills_what_alignment_leaves_out() {
+        let space = Space::reserve(64 * MIB, 4096).expect("address space");
+        let (area, metadata) = (&space.first.metadata, Metadata::new());
+        let acquire = |bytes: usize| metadata.acquire(area, bytes).expect("memory").addr()..;
+        let (small, large) = (acquire(64).start, acquire(8192).start);
+        assert!([256, 32, 64, 4096].iter().all(|&bytes| (small..large).contains(&acquire(bytes).start)));
+        let mut pieces: Vec<(usize, usize)> = (0..400)
+            .map(|index: usize| 32 << (index * index % 11))
+            .map(|bytes| (acquire(bytes).start, bytes))
+            .collect();
+        pieces.sort_unstable();
+        assert!(pieces.iter().all(|&(start, bytes)| start.is_multiple_of(bytes) && start > small));
+        assert!(pieces.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0), "two pieces overlap");
+    }
+
+    #[test]
     fn what_cannot_be_divided_stays_whole() {
         let mut space = Space::reserve(8 * MIB, 4096).expect("address space");
         assert!(space.divide_by_node(TWO, |_, _| true).is_err_and(|what| what.contains("too small")));

@@ -164,11 +164,12 @@ impl Runs {
         Some(self.take_out(space, start))
     }
 
-    /// Whether more is dirty than the larger of [`DIRTY_MIN`] and half of what is in use. A process that has freed most
-    /// of its memory may do nothing afterwards that would notice the time.
+    /// Whether more is dirty than [`DIRTY_MIN`] and as much as is in use. A process that has freed most of its memory may
+    /// do nothing afterwards that would notice the time. One that replaces large blocks of many sizes all the time has
+    /// about as much dirty as in use, and would take the fault of each page again that it gave back.
     const fn is_excessive(&self) -> bool {
         let used = self.touched - self.dirty_regions - self.clean_regions;
-        self.dirty_regions > DIRTY_MIN && self.dirty_regions > used / 2
+        self.dirty_regions > DIRTY_MIN + used
     }
 
     fn is_free(&self, space: &Space, start: u32, dirty: bool) -> bool {

@@ -8,17 +8,20 @@
 //!   larger: a commit, and advice on huge pages and on core dumps.
 
 use super::bank::Bank;
+use super::cache::RunCache;
 use super::limits::{Limits, UNLIMITED};
 use super::metadata::Metadata;
 use super::pending::{Pending, Work};
+use super::purge::Purged;
 use super::runs::{AGE_MAX, Run, Runs};
 use super::space::Space;
 use crate::base::units::{REGION_BYTES, Region};
 use crate::config::Prefault;
 use crate::diag::{self, Code};
 use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
-use crate::sys::call::{self, Errno};
+use crate::sys::call::Errno;
 use crate::sys::cell::SetOnce;
+use crate::sys::clock::Clock;
 use crate::sys::lock::{Lock, Patience, Rank};
 use crate::sys::memory;
 
@@ -34,6 +37,9 @@ pub(super) const DOES_NOTHING: u32 = 2;
 pub(crate) struct Pages {
     space: SetOnce<Space>,
     pub(super) runs: Lock<Runs>,
+    /// Runs that were large blocks, for the next ones.
+    pub(super) cache: RunCache,
+    clock: Clock,
     /// That of the first bank; others have theirs with them, guarded by the same lock.
     pub(super) metadata: Lock<Metadata>,
     /// Milliseconds before a dirty run is purged. Written at start; read by any thread.
@@ -60,6 +66,8 @@ impl Pages {
         Self {
             space: SetOnce::new(),
             runs: Lock::new(Rank::Runs, Runs::new()),
+            cache: RunCache::new(),
+            clock: Clock::new(),
             metadata: Lock::new(Rank::Metadata, Metadata::new()),
             delay: AtomicU32::new(NEVER),
             prefault: AtomicU32::new(Prefault::Off as u32),
@@ -96,7 +104,13 @@ impl Pages {
     #[inline]
     pub(crate) fn is_dirty(&self) -> bool {
         // Relaxed: a late answer only purges later.
-        self.dirty_hint.load(Ordering::Relaxed) != 0
+        self.dirty_hint.load(Ordering::Relaxed) != 0 || self.cache.regions() != 0
+    }
+
+    /// The time in milliseconds, up to a millisecond old.
+    #[inline]
+    pub(crate) fn now(&self) -> u32 {
+        self.clock.now()
     }
 
     /// Milliseconds before a dirty run is purged; `None` for never.
@@ -180,12 +194,19 @@ impl Pages {
 
     /// `extra` more regions behind a run that ends before `end`.
     pub(crate) fn acquire_behind(&self, end: Region, extra: u32) -> Option<Run> {
+        if let Some(run) = self.cache.take_at(end) {
+            self.put(run, self.now());
+        }
         self.obtain(|runs| runs.acquire_behind(self.space(), end, extra))
     }
 
     fn obtain(&self, take: impl Fn(&mut Runs) -> Option<Run>) -> Option<Run> {
         let run = match self.try_take(&take) {
-            Ok(run) => run,
+            Ok(run) if run.is_some() || self.cache.regions() == 0 => run,
+            Ok(_) => {
+                self.drain_cache();
+                self.try_take(&take).unwrap_or(None)
+            }
             Err(()) => {
                 self.purge_all();
                 self.try_take(&take).unwrap_or_else(|()| {
@@ -218,13 +239,24 @@ impl Pages {
         match self.delay.load(Ordering::Relaxed) {
             0 => drop(self.purge_run(run)),
             NEVER => self.put(run, 0),
-            delay => {
-                let now = call::milliseconds() as u32;
-                self.put(run, now);
-                self.purge_due(now, delay);
-            }
+            delay => self.put_and_purge(run, delay),
         }
         self.keep_soft_limit();
+    }
+
+    fn put_and_purge(&self, run: Run, delay: u32) {
+        let now = self.now();
+        // Drop the guard before a purge: no system call under the lock.
+        let due = {
+            let mut runs = self.runs.lock();
+            runs.release(self.space(), run, now);
+            let due = runs.expire(self.space(), now, delay);
+            self.note(&runs);
+            due
+        };
+        if due.is_some_and(|run| self.purge_run(run) != Purged::Kept) {
+            self.purge_due(now, delay);
+        }
     }
 
     /// Counts a mapping of `bytes` that is about to be made; false if the hard limit forbids it.

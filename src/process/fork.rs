@@ -4,7 +4,8 @@
 //! orphans, which its slow calls adopt (`heap::orphan`).
 //!
 //! The handlers are registered before those of the program and other libraries, so they run last before the fork and
-//! first after it. No code of the program runs while the locks are held, because signals are blocked meanwhile, too. In
+//! first after it: by the start, or by the first call that registers others, where such calls come by the allocator
+//! (`api/at_fork.rs`); else by the constructor. No code of the program runs while the locks are held, because signals are blocked meanwhile, too. In
 //! a static program a constructor may register handlers earlier. While those run, calls count as recursion, so libc
 //! serves them, and a fork of theirs is nested: it only counts itself.
 //!
@@ -22,9 +23,9 @@ use lock_api::{GuardSend, RawMutex};
 
 use crate::diag::{self, Code};
 use crate::process::feature::Order;
-use crate::process::state::{PROCESS, Process};
+use crate::process::state::PROCESS;
 use crate::process::thread;
-use crate::sys::atomic::{AtomicUsize, Ordering};
+use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::lock::{self, Futex, Patience};
 use crate::sys::{call, libc, tls};
 
@@ -132,12 +133,16 @@ impl Fork {
 /// Written and read by the thread that forks; see the fields.
 static FORK: Fork = Fork::new();
 
+/// Whether the handlers are registered. Written and read by the constructor, by the start, and by threads that register
+/// handlers of their own.
+static HOOKED: AtomicBool = AtomicBool::new(false);
+
 /// Registers the handlers, once.
-pub(crate) fn hook(process: &Process) {
+pub(crate) fn hook() {
     // Relaxed: only the first call matters; the C library's table has a lock of its own.
-    if !process.fork_hooked.swap(true, Ordering::Relaxed) {
+    if !HOOKED.swap(true, Ordering::Relaxed) {
         // SAFETY: the handlers are functions of this object, which is never unloaded (`-z nodelete`).
-        unsafe { ::libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
+        unsafe { libc::register_fork_handlers(Some(prepare), Some(parent), Some(child)) };
     }
 }
 

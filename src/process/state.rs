@@ -7,7 +7,7 @@ use super::tally::Tally;
 use crate::central::Central;
 use crate::config::Options;
 use crate::heap::{Registry, Shared};
-use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::sys::cell::SetOnce;
 use crate::sys::stream::Stream;
 
@@ -33,11 +33,6 @@ pub(crate) struct Process {
     /// Whether each block is counted or filled when it is handed out and freed. Written by the start, read by any
     /// thread.
     inspects: AtomicBool,
-    /// Whether the fork handlers are registered. Written and read by the constructor and by threads that get a heap.
-    pub(super) fork_hooked: AtomicBool,
-    /// The key whose destructor gives a thread's heap up, or the reason why there is none, as `KEY_NONE` and its
-    /// siblings in [`super::thread`] encode it. Written by the first thread that needs it, read by any.
-    pub(super) exit_key: AtomicU32,
 }
 
 /// Written and read by any thread, as the fields say.
@@ -53,8 +48,6 @@ pub(crate) static PROCESS: Process = Process {
     bounded: AtomicBool::new(false),
     sees_all: AtomicBool::new(false),
     inspects: AtomicBool::new(false),
-    fork_hooked: AtomicBool::new(false),
-    exit_key: AtomicU32::new(0),
 };
 
 impl Process {

@@ -12,13 +12,12 @@ use core::ffi::c_void;
 use core::ops::Deref;
 
 use super::barrier::Phase;
-use super::fork;
-use super::state::{PROCESS, Process};
+use super::state::PROCESS;
 use super::tally::Reason;
 use crate::config::IdleReturn;
 use crate::diag::{self, Code};
 use crate::heap::{FastHeap, Heap};
-use crate::sys::atomic::{Ordering, settle_stores, spin};
+use crate::sys::atomic::{AtomicU32, Ordering, settle_stores, spin};
 use crate::sys::libc::has_allocator;
 use crate::sys::{call, lock, tls};
 
@@ -36,7 +35,11 @@ pub(crate) const LAST_STATE: usize = FORKING_EXITED;
 /// destructor sets a key again, and destructors of other libraries may still free blocks in the first ones.
 const EXIT_ROUNDS: u8 = 2;
 
-/// Values of `Process::exit_key`: no thread has made the key yet, one is making it, the C library refused it. Values
+/// The key whose destructor gives a thread's heap up, or the reason why there is none. Written by the first thread that
+/// needs it, read by any.
+static EXIT_KEY: AtomicU32 = AtomicU32::new(KEY_NONE);
+
+/// Values of `EXIT_KEY`: no thread has made the key yet, one is making it, the C library refused it. Values
 /// from `KEY_FIRST` on are the key plus `KEY_FIRST`.
 const KEY_NONE: u32 = 0;
 const KEY_MAKING: u32 = 1;
@@ -180,7 +183,7 @@ fn make_heap() -> Result<&'static Heap, Reason> {
     // Without the key no destructor would give the heap back when the thread ends. The first thread ends with the
     // process.
     let needs_key = id != call::process_id() && has_allocator() && !PROCESS.has_pool();
-    if needs_key && exit_key(&PROCESS).is_none() {
+    if needs_key && exit_key().is_none() {
         return Err(Reason::Exiting);
     }
     let heap = PROCESS.registry.acquire(&PROCESS.central.pages, options.bin_bytes).ok_or(Reason::Exhausted)?;
@@ -188,7 +191,6 @@ fn make_heap() -> Result<&'static Heap, Reason> {
     heap.reopen_fast_path(PROCESS.shared());
     heap.thread.exit_rounds.set(0);
     heap.thread.id.set(id);
-    fork::hook(&PROCESS);
     let watched = watch_exit(heap.address());
     if needs_key && !watched {
         PROCESS.registry.release(heap);
@@ -281,34 +283,34 @@ pub(crate) fn note_copy() -> Option<&'static Heap> {
 
 /// The key whose destructor gives a thread's heap up. The first call makes it: the constructor's, or that of the first
 /// heap. `None` if the C library had no key left then.
-pub(crate) fn exit_key(process: &Process) -> Option<libc::pthread_key_t> {
+pub(crate) fn exit_key() -> Option<libc::pthread_key_t> {
     // Acquire pairs with the Release of the thread that made the key, below.
-    match process.exit_key.compare_exchange(KEY_NONE, KEY_MAKING, Ordering::Acquire, Ordering::Acquire) {
+    match EXIT_KEY.compare_exchange(KEY_NONE, KEY_MAKING, Ordering::Acquire, Ordering::Acquire) {
         Ok(_) => {
             let mut key = 0;
             // SAFETY: `key` is a local variable; the destructor is a function of this object, which is never unloaded.
             let made = unsafe { libc::pthread_key_create(&raw mut key, Some(on_exit)) } == 0;
             // Release pairs with the Acquires of threads that use the key.
-            process.exit_key.store(if made { key + KEY_FIRST } else { KEY_REFUSED }, Ordering::Release);
+            EXIT_KEY.store(if made { key + KEY_FIRST } else { KEY_REFUSED }, Ordering::Release);
             if !made {
                 diag::once(Code::NoExitKey, "pthread_key_create fails; libc serves all threads but the first");
             }
         }
         Err(KEY_MAKING) => {
             // Another thread is making it, which takes some nanoseconds. Acquire pairs with the Release above.
-            while process.exit_key.load(Ordering::Acquire) == KEY_MAKING {
+            while EXIT_KEY.load(Ordering::Acquire) == KEY_MAKING {
                 spin();
             }
         }
         Err(_) => {}
     }
     // Acquire pairs with the Release above.
-    process.exit_key.load(Ordering::Acquire).checked_sub(KEY_FIRST)
+    EXIT_KEY.load(Ordering::Acquire).checked_sub(KEY_FIRST)
 }
 
 /// Has the C library call [`on_exit`] when this thread ends. False if there is no key, or no memory for its value.
 fn watch_exit(heap: usize) -> bool {
-    exit_key(&PROCESS).is_some_and(|key| {
+    exit_key().is_some_and(|key| {
         // SAFETY: `exit_key` returned a key that exists. If the call allocates, the recursion guard has libc serve it.
         unsafe { libc::pthread_setspecific(key, core::ptr::with_exposed_provenance(heap)) == 0 }
     })

@@ -21,7 +21,7 @@ pub const SYMBOL: &str = "spandrel_live";
 /// The first word of a descriptor that was written.
 pub const MAGIC: usize = usize::from_le_bytes(*b"spandrel");
 /// Changes whenever the descriptor's own layout does.
-pub const VERSION: usize = 2;
+pub const VERSION: usize = 3;
 
 /// The descriptor of this process, by the name under which tools find it. All zeroes until the allocator has started,
 /// and in a process that libc serves.
@@ -32,7 +32,7 @@ static spandrel_live: SetOnce<Descriptor> = SetOnce::new();
 /// Writes the descriptor of this process. Part of the start.
 pub(crate) fn describe(process: &Process) {
     let descriptor = Descriptor::of(
-        process.options().profile.name,
+        process.options().profile.row().name,
         [memory::calls_address(), CALL_KINDS],
         process.central.pages.descriptor(),
         process.central.descriptor(),

@@ -78,6 +78,7 @@ figures! {
     Gauge("direct_blocks", "Live blocks of the direct lane.", s.large.direct_blocks as u64);
     Gauge("direct_bytes", "Their bytes.", s.large.direct_bytes as u64);
     Gauge("in_use_bytes", "Regions that are in no free run.", s.in_use() as u64);
+    Gauge("hole_bytes", "Free pages of spans that were purged and not used again.", s.holes as u64);
     Gauge("dirty_bytes", "Free runs whose pages the kernel has not got back.", s.pages.dirty as u64);
     Gauge("clean_bytes", "Free runs that were purged, or never touched.", s.pages.clean as u64);
     Gauge("metadata_bytes", "Heaps, arrays of bins, bitmaps, batches.", s.pages.metadata as u64);

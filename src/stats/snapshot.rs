@@ -92,6 +92,8 @@ pub struct Snapshot {
     pub traffic: Traffic,
     /// System calls for memory so far, by kind.
     pub calls: [u64; CALL_KINDS],
+    /// Bytes of free pages inside spans that were purged, but for spans from which blocks were taken since.
+    pub holes: usize,
     /// Whether a thread held spans that had to be read, so that some blocks on their way count as live.
     pub disturbed: bool,
 }
@@ -109,6 +111,7 @@ impl Snapshot {
             heap_figures: [HeapFigures::default(); HEAPS],
             traffic: Traffic::default(),
             calls: [0; CALL_KINDS],
+            holes: 0,
             disturbed: false,
         }
     }
@@ -168,6 +171,7 @@ impl Snapshot {
         if span.first() != region {
             return;
         }
+        self.holes += span.purged_bytes();
         let figures = self.class(class);
         figures.out += span.used();
         if span.state() == State::Full {
@@ -339,7 +343,7 @@ pub(crate) fn with_snapshot<R>(work: impl FnOnce(&Snapshot) -> R) -> Option<R> {
     if !PROCESS.is_ready() {
         return with_empty("none: libc serves this process", |snapshot| work(snapshot));
     }
-    with_empty(PROCESS.options().profile.name, |snapshot| {
+    with_empty(PROCESS.options().profile.row().name, |snapshot| {
         // The heap is held while the snapshot takes locks, so libc serves a signal handler that comes meanwhile.
         let held = thread::access();
         snapshot.take(PROCESS.shared());

@@ -1,7 +1,7 @@
 //! Time that costs next to nothing to read: the processor's counter, turned into milliseconds when a caller asks for an
 //! age. Must not know what is timed.
 
-use super::atomic::{AtomicU64, Ordering};
+use super::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::call;
 pub(crate) use super::processor::ticks;
 
@@ -35,10 +35,62 @@ impl Epoch {
     }
 }
 
+/// The kernel's clock, asked only after the processor's counter has moved on by [`TICKS_MIN`]: a system call costs more
+/// than what it would time. Any thread reads and writes both words.
+pub(crate) struct Clock {
+    ticks: AtomicU64,
+    milliseconds: AtomicU32,
+}
+
+/// About a millisecond, or less, on processors that count a billion times or more in a second.
+const TICKS_MIN: u64 = 1 << 20;
+
+impl Clock {
+    /// A clock that was never read.
+    pub(crate) const fn new() -> Self {
+        Self { ticks: AtomicU64::new(0), milliseconds: AtomicU32::new(0) }
+    }
+
+    /// The time in milliseconds modulo 2^32, up to [`TICKS_MIN`] old.
+    #[inline]
+    pub(crate) fn now(&self) -> u32 {
+        let ticks = ticks();
+        // Acquire pairs with the Release below: the time is at least as young as the ticks. A counter that seems to go
+        // back, on another processor, has the kernel asked.
+        if ticks.wrapping_sub(self.ticks.load(Ordering::Acquire)) < TICKS_MIN {
+            // Relaxed: ordered by the load above.
+            return self.milliseconds.load(Ordering::Relaxed);
+        }
+        self.read(ticks)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read(&self, ticks: u64) -> u32 {
+        let now = call::milliseconds() as u32;
+        // Relaxed: the store below publishes it.
+        self.milliseconds.store(now, Ordering::Relaxed);
+        // Release pairs with the Acquire above.
+        self.ticks.store(ticks, Ordering::Release);
+        now
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn the_clock_is_a_millisecond_or_so_behind() {
+        let clock = Clock::new();
+        for _ in 0..20 {
+            let (before, now, after) = (call::milliseconds(), clock.now(), call::milliseconds());
+            // The counters of few processors are slower than a fifth of a billion in a second.
+            assert!((before.saturating_sub(10)..=after).contains(&u64::from(now)), "{before} {now} {after}");
+            std::thread::sleep(Duration::from_millis(11));
+        }
+    }
 
     #[test]
     fn ages_are_milliseconds() {

@@ -126,6 +126,55 @@ pub(crate) fn next_dlopen() -> *mut c_void {
     function
 }
 
+/// The name of the function that registers fork handlers. A static, so that `scripts/layout.ld` finds it: the start reads it.
+static AT_FORK: [u8; 18] = *b"__register_atfork\0";
+
+/// A function to call around a fork; `None` where there is nothing to do.
+pub(crate) type ForkHandler = Option<unsafe extern "C" fn()>;
+
+/// Whether calls that register fork handlers come by the allocator: in the shared library, where its `__register_atfork`
+/// is the first one of the process.
+pub(crate) fn sees_fork_handlers() -> bool {
+    let own = weak_address!("spandrel_atfork_of_library");
+    own != 0 && own == weak_address!("__register_atfork")
+}
+
+/// Registers the allocator's fork handlers.
+///
+/// # Safety
+/// - The handlers stay for the life of the process.
+pub(crate) unsafe fn register_fork_handlers(prepare: ForkHandler, parent: ForkHandler, child: ForkHandler) {
+    if sees_fork_handlers() {
+        // SAFETY: the handlers stay, so no object needs to be named with which they would go.
+        unsafe { pass_fork_handlers(prepare, parent, child, core::ptr::null_mut()) };
+    } else {
+        // SAFETY: the handlers stay.
+        unsafe { libc::pthread_atfork(prepare, parent, child) };
+    }
+}
+
+/// Registers fork handlers with the next `__register_atfork` after the one exported here, for as long as `object` is
+/// loaded.
+///
+/// # Safety
+/// - The handlers stay as long as `object`.
+pub(crate) unsafe fn pass_fork_handlers(
+    prepare: ForkHandler,
+    parent: ForkHandler,
+    child: ForkHandler,
+    object: *mut c_void,
+) -> c_int {
+    type Register = unsafe extern "C" fn(ForkHandler, ForkHandler, ForkHandler, *mut c_void) -> c_int;
+    // SAFETY: the name is a C string; the call may allocate, which the recursion guard serves.
+    let next = unsafe { libc::dlsym(libc::RTLD_NEXT, AT_FORK.as_ptr().cast()) };
+    // SAFETY: that is the type of the C function of this name; null is `None`.
+    let Some(register) = (unsafe { core::mem::transmute::<*mut c_void, Option<Register>>(next) }) else {
+        return libc::ENOMEM;
+    };
+    // SAFETY: as this function's caller promises.
+    unsafe { register(prepare, parent, child, object) }
+}
+
 /// Loads the shared object at `path`, all of whose references have to be met; otherwise why not, as far as that is
 /// known.
 pub(crate) fn open_object(path: &CStr) -> Result<*mut c_void, Option<&'static CStr>> {

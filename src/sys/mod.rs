@@ -19,4 +19,4 @@ pub(crate) mod stream;
 pub(crate) mod tool;
 mod x86_64;
 
-pub(crate) use x86_64::{processor, tls};
+pub(crate) use x86_64::{processor, tls, zeroes};

@@ -186,7 +186,7 @@ pub fn preloaded(program: impl AsRef<std::ffi::OsStr>) -> Result<Command, String
     Ok(command)
 }
 
-/// What `readelf` says of the library that is tested, a row per line.
+/// The output of `readelf` for the library that is tested, a row per line.
 pub fn readelf(option: &str) -> Result<String, String> {
     let mut command = command("readelf");
     command.args([option, "--wide"]).arg(paths::shared_library()?);

@@ -28,3 +28,5 @@ pub(super) const FILE_MAX: u64 = 512 << 20;
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// See [`PATIENCE`].
 pub(super) const PATIENCE_IN_LIST: Duration = Duration::from_secs(5);
+/// Words of the run cache.
+pub(super) const CACHED_MAX: usize = 1 << 12;

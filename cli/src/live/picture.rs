@@ -1,7 +1,8 @@
 //! The memory as it was read: the library's own snapshot, and behind it every span, large block and free run.
 
+use super::words::word;
 use spandrel::descriptor::{HeapFigures, Snapshot};
-use spandrel::table::ClassInfo;
+use spandrel::table::{ClassInfo, REGION_BYTES};
 
 /// The owner of a span.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,4 +62,19 @@ pub(crate) struct Picture {
     pub(crate) data: usize,
     /// Parts that contradicted each other, because the process went on meanwhile.
     pub(crate) torn: usize,
+}
+
+impl Picture {
+    /// Adds the runs that wait in the cache for large blocks, given its words, as far as they are free.
+    pub(super) fn add_cached(&mut self, words: &[u8], is_free: impl Fn(&Run) -> bool) {
+        let run = |at| {
+            let word = word(words, at);
+            Run { region: word >> u32::BITS, regions: word & 0xfff, dirty: true }
+        };
+        let cached = (0..words.len()).step_by(size_of::<usize>()).map(run);
+        let free: Vec<Run> = cached.filter(|run| run.regions > 0 && is_free(run)).collect();
+        self.snapshot.pages.dirty += free.iter().map(|run| run.regions * REGION_BYTES).sum::<usize>();
+        self.runs.extend(free);
+        self.runs.sort_by_key(|run| run.region);
+    }
 }

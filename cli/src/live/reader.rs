@@ -4,7 +4,7 @@
 //! (`object`), every number is bounded (`limits`), all chains together have an end, and what cannot be is counted as
 //! torn and left out.
 
-use super::limits::{BATCHES_MAX, FIGURE_MAX, HEAPS_MAX, NAME_MAX, REGIONS_MAX, SLOTS_MAX};
+use super::limits::{BATCHES_MAX, CACHED_MAX, FIGURE_MAX, HEAPS_MAX, NAME_MAX, REGIONS_MAX, SLOTS_MAX};
 use super::picture::{Large, Owner, Picture, Run, Span};
 use super::process::Process;
 use super::words::{byte, half, word};
@@ -16,6 +16,7 @@ use std::collections::HashMap;
 /// Regions whose records are read at a time.
 const CHUNK: usize = 1 << 16;
 const WORD: usize = size_of::<usize>();
+const KIB: usize = 1 << 10;
 
 /// Reads everything.
 pub(super) fn read(process: &Process, descriptor: &Descriptor) -> Result<Picture> {
@@ -183,6 +184,10 @@ impl Reader<'_> {
                 region += count;
             }
         }
+        let [cached, count] = self.d.pages.cached;
+        let words = self.process.bytes(cached, count.min(CACHED_MAX) * WORD)?;
+        // A run that was taken meanwhile is in a block that was seen.
+        picture.add_cached(&words, |run| self.are_used(run.region, run.regions) && self.entry(run.region) == 0);
         Ok(())
     }
 
@@ -247,6 +252,8 @@ impl Reader<'_> {
         } else {
             figures.partial += 1
         }
+        let purged = byte(span, c.span_purged) | byte(span, c.span_purged + 1) << 8;
+        picture.snapshot.holes += purged * KIB;
         picture.spans.push(Span { region, class, out, owner });
         *self.out.entry(self.owner_of(entry)).or_default() += (out * class.block_bytes) as u64;
     }

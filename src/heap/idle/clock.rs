@@ -77,7 +77,8 @@ impl Heap {
     /// The upkeep during a large allocation, which uses no bin: a thread that makes no other calls must still receive
     /// blocks that other threads freed.
     pub(crate) fn attend(&self, shared: Shared<'_>) {
-        if shared.central.pages.is_dirty() {
+        let pages = &shared.central.pages;
+        if self.offer.ticked.get() != pages.now() && pages.is_dirty() {
             self.tick(shared);
         }
         self.follow_sampling(&shared.registry.sampling);
@@ -90,7 +91,8 @@ impl Heap {
         if pages.delay().is_none() {
             return;
         }
-        let now = call::milliseconds() as u32;
+        let now = pages.now();
+        self.offer.ticked.set(now);
         pages.purge_waiting(now);
         if !self.takes_part() {
             return;

@@ -6,7 +6,7 @@
 //! keeps its last block and its array.
 
 use crate::base::class::Class;
-use crate::central::{Holes, Place, State};
+use crate::central::{Due, Holes, Place, State};
 use crate::heap::layout::Heap;
 use crate::heap::registry::Shared;
 
@@ -75,9 +75,8 @@ impl Heap {
             && entry.owner() == self.address()
             && span.state() == State::Partial
         {
-            // The first call notes the count of blocks, the second purges.
-            let results = [0, 1].map(|_| shared.central.purge_holes(class, span.first()));
-            debug_assert!(results.last() != Some(&Holes::Waiting));
+            let holes = shared.central.purge_holes(class, span.first(), Due::Now);
+            debug_assert!(holes != Holes::Waiting);
         }
     }
 

@@ -14,7 +14,7 @@
 use super::state::{NOTHING, OWED, Stage};
 use crate::base::class::Class;
 use crate::base::units::Region;
-use crate::central::{Holes, State};
+use crate::central::{Due, Holes, State};
 use crate::heap::layout::Heap;
 use crate::heap::offer::OfferState;
 use crate::heap::registry::Shared;
@@ -225,7 +225,7 @@ impl Heap {
                 idle.set_region(region);
                 return false;
             }
-            match self.purge_holes_of_span(shared, region) {
+            match self.purge_holes_of_span(shared, region, Due::AtRest) {
                 Holes::None => {}
                 Holes::Waiting => idle.found.set(true),
                 Holes::Purged if budget.is_over() => budget.regions = 1,
@@ -240,8 +240,9 @@ impl Heap {
         true
     }
 
-    /// Purges the holes of the span that starts at `region`, if one does and it is partial, whatever heap owns it.
-    fn purge_holes_of_span(&self, shared: Shared<'_>, region: Region) -> Holes {
+    /// Purges the holes of the span that starts at `region`, if one does, it is partial, and its holes are due, whatever
+    /// heap owns it.
+    fn purge_holes_of_span(&self, shared: Shared<'_>, region: Region, due: Due) -> Holes {
         let central = shared.central;
         let entry = central.pages.space().entry(region);
         let Some(class) = entry.class() else { return Holes::None };
@@ -257,19 +258,88 @@ impl Heap {
                 return Holes::None;
             }
             let partial = central.span(region).state() == State::Partial;
-            let holes = if partial { central.purge_holes(class, region) } else { Holes::None };
+            let holes = if partial { central.purge_holes(class, region, due) } else { Holes::None };
             central.surrender_span(class, region);
             return holes;
         }
         if entry.owner() == self.address() {
-            return central.purge_holes(class, region);
+            return central.purge_holes(class, region, due);
         }
         let owner = Heap::of_entry(entry);
         if !owner.try_hold_spans() {
             return Holes::Waiting;
         }
-        let holes = if is_partial() { central.purge_holes(class, region) } else { Holes::None };
+        let holes = if is_partial() { central.purge_holes(class, region, due) } else { Holes::None };
         owner.free_spans();
         holes
+    }
+}
+
+/// Regions that a trim goes through between two readings of the clock.
+const REGIONS_PER_READING: u32 = 1024;
+/// Blocks that a trim drains between two readings of the clock.
+const BLOCKS_PER_READING: u32 = 8192;
+
+/// The parts of rounds that a program asks for by `malloc_trim`. They end when the clock passes `end`, in milliseconds,
+/// and with the purge or the drain that exceeds it.
+impl Heap {
+    /// Makes an offer to every other heap, and drains those whose thread has left an offer of an earlier round. Does
+    /// nothing while another thread works on a round.
+    pub(crate) fn offer_or_drain_all(&self, shared: Shared<'_>, end: u64) {
+        let idle = &shared.registry.idle;
+        // Acquire pairs with the Release below. The round does not change meanwhile.
+        if !self.takes_part() || idle.working.swap(true, Ordering::Acquire) {
+            return;
+        }
+        let (round, mut heap) = (idle.round(), None);
+        while let Some(other) = shared.registry.after(heap) {
+            heap = Some(other);
+            if other.address() == self.address() || !other.belongs_to_process() {
+                continue;
+            }
+            if other.offer.state(round) == OfferState::None {
+                // As between rounds: the heap may be drained no sooner than in the next round but one.
+                other.make_offer(round.wrapping_add(1));
+                continue;
+            }
+            while other.is_to_drain(round) && call::milliseconds() < end {
+                if self.drain_other(shared, other, round, &mut { BLOCKS_PER_READING }) {
+                    break;
+                }
+            }
+        }
+        idle.owe();
+        // Release pairs with the Acquire above.
+        idle.working.store(false, Ordering::Release);
+    }
+
+    fn is_to_drain(&self, round: u32) -> bool {
+        match self.offer.state(round) {
+            OfferState::Ripe => true,
+            OfferState::Drained => !self.inbox.is_empty(),
+            OfferState::Closed | OfferState::None | OfferState::Fresh => false,
+        }
+    }
+
+    /// Purges the holes of all spans that changed since theirs were purged, whatever heap owns them, but for heaps whose
+    /// thread is at work in the allocator. Begins where the last call stopped. Whether it purged any.
+    pub(crate) fn purge_all_holes(&self, shared: Shared<'_>, end: u64) -> bool {
+        let (pages, idle) = (&shared.central.pages, &shared.registry.idle);
+        if !pages.has_holes() {
+            return false;
+        }
+        let first = idle.trimmed.get();
+        let regions = pages.regions_from(Region(first)).chain(pages.regions().take_while(|region| region.0 < first));
+        let mut purged = false;
+        for region in regions {
+            let holes = self.purge_holes_of_span(shared, region, Due::Now);
+            purged |= holes == Holes::Purged;
+            let is_reading = holes == Holes::Purged || region.0.is_multiple_of(REGIONS_PER_READING);
+            if is_reading && call::milliseconds() >= end {
+                idle.trimmed.set(region.0);
+                break;
+            }
+        }
+        purged
     }
 }

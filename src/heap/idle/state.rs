@@ -38,6 +38,8 @@ pub(crate) struct Idle {
     pub(super) round: AtomicU32,
     /// The [`Stage`] of the round. Written by the thread at work; read by any thread as a hint.
     stage: Relaxed<AtomicU32>,
+    /// The region at which the last trim stopped. Read and written by any thread that trims: any value is right.
+    pub(super) trimmed: Relaxed<AtomicU32>,
     // The thread at work alone reads and writes the rest.
     pub(super) heap: StaticRef<Heap>,
     /// The heap that got the last offer between rounds.
@@ -60,6 +62,7 @@ impl Idle {
             worked: AtomicU32::new(0),
             round: AtomicU32::new(1),
             stage: Relaxed::<AtomicU32>::new(Stage::Resting as u32),
+            trimmed: Relaxed::<AtomicU32>::new(Region::NONE.0),
             heap: StaticRef::none(),
             caller: StaticRef::none(),
             class: Relaxed::<AtomicU32>::new(0),

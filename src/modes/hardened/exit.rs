@@ -2,6 +2,7 @@
 //! The check when the process ends: all blocks that are live, or wait in the quarantine of the thread that ends it.
 
 use super::blocks::{self, keys};
+use super::large;
 use super::state::is_live;
 use super::waiting::{self, Kept};
 use crate::central::State;
@@ -25,6 +26,7 @@ pub(super) fn check_all() {
         }
     });
     if let Some(kept) = Kept::of(&heap) {
+        large::test_all();
         kept.each(|block, class| {
             if !waiting::is_untouched(block, class.size()) {
                 blocks::report_written(block, class.size());

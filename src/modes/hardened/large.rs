@@ -1,17 +1,152 @@
 #![expect(unsafe_code, reason = "takes access to blocks away, and gives it back")]
-//! Large and direct blocks that the program has freed: their contents are dropped at once, and they wait without access
-//! in a quarantine of the process, which they leave at random.
+//! Large and direct blocks that the program has freed. They wait in a quarantine of the process, which they leave at
+//! random.
+//!
+//! | Blocks | Wait | Afterwards |
+//! |---|---|---|
+//! | up to a quarter of what may wait with its memory | filled with zeroes, tested when they leave | ready for a request that needs a run of as many regions; the guards stay |
+//! | larger ones, and direct ones | without memory and access | freed |
+//!
+//! So a program that makes and frees large blocks of the first kind again and again causes no system call.
 
-use super::quarantine::{Held, Quarantine};
+use super::blocks::{self, keys};
+use super::quarantine::{Held, Quarantine, Ready};
+use super::state::TAIL;
+use crate::base::lane::Lane;
+use crate::base::units::{REGION_BYTES, REQUEST_MAX, regions_for};
+use crate::central::{Place, with_room};
+use crate::heap::Heap;
 use crate::process::state::PROCESS;
+use crate::slow_path::inspect;
+use crate::slow_path::mode;
+use crate::slow_path::request::Request;
+use crate::sys::atomic::Ordering;
 use crate::sys::lock::{Lock, Patience, Rank};
-use crate::sys::memory;
+use crate::sys::{memory, zeroes};
 
-static QUARANTINE: Lock<Quarantine> = Lock::new(Rank::Reserve, Quarantine::new());
+/// Blocks that wait without access at most: each may take two of the mappings that a process may have.
+const SEALED: usize = 256;
+/// Blocks that wait with their memory at most. Fewer than of small ones, so that their bytes stay in the processor's
+/// caches.
+const RESIDENT: usize = 16;
+/// The bytes that wait with their memory are this part of those that wait without.
+const RESIDENT_PART: usize = 64;
+/// The bytes of blocks that are ready are this part of those that wait with their memory.
+const READY_PART: usize = 1;
+
+static QUARANTINE: Lock<Freed> =
+    Lock::new(Rank::Reserve, Freed { sealed: Quarantine::new(), resident: Quarantine::new(), ready: Ready::new() });
+
+/// Blocks that the program has freed, and that are not free.
+struct Freed {
+    /// Without memory and access.
+    sealed: Quarantine,
+    /// Zeroes, unless the program wrote to them after it freed them.
+    resident: Quarantine,
+    /// Zeroes.
+    ready: Ready,
+}
 
 /// Gives the quarantine room for `bytes` of address space, and seeds its random numbers.
-pub(super) fn begin(bytes: usize, seed: u64) {
-    QUARANTINE.lock().begin(bytes, seed);
+pub(super) fn begin(bytes: usize, seeds: [u64; 2]) {
+    let mut freed = QUARANTINE.lock();
+    freed.sealed.begin(SEALED, bytes, seeds[0]);
+    freed.resident.begin(RESIDENT, bytes / RESIDENT_PART, seeds[1]);
+    freed.ready.begin(bytes / RESIDENT_PART / READY_PART);
+}
+
+/// A large or direct block for a request of `size` bytes; `padded` has room for the canaries, too.
+pub(super) fn serve(heap: &Heap, padded: Request, size: usize) -> Option<*mut u8> {
+    if padded.size > REQUEST_MAX {
+        return None;
+    }
+    let (block, whole) = match take(padded) {
+        Some((address, whole)) => {
+            heap.attend(PROCESS.shared());
+            inspect::count(Lane::Large, size);
+            (core::ptr::with_exposed_provenance_mut(address), whole)
+        }
+        None => {
+            let block = mode::serve(heap, padded)?;
+            (block, blocks::whole_of(block)?)
+        }
+    };
+    // SAFETY: the block was just allocated, with so many bytes; padding for a canary and so much slack is among them.
+    let live = unsafe { keys().write(block.addr(), whole, size) };
+    debug_assert_eq!(live, TAIL);
+    if let Some(unit) = blocks::unit(block.addr()) {
+        // Relaxed: see `state`.
+        unit.store(live, Ordering::Relaxed);
+    }
+    Some(block)
+}
+
+/// A block that is ready for `request`, whose bytes are those of the block: where it is, and how many bytes it has.
+fn take(request: Request) -> Option<(usize, usize)> {
+    if request.align > REGION_BYTES {
+        return None;
+    }
+    let regions = with_room(u32::try_from(regions_for(request.size)).ok()?);
+    let address = QUARANTINE.lock().ready.take(regions)?.address;
+    let whole = PROCESS.central.reuse_large(address, request.size)?;
+    if request.zero {
+        // The bytes behind the block were not filled when it was freed.
+        // SAFETY: the block is the caller's alone, and is whole pages.
+        unsafe { zeroes::clear(core::ptr::with_exposed_provenance_mut(address), whole) };
+    }
+    Some((address, whole))
+}
+
+/// Has a large block of `whole` bytes, which the caller has, wait with its memory; false if it is too large for that.
+/// Calls `release` with each block that is to be freed now, without a lock.
+pub(super) fn keep(address: usize, whole: usize, mut release: impl FnMut(usize)) -> bool {
+    if !QUARANTINE.lock().resident.has_room_for(whole) {
+        return false;
+    }
+    // SAFETY: the program freed the block, and its bytes are whole pages.
+    unsafe { zeroes::clear(core::ptr::with_exposed_provenance_mut(address), whole) };
+    if !QUARANTINE.lock().resident.add(Held { address, whole }) {
+        release(address);
+    }
+    while let Some(block) = taken(|freed| freed.resident.take_due()) {
+        test(block);
+        let is_ready = match PROCESS.central.resolve(block.address) {
+            Place::Large { span, .. } => QUARANTINE.lock().ready.add(block, span.large_regions()),
+            _ => false,
+        };
+        if !is_ready {
+            release(block.address);
+        }
+    }
+    true
+}
+
+/// Reports a block that something wrote to while it waited.
+fn test(block: Held) {
+    if is_written(&block) {
+        blocks::report_written(core::ptr::with_exposed_provenance_mut(block.address), block.whole);
+    }
+}
+
+fn is_written(block: &Held) -> bool {
+    let start = core::ptr::with_exposed_provenance(block.address);
+    // SAFETY: blocks that wait with their memory are readable, and so is one that was just taken out.
+    !unsafe { zeroes::is_clear(start, block.whole) }
+}
+
+/// Tests the blocks that wait with their memory.
+pub(super) fn test_all() {
+    while let Some(block) = taken(|freed| freed.resident.take_where(is_written)) {
+        test(block);
+        if !QUARANTINE.lock().resident.add(block) {
+            return;
+        }
+    }
+}
+
+/// A block that `take` takes out. The lock is not held when this returns.
+fn taken(take: impl FnOnce(&mut Freed) -> Option<Held>) -> Option<Held> {
+    take(&mut QUARANTINE.lock())
 }
 
 /// Drops the contents of a block of `whole` bytes, whole pages that the caller has, and has it wait. Calls `release`
@@ -23,35 +158,36 @@ pub(super) fn hold(address: usize, whole: usize, mut release: impl FnMut(usize))
         // SAFETY: as above.
         unsafe { memory::zero(core::ptr::with_exposed_provenance_mut(address), whole) };
     }
-    let wanted = QUARANTINE.lock().has_room_for(whole);
+    let wanted = QUARANTINE.lock().sealed.has_room_for(whole);
     // SAFETY: as above; nothing is to use it until `open`.
     if !wanted || unsafe { memory::protect(address, whole) }.is_err() {
         return release(address);
     }
-    if !QUARANTINE.lock().add(block) {
+    if !QUARANTINE.lock().sealed.add(block) {
         return release_held(block, &mut release);
     }
-    loop {
-        // The lock is not held while the block is freed.
-        let due = QUARANTINE.lock().take_due();
-        let Some(block) = due else { break };
+    while let Some(block) = taken(|freed| freed.sealed.take_due()) {
         release_held(block, &mut release);
     }
 }
 
 /// Has all blocks leave.
 pub(super) fn empty(mut release: impl FnMut(usize)) {
-    loop {
-        // The lock is not held while the block is freed.
-        let block = QUARANTINE.lock().take();
-        let Some(block) = block else { break };
+    while let Some(block) = taken(|freed| freed.resident.take()) {
+        test(block);
+        release(block.address);
+    }
+    while let Some(block) = taken(|freed| freed.ready.take_any()) {
+        release(block.address);
+    }
+    while let Some(block) = taken(|freed| freed.sealed.take()) {
         release_held(block, &mut release);
     }
 }
 
 /// Whether a block that starts at `address` waits.
 pub(super) fn has(address: usize) -> bool {
-    QUARANTINE.lock().blocks().iter().any(|block| block.address == address)
+    QUARANTINE.lock().sealed.blocks().iter().any(|block| block.address == address)
 }
 
 fn release_held(block: Held, release: &mut impl FnMut(usize)) {

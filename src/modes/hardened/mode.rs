@@ -13,10 +13,9 @@ use super::exit;
 use super::large;
 use super::outside::{self, EMPTY};
 use super::path::{PATH, STEP};
-use super::state::{self, FREED, TAIL, is_live};
+use super::state::{self, FREED, is_live};
 use super::waiting::{self, Kept, Left};
 use crate::base::class::{Class, SMALL_MAX};
-use crate::base::units::REQUEST_MAX;
 use crate::central::{Place, Refused};
 use crate::config::Options;
 use crate::heap::second_path;
@@ -31,7 +30,7 @@ use crate::slow_path::realloc::relocate;
 use crate::slow_path::request::{FreeSize, Request, Resized};
 use crate::slow_path::table::ModeTable;
 use crate::sys::atomic::{AtomicU8, Ordering};
-use crate::sys::{call, memory};
+use crate::sys::{call, memory, zeroes};
 
 /// The bytes that lie behind those of a large or direct block at least: a canary, and so much slack that it stands in the
 /// last word.
@@ -74,12 +73,13 @@ impl Mode for Checked {
 
 /// Prepares the mode, and draws its secrets. Part of the start.
 pub(crate) fn begin(options: &Options) {
+    zeroes::begin();
     PROCESS.features.register(&FEATURE);
     PROCESS.registry.transit.set(Some(&TRANSIT));
     // SAFETY: a start prepares one mode, once, before any block is made.
     unsafe { blocks::set_keys(Keys::new(call::random(), call::random())) };
     PROCESS.central.allow_guards(options.guard_regions);
-    large::begin(options.quarantine_large, call::random());
+    large::begin(options.quarantine_large, [call::random(), call::random()]);
     EMPTY.begin();
 }
 
@@ -101,32 +101,37 @@ static TRANSIT: Transit = Transit {
 };
 
 /// A block has arrived at its owner: it must not have been freed there meanwhile. Then it waits, if the owner itself
-/// receives it, and another one leaves.
+/// receives it, and another one leaves. It was filled with zeroes when it was freed, and is not filled again: what was
+/// written to it on its way is found when it leaves.
 fn arrives(heap: &Heap, block: *mut u8, by_owner: bool) -> *mut u8 {
     if !blocks::unit(block.addr()).is_some_and(state::arrive) {
         blocks::report_refusal("free", block.addr());
         return core::ptr::null_mut();
     }
     match PROCESS.central.resolve(block.addr()) {
-        Place::Small { class, .. } if by_owner => wait(heap, block, class).unwrap_or(core::ptr::null_mut()),
+        Place::Small { class, .. } if by_owner => wait(heap, block, class, true).unwrap_or(core::ptr::null_mut()),
         _ => block,
     }
 }
 
 /// Has a block of `class`, which is not live, wait in the quarantine of `heap`, the calling thread's; the block that
-/// leaves in its place.
-fn wait(heap: &Heap, block: *mut u8, class: Class) -> Option<*mut u8> {
+/// leaves in its place. `filled`: with zeroes, when it was freed.
+fn wait(heap: &Heap, block: *mut u8, class: Class, filled: bool) -> Option<*mut u8> {
     let whole = class.size();
     let Some((kept, waiting)) =
         Kept::of(heap).and_then(|kept| Some((kept, kept.slots_of(class, PROCESS.options().quarantine)?)))
     else {
-        // SAFETY: the block is the caller's, and has so many bytes.
-        unsafe { memory::zero(block, whole) };
+        if filled && !waiting::is_untouched(block, whole) {
+            blocks::report_written(block, whole);
+        } else {
+            // SAFETY: the block is the caller's, and has so many bytes.
+            unsafe { zeroes::fill(block, whole) };
+        }
         return Some(block);
     };
     let place = waiting.place(kept.draw(keys().canary(block.addr())));
     // SAFETY: slots of the class, the block is of it, and the heap is this thread's.
-    match unsafe { place.exchange(block, whole) } {
+    match unsafe { place.exchange(block, whole, filled) } {
         Left::None => None,
         Left::Clean(left) => Some(left),
         Left::Written(left) => {
@@ -151,7 +156,7 @@ impl Mode for Hardened {
         let padded = Request { size: request.size + CANARY, align: request.align.max(STEP), ..request };
         match mode::class_of(padded) {
             Some(class) => serve_small(heap, class, request.size),
-            None => serve_large(heap, Request { size: request.size + LARGE_PAD, ..padded }, request.size),
+            None => large::serve(heap, Request { size: request.size + LARGE_PAD, ..padded }, request.size),
         }
     }
 
@@ -261,22 +266,6 @@ fn serve_small(heap: &Heap, class: Class, size: usize) -> Option<*mut u8> {
     None
 }
 
-fn serve_large(heap: &Heap, padded: Request, size: usize) -> Option<*mut u8> {
-    if padded.size > REQUEST_MAX {
-        return None;
-    }
-    let block = mode::serve(heap, padded)?;
-    let whole = blocks::whole_of(block)?;
-    // SAFETY: the block was just allocated, with so many bytes; padding for a canary and so much slack is among them.
-    let live = unsafe { keys().write(block.addr(), whole, size) };
-    debug_assert_eq!(live, TAIL);
-    if let Some(unit) = blocks::unit(block.addr()) {
-        // Relaxed: see `state`.
-        unit.store(live, Ordering::Relaxed);
-    }
-    Some(block)
-}
-
 /// Resizes a small block in its class, or a large one where it is; `None` if it has to move.
 fn resize_in_place(block: *mut u8, old: usize, size: usize) -> Option<Resized> {
     let unit = blocks::unit(block.addr())?;
@@ -345,7 +334,7 @@ fn retire_small(heap: Option<&Heap>, block: *mut u8, unit: &AtomicU8) -> Freed {
     if let Some(heap) = heap.filter(|heap| heap.address() == entry.owner()) {
         // Relaxed: see `state`. This thread holds the spans of the owner.
         unit.store(FREED, Ordering::Relaxed);
-        return match wait(heap, block, class) {
+        return match wait(heap, block, class, false) {
             Some(left) => Checked::free(heap, left),
             None => Freed::Small,
         };
@@ -359,7 +348,10 @@ fn retire_small(heap: Option<&Heap>, block: *mut u8, unit: &AtomicU8) -> Freed {
 fn retire_large(heap: Option<&Heap>, block: *mut u8, unit: &AtomicU8, whole: usize) -> Freed {
     // Relaxed: see `state`. No other thread frees the block now.
     unit.store(FREED, Ordering::Relaxed);
-    large::hold(block.addr(), whole, |address| free_to_heap(heap, address));
+    let release = |address| free_to_heap(heap, address);
+    if !large::keep(block.addr(), whole, release) {
+        large::hold(block.addr(), whole, release);
+    }
     Freed::Large
 }
 

@@ -30,10 +30,10 @@ use crate::pages::REGION_GRANULES;
 use crate::pages::map::{BIN_BYTES, BINS_BYTES};
 use crate::slow_path::free;
 use crate::sys::atomic::{AtomicU8, Ordering};
-use crate::sys::processor::{self, LANE};
+use crate::sys::zeroes::{self, SHORT, STRIDE};
 
 /// Blocks up to [`FAST_MAX`] are multiples of this, and so are all blocks of the mode: the smallest class is not used.
-pub(super) const STEP: usize = LANE;
+pub(super) const STEP: usize = STRIDE;
 /// The bin of the class of so many bytes lies this many times as far behind the start of the heap.
 const SCALE: usize = BIN_BYTES / STEP;
 
@@ -108,6 +108,19 @@ fn aligned(align: usize, size: usize, heap: &FastHeap, slow: SlowAligned) -> *mu
 
 /// `slow` is not used: the slow path of the mode, which the compiler knows, needs no register.
 fn free(block: *mut u8, heap: &FastHeap, _slow: SlowFree) {
+    free_up_to::<SHORT>(block, heap);
+}
+
+/// free of blocks that are filled and tested by a function: apart, so that `free` needs few registers.
+#[inline(never)]
+fn free_long(block: *mut u8, heap: &FastHeap) {
+    free_up_to::<FAST_MAX>(block, heap);
+}
+
+/// free of blocks up to `MAX` bytes of this heap; others are left to the next function.
+#[inline(always)]
+fn free_up_to<const MAX: usize>(block: *mut u8, heap: &FastHeap) {
+    let other = if MAX == SHORT { free_long } else { free_other };
     let (shadow, address) = (blocks::shadow(), block.addr());
     // Addresses outside of the data area, and misaligned ones, are out of reach.
     let granule = shadow.granule(address);
@@ -121,8 +134,8 @@ fn free(block: *mut u8, heap: &FastHeap, _slow: SlowFree) {
     }
     // SAFETY: a block is live there, so its region is committed; this second path is never the inert heap's.
     let offset = unsafe { heap.entry_of(granule / REGION_GRANULES) }.bits() ^ heap.address();
-    if offset > FAST_MAX * SCALE {
-        return free_other(block, heap);
+    if offset > MAX * SCALE {
+        return other(block, heap);
     }
     let whole = offset / SCALE;
     let end = keys().canary(address + whole);
@@ -143,13 +156,19 @@ fn free(block: *mut u8, heap: &FastHeap, _slow: SlowFree) {
     let place = waiting.place(kept.draw(end));
     let left = place.get_block();
     if left.is_null() {
-        return free_slow(block, heap, place, offset);
+        return wait_slow(block, heap, place, offset);
     }
     // SAFETY: the block was live, is of this class and of a span of this heap; blocks of the quarantine are of the same
     // class.
-    let clean = unsafe { processor::fill_and_test(block, left, whole) };
+    let clean = unsafe {
+        if MAX == SHORT {
+            zeroes::fill_and_test_short(block, left, whole)
+        } else {
+            zeroes::fill_and_test(block, left, whole)
+        }
+    };
     if !place.replace(left, block) {
-        return free_slow(block, heap, place, offset);
+        return wait_slow(block, heap, place, offset);
     }
     if !clean {
         return written(left, whole);
@@ -163,9 +182,9 @@ fn free(block: *mut u8, heap: &FastHeap, _slow: SlowFree) {
 /// The end of `free` where the slot is empty, or where a handler has changed it meanwhile.
 #[cold]
 #[inline(never)]
-fn free_slow(block: *mut u8, heap: &FastHeap, place: Place, offset: usize) {
+fn wait_slow(block: *mut u8, heap: &FastHeap, place: Place, offset: usize) {
     // SAFETY: the block is freed, and of the class of these slots.
-    settle(heap, offset, unsafe { place.exchange(block, offset / SCALE) }, offset / SCALE);
+    settle(heap, offset, unsafe { place.exchange(block, offset / SCALE, false) }, offset / SCALE);
 }
 
 /// Puts the block that has left the quarantine into its bin.
@@ -231,9 +250,9 @@ fn free_other(block: *mut u8, heap: &FastHeap) {
     // SAFETY: the offset of a bin.
     let waiting = unsafe { kept.at(offset) };
     free_own(unit);
+    let place = waiting.place(kept.draw(keys().canary(address + whole)));
     // SAFETY: the block was live, is of this class and of a span of this heap.
-    let left = unsafe { waiting.place(kept.draw(keys().canary(address + whole))).exchange(block, whole) };
-    settle(heap, offset, left, whole);
+    settle(heap, offset, unsafe { place.exchange(block, whole, false) }, whole);
 }
 
 /// free of a block of another heap, or of the central list.
@@ -242,7 +261,7 @@ fn free_to_other(block: *mut u8, heap: &FastHeap, (unit, state): (&AtomicU8, u8)
         return mode::free_slow(block);
     }
     // SAFETY: of several threads that free the block this one was first, so it has the block.
-    unsafe { processor::fill_and_test(block, block, whole) };
+    unsafe { zeroes::fill(block, whole) };
     if !heap.send_fast::<false>(block) {
         free::free::<Sent>(block);
     }

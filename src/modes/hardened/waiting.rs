@@ -16,7 +16,7 @@ use crate::pages::map::BIN_BYTES;
 use crate::process::state::PROCESS;
 use crate::sys::atomic::Ordering;
 use crate::sys::cell::{Slot, Slots};
-use crate::sys::processor;
+use crate::sys::{processor, zeroes};
 
 /// Slots of a class: powers of two between these.
 const SLOTS_MIN: usize = 4;
@@ -158,18 +158,22 @@ impl Place {
         unsafe { processor::exchange(self.0.cast(), old, new) }
     }
 
-    /// Fills `block` with zeroes and has it wait here.
+    /// Fills `block` with zeroes, unless the thread that freed it has done so, and has it wait here.
     ///
     /// # Safety
     /// - `block` has `whole` bytes, those of the class of this slot; the program freed it, and the calling thread has
     ///   it, whose heap this slot is of.
-    #[inline(never)]
-    pub(super) unsafe fn exchange(self, block: *mut u8, whole: usize) -> Left {
+    #[inline]
+    pub(super) unsafe fn exchange(self, block: *mut u8, whole: usize, filled: bool) -> Left {
         loop {
             let old = self.get_block();
-            let test = if old.is_null() { block } else { old };
-            // SAFETY: the block is the caller's, and blocks in slots have as many bytes.
-            let clean = unsafe { processor::fill_and_test(block, test, whole) };
+            let clean = if filled {
+                old.is_null() || is_untouched(old, whole)
+            } else {
+                let test = if old.is_null() { block } else { old };
+                // SAFETY: the block is the caller's, and blocks in slots have as many bytes.
+                unsafe { zeroes::fill_and_test(block, test, whole) }
+            };
             if self.replace(old, block) {
                 return match (old.is_null(), clean) {
                     (true, _) => Left::None,
@@ -200,5 +204,5 @@ impl Waiting {
 /// Whether a block of the quarantine is as it was left: zeroes.
 pub(super) fn is_untouched(block: *mut u8, whole: usize) -> bool {
     // SAFETY: blocks of the quarantine have so many bytes, which are readable.
-    unsafe { processor::is_clear(block, whole) }
+    unsafe { zeroes::is_clear(block, whole) }
 }

@@ -3,3 +3,4 @@
 
 pub(crate) mod processor;
 pub(crate) mod tls;
+pub(crate) mod zeroes;

@@ -4,9 +4,7 @@
 
 use crate::base::text::Inline;
 use core::arch::asm;
-use core::arch::x86_64::{
-    __cpuid, __m128i, _mm_cmpeq_epi8, _mm_load_si128, _mm_movemask_epi8, _mm_or_si128, _mm_setzero_si128, _rdtsc,
-};
+use core::arch::x86_64::{__cpuid, _rdtsc};
 use core::ffi::c_int;
 
 use crate::base::class::START_SHIFT;
@@ -114,70 +112,6 @@ pub(crate) unsafe fn load_u8(base: *const u8, index: usize) -> usize {
             options(readonly, nostack, preserves_flags));
     }
     value
-}
-
-/// Bytes that [`fill_and_test`] takes at a time.
-pub(crate) const LANE: usize = size_of::<__m128i>();
-
-/// Fills `len` bytes at `fill` with zeroes; whether as many bytes at `test` are zeroes.
-///
-/// # Safety
-/// - Both are multiples of [`LANE`], and so is `len`, which is not 0; the bytes at `fill` are writable, those at `test`
-///   readable.
-#[inline(always)]
-pub(crate) unsafe fn fill_and_test(fill: *mut u8, test: *const u8, len: usize) -> bool {
-    let mut seen = no_bits();
-    // By hand: a compiler unrolls the loop, which costs more than it saves for blocks of a few lanes.
-    // SAFETY: the bytes are readable and writable, by the function's condition, and whole lanes.
-    unsafe {
-        asm!("2:", "por {seen}, xmmword ptr [{test} + {at}]", "movdqa xmmword ptr [{fill} + {at}], {zero}",
-            "add {at}, 16", "jne 2b", seen = inout(xmm_reg) seen, zero = in(xmm_reg) no_bits(),
-            test = in(reg) test.wrapping_add(len), fill = in(reg) fill.wrapping_add(len),
-            at = inout(reg) len.wrapping_neg() => _, options(nostack));
-    }
-    is_zero(seen)
-}
-
-/// Whether `len` bytes at `test` are zeroes.
-///
-/// # Safety
-/// - As for [`fill_and_test`].
-#[inline(always)]
-pub(crate) unsafe fn is_clear(test: *const u8, len: usize) -> bool {
-    let (mut seen, mut at) = (no_bits(), 0);
-    while at < len {
-        // SAFETY: the bytes are readable, by the function's condition.
-        seen = unsafe { with(seen, test.wrapping_add(at)) };
-        at += LANE;
-    }
-    is_zero(seen)
-}
-
-#[inline(always)]
-fn no_bits() -> __m128i {
-    // SAFETY: every x86-64 processor has SSE2.
-    unsafe { _mm_setzero_si128() }
-}
-
-/// The bits of `seen`, and those of the lane at `from`.
-///
-/// # Safety
-/// - The bytes are readable and aligned.
-#[inline(always)]
-unsafe fn with(seen: __m128i, from: *const u8) -> __m128i {
-    // SAFETY: readable and aligned, by the function's condition.
-    let lane = unsafe { _mm_load_si128(from.cast()) };
-    // SAFETY: every x86-64 processor has SSE2.
-    unsafe { _mm_or_si128(seen, lane) }
-}
-
-#[inline(always)]
-fn is_zero(bits: __m128i) -> bool {
-    const ALL: i32 = 0xffff;
-    // SAFETY: every x86-64 processor has SSE2.
-    let equal = unsafe { _mm_cmpeq_epi8(bits, no_bits()) };
-    // SAFETY: as above.
-    unsafe { _mm_movemask_epi8(equal) == ALL }
 }
 
 /// Whether `value` is below the word `OFFSET` bytes behind `base`, which other threads may write: the comparison reads

@@ -1,0 +1,327 @@
+//! The run cache: dirty runs that were large blocks, beside the free runs, for the next large blocks. A thread takes or
+//! puts one by a compare-exchange, where the free runs have one lock for all.
+//!
+//! A run is one word, in a shard of [`SLOTS`] of them, which is a line of the processor's cache. A thread uses the shard
+//! that its heap's address leads to, and leaves nothing of its own there: any thread may take any run at any time. Within
+//! a shard runs are handed out best fit, cut, and merge with their neighbours. Must not know what a run is used for.
+//!
+//! # Invariants
+//! - A run of the cache is in no free run and has no entry in the map; one thread at a time takes it.
+//! - A shard keeps at most [`SHARD_REGIONS`], unless several threads put runs there at once.
+
+use super::bank::Bank;
+use super::limits::UNLIMITED;
+use super::map::HEAP_ALIGN;
+use super::runs::{Run, waited};
+use super::store::Pages;
+use crate::base::units::{MIB, REGION_BYTES, Region};
+use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
+use crate::sys::cell::{Flag, Flags};
+use crate::sys::tls;
+
+/// Words of a shard, and shards.
+const SLOTS: usize = 8;
+const SHARDS: usize = 8;
+/// Bytes that a shard keeps.
+const SHARD_BYTES: usize = 4 * MIB;
+const SHARD_REGIONS: u32 = (SHARD_BYTES / REGION_BYTES) as u32;
+/// Attempts to put a run before the free runs get it.
+const ATTEMPTS: usize = 16;
+
+/// A run, or none: its first region from bit [`REGION_BIT`] on, when it was used last from bit [`TIME_BIT`] on, how many
+/// regions below.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Word(usize);
+
+const REGION_BIT: u32 = 32;
+const TIME_BIT: u32 = 12;
+const COUNT_MASK: usize = (1 << TIME_BIT) - 1;
+/// Times have 20 bits, and count this many milliseconds.
+const TIME_MASK: u32 = (1 << (REGION_BIT - TIME_BIT)) - 1;
+const TIME_UNIT: u32 = 4;
+/// The longest wait of a run in the cache: half a turn of its times, some 35 minutes.
+const DELAY_MAX: u32 = TIME_MASK / 2 * TIME_UNIT;
+/// Sweeps in the time after which a run is due.
+const SWEEPS: u32 = 4;
+
+const _: () = assert!((SHARD_REGIONS as usize) < COUNT_MASK);
+
+impl Word {
+    const EMPTY: Self = Self(0);
+
+    /// Of a run that was used last at `time`, of [`Word::time`].
+    const fn of(region: Region, count: u32, time: u32) -> Self {
+        if count == 0 {
+            return Self::EMPTY;
+        }
+        Self((region.0 as usize) << REGION_BIT | (time as usize) << TIME_BIT | count as usize)
+    }
+
+    /// The time of a clock in milliseconds, as words have it.
+    const fn time_of(now: u32) -> u32 {
+        now / TIME_UNIT & TIME_MASK
+    }
+
+    const fn time(self) -> u32 {
+        (self.0 >> TIME_BIT) as u32 & TIME_MASK
+    }
+
+    /// Whether the run has waited for `delay` milliseconds at `now`.
+    const fn is_due(self, now: u32, delay: u32) -> bool {
+        let waited = Self::time_of(now).wrapping_sub(self.time()) & TIME_MASK;
+        // One that was stamped a little after the caller read the clock is young.
+        waited <= TIME_MASK / 2 && waited * TIME_UNIT >= if delay < DELAY_MAX { delay } else { DELAY_MAX }
+    }
+
+    const fn region(self) -> Region {
+        Region((self.0 >> REGION_BIT) as u32)
+    }
+
+    const fn count(self) -> u32 {
+        (self.0 & COUNT_MASK) as u32
+    }
+
+    const fn end(self) -> Region {
+        self.region().plus(self.count())
+    }
+
+    const fn run(self) -> Run {
+        Run { region: self.region(), count: self.count(), dirty: true }
+    }
+}
+
+/// A place for a run. Any thread reads and writes it.
+struct Slot(AtomicUsize);
+
+impl Slot {
+    fn word(&self) -> Word {
+        // Relaxed: `replace` decides.
+        Word(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Puts `new` in the place of `old`; false if another word is there by now. The same word means that the same run is
+    /// there, and free: whether it was away meanwhile does not matter.
+    fn replace(&self, old: Word, new: Word) -> bool {
+        // Acquire of the thread that takes a run pairs with the Release of the one that put it.
+        self.0.compare_exchange(old.0, new.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+}
+
+#[repr(align(64))]
+struct Shard([Slot; SLOTS]);
+
+impl Shard {
+    /// Each slot with what is in it at this moment.
+    fn words(&self) -> impl Iterator<Item = (&Slot, Word)> {
+        self.0.iter().map(|slot| (slot, slot.word()))
+    }
+
+    fn regions(&self) -> u32 {
+        self.words().map(|(_, word)| word.count()).sum()
+    }
+}
+
+/// The bit that says whether the cache is in use.
+#[derive(Clone, Copy)]
+struct InUse;
+
+impl Flag for InUse {
+    fn bit(self) -> u32 {
+        1
+    }
+}
+
+/// See the module. All-zero bytes are an empty cache that is not in use.
+pub(super) struct RunCache {
+    shards: [Shard; SHARDS],
+    /// Set at start, and then read by any thread.
+    in_use: Flags<InUse>,
+    /// When the last sweep was, in milliseconds. Any thread writes it.
+    swept: AtomicU32,
+}
+
+impl RunCache {
+    pub(super) const fn new() -> Self {
+        Self {
+            shards: [const { Shard([const { Slot(AtomicUsize::new(0)) }; SLOTS]) }; SHARDS],
+            in_use: Flags::new(),
+            swept: AtomicU32::new(0),
+        }
+    }
+
+    /// Has the cache be used from here on.
+    pub(super) fn open(&self) {
+        self.in_use.set(InUse);
+    }
+
+    /// Whether it is used.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.in_use.any()
+    }
+
+    /// Where its words are, for a reader in another process, and how many.
+    pub(super) fn place(&self) -> [usize; 2] {
+        [self.shards.as_ptr().addr(), SHARDS * SLOTS]
+    }
+
+    /// Regions of its runs.
+    pub(super) fn regions(&self) -> u32 {
+        if self.is_open() { self.shards.iter().map(Shard::regions).sum() } else { 0 }
+    }
+
+    /// The shard of the calling thread.
+    fn own(&self) -> &Shard {
+        // A remainder is below the number of shards; `get` keeps a panic out of the library.
+        self.shards.get(tls::own_heap() / HEAP_ALIGN % SHARDS).unwrap_or(&self.shards[0])
+    }
+
+    /// A run of `count` regions from the calling thread's shard: the best fit, or the front of it. The rest counts as used
+    /// `now`.
+    pub(super) fn take(&self, count: u32, now: impl Fn() -> u32) -> Option<Run> {
+        if count > SHARD_REGIONS || !self.is_open() {
+            return None;
+        }
+        let fitting = self.own().words().filter(|(_, word)| word.count() >= count);
+        let (slot, word) = fitting.min_by_key(|(_, word)| word.count())?;
+        let left = word.count() - count;
+        let rest = if left > 0 { Word::of(word.region().plus(count), left, Word::time_of(now())) } else { Word::EMPTY };
+        slot.replace(word, rest).then_some(Run { count, ..word.run() })
+    }
+
+    /// The run that begins at `region`, whichever shard it is in.
+    pub(super) fn take_at(&self, region: Region) -> Option<Run> {
+        if !self.is_open() {
+            return None;
+        }
+        let (slot, word) = self.each().find(|(_, word)| word.region() == region)?;
+        slot.replace(word, Word::EMPTY).then(|| word.run())
+    }
+
+    /// Keeps a run that was used `now`, in the calling thread's shard; it has the age of its larger part where it meets
+    /// another. Calls `spill` with runs that have to go for it, or with itself: the caller makes them free runs.
+    pub(super) fn put(&self, mut run: Run, now: u32, mut spill: impl FnMut(Run)) {
+        let (shard, mut time) = (self.own(), Word::time_of(now));
+        for _ in 0..ATTEMPTS {
+            if run.count > SHARD_REGIONS / 2 {
+                break;
+            }
+            let meets = |word: Word| word.end() == run.region || word.region() == run.region.plus(run.count);
+            if let Some((slot, word)) = shard.words().find(|&(_, word)| word != Word::EMPTY && meets(word)) {
+                if slot.replace(word, Word::EMPTY) {
+                    time = if word.count() >= run.count { word.time() } else { time };
+                    run = Run { region: run.region.min(word.region()), count: run.count + word.count(), ..run };
+                }
+                continue;
+            }
+            let room = shard.regions() + run.count <= SHARD_REGIONS;
+            if let Some((slot, word)) = shard.words().find(|&(_, word)| word == Word::EMPTY)
+                && room
+            {
+                if slot.replace(word, Word::of(run.region, run.count, time)) {
+                    return;
+                }
+                continue;
+            }
+            // The place depends on the run, so that each word has its turn.
+            let turn = run.region.0 as usize;
+            let words = || shard.words().filter(|&(_, word)| word != Word::EMPTY);
+            let victim = words().nth(turn % words().count().max(1));
+            if let Some((slot, word)) = victim
+                && slot.replace(word, Word::EMPTY)
+            {
+                spill(word.run());
+            }
+        }
+        spill(run);
+    }
+
+    /// Whether a sweep may find a run that has waited for `delay` milliseconds at `now`.
+    pub(super) fn wants_sweep(&self, now: u32, delay: u32) -> bool {
+        // Relaxed: a hint; `sweep` decides.
+        self.is_open() && waited(now, self.swept.load(Ordering::Relaxed)) >= delay / SWEEPS
+    }
+
+    /// Calls `spill` with each run that has waited for `delay` milliseconds at `now`.
+    pub(super) fn sweep(&self, now: u32, delay: u32, mut spill: impl FnMut(Run)) {
+        if !self.wants_sweep(now, delay) {
+            return;
+        }
+        // Relaxed: a hint; runs are handed over by `replace`.
+        self.swept.store(now, Ordering::Relaxed);
+        for (slot, word) in self.each() {
+            if word != Word::EMPTY && word.is_due(now, delay) && slot.replace(word, Word::EMPTY) {
+                spill(word.run());
+            }
+        }
+    }
+
+    /// Empties the cache into `spill`.
+    pub(super) fn drain(&self, mut spill: impl FnMut(Run)) {
+        if !self.is_open() {
+            return;
+        }
+        for (slot, word) in self.each() {
+            if word != Word::EMPTY && slot.replace(word, Word::EMPTY) {
+                spill(word.run());
+            }
+        }
+    }
+
+    /// Calls `see` with each run, which no other thread has meanwhile, and puts it back; `spill` as for `put`.
+    #[cfg(debug_assertions)]
+    pub(super) fn see_each(&self, mut see: impl FnMut(Run), mut spill: impl FnMut(Run)) {
+        for (slot, word) in self.each() {
+            if word != Word::EMPTY && slot.replace(word, Word::EMPTY) {
+                see(word.run());
+                if !slot.replace(Word::EMPTY, word) {
+                    spill(word.run());
+                }
+            }
+        }
+    }
+
+    fn each(&self) -> impl Iterator<Item = (&Slot, Word)> {
+        self.shards.iter().flat_map(Shard::words)
+    }
+}
+
+impl Pages {
+    /// Uses the cache of runs, where that does no harm: a pool and banks of nodes do without, and so does a process that
+    /// purges at once. Comes after `open`.
+    pub(crate) fn open_cache(&self) {
+        let space = self.space();
+        if !space.is_fixed() && !space.is_divided() && self.delay() != Some(0) {
+            self.cache.open();
+        }
+    }
+
+    /// As [`Pages::acquire`], for a large block: a run that was one before, if the cache has one that fits.
+    pub(crate) fn acquire_large(&self, bank: Bank, count: u32, align: usize) -> Option<Run> {
+        let cached = if align <= REGION_BYTES { self.cache.take(count, || self.now()) } else { None };
+        cached.or_else(|| self.acquire(bank, count, align))
+    }
+
+    /// As [`Pages::release`], for what was a large block: the cache may keep the run.
+    pub(crate) fn release_large(&self, region: Region, count: u32) {
+        // Above a soft limit nothing may stay dirty, and only the lock knows how much is held.
+        if !self.cache.is_open() || self.limits.get().0 != UNLIMITED {
+            return self.release(region, count);
+        }
+        let now = self.now();
+        self.cache.put(Run { region, count, dirty: true }, now, |run| self.release(run.region, run.count));
+        if let Some(delay) = self.delay() {
+            if self.cache.wants_sweep(now, delay) {
+                self.purge_due(now, delay);
+            }
+        }
+    }
+
+    /// Makes free runs of what is in the cache.
+    pub(super) fn drain_cache(&self) {
+        self.cache.drain(|run| self.put(run, self.now()));
+    }
+}
+
+#[cfg(test)]
+mod tests;
