@@ -334,7 +334,8 @@ int spandrel_lane_of_size(size_t size);
 int spandrel_lane_of_pointer(const void *pointer);
 
 /**
- * The usable bytes of a block from malloc(size); 0 for a size that malloc refuses.
+ * The usable bytes of a block from malloc(size), which has more in some threads of a process with many; 0 for a size
+ * that malloc refuses.
  */
 size_t spandrel_good_size(size_t size);
 

@@ -185,7 +185,8 @@ pub extern "C" fn spandrel_lane_of_pointer(pointer: *const c_void) -> c_int {
     requests::lane_of_pointer(pointer.addr()) as c_int
 }
 
-/// The usable bytes of a block from malloc(size); 0 for a size that malloc refuses.
+/// The usable bytes of a block from malloc(size), which has more in some threads of a process with many; 0 for a size
+/// that malloc refuses.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_good_size(size: usize) -> usize {
     match (Lane::of_size(size), Class::of_size(size)) {

@@ -20,10 +20,13 @@ pub(crate) const SPAN_REGIONS_MAX: u32 = 16;
 /// Most blocks that one span can have.
 pub(crate) const SPAN_BLOCKS_MAX: usize = REGION_BYTES / TINY;
 
-const LINEAR_STEP: usize = 16;
+/// The step between classes up to [`FAST_MAX`], in bytes.
+pub(crate) const LINEAR_STEP: usize = 16;
 const LINEAR: usize = FAST_MAX / LINEAR_STEP;
 const DOUBLINGS: usize = 5;
 const STEPS: usize = 8;
+/// Coarse classes up to this are powers of two.
+const COARSE_POWERS_MAX: usize = 128;
 const STEPS_SHIFT: u32 = STEPS.trailing_zeros();
 const SPAN_BLOCKS_MIN: usize = 8;
 const SPAN_TAIL_PERCENT: usize = 6;
@@ -174,6 +177,19 @@ impl Class {
         self.geometry().size as usize
     }
 
+    /// The class that serves the requests of this one in a heap that uses little of it: 16, 32, 64 or 128 bytes, then
+    /// two classes per doubling. Itself where it is such a class, tiny or above [`FAST_MAX`]. Blocks of the coarse class
+    /// have whatever alignment this one's have, and less than twice the bytes of any request but a tiny one.
+    #[inline]
+    pub(crate) const fn coarse(self) -> Self {
+        if self.0 == 0 || self.0 as usize >= LINEAR {
+            return self;
+        }
+        let power = self.0.next_power_of_two();
+        let between = power / 4 * 3;
+        Self(if between as usize * LINEAR_STEP > COARSE_POWERS_MAX && self.0 <= between { between } else { power })
+    }
+
     /// How spans of this class are cut.
     #[inline]
     pub(crate) const fn geometry(self) -> &'static Geometry {
@@ -308,6 +324,10 @@ const _: () = {
         assert!(size_of(index) > size_of(index - 1), "classes grow");
         assert!(size_of(index).is_multiple_of(16), "16-byte alignment from 16 bytes on");
         assert!(geometry(index).regions <= SPAN_REGIONS_MAX);
+        let coarse = Class(index as u8).coarse();
+        assert!(coarse.0 as usize >= index && coarse.coarse().0 == coarse.0, "coarse classes serve themselves");
+        assert!(size_of(coarse.index()) < 2 * (size_of(index - 1) + 1), "a request fills half of a coarse block");
+        assert!(coarse.0.trailing_zeros() >= (index as u8).trailing_zeros(), "a coarse block is as aligned");
         index += 1;
     }
 };

@@ -56,6 +56,9 @@ pub(crate) struct FastHeap {
     pub(super) until: Cell<usize>,
     /// Which bits of a request's size count.
     pub(super) counted: Cell<usize>,
+    /// A bit for each class that no coarse one serves any more ([`FastHeap::split`]). Written and read by the heap's
+    /// thread, and by the one that prepares the heap for it.
+    pub(super) split: Cell<u64>,
 }
 
 // SAFETY: only the heap's thread uses the cells; the inert heap is never written.
@@ -110,6 +113,7 @@ impl FastHeap {
             always_empty: Cell::new(NOTHING.slot()),
             until: Cell::new(0),
             counted: Cell::new(0),
+            split: Cell::new(0),
         }
     }
 

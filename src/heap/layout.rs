@@ -41,7 +41,7 @@ pub(crate) struct Heap {
     /// The value of `tls::fast_heap` while the heap is not entered: the heap, or the inert one where the mode sees
     /// every call. Written by any thread; the heap's thread reads it at the end of its next slow call.
     pub(crate) visible: AtomicUsize,
-    /// Most bytes of blocks in a bin.
+    /// Most bytes of blocks in a bin. Written under the registry's lock, before a thread has the heap.
     pub(super) bin_bytes: Cell<usize>,
     /// The bank of the node on which the thread ran when [`Heap::locate`] last asked.
     pub(super) bank: Cell<Bank>,
@@ -155,9 +155,8 @@ impl Heap {
     }
 
     /// Prepares the heap for a thread.
-    pub(super) fn ready(&self, space: &Space, bin_bytes: usize) {
+    pub(super) fn ready(&self, space: &Space) {
         self.fast.ready(space);
-        self.bin_bytes.set(bin_bytes);
         self.finder.set(space.finder());
     }
 

@@ -17,9 +17,11 @@ const RECEIVED_PER_REFILL: usize = 1000;
 const FETCH_MAX: usize = 256;
 /// Partial spans compared to find the fullest one.
 const SPANS_COMPARED: usize = 4;
-/// Slow events of a class before its bin grows.
+/// Slow events of a class before its bin grows, and refills of a coarse class for it before it gets spans of its own.
 const GROWTH_EVENTS: u8 = 3;
 
+/// While the bin of a coarse class has room for no more than so many bytes, further classes may begin to use it.
+const COARSE_BYTES: usize = 16 * KIB;
 /// A bin starts with room for about this many bytes of blocks.
 const FIRST_BYTES: usize = 2 * KIB;
 /// Fewest blocks that a bin has room for, and how many it has room for at first if they are small.
@@ -59,6 +61,27 @@ impl Heap {
         let bin = self.bin(class);
         let block = bin.pop();
         if block.is_null() { self.refill(shared, class, bin) } else { Some(block) }
+    }
+
+    /// The class whose blocks are to serve a request of `class` that the fast path did not serve.
+    ///
+    /// A page for each class that a thread uses is more than all else that it has, so at first one coarse class serves
+    /// several. A request that finds no block of the coarse class has its own class get spans of its own, if it is the
+    /// third of that class within a while, or if the coarse class serves much already: then more is lost in blocks that
+    /// are larger than they need be.
+    pub(crate) fn choose_class(&self, class: Class) -> Class {
+        let (serving, events) = (self.serving(class), &self.bin(class).events);
+        if serving == class || !self.is_empty(serving) {
+            return serving;
+        }
+        events.set(events.get() + 1);
+        let room = self.bin(serving).capacity() * serving.size();
+        if events.get() < GROWTH_EVENTS && room <= COARSE_BYTES {
+            return serving;
+        }
+        events.set(0);
+        self.split(class);
+        class
     }
 
     /// As [`Heap::alloc`], for a caller that writes to the block before the program has it.

@@ -10,7 +10,7 @@ use super::idle::state::Idle;
 use super::layout::Heap;
 use super::sampling::Sampling;
 use super::second_path::{DEFAULT, SecondPath};
-use crate::base::units::Region;
+use crate::base::units::{KIB, MIB, Region};
 use crate::central::Central;
 use crate::pages::{Bank, Pages};
 use crate::sys::atomic::AtomicBool;
@@ -19,6 +19,14 @@ use crate::sys::lock::{Lock, Patience, Rank};
 
 /// Free lists; banks beyond as many share them, and then a heap may come from another bank.
 const FREE_LISTS: usize = 64;
+
+/// Heaps that serve each class with blocks of its own from the start; those of further threads merge classes
+/// ([`Heap::choose_class`]).
+const MERGED_FROM: usize = 8;
+/// All bins of a class together may hold so many bytes: a thread that starts beside many others gets smaller bins.
+const BINS_BYTES_MAX: usize = 8 * MIB;
+/// A bin may hold so many bytes beside however many others.
+const BIN_BYTES_MIN: usize = 4 * KIB;
 
 /// The functions that a mode has for blocks on their way from heap to heap.
 pub(crate) struct Transit {
@@ -128,7 +136,7 @@ impl Registry {
     pub(crate) fn acquire(&self, pages: &Pages, bin_bytes: usize) -> Option<&'static Heap> {
         let bank = pages.space().bank_here();
         let lists = self.lists.lock();
-        let near = take_first(lists.free_of(bank)).or_else(|| self.add(pages, bank, bin_bytes));
+        let near = take_first(lists.free_of(bank)).or_else(|| self.add(pages, bank));
         let heap = near.or_else(|| lists.free.iter().find_map(take_first))?;
         if !heap.belongs_to_process() {
             // A thread that held its spans was lost in a fork.
@@ -137,6 +145,9 @@ impl Registry {
         heap.belong_to_process();
         heap.inbox.open();
         heap.bank.set(bank);
+        heap.merge(lists.taken.get() >= MERGED_FROM);
+        let share = BINS_BYTES_MAX / (lists.taken.get() + 1);
+        heap.bin_bytes.set(bin_bytes.min(share.max(BIN_BYTES_MIN)));
         heap.taken.set(true);
         lists.taken.set(lists.taken.get() + 1);
         heap.follow_sampling(&self.sampling);
@@ -189,9 +200,9 @@ impl Registry {
     }
 
     /// Adds a new heap. The caller holds the lock of the lists.
-    fn add(&self, pages: &Pages, bank: Bank, bin_bytes: usize) -> Option<&'static Heap> {
+    fn add(&self, pages: &Pages, bank: Bank) -> Option<&'static Heap> {
         let heap = Heap::make(pages)?;
-        heap.ready(pages.space(), bin_bytes);
+        heap.ready(pages.space());
         heap.own_bank.set(bank);
         heap.next.set(self.first.get());
         self.first.set(Some(heap));

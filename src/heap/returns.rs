@@ -299,7 +299,8 @@ impl Heap {
         loop {
             let place = shared.central.resolve(block.addr());
             let Place::Small { span, class, entry, .. } = place else { return place };
-            if !entry.is_central() || self.bin(class).events.get() == 0 {
+            let uses = self.bin(class).events.get() > 0 && self.serving(class) == class;
+            if !entry.is_central() || !uses {
                 return place;
             }
             let region = span.first();

@@ -24,7 +24,7 @@
 
 use super::bin::Bin;
 use super::fast_path::{FastHeap, REACH};
-use crate::base::class::{Class, FAST_CLASSES, FAST_MAX, SMALL_MAX};
+use crate::base::class::{Class, FAST_CLASSES, FAST_MAX, LINEAR_STEP, SMALL_MAX};
 use crate::pages::Word;
 use crate::pages::map::BIN_BYTES;
 use crate::sys::atomic::Ordering;
@@ -181,10 +181,36 @@ impl FastHeap {
         unsafe { &*table }
     }
 
-    /// Leads requests to the bins of their sizes, or all of them to the second path.
+    /// The class whose blocks serve requests of `class` here: its coarse class until [`FastHeap::split`].
+    #[inline]
+    pub(crate) fn serving(&self, class: Class) -> Class {
+        let coarse = class.coarse();
+        // Only a class of the table has another coarse class than itself, so it has a bit.
+        if coarse == class || self.split.get() >> class.index() & 1 != 0 { class } else { coarse }
+    }
+
+    /// Has blocks of its own serve requests of `class` from now on. For the heap's thread.
+    pub(super) fn split(&self, class: Class) {
+        self.split.set(self.split.get() | 1 << class.index());
+        let (place, own) = (class.index() * LINEAR_STEP, (class.index() * BIN_BYTES) as u16);
+        // A closed table stays closed: it is made anew when it opens.
+        let sizes = self.offsets.get(place + 1 - LINEAR_STEP..=place).unwrap_or(&[]);
+        sizes.iter().filter(|place| place.get() != ALWAYS_EMPTY).for_each(|place| place.set(own));
+    }
+
+    /// Has coarse classes serve all requests at first, or none; for the next thread, before the fast path opens.
+    pub(super) fn merge(&self, merges: bool) {
+        self.split.set(if merges { 0 } else { u64::MAX });
+    }
+
+    /// Leads requests to the bins that serve their sizes, or all of them to the second path.
     pub(super) fn lead(&self, to_bins: bool) {
-        for (place, &offset) in self.offsets.iter().zip(&OFFSETS) {
-            place.set(if to_bins { offset } else { ALWAYS_EMPTY });
+        let mut size = 0;
+        for class in Class::all() {
+            let offset = if to_bins { (self.serving(class).index() * BIN_BYTES) as u16 } else { ALWAYS_EMPTY };
+            let sizes = self.offsets.get(size..=class.size()).unwrap_or(&[]);
+            sizes.iter().for_each(|place| place.set(offset));
+            size += sizes.len();
         }
         self.medium_max.set(if to_bins { SMALL_MAX } else { 0 });
     }
@@ -244,7 +270,17 @@ impl FastHeap {
             None => return core::ptr::null_mut(),
         };
         // SAFETY: both are the offset of a bin of this heap, which is the calling thread's.
-        unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), offset) }
+        let block = unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), offset) };
+        if block.is_null() { self.pop_coarse(size) } else { block }
+    }
+
+    /// A block of the coarse class that serves requests of `size` bytes here; null if none does, or it has none.
+    #[inline(never)]
+    fn pop_coarse(&self, size: usize) -> *mut u8 {
+        match Class::of_size(size).map(|class| (class, self.serving(class))) {
+            Some((class, serving)) if serving != class => self.bin(serving).pop(),
+            _ => core::ptr::null_mut(),
+        }
     }
 
     /// A block for a request that the fast path did not serve; null unless requests are sampled, and null if this one
@@ -274,7 +310,7 @@ impl FastHeap {
     #[inline(always)]
     pub(crate) fn push_sized_in_reach(&self, block: *mut u8, size: usize) -> bool {
         let Some(class) = Class::of_size(size) else { return false };
-        let is_of_class = |word: Word| word.entry().class() == Some(class);
+        let is_of_class = |word: Word| word.entry().class() == Some(self.serving(class));
         self.with_entry_in_reach(block, false, |word| is_of_class(word) && self.push_own(word, block))
     }
 }

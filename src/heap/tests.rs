@@ -4,6 +4,7 @@ mod bounds;
 mod drains;
 mod holes;
 mod map;
+mod merged;
 mod orphans;
 mod second_path;
 mod undisturbed;

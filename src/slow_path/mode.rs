@@ -135,7 +135,7 @@ pub(crate) fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
 /// As [`serve`], without a sample.
 pub(crate) fn serve_unsampled(heap: &Heap, request: Request) -> Option<*mut u8> {
     let Some(class) = class_of(request) else { return serve_large(heap, request) };
-    let fresh = heap.alloc_fresh(PROCESS.shared(), class)?;
+    let fresh = heap.alloc_fresh(PROCESS.shared(), heap.choose_class(class))?;
     if request.zero {
         fresh.zero(request.size);
     }
