@@ -97,7 +97,7 @@ impl Metadata {
         Some(start)
     }
 
-    /// A piece off the border. What alignment leaves out becomes the gap.
+    /// A piece off the border. The bytes that alignment leaves out become the gap.
     fn cut_border(&self, area: &Area, size: usize) -> Option<usize> {
         let border = self.border.get();
         let start = round_up(border, size)?;

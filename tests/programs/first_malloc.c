@@ -1,4 +1,5 @@
-// Prints the page faults of the first malloc and free of eight threads that live at once: the most of one thread, and of all.
+// Prints the page faults of the first malloc and free of eight threads that live at once: the most of one thread, and
+// the sum.
 // A thread before them has the code in memory.
 #define _GNU_SOURCE
 #include <pthread.h>
