@@ -1,5 +1,5 @@
-// Large blocks that were freed wait for the next ones: no page faults in a steady state, counted as dirty, given back by
-// malloc_trim, and there for another thread before a call fails at the hard limit (34).
+// Large blocks that were freed wait for the next ones: no page faults in a steady state, counted as dirty, given back
+// by malloc_trim, and there for another thread before a call fails at the hard limit (34).
 // expect: exit 0
 // run: steady
 // args: steady

@@ -1,6 +1,6 @@
 // The slow path compares a block with more than the last two of its bin: the second free of a block with some others
-// between is found at the call where another thread begins a batch with it, where realloc has to move it, and in
-// classes whose spans have several regions. Blocks that are passed on while their bin is in use are freed without a report.
+// between is found at the call where another thread begins a batch with it, and where realloc has to move it.
+// Blocks that are passed on while their bin is in use are freed without a report.
 // run: other_thread
 // args: other 100
 // expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE
@@ -10,8 +10,8 @@
 // run: realloc_by_another_thread
 // args: realloc_other 100
 // expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE
-// run: several_regions
-// args: own 3000
+// run: realloc_of_several_regions
+// args: realloc 5000
 // expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE
 // run: passed_on
 // args: passed 48

@@ -104,7 +104,7 @@ fn resize(block: *mut c_void, size: usize) -> *mut c_void {
         if mode::fits_in_place(bytes, size) {
             return block;
         }
-        if !fast_path::was_freed_lately(block.cast()) {
+        if !second_path::was_freed_lately(block.cast()) {
             return relocate(block, bytes, size);
         }
     }

@@ -101,8 +101,8 @@ impl Span {
         }
     }
 
-    /// Sets the usable bytes of a large block whose run has so many regions. What is more than `bytes` need is known of
-    /// runs up to `ROOM_MAX`.
+    /// Sets the usable bytes of a large block whose run has so many regions. The regions beyond what `bytes` need
+    /// are known of runs up to `ROOM_MAX`.
     pub(super) fn set_large(&self, regions: u32, bytes: usize) {
         let spare = regions as usize > regions_for(bytes);
         self.room.set(if spare { u16::try_from(regions).unwrap_or(0) } else { 0 });

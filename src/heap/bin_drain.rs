@@ -21,6 +21,9 @@ use crate::pages::Pages;
 use crate::sys::atomic::{Ordering, settle_stores};
 use crate::sys::cell::Slots;
 
+/// Blocks of the thread's own bin with which the slow path compares one that is freed or resized.
+pub(super) const NEWEST: usize = 16;
+
 /// Most blocks that one call of [`Bin::drain`] takes.
 pub(super) const DRAIN_MAX: usize = 64;
 

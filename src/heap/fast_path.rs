@@ -19,7 +19,6 @@ use core::arch::global_asm;
 use core::cell::Cell;
 
 use super::bin::{Bin, NOTHING};
-use super::returns::NEWEST;
 use super::second_path::{ALWAYS_EMPTY, CLOSED, DEFAULT, SecondPath};
 use crate::base::class::{self, Class, FAST_MAX};
 use crate::base::units::REGION_SHIFT;
@@ -298,7 +297,7 @@ impl FastHeap {
 
     /// Whether `word`, which [`FastHeap::is_own`] refused, is that of a span of this heap, of a spanning class then.
     #[inline(always)]
-    fn is_own_spanning(&self, word: Word) -> bool {
+    pub(super) fn is_own_spanning(&self, word: Word) -> bool {
         word.bits() ^ self.address() < HEAP_ALIGN
     }
 
@@ -376,13 +375,6 @@ pub(crate) fn aligned(align: usize, size: usize, miss: impl Fn(usize, usize, &Fa
 #[inline(always)]
 pub(crate) fn bytes_of(block: *mut u8) -> Option<usize> {
     FastHeap::current().bytes_of_block(block)
-}
-
-/// Whether `block`, whose bytes [`bytes_of`] told, is one of the blocks that this thread freed last: more than the fast
-/// path compares, for calls that copy the block.
-#[inline(never)]
-pub(crate) fn was_freed_lately(block: *mut u8) -> bool {
-    FastHeap::current().bin_of_block(block).is_some_and(|bin| bin.has_lately(block, NEWEST))
 }
 
 /// As [`free`], for a caller that names the size: blocks of another class are left to `miss`.

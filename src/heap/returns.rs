@@ -3,6 +3,7 @@
 //! A call may push to or rearrange the bin of its own class only: it may have interrupted an operation on any other.
 
 use super::bin::Bin;
+use super::bin_drain::NEWEST;
 use super::fast_path::FastHeap;
 use super::layout::Heap;
 use super::registry::Shared;
@@ -17,9 +18,7 @@ use crate::sys::atomic::Ordering;
 
 /// Blocks returned one by one before the next test whether they lie in a row.
 const SCATTERED: usize = 128;
-/// Blocks of the thread's own bin with which the slow path compares one that is freed or resized.
-pub(super) const NEWEST: usize = 16;
-/// The same for the bin of another thread, where the first block of a batch is freed.
+/// Blocks of the bin of another thread with which a free is compared, where the first block of a batch is freed.
 const NEWEST_OF_OTHERS: usize = 128;
 
 /// The outcome of a free.

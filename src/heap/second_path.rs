@@ -23,6 +23,7 @@
 //!   push to one bin or one batch of the heap.
 
 use super::bin::Bin;
+use super::bin_drain::NEWEST;
 use super::fast_path::{FastHeap, REACH};
 use crate::base::class::{Class, FAST_CLASSES, FAST_MAX, LINEAR_STEP, SMALL_MAX};
 use crate::pages::Word;
@@ -170,6 +171,18 @@ pub(crate) fn free(block: *mut u8, slow: SlowFree) {
 pub(crate) fn free_sized(block: *mut u8, size: usize, slow: SlowSizedFree) {
     let heap = FastHeap::current();
     (heap.second().free_sized)(block, size, heap, slow);
+}
+
+/// Whether `block`, of whose bytes the fast path told, is one of the blocks that this thread freed last: more than the
+/// fast path compares, for calls that copy the block.
+#[inline(never)]
+pub(crate) fn was_freed_lately(block: *mut u8) -> bool {
+    let heap = FastHeap::current();
+    heap.with_entry_in_reach(block, false, |word| {
+        let is_own = heap.is_own(word) || heap.is_own_spanning(word);
+        let class = word.entry().class().filter(|_| is_own);
+        class.is_some_and(|class| heap.bin(class).has_lately(block, NEWEST))
+    })
 }
 
 impl FastHeap {

@@ -59,7 +59,7 @@ impl Word {
 
     /// The time of a clock in milliseconds, as words have it.
     const fn time_of(now: u32) -> u32 {
-        now / TIME_UNIT & TIME_MASK
+        (now / TIME_UNIT) & TIME_MASK
     }
 
     const fn time(self) -> u32 {
@@ -310,10 +310,10 @@ impl Pages {
         }
         let now = self.now();
         self.cache.put(Run { region, count, dirty: true }, now, |run| self.release(run.region, run.count));
-        if let Some(delay) = self.delay() {
-            if self.cache.wants_sweep(now, delay) {
-                self.purge_due(now, delay);
-            }
+        if let Some(delay) = self.delay()
+            && self.cache.wants_sweep(now, delay)
+        {
+            self.purge_due(now, delay);
         }
     }
 

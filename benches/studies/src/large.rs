@@ -70,7 +70,7 @@ pub(crate) fn kernel(blocks: usize, with_foreign: bool) -> Result<()> {
     Ok(())
 }
 
-/// What one run of [`replace`] or [`grow`] took.
+/// The cost of one run of [`replace`] or [`grow`].
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Cost {
     /// Milliseconds of CPU time.
@@ -283,7 +283,7 @@ fn once(launcher: &Launcher, (name, library): (&str, Option<&PathBuf>), blocks: 
     outcome_of(launcher, (name, library), &["large-kernel", &blocks.to_string(), &foreign])
 }
 
-/// What this program prints with `arguments` and that library.
+/// The result that this program prints with `arguments` and that library.
 fn outcome_of<T: serde::de::DeserializeOwned>(
     launcher: &Launcher,
     (name, library): (&str, Option<&PathBuf>),

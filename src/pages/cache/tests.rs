@@ -97,7 +97,9 @@ proptest! {
             }
         };
         for (now, (step, count, at)) in (0_u32..).zip(steps) {
-            let free = |ours: &[bool]| ours[at as usize..].iter().take(count as usize).take_while(|&&ours| ours).count() as u32;
+            let free = |ours: &[bool]| {
+                ours[at as usize..].iter().take(count as usize).take_while(|&&ours| ours).count() as u32
+            };
             match step {
                 0..=2 if free(&ours) > 0 => {
                     let run = run(at, free(&ours));
