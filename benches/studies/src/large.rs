@@ -135,7 +135,7 @@ pub(crate) fn replace(mix: usize) -> Result<()> {
                     *slot = std::hint::black_box(unsafe { libc::malloc(bytes) });
                     for at in (0..bytes).step_by(if writes { PAGE } else { bytes - 1 }) {
                         // SAFETY: the block has so many bytes.
-                        unsafe { slot.cast::<u8>().add(at).write_volatile(1) };
+                        unsafe { slot.cast::<u8>().wrapping_add(at).write_volatile(1) };
                     }
                 }
                 slots.into_iter().for_each(free);
@@ -157,7 +157,7 @@ pub(crate) fn grow(halves: usize) -> Result<()> {
             bail!("no memory for {bytes} bytes");
         }
         // SAFETY: the block has so many bytes.
-        unsafe { buffer.cast::<u8>().add(written).write_bytes(1, bytes - written) };
+        unsafe { buffer.cast::<u8>().wrapping_add(written).write_bytes(1, bytes - written) };
         written = bytes;
         bytes = (bytes * halves).div_ceil(2).max(bytes + 1).min(GIB);
     }
