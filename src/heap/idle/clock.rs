@@ -78,7 +78,8 @@ impl Heap {
     /// blocks that other threads freed.
     pub(crate) fn attend(&self, shared: Shared<'_>) {
         let pages = &shared.central.pages;
-        if self.offer.ticked.get() != pages.now() && pages.is_dirty() {
+        // Nothing is dirty in a pool, which asks the kernel for nothing: so the clock comes second.
+        if pages.is_dirty() && self.offer.ticked.get() != pages.now() {
             self.tick(shared);
         }
         self.follow_sampling(&shared.registry.sampling);
