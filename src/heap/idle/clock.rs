@@ -78,8 +78,8 @@ impl Heap {
     /// blocks that other threads freed.
     pub(crate) fn attend(&self, shared: Shared<'_>) {
         let pages = &shared.central.pages;
-        // Nothing is dirty in a pool, which asks the kernel for nothing: so the clock comes second.
-        if pages.is_dirty() && self.offer.ticked.get() != pages.now() {
+        // The clock comes last: a process that never purges, with a pool, say, may have to do without system calls.
+        if pages.is_dirty() && pages.delay().is_some() && self.offer.ticked.get() != pages.now() {
             self.tick(shared);
         }
         self.follow_sampling(&shared.registry.sampling);
