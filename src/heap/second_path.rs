@@ -101,16 +101,17 @@ const fn behind_fast_path<const BYTES: bool, const COUNT: bool>() -> SecondPath 
     SecondPath {
         after_fast: true,
         malloc: |size, heap, slow| {
-            let block = heap.pop_sampled::<BYTES>(size);
-            if block.is_null() { slow(size) } else { block }
+            let block = heap.pop_sampled::<BYTES>(size, |size| heap.pop_own(size));
+            if block.is_null() { malloc_coarse::<BYTES>(size, heap, slow) } else { block }
         },
         zeroed: |size, heap, slow| {
-            let block = heap.pop_sampled::<BYTES>(size);
+            let block = heap.pop_sampled::<BYTES>(size, |size| heap.pop(size));
             if block.is_null() { slow(size) } else { fill(block, size) }
         },
         aligned: |align, size, heap, slow| {
             let rounded = Class::rounded(size, align);
-            let block = rounded.map_or(core::ptr::null_mut(), |rounded| heap.pop_sampled::<BYTES>(rounded));
+            let pop = |rounded| heap.pop_sampled::<BYTES>(rounded, |size| heap.pop(size));
+            let block = rounded.map_or(core::ptr::null_mut(), pop);
             if block.is_null() { slow(align, size) } else { block }
         },
         free: |block, heap, slow| {
@@ -124,6 +125,13 @@ const fn behind_fast_path<const BYTES: bool, const COUNT: bool>() -> SecondPath 
             }
         },
     }
+}
+
+/// malloc of a request for which the bin of its class has no block: by itself, so that what comes before needs no stack.
+#[inline(never)]
+fn malloc_coarse<const BYTES: bool>(size: usize, heap: &FastHeap, slow: SlowMalloc) -> *mut u8 {
+    let block = heap.pop_sampled::<BYTES>(size, |size| heap.pop_coarse(size));
+    if block.is_null() { slow(size) } else { block }
 }
 
 /// free of a block that joined no batch of its class: by itself, so that what comes before needs no stack.
@@ -277,14 +285,20 @@ impl FastHeap {
     /// A block from the bin for a request of `size` bytes, wherever requests lead; null if there is none.
     #[inline(always)]
     pub(crate) fn pop(&self, size: usize) -> *mut u8 {
+        let block = self.pop_own(size);
+        if block.is_null() { self.pop_coarse(size) } else { block }
+    }
+
+    /// As [`FastHeap::pop`], from the bin of the class of the request alone.
+    #[inline(always)]
+    fn pop_own(&self, size: usize) -> *mut u8 {
         let offset = match OFFSETS.get(size) {
             Some(&offset) => usize::from(offset),
             None if size <= SMALL_MAX => Class::of_medium(size).index() * BIN_BYTES,
             None => return core::ptr::null_mut(),
         };
         // SAFETY: both are the offset of a bin of this heap, which is the calling thread's.
-        let block = unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), offset) };
-        if block.is_null() { self.pop_coarse(size) } else { block }
+        unsafe { Bin::pop_at(core::ptr::from_ref(self).cast(), offset) }
     }
 
     /// A block of the coarse class that serves requests of `size` bytes here; null if none does, or it has none.
@@ -296,16 +310,16 @@ impl FastHeap {
         }
     }
 
-    /// A block for a request that the fast path did not serve; null unless requests are sampled, and null if this one
-    /// is to be sampled. `BYTES` says whether samples may be by bytes.
+    /// A block that `pop` takes for a request that the fast path did not serve; null unless requests are sampled, and
+    /// null if this one is to be sampled. `BYTES` says whether samples may be by bytes.
     #[inline(always)]
-    fn pop_sampled<const BYTES: bool>(&self, size: usize) -> *mut u8 {
+    fn pop_sampled<const BYTES: bool>(&self, size: usize, pop: impl FnOnce(usize) -> *mut u8) -> *mut u8 {
         let cost = if BYTES { (size & self.counted.get()).wrapping_add(1) } else { 1 };
         // A heap that is not sampled ends here, too.
         if cost >= self.until.get() {
             return core::ptr::null_mut();
         }
-        let block = self.pop(size);
+        let block = pop(size);
         if !block.is_null() {
             // Read again: so it is one instruction.
             self.until.set(self.until.get() - cost);
