@@ -15,7 +15,8 @@
 #include "check.h"
 #include "spandrel_weak.h"
 
-enum { BLOCKS = 3, STEPS = 20000 };
+// The blocks that are freed fit the cache when they have merged.
+enum { BLOCKS = 3, BYTES = 512 * KIB, STEPS = 20000 };
 
 static pthread_barrier_t freed, done;
 
@@ -33,7 +34,7 @@ static size_t dirty(void) {
 
 static void free_some(void) {
     void *blocks[BLOCKS];
-    for (int i = 0; i < BLOCKS; i++) blocks[i] = memset(opaque(malloc(MIB)), 1, MIB);
+    for (int i = 0; i < BLOCKS; i++) blocks[i] = memset(opaque(malloc(BYTES)), 1, BYTES);
     for (int i = 0; i < BLOCKS; i++) free(blocks[i]);
 }
 
@@ -62,9 +63,9 @@ static void steady(void) {
 
 static void trimmed(void) {
     free_some();
-    CHECK_WITH(dirty() >= BLOCKS * MIB, dirty());
+    CHECK_WITH(dirty() >= BLOCKS * BYTES, dirty());
     CHECK(malloc_trim(0) == 1);
-    CHECK_WITH(dirty() < MIB, dirty());
+    CHECK_WITH(dirty() < BYTES, dirty());
 }
 
 // The limit has room for the block alone, so what another thread freed, which sleeps, must serve.
@@ -73,7 +74,7 @@ static void limited(void) {
     CHECK(pthread_barrier_init(&freed, NULL, 2) == 0 && pthread_barrier_init(&done, NULL, 2) == 0);
     CHECK(pthread_create(&thread, NULL, other, NULL) == 0);
     pthread_barrier_wait(&freed);
-    char *block = opaque(malloc(6 * MIB));
+    char *block = opaque(malloc(7 * MIB));
     CHECK(block != NULL && spandrel_lane_of_pointer(block) == SPANDREL_LANE_LARGE);
     free(block);
     pthread_barrier_wait(&done);
