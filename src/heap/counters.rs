@@ -57,7 +57,8 @@ pub struct Traffic {
 }
 
 impl Counters {
-    /// Offsets of refills, flushes, refills by received blocks (one byte each), batches sent and received (four bytes each), blocks sent and received.
+    /// Offsets of refills and flushes (four bytes each), refills by received blocks (one byte each), batches sent and
+    /// received (four bytes each), blocks sent and received.
     pub(super) const OFFSETS: [usize; 7] = [
         offset_of!(Self, refills),
         offset_of!(Self, flushes),

@@ -79,7 +79,7 @@ pub(super) const WORDS: &[Out] = &[
         Everywhere,
     ),
     out(&["welcome"], "return_to_span", Names),
-    out(&["is told", "are told"], "gets, in the active voice: the caller gets the error", Everywhere),
+    out(&["is told", "are told"], "gets (the caller gets the error)", Everywhere),
     out(&["is looked at", "are looked at"], "is checked, is compared", Everywhere),
     out(&["passes by", "pass by", "passed by"], "calls", Everywhere),
     out(&["lets others in", "let others in"], "releases the lock; lets others drain", Everywhere),
