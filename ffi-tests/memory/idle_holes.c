@@ -4,17 +4,6 @@
 // expect: exit 0
 #include "holes.h"
 
-static pthread_barrier_t turn;
-
-static void *then_sleep(void *peak) {
-    grow(peak);
-    thin(peak);
-    pthread_barrier_wait(&turn);
-    pthread_barrier_wait(&turn);
-    check_kept(peak);
-    return NULL;
-}
-
 int main(void) {
     CHECK(pthread_barrier_init(&turn, NULL, 2) == 0);
     static const size_t sizes[][2] = {{1000, 64}, {16, 2048}};

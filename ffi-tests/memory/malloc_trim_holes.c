@@ -5,17 +5,6 @@
 // variants: preload linked
 #include "holes.h"
 
-static pthread_barrier_t turn;
-
-static void *then_sleep(void *peak) {
-    grow(peak);
-    thin(peak);
-    pthread_barrier_wait(&turn);
-    pthread_barrier_wait(&turn);
-    check_kept(peak);
-    return NULL;
-}
-
 static void *then_end(void *peak) {
     grow(peak);
     thin(peak);

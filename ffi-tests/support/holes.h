@@ -51,4 +51,16 @@ static inline size_t most_left(const struct peak *peak) {
     return (peak->count / peak->kept_of + 1) * pages * page + 6 * MIB;
 }
 
+// A thread that frees most of a peak, then waits at `turn`, twice, and checks what it kept.
+static pthread_barrier_t turn;
+
+static inline void *then_sleep(void *peak) {
+    grow(peak);
+    thin(peak);
+    pthread_barrier_wait(&turn);
+    pthread_barrier_wait(&turn);
+    check_kept(peak);
+    return NULL;
+}
+
 #endif
