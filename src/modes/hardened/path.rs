@@ -63,7 +63,7 @@ fn malloc(size: usize, heap: &FastHeap, slow: SlowMalloc) -> *mut u8 {
     // SAFETY: the bin of the class of `whole` bytes, of the calling thread's heap.
     let block = unsafe { heap.pop_at(whole * SCALE) };
     if block.is_null() {
-        return slow(size);
+        return malloc_coarse(size, heap, slow);
     }
     // SAFETY: the shadow reaches blocks of bins, and this one is the calling thread's.
     let unit = unsafe { blocks::shadow().byte(block.addr()) };
@@ -80,6 +80,15 @@ fn malloc(size: usize, heap: &FastHeap, slow: SlowMalloc) -> *mut u8 {
     // Relaxed: as above. The slack is less than a step.
     unit.store((whole - size + (LIVE as usize - CANARY)) as u8, Ordering::Relaxed);
     block
+}
+
+/// malloc of a class whose bin has no block: a block of the class that serves its requests in this heap.
+#[inline(never)]
+fn malloc_coarse(size: usize, heap: &FastHeap, slow: SlowMalloc) -> *mut u8 {
+    let class = Class::of_size((size + CANARY).max(STEP));
+    let serving = class.map(|class| heap.serving(class)).filter(|&serving| Some(serving) != class);
+    let block = serving.map_or(core::ptr::null_mut(), |serving| pop(heap, serving, size));
+    if block.is_null() { slow(size) } else { block }
 }
 
 #[inline(never)]
