@@ -89,7 +89,7 @@ options! {
     tracked_runtime: bool = false, "SPANDREL_TRACKED_RUNTIME", value::FLAG, "0", parse::flag,
         "In mode `tracked`: shows in the report at exit also the blocks that libc and libstdc++ keep for themselves.";
     quarantine: usize = 16 << 10, "SPANDREL_QUARANTINE", value::SIZE, "16K", parse::size,
-        "In mode `hardened`: how many bytes of freed blocks of each class wait in each heap before they are used again: 4 to 256 blocks; one for 0.";
+        "In mode `hardened`: how many bytes of freed blocks of each class wait in each heap before they are used again, at most: 4 to 256 blocks, fewer while the heap has few blocks of the class or there are more than 8 threads; one for 0.";
     quarantine_large: usize = 256 << 20, "SPANDREL_QUARANTINE_LARGE", value::SIZE, "256M", parse::size,
         "In mode `hardened`: how many bytes of address space of freed large blocks wait, without memory and access; blocks up to a 192nd of it wait with their memory, a 64th of it at most, and as much is ready for reuse; 0 for none.";
     spread: SpreadSpans = SpreadSpans::First, "SPANDREL_SPREAD", value::SPREAD, "first", value::spread,
