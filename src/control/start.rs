@@ -5,6 +5,7 @@
 //! already, and the constructor or the first heap, the earlier of the two, makes the key for thread exit. The C library's
 //! tables for both are static.
 
+use super::conf;
 use crate::base::units::GIB;
 use crate::config::{self, CacheBytes, Complaint, HugePages, IdleReturn, Limit, Numa, OnError, Options};
 use crate::diag::{self, Code, Policy};
@@ -243,11 +244,18 @@ pub(crate) fn has_options() -> bool {
 #[cold]
 #[inline(never)]
 fn read_options(startup: Startup) -> Options {
+    conf::add(startup);
     config::read(startup.environment(), |entry, complaint| match complaint {
+        Complaint::Form(form) if config::is_limit(entry) => {
+            conf::refuse(&[entry, b": takes ", form.as_bytes(), b"; the process ends"]);
+        }
+        Complaint::Clash(what) if config::is_limit(entry) => {
+            conf::refuse(&[entry, b": ", what.as_bytes(), b"; the process ends"]);
+        }
         Complaint::Form(form) => {
             diag::line(Code::BadOption, &[entry, b": takes ", form.as_bytes(), b"; the default stays"]);
         }
-        Complaint::Clash(what) => diag::line(Code::BadOption, &[entry, b": ", what.as_bytes()]),
+        Complaint::Clash(what) => diag::line(Code::BadOption, &[entry, b": ", what.as_bytes(), b"; ignored"]),
         Complaint::Numa => {
             diag::line(Code::NumaPolicy, &[entry, b": needs SPANDREL_PROFILE=hosted-server; ignored"]);
         }

@@ -104,6 +104,14 @@ impl Heap {
         self.bin(class).last().is_null()
     }
 
+    /// How many blocks the spans of `class` have of which this heap took all; those of the first few spans, if these have
+    /// `enough`.
+    pub(crate) fn blocks_in_full_spans(&self, shared: Shared<'_>, class: Class, enough: usize) -> usize {
+        let capacity = class.geometry().capacity as usize;
+        let full = self.spans(class).full.iter(shared.central.pages.space());
+        full.take(enough.div_ceil(capacity)).count() * capacity
+    }
+
     #[inline(never)]
     fn refill(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> Option<*mut u8> {
         self.counters.note(class);
