@@ -150,6 +150,8 @@ options! {
         "In profile `hosted-server` alone: huge pages by `madvise` once the heap is large, or (`thp`) from the start; or explicit ones (`hugetlb`).";
     huge_from: usize = 2 << 20, "SPANDREL_HUGEPAGES_FROM", value::SIZE, "2M", parse::size,
         "With `SPANDREL_HUGEPAGES=madvise`: how large the heap is before the kernel is asked for huge pages.";
+    huge_within: usize = 2000, "SPANDREL_HUGEPAGES_WITHIN", value::COUNT, "2000", parse::number,
+        "With `SPANDREL_HUGEPAGES=madvise`: ordinary pages where the kernel takes more microseconds than this for a huge one.";
     numa: Numa = Numa::Off, "SPANDREL_NUMA", value::NUMA, "off", value::numa,
         "In profile `hosted-server` alone: on which NUMA nodes pages are placed.";
     prefault: Prefault = Prefault::Off, "SPANDREL_PREFAULT", value::PREFAULT, "off", value::prefault,

@@ -220,16 +220,16 @@ fn reserve_slow(options: &Options, page: usize) -> Option<Space> {
         }
         diag::line(Code::BadOption, &[b"SPANDREL_FIXED_ADDRESS=1: the address is taken; the reservation is elsewhere"]);
     }
-    let from = match options.huge_pages {
+    let huge = match options.huge_pages {
         HugePages::Off => return Space::reserve(wanted, page),
-        HugePages::Madvise => options.huge_from,
-        HugePages::Thp => 0,
+        HugePages::Madvise => Huge::from(options.huge_from).within(options.huge_within),
+        HugePages::Thp => Huge::from(0),
         HugePages::Table => return Space::reserve_explicit(wanted, page, HUGE_BYTES),
         HugePages::GiantTable => return Space::reserve_explicit(wanted, page, GIB),
     };
     let space = Space::reserve(wanted, page)?;
     if memory::has_huge_pages() {
-        return Some(space.with_huge(Huge::from(from)));
+        return Some(space.with_huge(huge));
     }
     diag::line(Code::HugePagePolicy, &[b"the kernel's setting is never; ordinary pages are used"]);
     Some(space)
