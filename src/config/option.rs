@@ -178,6 +178,8 @@ options! {
         "Also writes a dump when this signal comes, unless the program has a handler of its own for it; with `SPANDREL_HEAP_PROFILE_WAIT` the first one starts the sampling.";
     heap_profile_wait: bool = false, "SPANDREL_HEAP_PROFILE_WAIT", value::FLAG, "0", parse::flag,
         "Takes no samples until the signal comes or the program calls `spandrel_profile_start`.";
+    heap_profile_ends: bool = false, "SPANDREL_HEAP_PROFILE_ENDS", value::FLAG, "0", parse::flag,
+        "Also writes a dump before SIGTERM or SIGHUP ends the process, and, from the first signal of `SPANDREL_HEAP_PROFILE_SIGNAL` on, SIGINT; programs that have a use of their own for these signals keep it.";
     soft_limit: Limit = Limit::None, "SPANDREL_SOFT_LIMIT", value::LIMIT, "none", value::limit,
         "Above so much memory in use, freed pages go back at once. `container`: seven eighths of the container's (cgroup's) limit.";
     hard_limit: Limit = Limit::None, "SPANDREL_HARD_LIMIT", value::LIMIT, "none", value::limit,

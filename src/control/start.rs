@@ -101,9 +101,9 @@ fn start(process: &Process) -> bool {
     if matches!(options.mode(), config::Mode::Fast | config::Mode::Counting) {
         process.central.pages.open_cache();
     }
-    descriptor::describe(process);
     register_features(&options);
     sampling::prepare(&options, mode.is_none_or(|mode| mode.profiled));
+    descriptor::describe(process, sampling::outside());
     // Last, because with bounds libc refuses to serve: other threads need it until the start is over.
     set_bounds();
     table::put_into_force(mode);
