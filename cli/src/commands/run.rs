@@ -6,7 +6,7 @@
 
 use super::symbolize;
 use crate::library;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use spandrel::config::OPTIONS;
 use std::env;
@@ -28,6 +28,9 @@ pub(crate) struct Request {
     /// Profile (`SPANDREL_PROFILE`)
     #[arg(long)]
     profile: Option<String>,
+    /// A file with options, one NAME=VALUE a line (`SPANDREL_CONF`); what the environment and other arguments set wins
+    #[arg(long, value_name = "FILE")]
+    conf: Option<PathBuf>,
     /// An option of docs/options.md, such as `stats=1` for `SPANDREL_STATS=1`; may be given several times
     #[arg(long = "option", short = 'o', value_name = "NAME=VALUE", value_parser = setting)]
     options: Vec<(String, String)>,
@@ -72,7 +75,8 @@ pub(super) fn preload(library: &Path) -> OsString {
 
 fn settings(request: &Request) -> Result<Vec<(String, String)>> {
     let named = |name: &str, value: &Option<String>| value.clone().map(|value| (format!("{PREFIX}{name}"), value));
-    let special = [named("MODE", &request.mode), named("PROFILE", &request.profile)];
+    let conf = request.conf.as_deref().map(whole_path).transpose()?;
+    let special = [named("MODE", &request.mode), named("PROFILE", &request.profile), named("CONF", &conf)];
     let settings: Vec<_> = special.into_iter().flatten().chain(request.options.iter().cloned()).collect();
     for (name, _) in &settings {
         if !OPTIONS.iter().any(|option| option.name == name) {
@@ -81,6 +85,12 @@ fn settings(request: &Request) -> Result<Vec<(String, String)>> {
         }
     }
     Ok(settings)
+}
+
+/// The path from the root, for a program that changes its directory before it starts another.
+fn whole_path(file: &Path) -> Result<String> {
+    let path = file.canonicalize().with_context(|| file.display().to_string())?;
+    path.into_os_string().into_string().map_err(|path| anyhow!("{}: not text", path.display()))
 }
 
 /// `NAME=VALUE` with the variable's full name.
@@ -105,10 +115,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_options_is_named_from_the_root() {
+        let request = |conf: &str| Request {
+            mode: None,
+            profile: None,
+            conf: Some(PathBuf::from(conf)),
+            options: Vec::new(),
+            library: None,
+            command: Vec::new(),
+        };
+        let set = settings(&request("Cargo.toml")).unwrap();
+        assert!(set.len() == 1 && set[0].0 == "SPANDREL_CONF" && set[0].1.starts_with('/'), "{set:?}");
+        assert!(settings(&request("no-such.conf")).unwrap_err().to_string().contains("no-such.conf"));
+    }
+
+    #[test]
     fn unknown_options_are_refused_and_the_known_ones_named() {
         let request = |option: &str| Request {
             mode: None,
             profile: Some("realtime".to_owned()),
+            conf: None,
             options: vec![setting(option).unwrap()],
             library: None,
             command: Vec::new(),
