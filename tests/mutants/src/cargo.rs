@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const POLL: Duration = Duration::from_millis(5);
 /// The profile of the library that mutants are built in: soon built, and without assertions, as it is shipped.
 const PROFILE: &str = "mutant";
+/// The profile that the models of the repository itself are built in.
+const MODELS: &str = "model";
 
 /// The result of a test.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,19 +86,22 @@ impl Cargo {
         command
     }
 
-    /// The command for tests of this kind, up to their names.
+    /// The command for tests of this kind, up to their names. Those of the repository itself are there, as `cargo tests`
+    /// builds them with all others; a copy builds no more than it needs.
     fn test(&self, kind: &Kind) -> Command {
+        let words =
+            |package| if self.own { vec!["test", "--quiet", "--package", package] } else { vec!["tests", "--quiet"] };
         match kind {
-            Kind::Unit => self.command(&self.build, &["test", "--quiet", "--package", "spandrel-alloc", "--lib"]),
+            Kind::Unit => self.command(&self.build, &[words("spandrel-alloc"), vec!["--lib"]].concat()),
             Kind::Loom => {
                 let mut command = self
                     .command(&self.build.join("loom"), &["test", "--quiet", "--package", "spandrel-alloc", "--lib"]);
-                command.args(["--profile", if self.own { PROFILE } else { "release" }]).env("RUSTFLAGS", "--cfg loom");
+                command.args(["--profile", if self.own { PROFILE } else { MODELS }]).env("RUSTFLAGS", "--cfg loom");
                 command
             }
             Kind::Target(target) => {
                 let mut command =
-                    self.command(&self.build, &["test", "--quiet", "--package", "spandrel-tests", "--test", target]);
+                    self.command(&self.build, &[words("spandrel-tests"), vec!["--test", target]].concat());
                 let library = self.build.join(PROFILE);
                 command
                     .env("SPANDREL_SO", library.join("libspandrel.so"))
