@@ -1,5 +1,5 @@
 // Large blocks that were freed wait for the next ones: no page faults in a steady state, counted as dirty, given back
-// by malloc_trim, and there for another thread before a call fails at the hard limit (34).
+// by malloc_trim and above a soft limit, and there for another thread before a call fails at the hard limit (34).
 // expect: exit 0
 // run: steady
 // args: steady
@@ -9,6 +9,10 @@
 // run: limited
 // args: limited
 // env: SPANDREL_HARD_LIMIT=8M
+// run: above_soft_limit
+// args: above_soft_limit
+// env: SPANDREL_PURGE_DELAY=never
+// env: SPANDREL_SOFT_LIMIT=16M
 #include <malloc.h>
 #include <pthread.h>
 #include <sys/resource.h>
@@ -81,10 +85,25 @@ static void limited(void) {
     CHECK(pthread_join(thread, NULL) == 0);
 }
 
+// A direct mapping passes the limit, so nothing stays dirty while it is there.
+static void above_soft_limit(void) {
+    free_some();
+    CHECK_WITH(dirty() >= BLOCKS * BYTES, dirty());
+    void *mapping = opaque(malloc(40 * MIB));
+    CHECK(mapping != NULL && dirty() == 0);
+    free_some();
+    CHECK_WITH(dirty() == 0, dirty());
+    free(mapping);
+    free_some();
+    free_some();
+    CHECK_WITH(dirty() >= BLOCKS * BYTES, dirty());
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 2);
     if (!strcmp(argv[1], "steady")) steady();
     if (!strcmp(argv[1], "trimmed")) trimmed();
     if (!strcmp(argv[1], "limited")) limited();
+    if (!strcmp(argv[1], "above_soft_limit")) above_soft_limit();
     return 0;
 }

@@ -8,7 +8,7 @@ use super::span::{Span, State, header};
 use super::store::Central;
 use crate::base::lane::Lane;
 use crate::base::units::{LARGE_MAX, MIB, REGION_BYTES, Region, regions_for, round_up};
-use crate::pages::{Bank, Entry, Space};
+use crate::pages::{Bank, Entry, Run, Space};
 use crate::sys::memory;
 
 /// A dirty run of more than this is purged rather than filled with zeroes: pages that the program never touches then
@@ -150,9 +150,49 @@ impl Central {
     fn alloc_regions(&self, bytes: usize, align: usize, bank: Bank) -> Option<Fresh> {
         let space = self.pages.space();
         let run = self.acquire_run(bank, u32::try_from(regions_for(bytes)).ok()?, align)?;
+        Some(self.make_large(space, run, bytes))
+    }
+
+    fn make_large(&self, space: &Space, run: Run, bytes: usize) -> Fresh {
         Span::make_large(space, run.region, run.count, bytes);
         space.set_entries(run.region, 1, Entry::LARGE);
-        Some(Fresh { address: space.address(run.region), bytes, dirty: run.dirty, lane: Lane::Large })
+        Fresh { address: space.address(run.region), bytes, dirty: run.dirty, lane: Lane::Large }
+    }
+
+    /// A large block of at least `bytes`, for a thread that need not hold anything: its run is from the run cache. `None`
+    /// where that has none that fits, or the block is to have guards or a node.
+    #[inline]
+    pub(crate) fn alloc_cached(&self, bytes: usize, now: u32) -> Option<Fresh> {
+        let space = self.pages.space();
+        if space.is_divided() || self.has_guards() || bytes > LARGE_MAX {
+            return None;
+        }
+        let bytes = bytes.next_multiple_of(space.page_bytes());
+        let run = self.pages.acquire_cached(Bank::FIRST, regions_for(bytes) as u32, || now)?;
+        Some(self.make_large(space, run, bytes))
+    }
+
+    /// Frees the large block at `address`, for a thread that need not hold anything; false, and nothing has happened, where
+    /// there is none, another thread just freed it, or more is to be done than to leave its run to the run cache.
+    #[inline]
+    pub(crate) fn free_cached(&self, address: usize, now: u32) -> bool {
+        let space = self.pages.space();
+        let Some(region) = space.region_of(address) else { return false };
+        if space.entry(region) != Entry::LARGE || address != space.address(region) || !self.pages.can_cache(now) {
+            return false;
+        }
+        let span = header(space, region);
+        // The regions are read before the block is given up: then its header is another's.
+        let regions = span.large_regions();
+        if span.state() != State::Large || span.ticket() != 0 || span.guarded.get() {
+            return false;
+        }
+        if !space.clear_entry(region, Entry::LARGE) {
+            return false;
+        }
+        span.unmake_large();
+        self.pages.put_cached(region, regions, now);
+        true
     }
 
     fn alloc_direct(&self, bytes: usize, align: usize) -> Option<Fresh> {

@@ -102,6 +102,13 @@ impl Central {
         self.direct.set_guard(if count > 0 { REGION_BYTES } else { 0 });
     }
 
+    /// Whether large blocks lie between guards, as far as there are any left.
+    #[inline]
+    pub(super) fn has_guards(&self) -> bool {
+        // Relaxed: a number; what is guarded is handed over by locks.
+        self.guards.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether fetches from some spans are spread.
     #[inline]
     fn is_spread(&self) -> bool {

@@ -144,6 +144,7 @@ pub(crate) fn set_limits(soft: usize, hard: usize) -> bool {
     let or_none = |bytes: usize| if bytes == 0 { UNLIMITED } else { bytes };
     pages.limits.set(or_none(soft), or_none(hard));
     PROCESS.set_bounds(false, hard != 0);
+    pages.keep_soft_limit();
     let held = pages.held_bytes();
     if held > or_none(hard) {
         let mut what = Line::new();

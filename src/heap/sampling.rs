@@ -74,6 +74,13 @@ impl Heap {
         }
     }
 
+    /// Whether there is nothing to follow.
+    #[inline]
+    pub(super) fn follows(&self, sampling: &Sampling) -> bool {
+        // Relaxed: an old value only has the thread follow later.
+        sampling.epoch.load(Ordering::Relaxed) == self.sampling_epoch.get()
+    }
+
     #[cold]
     fn follow_slow(&self, sampling: &Sampling, epoch: u32) {
         self.sampling_epoch.set(epoch);

@@ -1,27 +1,22 @@
 //! The run cache: dirty runs that were large blocks, beside the free runs, for the next large blocks. A thread takes or
 //! puts one by a compare-exchange, where the free runs have one lock for all.
 //!
-//! A run is one word, in a shard of [`SLOTS`] of them, which is a line of the processor's cache. A thread uses the shard
-//! that its heap's address leads to, and leaves nothing of its own there: any thread may take any run at any time. Within
-//! a shard runs are handed out best fit, cut, and merge with their neighbours. Must not know what a run is used for.
+//! A run is one word, in a shard of [`SLOTS`] of them. A thread uses the shard that its heap's address leads to, or, where
+//! memory is kept by node, that of its node, and leaves nothing of its own there: any thread may take any run at any time.
+//! Within a shard runs are handed out best fit, cut, and merge with their neighbours. Must not know what a run is used for.
 //!
 //! # Invariants
 //! - A run of the cache is in no free run and has no entry in the map; one thread at a time takes it.
 //! - A shard keeps at most [`SHARD_REGIONS`], unless several threads put runs there at once.
 
-use super::bank::Bank;
-use super::limits::UNLIMITED;
-use super::map::HEAP_ALIGN;
 use super::runs::{Run, waited};
-use super::store::Pages;
 use crate::base::units::{MIB, REGION_BYTES, Region};
 use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::sys::cell::{Flag, Flags};
-use crate::sys::tls;
 
 /// Words of a shard, and shards.
 const SLOTS: usize = 8;
-const SHARDS: usize = 8;
+pub(super) const SHARDS: usize = 8;
 /// Bytes that a shard keeps.
 const SHARD_BYTES: usize = 4 * MIB;
 const SHARD_REGIONS: u32 = (SHARD_BYTES / REGION_BYTES) as u32;
@@ -110,15 +105,74 @@ impl Slot {
 #[repr(align(64))]
 struct Shard([Slot; SLOTS]);
 
+/// The result of [`Shard::survey`].
+struct Survey<'a> {
+    /// Regions of its runs.
+    regions: u32,
+    empty: Option<&'a Slot>,
+    /// The runs that end where the caller's begins, and begin where it ends.
+    before: Option<(&'a Slot, Word)>,
+    behind: Option<(&'a Slot, Word)>,
+}
+
 impl Shard {
     /// Each slot with what is in it at this moment.
     fn words(&self) -> impl Iterator<Item = (&Slot, Word)> {
         self.0.iter().map(|slot| (slot, slot.word()))
     }
 
-    fn regions(&self) -> u32 {
-        self.words().map(|(_, word)| word.count()).sum()
+    /// The smallest run of at least `count` regions.
+    #[inline]
+    fn best_fit(&self, count: u32) -> Option<(&Slot, Word)> {
+        let (mut best, mut least) = (None, u32::MAX);
+        for slot in &self.0 {
+            let word = slot.word();
+            // Those that are too short become the longest.
+            let over = word.count().wrapping_sub(count);
+            if over < least && over <= SHARD_REGIONS {
+                (best, least) = (Some((slot, word)), over);
+            }
+        }
+        best
     }
+
+    /// Its bytes, an empty slot and the neighbours of `run`, for a thread that puts that.
+    #[inline]
+    fn survey(&self, run: Run) -> Survey<'_> {
+        let mut survey = Survey { regions: 0, empty: None, before: None, behind: None };
+        let end = run.region.plus(run.count);
+        for slot in &self.0 {
+            let word = slot.word();
+            survey.regions += word.count();
+            if word == Word::EMPTY {
+                survey.empty = Some(slot);
+            } else if word.end() == run.region {
+                survey.before = Some((slot, word));
+            } else if word.region() == end {
+                survey.behind = Some((slot, word));
+            }
+        }
+        survey
+    }
+}
+
+impl Shard {
+    /// Has one of the runs go for `run`: which depends on that, so that each word has its turn.
+    #[cold]
+    fn spill_one(&self, run: Run, spill: &mut impl FnMut(Run)) {
+        let words = || self.words().filter(|&(_, word)| word != Word::EMPTY);
+        if let Some((slot, word)) = words().nth(run.region.0 as usize % words().count().max(1))
+            && slot.replace(word, Word::EMPTY)
+        {
+            spill(word.run());
+        }
+    }
+}
+
+/// A run last used at `time` and its neighbour `word` as one, with the age of the larger.
+fn join(run: Run, time: u32, word: Word) -> (Run, u32) {
+    let time = if word.count() >= run.count { word.time() } else { time };
+    (Run { region: run.region.min(word.region()), count: run.count + word.count(), ..run }, time)
 }
 
 /// The bit that says whether the cache is in use.
@@ -167,23 +221,23 @@ impl RunCache {
 
     /// Regions of its runs.
     pub(super) fn regions(&self) -> u32 {
-        if self.is_open() { self.shards.iter().map(Shard::regions).sum() } else { 0 }
+        if self.is_open() { self.each().map(|(_, word)| word.count()).sum() } else { 0 }
     }
 
-    /// The shard of the calling thread.
-    fn own(&self) -> &Shard {
+    /// The shard at `place`, which may be any number.
+    #[inline]
+    fn shard(&self, place: usize) -> &Shard {
         // A remainder is below the number of shards; `get` keeps a panic out of the library.
-        self.shards.get(tls::own_heap() / HEAP_ALIGN % SHARDS).unwrap_or(&self.shards[0])
+        self.shards.get(place % SHARDS).unwrap_or(&self.shards[0])
     }
 
-    /// A run of `count` regions from the calling thread's shard: the best fit, or the front of it. The rest counts as used
-    /// `now`.
-    pub(super) fn take(&self, count: u32, now: impl Fn() -> u32) -> Option<Run> {
-        if count > SHARD_REGIONS || !self.is_open() {
+    /// A run of `count` regions from the shard at `place`: the best fit, or the front of it. The rest counts as used `now`.
+    #[inline]
+    pub(super) fn take(&self, place: usize, count: u32, now: impl FnOnce() -> u32) -> Option<Run> {
+        if !self.is_open() {
             return None;
         }
-        let fitting = self.own().words().filter(|(_, word)| word.count() >= count);
-        let (slot, word) = fitting.min_by_key(|(_, word)| word.count())?;
+        let (slot, word) = self.shard(place).best_fit(count)?;
         let left = word.count() - count;
         let rest = if left > 0 { Word::of(word.region().plus(count), left, Word::time_of(now())) } else { Word::EMPTY };
         slot.replace(word, rest).then_some(Run { count, ..word.run() })
@@ -198,39 +252,36 @@ impl RunCache {
         slot.replace(word, Word::EMPTY).then(|| word.run())
     }
 
-    /// Keeps a run that was used `now`, in the calling thread's shard; it has the age of its larger part where it meets
-    /// another. Calls `spill` with runs that have to go for it, or with itself: the caller makes them free runs.
-    pub(super) fn put(&self, mut run: Run, now: u32, mut spill: impl FnMut(Run)) {
-        let (shard, mut time) = (self.own(), Word::time_of(now));
+    /// Keeps a run that was used `now`, in the shard at `place`; it has the age of its larger part where it meets others.
+    /// Calls `spill` with runs that have to go for it, or with itself: the caller makes them free runs.
+    pub(super) fn put(&self, place: usize, mut run: Run, now: u32, mut spill: impl FnMut(Run)) {
+        let (shard, mut time) = (self.shard(place), Word::time_of(now));
         for _ in 0..ATTEMPTS {
             if run.count > SHARD_REGIONS / 2 {
                 break;
             }
-            let meets = |word: Word| word.end() == run.region || word.region() == run.region.plus(run.count);
-            if let Some((slot, word)) = shard.words().find(|&(_, word)| word != Word::EMPTY && meets(word)) {
-                if slot.replace(word, Word::EMPTY) {
-                    time = if word.count() >= run.count { word.time() } else { time };
-                    run = Run { region: run.region.min(word.region()), count: run.count + word.count(), ..run };
-                }
+            let survey = shard.survey(run);
+            if survey.regions + run.count > SHARD_REGIONS {
+                shard.spill_one(run, &mut spill);
                 continue;
             }
-            let room = shard.regions() + run.count <= SHARD_REGIONS;
-            if let Some((slot, word)) = shard.words().find(|&(_, word)| word == Word::EMPTY)
-                && room
-            {
-                if slot.replace(word, Word::of(run.region, run.count, time)) {
-                    return;
+            let (slot, old) = match (survey.before, survey.behind, survey.empty) {
+                (Some((slot, word)), Some(_), _) => {
+                    if slot.replace(word, Word::EMPTY) {
+                        (run, time) = join(run, time, word);
+                    }
+                    continue;
                 }
-                continue;
-            }
-            // The place depends on the run, so that each word has its turn.
-            let turn = run.region.0 as usize;
-            let words = || shard.words().filter(|&(_, word)| word != Word::EMPTY);
-            let victim = words().nth(turn % words().count().max(1));
-            if let Some((slot, word)) = victim
-                && slot.replace(word, Word::EMPTY)
-            {
-                spill(word.run());
+                (Some(neighbour), ..) | (_, Some(neighbour), _) => neighbour,
+                (.., Some(slot)) => (slot, Word::EMPTY),
+                _ => {
+                    shard.spill_one(run, &mut spill);
+                    continue;
+                }
+            };
+            let (whole, age) = if old == Word::EMPTY { (run, time) } else { join(run, time, old) };
+            if slot.replace(old, Word::of(whole.region, whole.count, age)) {
+                return;
             }
         }
         spill(run);
@@ -283,43 +334,6 @@ impl RunCache {
 
     fn each(&self) -> impl Iterator<Item = (&Slot, Word)> {
         self.shards.iter().flat_map(Shard::words)
-    }
-}
-
-impl Pages {
-    /// Uses the cache of runs, where that does no harm: a pool and banks of nodes do without, and so does a process that
-    /// purges at once. Comes after `open`.
-    pub(crate) fn open_cache(&self) {
-        let space = self.space();
-        if !space.is_fixed() && !space.is_divided() && self.delay() != Some(0) {
-            self.cache.open();
-        }
-    }
-
-    /// As [`Pages::acquire`], for a large block: a run that was one before, if the cache has one that fits.
-    pub(crate) fn acquire_large(&self, bank: Bank, count: u32, align: usize) -> Option<Run> {
-        let cached = if align <= REGION_BYTES { self.cache.take(count, || self.now()) } else { None };
-        cached.or_else(|| self.acquire(bank, count, align))
-    }
-
-    /// As [`Pages::release`], for what was a large block: the cache may keep the run.
-    pub(crate) fn release_large(&self, region: Region, count: u32) {
-        // Above a soft limit nothing may stay dirty, and only the lock knows how much is held.
-        if !self.cache.is_open() || self.limits.get().0 != UNLIMITED {
-            return self.release(region, count);
-        }
-        let now = self.now();
-        self.cache.put(Run { region, count, dirty: true }, now, |run| self.release(run.region, run.count));
-        if let Some(delay) = self.delay()
-            && self.cache.wants_sweep(now, delay)
-        {
-            self.purge_due(now, delay);
-        }
-    }
-
-    /// Makes free runs of what is in the cache.
-    pub(super) fn drain_cache(&self) {
-        self.cache.drain(|run| self.put(run, self.now()));
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) struct Limits {
     hard: AtomicUsize,
     /// Bytes of direct mappings: written under the lock of the runs.
     mapped: AtomicUsize,
-    /// Whether more than the soft limit is held, and was reported.
+    /// Whether more than the soft limit is held, and was reported. Any thread reads and writes it.
     over: AtomicBool,
 }
 
@@ -58,6 +58,12 @@ impl Limits {
     /// Counts a mapping that went.
     pub(super) fn drop_mapped(&self, bytes: usize) {
         self.mapped.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether more than the soft limit was held when that was asked last, and not much less since.
+    #[inline]
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
     }
 
     /// Whether `held` bytes are too many.

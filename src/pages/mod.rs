@@ -10,6 +10,7 @@ mod check;
 mod descriptor;
 mod guards;
 mod huge;
+mod large;
 pub(crate) mod limits;
 pub(crate) mod map;
 mod metadata;

@@ -52,7 +52,7 @@ impl Pages {
         }
         self.drain_cache();
         let now = call::milliseconds() as u32;
-        let oldest = self.runs.lock().expire(self.space(), now, 0);
+        let oldest = self.runs.lock().expire(self.space(), now, 0, 0);
         match oldest {
             Some(run) => self.purge_run(run),
             None => Purged::Nothing,
@@ -72,7 +72,7 @@ impl Pages {
     pub(crate) fn purge_one(&self, now: u32) -> bool {
         self.drain_cache();
         // Drop the guard before the purge: no system call under the lock.
-        let expired = self.runs.lock().expire(self.space(), now, 0);
+        let expired = self.runs.lock().expire(self.space(), now, 0, 0);
         expired.is_some_and(|run| self.purge_run(run) == Purged::Some)
     }
 
@@ -82,7 +82,7 @@ impl Pages {
         self.cache.sweep(now, delay, |run| self.put(run, now.wrapping_sub(delay)));
         for _ in 0..PURGE_RUNS {
             // Drop the guard before the purge: no system call under the lock.
-            let expired = self.runs.lock().expire(self.space(), now, delay);
+            let expired = self.runs.lock().expire(self.space(), now, delay, self.cache.regions());
             let Some(run) = expired else { return };
             // A run that keeps its pages has had its turn; so would most others now.
             if self.purge_run(run) == Purged::Kept {

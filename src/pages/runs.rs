@@ -152,13 +152,13 @@ impl Runs {
     }
 
     /// Takes out the dirty run freed longest ago, if that was at least `delay` milliseconds before `now`, or if more is
-    /// dirty than the process is likely to want again soon.
-    pub(crate) fn expire(&mut self, space: &Space, now: u32, delay: u32) -> Option<Run> {
+    /// dirty than the process is likely to want again soon. `cached` dirty regions are in the run cache.
+    pub(crate) fn expire(&mut self, space: &Space, now: u32, delay: u32, cached: u32) -> Option<Run> {
         let start = self.oldest;
         if start == NONE {
             return None;
         }
-        if waited(now, space.node(start).stamp.get()) < delay && !self.is_excessive() {
+        if waited(now, space.node(start).stamp.get()) < delay && !self.is_excessive(cached) {
             return None;
         }
         Some(self.take_out(space, start))
@@ -167,9 +167,10 @@ impl Runs {
     /// Whether more is dirty than [`DIRTY_MIN`] and as much as is in use. A process that has freed most of its memory may
     /// do nothing afterwards that would notice the time. One that replaces large blocks of many sizes all the time has
     /// about as much dirty as in use, and would take the fault of each page again that it gave back.
-    const fn is_excessive(&self) -> bool {
-        let used = self.touched - self.dirty_regions - self.clean_regions;
-        self.dirty_regions > DIRTY_MIN + used
+    const fn is_excessive(&self, cached: u32) -> bool {
+        let taken = self.touched - self.dirty_regions - self.clean_regions;
+        // Threads use the cache meanwhile, so the sum may be off.
+        self.dirty_regions + cached > DIRTY_MIN + taken.saturating_sub(cached)
     }
 
     fn is_free(&self, space: &Space, start: u32, dirty: bool) -> bool {

@@ -250,7 +250,7 @@ impl Pages {
         let due = {
             let mut runs = self.runs.lock();
             runs.release(self.space(), run, now);
-            let due = runs.expire(self.space(), now, delay);
+            let due = runs.expire(self.space(), now, delay, self.cache.regions());
             self.note(&runs);
             due
         };
@@ -269,12 +269,14 @@ impl Pages {
             }
             !forbidden
         };
-        if admit() {
-            return true;
-        }
-        self.purge_all();
-        let admitted = admit();
+        let mut admitted = admit();
         if !admitted {
+            self.purge_all();
+            admitted = admit();
+        }
+        if admitted {
+            self.keep_soft_limit();
+        } else {
             self.pending.set(Work::HARD_LIMIT);
         }
         admitted
@@ -297,7 +299,7 @@ impl Pages {
     }
 
     /// Purges all free runs if more is held than the soft limit allows.
-    pub(super) fn keep_soft_limit(&self) {
+    pub(crate) fn keep_soft_limit(&self) {
         if self.limits.get().0 != UNLIMITED && self.limits.presses(self.held_bytes(), &self.pending) {
             self.purge_all();
         }

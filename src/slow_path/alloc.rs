@@ -3,14 +3,20 @@
 use super::mode::Mode;
 use super::request::Request;
 use super::{exhaustion, foreign, pending};
+use crate::base::class::SMALL_MAX;
 use crate::base::units::REQUEST_MAX;
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
 
 /// A block that meets `request`, in mode `M`; null if there is none.
 pub(crate) fn alloc<M: Mode>(request: Request) -> *mut u8 {
-    if request.size > REQUEST_MAX {
-        return core::ptr::null_mut();
+    if request.size > SMALL_MAX {
+        if request.size > REQUEST_MAX {
+            return core::ptr::null_mut();
+        }
+        if let Some(block) = M::serve_cached(request) {
+            return block;
+        }
     }
     let heap = match thread::access() {
         HeapAccess::Own(heap) => heap,

@@ -12,7 +12,7 @@ use crate::sys::call;
 
 /// Frees `block`, which may be null, Spandrel's or libc's, in mode `M`.
 pub(crate) fn free<M: Mode>(block: *mut u8) {
-    if block.is_null() {
+    if block.is_null() || M::free_cached(block) {
         return;
     }
     let freed = match thread::access() {

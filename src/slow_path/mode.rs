@@ -8,7 +8,7 @@ use super::request::{FreeSize, Moved, NATURAL_ALIGN, Request, Resized};
 use super::{inspect, sampled};
 use crate::base::class::{Class, SMALL_MAX};
 use crate::base::lane::Lane;
-use crate::base::units::LARGE_MAX;
+use crate::base::units::{LARGE_MAX, REGION_BYTES};
 use crate::central::{Fresh, Place, Refused};
 use crate::heap::second_path::SecondPath;
 use crate::heap::{self, Freed, Heap};
@@ -44,6 +44,16 @@ pub(crate) trait Mode {
     const PROFILED: bool = false;
     /// The units of the shadow that the mode needs; none if it keeps nothing of a block there.
     const SHADOW: Option<Unit> = None;
+
+    /// A large block out of the run cache; `None` if this call needs the heap.
+    fn serve_cached(_: Request) -> Option<*mut u8> {
+        None
+    }
+
+    /// Frees a large block into the run cache; false, and nothing has happened, if this call needs the heap.
+    fn free_cached(_: *mut u8) -> bool {
+        false
+    }
 
     /// A block that meets `request`. `heap` is this thread's, and held.
     fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
@@ -110,6 +120,29 @@ pub(crate) struct Fast;
 impl Mode for Fast {
     const NAME: &'static CStr = c"fast";
     const PATHS: Paths = Paths::Fast;
+
+    #[inline]
+    fn serve_cached(request: Request) -> Option<*mut u8> {
+        let (_, now) = unheld().filter(|(heap, _)| !heap.is_sampled() && request.align <= REGION_BYTES)?;
+        Some(hand_out(PROCESS.central.alloc_cached(request.size, now)?, request))
+    }
+
+    #[inline]
+    fn free_cached(block: *mut u8) -> bool {
+        block.addr().is_multiple_of(REGION_BYTES)
+            && unheld().is_some_and(|(_, now)| PROCESS.central.free_cached(block.addr(), now))
+    }
+}
+
+/// The calling thread's heap and the time, if a call may do without that heap: the thread has one, is outside the allocator,
+/// and nothing waits for a slow call that holds it. Such a call may be interrupted anywhere, and the heap drained meanwhile:
+/// the call touches words that threads exchange without a lock, and what they lead it to.
+#[inline]
+fn unheld() -> Option<(&'static Heap, u32)> {
+    let (heap, pages) = (thread::at_rest()?, &PROCESS.central.pages);
+    let now = pages.now();
+    let may = !PROCESS.inspects() && !pages.pending.any() && heap.is_attended(PROCESS.shared(), now);
+    may.then_some((heap, now))
 }
 
 /// libc serves every call. The start barrier sees to that, so the type has a name and nothing else.

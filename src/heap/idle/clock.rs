@@ -86,6 +86,14 @@ impl Heap {
         self.receive_blocks(shared, RECEIVED_PER_LARGE, None);
     }
 
+    /// Whether [`Heap::attend`] has nothing to do at `now`, and no other work waits for a slow call of this heap. For its
+    /// thread, which need not hold the spans.
+    #[inline]
+    pub(crate) fn is_attended(&self, shared: Shared<'_>, now: u32) -> bool {
+        let ticked = self.offer.ticked.get() == now || shared.central.pages.delay().is_none();
+        ticked && self.inbox.is_empty() && !self.has_pending() && self.follows(&shared.registry.sampling)
+    }
+
     /// Reads the clock, purges what is due, and does a step of idle return.
     pub(in crate::heap) fn tick(&self, shared: Shared<'_>) {
         let pages = &shared.central.pages;

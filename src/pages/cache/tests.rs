@@ -16,12 +16,12 @@ fn run(region: u32, count: u32) -> Run {
 /// Puts a run; what the cache spilled for it.
 fn put(cache: &RunCache, run: Run) -> Vec<Run> {
     let mut spilled = Vec::new();
-    cache.put(run, 0, |run| spilled.push(run));
+    cache.put(0, run, 0, |run| spilled.push(run));
     spilled
 }
 
 fn take(cache: &RunCache, count: u32) -> Option<Run> {
-    cache.take(count, || 0)
+    cache.take(0, count, || 0)
 }
 
 fn drained(cache: &RunCache) -> Vec<Run> {
@@ -58,7 +58,7 @@ fn a_run_goes_when_it_was_not_used_for_the_delay() {
     // Also where the times of words begin anew.
     for start in [1000, (TIME_MASK + 1) * TIME_UNIT - 600] {
         let cache = opened();
-        let put = |run, now| cache.put(run, now, |_| unreachable!("there is room"));
+        let put = |run, now| cache.put(0, run, now, |_| unreachable!("there is room"));
         let sweep = |now| {
             let mut gone = Vec::new();
             cache.sweep(now, DELAY, |run| gone.push(run));
@@ -68,13 +68,26 @@ fn a_run_goes_when_it_was_not_used_for_the_delay() {
         put(run(30, 4), start + 200);
         assert!(sweep(start + 300).is_empty() && sweep(start + 499).is_empty());
         put(run(34, 2), start + 500);
-        assert_eq!(cache.take(3, || start + 500), Some(run(30, 3)), "the rest is in use");
+        assert_eq!(cache.take(0, 3, || start + 500), Some(run(30, 3)), "the rest is in use");
         assert!(sweep(start + 510).is_empty(), "the last sweep was a moment ago");
         assert_eq!(sweep(start + 700), [run(10, 8)]);
         put(run(30, 3), start + 900);
         assert_eq!(sweep(start + 1000), [run(30, 6)], "what joins a larger run is as old");
         assert_eq!(cache.regions(), 0);
     }
+}
+
+#[test]
+fn a_run_joins_both_neighbours_and_no_run_of_another_shard() {
+    let cache = opened();
+    let spilled = |_: Run| unreachable!("there is room");
+    cache.put(3, run(10, 4), 0, spilled);
+    cache.put(3, run(20, 4), 0, spilled);
+    cache.put(4, run(24, 4), 0, spilled);
+    assert_eq!(cache.take(4, 5, || 0), None);
+    cache.put(3, run(14, 6), 0, spilled);
+    assert_eq!((cache.take(3, 15, || 0), cache.take(3, 14, || 0)), (None, Some(run(10, 14))));
+    assert_eq!(cache.take(4 + SHARDS, 4, || 0), Some(run(24, 4)), "places repeat");
 }
 
 #[test]
@@ -104,12 +117,12 @@ proptest! {
                 0..=2 if free(&ours) > 0 => {
                     let run = run(at, free(&ours));
                     give(&mut ours, run, false);
-                    cache.put(run, now, |run| give(&mut ours, run, true));
+                    cache.put(0, run, now, |run| give(&mut ours, run, true));
                 }
                 3 => if let Some(run) = cache.take_at(Region(at)) { give(&mut ours, run, true) },
                 4 => cache.sweep(now, 10, |run| give(&mut ours, run, true)),
                 5 if count < 4 => cache.drain(|run| give(&mut ours, run, true)),
-                _ => if let Some(run) = cache.take(count, || now) {
+                _ => if let Some(run) = cache.take(0, count, || now) {
                     prop_assert_eq!(run.count, count);
                     give(&mut ours, run, true);
                 }
@@ -130,7 +143,6 @@ fn threads_never_have_the_same_region() {
             assert_eq!(held[region as usize].swap(by, Ordering::Relaxed) == 0, by != 0);
         }
     };
-    // Unit tests have no heap, so all threads use one shard.
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let (cache, mark) = (&cache, &mark);
@@ -138,12 +150,12 @@ fn threads_never_have_the_same_region() {
                 let mut own: Vec<Run> = (0..RUNS / 4).map(|index| run((thread + index * 4) * 4, 4)).collect();
                 own.iter().for_each(|&run| mark(run, 1));
                 for step in 0..20_000 {
-                    if let Some(run) = cache.take(1 + step % 5, || step) {
+                    if let Some(run) = cache.take(0, 1 + step % 5, || step) {
                         mark(run, 1);
                         own.push(run);
                     } else if let Some(run) = own.pop() {
                         mark(run, 0);
-                        cache.put(run, step, |run| {
+                        cache.put(0, run, step, |run| {
                             mark(run, 1);
                             own.push(run);
                         });

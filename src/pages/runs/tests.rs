@@ -43,7 +43,7 @@ fn much_that_is_free_does_not_wait() {
         runs.release(&space, Run { dirty: true, ..run }, index as u32);
     }
     assert_eq!(runs.dirty_regions(), 20 * count, "all but four of 24, which is more than eight and these four");
-    while let Some(run) = runs.expire(&space, 100, LONG) {
+    while let Some(run) = runs.expire(&space, 100, LONG, 0) {
         runs.release(&space, Run { dirty: false, ..run }, 100);
     }
     assert_eq!(runs.dirty_regions(), 10 * count, "two runs of five are left, because three would be too much");
@@ -77,7 +77,7 @@ proptest! {
                     taken[run.region.0 as usize..(run.region.0 + run.count) as usize].fill(false);
                     runs.release(&space, Run { dirty: true, ..run }, now);
                 }
-                _ => if let Some(run) = runs.expire(&space, now, 10) {
+                _ => if let Some(run) = runs.expire(&space, now, 10, 0) {
                     prop_assert!(run.dirty);
                     runs.release(&space, Run { dirty: false, ..run }, now);
                 }
