@@ -58,7 +58,7 @@ pub struct Mean {
 }
 
 impl Times {
-    /// The means of results.
+    /// The means of results. Modes for diagnosis have none: they ran on a part of the work.
     #[must_use]
     pub fn of(results: &Results) -> Self {
         let counts = |workload: &Workload| Measure::Cpu.counts(workload);
@@ -85,7 +85,7 @@ impl Times {
             command: results.made.command.clone(),
             cpu: results.machine.cpu.clone(),
             load_before: results.machine.load_before,
-            allocators: results.present().filter_map(mean).collect(),
+            allocators: results.present().filter(|one| one.group != Group::Modes).filter_map(mean).collect(),
         }
     }
 
