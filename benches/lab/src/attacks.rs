@@ -12,6 +12,7 @@ use crate::security::FOLDER;
 use crate::table::{Measure, mean_ratio};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use spandrel_attack::results::Counts;
 use spandrel_xtask::repo;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -127,31 +128,6 @@ pub struct Attacked {
     pub absent: Option<String>,
     /// Rows by verdict.
     pub counts: Counts,
-}
-
-/// Rows of the attack suite by verdict.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub struct Counts {
-    /// Caught at the call.
-    pub at_the_call: usize,
-    /// Caught later.
-    pub later: usize,
-    /// Proven harmless.
-    pub harmless: usize,
-    /// The attacker won.
-    pub missed: usize,
-    /// The allocator failed without an attack.
-    pub broken: usize,
-}
-
-impl Counts {
-    /// The share of rows in which the attacker did not win; none without rows.
-    #[must_use]
-    pub fn stopped(&self) -> Option<f64> {
-        let stopped = self.at_the_call + self.later + self.harmless;
-        let all = stopped + self.missed + self.broken;
-        (all > 0).then(|| stopped as f64 / all as f64)
-    }
 }
 
 impl Attacked {
