@@ -3,6 +3,7 @@
 //! Knows the product only as files (`libspandrel.so`, `libspandrel.a`, `spandrel.h`), never as Rust code.
 
 pub mod build;
+pub mod command;
 pub mod diag;
 pub mod expect;
 pub mod header;

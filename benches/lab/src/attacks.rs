@@ -12,6 +12,7 @@ use crate::security::FOLDER;
 use crate::table::{Measure, mean_ratio};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use spandrel_attack::results::Counts;
 use spandrel_xtask::repo;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,7 +59,7 @@ pub struct Mean {
 }
 
 impl Times {
-    /// The means of results.
+    /// The means of results. Modes for diagnosis have none: they ran on a part of the work.
     #[must_use]
     pub fn of(results: &Results) -> Self {
         let counts = |workload: &Workload| Measure::Cpu.counts(workload);
@@ -85,7 +86,7 @@ impl Times {
             command: results.made.command.clone(),
             cpu: results.machine.cpu.clone(),
             load_before: results.machine.load_before,
-            allocators: results.present().filter_map(mean).collect(),
+            allocators: results.present().filter(|one| one.group != Group::Modes).filter_map(mean).collect(),
         }
     }
 
@@ -127,31 +128,6 @@ pub struct Attacked {
     pub absent: Option<String>,
     /// Rows by verdict.
     pub counts: Counts,
-}
-
-/// Rows of the attack suite by verdict.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub struct Counts {
-    /// Caught at the call.
-    pub at_the_call: usize,
-    /// Caught later.
-    pub later: usize,
-    /// Proven harmless.
-    pub harmless: usize,
-    /// The attacker won.
-    pub missed: usize,
-    /// The allocator failed without an attack.
-    pub broken: usize,
-}
-
-impl Counts {
-    /// The share of rows in which the attacker did not win; none without rows.
-    #[must_use]
-    pub fn stopped(&self) -> Option<f64> {
-        let stopped = self.at_the_call + self.later + self.harmless;
-        let all = stopped + self.missed + self.broken;
-        (all > 0).then(|| stopped as f64 / all as f64)
-    }
 }
 
 impl Attacked {

@@ -196,7 +196,8 @@ pub fn base(results: &Results) -> &str {
     if results.present().any(|allocator| allocator.name == BASE) { BASE } else { first }
 }
 
-/// A table of ratios for the terminal, with the base's own medians in its column.
+/// A table of ratios for the terminal, with the base's own medians in its column. Work that says nothing about the
+/// measure is left out.
 #[must_use]
 pub fn text(results: &Results, selection: &Selection<'_>, measure: Measure) -> String {
     let base = base(results);
@@ -213,7 +214,7 @@ pub fn text(results: &Results, selection: &Selection<'_>, measure: Measure) -> S
         let _ = write!(text, "{short:>CELL_WIDTH$}");
     }
     text.push('\n');
-    for workload in &selection.workloads {
+    for workload in selection.workloads.iter().filter(|workload| measure.counts(workload)) {
         let _ = write!(text, "{:NAME_WIDTH$}", workload.name.chars().take(NAME_WIDTH - 1).collect::<String>());
         for name in names {
             let _ = write!(text, "{:>CELL_WIDTH$}", cell(results, &workload.name, name, base, measure));

@@ -138,7 +138,7 @@ pub enum Verdict {
     WithinNoise,
     /// It exceeds what was published, or else what is wanted, by more than the noise.
     Missed,
-    /// Not measured, or too few runs to tell the noise.
+    /// Not measured, too few runs to tell the noise, or no figure of such runs was published.
     Open,
 }
 
@@ -151,7 +151,7 @@ impl Verdict {
             Self::Known => "missed, as published",
             Self::WithinNoise => "within the noise",
             Self::Missed => "MISSED",
-            Self::Open => "not measured",
+            Self::Open => "not judged",
         }
     }
 }
@@ -251,7 +251,7 @@ impl Target {
                 false => format!("{}: at most {:.2}{}", self.text, self.wanted, self.of_whom()),
             },
             found: found.map_or_else(|| "nothing".to_owned(), words) + &published,
-            verdict: found.map_or(Verdict::Open, |found| verdict(found, self.wanted, limit)),
+            verdict: found.map_or(Verdict::Open, |found| self.known(results, verdict(found, self.wanted, limit))),
             page: self.claimed.first().map_or_else(String::new, |claim| claim.page.clone()),
         }
     }
@@ -268,9 +268,16 @@ impl Target {
     fn limit(&self, form: Form) -> Option<Known> {
         match form {
             Form::Full => self.published.full,
-            Form::Quick => self.published.quick.or(self.published.full),
+            Form::Quick => self.published.quick,
             Form::Part => None,
         }
+    }
+
+    /// A verdict, unless the target is known to be missed and no figure was published of runs of this form.
+    fn known(&self, results: &Results, verdict: Verdict) -> Verdict {
+        let unknown =
+            results.made.form == Form::Quick && self.published.quick.is_none() && self.published.full.is_some();
+        if unknown && verdict == Verdict::Missed { Verdict::Open } else { verdict }
     }
 
     fn measure(&self) -> Measure {
@@ -327,7 +334,8 @@ impl Target {
             let limit = found.map_or(0.0, |(_, live_bytes)| self.idle_limit(live_bytes));
             let published = self.limit(results.made.form);
             let verdict = found.map_or(Verdict::Open, |(after, _)| {
-                verdict(Found { value: after.median / limit, noise: after.noise() }, 1.0, published)
+                let found = Found { value: after.median / limit, noise: after.noise() };
+                self.known(results, verdict(found, 1.0, published))
             });
             let words = |after: Figure| {
                 let known =
@@ -347,10 +355,10 @@ impl Target {
 
 /// How a figure stands to what is wanted and to what was published.
 fn verdict(found: Found, wanted: f64, published: Option<Known>) -> Verdict {
+    let Some(noise) = found.noise else { return Verdict::Open };
     if found.value <= wanted && published.is_none_or(|known| found.value <= known.found) {
         return Verdict::Reached;
     }
-    let Some(noise) = found.noise else { return Verdict::Open };
     let exceeds = |limit: f64, noise: f64| found.value > limit * (1.0 + noise);
     match published {
         Some(known) if exceeds(known.found, noise.hypot(known.noise)) => Verdict::Missed,

@@ -108,6 +108,9 @@ fn a_published_figure_stands_in_for_a_target_that_is_missed() {
     let mut quick = full(0.8, 0.65, 6000.0);
     quick.made.form = Form::Quick;
     assert_eq!(verdicts(&quick)[1], Verdict::Known, "quick runs have a figure of their own");
+    let mut without = wanted();
+    without.target[1].published.quick = None;
+    assert_eq!(without.judge(&quick)[1].verdict, Verdict::Open, "that of a full run says nothing about a quick one");
 }
 
 #[test]

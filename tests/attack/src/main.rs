@@ -58,14 +58,7 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    match go(&Mode::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    harness::command::exit(go(&Mode::parse()))
 }
 
 /// False if a goal is not reached; that has been said.

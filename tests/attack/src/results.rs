@@ -102,6 +102,13 @@ impl Counts {
     pub fn all(&self) -> usize {
         self.at_the_call + self.later + self.harmless + self.lost()
     }
+
+    /// The share of rows in which the attacker did not win; none without rows.
+    #[must_use]
+    pub fn stopped(&self) -> Option<f64> {
+        let all = self.all();
+        (all > 0).then(|| (all - self.lost()) as f64 / all as f64)
+    }
 }
 
 impl Record {

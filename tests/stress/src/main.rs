@@ -81,14 +81,7 @@ fn option(text: &str) -> Result<String, String> {
 }
 
 fn main() -> ExitCode {
-    match go(&Arguments::parse().command) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    harness::command::exit(go(&Arguments::parse().command))
 }
 
 /// False if something failed; that has been said.

@@ -2,7 +2,7 @@
 //!
 //! Knows: the axes. Must not know: workloads, attacks.
 
-use super::labels::{LETTERS, Point, draw_points};
+use super::labels::{BELOW, HEIGHT, LEFT, LETTERS, MARGIN, Point, RIGHT, WIDTH, draw_points};
 use super::style::label;
 use crate::allocators::BASE;
 use crate::attacks::Mark;
@@ -13,12 +13,6 @@ use spandrel_plot::legend::Heading;
 use spandrel_plot::scale::Scale;
 use spandrel_plot::style::{BASE_LINE, GRID, PALE_INK};
 
-const WIDTH: f64 = 1200.0;
-const HEIGHT: f64 = 860.0;
-const MARGIN: f64 = 30.0;
-const LEFT: f64 = 110.0;
-const RIGHT: f64 = 60.0;
-const BELOW: f64 = 90.0;
 const PERCENT: f64 = 100.0;
 /// The axis of attacks begins at a multiple of this.
 const STEP: f64 = 10.0;

@@ -1,4 +1,4 @@
-//! Marks of allocators with their names beside them, none on top of another.
+//! Pictures with a mark per allocator: their frame, and the names beside the marks, none on top of another.
 //!
 //! Knows: how wide a name is, and where it may stand. Must not know: what the axes are.
 
@@ -11,6 +11,14 @@ use spandrel_plot::style::{INK, PAPER};
 const MARK: f64 = 11.0;
 /// Height of the names, and of the numbers at the axes around them.
 pub(super) const LETTERS: f64 = 20.0;
+
+/// Size of the pictures with one mark per allocator, and of the borders around their axes.
+pub(super) const WIDTH: f64 = 1200.0;
+pub(super) const HEIGHT: f64 = 860.0;
+pub(super) const MARGIN: f64 = 30.0;
+pub(super) const LEFT: f64 = 110.0;
+pub(super) const RIGHT: f64 = 60.0;
+pub(super) const BELOW: f64 = 90.0;
 
 /// How far above or below its mark a name may stand beside it, in heights of a letter; the best first.
 const NEAR_SHIFTS: [f64; 5] = [0.0, -0.9, 0.9, -1.8, 1.8];

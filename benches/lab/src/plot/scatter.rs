@@ -2,7 +2,7 @@
 //!
 //! Knows: the axes. Must not know: workloads.
 
-use super::labels::{LETTERS, Point, draw_points};
+use super::labels::{BELOW, HEIGHT, LEFT, LETTERS, MARGIN, Point, RIGHT, WIDTH, draw_points};
 use super::style::label;
 use crate::figures::quantile;
 use crate::results::Results;
@@ -12,13 +12,6 @@ use spandrel_plot::canvas::{Canvas, Lettering, Side};
 use spandrel_plot::legend::Heading;
 use spandrel_plot::scale::Scale;
 use spandrel_plot::style::{BASE_LINE, GRID, PALE_INK};
-
-const WIDTH: f64 = 1200.0;
-const HEIGHT: f64 = 860.0;
-const MARGIN: f64 = 30.0;
-const LEFT: f64 = 110.0;
-const RIGHT: f64 = 60.0;
-const BELOW: f64 = 90.0;
 
 /// The picture, or none with fewer than two allocators.
 pub(super) fn draw(results: &Results, selection: &Selection<'_>) -> Result<Option<String>> {
