@@ -30,6 +30,8 @@ const CLASSES: [(&str, isize); 8] = [
 ];
 const THREADS: [(&str, isize); 7] =
     [("THREAD", 9), ("LIVE", 10), ("IN BINS", 10), ("REFILLS", 10), ("FLUSHES", 10), ("SENT", 10), ("RECEIVED", 10)];
+/// The column of live bytes in both.
+const LIVE: usize = 1;
 const KEYS: &str = "q quits  Esc back  Tab classes/threads  s sorts  r reverses  / filters";
 /// Lines besides the rows of the table.
 const AROUND: usize = 11;
@@ -39,7 +41,6 @@ const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'
 const LABEL: usize = 10;
 
 /// See the module.
-#[derive(Default)]
 pub(crate) struct One {
     classes: Table,
     threads: Table,
@@ -47,6 +48,12 @@ pub(crate) struct One {
 }
 
 impl One {
+    /// Of no process yet; classes and threads with most live memory come first.
+    pub(crate) fn new() -> Self {
+        let table = || Table { column: LIVE, ..Table::default() };
+        Self { classes: table(), threads: table(), shows_threads: false }
+    }
+
     /// What the key wants.
     pub(crate) fn press(&mut self, key: Key) -> Wish {
         let (table, columns) = match self.shows_threads {
