@@ -37,7 +37,7 @@ const KEYS: &str = "q quits  Esc back  Tab classes/threads  s sorts  r reverses 
 const AROUND: usize = 11;
 /// Steps of a line over time.
 const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/// What stands before the lines over time.
+/// Columns before the lines over time.
 const LABEL: usize = 10;
 
 /// See the module.
@@ -54,7 +54,7 @@ impl One {
         Self { classes: table(), threads: table(), shows_threads: false }
     }
 
-    /// What the key wants.
+    /// The wish that a key means.
     pub(crate) fn press(&mut self, key: Key) -> Wish {
         let (table, columns) = match self.shows_threads {
             false => (&mut self.classes, CLASSES.len()),
