@@ -225,7 +225,7 @@ fn is_gone(process: i32) -> bool {
     })
 }
 
-/// What the tool's own reader says of a profile.
+/// The text of the tool's own reader about a profile.
 fn shown(file: &Path, view: &[&str]) -> Result<String, String> {
     let mut command = run::command(paths::tool()?);
     command.args(["profile", view[0]]).arg(file).args(&view[1..]);
@@ -313,15 +313,15 @@ fn a_running_process_can_be_profiled() -> Result<(), String> {
     let folder = paths::fresh("attached")?;
     let output = folder.join("heap.pb.gz");
     let script = "my @kept; my $end = time + 6; while (time < $end) { push @kept, 'x' x 3000; select(undef, undef, undef, 0.001) }";
-    let mut busy = run::preloaded("perl")?;
-    let mut busy = busy.args(["-e", script]).spawn().map_err(|error| error.to_string())?;
+    let mut perl = run::preloaded("perl")?;
+    let mut perl = perl.args(["-e", script]).spawn().map_err(|error| error.to_string())?;
     thread::sleep(Duration::from_millis(300));
     let mut command = run::command(paths::tool()?);
-    command.args(["profile", &busy.id().to_string(), "--seconds", "1", "-o"]).arg(&output);
+    command.args(["profile", &perl.id().to_string(), "--seconds", "1", "-o"]).arg(&output);
     command.env("TMPDIR", &folder);
     let outcome = run::run(&mut command, 60)?;
-    let _ = busy.kill();
-    let _ = busy.wait();
+    let _ = perl.kill();
+    let _ = perl.wait();
     if outcome.end != End::Exit(0) {
         return Err(format!("{outcome}"));
     }

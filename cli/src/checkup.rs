@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// What a finding means.
+/// The meaning of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
     /// As it should be.
@@ -43,7 +43,7 @@ pub(crate) struct Finding {
     pub(crate) about: &'static str,
     pub(crate) verdict: Verdict,
     pub(crate) text: String,
-    /// What to do about it.
+    /// The remedy.
     pub(crate) advice: Option<String>,
 }
 
@@ -72,7 +72,7 @@ const SECURE: usize = 23;
 const LINK: &str = "link it with libspandrel.a, or use the Rust package (docs/using.md)";
 const ONE_ALLOCATOR: &str = "run or build it without its own allocator: Spandrel takes the place of libc's alone";
 
-/// What is to be said of process `id`.
+/// The findings about process `id`.
 ///
 /// # Errors
 /// Where there is none.
@@ -138,7 +138,7 @@ fn others(maps: &str) -> Vec<Finding> {
     found
 }
 
-/// What may keep Spandrel out of process `id`.
+/// The causes that may keep Spandrel out of process `id`.
 fn reasons(id: u32, maps: &str) -> Vec<Finding> {
     let mut found = others(maps);
     let is_loaded = maps.contains("libspandrel");
@@ -189,7 +189,7 @@ fn is_secure(id: u32) -> bool {
     values.chunks_exact(2 * WORD).any(|pair| word(&pair[..WORD]) == SECURE && word(&pair[WORD..]) != 0)
 }
 
-/// What is to be said of the program that `name` would start.
+/// The findings about the program that `name` would start.
 ///
 /// # Errors
 /// Where there is none.
@@ -239,7 +239,7 @@ fn defines(file: &object::File<'_>, names: &[&str]) -> bool {
     symbols.any(|symbol| symbol.is_definition() && symbol.name().is_ok_and(|name| names.contains(&name)))
 }
 
-/// What the file of a program says.
+/// The findings about the file of a program.
 fn inspect(path: &Path, data: &[u8]) -> Result<Vec<Finding>> {
     let Ok(file) = object::File::parse(data) else { bail!("{} is neither a script nor an ELF file", path.display()) };
     let defined = |names: &[&str]| defines(&file, names);

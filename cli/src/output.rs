@@ -1,4 +1,4 @@
-//! What commands print with `--json`: one value, with a line feed behind it.
+//! The output of `--json`: one value, with a line feed behind it.
 
 use anyhow::Result;
 use serde_json::Value;

@@ -26,7 +26,7 @@ pub(crate) struct Recording {
     pub(crate) options: String,
     /// Threads that have a heap.
     pub(crate) threads: u64,
-    /// What is resident at the last look: names and bytes.
+    /// Resident memory at the last look by its kinds: names and bytes.
     pub(crate) resident: Vec<(String, u64)>,
     /// The oldest first.
     pub(crate) samples: Vec<Sample>,
@@ -182,7 +182,7 @@ impl Recording {
         })
     }
 
-    /// What older files do not have is empty.
+    /// Fields that older files do not have are empty.
     pub(crate) fn from_value(value: &Value) -> Option<Self> {
         let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
         let parts = value["resident"].as_array().map(Vec::as_slice).unwrap_or_default();

@@ -8,12 +8,12 @@ use clap::Args;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 
-/// Who is looked at.
+/// The process or the program to check.
 #[derive(Debug, Args)]
 pub(crate) struct Request {
     /// A process (default: this machine alone)
     pid: Option<u32>,
-    /// A program and its arguments, behind `--`: it is looked at, not started
+    /// A program and its arguments, behind `--`: it is checked, not started
     #[arg(last = true, conflicts_with = "pid")]
     program: Vec<OsString>,
     /// Print JSON

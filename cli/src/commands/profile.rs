@@ -81,7 +81,7 @@ struct Picture {
     /// Where it goes
     #[arg(short = 'o', long = "file", default_value = "flame.html")]
     target: PathBuf,
-    /// What it is: a page that searches and zooms, or a picture (default: by the ending of its name)
+    /// Its kind: a page that searches and zooms, or a picture (default: by the ending of its name)
     #[arg(long = "output", value_enum)]
     form: Option<Form>,
     /// Its title

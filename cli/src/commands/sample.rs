@@ -16,7 +16,7 @@ use std::time::Duration;
 const ENDING: &str = ".pb.gz";
 /// Asks for a dump. Few programs know it.
 const SIGNAL: i32 = 60;
-/// When a program has made up its mind about SIGINT, and how often it is looked at until then.
+/// After so long a program has made up its mind about SIGINT.
 const SETTLED: Duration = Duration::from_millis(700);
 
 /// A program or a process to be profiled.

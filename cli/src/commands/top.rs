@@ -93,7 +93,7 @@ fn watch_all(every: Duration) -> Result<()> {
 fn watch_one(terminal: &mut Terminal, subject: &Subject, every: Duration) -> Result<Wish> {
     let pid = subject.process().id();
     let (title, command) = (subject.process().title(), subject.process().command());
-    let (mut one, mut history) = (One::default(), Vec::new());
+    let (mut one, mut history) = (One::new(), Vec::new());
     loop {
         let (picture, resident) = match subject.picture() {
             Ok(picture) => (picture, live::resident(pid)),

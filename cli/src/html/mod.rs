@@ -46,7 +46,7 @@ fn section(title: &str, body: &str) -> String {
     format!("<h2>{title}</h2>\n{body}\n")
 }
 
-/// What the process is, and when this was seen.
+/// A table of what the process is, and when this was seen.
 fn about(recording: &Recording) -> String {
     let threads = recording.threads.to_string();
     let looks = match recording.samples.as_slice() {

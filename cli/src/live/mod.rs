@@ -157,8 +157,8 @@ impl Parts {
     }
 }
 
-/// The processes that Spandrel serves, looked for again and again. What was found out about a process holds as long as
-/// it lives, but for those that Spandrel does not serve: they may become another program.
+/// The processes that Spandrel serves, looked for again and again. A finding about a process holds as long as it lives,
+/// but for those that Spandrel does not serve: they may become another program.
 #[derive(Default)]
 pub(crate) struct Watch {
     known: BTreeMap<(u32, u64), Option<Subject>>,

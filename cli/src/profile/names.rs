@@ -45,8 +45,8 @@ fn is_own(name: &str) -> bool {
     ENTRIES.contains(&name) || BEGINNINGS.iter().any(|start| name.starts_with(start))
 }
 
-/// How many of the first names of a place, the innermost first, are the allocator's, and whether these are all. What is
-/// inlined into one of its functions is its own, too.
+/// How many of the first names of a place, the innermost first, are the allocator's, and whether these are all.
+/// Functions that are inlined into one of its own are its own, too.
 fn own_part(names: &[&str]) -> (usize, bool) {
     if names.last().is_some_and(|outermost| is_own(outermost)) {
         return (names.len(), true);

@@ -61,7 +61,7 @@ impl All {
         self.rows = rows;
     }
 
-    /// What the key wants.
+    /// The wish that a key means.
     pub(crate) fn press(&mut self, key: Key) -> Wish {
         if self.table.press(key, COLUMNS.len()) {
             return Wish::Draw;

@@ -10,7 +10,7 @@ pub(crate) use one::{Frame, One};
 
 use crate::terminal::{Key, Line, Style};
 
-/// What a key wants beyond the table it moves in.
+/// The wish that a key means, beyond the table it moves in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Wish {
     /// Nothing but the table to be drawn again.

@@ -30,16 +30,17 @@ const CLASSES: [(&str, isize); 8] = [
 ];
 const THREADS: [(&str, isize); 7] =
     [("THREAD", 9), ("LIVE", 10), ("IN BINS", 10), ("REFILLS", 10), ("FLUSHES", 10), ("SENT", 10), ("RECEIVED", 10)];
+/// The column of live bytes in both.
+const LIVE: usize = 1;
 const KEYS: &str = "q quits  Esc back  Tab classes/threads  s sorts  r reverses  / filters";
 /// Lines besides the rows of the table.
 const AROUND: usize = 11;
 /// Steps of a line over time.
 const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/// What stands before the lines over time.
+/// Columns before the lines over time.
 const LABEL: usize = 10;
 
 /// See the module.
-#[derive(Default)]
 pub(crate) struct One {
     classes: Table,
     threads: Table,
@@ -47,7 +48,13 @@ pub(crate) struct One {
 }
 
 impl One {
-    /// What the key wants.
+    /// Of no process yet; classes and threads with most live memory come first.
+    pub(crate) fn new() -> Self {
+        let table = || Table { column: LIVE, ..Table::default() };
+        Self { classes: table(), threads: table(), shows_threads: false }
+    }
+
+    /// The wish that a key means.
     pub(crate) fn press(&mut self, key: Key) -> Wish {
         let (table, columns) = match self.shows_threads {
             false => (&mut self.classes, CLASSES.len()),
