@@ -11,7 +11,7 @@ fn gate(folder: &Path, file: &str) -> Output {
     command.args(["gate", "check", "--quick", "--file", file, "--evidence"]).arg(folder).output().unwrap()
 }
 
-/// What the gate said. Built with the tables of the allocator it runs on the allocator, which takes the names of the built
+/// The output of the gate. Built with the tables of the allocator it runs on the allocator, which takes the names of the built
 /// libraries, `SPANDREL_SO` and `SPANDREL_A`, for options and says so.
 fn text(bytes: &[u8]) -> String {
     let names = ["ALLOCATOR_BAD_OPTION: SPANDREL_SO=", "ALLOCATOR_BAD_OPTION: SPANDREL_A="];
