@@ -124,7 +124,7 @@ idle-check: build ## Stop a call at every instruction boundary, drain what its t
 peers: ## Build the allocators to compare with into target/peers
 	@scripts/peers
 
-STUDIES = study-lookup study-faults study-exchanges study-bins study-modes study-latency study-profiles study-large study-fragmentation
+STUDIES = study-lookup study-faults study-exchanges study-bins study-modes study-latency study-profiles study-large study-fragmentation study-steady
 .PHONY: study $(STUDIES)
 study: $(STUDIES) ## Measure the alternatives of the design again and rewrite docs/studies (a quarter of an hour)
 
