@@ -14,6 +14,7 @@ mod modes;
 mod page;
 mod profiles;
 mod rng;
+mod steady;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -54,6 +55,8 @@ enum Study {
     Large,
     /// Memory over time of ten adversaries, beside other allocators
     Fragmentation,
+    /// Rate and memory of steady work over a minute and a half, beside other allocators
+    Steady,
     /// All of them
     All,
     /// One pass of a way of lookup, for counting instructions
@@ -62,6 +65,9 @@ enum Study {
     /// One run of an adversary: bytes of a peak, ticks, milliseconds of a tick
     #[command(hide = true)]
     FragmentationKernel { name: String, most: usize, ticks: usize, pace: u64 },
+    /// One run of steady work, of so many seconds
+    #[command(hide = true)]
+    SteadyKernel { seconds: usize },
     /// One run of the study of large blocks
     #[command(hide = true)]
     LargeKernel {
@@ -99,8 +105,10 @@ fn run(arguments: &Arguments) -> Result<()> {
         Study::Profiles => profiles::study(*runs)?.write(out),
         Study::Large => large::study(*runs)?.write(out),
         Study::Fragmentation => write_fragmentation(out),
+        Study::Steady => write_steady(out),
         Study::All => {
             write_fragmentation(out)?;
+            write_steady(out)?;
             large::study(*runs)?.write(out)?;
             modes::study(*runs)?.write(out)?;
             latency::study(*runs)?.write(out)?;
@@ -114,6 +122,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Study::FragmentationKernel { name, most, ticks, pace } => {
             fragmentation::kernel(name, Extent { most: *most, ticks: *ticks, pace: *pace })
         }
+        Study::SteadyKernel { seconds } => steady::kernel(*seconds),
         Study::LargeKernel { blocks, foreign } => large::kernel(*blocks, *foreign),
         Study::LargeReplace { mix } => large::replace(*mix),
         Study::LargeGrow { halves } => large::grow(*halves),
@@ -123,5 +132,11 @@ fn run(arguments: &Arguments) -> Result<()> {
 /// The study of fragmentation at its full extent: a minute and a half.
 fn write_fragmentation(out: &Path) -> Result<()> {
     let (page, picture) = fragmentation::study(Extent { most: 96 << 20, ticks: 80, pace: 50 })?;
+    page.write_with(out, Some(&picture))
+}
+
+/// The study of steady work at its full extent: a minute and a half.
+fn write_steady(out: &Path) -> Result<()> {
+    let (page, picture) = steady::study(90)?;
     page.write_with(out, Some(&picture))
 }

@@ -4,7 +4,7 @@
 
 use crate::families::{
     aligned, burst, cache, containers, freelist, glibc, growing, growth, idle, large, larson, latency, many, mixed,
-    mstress, pair, rptest, soak, xmalloc,
+    mstress, pair, rptest, soak, tree, xmalloc,
 };
 use crate::harness::form::Form;
 use crate::outcome::Outcome;
@@ -229,6 +229,7 @@ pub(crate) const ALL: &[Workload] = &[
         |form| many::run(form, 512),
         "512 threads with 16 blocks each, taking turns",
     ),
+    Workload::new("tree", OURS, 1, tree::run, "a binary tree of 64 MiB, built once and walked 100 times"),
     Workload::new("containers", OURS, 1, containers::run, "Rust's maps, queues, vectors and strings"),
     Workload::new(
         "idle-after-peak",

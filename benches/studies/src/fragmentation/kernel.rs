@@ -11,7 +11,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-const STATUS: &str = "/proc/self/status";
+pub(crate) const STATUS: &str = "/proc/self/status";
 /// Most trims: one of Spandrel's ends after a tenth of a second, and the next one goes on; one of glibc's always says
 /// that it gave something back.
 const TRIMS: usize = 10;
@@ -88,7 +88,7 @@ fn trim() -> (f64, bool) {
 }
 
 /// Resident KiB of this process. Allocates nothing.
-fn resident(status: &File) -> Result<usize> {
+pub(crate) fn resident(status: &File) -> Result<usize> {
     const NAME: &[u8] = b"VmRSS:";
     let mut text = [0; 4096];
     let len = status.read_at(&mut text, 0).context(STATUS)?;

@@ -11,11 +11,12 @@ use crate::page::{Page, Table};
 use adversaries::{ALL, Adversary};
 use anyhow::{Context, Result, bail};
 use kernel::Course;
-pub(crate) use kernel::Extent;
+pub(crate) use kernel::{Extent, STATUS, resident};
+pub(crate) use picture::COLOURS;
 use spandrel_xtask::repo;
 use spandrel_xtask::run::{End, Launcher, Outcome, Running, Task};
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const PEERS: [&str; 4] = ["mimalloc3", "jemalloc", "tcmalloc", "snmalloc"];
@@ -23,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const MIB: f64 = 1024.0;
 
 /// A library by name; none for the C library's.
-type Setting = (&'static str, Option<PathBuf>);
+pub(crate) type Setting = (&'static str, Option<PathBuf>);
 
 /// One run of an adversary, in this process.
 pub(crate) fn kernel(name: &str, extent: Extent) -> Result<()> {
@@ -34,14 +35,7 @@ pub(crate) fn kernel(name: &str, extent: Extent) -> Result<()> {
 /// Measures all and makes the page, and the picture.
 pub(crate) fn study(extent: Extent) -> Result<(Page, String)> {
     let root = repo::root()?;
-    let mut settings: Vec<Setting> = vec![("spandrel", Some(repo::library(None)?))];
-    for peer in PEERS {
-        let library = repo::target(&root).join("peers").join(peer).with_extension("so");
-        if library.is_file() {
-            settings.push((peer, Some(library)));
-        }
-    }
-    settings.push(("glibc", None));
+    let settings = settings(&root)?;
     // Each keeps what its program prints in a folder of its own.
     let scratch = repo::target(&root).join("studies/fragmentation");
     let launchers = settings.iter().map(|(name, _)| Launcher::new(&scratch.join(name))).collect::<Result<Vec<_>>>()?;
@@ -59,6 +53,19 @@ pub(crate) fn study(extent: Extent) -> Result<(Page, String)> {
     let names: Vec<&str> = settings.iter().map(|(name, _)| *name).collect();
     let page = Page { name: "fragmentation", title: "Fragmentation", tables: tables(extent, &names, &courses) };
     Ok((page, picture::draw(&names, &courses)?))
+}
+
+/// Spandrel, the peers that are built, and the C library's.
+pub(crate) fn settings(root: &Path) -> Result<Vec<Setting>> {
+    let mut settings: Vec<Setting> = vec![("spandrel", Some(repo::library(None)?))];
+    for peer in PEERS {
+        let library = repo::target(root).join("peers").join(peer).with_extension("so");
+        if library.is_file() {
+            settings.push((peer, Some(library)));
+        }
+    }
+    settings.push(("glibc", None));
+    Ok(settings)
 }
 
 fn start(launcher: &Launcher, adversary: &Adversary, extent: Extent, setting: &Setting) -> Result<Running> {

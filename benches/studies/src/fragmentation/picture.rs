@@ -18,7 +18,7 @@ const COLUMNS: usize = 2;
 const MARGIN: f64 = 30.0;
 const LETTERS: f64 = 15.0;
 /// One for each allocator, in their order.
-const COLOURS: [RGBColor; 6] = [VERMILLION, BLUE, GREEN, PURPLE, ORANGE, GREY];
+pub(crate) const COLOURS: [RGBColor; 6] = [VERMILLION, BLUE, GREEN, PURPLE, ORANGE, GREY];
 const MIB: f64 = (1 << 20) as f64;
 const MIB_OF_KIB: f64 = 1024.0;
 

@@ -18,4 +18,5 @@ pub(crate) mod mstress;
 pub(crate) mod pair;
 pub(crate) mod rptest;
 pub(crate) mod soak;
+pub(crate) mod tree;
 pub(crate) mod xmalloc;
