@@ -52,7 +52,7 @@ pub(crate) fn ensure() {
 fn start(process: &Process) -> bool {
     let startup = Startup::find();
     let options = match startup {
-        Some(startup) if !startup.is_secure() && config::any(startup.environment()) => read_options(startup),
+        Some(startup) if !startup.is_secure() && config::any(startup) => read_options(startup),
         _ => config::read(core::iter::empty(), |_, _| {}),
     };
     answer_misuse(&options);
@@ -192,8 +192,7 @@ fn prepare_pool(process: &Process, options: &Options) {
 /// The bytes of address space to reserve. Little under an emulator, which may keep a note of every page of it, unless
 /// the environment says how much.
 fn wanted(options: &Options) -> usize {
-    let is_ours = |entry: &[u8]| entry.starts_with(b"SPANDREL_RESERVE=");
-    let is_set = || Startup::find().is_some_and(|startup| startup.environment().any(is_ours));
+    let is_set = || Startup::find().is_some_and(|startup| startup.has_entry(b"SPANDREL_RESERVE="));
     if tool::is_emulated() && !is_set() { options.reserve.min(RESERVE_EMULATED) } else { options.reserve }
 }
 
@@ -236,7 +235,7 @@ fn reserve_slow(options: &Options, page: usize) -> Option<Space> {
 
 /// Whether the environment has any option of Spandrel.
 pub(crate) fn has_options() -> bool {
-    Startup::find().is_some_and(|startup| config::any(startup.environment()))
+    Startup::find().is_some_and(config::any)
 }
 
 /// Reads the options, and prints a line for each that is wrong.
