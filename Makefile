@@ -19,12 +19,15 @@ COLD_FILES = 20
 .DEFAULT_GOAL := build
 .PHONY: build demo test check install uninstall startup instructions peers bench bench-quick bench-publish header docs self-host format clean help
 
-build: ## Build libspandrel.so and libspandrel.a
+build: library cli ## Build libspandrel.so, libspandrel.a and the command spandrel
+
+.PHONY: library
+library: ## Build libspandrel.so and libspandrel.a alone
 	$(CARGO) build --release
 	@scripts/listing $(LIBRARY) $(TARGET)/listing.txt
 
 .PHONY: cli
-cli: ## Build the command spandrel next to the library
+cli: ## Build the command spandrel alone, next to the library
 	$(CARGO) build --profile tool --package spandrel-cli
 	@mkdir -p $(TARGET)/release && cp -f $(TARGET)/tool/spandrel $(TARGET)/release/spandrel.$$$$ && mv -f $(TARGET)/release/spandrel.$$$$ $(TARGET)/release/spandrel
 
@@ -32,17 +35,17 @@ cli: ## Build the command spandrel next to the library
 checked: ## Build target/checked/libspandrel.so, which checks its structures after each slow call
 	$(CARGO) build --profile checked
 
-demo: build ## Run real programs with and without the preload and compare
+demo: library ## Run real programs with and without the preload and compare
 	@scripts/demo
 
-test: build cli checked ## Run all tests; print how many passed and how long each suite took
+test: build checked ## Run all tests; print how many passed and how long each suite took
 	@scripts/test
 
 .PHONY: quick
 quick: ## After a change, in a minute: format, layers, prose, unit tests of what changed, instructions of the fast path
 	@LIMITS='$(LIMITS)' scripts/quick
 
-check: build ## Check format, lints, layers, prose, symbols, header and docs, and that what describes a change follows it
+check: library ## Check format, lints, layers, prose, symbols, header and docs, and that what describes a change follows it
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --exclude spandrel --all-targets --features spandrel-xtask/tables -- --deny warnings
 	$(CARGO) clippy --package spandrel -- --deny warnings
@@ -56,29 +59,29 @@ check: build ## Check format, lints, layers, prose, symbols, header and docs, an
 	$(XTASK) follow
 	@echo "check: everything is in order"
 
-install: build cli ## Install library, command, header, man page, pkg-config and CMake files (PREFIX, LIBDIR, DESTDIR)
+install: build ## Install library, command, header, man page, pkg-config and CMake files (PREFIX, LIBDIR, DESTDIR)
 	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' scripts/install install $(TARGET)/release
 
 uninstall: ## Remove what install put there (same PREFIX, LIBDIR, DESTDIR)
 	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' scripts/install uninstall
 
-startup: build ## Compare /bin/true with and without the preload over 200 interleaved runs
+startup: library ## Compare /bin/true with and without the preload over 200 interleaved runs
 	$(CARGO) build --quiet --package spandrel-xtask
 	@$(XTASK) measure --runs 200 --max-ratio 1.1 --max-extra-kib 1024 /bin/true
 
-instructions: build ## Count the instructions of the fast path, and of a pair in other modes (needs valgrind)
+instructions: library ## Count the instructions of the fast path, and of a pair in other modes (needs valgrind)
 	@$(XTASK) instructions --limits $(LIMITS) --modes $(MODE_LIMITS)
 
 .PHONY: allocator-fast-path-check native-memory-control-check evidence
 # A part of the stress suite: what threads share.
 SHARED = --scenario remote-free --profile hosted-small
-allocator-fast-path-check: build ## Measure the flows, the page backend and some stress anew, compare with docs/evidence; no calls or locks on the fast path
+allocator-fast-path-check: library ## Measure the flows, the page backend and some stress anew, compare with docs/evidence; no calls or locks on the fast path
 	@$(XTASK) gate check --file fast-path --file page-backend --file stress --quick $(SHARED)
 
-native-memory-control-check: build ## The same, and look at profiles, hooks, limits, exhaustion, shutdown and modes, and compare with docs/evidence
+native-memory-control-check: library ## The same, and look at profiles, hooks, limits, exhaustion, shutdown and modes, and compare with docs/evidence
 	@$(XTASK) gate check --skip numa $(SHARED)
 
-evidence: build cli ## Measure and rewrite the figures in docs/evidence, and the pages that are generated
+evidence: build ## Measure and rewrite the figures in docs/evidence, and the pages that are generated
 	@$(XTASK) gate record
 	@$(XTASK) header
 	@$(ATTACK) page
@@ -87,25 +90,25 @@ evidence: build cli ## Measure and rewrite the figures in docs/evidence, and the
 STRESS = $(CARGO) run --quiet --release --package spandrel-stress --
 SOAK_MINUTES ?= 60
 .PHONY: stress stress-check soak
-stress: build cli ## Run every stress scenario in every profile for a second (a minute in all)
+stress: build ## Run every stress scenario in every profile for a second (a minute in all)
 	@$(STRESS) run
 
-stress-check: build cli ## Run what docs/evidence/stress.toml records again, and compare
+stress-check: build ## Run what docs/evidence/stress.toml records again, and compare
 	@$(XTASK) gate check --file stress
 
-soak: build cli ## Run the stress scenarios for SOAK_MINUTES (60) in all, and draw memory over time
+soak: build ## Run the stress scenarios for SOAK_MINUTES (60) in all, and draw memory over time
 	@$(STRESS) soak --minutes $(SOAK_MINUTES)
 
 ATTACK = $(CARGO) run --quiet --package spandrel-attack --
 .PHONY: attack attack-publish
-attack: build peers ## Attack Spandrel and other allocators in 200 ways, compare, and fail if a goal is not reached (a quarter of an hour)
+attack: library peers ## Attack Spandrel and other allocators in 200 ways, compare, and fail if a goal is not reached (a quarter of an hour)
 	@$(ATTACK) run --runs 2
 
 attack-publish: ## Put the results of the last `make attack` into docs/attacks, and write docs/attacks.md
 	@$(ATTACK) publish
 
 .PHONY: examples
-examples: build ## Build and run the examples
+examples: library ## Build and run the examples
 	@$(MAKE) --no-print-directory -C examples
 
 .PHONY: mutants
@@ -113,11 +116,11 @@ mutants: ## Break the promises of docs/ one by one in a copy of the sources, and
 	@$(CARGO) run --quiet --package spandrel-mutants -- run $(ONLY)
 
 .PHONY: numa-check
-numa-check: build ## Boot an emulated machine with two NUMA nodes and look where pages lie (installs qemu-system-x86)
+numa-check: library ## Boot an emulated machine with two NUMA nodes and look where pages lie (installs qemu-system-x86)
 	@$(XTASK) gate check --file numa
 
 .PHONY: idle-check
-idle-check: build ## Stop a call at every instruction boundary, drain what its thread holds, and look for lost or doubled blocks (a minute or two)
+idle-check: library ## Stop a call at every instruction boundary, drain what its thread holds, and look for lost or doubled blocks (a minute or two)
 	@SPANDREL_STEPS=all $(CARGO) test --quiet --package spandrel-tests --test steps
 	@$(CARGO) test --quiet --package spandrel-tests --test idle
 
@@ -133,22 +136,24 @@ $(STUDIES): study-%:
 	$(CARGO) build --quiet --release --package spandrel-xtask --bin spandrel-measure
 	@$(TARGET)/release/spandrel-study $*
 
-bench: build ## Compare with other allocators, in full: under an hour, best on a quiet machine
-	@scripts/bench --minutes 48
+# How long `make bench` may measure; the build, the peers and the report come on top.
+BENCH_MINUTES ?= 32
+bench: library ## Compare with other allocators, in full (BENCH_MINUTES: 32), best on a quiet machine; fail if a published figure is missed
+	@scripts/bench --minutes $(BENCH_MINUTES)
 
-bench-quick: build ## Compare with fewer allocators, programs and runs: under five minutes once the peers are built
+bench-quick: library ## Compare with fewer allocators, programs and less work in four minutes; fail if a published figure is missed
 	@scripts/bench --quick --minutes 4
 
 # ALL=--all: also the allocators that are not hardened.
 ALL ?=
 .PHONY: bench-security bench-security-publish
-bench-security: build ## Hardened allocators beside the defaults: geometric means of time and memory, in six minutes once the peers are built
+bench-security: library ## Hardened allocators beside the defaults: geometric means of time and memory, in six minutes once the peers are built
 	@scripts/bench security --minutes 5 $(ALL)
 
 bench-security-publish: ## Record the means of the last bench-security, and draw them against the attacks of docs/attacks
 	@$(CARGO) run --quiet --release --package spandrel-lab -- security-publish
 
-bench-publish: ## Put report and pictures of the last full run into docs/benchmarks
+bench-publish: ## Put report and pictures of the last full run into docs/benchmarks, unless it misses a published figure
 	@$(CARGO) run --quiet --release --package spandrel-lab -- publish
 
 header: ## Generate include/spandrel.h
@@ -158,7 +163,7 @@ docs: ## Generate docs/options.md, docs/diagnostics.md, docs/attacks.md, the ind
 	@$(ATTACK) page
 	@$(TABLES) docs
 
-self-host: build ## Build and test this project under its own preload
+self-host: library ## Build and test this project under its own preload
 	@scripts/self-host $(LIBRARY)
 
 format: ## Format the sources

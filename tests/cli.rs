@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 
 use harness::build::{self, Source};
@@ -186,6 +186,45 @@ fn symbolizes_files_and_places() -> Result<(), String> {
     wants(&runs(&["symbolize", "/no/such/file"])?, End::Exit(1), "", "/no/such/file: No such file")
 }
 
+/// A reader that goes away ends the command without a word.
+fn closed_pipes_end_quietly() -> Result<(), String> {
+    for arguments in [&["explain", "100"][..], &["top"], &["doctor"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().map_err(|error| error.to_string())?;
+        drop(reader);
+        let output =
+            tool(arguments)?.stdout(writer).stderr(Stdio::piped()).output().map_err(|error| error.to_string())?;
+        if !output.stderr.is_empty() || output.status.code() == Some(101) {
+            return Err(format!("{arguments:?}: {} {}", output.status, String::from_utf8_lossy(&output.stderr)));
+        }
+    }
+    Ok(())
+}
+
+/// A program, a process, and why not.
+fn doctor_says_what_keeps_spandrel_out() -> Result<(), String> {
+    wants(&runs(&["doctor", "--", "perl"])?, End::Exit(0), "would serve it", "")?;
+    let of = |file: &str, variant| {
+        let program = build::program(&Source::new(paths::program_source(file)), variant)?;
+        runs(&["doctor", "--", &program.to_string_lossy()])
+    };
+    wants(&of("observed.c", Variant::Static)?, End::Exit(0), "is linked with Spandrel", "")?;
+    wants(&of("greedy.c", Variant::Preload)?, End::Exit(0), "would serve it", "")?;
+    wants(&runs(&["doctor", "--", "/no/program"])?, End::Exit(1), "", "it cannot be found")?;
+    let served = Waiting::start(Variant::Preload, &[("SPANDREL_MODE", "hardened")])?;
+    let id = served.id().to_string();
+    wants(&runs(&["doctor", &id])?, End::Exit(0), "by the shared library", "")?;
+    wants(&runs(&["doctor", &id])?, End::Exit(0), "SPANDREL_MODE=hardened", "")?;
+    served.finish()?;
+    let own = std::process::id().to_string();
+    wants(&runs(&["doctor", &own])?, End::Exit(1), "spandrel run PROGRAM", "not active")?;
+    let json = runs(&["doctor", "--json", "--", "perl"])?;
+    if json.stdout.starts_with('[') && json.stdout.contains("\"verdict\": \"ok\"") {
+        Ok(())
+    } else {
+        Err(format!("{json}"))
+    }
+}
+
 fn main() -> ExitCode {
     let cases = vec![
         case("run_preloads_and_sets_options", preloads_and_sets_options),
@@ -197,6 +236,8 @@ fn main() -> ExitCode {
         case("stacks_need_no_answer", stacks_need_no_answer),
         case("symbolize_files_and_places", symbolizes_files_and_places),
         case("explain_size", explains_sizes),
+        case("closed_pipes_end_quietly", closed_pipes_end_quietly),
+        case("doctor_says_what_keeps_spandrel_out", doctor_says_what_keeps_spandrel_out),
         case("liars_are_found_out", liars_are_found_out),
     ];
     run_cases(cases, false)

@@ -1,5 +1,5 @@
 //! Memory is refused at every point in turn: each system call for memory that the library makes under load fails once,
-//! and in a row with those that follow. No run may crash, tear, leak or stay refused.
+//! and in a row with those that follow (each in four such rows), and every other one with huge pages. No run may crash, tear, leak or stay refused.
 
 use std::process::ExitCode;
 
@@ -8,9 +8,9 @@ use harness::suite::{case_if, main as run_cases};
 
 const UNHEARD: &str = "the kernel has no listener";
 
-/// Refuses calls from each one on in turn, and wants every kind of call among the refused ones.
-fn sweep(count: i64, environment: Environment<'_>) -> Result<(), String> {
-    let Sweep { calls, failed, broken, .. } = injection::sweep(count, 1, environment)?.ok_or(UNHEARD)?;
+/// Refuses `count` calls from each `stride`th one on in turn, and wants every kind of call among the refused ones.
+fn sweep(count: i64, stride: i64, environment: Environment<'_>) -> Result<(), String> {
+    let Sweep { calls, failed, broken, .. } = injection::sweep(count, stride, environment)?.ok_or(UNHEARD)?;
     if let Some(first) = broken.first() {
         return Err(format!("{} of {calls} runs: {first}", broken.len()));
     }
@@ -36,10 +36,10 @@ fn main() -> ExitCode {
     let obstacle = obstacle();
     run_cases(
         vec![
-            case_if(obstacle.clone(), "each_call_alone", || sweep(1, &[])),
-            case_if(obstacle.clone(), "each_call_and_fifteen_more", || sweep(16, &[])),
+            case_if(obstacle.clone(), "each_call_alone", || sweep(1, 1, &[])),
+            case_if(obstacle.clone(), "each_call_and_fifteen_more", || sweep(16, 4, &[])),
             case_if(obstacle.clone(), "statistics_count_every_call", statistics_count_every_call),
-            case_if(obstacle, "each_call_of_a_server_with_huge_pages", || sweep(1, SERVER)),
+            case_if(obstacle, "each_call_of_a_server_with_huge_pages", || sweep(1, 2, SERVER)),
         ],
         false,
     )

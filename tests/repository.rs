@@ -192,11 +192,45 @@ fn other_targets_are_refused() -> Result<(), String> {
     Ok(())
 }
 
+/// The commands of README's blocks, line by line.
+fn commands(page: &str) -> Vec<&str> {
+    let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(block, _)| block);
+    blocks.flat_map(str::lines).collect()
+}
+
+/// A reader who goes through README from `make build` on has each file of the build by the time a command uses it.
+fn readme_builds_what_it_uses() -> Result<(), String> {
+    const BUILT: &str = "target/release/";
+    let page = read(&paths::workspace().join("README.md"))?;
+    let (mut made, mut used, mut faults) = (String::new(), 0, Vec::new());
+    for line in commands(&page) {
+        let line = line.split(" #").next().unwrap_or_default();
+        if line.trim() == "make build" {
+            let mut make = Command::new("make");
+            make.args(["--dry-run", "--always-make", "build"]).current_dir(paths::workspace());
+            let output = make.env_remove("CARGO_TARGET_DIR").output().map_err(|error| error.to_string())?;
+            made.push_str(&String::from_utf8_lossy(&output.stdout));
+        }
+        for (start, _) in line.match_indices(BUILT) {
+            let file = line[start..].split_whitespace().next().unwrap_or_default();
+            used += 1;
+            if !made.split_whitespace().any(|word| word == file) {
+                faults.push(format!("README.md: `{line}` uses {file}, which no command before it builds"));
+            }
+        }
+    }
+    if used < 4 {
+        faults.push(format!("README.md uses {used} files of the build: its commands are written in another way now"));
+    }
+    none(&faults)
+}
+
 fn main() -> ExitCode {
     let cases = vec![
         case("pages_name_what_is_there", pages_name_what_is_there),
         case("failures_and_tests_name_each_other", failures_and_tests_name_each_other),
         case("other_targets_are_refused", other_targets_are_refused),
+        case("readme_builds_what_it_uses", readme_builds_what_it_uses),
     ];
     run_cases(cases, false)
 }

@@ -2,16 +2,23 @@
 //!
 //! Knows: the command line. Must not know: how any command does its work; each has a file of its own in `commands`.
 
+mod checkup;
 mod commands;
 mod html;
+mod kernel;
 mod library;
 mod live;
+mod moment;
+mod output;
 mod profile;
 mod quantity;
 mod recording;
 mod screen;
+mod signals;
 mod stack;
 mod symbols;
+mod system;
+mod terminal;
 mod view;
 
 use clap::Parser;
@@ -26,7 +33,11 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().command.execute() {
+    let command = Arguments::parse().command;
+    if command.prints() {
+        signals::end_with_closed_pipes();
+    }
+    match command.execute() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("spandrel: {error:#}");

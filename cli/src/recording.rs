@@ -1,24 +1,33 @@
-//! The record of a process: figures over time, and where everything lay at the last look. Kept as JSON.
+//! The record of a process: what it is, figures over time, and where everything lay at the last look. Kept as JSON.
 
 use crate::live::{self, Picture, Subject};
-use crate::view;
+use crate::{moment, view};
 use anyhow::{Context, Result, ensure};
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use spandrel::table::REGION_BYTES;
 use std::fs;
 use std::path::Path;
 
 /// Changes whenever older files can no longer be read.
-const VERSION: u32 = 1;
+const VERSION: u64 = 1;
 
 /// See the module.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Recording {
-    version: u32,
     /// The process, by number and name.
     pub(crate) title: String,
     /// The profile that it runs in.
     pub(crate) profile: String,
+    /// When it was made.
+    pub(crate) date: String,
+    pub(crate) command: String,
+    /// `SPANDREL_MODE` as the process was started, and all its settings.
+    pub(crate) mode: String,
+    pub(crate) options: String,
+    /// Threads that have a heap.
+    pub(crate) threads: u64,
+    /// What is resident at the last look: names and bytes.
+    pub(crate) resident: Vec<(String, u64)>,
     /// The oldest first.
     pub(crate) samples: Vec<Sample>,
     /// Bytes of a region.
@@ -30,7 +39,7 @@ pub(crate) struct Recording {
 }
 
 /// Figures of one moment, in bytes.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sample {
     /// Seconds since the first one.
     pub(crate) seconds: f64,
@@ -45,7 +54,7 @@ pub(crate) struct Sample {
 }
 
 /// A stretch of regions.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Piece {
     pub(crate) region: usize,
     pub(crate) regions: usize,
@@ -53,8 +62,7 @@ pub(crate) struct Piece {
 }
 
 /// The kind of a piece.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A span of blocks of so many bytes, of which `out` of `blocks` are out.
     Span { block_bytes: usize, out: usize, blocks: usize },
@@ -67,7 +75,7 @@ pub(crate) enum Kind {
 }
 
 /// How a class uses its spans, in bytes.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct ClassUse {
     pub(crate) block_bytes: u64,
     pub(crate) span_bytes: u64,
@@ -81,14 +89,17 @@ pub(crate) struct ClassUse {
 impl Recording {
     /// One of nothing yet.
     pub(crate) fn of(subject: &Subject) -> Self {
+        let process = subject.process();
+        let settings = process.settings();
+        let mode = settings.iter().find_map(|setting| setting.strip_prefix("SPANDREL_MODE="));
         Self {
-            version: VERSION,
-            title: subject.process().title(),
-            profile: String::new(),
-            samples: Vec::new(),
+            title: process.title(),
+            date: moment::now(),
+            command: process.command(),
+            mode: mode.unwrap_or("fast").to_owned(),
+            options: settings.join(" "),
             region_bytes: REGION_BYTES,
-            pieces: Vec::new(),
-            classes: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -108,6 +119,9 @@ impl Recording {
             metadata: s.pages.metadata as u64,
         });
         s.profile.clone_into(&mut self.profile);
+        self.threads = s.heaps as u64;
+        // Without them the page has fewer rows.
+        self.resident = subject.resident_parts().unwrap_or_default();
         self.pieces = pieces(&picture);
         self.classes = view::class_rows(&picture).iter().map(class_use).collect();
         Ok(())
@@ -120,17 +134,122 @@ impl Recording {
 
     /// Writes it to `path`.
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_string(self)?;
-        fs::write(path, text).with_context(|| format!("{}", path.display()))
+        fs::write(path, self.to_value().to_string()).with_context(|| format!("{}", path.display()))
     }
 
     /// Reads it from `path`.
     pub(crate) fn load(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
-        let read: Self = serde_json::from_str(&text).with_context(|| format!("{} is no recording", path.display()))?;
-        ensure!(read.version == VERSION, "{} is a recording of another version of this command", path.display());
-        Ok(read)
+        let value: Value =
+            serde_json::from_str(&text).with_context(|| format!("{} is no recording", path.display()))?;
+        if value["version"].is_u64() {
+            let known = value["version"] == VERSION;
+            ensure!(known, "{} is a recording of another version of this command", path.display());
+        }
+        Self::from_value(&value).with_context(|| format!("{} is no recording", path.display()))
     }
+
+    fn to_value(&self) -> Value {
+        let samples = self.samples.iter().map(|sample| {
+            json!({
+                "seconds": sample.seconds, "resident": sample.resident, "live": sample.live,
+                "obtained": sample.obtained, "binned": sample.binned, "cached": sample.cached,
+                "dirty": sample.dirty, "purged": sample.purged, "metadata": sample.metadata,
+            })
+        });
+        let pieces = self.pieces.iter().map(|piece| {
+            let kind = match piece.kind {
+                Kind::Span { block_bytes, out, blocks } => {
+                    json!({ "span": { "block_bytes": block_bytes, "out": out, "blocks": blocks } })
+                }
+                Kind::Large => json!("large"),
+                Kind::Dirty => json!("dirty"),
+                Kind::Clean => json!("clean"),
+            };
+            json!({ "region": piece.region, "regions": piece.regions, "kind": kind })
+        });
+        let classes = self.classes.iter().map(|class| {
+            json!({
+                "block_bytes": class.block_bytes, "span_bytes": class.span_bytes, "live": class.live,
+                "at_hand": class.at_hand, "tail": class.tail,
+            })
+        });
+        json!({
+            "version": VERSION, "title": self.title, "profile": self.profile, "date": self.date,
+            "command": self.command, "mode": self.mode, "options": self.options, "threads": self.threads,
+            "resident": self.resident, "region_bytes": self.region_bytes, "samples": samples.collect::<Vec<_>>(),
+            "pieces": pieces.collect::<Vec<_>>(), "classes": classes.collect::<Vec<_>>(),
+        })
+    }
+
+    /// What older files do not have is empty.
+    pub(crate) fn from_value(value: &Value) -> Option<Self> {
+        let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+        let parts = value["resident"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let part = |part: &Value| Some((part[0].as_str()?.to_owned(), part[1].as_u64()?));
+        Some(Self {
+            title: value["title"].as_str()?.to_owned(),
+            profile: text("profile"),
+            date: text("date"),
+            command: text("command"),
+            mode: text("mode"),
+            options: text("options"),
+            threads: value["threads"].as_u64().unwrap_or(0),
+            resident: parts.iter().filter_map(part).collect(),
+            samples: value["samples"].as_array()?.iter().map(sample).collect::<Option<_>>()?,
+            region_bytes: size(&value["region_bytes"])?,
+            pieces: value["pieces"].as_array()?.iter().map(piece).collect::<Option<_>>()?,
+            classes: value["classes"].as_array()?.iter().map(class).collect::<Option<_>>()?,
+        })
+    }
+}
+
+fn size(value: &Value) -> Option<usize> {
+    usize::try_from(value.as_u64()?).ok()
+}
+
+fn sample(value: &Value) -> Option<Sample> {
+    let bytes = |name: &str| value[name].as_u64();
+    Some(Sample {
+        seconds: value["seconds"].as_f64()?,
+        resident: bytes("resident")?,
+        live: bytes("live")?,
+        obtained: bytes("obtained")?,
+        binned: bytes("binned")?,
+        cached: bytes("cached")?,
+        dirty: bytes("dirty")?,
+        purged: bytes("purged")?,
+        metadata: bytes("metadata")?,
+    })
+}
+
+fn piece(value: &Value) -> Option<Piece> {
+    let kind = match value["kind"].as_str() {
+        Some("large") => Kind::Large,
+        Some("dirty") => Kind::Dirty,
+        Some("clean") => Kind::Clean,
+        Some(_) => return None,
+        None => {
+            let span = &value["kind"]["span"];
+            Kind::Span {
+                block_bytes: size(&span["block_bytes"])?,
+                out: size(&span["out"])?,
+                blocks: size(&span["blocks"])?,
+            }
+        }
+    };
+    Some(Piece { region: size(&value["region"])?, regions: size(&value["regions"])?, kind })
+}
+
+fn class(value: &Value) -> Option<ClassUse> {
+    let bytes = |name: &str| value[name].as_u64();
+    Some(ClassUse {
+        block_bytes: bytes("block_bytes")?,
+        span_bytes: bytes("span_bytes")?,
+        live: bytes("live")?,
+        at_hand: bytes("at_hand")?,
+        tail: bytes("tail")?,
+    })
 }
 
 fn class_use(row: &view::ClassRow) -> ClassUse {
@@ -164,4 +283,31 @@ fn pieces(picture: &Picture) -> Vec<Piece> {
     let mut pieces: Vec<_> = spans.chain(large).chain(runs).collect();
     pieces.sort_by_key(|piece| piece.region);
     pieces
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The recording that a file of this text has.
+    pub(crate) fn parsed(text: &str) -> Recording {
+        Recording::from_value(&serde_json::from_str(text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let span = Kind::Span { block_bytes: 64, out: 3, blocks: 512 };
+        let kinds = [span, Kind::Large, Kind::Dirty, Kind::Clean];
+        let recording = Recording {
+            title: "7 (x)".to_owned(),
+            resident: vec![("blocks".to_owned(), 9)],
+            samples: vec![Sample { seconds: 0.5, live: 7, ..Sample::default() }],
+            pieces: kinds.map(|kind| Piece { region: 1, regions: 2, kind }).to_vec(),
+            classes: vec![ClassUse { block_bytes: 64, span_bytes: 5, live: 4, at_hand: 3, tail: 2 }],
+            ..Recording::default()
+        };
+        let value = recording.to_value();
+        assert_eq!(Recording::from_value(&value).unwrap().to_value(), value);
+        assert!(Recording::from_value(&json!({ "title": "x" })).is_none());
+    }
 }

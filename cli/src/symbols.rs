@@ -3,13 +3,19 @@
 //!
 //! Must not know: what the addresses are for.
 
-use addr2line::gimli::{BaseAddresses, CieOrFde, EhFrame, LittleEndian, UnwindSection};
-use addr2line::{Loader, demangle_auto};
-use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, SymbolKind};
+use addr2line::{Context, demangle_auto};
+use flate2::read::ZlibDecoder;
+use gimli::{BaseAddresses, CieOrFde, Dwarf, EhFrame, EndianRcSlice, LittleEndian, UnwindSection};
+use object::{CompressionFormat, Object, ObjectSection, ObjectSegment, ObjectSymbol, SymbolKind};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
+use std::rc::Rc;
+
+/// Debug information in memory.
+type Bytes = EndianRcSlice<LittleEndian>;
 
 /// A function on a stack.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -33,7 +39,9 @@ struct File {
     /// them.
     bodies: Vec<(u64, u64)>,
     /// The file's debug information, if it has any.
-    lines: Option<Loader>,
+    lines: Option<Context<Bytes>>,
+    /// The identity that its linker gave it, in hexadecimal digits.
+    build: String,
 }
 
 /// All files asked about so far, by path.
@@ -53,6 +61,11 @@ impl Symbols {
         self.file(path).frames_at(address)
     }
 
+    /// The identity that the linker of the file gave it, in hexadecimal digits; empty where it has none.
+    pub(crate) fn build(&mut self, path: &str) -> &str {
+        &self.file(path).build
+    }
+
     fn file(&mut self, path: &str) -> &File {
         self.files.entry(path.to_owned()).or_insert_with(|| File::open(path))
     }
@@ -62,10 +75,19 @@ impl File {
     fn open(path: &str) -> Self {
         let name =
             Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned());
-        let mut file = Self { name, parts: Vec::new(), functions: Vec::new(), bodies: Vec::new(), lines: None };
+        let mut file = Self {
+            name,
+            parts: Vec::new(),
+            functions: Vec::new(),
+            bodies: Vec::new(),
+            lines: None,
+            build: String::new(),
+        };
         // A file that is gone, or is none, leaves addresses without names.
-        let Ok(data) = fs::read(path) else { return file };
+        let Ok(data) = fs::read(path).map(Rc::<[u8]>::from) else { return file };
         let Ok(object) = object::File::parse(&*data) else { return file };
+        let build = object.build_id().ok().flatten().unwrap_or_default();
+        file.build = build.iter().map(|byte| format!("{byte:02x}")).collect();
         file.parts = object
             .segments()
             .map(|segment| {
@@ -85,7 +107,10 @@ impl File {
         file.functions.dedup_by_key(|(start, ..)| *start);
         file.bodies = bodies(&object);
         if object.section_by_name(".debug_info").is_some() {
-            file.lines = Loader::new(path).ok();
+            let section = |name: &str| object.section_by_name(name).and_then(|section| contents(&data, &section));
+            let empty = || Bytes::new(Rc::from([]), LittleEndian);
+            let dwarf = Dwarf::load(|id| Ok::<_, ()>(section(id.name()).unwrap_or_else(empty)));
+            file.lines = dwarf.ok().and_then(|dwarf| Context::from_dwarf(dwarf).ok());
         }
         file
     }
@@ -112,7 +137,9 @@ impl File {
     /// The frames that the debug information has, where it names a function.
     fn inlined(&self, address: u64) -> Vec<Frame> {
         let mut found = Vec::new();
-        let Some(Ok(mut frames)) = self.lines.as_ref().map(|lines| lines.find_frames(address)) else { return found };
+        let Some(Ok(mut frames)) = self.lines.as_ref().map(|lines| lines.find_frames(address).skip_all_loads()) else {
+            return found;
+        };
         while let Ok(Some(frame)) = frames.next() {
             let Some(name) = frame.function.as_ref().and_then(|function| function.demangle().ok().map(Cow::into_owned))
             else {
@@ -120,6 +147,13 @@ impl File {
             };
             let place = frame.location.and_then(|place| Some(format!("{}:{}", place.file?, place.line?)));
             found.push(self.frame(name, place));
+        }
+        // Debug information of lines alone has the last part of a name; the symbol has all of it.
+        if let (Some(outermost), Some(whole)) = (found.last_mut(), self.function(address)) {
+            let last = outermost.name.split('<').next().unwrap_or_default();
+            if !last.is_empty() && !last.contains("::") && whole.contains(&format!("::{last}")) {
+                outermost.name = whole;
+            }
         }
         found
     }
@@ -139,6 +173,24 @@ impl File {
 
     fn frame(&self, name: String, place: Option<String>) -> Frame {
         Frame { name, object: self.name.clone(), place }
+    }
+}
+
+/// The bytes of a section of the file that `data` is. One in a form that is not known is as good as absent.
+fn contents<'a>(data: &Rc<[u8]>, section: &impl ObjectSection<'a>) -> Option<Bytes> {
+    let packed = section.compressed_data().ok()?;
+    match packed.format {
+        CompressionFormat::None => {
+            let (start, len) = section.file_range()?;
+            let whole = Bytes::new(Rc::clone(data), LittleEndian);
+            Some(whole.range(usize::try_from(start).ok()?..usize::try_from(start.checked_add(len)?).ok()?))
+        }
+        CompressionFormat::Zlib => {
+            let mut bytes = Vec::new();
+            ZlibDecoder::new(packed.data).take(packed.uncompressed_size).read_to_end(&mut bytes).ok()?;
+            Some(Bytes::new(bytes.into(), LittleEndian))
+        }
+        _ => None,
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! Knows: what is worth seeing, and in which order. Must not know: where the picture is from.
 
-use crate::live::{Owner, Picture};
+use crate::live::{self, Owner, Picture, Process};
 use crate::quantity::show;
-use spandrel::descriptor::{CentralListFigures, ClassFigures, Snapshot};
+use serde_json::{Value, json};
+use spandrel::descriptor::{CentralListFigures, ClassFigures, Format, Snapshot};
 use spandrel::table::{self, ClassInfo};
 use std::fmt::Write;
 
@@ -115,6 +116,34 @@ fn refills(snapshot: &Snapshot) -> String {
         central(|figures| figures.adopted),
         central(|figures| figures.made),
     )
+}
+
+/// All of it as values.
+pub(crate) fn values(process: &Process, picture: &Picture) -> Value {
+    let mut text = Vec::new();
+    Format::Json.write(&picture.snapshot, &mut |bytes| text.extend_from_slice(bytes));
+    let figures: Value = serde_json::from_slice(&text).unwrap_or_default();
+    let threads: Vec<_> = picture
+        .heaps
+        .iter()
+        .map(|heap| {
+            json!({
+                "thread": heap.thread,
+                "live_bytes": heap.live,
+                "bin_bytes": heap.binned,
+                "refills": heap.refills,
+                "sent_blocks": heap.traffic.sent_blocks,
+                "received_blocks": heap.traffic.received_blocks,
+            })
+        })
+        .collect();
+    json!({
+        "pid": process.id(),
+        "command": process.command(),
+        "resident_bytes": live::resident(process.id()),
+        "figures": figures,
+        "heaps": threads,
+    })
 }
 
 /// All of it as text.

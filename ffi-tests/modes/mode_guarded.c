@@ -152,7 +152,7 @@ static void right(void) {
             free(block);
         }
     }
-    churn(1, 20000, 100, 5000);
+    churn(1, 8000, 100, 5000);
     pid_t child = fork();
     if (child == 0) {
         churn(2, 1000, 100, 5000);

@@ -350,7 +350,8 @@ int main(int argc, char **argv) {
         *behind = (char)~*behind;
         free(block);
     } else if (strcmp(what, "unfreed") == 0) {
-        memset(opaque(block), 1, 102);
+        volatile char *behind = (volatile char *)opaque(block) + 100;
+        *behind = (char)~*behind;
     } else if (strcmp(what, "written") == 0) {
         free(block);
         ((volatile char *)opaque(block))[40] = 1;

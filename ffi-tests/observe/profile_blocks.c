@@ -25,7 +25,7 @@ static bool is_aligned[SLOTS];
 
 static size_t some_size(uint64_t *random) {
     uint64_t bits = next_random(random);
-    return bits % 64 == 0 ? bits / 64 % (3 * MIB) : bits % 8 == 0 ? bits / 8 % 40000 : bits / 8 % 1100;
+    return bits % 256 == 0 ? bits / 256 % (3 * MIB) : bits % 8 == 0 ? bits / 8 % 40000 : bits / 8 % 1100;
 }
 
 static void *some_block(uint64_t *random, size_t size, bool *aligned) {

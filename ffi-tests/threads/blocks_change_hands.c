@@ -3,6 +3,7 @@
 // beside forks whose children go on in threads of their own, and signal handlers that allocate and free.
 // expect: exit 0
 // timeout: 60
+// variants: preload
 // run: fast
 // run: tracked
 // env: SPANDREL_MODE=tracked

@@ -53,7 +53,7 @@ static void *body(void *seed) {
 }
 
 int main(void) {
-    for (uintptr_t generation = 0; generation < 3; generation++) {
+    for (uintptr_t generation = 0; generation < 2; generation++) {
         pthread_t threads[6];
         for (uintptr_t i = 0; i < 6; i++) threads[i] = start(body, (void *)(generation * 6 + i + 1));
         for (int i = 0; i < 6; i++) join(threads[i]);

@@ -5,7 +5,7 @@
 #include "threads.h"
 
 static void *body(void *unused) {
-    for (int round = 0; round < 3; round++)
+    for (int round = 0; round < 2; round++)
         for (size_t i = 0; i < LANE_COUNT; i++) {
             char *block = opaque(malloc(LANE_SIZES[i]));
             CHECK(block != NULL);
@@ -21,7 +21,7 @@ int main(void) {
     pthread_attr_t attributes;
     CHECK(pthread_attr_init(&attributes) == 0);
     CHECK(pthread_attr_setstacksize(&attributes, (size_t)PTHREAD_STACK_MIN) == 0);
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 5; i++) {
         pthread_t thread;
         CHECK(pthread_create(&thread, &attributes, body, NULL) == 0);
         join(thread);

@@ -365,7 +365,7 @@ pub extern "C" fn spandrel_profile_stop() {
 pub unsafe extern "C" fn spandrel_profile_dump(path: *const c_char) -> bool {
     // SAFETY: the caller passes NULL or a C string.
     let path = (!path.is_null()).then(|| unsafe { CStr::from_ptr(path) });
-    or_errno(sampling::dump(path))
+    or_errno(sampling::dump(path, false))
 }
 
 /// True, or false with errno.

@@ -190,6 +190,11 @@ impl Class {
         Self(if between as usize * LINEAR_STEP > COARSE_POWERS_MAX && self.0 <= between { between } else { power })
     }
 
+    /// Whether this class serves requests of others, too, in a heap that uses little of them.
+    pub(crate) const fn is_coarse(self) -> bool {
+        self.0 != 0 && self.0 as usize <= LINEAR && self.coarse().0 == self.0
+    }
+
     /// How spans of this class are cut.
     #[inline]
     pub(crate) const fn geometry(self) -> &'static Geometry {

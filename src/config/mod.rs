@@ -8,7 +8,7 @@ mod profile;
 mod value;
 
 pub(crate) use container::{memory_limit, processors};
-pub(crate) use option::{Complaint, Options, any, read};
+pub(crate) use option::{Complaint, Options, PREFIX, any, is_limit, read};
 pub use option::{OPTIONS, OptionInfo};
 pub(crate) use parse::number;
 pub use profile::{PROFILES, PROMISES, Profile};

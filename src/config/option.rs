@@ -35,7 +35,15 @@ pub(crate) enum Complaint {
     Clash(&'static str),
 }
 
-const PREFIX: &[u8] = b"SPANDREL_";
+/// The letters that all options begin with.
+pub(crate) const PREFIX: &[u8] = b"SPANDREL_";
+/// The option without which a process has no limit. A process whose limit is refused must not run as if it had none.
+const LIMITING: &[u8] = b"SPANDREL_HARD_LIMIT=";
+
+/// Whether the process must not go on without this entry of the environment.
+pub(crate) fn is_limit(entry: &[u8]) -> bool {
+    entry.starts_with(LIMITING)
+}
 
 macro_rules! options {
     ($($field:ident: $type:ty = $default:expr,
@@ -67,6 +75,8 @@ macro_rules! options {
 }
 
 options! {
+    conf: bool = false, "SPANDREL_CONF", value::PATH, "", value::path,
+        "A file with options, one `NAME=VALUE` a line; empty lines and those that begin with `#` say nothing. The environment wins.";
     profile: Chosen = profile::default(), "SPANDREL_PROFILE", profile::NAMES, "hosted-small", profile::named,
         "A set of defaults for the other options: see below. Options that the environment sets itself win.";
     mode: Mode = Mode::Fast, "SPANDREL_MODE", value::MODE, "fast", Mode::named,
@@ -80,7 +90,7 @@ options! {
     tracked_runtime: bool = false, "SPANDREL_TRACKED_RUNTIME", value::FLAG, "0", parse::flag,
         "In mode `tracked`: shows in the report at exit also the blocks that libc and libstdc++ keep for themselves.";
     quarantine: usize = 16 << 10, "SPANDREL_QUARANTINE", value::SIZE, "16K", parse::size,
-        "In mode `hardened`: how many bytes of freed blocks of each class wait in each heap before they are used again: 4 to 256 blocks; one for 0.";
+        "In mode `hardened`: how many bytes of freed blocks of each class wait in each heap before they are used again, at most: 4 to 256 blocks, fewer while the heap has few blocks of the class or there are more than 8 threads; one for 0.";
     quarantine_large: usize = 256 << 20, "SPANDREL_QUARANTINE_LARGE", value::SIZE, "256M", parse::size,
         "In mode `hardened`: how many bytes of address space of freed large blocks wait, without memory and access; blocks up to a 192nd of it wait with their memory, a 64th of it at most, and as much is ready for reuse; 0 for none.";
     spread: SpreadSpans = SpreadSpans::First, "SPANDREL_SPREAD", value::SPREAD, "first", value::spread,
@@ -141,6 +151,8 @@ options! {
         "In profile `hosted-server` alone: huge pages by `madvise` once the heap is large, or (`thp`) from the start; or explicit ones (`hugetlb`).";
     huge_from: usize = 2 << 20, "SPANDREL_HUGEPAGES_FROM", value::SIZE, "2M", parse::size,
         "With `SPANDREL_HUGEPAGES=madvise`: how large the heap is before the kernel is asked for huge pages.";
+    huge_within: usize = 2000, "SPANDREL_HUGEPAGES_WITHIN", value::COUNT, "2000", parse::number,
+        "With `SPANDREL_HUGEPAGES=madvise`: ordinary pages where the kernel takes more microseconds than this for a huge one.";
     numa: Numa = Numa::Off, "SPANDREL_NUMA", value::NUMA, "off", value::numa,
         "In profile `hosted-server` alone: on which NUMA nodes pages are placed.";
     prefault: Prefault = Prefault::Off, "SPANDREL_PREFAULT", value::PREFAULT, "off", value::prefault,
@@ -167,6 +179,8 @@ options! {
         "Also writes a dump when this signal comes, unless the program has a handler of its own for it; with `SPANDREL_HEAP_PROFILE_WAIT` the first one starts the sampling.";
     heap_profile_wait: bool = false, "SPANDREL_HEAP_PROFILE_WAIT", value::FLAG, "0", parse::flag,
         "Takes no samples until the signal comes or the program calls `spandrel_profile_start`.";
+    heap_profile_ends: bool = false, "SPANDREL_HEAP_PROFILE_ENDS", value::FLAG, "0", parse::flag,
+        "Also writes a dump before SIGTERM or SIGHUP ends the process, and, from the first signal of `SPANDREL_HEAP_PROFILE_SIGNAL` on, SIGINT; programs that have a use of their own for these signals keep it.";
     soft_limit: Limit = Limit::None, "SPANDREL_SOFT_LIMIT", value::LIMIT, "none", value::limit,
         "Above so much memory in use, freed pages go back at once. `container`: seven eighths of the container's (cgroup's) limit.";
     hard_limit: Limit = Limit::None, "SPANDREL_HARD_LIMIT", value::LIMIT, "none", value::limit,
@@ -237,22 +251,22 @@ impl Options {
             return Some(Complaint::Numa);
         }
         let what = if profile.has_pool() && self.pool.is_none() {
-            "this profile needs a pool; ignored"
+            "this profile needs a pool"
         } else if !profile.has_pool() && (self.pool.is_some() || self.lock) {
-            "needs SPANDREL_PROFILE=freestanding or realtime; ignored"
+            "needs SPANDREL_PROFILE=freestanding or realtime"
         } else if profile.has_pool() && (self.mode != Mode::Fast || self.plugin) {
-            "only profiles without a pool support modes; ignored"
+            "only profiles without a pool support modes"
         } else if self.plugin && !matches!(self.mode, Mode::Fast | Mode::Custom) {
-            "only mode custom uses a plugin; ignored"
+            "only mode custom uses a plugin"
         } else if profile.has_pool() && WITHOUT_POOL.contains(&name) {
-            "has no meaning with a pool; ignored"
+            "has no meaning with a pool"
         } else if matches!((self.soft_limit, self.hard_limit), (Limit::Bytes(soft), Limit::Bytes(hard)) if soft >= hard)
         {
-            "the soft limit must be below the hard one; ignored"
+            "the soft limit must be below the hard one"
         } else if self.force_libc && !matches!(self.mode, Mode::Fast | Mode::Libc) {
-            "SPANDREL_FORCE_LIBC and SPANDREL_MODE contradict each other; ignored"
+            "SPANDREL_FORCE_LIBC and SPANDREL_MODE contradict each other"
         } else if self.idle_return == IdleReturn::Thread && self.purge_delay.is_none() {
-            "SPANDREL_IDLE_RETURN=thread has nothing to do with SPANDREL_PURGE_DELAY=never; ignored"
+            "SPANDREL_IDLE_RETURN=thread has nothing to do with SPANDREL_PURGE_DELAY=never"
         } else {
             return None;
         };

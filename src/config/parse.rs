@@ -24,17 +24,24 @@ pub(crate) fn number(value: &[u8]) -> Option<usize> {
     })
 }
 
-/// A decimal number of bytes, with an optional `K`, `M`, `G` or `T` behind it.
+/// A decimal number of bytes, with an optional unit behind it: `K`, `M`, `G` or `T`, which may be written `KB` or `KiB`
+/// as well. All are powers of 1024.
 pub(super) fn size(value: &[u8]) -> Option<usize> {
-    let (&last, rest) = value.split_last()?;
-    let unit = match last.to_ascii_uppercase() {
-        b'K' => KIB,
-        b'M' => MIB,
-        b'G' => GIB,
-        b'T' => TIB,
-        _ => return number(value),
+    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (count, unit) = value.split_at_checked(digits)?;
+    let mut unit = unit.iter().map(u8::to_ascii_uppercase);
+    let factor = match unit.next() {
+        None => 1,
+        Some(b'K') => KIB,
+        Some(b'M') => MIB,
+        Some(b'G') => GIB,
+        Some(b'T') => TIB,
+        Some(_) => return None,
     };
-    number(rest)?.checked_mul(unit)
+    match [unit.next(), unit.next(), unit.next()] {
+        [None, ..] | [Some(b'B'), None, _] | [Some(b'I'), Some(b'B'), None] => number(count)?.checked_mul(factor),
+        _ => None,
+    }
 }
 
 /// Two sizes with a dash between them, the first not above the second.
@@ -55,7 +62,26 @@ mod tests {
         assert_eq!(size(b"64K"), Some(65536));
         assert_eq!(size(b"1t"), Some(TIB));
         assert_eq!(size(b"12"), Some(12));
-        for bad in [&b""[..], b"K", b"-1", b"1KK", b"1.5M", b"99999999999999999999", b"99999999999T", b" 1"] {
+        for million in [&b"1M"[..], b"1m", b"1MB", b"1Mb", b"1MiB", b"1mib"] {
+            assert_eq!(size(million), Some(MIB), "{million:?}");
+        }
+        for bad in [
+            &b""[..],
+            b"K",
+            b"-1",
+            b"1KK",
+            b"1B",
+            b"1Mi",
+            b"1MBB",
+            b"1MiBB",
+            b"1BM",
+            b"1iB",
+            b"1M ",
+            b"1.5M",
+            b"99999999999999999999",
+            b"99999999999T",
+            b" 1",
+        ] {
             assert_eq!(size(bad), None, "{bad:?}");
         }
     }

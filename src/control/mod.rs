@@ -2,6 +2,7 @@
 //! allocator. Only this layer names every feature; the layers below call those that registered. Must not know the
 //! contracts of C.
 
+mod conf;
 pub(crate) mod dispatch;
 mod loaded;
 pub(crate) mod requests;

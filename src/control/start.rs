@@ -5,6 +5,7 @@
 //! already, and the constructor or the first heap, the earlier of the two, makes the key for thread exit. The C library's
 //! tables for both are static.
 
+use super::conf;
 use crate::base::units::GIB;
 use crate::config::{self, CacheBytes, Complaint, HugePages, IdleReturn, Limit, Numa, OnError, Options};
 use crate::diag::{self, Code, Policy};
@@ -100,9 +101,9 @@ fn start(process: &Process) -> bool {
     if matches!(options.mode(), config::Mode::Fast | config::Mode::Counting) {
         process.central.pages.open_cache();
     }
-    descriptor::describe(process);
     register_features(&options);
     sampling::prepare(&options, mode.is_none_or(|mode| mode.profiled));
+    descriptor::describe(process, sampling::outside());
     // Last, because with bounds libc refuses to serve: other threads need it until the start is over.
     set_bounds();
     table::put_into_force(mode);
@@ -192,7 +193,8 @@ fn prepare_pool(process: &Process, options: &Options) {
 /// The bytes of address space to reserve. Little under an emulator, which may keep a note of every page of it, unless
 /// the environment says how much.
 fn wanted(options: &Options) -> usize {
-    let is_set = || Startup::find().is_some_and(|startup| startup.has_entry(b"SPANDREL_RESERVE="));
+    let is_ours = |entry: &[u8]| entry.starts_with(b"SPANDREL_RESERVE=");
+    let is_set = || Startup::find().is_some_and(|startup| startup.environment().any(is_ours));
     if tool::is_emulated() && !is_set() { options.reserve.min(RESERVE_EMULATED) } else { options.reserve }
 }
 
@@ -218,16 +220,16 @@ fn reserve_slow(options: &Options, page: usize) -> Option<Space> {
         }
         diag::line(Code::BadOption, &[b"SPANDREL_FIXED_ADDRESS=1: the address is taken; the reservation is elsewhere"]);
     }
-    let from = match options.huge_pages {
+    let huge = match options.huge_pages {
         HugePages::Off => return Space::reserve(wanted, page),
-        HugePages::Madvise => options.huge_from,
-        HugePages::Thp => 0,
+        HugePages::Madvise => Huge::from(options.huge_from).within(options.huge_within),
+        HugePages::Thp => Huge::from(0),
         HugePages::Table => return Space::reserve_explicit(wanted, page, HUGE_BYTES),
         HugePages::GiantTable => return Space::reserve_explicit(wanted, page, GIB),
     };
     let space = Space::reserve(wanted, page)?;
     if memory::has_huge_pages() {
-        return Some(space.with_huge(Huge::from(from)));
+        return Some(space.with_huge(huge));
     }
     diag::line(Code::HugePagePolicy, &[b"the kernel's setting is never; ordinary pages are used"]);
     Some(space)
@@ -242,11 +244,18 @@ pub(crate) fn has_options() -> bool {
 #[cold]
 #[inline(never)]
 fn read_options(startup: Startup) -> Options {
+    conf::add(startup);
     config::read(startup.environment(), |entry, complaint| match complaint {
+        Complaint::Form(form) if config::is_limit(entry) => {
+            conf::refuse(&[entry, b": takes ", form.as_bytes(), b"; the process ends"]);
+        }
+        Complaint::Clash(what) if config::is_limit(entry) => {
+            conf::refuse(&[entry, b": ", what.as_bytes(), b"; the process ends"]);
+        }
         Complaint::Form(form) => {
             diag::line(Code::BadOption, &[entry, b": takes ", form.as_bytes(), b"; the default stays"]);
         }
-        Complaint::Clash(what) => diag::line(Code::BadOption, &[entry, b": ", what.as_bytes()]),
+        Complaint::Clash(what) => diag::line(Code::BadOption, &[entry, b": ", what.as_bytes(), b"; ignored"]),
         Complaint::Numa => {
             diag::line(Code::NumaPolicy, &[entry, b": needs SPANDREL_PROFILE=hosted-server; ignored"]);
         }

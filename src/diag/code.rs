@@ -61,8 +61,8 @@ codes! {
         "In mode `guarded` with `SPANDREL_GUARDED_RATE=1`, all slots of `SPANDREL_GUARDED_SLOTS` hold live blocks. Printed once."
         => "Other requests are served as in the default mode until a block of a slot is freed.";
     BadOption "ALLOCATOR_BAD_OPTION":
-        "An environment variable that begins with `SPANDREL_` is unknown, or its value does not have the accepted form."
-        => "The option keeps its default.";
+        "An option, in the environment or in the file that `SPANDREL_CONF` names, is unknown, or its value does not have the accepted form."
+        => "The option keeps its default. Where the option sets a hard limit, or the file of options cannot be used, the process ends with status 127 before it runs.";
     HugePagePolicy "ALLOCATOR_HUGEPAGE_POLICY":
         "An option asks for huge pages in a profile that has none, or the kernel gives none."
         => "Ordinary pages are used.";

@@ -153,9 +153,17 @@ pub(crate) fn described(code: Code, describe: impl FnOnce(&mut Line), print: imp
 /// As [`line`], but only the first time for each code.
 #[cold]
 pub(crate) fn once(code: Code, what: &str) {
+    once_described(code, |line| {
+        line.text(what);
+    });
+}
+
+/// Prints a line of the form `spandrel: CODE: ` and what `describe` adds, the first time for each code.
+#[cold]
+pub(crate) fn once_described(code: Code, describe: impl FnOnce(&mut Line)) {
     // Relaxed: of several threads one is the first.
     if SAID.get(code as usize).is_some_and(|said| !said.swap(true, Ordering::Relaxed)) {
-        line(code, &[what.as_bytes()]);
+        described(code, describe, |text| sys::write(STANDARD_ERROR, text));
     }
 }
 

@@ -5,7 +5,7 @@
 use super::bin::{Bin, NULL_SLOTS, SLOT_BYTES};
 use super::layout::Heap;
 use super::registry::Shared;
-use crate::base::class::Class;
+use crate::base::class::{Class, FAST_MAX};
 use crate::base::units::{KIB, Region};
 use crate::central::Fresh;
 use crate::pages::{METADATA_MAX, METADATA_MIN, Pages};
@@ -22,6 +22,14 @@ const GROWTH_EVENTS: u8 = 3;
 
 /// While the bin of a coarse class has room for no more than so many bytes, further classes may begin to use it.
 const COARSE_BYTES: usize = 16 * KIB;
+/// A thread that starts beside so many others that its bins may hold less than this has narrow bins at first, for
+/// classes up to [`FAST_MAX`]: their bytes, the least number of blocks in that of a coarse class, and the slow events in a
+/// row after which a bin may hold as much as any.
+const NARROW: usize = 64 * KIB;
+const OWN_BIN_BYTES: usize = KIB;
+const COARSE_BIN_BYTES: usize = 8 * KIB;
+const COARSE_BLOCKS: usize = 16;
+const WIDE_EVENTS: u8 = 8;
 /// A bin starts with room for about this many bytes of blocks.
 const FIRST_BYTES: usize = 2 * KIB;
 /// Fewest blocks that a bin has room for, and how many it has room for at first if they are small.
@@ -96,6 +104,14 @@ impl Heap {
         self.bin(class).last().is_null()
     }
 
+    /// How many blocks the spans of `class` have of which this heap took all; those of the first few spans, if these have
+    /// `enough`.
+    pub(crate) fn blocks_in_full_spans(&self, shared: Shared<'_>, class: Class, enough: usize) -> usize {
+        let capacity = class.geometry().capacity as usize;
+        let full = self.spans(class).full.iter(shared.central.pages.space());
+        full.take(enough.div_ceil(capacity)).count() * capacity
+    }
+
     #[inline(never)]
     fn refill(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> Option<*mut u8> {
         self.counters.note(class);
@@ -139,11 +155,22 @@ impl Heap {
         if bin.capacity() > 0 && !crowded {
             return false;
         }
-        let grown = bin.grow(&shared.central.pages, class, limit(class, self.bin_bytes.get()));
+        let grown = bin.grow(&shared.central.pages, class, limit(class, self.bytes_for(class, bin)));
         if grown && crowded {
             bin.events.set(0);
         }
         grown
+    }
+
+    /// How many bytes the bin of `class` may hold now. With narrow bins a thread that uses many classes for a moment holds
+    /// a few blocks of each; a class with many slow events in a row gets more.
+    fn bytes_for(&self, class: Class, bin: &Bin) -> usize {
+        let most = self.bin_bytes.get();
+        if most >= NARROW || !self.is_crowded() || class.size() > FAST_MAX {
+            return most;
+        }
+        let few = if class.is_coarse() { COARSE_BIN_BYTES.max(COARSE_BLOCKS * class.size()) } else { OWN_BIN_BYTES };
+        if bin.events.get() < WIDE_EVENTS { few.min(most) } else { most }
     }
 
     /// Fills the empty `bin` with up to `wanted` blocks, the lowest address on top; how many it got.

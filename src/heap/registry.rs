@@ -159,6 +159,11 @@ impl Registry {
         self.lists.lock().put_free(heap);
     }
 
+    /// How many heaps have a thread, or had one that a fork left behind.
+    pub(crate) fn taken(&self) -> usize {
+        self.lists.lock().taken.get()
+    }
+
     /// Calls `see` with each heap that has a thread.
     pub(crate) fn each(&self, see: impl FnMut(&'static Heap)) {
         let _lists = self.lists.lock();

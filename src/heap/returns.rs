@@ -21,6 +21,13 @@ const SCATTERED: usize = 128;
 /// Blocks of the bin of another thread with which a free is compared, where the first block of a batch is freed.
 const NEWEST_OF_OTHERS: usize = 128;
 
+/// A crowded heap gives up a class of which the program has no more blocks than this ([`Heap::gives_up`]).
+const TAIL: usize = 8;
+/// Flushes without a refill that come before; each refill halves their number.
+const GIVES_UP_FROM: u32 = 4;
+/// Partial spans at most of a class that is given up.
+const TAIL_SPANS: usize = 4;
+
 /// The outcome of a free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
@@ -192,7 +199,7 @@ pub(crate) fn free_unowned(central: &Central, place: &Place<'_>, block: *mut u8)
 }
 
 impl Heap {
-    /// Makes room in the full `bin`: it grows, or its bottom half returns to the spans.
+    /// Makes room in the full `bin`: it grows, or its bottom half returns to the spans; or the heap gives the class up.
     pub(super) fn make_room(&self, shared: Shared<'_>, class: Class, bin: &Bin) {
         self.note_shrinking();
         self.slow_event(shared);
@@ -200,9 +207,34 @@ impl Heap {
             bin.restore();
             return;
         }
+        if self.gives_up(shared, class, bin) {
+            // Small bins of a coarse class would have its requests miss more often, and split it.
+            let stays = class.is_coarse() && bin.capacity() > 0 && self.count_event(shared, class, bin);
+            if !stays {
+                self.give_up_bin(shared, class);
+                self.join(class);
+            }
+            return;
+        }
         if !self.count_event(shared, class, bin) {
             self.flush(shared, class, bin, bin.half().min(bin.len()));
         }
+    }
+
+    /// Whether the heap, which is crowded, is to return all blocks of `class` and the array of its full `bin`, because
+    /// the program has next to none of them any more: what it frees from now on goes past the bin, so that the spans
+    /// become empty, and another thread can use the memory. The next refill makes the bin an array again.
+    fn gives_up(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> bool {
+        if !self.is_crowded() || bin.capacity() == 0 {
+            return self.is_crowded();
+        }
+        if self.offer.shrinking.get() < GIVES_UP_FROM {
+            return false;
+        }
+        let spans = self.spans(class);
+        let mut partial = spans.partial.iter(shared.central.pages.space());
+        let out: usize = partial.by_ref().take(TAIL_SPANS).map(|(_, span)| span.used() as usize).sum();
+        spans.full.first().is_none() && partial.next().is_none() && out <= bin.len() + TAIL
     }
 
     /// Returns the `amount` lowest blocks of `bin` to their spans, or sends them to heaps that own those by now.
@@ -274,7 +306,9 @@ impl Heap {
     #[cold]
     #[inline(never)]
     fn settle_span(&self, shared: Shared<'_>, class: Class, span: &Span) {
-        if self.spans(class).settle_returned(shared.central.pages.space(), span, Empty::KeepLast) == Next::Release {
+        let given_up = self.is_crowded() && self.bin(class).capacity() == 0;
+        let empty = if given_up { Empty::Release } else { Empty::KeepLast };
+        if self.spans(class).settle_returned(shared.central.pages.space(), span, empty) == Next::Release {
             shared.central.release_span(class, span.first());
         }
     }

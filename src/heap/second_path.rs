@@ -240,10 +240,30 @@ impl FastHeap {
     #[inline(never)]
     pub(super) fn split(&self, class: Class) {
         self.split.set(self.split.get() | 1 << class.index());
-        let (place, own) = (class.index() * LINEAR_STEP, (class.index() * BIN_BYTES) as u16);
+        self.lead_class(class, class);
+    }
+
+    /// Undoes [`FastHeap::split`]. For the heap's thread, of a heap that is crowded.
+    pub(super) fn join(&self, class: Class) {
+        let coarse = class.coarse();
+        if coarse != class {
+            self.split.set(self.split.get() & !(1 << class.index()));
+            self.lead_class(class, coarse);
+        }
+    }
+
+    fn lead_class(&self, class: Class, serving: Class) {
+        let (place, offset) = (class.index() * LINEAR_STEP, (serving.index() * BIN_BYTES) as u16);
         // A closed table stays closed: it is made anew when it opens.
         let sizes = self.offsets.get(place + 1 - LINEAR_STEP..=place).unwrap_or(&[]);
-        sizes.iter().filter(|place| place.get() != ALWAYS_EMPTY).for_each(|place| place.set(own));
+        sizes.iter().filter(|place| place.get() != ALWAYS_EMPTY).for_each(|place| place.set(offset));
+    }
+
+    /// Whether the thread started beside so many others that coarse classes serve its requests at first. The first class
+    /// has no coarse one, so nothing else sets its bit.
+    #[inline]
+    pub(super) fn is_crowded(&self) -> bool {
+        self.split.get() & 1 == 0
     }
 
     /// Has coarse classes serve all requests at first, or none; for the next thread, before the fast path opens.

@@ -1,4 +1,5 @@
-//! Huge pages: from where on the data area asks for them, and what of a free run may be purged without splitting one.
+//! Huge pages: from where on the data area asks for them, as long as the kernel gives them quickly, and what of a free
+//! run may be purged without splitting one.
 //!
 //! # Invariants
 //! - In each bank the part that asks is `[from, advised)`, both multiples of a huge page but for the end of the bank;
@@ -10,7 +11,7 @@ use core::ops::Range;
 
 use crate::base::units::{MIB, REGION_BYTES};
 use crate::sys::atomic::{AtomicUsize, Ordering};
-use crate::sys::memory;
+use crate::sys::{call, memory};
 
 /// Bytes of a huge page.
 pub(crate) const HUGE_BYTES: usize = 2 * MIB;
@@ -20,17 +21,24 @@ const HUGE_REGIONS: u32 = (HUGE_BYTES / REGION_BYTES) as u32;
 pub(crate) struct Huge {
     /// Where huge pages begin, in bytes from the start of a bank; `None` for nowhere.
     from: Option<usize>,
+    /// Nanoseconds that the kernel may take for a huge page; `None` for any time.
+    within: Option<u64>,
 }
 
 impl Huge {
     /// No huge pages.
     pub(crate) const fn off() -> Self {
-        Self { from: None }
+        Self { from: None, within: None }
     }
 
     /// Huge pages for whatever lies `bytes` or more behind the start of a bank.
     pub(crate) const fn from(bytes: usize) -> Self {
-        Self { from: Some(bytes & !(HUGE_BYTES - 1)) }
+        Self { from: Some(bytes & !(HUGE_BYTES - 1)), within: None }
+    }
+
+    /// The same, with ordinary pages where the kernel takes longer than `microseconds` for a huge one.
+    pub(crate) const fn within(self, microseconds: usize) -> Self {
+        Self { within: Some((microseconds as u64).saturating_mul(1000)), ..self }
     }
 
     /// Whether there are any.
@@ -49,19 +57,50 @@ impl Huge {
         self.from.map_or(0, |from| advised.load(Ordering::Relaxed).saturating_sub(from))
     }
 
-    /// Asks for huge pages in what of a bank's data at `base` was committed since it asked up to `advised`. The caller
-    /// holds the lock of the runs. Commits grow with the heap, and so do these steps.
-    pub(super) fn advise(&self, advised: &AtomicUsize, base: usize, committed: usize) {
+    /// Asks for huge pages in what of a bank's data at `base` was committed since it asked up to `advised`; what lies
+    /// behind `fresh` nobody uses yet. The caller holds the lock of the runs. Commits grow with the heap, and so do
+    /// these steps.
+    ///
+    /// In a virtual machine a huge page may be one that the host has taken back, and then costs ten times its usual
+    /// time, where small pages come from memory that other processes used just before. Such huge pages lie side by side,
+    /// so the first page of a step speaks for the rest.
+    pub(super) fn advise(&self, advised: &AtomicUsize, base: usize, fresh: usize, committed: usize) {
         let Some(from) = self.from else { return };
         // Relaxed: only the holder of the lock writes.
-        let (start, end) = (advised.load(Ordering::Relaxed).max(from), committed);
-        if end <= start {
+        let (start, first) = (advised.load(Ordering::Relaxed).max(from), fresh.max(from).next_multiple_of(HUGE_BYTES));
+        if committed <= start || committed == fresh {
             return;
         }
-        if memory::advise_huge(base + start, end - start).is_ok() {
-            // Relaxed: as above.
+        let probed = first + HUGE_BYTES;
+        if let Some(within) = self.within
+            && probed <= committed
+        {
+            if Self::extend(advised, base, start, probed) && Self::time_of_page(base + first) > within {
+                return;
+            }
+            Self::extend(advised, base, probed, committed);
+        } else {
+            Self::extend(advised, base, start, committed);
+        }
+    }
+
+    /// Asks for huge pages in `[start, end)` of a bank's data at `base`, where it asked up to `start`; false if the
+    /// kernel refuses. The caller holds the lock of the runs.
+    fn extend(advised: &AtomicUsize, base: usize, start: usize, end: usize) -> bool {
+        let done = start >= end || memory::advise_huge(base + start, end - start).is_ok();
+        if done {
+            // Relaxed: only the holder of the lock writes.
             advised.store(end, Ordering::Relaxed);
         }
+        done
+    }
+
+    /// Nanoseconds of this thread's that the kernel takes for the page at `address`, which the next run will use.
+    fn time_of_page(address: usize) -> u64 {
+        let begun = call::nanoseconds_of_thread();
+        // Refused (before Linux 5.14), it takes no time, and huge pages are asked for as ever.
+        let _ = memory::populate(address, HUGE_BYTES);
+        call::nanoseconds_of_thread().saturating_sub(begun)
     }
 
     /// Asks for huge pages in a mapping that is not part of the data area. Refused, it has ordinary pages.

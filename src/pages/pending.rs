@@ -22,6 +22,14 @@ impl Work {
         const FIRST: u32 = 8;
         Self(1 << (FIRST + place))
     }
+
+    /// The bit by which a tool outside the process asks for the attention of that feature. These bits fill the word's
+    /// last byte, and nothing else sets them: a tool writes that byte, and needs no atomic operation on the word.
+    /// `None` for features behind the first eight.
+    pub(crate) const fn asked_outside(place: u32) -> Option<Self> {
+        const FIRST: u32 = 24;
+        if FIRST + place < u32::BITS { Some(Self(1 << (FIRST + place))) } else { None }
+    }
 }
 
 impl Flag for Work {

@@ -120,11 +120,12 @@ impl Space {
     pub(crate) fn commit(&self, bank: Bank, end: Region) -> bool {
         let part = self.part(bank);
         let count = (end.0 - self.first_region(bank).0) as usize;
+        let fresh = part.data.committed();
         let done = part.records.ensure(count * RECORD_BYTES)
             && part.words.ensure(count * ENTRY_BYTES)
             && self.commit_shadow(part, count)
             && part.data.ensure(count * REGION_BYTES);
-        self.huge.advise(&part.advised, part.data.base(), part.data.committed());
+        self.huge.advise(&part.advised, part.data.base(), fresh, part.data.committed());
         self.widen();
         if done {
             part.set_usable(end.0);

@@ -5,7 +5,7 @@
 use crate::heap::Heap;
 use crate::pages::Work;
 use crate::process::state::PROCESS;
-use crate::sys::cell::StaticRef;
+use crate::sys::cell::{Flag, StaticRef};
 use crate::sys::lock::Patience;
 
 /// The functions of a feature that the core calls. [`Feature::NONE`] has the defaults, which do nothing.
@@ -49,6 +49,14 @@ impl Feature {
     pub(crate) const NONE: Self =
         Self { attend: || {}, locks: None, in_child: |_| {}, thread_begins: nothing, thread_ends: nothing };
 
+    /// Where a tool outside the process writes a byte, and which one, to have the next slow call of any thread call
+    /// `attend`; zeroes for a feature that did not register, or stands too far back.
+    pub(crate) fn outside(&'static self) -> [usize; 2] {
+        let word = core::ptr::from_ref(&PROCESS.central.pages.pending).addr();
+        let work = PROCESS.features.place_of(self).and_then(Work::asked_outside);
+        work.map_or([0; 2], |work| [word + size_of::<u32>() - 1, (work.bit() >> (u32::BITS - u8::BITS)) as usize])
+    }
+
     /// Has the next slow call of any thread call `attend`. A signal handler may call this. Does nothing for a feature
     /// that did not register.
     pub(crate) fn want_attention(&'static self) {
@@ -81,7 +89,8 @@ impl Features {
     pub(crate) fn attend(&self) {
         let pending = &PROCESS.central.pages.pending;
         for (place, feature) in self.iter().enumerate() {
-            if pending.take(Work::of_feature(place as u32)) {
+            let asked = Work::asked_outside(place as u32).is_some_and(|work| pending.take(work));
+            if pending.take(Work::of_feature(place as u32)) || asked {
                 (feature.attend)();
             }
         }

@@ -20,6 +20,8 @@ pub(crate) struct About {
     /// When the dump is made, in nanoseconds since 1970, and how long samples were taken.
     pub(crate) time: u64,
     pub(crate) duration: u64,
+    /// Whether the process ends by itself: then readers begin with the peak, for at its end little is live.
+    pub(crate) ends: bool,
 }
 
 /// Texts, by number. The first has to be empty.
@@ -38,9 +40,11 @@ static TEXTS: [Inline<13>; 10] = [
 const COUNT: u64 = 2;
 const BYTES: u64 = 4;
 const INUSE_SPACE: u64 = 6;
+const PEAK_SPACE: u64 = 8;
 const SPACE: u64 = 9;
 /// The values of each stack: name and unit.
-const VALUES: [(u64, u64); 6] = [(1, COUNT), (3, BYTES), (5, COUNT), (INUSE_SPACE, BYTES), (7, COUNT), (8, BYTES)];
+const VALUES: [(u64, u64); 6] =
+    [(1, COUNT), (3, BYTES), (5, COUNT), (INUSE_SPACE, BYTES), (7, COUNT), (PEAK_SPACE, BYTES)];
 
 /// Numbers of fields: of the profile, and of the messages in it.
 mod field {
@@ -117,7 +121,8 @@ impl Writer<'_> {
         self.nested(field::PERIOD_TYPE, kind((SPACE, BYTES)));
         let mut message = Message::new(self.outer);
         message.number(field::PERIOD, about.period as u64).number(field::TIME, about.time);
-        message.number(field::DURATION, about.duration).number(field::DEFAULT_TYPE, INUSE_SPACE);
+        let default = if about.ends { PEAK_SPACE } else { INUSE_SPACE };
+        message.number(field::DURATION, about.duration).number(field::DEFAULT_TYPE, default);
         self.file.write(message.finish());
     }
 

@@ -12,7 +12,7 @@ use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::mode;
 use crate::slow_path::request::{Moved, Request};
-use crate::slow_path::sampled::{self, Sampler};
+use crate::slow_path::sampled::{self, DUMP, FINISH, PATH_WORDS, START, Sampler};
 use crate::slow_path::table;
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sys::lock::Patience;
@@ -71,7 +71,64 @@ static PROFILING: Profiling = Profiling::new();
 
 static SAMPLER: Sampler = Sampler { sample, freed, resized };
 
+/// A request of a tool outside the process, which writes all words but the result, then the byte of pending work.
+#[repr(C)]
+struct Outside {
+    action: AtomicUsize,
+    mean: AtomicUsize,
+    result: AtomicUsize,
+    path: [AtomicUsize; PATH_WORDS],
+}
+
+static OUTSIDE: Outside = Outside {
+    action: AtomicUsize::new(0),
+    mean: AtomicUsize::new(0),
+    result: AtomicUsize::new(0),
+    path: [const { AtomicUsize::new(0) }; PATH_WORDS],
+};
+
+/// Where a tool has this process start or end a profile: the byte, its value, and the address of the request.
+pub(crate) fn outside() -> [usize; 3] {
+    let [byte, value] = FEATURE.outside();
+    [byte, value, if byte == 0 { 0 } else { core::ptr::from_ref(&OUTSIDE).addr() }]
+}
+
+/// Does what a tool outside the process asks for.
+fn attend() {
+    // Acquire pairs with `Flags::take`, before which the tool wrote all of the request. Relaxed from here on: the tool
+    // writes nothing until it has the result.
+    let done = match OUTSIDE.action.swap(0, Ordering::Acquire) {
+        START => start(OUTSIDE.mean.load(Ordering::Relaxed)),
+        DUMP => dump_outside(),
+        FINISH => {
+            let dumped = dump_outside();
+            stop();
+            dumped
+        }
+        _ => return,
+    };
+    let error = match done {
+        Ok(()) => 0,
+        Err(NoProfile::Unsampled) => ::libc::ENOTSUP,
+        Err(NoProfile::NotNow) => ::libc::EBUSY,
+        Err(NoProfile::File(error)) => error,
+    };
+    // Release: the tool reads the file after the result.
+    OUTSIDE.result.store(1 + error as usize, Ordering::Release);
+}
+
+fn dump_outside() -> Result<(), NoProfile> {
+    let mut bytes = [0; PATH_WORDS * size_of::<usize>()];
+    for (room, word) in bytes.chunks_exact_mut(size_of::<usize>()).zip(&OUTSIDE.path) {
+        // Relaxed: as in `attend`.
+        room.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+    }
+    let path = CStr::from_bytes_until_nul(&bytes).map_err(|_| NoProfile::File(::libc::ENAMETOOLONG))?;
+    dump(Some(path), false)
+}
+
 static FEATURE: Feature = Feature {
+    attend,
     locks: Some((Order::BeforeCentral, lock_for_fork, unlock_after_fork)),
     in_child: forget_writer,
     ..Feature::NONE
@@ -134,6 +191,10 @@ fn prepare_slow(options: &Options, sampled: bool) {
     if let Some(number) = options.heap_profile_signal {
         listen(number);
     }
+    if options.heap_profile_ends {
+        mind_end(::libc::SIGTERM);
+        mind_end(::libc::SIGHUP);
+    }
     if !options.heap_profile_wait {
         switch_on(options.heap_profile_rate);
     }
@@ -147,6 +208,11 @@ fn listen(number: c_int) {
         let what = "SPANDREL_HEAP_PROFILE_SIGNAL: the program has its own use for that signal; it stays so";
         diag::once(Code::ReportOutput, what);
     }
+}
+
+/// Has the signal `number` write a dump before it ends the process. A program that has a use for it keeps that.
+fn mind_end(number: c_int) {
+    let _ = signal::handle_if_free(number, on_end, 0);
 }
 
 fn switch_on(mean: usize) {
@@ -184,8 +250,8 @@ fn follow() {
     }
 }
 
-/// Writes a dump to `path`, or to the file of the options.
-pub(crate) fn dump(path: Option<&CStr>) -> Result<(), NoProfile> {
+/// Writes a dump to `path`, or to the file of the options. `ends` is whether the process ends by itself.
+pub(crate) fn dump(path: Option<&CStr>, ends: bool) -> Result<(), NoProfile> {
     let profiling = &PROFILING;
     // Relaxed: a number that is set once.
     if !PROCESS.is_ready() || profiling.since.load(Ordering::Relaxed) == 0 {
@@ -199,7 +265,7 @@ pub(crate) fn dump(path: Option<&CStr>) -> Result<(), NoProfile> {
     let number = profiling.dumps.fetch_add(1, Ordering::Relaxed);
     let mut chosen = Path::new();
     let written = match path.or_else(|| name_file(&mut chosen, u64::from(number) + 1)) {
-        Some(path) => super::write(&profiling.profile, path, &about()),
+        Some(path) => super::write(&profiling.profile, path, &about(ends)),
         None => Err(::libc::ENAMETOOLONG),
     };
     // Release pairs with the Acquire above.
@@ -207,11 +273,11 @@ pub(crate) fn dump(path: Option<&CStr>) -> Result<(), NoProfile> {
     written.map_err(NoProfile::File)
 }
 
-fn about() -> About {
+fn about(ends: bool) -> About {
     let time = call::nanoseconds_of_day();
     // Relaxed: a number that is set once.
     let since = PROFILING.since.load(Ordering::Relaxed);
-    About { period: PROFILING.mean(), time, duration: time.saturating_sub(since) }
+    About { period: PROFILING.mean(), time, duration: time.saturating_sub(since), ends }
 }
 
 /// Puts the path of the option into `name`, its places filled in. A path without places is the beginning of a name.
@@ -225,8 +291,8 @@ fn name_file(name: &mut Path, number: u64) -> Option<&CStr> {
 }
 
 /// Writes a dump for which no caller waits; one line if that fails.
-fn dump_unasked() {
-    if let Err(NoProfile::File(error)) = dump(None) {
+fn dump_unasked(ends: bool) {
+    if let Err(NoProfile::File(error)) = dump(None, ends) {
         let describe = |line: &mut crate::base::text::Line| {
             line.text("SPANDREL_HEAP_PROFILE: error ").number(error as u64).text(", the dump is left out");
         };
@@ -237,7 +303,7 @@ fn dump_unasked() {
 /// Writes the last dump, when the process ends.
 pub(crate) fn end(options: &Options) {
     if options.heap_profile.is_some() && PROFILING.since.load(Ordering::Relaxed) != 0 {
-        dump_unasked();
+        dump_unasked(true);
     }
 }
 
@@ -245,9 +311,23 @@ pub(crate) fn end(options: &Options) {
 extern "C" fn on_signal(_: c_int, _: &mut signal::Info, _: *mut c_void) {
     libc::keeping_errno(|| {
         if PROCESS.is_ready() {
-            if PROFILING.is_on() { dump_unasked() } else { switch_on(PROFILING.mean()) }
+            // Not from the start: interpreters make SIGINT an exception only where its action is the default then.
+            if PROCESS.options().heap_profile_ends {
+                mind_end(::libc::SIGINT);
+            }
+            if PROFILING.is_on() { dump_unasked(false) } else { switch_on(PROFILING.mean()) }
         }
     });
+}
+
+/// Writes a dump, and has the signal end the process. Allocates nothing and takes no lock.
+extern "C" fn on_end(number: c_int, _: &mut signal::Info, _: *mut c_void) {
+    libc::keeping_errno(|| {
+        if PROCESS.is_ready() && PROFILING.is_on() {
+            dump_unasked(false);
+        }
+    });
+    signal::end_process(number);
 }
 
 /// Allocates a sampled block: a run of its own whatever its size, so that its free takes the slow path, which finds the
@@ -309,12 +389,12 @@ fn dump_if_due() {
     let every = PROCESS.options().heap_profile_every.unwrap_or(0) as u64;
     if due != NEVER && asked >= due {
         profiling.next_asked.store(asked + every, Ordering::Relaxed);
-        return dump_unasked();
+        return dump_unasked(false);
     }
     let live = profiling.profile.live.load(Ordering::Relaxed);
     let peak = profiling.next_peak.load(Ordering::Relaxed);
     if peak != NEVER && live >= peak {
         profiling.next_peak.store(live + live / PEAK_STEP, Ordering::Relaxed);
-        dump_unasked();
+        dump_unasked(false);
     }
 }

@@ -48,8 +48,16 @@ fn reclaim_or_refuse<M: Mode>(request: Request) -> *mut u8 {
     if let Some(block) = reclaim::<M>(request) {
         return block;
     }
-    let what = if PROCESS.has_pool() { "the memory of the pool is used up" } else { "the hard limit is reached" };
-    diag::once(Code::PageExhaustion, what);
+    let pages = &PROCESS.central.pages;
+    diag::once_described(Code::PageExhaustion, |line| {
+        line.text("a request of ").number(request.size as u64);
+        if PROCESS.has_pool() {
+            line.text(" bytes does not fit into the pool: ");
+        } else {
+            line.text(" bytes would exceed the hard limit of ").number(pages.limits.get().1 as u64).text(" bytes: ");
+        }
+        line.number(pages.held_bytes() as u64).text(" bytes are in use");
+    });
     core::ptr::null_mut()
 }
 

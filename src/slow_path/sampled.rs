@@ -8,6 +8,19 @@ use crate::heap::Heap;
 use crate::process::state::PROCESS;
 use crate::sys::cell::StaticRef;
 
+/// Words of a request about the heap profile that a tool outside the process makes: what to do, the bytes between
+/// samples, what came of it (0 while it is not done, then 1 more than an error number), and the path of the file, which
+/// ends with a zero.
+pub const REQUEST_WORDS: usize = 3 + PATH_WORDS;
+/// Words of the path.
+pub const PATH_WORDS: usize = 32;
+/// Starts to take samples.
+pub const START: usize = 1;
+/// Writes the profile to the path.
+pub const DUMP: usize = 2;
+/// Writes the profile to the path and takes no more samples.
+pub const FINISH: usize = 3;
+
 /// The functions that make and free samples.
 pub(crate) struct Sampler {
     /// Allocates a sampled block. `None` if the request has to be served without a sample. The heap is the thread's,

@@ -8,6 +8,7 @@
 pub use crate::central::{CentralDescriptor, CentralListFigures, LargeFigures, RECEIVED_PER_TURN};
 pub use crate::heap::{HeapDescriptor, Traffic};
 pub use crate::pages::{BANKS, PageFigures, PagesDescriptor};
+pub use crate::slow_path::sampled::{DUMP, FINISH, PATH_WORDS, REQUEST_WORDS, START};
 pub use crate::stats::Format;
 pub use crate::stats::snapshot::{ClassFigures, HeapFigures, Snapshot};
 
@@ -21,7 +22,7 @@ pub const SYMBOL: &str = "spandrel_live";
 /// The first word of a descriptor that was written.
 pub const MAGIC: usize = usize::from_le_bytes(*b"spandrel");
 /// Changes whenever the descriptor's own layout does.
-pub const VERSION: usize = 3;
+pub const VERSION: usize = 4;
 
 /// The descriptor of this process, by the name under which tools find it. All zeroes until the allocator has started,
 /// and in a process that libc serves.
@@ -30,13 +31,15 @@ pub const VERSION: usize = 3;
 static spandrel_live: SetOnce<Descriptor> = SetOnce::new();
 
 /// Writes the descriptor of this process. Part of the start.
-pub(crate) fn describe(process: &Process) {
+/// `sampling` are the addresses of [`Descriptor::sampling`].
+pub(crate) fn describe(process: &Process, sampling: [usize; 3]) {
     let descriptor = Descriptor::of(
         process.options().profile.row().name,
         [memory::calls_address(), CALL_KINDS],
         process.central.pages.descriptor(),
         process.central.descriptor(),
         process.registry.layout(),
+        sampling,
     );
     // SAFETY: the start happens once, and `current` reads it only after the start.
     unsafe { spandrel_live.set(descriptor) };
@@ -73,6 +76,9 @@ pub struct Descriptor {
     pub central: CentralDescriptor,
     /// Heaps.
     pub heap: HeapDescriptor,
+    /// How a tool has the process start or end a heap profile: the address of a byte, what to write there once the words
+    /// of the request are there, and their address ([`REQUEST_WORDS`]). Zeroes where requests cannot be sampled.
+    pub sampling: [usize; 3],
 }
 
 /// Words of a descriptor.
@@ -92,6 +98,7 @@ impl Descriptor {
         pages: PagesDescriptor::LAYOUT,
         central: CentralDescriptor::LAYOUT,
         heap: HeapDescriptor::LAYOUT,
+        sampling: [0; 3],
     };
 
     /// Whether sizes, distances and offsets are those of the library that this is compiled into. Only then may a tool
@@ -107,6 +114,7 @@ impl Descriptor {
             pages: self.pages.layout(),
             central: self.central.layout(),
             heap: self.heap.layout(),
+            sampling: [0; 3],
             ..*self
         };
         layout == Self::LAYOUT
@@ -134,6 +142,7 @@ impl Descriptor {
         pages: PagesDescriptor,
         central: CentralDescriptor,
         heap: HeapDescriptor,
+        sampling: [usize; 3],
     ) -> Self {
         Self {
             magic: MAGIC,
@@ -146,6 +155,7 @@ impl Descriptor {
             pages,
             central,
             heap,
+            sampling,
         }
     }
 }

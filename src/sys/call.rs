@@ -93,12 +93,21 @@ const NANOSECONDS: u64 = 1_000_000_000;
 
 /// Nanoseconds of a clock that never goes back; exact.
 pub(crate) fn nanoseconds() -> u64 {
+    nanoseconds_of(libc::CLOCK_MONOTONIC)
+}
+
+/// Nanoseconds of `clock`; 0 if the kernel does not know it.
+fn nanoseconds_of(clock: libc::clockid_t) -> u64 {
     let mut time = [0_u64; 2];
-    let clock = libc::CLOCK_MONOTONIC as usize;
     // SAFETY: `time` has the size of a timespec.
-    let done = unsafe { raw(libc::SYS_clock_gettime, [clock, time.as_mut_ptr().addr(), 0, 0, 0, 0]) };
+    let done = unsafe { raw(libc::SYS_clock_gettime, [clock as usize, time.as_mut_ptr().addr(), 0, 0, 0, 0]) };
     let [seconds, nanoseconds] = time;
     if done.is_err() { 0 } else { seconds * NANOSECONDS + nanoseconds }
+}
+
+/// Nanoseconds for which the calling thread had a processor.
+pub(crate) fn nanoseconds_of_thread() -> u64 {
+    nanoseconds_of(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
 /// Milliseconds of a clock that never goes back; coarse (some 4 ms) and cheap.
@@ -155,12 +164,7 @@ pub(crate) fn process_id() -> u32 {
 
 /// Nanoseconds since 1970.
 pub(crate) fn nanoseconds_of_day() -> u64 {
-    let mut time = [0_u64; 2];
-    let clock = libc::CLOCK_REALTIME as usize;
-    // SAFETY: `time` has the size of a timespec.
-    let done = unsafe { raw(libc::SYS_clock_gettime, [clock, time.as_mut_ptr().addr(), 0, 0, 0, 0]) };
-    let [seconds, nanoseconds] = time;
-    if done.is_err() { 0 } else { seconds * NANOSECONDS + nanoseconds }
+    nanoseconds_of(libc::CLOCK_REALTIME)
 }
 
 /// The signals by which the C library reaches threads for itself: without an answer `setuid` waits for ever.

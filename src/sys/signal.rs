@@ -144,6 +144,14 @@ pub(crate) fn drop_stack(base: *mut u8) {
     }
 }
 
+/// Has the signal `number` end the process once its handler returns, until which it is blocked.
+pub(crate) fn end_process(number: c_int) {
+    // SAFETY: all-zero bytes are a valid value of this C structure: the default.
+    let _ = change(number, &unsafe { core::mem::zeroed::<libc::sigaction>() });
+    // SAFETY: takes no pointer.
+    let _ = unsafe { libc::raise(number) };
+}
+
 /// Does in a handler of `number` what `before` says: calls that handler, or has the signal end the process once this
 /// handler returns.
 ///

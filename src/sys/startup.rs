@@ -6,6 +6,8 @@
 
 use core::ffi::{CStr, c_char};
 
+use super::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
 unsafe extern "C" {
     /// ld.so's record of the initial stack pointer: `argc`, then `argv`, then the environment, then the auxiliary
     /// vector.
@@ -23,6 +25,32 @@ pub(crate) struct Startup {
 /// The kernel takes fewer arguments than this.
 const ARGUMENTS_MAX: usize = 1 << 24;
 const PAGE_BYTES_USUAL: usize = 4096;
+
+/// Entries before those of the environment, each ended by a null byte; null if there are none. Written once, while the
+/// process starts.
+static ADDED: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
+/// Bytes of them.
+static ADDED_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Puts `entries`, each ended by a null byte, before those of the environment.
+pub(crate) fn add(entries: &'static [u8]) {
+    // Relaxed: the Release below publishes it.
+    ADDED_BYTES.store(entries.len(), Ordering::Relaxed);
+    // Release pairs with the Acquire in `added`.
+    ADDED.store(entries.as_ptr().cast_mut(), Ordering::Release);
+}
+
+fn added() -> &'static [u8] {
+    // Acquire pairs with the Release in `add`.
+    let entries = ADDED.load(Ordering::Acquire);
+    if entries.is_null() {
+        return &[];
+    }
+    // Relaxed: see `add`.
+    let bytes = ADDED_BYTES.load(Ordering::Relaxed);
+    // SAFETY: `add` got a slice of that address and length, which lives as long as the process.
+    unsafe { core::slice::from_raw_parts(entries, bytes) }
+}
 
 /// Where the initial stack begins: everything of the main thread's stack lies below.
 pub(crate) fn stack_end() -> usize {
@@ -71,13 +99,13 @@ impl Startup {
 
     /// The value of `name`, which ends in an equals sign, in the environment.
     pub(crate) fn variable(self, name: &[u8]) -> Option<&'static CStr> {
-        let entry = self.environment().find(|entry| entry.starts_with(name))?;
+        let entry = self.environment().filter(|entry| entry.starts_with(name)).last()?;
         // SAFETY: the entry is a C string, longer than the name.
         Some(unsafe { CStr::from_ptr(entry.as_ptr().wrapping_add(name.len()).cast()) })
     }
 
-    /// Whether an entry of the environment begins with `prefix`. Reads no further than they are equal: a process that
-    /// does nothing else with its environment touches no page of the C library's `strlen`.
+    /// Whether an entry of the process's own environment begins with `prefix`. Reads no further than they are equal: a
+    /// process that does nothing else with its environment touches no page of the C library's `strlen`.
     pub(crate) fn has_entry(self, prefix: &[u8]) -> bool {
         let mut next = self.environment;
         loop {
@@ -99,10 +127,10 @@ impl Startup {
         }
     }
 
-    /// The environment's strings, `NAME=value` each.
+    /// The environment's strings, `NAME=value` each, behind those that [`add`] put before them.
     pub(crate) fn environment(self) -> impl Iterator<Item = &'static [u8]> + Clone {
         let mut next = self.environment;
-        core::iter::from_fn(move || {
+        let own = core::iter::from_fn(move || {
             // SAFETY: `next` has not passed the null entry.
             let entry = unsafe { next.read() };
             if entry.is_null() {
@@ -112,7 +140,9 @@ impl Startup {
             next = unsafe { next.add(1) };
             // SAFETY: each entry is a C string that lives as long as the process.
             Some(unsafe { CStr::from_ptr(entry) }.to_bytes())
-        })
+        });
+        let added = added().split(|&byte| byte == 0).map(<[u8]>::trim_ascii_start);
+        added.filter(|entry| !entry.is_empty()).chain(own)
     }
 
     /// Whether the process has privileges its user lacks, so that its environment must not be believed.

@@ -122,6 +122,21 @@ fn where_it_hangs(id: u32) -> String {
     text
 }
 
+/// CPU time of a process and of those that it waited for.
+fn processor_time(id: u32) -> Duration {
+    const HUNDREDTHS: u64 = 10;
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    // Behind the name, which may contain blanks: the state, ten more fields, then the four times.
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(4);
+    Duration::from_millis(fields.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>() * HUNDREDTHS)
+}
+
+/// Whether a process has had its time: so much CPU time; or four times as long by the clock, for one that waits. On a
+/// machine with other work a process that makes progress is not taken for one that hangs.
+fn is_over(id: u32, elapsed: Duration, limit: Duration) -> bool {
+    elapsed > limit && (elapsed > limit * 4 || processor_time(id) > limit)
+}
+
 fn wait(child: &mut Child, limit: Duration) -> Result<(End, String), String> {
     let start = Instant::now();
     loop {
@@ -129,7 +144,7 @@ fn wait(child: &mut Child, limit: Duration) -> Result<(End, String), String> {
             let signal = status.signal().map(End::Signal);
             return Ok((signal.unwrap_or_else(|| End::Exit(status.code().unwrap_or(-1))), String::new()));
         }
-        if start.elapsed() > limit {
+        if is_over(child.id(), start.elapsed(), limit) {
             let note = where_it_hangs(child.id());
             kill_group(child);
             child.wait().map_err(|error| error.to_string())?;
@@ -193,4 +208,22 @@ pub fn readelf(option: &str) -> Result<String, String> {
     let outcome = run(&mut command, 20)?;
     outcome.clean()?;
     Ok(outcome.stdout)
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::{is_over, processor_time};
+
+    #[test]
+    fn a_process_that_waits_has_more_time_by_the_clock() {
+        let own = std::process::id();
+        while processor_time(own) < Duration::from_millis(20) {}
+        let (little, much) = (Duration::from_millis(10), Duration::from_secs(1000));
+        assert!(!is_over(own, little, little), "the time is not over yet");
+        assert!(is_over(own, little * 2, little), "its CPU time is above the limit");
+        assert!(!is_over(own, much * 2, much) && is_over(own, much * 5, much), "its CPU time is below the limit");
+        assert!(!is_over(u32::MAX, little * 2, little), "there is no such process");
+    }
 }

@@ -7,9 +7,10 @@ use crate::results::{Allocator, Group, Role};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{self, Command};
 
 /// The name of Spandrel in the tables.
 pub const SPANDREL: &str = "spandrel";
@@ -65,6 +66,12 @@ const FORMS: &[Form] = &[
     Form { name: "spandrel-counting", group: Group::Modes, options: &[("SPANDREL_MODE", "counting")], proof: "" },
     Form { name: "spandrel-tracked", group: Group::Modes, options: &[("SPANDREL_MODE", "tracked")], proof: "" },
     Form { name: "spandrel-guarded", group: Group::Modes, options: &[("SPANDREL_MODE", "guarded")], proof: "" },
+    Form {
+        name: "spandrel-profiled",
+        group: Group::Modes,
+        options: &[("SPANDREL_HEAP_PROFILE", "heap-%p-%n.pb.gz")],
+        proof: "",
+    },
 ];
 /// Begins the line about an option that Spandrel does not take.
 const COMPLAINT: &str = "spandrel: ALLOCATOR_";
@@ -81,8 +88,10 @@ pub struct Column {
 /// Which columns are wanted.
 #[derive(Debug)]
 pub struct Choice<'a> {
-    /// Names; if empty all of them but the modes for diagnosis. Spandrel is always there.
+    /// Names; if empty all of them. Spandrel is always there.
     pub peers: &'a [String],
+    /// False if the modes for diagnosis have to be named.
+    pub modes: bool,
     /// Libraries beyond the known ones, as `NAME=PATH`.
     pub also: &'a [String],
     /// Spandrel's library.
@@ -111,7 +120,8 @@ pub fn columns(choice: &Choice<'_>) -> Result<Vec<Column>> {
     if let Some(reason) = &columns[0].allocator.absent {
         bail!("Spandrel is not in effect: {reason}");
     }
-    let form_wanted = |form: &&Form| if form.group == Group::Modes { named(form.name) } else { wanted(form.name) };
+    let form_wanted =
+        |form: &&Form| named(form.name) || (wanted(form.name) && (choice.modes || form.group != Group::Modes));
     columns.extend(FORMS.iter().filter(form_wanted).map(|form| spandrel(form, choice.library, &probe)));
     for extra in choice.also {
         let (name, path) = extra.split_once('=').with_context(|| format!("{extra}: --also takes NAME=PATH"))?;
@@ -221,14 +231,19 @@ fn proven(mut allocator: Allocator, preload: Option<PathBuf>, mark: &str, proof:
     column
 }
 
-/// Runs the probe under a column; its answers by key.
+/// Runs the probe under a column, in a directory of its own; its answers by key.
 fn ask(probe: &Path, column: &Column) -> Result<BTreeMap<String, String>> {
+    let dir = env::temp_dir().join(format!("spandrel-probe-{}", process::id()));
+    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let mut command = Command::new(probe);
-    command.env_clear().envs(column.allocator.environment.iter().map(|(name, value)| (name, value)));
+    command.current_dir(&dir).env_clear().envs(column.allocator.environment.iter().map(|(name, value)| (name, value)));
     if let Some(library) = &column.preload {
         command.env("LD_PRELOAD", library);
     }
-    let output = command.output().with_context(|| format!("cannot start {}", probe.display()))?;
+    let output = command.output().with_context(|| format!("cannot start {}", probe.display()));
+    // A heap profile may lie there.
+    let _ = fs::remove_dir_all(&dir);
+    let output = output?;
     let complaints = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         bail!("the probe ends with {}: {}", output.status, complaints.trim());

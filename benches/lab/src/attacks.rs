@@ -225,8 +225,15 @@ pub struct Publish {
 pub fn publish(request: &Publish) -> Result<()> {
     let root = repo::root()?;
     let last = repo::target(&root).join(FOLDER).join(command::RESULTS);
-    let results = Results::read(request.results.as_deref().unwrap_or(&last))?;
-    let times = Times::of(&results);
+    record(&Results::read(request.results.as_deref().unwrap_or(&last))?, &root)
+}
+
+/// Records the means of results and draws the picture.
+///
+/// # Errors
+/// When there is no hardened allocator, or something cannot be written.
+pub(crate) fn record(results: &Results, root: &Path) -> Result<()> {
+    let times = Times::of(results);
     if !times.allocators.iter().any(|mean| mean.group == Group::Hardened) {
         bail!("no hardened allocator completed a workload in these results");
     }

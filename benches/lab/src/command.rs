@@ -3,27 +3,33 @@
 //! Knows: paths and defaults. Must not know: how a run is made or a table is laid out.
 
 use crate::allocators::{self, Choice, Column};
-use crate::bench::{self, Outcome, Pace, Plan, Repetition};
-use crate::causes::Causes;
-use crate::plot::{self, Forms};
-use crate::results::{Allocator, Group, Made, Results, SCHEMA, Workload};
+use crate::bench::{self, Plan};
+use crate::machine;
+use crate::plot::Forms;
+use crate::publish::write_report;
+use crate::results::{Allocator, Form, Group, Made, Results, SCHEMA, Workload};
+use crate::schedule::Repetition;
 use crate::table::{self, Measure, Selection};
+use crate::targets::{self, Targets};
 use crate::work::{self, Bench, Work};
-use crate::{machine, report};
 use anyhow::{Context, Result, bail};
 use spandrel_xtask::programs;
 use spandrel_xtask::programs::program::User;
 use spandrel_xtask::repo;
 use spandrel_xtask::run::Launcher;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
-const FULL: (usize, usize, f64) = (5, 3, 1.0);
-const QUICK: (usize, usize, f64) = (3, 1, 0.2);
+/// Counted runs at least, amount of work. The amount changes neither sizes nor live sets; half of it lets three runs of
+/// everything end in half an hour.
+const FULL: (u16, f64) = (3, 0.5);
+const QUICK: (u16, f64) = (3, 0.1);
+/// Counted runs at most of a pair whose figures are in doubt, if the time has an end.
+const MOST: u16 = 30;
 // Without the server's column and hardened_malloc's full form: --quick has to end in five minutes.
 const QUICK_PEERS: &[&str] = &[
     "mimalloc3",
@@ -38,14 +44,15 @@ const QUICK_PEERS: &[&str] = &[
     "scudo",
     "hardened-malloc-light",
 ];
-/// On which work --quick runs hardened allocators.
-const QUICK_HARDENED: &[&str] =
+/// On which work --quick runs hardened allocators, and every run Spandrel's modes for diagnosis.
+const PART: &[&str] =
     &["random-mixed-1024", "pair-256", "larson", "xmalloc", "glibc-thread", "realloc-growth", "python3", "sqlite3"];
 const QUICK_PROGRAMS: &[&str] = &["python3", "lua", "sqlite3"];
-const PICTURES: &str = "pictures";
 /// The file of the results.
 pub(crate) const RESULTS: &str = "results.json";
-const SECONDS_PER_MINUTE: u64 = 60;
+const SECONDS_PER_MINUTE: f64 = 60.0;
+/// Without `--minutes`: longer than any choice of work takes.
+const UNLIMITED: Duration = Duration::from_secs(24 * 60 * 60);
 /// Draws the orders, unless another seed is given.
 pub(crate) const DEFAULT_SEED: u64 = 20_260_000;
 
@@ -64,15 +71,12 @@ pub struct Run {
     /// Small amounts of work, fewer runs, peers and programs
     #[arg(long)]
     quick: bool,
-    /// Counted runs per workload and allocator
+    /// Counted runs of each pair, more only with --minutes
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     runs: Option<u16>,
-    /// Counted runs per allocator of real programs and of workloads that wait
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    slow_runs: Option<u16>,
-    /// Begin no further round that would end later than this
-    #[arg(long, default_value_t = 600)]
-    minutes: u64,
+    /// How long all runs may take; work whose figures are noisy has more runs until then
+    #[arg(long)]
+    minutes: Option<f64>,
     /// Amount of work; 1 is the full form
     #[arg(long)]
     scale: Option<f64>,
@@ -96,29 +100,29 @@ pub struct Run {
     out: Option<PathBuf>,
 }
 
-/// Runs, writes and prints.
+/// Runs, writes and prints; false if a published figure is missed.
 ///
 /// # Errors
 /// When something needed is missing or a name is unknown.
-pub fn run(request: &Run) -> Result<()> {
+pub fn run(request: &Run) -> Result<bool> {
     let lab = Lab::prepare(request.out.as_deref(), "bench")?;
-    let (runs, slow_runs, scale) = if request.quick { QUICK } else { FULL };
+    let (least, scale) = if request.quick { QUICK } else { FULL };
+    let least = request.runs.unwrap_or(least);
+    let most = if request.minutes.is_some() { MOST.max(least) } else { least };
     let repetition = Repetition {
-        runs: request.runs.map_or(runs, usize::from),
-        slow_runs: request.slow_runs.or(request.runs).map_or(slow_runs, usize::from),
+        least: usize::from(least),
+        most: usize::from(most),
         seed: request.seed,
-        budget: Duration::from_secs(request.minutes * SECONDS_PER_MINUTE),
-        pace: Pace::Complete,
+        budget: request.minutes.map_or(UNLIMITED, |minutes| Duration::from_secs_f64(minutes * SECONDS_PER_MINUTE)),
     };
     let (works, left_out) = works(request, &lab.binary())?;
     let columns = columns(request, &lab.target)?;
     announce(&works, &columns, &left_out);
-    // Names on the command line are a choice of their own.
-    let subset = request.quick && request.only.is_empty() && request.peers.is_empty();
-    let pairs = if subset { quick_pair } else { |_: &Workload, _: &Allocator| true };
+    let form = request.form();
+    let pairs = if form == Form::Quick { quick_pair } else { full_pair };
     let results = lab.measure(
         Plan { works: &works, columns: &columns, pairs, repetition },
-        Amount { scale: request.scale.unwrap_or(scale), limit: Duration::from_secs(request.limit) },
+        Amount { form, scale: request.scale.unwrap_or(scale), limit: Duration::from_secs(request.limit) },
         left_out,
     )?;
     for selection in Selection::all(&results) {
@@ -127,17 +131,43 @@ pub fn run(request: &Run) -> Result<()> {
         }
     }
     println!("results:  {}", lab.out.join(RESULTS).display());
-    write_report(&results, &lab.root, &lab.out, Forms::Both)
+    write_report(&results, &lab.root, &lab.out, Forms::Both)?;
+    let targets = Targets::read(&lab.root.join(targets::FILE))?;
+    for judged in targets.judge(&results) {
+        println!("{:<20} {}: {}", judged.verdict.words(), judged.text, judged.found);
+    }
+    let missed = targets.missed(&results);
+    missed.iter().for_each(|line| println!("{line}"));
+    Ok(missed.is_empty())
+}
+
+impl Run {
+    /// Names and amounts on the command line are a choice of their own.
+    fn form(&self) -> Form {
+        let complete = self.only.is_empty() && self.peers.is_empty() && !self.programs && !self.no_programs;
+        match complete && self.scale.is_none() && self.runs.is_none() {
+            true if self.quick => Form::Quick,
+            true => Form::Full,
+            false => Form::Part,
+        }
+    }
 }
 
 /// Hardened allocators are compared on a part of the work alone.
 fn quick_pair(workload: &Workload, allocator: &Allocator) -> bool {
-    allocator.group == Group::Default || QUICK_HARDENED.contains(&workload.name.as_str())
+    allocator.group == Group::Default || PART.contains(&workload.name.as_str())
+}
+
+/// Modes for diagnosis are compared on a part of the work alone.
+fn full_pair(workload: &Workload, allocator: &Allocator) -> bool {
+    allocator.group != Group::Modes || PART.contains(&workload.name.as_str())
 }
 
 /// How much work a run is, and how long it may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Amount {
+    /// Which work and which allocators.
+    pub(crate) form: Form,
     /// 1 is the full form.
     pub(crate) scale: f64,
     /// When a run is killed.
@@ -179,19 +209,17 @@ impl Lab {
         mut left_out: BTreeMap<String, String>,
     ) -> Result<Results> {
         let (scratch, binary, repetition) = (self.out.join("scratch"), self.binary(), plan.repetition);
-        let Amount { scale, limit } = amount;
+        let Amount { form, scale, limit } = amount;
         let launcher = Launcher::at(&self.target.join("release/spandrel-measure"), &scratch)?;
         let libc = work::libc()?;
         let bench = Bench { launcher: &launcher, binary: &binary, scratch: &scratch, libc: &libc, scale, limit };
         let machine = machine::describe();
         let started = Instant::now();
-        let Outcome { runs, rounds, left_out: without_time } = bench::run(&bench, plan);
-        let wanted = repetition.runs.max(repetition.slow_runs);
-        if rounds < wanted {
-            let reason = format!("it would have ended after the {} minutes that were given", minutes(&repetition));
-            left_out.insert(format!("what was to follow on round {rounds} of {wanted}"), reason);
-        }
-        left_out.extend(without_time.into_iter().map(|name| (name, "no time was left for it".to_owned())));
+        let runs = bench::run(&bench, plan);
+        let ran: HashSet<&str> = runs.iter().map(|run| run.workload.as_str()).collect();
+        let without_time =
+            plan.works.iter().map(|work| &work.workload.name).filter(|name| !ran.contains(name.as_str()));
+        left_out.extend(without_time.map(|name| (name.clone(), "no time was left for it".to_owned())));
         let results = Results {
             schema: SCHEMA,
             made: Made {
@@ -199,8 +227,9 @@ impl Lab {
                 commit: machine::commit(&self.root),
                 command: env::args().skip(1).collect::<Vec<_>>().join(" "),
                 seed: repetition.seed,
-                runs: repetition.runs.min(rounds.max(1)),
-                slow_runs: repetition.slow_runs.min(rounds.max(1)),
+                form,
+                runs: repetition.least,
+                budget: repetition.budget.as_secs_f64(),
                 scale,
                 seconds: started.elapsed().as_secs_f64(),
                 left_out,
@@ -216,65 +245,11 @@ impl Lab {
     }
 }
 
-fn minutes(repetition: &Repetition) -> f64 {
-    repetition.budget.as_secs_f64() / SECONDS_PER_MINUTE as f64
-}
-
-/// The results to make a report of.
-#[derive(Debug, clap::Args)]
-pub struct Report {
-    /// results.json of a run
-    results: PathBuf,
-    /// Where the report goes (default: beside the results)
-    #[arg(long)]
-    out: Option<PathBuf>,
-}
-
-/// Writes the report of results that are there already.
-///
-/// # Errors
-/// When they cannot be read or the report cannot be written.
-pub fn report(request: &Report) -> Result<()> {
-    let results = Results::read(&request.results)?;
-    let beside = request.results.parent().unwrap_or(Path::new("."));
-    let out = request.out.as_deref().unwrap_or(beside);
-    write_report(&results, &repo::root()?, out, Forms::Both)
-}
-
-/// Which results to publish.
-#[derive(Debug, clap::Args)]
-pub struct Publish {
-    /// results.json of a full run (default: the last one)
-    results: Option<PathBuf>,
-}
-
-/// Puts report and pictures where README.md and docs/benchmarks.md show them.
-///
-/// # Errors
-/// As [`report`].
-pub fn publish(request: &Publish) -> Result<()> {
-    let root = repo::root()?;
-    let last = repo::target(&root).join("bench/results.json");
-    let results = Results::read(request.results.as_deref().unwrap_or(&last))?;
-    write_report(&results, &root, &root.join("docs/benchmarks"), Forms::SvgOnly)
-}
-
 /// Prints the Debian packages of programs that are not installed.
 pub fn packages() {
     for program in programs::of(User::Lab).iter().filter(|program| !program.missing().is_empty()) {
         println!("{}", program.packages.join(" "));
     }
-}
-
-fn write_report(results: &Results, root: &Path, out: &Path, forms: Forms) -> Result<()> {
-    let causes = Causes::read(&root.join("benches/causes.toml"))?;
-    let pictures = plot::draw(results, &out.join(PICTURES), forms)?;
-    let path = out.join("report.md");
-    let text = report::render(results, &causes, &pictures, PICTURES);
-    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("report:   {}", path.display());
-    println!("pictures: {}", out.join(PICTURES).display());
-    Ok(())
 }
 
 /// Prints the names of all rows.
@@ -339,6 +314,7 @@ fn columns(request: &Run, target: &Path) -> Result<Vec<Column>> {
     let peers = if request.peers.is_empty() && request.quick { &quick } else { &request.peers };
     allocators::columns(&Choice {
         peers,
+        modes: !request.quick,
         also: &request.also,
         library: &repo::library(request.library.as_deref())?,
         peers_dir: &target.join("peers"),

@@ -2,8 +2,8 @@
 //!
 //! Knows: which calls and percentiles the report shows. Must not know: how it shows them.
 
+use crate::figures::Figure;
 use crate::results::{Calls, Latency, Results};
-use spandrel_xtask::stats;
 
 /// One of the calls that are timed.
 #[derive(Debug)]
@@ -35,14 +35,14 @@ pub const PERCENTILES: &[Percentile] = &[
 ];
 
 impl Percentile {
-    /// Its median over the runs of a pair, in nanoseconds.
+    /// Its figure over the runs of a pair, in nanoseconds.
     #[must_use]
-    pub fn median(&self, results: &Results, workload: &str, allocator: &str, call: &Call) -> Option<f64> {
+    pub fn figure(&self, results: &Results, workload: &str, allocator: &str, call: &Call) -> Option<Figure> {
         let value = |calls: &Calls| (self.pick)((call.pick)(calls));
         let values: Vec<f64> = results
             .good(workload, allocator)
             .filter_map(|run| run.said.as_ref()?.latency.as_ref().map(value))
             .collect();
-        (!values.is_empty()).then(|| stats::median(&values))
+        Figure::of(&values)
     }
 }

@@ -12,11 +12,10 @@ use crate::table::{Measure, base, failure, figure};
 pub const FAST: f64 = 1.25;
 /// Peak memory may be this many times that of the most frugal fast peer.
 pub const FRUGAL: f64 = 1.10;
-/// Two times that differ by less than this count as equal.
-const NOISE_FLOOR: f64 = 0.01;
-/// The same where too few runs were made to see the spread.
-const NOISE_FLOOR_OF_FEW: f64 = 0.05;
-const FEW: usize = 3;
+/// Two figures that differ by less than this count as equal, however small the noise is.
+const EQUAL: f64 = 0.01;
+/// A loss beyond this wants a cause.
+pub const WANTS_CAUSE: f64 = 0.05;
 
 /// One comparison of Spandrel with a peer.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,12 +26,12 @@ pub struct Verdict {
     pub measure: Measure,
     /// With whom.
     pub peer: String,
-    /// Spandrel's median.
-    pub own: f64,
+    /// Spandrel's figure.
+    pub own: Figure,
     /// The peer's.
-    pub theirs: f64,
-    /// The noise of the ratio of the two: a smaller deviation means nothing.
-    pub noise: f64,
+    pub theirs: Figure,
+    /// The noise of the ratio of the two: a smaller deviation means nothing. None if there are too few runs to tell.
+    pub noise: Option<f64>,
     /// How it ended.
     pub outcome: Outcome,
 }
@@ -44,15 +43,17 @@ pub enum Outcome {
     Win,
     /// Too close to say, or within what is allowed.
     Draw,
-    /// Behind beyond the noise, or beyond what is allowed.
+    /// Behind beyond the noise and what is allowed.
     Loss,
+    /// Too few runs to tell.
+    Open,
 }
 
 impl Verdict {
     /// Spandrel's median over the peer's.
     #[must_use]
     pub fn ratio(&self) -> f64 {
-        self.own / self.theirs
+        self.own.median / self.theirs.median
     }
 }
 
@@ -86,59 +87,46 @@ pub fn most_frugal<'a>(results: &'a Results, workload: &str) -> Option<(&'a str,
     })
 }
 
-/// The noise of the ratio of two figures: the sum of their spreads, and never nothing.
+/// The noise of the ratio of two figures, as it follows from the spread of both; none of too few runs.
 #[must_use]
-pub fn noise(left: &Figure, right: &Figure) -> f64 {
-    let floor = if left.count.min(right.count) < FEW { NOISE_FLOOR_OF_FEW } else { NOISE_FLOOR };
-    left.spread.hypot(right.spread).max(floor)
+pub fn noise(left: &Figure, right: &Figure) -> Option<f64> {
+    Some(left.noise()?.hypot(right.noise()?))
 }
 
 /// All comparisons of time, in the order of the workloads.
 #[must_use]
 pub fn in_time(results: &Results) -> Vec<Verdict> {
-    let verdict = |workload: &Workload| {
-        let own = figure(results, &workload.name, SPANDREL, Measure::Cpu)?;
-        let (peer, theirs) = fastest(results, &workload.name)?;
-        let noise = noise(&own, &theirs);
-        let ratio = own.median / theirs.median;
-        let outcome = match ratio {
-            _ if ratio > 1.0 + noise => Outcome::Loss,
-            _ if ratio < 1.0 - noise => Outcome::Win,
-            _ => Outcome::Draw,
-        };
-        Some(told(workload, Measure::Cpu, peer, &own, &theirs, noise, outcome))
-    };
-    results.workloads.iter().filter(|workload| Measure::Cpu.counts(workload)).filter_map(verdict).collect()
+    let best = |workload: &Workload| fastest(results, &workload.name);
+    compared(results, Measure::Cpu, 1.0, best)
 }
 
 /// All comparisons of peak memory, in the order of the workloads.
 #[must_use]
 pub fn in_memory(results: &Results) -> Vec<Verdict> {
-    let verdict = |workload: &Workload| {
-        let own = figure(results, &workload.name, SPANDREL, Measure::Peak)?;
-        let (peer, theirs) = most_frugal(results, &workload.name)?;
-        let ratio = own.median / theirs.median;
-        let outcome = match ratio {
-            _ if ratio > FRUGAL => Outcome::Loss,
-            _ if ratio < 1.0 => Outcome::Win,
-            _ => Outcome::Draw,
-        };
-        Some(told(workload, Measure::Peak, peer, &own, &theirs, noise(&own, &theirs), outcome))
-    };
-    results.workloads.iter().filter(|workload| Measure::Peak.counts(workload)).filter_map(verdict).collect()
+    compared(results, Measure::Peak, FRUGAL, |workload| most_frugal(results, &workload.name))
 }
 
-fn told(
-    workload: &Workload,
+/// Spandrel against the best peer of each workload; `allowed` is the ratio up to which it is no loss.
+fn compared<'a>(
+    results: &'a Results,
     measure: Measure,
-    peer: &str,
-    own: &Figure,
-    theirs: &Figure,
-    noise: f64,
-    outcome: Outcome,
-) -> Verdict {
-    let (own, theirs) = (own.median, theirs.median);
-    Verdict { workload: workload.name.clone(), measure, peer: peer.to_owned(), own, theirs, noise, outcome }
+    allowed: f64,
+    best: impl Fn(&Workload) -> Option<(&'a str, Figure)>,
+) -> Vec<Verdict> {
+    let verdict = |workload: &Workload| {
+        let own = figure(results, &workload.name, SPANDREL, measure)?;
+        let (peer, theirs) = best(workload)?;
+        let noise = noise(&own, &theirs);
+        let ratio = own.median / theirs.median;
+        let outcome = match noise.map(|noise| noise.max(EQUAL)) {
+            None => Outcome::Open,
+            Some(noise) if ratio > allowed * (1.0 + noise) => Outcome::Loss,
+            Some(noise) if ratio < 1.0 - noise => Outcome::Win,
+            Some(_) => Outcome::Draw,
+        };
+        Some(Verdict { workload: workload.name.clone(), measure, peer: peer.to_owned(), own, theirs, noise, outcome })
+    };
+    results.workloads.iter().filter(|workload| measure.counts(workload)).filter_map(verdict).collect()
 }
 
 /// Workloads that Spandrel failed, with the reason.

@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use spandrel_lab::{attacks, command, security};
+use spandrel_lab::{attacks, command, publish, security};
 use std::process::ExitCode;
 
 #[derive(Debug, Parser)]
@@ -25,34 +25,34 @@ enum Command {
     /// Draw the picture of time against attacks from what is recorded
     SecurityPicture,
     /// Write the report and the pictures of results that are there already
-    Report(command::Report),
+    Report(publish::Report),
     /// Put report and pictures of a full run into docs/benchmarks
-    Publish(command::Publish),
+    Publish(publish::Publish),
     /// Print the Debian packages of programs that are not installed
     Packages,
     /// Print the names of all workloads and programs
     List,
 }
 
-fn run() -> Result<()> {
+/// False if a published figure is missed; that has been said.
+fn run() -> Result<bool> {
     match Arguments::parse().command {
-        Command::Run(request) => command::run(&request),
-        Command::Security(request) => security::run(&request),
-        Command::SecurityPublish(request) => attacks::publish(&request),
-        Command::SecurityPicture => attacks::picture(),
-        Command::Report(request) => command::report(&request),
-        Command::Publish(request) => command::publish(&request),
-        Command::Packages => {
-            command::packages();
-            Ok(())
-        }
-        Command::List => command::list(),
+        Command::Run(request) => return command::run(&request),
+        Command::Security(request) => security::run(&request)?,
+        Command::SecurityPublish(request) => attacks::publish(&request)?,
+        Command::SecurityPicture => attacks::picture()?,
+        Command::Report(request) => publish::report(&request)?,
+        Command::Publish(request) => publish::publish(&request)?,
+        Command::Packages => command::packages(),
+        Command::List => command::list()?,
     }
+    Ok(true)
 }
 
 fn main() -> ExitCode {
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

@@ -40,16 +40,33 @@ pub struct Made {
     pub command: String,
     /// Orders the runs.
     pub seed: u64,
-    /// Counted runs per workload and allocator.
+    /// Which work and which allocators ran.
+    #[serde(default)]
+    pub form: Form,
+    /// Counted runs that each pair was to have.
     pub runs: usize,
-    /// Counted runs per allocator of work that takes seconds.
-    pub slow_runs: usize,
+    /// The time that was given, in seconds.
+    #[serde(default)]
+    pub budget: f64,
     /// Amount of work, 1 for the full form.
     pub scale: f64,
     /// How long all of it took, in seconds.
     pub seconds: f64,
     /// Work that was left out, with the reason.
     pub left_out: BTreeMap<String, String>,
+}
+
+/// Which work and which allocators ran. Figures are compared with those of the same form alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// All of both, with the full amount of work.
+    Full,
+    /// The choice of `--quick`.
+    Quick,
+    /// A choice of the command line.
+    #[default]
+    Part,
 }
 
 /// Where the runs were made.

@@ -3,11 +3,12 @@
 //! Knows: which allocators and which work, the table of the means. Must not know: how a run is made, attacks.
 
 use crate::allocators::{self, BASE, Choice, HARDENED_PEERS, SPANDREL_HARDENED};
-use crate::bench::{Pace, Plan, Repetition};
+use crate::bench::Plan;
 use crate::command::{Amount, DEFAULT_SEED, Lab, RESULTS, announce};
-use crate::results::{Allocator, Results, Workload};
+use crate::results::{Allocator, Form, Results, Workload};
+use crate::schedule::Repetition;
 use crate::table::{Measure, failure, mean_ratio};
-use crate::targets;
+use crate::targets::{self, Targets};
 use crate::work::{self, Work};
 use anyhow::Result;
 use spandrel_xtask::programs;
@@ -66,6 +67,7 @@ pub fn run(request: &Security) -> Result<()> {
     let named = [BASE, SPANDREL_HARDENED].iter().chain(HARDENED_PEERS).map(|name| (*name).to_owned());
     let columns = allocators::columns(&Choice {
         peers: &if request.all { Vec::new() } else { named.collect::<Vec<_>>() },
+        modes: false,
         also: &[],
         library: &repo::library(request.library.as_deref())?,
         peers_dir: &lab.target.join("peers"),
@@ -73,18 +75,18 @@ pub fn run(request: &Security) -> Result<()> {
     announce(&works, &columns, &left_out);
     let runs = usize::from(request.runs);
     let repetition = Repetition {
-        runs,
-        slow_runs: runs,
+        least: runs,
+        most: runs,
         seed: request.seed,
         budget: Duration::from_secs_f64(request.minutes * SECONDS_PER_MINUTE),
-        pace: Pace::Punctual,
     };
     let results = lab.measure(
         Plan { works: &works, columns: &columns, pairs: |_, _| true, repetition },
-        Amount { scale: request.scale, limit: Duration::from_secs(request.limit) },
+        Amount { form: Form::Part, scale: request.scale, limit: Duration::from_secs(request.limit) },
         left_out,
     )?;
-    println!("\n{}\nresults:  {}", text(&results), lab.out.join(RESULTS).display());
+    let targets = Targets::read(&lab.root.join(targets::FILE))?;
+    println!("\n{}\nresults:  {}", text(&results, &targets), lab.out.join(RESULTS).display());
     Ok(())
 }
 
@@ -108,7 +110,7 @@ fn works(request: &Security, lab: &Lab) -> Result<(Vec<Work>, BTreeMap<String, S
 
 /// The table of the means, the failures, and the targets of mode `hardened`.
 #[must_use]
-pub fn text(results: &Results) -> String {
+pub fn text(results: &Results, targets: &Targets) -> String {
     let mut text = format!(
         "Geometric means against {BASE}: CPU time over workloads and programs, over either alone, peak memory\n{:NAME_WIDTH$}",
         ""
@@ -144,13 +146,10 @@ pub fn text(results: &Results) -> String {
             }
         }
     }
-    for target in targets::hardened(results) {
-        let mark = match target.reached {
-            Some(true) => "reached",
-            Some(false) => "MISSED",
-            None => "-",
-        };
-        let _ = writeln!(text, "{mark:<8} {}: {}", target.text, target.found);
+    let hardened =
+        Targets { target: targets.target.iter().filter(|one| one.of == SPANDREL_HARDENED).cloned().collect() };
+    for judged in hardened.judge(results) {
+        let _ = writeln!(text, "{:<20} {}: {}", judged.verdict.words(), judged.text, judged.found);
     }
     text + &left_out_text(results)
 }

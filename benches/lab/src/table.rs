@@ -4,7 +4,9 @@
 
 use crate::allocators::{BASE, SPANDREL};
 use crate::figures::{Figure, geometric_mean};
+use crate::losses::noise;
 use crate::results::{Group, Kind, Results, Run, Workload};
+use spandrel_xtask::stats;
 use std::fmt::Write;
 
 const NAME_WIDTH: usize = 20;
@@ -88,6 +90,26 @@ pub fn mean_ratio(
     let ratios: Vec<f64> =
         among.filter_map(|workload| ratio(results, &workload.name, allocator, base, measure)).collect();
     geometric_mean(&ratios)
+}
+
+/// The noise of such a mean: that of the ratios, which cancels out in part. A ratio of too few runs is taken to be as
+/// noisy as the others are; none if that is so of most.
+#[must_use]
+pub fn mean_noise(
+    results: &Results,
+    allocator: &str,
+    base: &str,
+    measure: Measure,
+    among: impl Fn(&Workload) -> bool,
+) -> Option<f64> {
+    let pair = |workload: &Workload| {
+        let figure = |name: &str| figure(results, &workload.name, name, measure);
+        figure(allocator).zip(figure(base)).filter(|(_, base)| base.median > 0.0)
+    };
+    let pairs: Vec<_> = results.workloads.iter().filter(|workload| among(workload)).filter_map(pair).collect();
+    let squares: Vec<f64> =
+        pairs.iter().filter_map(|(own, base)| noise(own, base)).map(|noise| noise * noise).collect();
+    (squares.len() * 2 > pairs.len()).then(|| (stats::mean(&squares) / pairs.len() as f64).sqrt())
 }
 
 /// The columns and rows of one group: what a table or picture of its own shows.

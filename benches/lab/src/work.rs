@@ -73,21 +73,15 @@ impl Work {
         }
     }
 
-    /// One run under an allocator.
+    /// One run under an allocator. A workload is killed after `limit`, or that of the bench if it is shorter.
     ///
     /// # Errors
     /// When it ends otherwise than well; the text says how.
-    pub fn run(&self, bench: &Bench<'_>, column: &Column) -> Result<Measured> {
+    pub fn run(&self, bench: &Bench<'_>, column: &Column, limit: Duration) -> Result<Measured> {
         match self.body {
-            Body::Synthetic => synthetic(&self.workload.name, bench.scale, bench, column),
+            Body::Synthetic => synthetic(&self.workload.name, bench.scale, bench, column, limit),
             Body::Program(program) => real(program, bench, column),
         }
-    }
-
-    /// False where a warm-up would take as long as a run and a cold start is no matter.
-    #[must_use]
-    pub fn warms_up(&self) -> bool {
-        self.workload.kind != Kind::Idle
     }
 
     /// An uncounted run, with little work where the amount can be chosen.
@@ -96,7 +90,9 @@ impl Work {
     /// As [`Work::run`].
     pub fn warm_up(&self, bench: &Bench<'_>, column: &Column) -> Result<Measured> {
         match self.body {
-            Body::Synthetic => synthetic(&self.workload.name, bench.scale.min(WARM_UP_SCALE), bench, column),
+            Body::Synthetic => {
+                synthetic(&self.workload.name, bench.scale.min(WARM_UP_SCALE), bench, column, bench.limit)
+            }
             Body::Program(program) => real(program, bench, column),
         }
     }
@@ -129,14 +125,15 @@ pub fn synthetics(binary: &Path) -> Result<Vec<Work>> {
     Ok(listed.into_iter().map(row).collect())
 }
 
-fn synthetic(name: &str, scale: f64, bench: &Bench<'_>, column: &Column) -> Result<Measured> {
+fn synthetic(name: &str, scale: f64, bench: &Bench<'_>, column: &Column, limit: Duration) -> Result<Measured> {
+    let limit = bench.limit.min(limit);
     let task = Task {
         program: bench.binary.to_path_buf(),
         arguments: ["run", name, "--scale", &scale.to_string()].map(str::to_owned).to_vec(),
         dir: bench.scratch.to_path_buf(),
         environment: column.allocator.environment.clone(),
         input: None,
-        limit: bench.limit,
+        limit,
     };
     let outcome = bench.launcher.run(&task, column.preload.as_deref())?;
     let complaints = String::from_utf8_lossy(&outcome.stderr);
@@ -144,7 +141,7 @@ fn synthetic(name: &str, scale: f64, bench: &Bench<'_>, column: &Column) -> Resu
         End::Code(0) => {}
         End::Code(code) => bail!("ends with code {code}: {}", last_words(&complaints)),
         End::Signal(signal) => bail!("killed by signal {signal}: {}", last_words(&complaints)),
-        End::TimedOut => bail!("not done after {} s", bench.limit.as_secs()),
+        End::TimedOut => bail!("not done after {} s", limit.as_secs()),
     }
     let text = String::from_utf8_lossy(&outcome.stdout);
     let said = serde_json::from_str(text.trim()).with_context(|| format!("prints {:?}", last_words(&text)))?;

@@ -2,9 +2,10 @@
 //! that goes on meanwhile, what is at an address.
 
 use crate::live::{Block, Owner, Place, State, Subject};
-use crate::quantity;
+use crate::{output, quantity};
 use anyhow::{Result, bail};
 use clap::Args;
+use serde_json::Value;
 use spandrel::table::{self, ClassInfo, NATURAL_ALIGN, REGION_BYTES, Served};
 
 const PAGE_BYTES: usize = 4096;
@@ -21,6 +22,9 @@ pub(crate) struct Request {
     /// Explain what is at an address of this process instead
     #[arg(long, conflicts_with = "align")]
     pid: Option<u32>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Prints the explanation.
@@ -29,20 +33,24 @@ pub(crate) struct Request {
 /// For an alignment that is none.
 pub(crate) fn execute(request: &Request) -> Result<()> {
     if let Some(pid) = request.pid {
-        print_lines(explain_place(request.size, &Subject::open(pid)?.place(request.size)?));
-        return Ok(());
+        return print_lines(explain_place(request.size, &Subject::open(pid)?.place(request.size)?), request.json);
     }
     if !request.align.is_power_of_two() {
         bail!("an alignment is a power of two, and {} is none", request.align);
     }
-    print_lines(explain(request.size, request.align));
-    Ok(())
+    print_lines(explain(request.size, request.align), request.json)
 }
 
-fn print_lines(lines: Vec<(&'static str, String)>) {
+fn print_lines(lines: Vec<(&'static str, String)>, json: bool) -> Result<()> {
+    if json {
+        return output::json(
+            &lines.into_iter().map(|(name, text)| (name.to_owned(), Value::from(text))).collect::<Value>(),
+        );
+    }
     for (name, text) in lines {
         println!("{name:<10}{text}");
     }
+    Ok(())
 }
 
 fn explain_place(address: usize, place: &Place) -> Vec<(&'static str, String)> {

@@ -15,6 +15,9 @@ pub(crate) struct Request {
     /// Stacks shown
     #[arg(long, default_value_t = 10)]
     rows: usize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 const LIVE: &str = "inuse_space";
@@ -34,6 +37,9 @@ pub(crate) fn execute(request: &Request) -> Result<()> {
         }
     };
     let difference = profile::difference(&before, &after, Some(LIVE))?;
+    if request.json {
+        return crate::output::json(&difference.grown_values(request.rows));
+    }
     let text = difference.grown(request.rows);
     print!("{}", if text.is_empty() { "nothing that a sample fell on\n" } else { &text });
     Ok(())

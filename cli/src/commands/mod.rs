@@ -1,11 +1,13 @@
 //! The subcommands, one file each. Knows: their names. Must not know: what they share beyond that.
 
+mod doctor;
 mod explain;
 mod leaks;
 mod profile;
 mod record;
 mod report;
 mod run;
+mod sample;
 mod stats;
 mod symbolize;
 mod top;
@@ -18,6 +20,8 @@ use clap::Subcommand;
 pub(crate) enum Command {
     /// Start a program under Spandrel
     Run(run::Request),
+    /// Say whether Spandrel serves a process or a program, why not, and what it advises
+    Doctor(doctor::Request),
     /// Say how a request of some size is served, or what is at an address of a process
     Explain(explain::Request),
     /// Show what the memory of a running process looks like
@@ -37,6 +41,12 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Whether it prints for people or other commands: all but the server that answers programs, whose connections may
+    /// break.
+    pub(crate) fn prints(&self) -> bool {
+        !matches!(self, Self::Symbolize(request) if request.serves())
+    }
+
     /// Does it.
     ///
     /// # Errors
@@ -44,6 +54,7 @@ impl Command {
     pub(crate) fn execute(&self) -> Result<()> {
         match self {
             Self::Run(request) => run::execute(request),
+            Self::Doctor(request) => doctor::execute(request),
             Self::Explain(request) => explain::execute(request),
             Self::Stats(request) => stats::execute(request),
             Self::Record(request) => record::execute(request),

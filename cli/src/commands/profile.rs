@@ -1,16 +1,13 @@
 //! `spandrel profile`: makes heap profiles of programs and shows what is in them.
 
-use crate::library;
+use super::sample::{self, Make};
+use crate::output;
 use crate::profile::{self, Flame, Look, Order, Profile};
-use crate::quantity;
-use anyhow::{Context, Result, bail};
-use clap::{Args, Subcommand};
-use std::ffi::OsString;
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand, ValueEnum};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-const ENDING: &str = ".pb.gz";
 const WIDTH: u32 = 1200;
 const DEPTH: usize = 48;
 
@@ -21,24 +18,7 @@ pub(crate) struct Request {
     #[command(subcommand)]
     view: Option<View>,
     #[command(flatten)]
-    make: Make,
-}
-
-/// A program to be profiled.
-#[derive(Debug, Args)]
-struct Make {
-    /// Where the profile goes. Those of its children have their number before the end of the name.
-    #[arg(long, short = 'o', default_value = "heap.pb.gz")]
-    output: String,
-    /// Bytes between samples, on average
-    #[arg(long, value_parser = quantity::parse, default_value = "512K")]
-    rate: usize,
-    /// The library to preload
-    #[arg(long)]
-    library: Option<PathBuf>,
-    /// The program and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    command: Vec<OsString>,
+    make: Box<Make>,
 }
 
 /// Ways to look at profiles.
@@ -91,22 +71,43 @@ struct What {
     /// Rows shown
     #[arg(long, default_value_t = 25)]
     rows: usize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
 struct Picture {
     /// Where it goes
-    #[arg(long, short = 'o', default_value = "flame.svg")]
-    output: PathBuf,
+    #[arg(short = 'o', long = "file", default_value = "flame.html")]
+    target: PathBuf,
+    /// What it is: a page that searches and zooms, or a picture (default: by the ending of its name)
+    #[arg(long = "output", value_enum)]
+    form: Option<Form>,
     /// Its title
     #[arg(long)]
     title: Option<String>,
-    /// Its width in pixels
+    /// The width of a picture in pixels
     #[arg(long, default_value_t = WIDTH)]
     width: u32,
-    /// Most functions on top of each other
+    /// Most functions on top of each other in a picture
     #[arg(long, default_value_t = DEPTH)]
     depth: usize,
+}
+
+/// Forms of a flame graph.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Form {
+    /// A page for a browser, which searches and zooms
+    Html,
+    /// A picture without a script
+    Svg,
+}
+
+impl Form {
+    fn of(file: &Path) -> Self {
+        if file.extension().is_some_and(|end| end == "svg") { Self::Svg } else { Self::Html }
+    }
 }
 
 /// Does it.
@@ -115,22 +116,38 @@ struct Picture {
 /// Where a file cannot be read or written, is no profile, or the program cannot be started.
 pub(crate) fn execute(request: &Request) -> Result<()> {
     match &request.view {
-        None => make(&request.make),
+        None => sample::make(&request.make),
         Some(View::Show { file, what, order }) => {
             let profile = profile::read(file)?;
-            print!("{}", profile::table(&profile, profile.value(what.value.as_deref())?, *order, what.rows));
+            let value = profile.value(what.value.as_deref())?;
+            if what.json {
+                return output::json(&profile::table_values(&profile, value, *order, what.rows));
+            }
+            print!("{}", profile::table(&profile, value, *order, what.rows));
             Ok(())
         }
         Some(View::Collapse { file, what }) => {
             let profile = profile::read(file)?;
-            print!("{}", profile::collapse(&profile, profile.value(what.value.as_deref())?));
+            let value = profile.value(what.value.as_deref())?;
+            if what.json {
+                return output::json(&profile::collapsed(&profile, value));
+            }
+            print!("{}", profile::collapse(&profile, value));
             Ok(())
         }
         Some(View::Flame { file, what, picture }) => {
             let profile = profile::read(file)?;
             let title = picture.title.clone().unwrap_or_else(|| title_of(&profile, file));
+            let value = profile.value(what.value.as_deref())?;
             let look = Look { title, width: picture.width, rows: picture.depth };
-            save(&picture.output, &Flame::new(&profile, profile.value(what.value.as_deref())?).draw(&look))
+            let kind = picture.form.unwrap_or_else(|| Form::of(&picture.target));
+            save(
+                &picture.target,
+                &match kind {
+                    Form::Svg => Flame::new(&profile, value).draw(&look),
+                    Form::Html => profile::page(&profile, value, &look.title)?,
+                },
+            )
         }
         Some(View::Diff { before, after, what, flame }) => compare(before, after, what, flame.as_deref()),
     }
@@ -139,7 +156,12 @@ pub(crate) fn execute(request: &Request) -> Result<()> {
 fn compare(before: &Path, after: &Path, what: &What, flame: Option<&Path>) -> Result<()> {
     let (old, new) = (profile::read(before)?, profile::read(after)?);
     let value = what.value.as_deref();
-    print!("{}", profile::difference(&old, &new, value)?.table(what.rows));
+    let difference = profile::difference(&old, &new, value)?;
+    if what.json {
+        output::json(&difference.values(what.rows))?;
+    } else {
+        print!("{}", difference.table(what.rows));
+    }
     if let Some(path) = flame {
         let title = format!("{} against {}", after.display(), before.display());
         let picture = Flame::new(&new, new.value(value)?).since(&old, old.value(value)?);
@@ -159,32 +181,4 @@ fn title_of(profile: &Profile, file: &Path) -> String {
     let largest = profile.stacks.iter().max_by_key(|stack| stack.values.iter().max().copied());
     let program = largest.and_then(|stack| stack.frames.first()).map(|frame| frame.object.as_str());
     program.map_or_else(|| file.display().to_string(), |program| format!("Heap of {program}"))
-}
-
-/// Runs the program and says where its profile is.
-fn make(make: &Make) -> Result<()> {
-    let (program, arguments) = make.command.split_first().context("no program is named")?;
-    let library = library::find(make.library.as_deref())?;
-    let stem = make.output.strip_suffix(ENDING).unwrap_or(&make.output);
-    if stem.contains('%') {
-        bail!("{}: a name without `%`, which is the library's", make.output);
-    }
-    let mut command = Command::new(program);
-    command.args(arguments).env("LD_PRELOAD", super::run::preload(&library));
-    command
-        .env("SPANDREL_HEAP_PROFILE", format!("{stem}.%p{ENDING}"))
-        .env("SPANDREL_HEAP_PROFILE_RATE", make.rate.to_string());
-    let mut child = command.spawn().with_context(|| format!("{}", Path::new(program).display()))?;
-    let process = child.id();
-    let status = child.wait()?;
-    match fs::rename(format!("{stem}.{process}{ENDING}"), &make.output) {
-        Ok(()) => eprintln!("spandrel: {0}; to look at it: spandrel profile show {0}", make.output),
-        Err(_) => eprintln!(
-            "spandrel: no profile of process {process}: it was killed, ended by _exit, or could not write one"
-        ),
-    }
-    if !status.success() {
-        bail!("{}: {status}", Path::new(program).display());
-    }
-    Ok(())
 }

@@ -31,6 +31,9 @@ pub(crate) struct Request {
     /// How the figures are written
     #[arg(long, value_enum, default_value_t = Form::Table)]
     format: Form,
+    /// Print JSON, with the process, its threads and what is resident
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
 }
 
 /// Prints them.
@@ -40,6 +43,9 @@ pub(crate) struct Request {
 pub(crate) fn execute(request: &Request) -> Result<()> {
     let subject = request.pid.map_or_else(live::only_subject, Subject::open)?;
     let picture = subject.picture()?;
+    if request.json {
+        return crate::output::json(&view::values(subject.process(), &picture));
+    }
     let format = match request.format {
         Form::Table => {
             println!("{:<14}{}", "process", subject.process().title());

@@ -6,11 +6,9 @@
 
 use crate::stack::{self, Place};
 use crate::symbols::Symbols;
+use crate::system::{process_as_file, user, user_beyond, wait_for_input};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::net::sockopt::get_socket_peercred;
-use rustix::process::{PidfdFlags, getppid, getuid, pidfd_open};
 use std::env;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -18,7 +16,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, parent_id};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -31,6 +29,13 @@ pub(crate) struct Request {
     what: Vec<String>,
     #[arg(long, hide = true, conflicts_with = "what")]
     serve: Option<Stage>,
+}
+
+impl Request {
+    /// Whether it answers programs.
+    pub(super) fn serves(&self) -> bool {
+        self.serve.is_some()
+    }
 }
 
 /// How far a server for `spandrel run` is on its way.
@@ -125,7 +130,7 @@ fn server(stage: Stage) -> Result<Command> {
 /// Starts the server as a grandchild of the process that becomes the program, whose children are its own then. Standard
 /// input is the socket; standard output of the server stands for the program, which still is the parent here.
 fn leave() -> Result<()> {
-    let program = pidfd_open(getppid().context("there is no parent")?, PidfdFlags::empty())?;
+    let program = process_as_file(parent_id())?;
     server(Stage::Answer)?.stdin(Stdio::inherit()).stdout(program).spawn()?;
     Ok(())
 }
@@ -136,9 +141,7 @@ fn answer_all() -> Result<()> {
     let program = io::stdout().as_fd().try_clone_to_owned()?;
     let mut symbols = Symbols::default();
     loop {
-        let mut events = [PollFd::new(&listener, PollFlags::IN), PollFd::new(&program, PollFlags::IN)];
-        poll(&mut events, -1)?;
-        let [asked, ended] = events.map(|event| !event.revents().is_empty());
+        let [asked, ended] = wait_for_input([listener.as_fd(), program.as_fd()], None)?;
         if asked {
             // A connection that breaks is the other side's matter.
             let _ = answer(&mut symbols, &listener.accept()?.0);
@@ -149,7 +152,7 @@ fn answer_all() -> Result<()> {
 }
 
 fn answer(symbols: &mut Symbols, stream: &UnixStream) -> Result<()> {
-    if get_socket_peercred(stream)?.uid != getuid() {
+    if user_beyond(stream.as_fd())? != user() {
         return Ok(());
     }
     stream.set_read_timeout(Some(PATIENCE))?;

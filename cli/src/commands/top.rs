@@ -1,13 +1,15 @@
 //! `spandrel top`: the memory of a process, looked at again and again from outside. Without a process, all that
 //! Spandrel serves.
 
-use crate::live::{self, Picture, Subject, Unreadable};
-use crate::quantity::show;
-use crate::screen::{Frame, Screen};
-use crate::view;
+use crate::live::{self, Subject, Unreadable, Watch};
+use crate::screen::{self, All, Frame, One, Row, Wish};
+use crate::terminal::Terminal;
+use crate::{output, view};
 use anyhow::Result;
 use clap::Args;
-use std::time::Duration;
+use serde_json::Value;
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
 
 /// The processes to watch, and how often.
 #[derive(Debug, Args)]
@@ -20,6 +22,9 @@ pub(crate) struct Request {
     /// Look once and print plain text
     #[arg(long)]
     once: bool,
+    /// Look once and print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -33,66 +38,110 @@ fn seconds(text: &str) -> Result<f64, String> {
 /// # Errors
 /// Where the process cannot be read, or there is no terminal.
 pub(crate) fn execute(request: &Request) -> Result<()> {
-    let Some(pid) = request.pid else {
-        let (subjects, unreadable) = live::subjects()?;
-        print!("{}", list(&subjects, unreadable));
-        return Ok(());
-    };
-    let subject = Subject::open(pid)?;
-    let look = || Ok::<_, anyhow::Error>((subject.picture()?, live::resident(pid)));
-    if request.once {
-        let (picture, resident) = look()?;
-        println!("{:<14}{}", "process", subject.process().title());
-        print!("{}", view::text(&picture, resident));
-        return Ok(());
-    }
-    let mut screen = Screen::open()?;
-    let mut history = Vec::new();
-    loop {
-        let (picture, resident) = match look() {
-            Ok(seen) => seen,
-            Err(error) if live::exists(pid) => return Err(error),
-            // The process has ended: so does this.
-            Err(_) => return Ok(()),
-        };
-        history.push((picture.snapshot.live() as u64, resident.unwrap_or(0)));
-        let title = subject.process().title();
-        screen.draw(&Frame { title: &title, picture: &picture, resident, history: &history })?;
-        if screen.wait(Duration::from_secs_f64(request.every))? {
-            return Ok(());
+    let every = Duration::from_secs_f64(request.every);
+    let once = request.once || request.json;
+    match request.pid {
+        None if once || !io::stdout().is_terminal() => {
+            let rows = rows(&mut Watch::default())?;
+            if request.json {
+                return output::json(&rows.iter().map(Row::value).collect::<Value>());
+            }
+            print!("{}", screen::plain(rows));
+            Ok(())
+        }
+        None => watch_all(every),
+        Some(pid) if once => {
+            let subject = Subject::open(pid)?;
+            let picture = subject.picture()?;
+            if request.json {
+                return output::json(&view::values(subject.process(), &picture));
+            }
+            println!("{:<14}{}", "process", subject.process().title());
+            print!("{}", view::text(&picture, live::resident(pid)));
+            Ok(())
+        }
+        Some(pid) => {
+            let subject = Subject::open(pid)?;
+            watch_one(&mut Terminal::open()?, &subject, every).map(|_| ())
         }
     }
 }
 
-/// A line for each process. One that cannot be read has its line, too, and keeps no other from its own.
-fn list(subjects: &[Subject], mut unreadable: Vec<Unreadable>) -> String {
-    let mut text = format!(
-        "{:>8}  {:<16}  {:>10}  {:>10}  {:>10}  {:>7}\n",
-        "PID", "NAME", "LIVE", "OBTAINED", "RESIDENT", "THREADS"
-    );
-    for subject in subjects {
-        let process = subject.process();
-        let Picture { snapshot, .. } = match subject.picture() {
-            Ok(picture) => picture,
-            Err(why) => {
-                if live::exists(process.id()) {
-                    unreadable.push(Unreadable { id: process.id(), name: process.name(), why });
-                }
-                continue;
+fn watch_all(every: Duration) -> Result<()> {
+    let mut terminal = Terminal::open()?;
+    let (mut watch, mut all) = (Watch::default(), All::new());
+    loop {
+        all.update(rows(&mut watch)?);
+        let end = Instant::now() + every;
+        loop {
+            terminal.draw(&all.lines(terminal.size().1))?;
+            let Some(key) = terminal.key(end)? else { break };
+            match all.press(key) {
+                Wish::Quit | Wish::Leave => return Ok(()),
+                // A process that has ended meanwhile is not in the next list.
+                Wish::Open(pid) => match watch.subject(pid).map(|subject| watch_one(&mut terminal, subject, every)) {
+                    Some(Ok(Wish::Quit)) => return Ok(()),
+                    _ => break,
+                },
+                Wish::Draw => {}
             }
+        }
+    }
+}
+
+/// Watches one until a key leaves it, or it ends.
+fn watch_one(terminal: &mut Terminal, subject: &Subject, every: Duration) -> Result<Wish> {
+    let pid = subject.process().id();
+    let (title, command) = (subject.process().title(), subject.process().command());
+    let (mut one, mut history) = (One::default(), Vec::new());
+    loop {
+        let (picture, resident) = match subject.picture() {
+            Ok(picture) => (picture, live::resident(pid)),
+            Err(error) if live::exists(pid) => return Err(error),
+            // The process has ended: so does this.
+            Err(_) => return Ok(Wish::Leave),
         };
-        let resident = live::resident(process.id()).map_or_else(|| "?".to_owned(), show);
-        text.push_str(&format!(
-            "{:>8}  {:<16}  {:>10}  {:>10}  {resident:>10}  {:>7}\n",
-            process.id(),
-            process.name(),
-            show(snapshot.live() as u64),
-            show(snapshot.obtained() as u64),
-            snapshot.heaps
-        ));
+        history.push((picture.snapshot.live() as u64, resident.unwrap_or(0)));
+        let frame = Frame { title: &title, command: &command, picture: &picture, resident, history: &history };
+        let end = Instant::now() + every;
+        loop {
+            terminal.draw(&one.lines(&frame, terminal.size()))?;
+            let Some(key) = terminal.key(end)? else { break };
+            match one.press(key) {
+                Wish::Draw => {}
+                wish => return Ok(wish),
+            }
+        }
     }
-    for Unreadable { id, name, why } in unreadable {
-        text.push_str(&format!("{id:>8}  {name:<16}  unreadable: {why:#}\n"));
+}
+
+/// A row for each process. One that cannot be read has its row, too, and keeps no other from its own.
+fn rows(watch: &mut Watch) -> Result<Vec<Row>> {
+    let mut unreadable = watch.update()?;
+    let mut rows = Vec::new();
+    for subject in watch.subjects() {
+        let process = subject.process();
+        match subject.picture() {
+            Ok(picture) => rows.push(Row {
+                pid: process.id(),
+                live: picture.snapshot.live() as u64,
+                obtained: picture.snapshot.obtained() as u64,
+                resident: live::resident(process.id()),
+                threads: picture.snapshot.heaps as u64,
+                command: process.command(),
+                unreadable: None,
+            }),
+            Err(why) if live::exists(process.id()) => {
+                unreadable.push(Unreadable { id: process.id(), name: process.name(), why });
+            }
+            Err(_) => {}
+        }
     }
-    text
+    rows.extend(unreadable.into_iter().map(|Unreadable { id, name, why }| Row {
+        pid: id,
+        command: name,
+        unreadable: Some(format!("{why:#}")),
+        ..Row::default()
+    }));
+    Ok(rows)
 }

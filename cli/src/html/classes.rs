@@ -35,7 +35,7 @@ pub(super) fn uses(classes: &[ClassUse]) -> String {
         ] {
             let width = bytes as f64 / most as f64 * (WIDTH - LEFT - RIGHT) as f64;
             let bar = format!("<rect x=\"{x:.1}\" y=\"{}\" width=\"{width:.1}\" height=\"{}\"/>", y + 2, ROW - 4);
-            svg.push_str(&format!("<g fill=\"{colour}\"><title>{name}: {}</title>{bar}</g>", show(bytes)));
+            svg.push_str(&format!("<g style=\"fill:{colour}\"><title>{name}: {}</title>{bar}</g>", show(bytes)));
             x += width;
         }
         let (live, span) = (show(class.live), show(class.span_bytes));

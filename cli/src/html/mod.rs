@@ -13,28 +13,27 @@ const LIVE: &str = "#2f9e44";
 const AT_HAND: &str = "#f2c037";
 const FREE: &str = "#e8590c";
 const LARGE: &str = "#4263eb";
-const DIRTY: &str = "#adb5bd";
-const CLEAN: &str = "#e9ecef";
+const DIRTY: &str = "#868e96";
+const CLEAN: &str = "var(--clean)";
 /// Width of all pictures.
 const WIDTH: usize = 960;
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:980px;margin:2em auto;padding:0 10px;color:#212529;background:#fff}\
-h1{font-size:1.5em;margin-bottom:0}h2{font-size:1.15em;margin:1.8em 0 .3em}p{margin:.3em 0 .8em}\
-table{border-collapse:collapse}td,th{padding:1px 14px 1px 0;text-align:right}td:first-child,th:first-child{text-align:left}\
-svg{display:block}svg text{font:12px system-ui,sans-serif;fill:#495057}\
-.key i{display:inline-block;width:12px;height:12px;margin:0 5px 0 14px;vertical-align:-1px}.key i:first-child{margin-left:0}";
+const STYLE: &str = include_str!("style.css");
 
 /// The page.
 pub(crate) fn page(recording: &Recording) -> Result<String> {
     let title = escape(&recording.title);
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Memory of {title}</title><style>{STYLE}</style></head>\n\
-         <body>\n<h1>Memory of {title}</h1>\n<p>Profile {}. Read from outside while the process went on.</p>\n",
-        escape(&recording.profile)
+         <body>\n<h1>Memory of {title}</h1>\n<p>Read from outside while the process went on.</p>\n"
     );
+    page.push_str(&about(recording));
     page.push_str(&totals(recording));
+    if !recording.resident.is_empty() {
+        page.push_str(&section("What is resident", &resident(recording)));
+    }
     if recording.samples.len() > 1 {
-        page.push_str(&section("Resident and live bytes over time", &chart::over_time(&recording.samples)?));
+        page.push_str(&section("Resident and live bytes over time", &chart::over_time(&recording.samples)));
     }
     page.push_str(&section("The heap, region by region", &map::regions(recording)));
     page.push_str(&section("Where the bytes of each class are", &classes::uses(&recording.classes)));
@@ -45,6 +44,39 @@ pub(crate) fn page(recording: &Recording) -> Result<String> {
 
 fn section(title: &str, body: &str) -> String {
     format!("<h2>{title}</h2>\n{body}\n")
+}
+
+/// What the process is, and when this was seen.
+fn about(recording: &Recording) -> String {
+    let threads = recording.threads.to_string();
+    let looks = match recording.samples.as_slice() {
+        [_, .., last] => format!("{} looks in {:.1} s", recording.samples.len(), last.seconds),
+        _ => String::new(),
+    };
+    let rows = [
+        ("date", recording.date.as_str()),
+        ("command", &recording.command),
+        ("mode", &recording.mode),
+        ("profile", &recording.profile),
+        ("options", &recording.options),
+        ("threads with a heap", if recording.threads > 0 { &threads } else { "" }),
+        ("recorded", &looks),
+    ];
+    let rows = rows.iter().filter(|(_, text)| !text.is_empty());
+    let rows: String = rows.map(|(name, text)| format!("<tr><th>{name}</th><td>{}</td></tr>", escape(text))).collect();
+    format!("<table class=\"about\">{rows}</table>\n")
+}
+
+/// A row for each part of the resident memory.
+fn resident(recording: &Recording) -> String {
+    let whole: u64 = recording.resident.iter().map(|(_, bytes)| bytes).sum();
+    let row = |(name, bytes): &(String, u64)| {
+        let percent = 100.0 * crate::view::share(*bytes, whole);
+        let bar = format!("<i class=\"bar\" style=\"width:{:.0}px\"></i>", 3.0 * percent);
+        format!("<tr><td>{}</td><td>{}</td><td>{percent:.1} %</td><td>{bar}</td></tr>\n", escape(name), show(*bytes))
+    };
+    let rows: String = recording.resident.iter().map(row).collect();
+    format!("<table class=\"parts\">{rows}</table>\n")
 }
 
 fn totals(recording: &Recording) -> String {
@@ -59,8 +91,9 @@ fn totals(recording: &Recording) -> String {
         ("given back", last.purged),
         ("metadata", last.metadata),
     ];
-    let head: String = cells.iter().map(|(name, _)| format!("<th>{name}</th>")).collect();
-    let body: String = cells.iter().map(|(_, bytes)| format!("<td>{}</td>", show(*bytes))).collect();
+    let shown = || cells.iter().filter(|(_, bytes)| *bytes > 0);
+    let head: String = shown().map(|(name, _)| format!("<th>{name}</th>")).collect();
+    let body: String = shown().map(|(_, bytes)| format!("<td>{}</td>", show(*bytes))).collect();
     format!("<table><tr>{head}</tr><tr>{body}</tr></table>\n")
 }
 
@@ -78,9 +111,11 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recording::tests::parsed;
 
     const EMPTY: &str = r#"{"version":1,"title":"7 (<a&b>)","profile":"hosted-small","samples":[],"region_bytes":32768,"pieces":[],"classes":[]}"#;
-    const SOME: &str = r#"{"version":1,"title":"7 (x)","profile":"p","region_bytes":32768,
+    const SOME: &str = r#"{"version":1,"title":"7 (x)","profile":"p","region_bytes":32768,"date":"2026-11-22 03:07 UTC","command":"x --fast <1>",
+        "mode":"hardened","threads":3,"resident":[["Spandrel: blocks and free runs",19]],
         "samples":[{"seconds":0,"resident":9,"live":5,"obtained":8,"binned":1,"cached":0,"dirty":0,"purged":0,"metadata":1},
                    {"seconds":2,"resident":19,"live":15,"obtained":18,"binned":1,"cached":0,"dirty":0,"purged":0,"metadata":1}],
         "pieces":[{"region":1,"regions":1,"kind":{"span":{"block_bytes":64,"out":512,"blocks":512}}},{"region":2,"regions":3,"kind":"large"},
@@ -97,14 +132,22 @@ mod tests {
 
     #[test]
     fn a_page_is_whole_and_needs_nothing_from_elsewhere() {
-        let page = page(&serde_json::from_str(SOME).unwrap()).unwrap();
+        let page = page(&parsed(SOME)).unwrap();
         balanced(&page);
         assert!(page.contains("512 of 512 blocks of 64 bytes out") && page.contains("over time"));
+        assert!(page.contains("x --fast &lt;1&gt;") && page.contains("hardened") && page.contains("2026-11-22"));
+        assert!(page.contains("prefers-color-scheme: dark") && page.contains("blocks and free runs"));
+        // Figures of nothing have no column.
+        assert!(
+            page.contains("<th>metadata</th>")
+                && !page.contains("<th>dirty</th>")
+                && !page.contains("<th>options</th>")
+        );
     }
 
     #[test]
     fn nothing_makes_a_page_too_and_names_are_escaped() {
-        let page = page(&serde_json::from_str(EMPTY).unwrap()).unwrap();
+        let page = page(&parsed(EMPTY)).unwrap();
         balanced(&page);
         assert!(page.contains("7 (&lt;a&amp;b&gt;)") && !page.contains("over time"));
     }

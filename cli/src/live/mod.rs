@@ -10,6 +10,7 @@ mod picture;
 mod place;
 mod process;
 mod reader;
+mod request;
 mod search;
 mod words;
 
@@ -20,7 +21,9 @@ pub(crate) use process::{Process, exists, resident};
 use anyhow::{Error, Result, anyhow, bail};
 use limits::{PATIENCE, PATIENCE_IN_LIST};
 use object::NotServed;
-use spandrel::descriptor::Descriptor;
+use spandrel::descriptor::{DUMP, Descriptor, FINISH, START};
+use spandrel::table::REGION_BYTES;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -28,6 +31,9 @@ use std::time::Duration;
 
 /// Readings before one is taken that a thread's work has torn.
 const TRIES: usize = 4;
+
+/// Looks after which processes that Spandrel does not serve are asked about again.
+const LOOKS_REMEMBERED: usize = 16;
 
 /// A process that Spandrel serves. It is not trusted: each reading happens on a thread of its own, which is left to
 /// itself when it takes too long or fails.
@@ -102,6 +108,35 @@ impl Subject {
         self.look(move |parts| parts.place(address))
     }
 
+    /// Has the process start a heap profile with so many bytes between two samples.
+    ///
+    /// # Errors
+    /// Where it cannot: its mode does not sample, or it makes no slow call for so long.
+    pub(crate) fn start_profile(&self, rate: usize) -> Result<()> {
+        self.look(move |parts| request::send(parts, START, rate, ""))
+    }
+
+    /// Has the process write its heap profile to `path`, as the process sees it; `last` also ends the profile.
+    ///
+    /// # Errors
+    /// As for [`Subject::start_profile`], or the process's error about the file.
+    pub(crate) fn dump_profile(&self, path: &str, last: bool) -> Result<()> {
+        let path = path.to_owned();
+        self.look(move |parts| request::send(parts, if last { FINISH } else { DUMP }, 0, &path))
+    }
+
+    /// Its resident bytes by what they are of, the most first.
+    ///
+    /// # Errors
+    /// Where they may not be read.
+    pub(crate) fn resident_parts(&self) -> Result<Vec<(String, u64)>> {
+        let pages = &self.parts.descriptor.pages;
+        let start = pages.entries.min(pages.records).min(pages.data);
+        let end =
+            pages.data.saturating_add(pages.banks.saturating_mul(pages.bank_regions).saturating_mul(REGION_BYTES));
+        self.parts.process.resident_parts(start..end, pages.data)
+    }
+
     fn look<T: Send + 'static>(&self, what: impl FnOnce(&Parts) -> Result<T> + Send + 'static) -> Result<T> {
         let parts = Arc::clone(&self.parts);
         aside(parts.process.id(), self.patience, move || what(&parts))
@@ -122,19 +157,51 @@ impl Parts {
     }
 }
 
-/// The processes that Spandrel serves and that may be read, and those that cannot.
-pub(crate) fn subjects() -> Result<(Vec<Subject>, Vec<Unreadable>)> {
-    let own = std::process::id();
-    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
-    for id in process::ids()?.into_iter().filter(|&id| id != own) {
-        let find = move || if process::may_have(id) { Subject::find(id, PATIENCE_IN_LIST).map(Some) } else { Ok(None) };
-        match aside(id, PATIENCE_IN_LIST, find) {
-            Ok(subject) => found.extend(subject),
-            Err(why) if why.is::<NotServed>() || !process::exists(id) => {}
-            Err(why) => unreadable.push(Unreadable { id, name: process::name(id), why }),
+/// The processes that Spandrel serves, looked for again and again. What was found out about a process holds as long as
+/// it lives, but for those that Spandrel does not serve: they may become another program.
+#[derive(Default)]
+pub(crate) struct Watch {
+    known: BTreeMap<(u32, u64), Option<Subject>>,
+    looks: usize,
+}
+
+impl Watch {
+    /// Looks for processes that are new or gone; those that cannot be read.
+    ///
+    /// # Errors
+    /// Where processes cannot be listed.
+    pub(crate) fn update(&mut self) -> Result<Vec<Unreadable>> {
+        let own = std::process::id();
+        let ids = process::ids()?.into_iter().filter(|&id| id != own);
+        let there: BTreeSet<_> = ids.filter_map(|id| Some((id, process::started(id)?))).collect();
+        let forgets = self.looks.is_multiple_of(LOOKS_REMEMBERED);
+        self.looks += 1;
+        self.known.retain(|key, subject| there.contains(key) && (subject.is_some() || !forgets));
+        let mut unreadable = Vec::new();
+        for key @ (id, _) in there {
+            if self.known.contains_key(&key) {
+                continue;
+            }
+            let find =
+                move || if process::may_have(id) { Subject::find(id, PATIENCE_IN_LIST).map(Some) } else { Ok(None) };
+            match aside(id, PATIENCE_IN_LIST, find) {
+                Ok(subject) => drop(self.known.insert(key, subject)),
+                Err(why) if why.is::<NotServed>() || !process::exists(id) => drop(self.known.insert(key, None)),
+                Err(why) => unreadable.push(Unreadable { id, name: process::name(id), why }),
+            }
         }
+        Ok(unreadable)
     }
-    Ok((found, unreadable))
+
+    /// Those that may be read.
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = &Subject> {
+        self.known.values().flatten()
+    }
+
+    /// The process of that number.
+    pub(crate) fn subject(&self, id: u32) -> Option<&Subject> {
+        self.subjects().find(|subject| subject.process().id() == id)
+    }
 }
 
 /// The one process that Spandrel serves, where none is named.
@@ -142,7 +209,9 @@ pub(crate) fn subjects() -> Result<(Vec<Subject>, Vec<Unreadable>)> {
 /// # Errors
 /// Where there is none, or more than one.
 pub(crate) fn only_subject() -> Result<Subject> {
-    let (mut all, _) = subjects()?;
+    let mut watch = Watch::default();
+    watch.update()?;
+    let mut all: Vec<_> = watch.known.into_values().flatten().collect();
     match (all.pop(), all.as_slice()) {
         (Some(one), []) => Ok(one),
         (None, _) => bail!("no process that may be read here is served by Spandrel"),

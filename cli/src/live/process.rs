@@ -4,8 +4,10 @@
 
 use super::limits::{FILE_MAX, READ_MAX};
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -50,6 +52,56 @@ impl Process {
         format!("{} ({})", self.id, self.name())
     }
 
+    /// Its command line, without what a terminal would obey; the name where it has none.
+    pub(crate) fn command(&self) -> String {
+        let line = fs::read(format!("/proc/{}/cmdline", self.id)).unwrap_or_default();
+        let words: Vec<_> = line.split(|&byte| byte == 0).map(String::from_utf8_lossy).collect();
+        let text = words.join(" ").trim_end().replace(char::is_control, "?");
+        if text.is_empty() { self.name() } else { text }
+    }
+
+    /// Its settings of Spandrel's options, as it was started; none where they may not be read.
+    pub(crate) fn settings(&self) -> Vec<String> {
+        let block = fs::read(format!("/proc/{}/environ", self.id)).unwrap_or_default();
+        let variables =
+            block.split(|&byte| byte == 0).map(|bytes| String::from_utf8_lossy(bytes).replace(char::is_control, "?"));
+        variables.filter(|variable| variable.starts_with("SPANDREL_")).collect()
+    }
+
+    /// Resident bytes by what they are of, the most first. `blocks` is where Spandrel's blocks lie, `reserved` all of
+    /// its address space.
+    ///
+    /// # Errors
+    /// Where they may not be read.
+    pub(crate) fn resident_parts(&self, reserved: Range<usize>, blocks: usize) -> Result<Vec<(String, u64)>> {
+        let path = format!("/proc/{}/smaps", self.id);
+        let text = fs::read_to_string(&path).map_err(|error| not_permitted(self.id, &error))?;
+        let program = fs::read_link(format!("/proc/{}/exe", self.id)).unwrap_or_default();
+        let mut sums = BTreeMap::new();
+        let mut part = "";
+        for line in text.lines() {
+            if let Some(kib) = line.strip_prefix("Rss:") {
+                let kib: u64 = kib.trim().trim_end_matches(" kB").parse().unwrap_or(0);
+                *sums.entry(part.to_owned()).or_insert(0) += kib << 10;
+            } else if let Some((start, name)) = head(line) {
+                part = match name {
+                    "" if reserved.contains(&start) && start >= blocks => "Spandrel: blocks and free runs",
+                    "" if reserved.contains(&start) => "Spandrel: page map, records, heaps",
+                    "" => "other memory without a file, direct blocks among it",
+                    "[heap]" => "the C library's own heap",
+                    _ if name.starts_with("[stack") => "stack of the first thread",
+                    _ if name.contains("libspandrel") => "Spandrel: the library",
+                    _ if Path::new(name) == program => "the program's file",
+                    _ if name.starts_with('[') => "the kernel's pages",
+                    _ => "libraries and other files",
+                };
+            }
+        }
+        let mut parts: Vec<_> = sums.into_iter().filter(|(_, bytes)| *bytes > 0).collect();
+        parts.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        Ok(parts)
+    }
+
     /// Its name, without what a terminal would obey.
     pub(crate) fn name(&self) -> String {
         name(self.id)
@@ -65,6 +117,18 @@ impl Process {
             ErrorKind::PermissionDenied => not_permitted(self.id, &error),
             _ => anyhow!("process {}: cannot read at {address:#x}: {error}", self.id),
         })
+    }
+
+    /// Writes `bytes` to `address`.
+    ///
+    /// # Errors
+    /// As for [`Process::read`].
+    pub(crate) fn write(&self, address: usize, bytes: &[u8]) -> Result<()> {
+        let path = format!("/proc/{}/mem", self.id);
+        let memory = OpenOptions::new().write(true).open(path).map_err(|error| not_permitted(self.id, &error))?;
+        memory
+            .write_all_at(bytes, address as u64)
+            .map_err(|error| anyhow!("process {}: cannot write at {address:#x}: {error}", self.id))
     }
 
     /// `len` bytes at `address`.
@@ -148,6 +212,15 @@ fn not_permitted(id: u32, error: &std::io::Error) -> anyhow::Error {
     }
 }
 
+/// The start and the name of the mapping that a line of `smaps` begins; none for lines of figures.
+fn head(line: &str) -> Option<(usize, &str)> {
+    let mut words = line.splitn(6, ' ');
+    let start = usize::from_str_radix(words.next()?.split_once('-')?.0, 16).ok()?;
+    words.nth(3)?;
+    let name = words.next().unwrap_or_default().trim();
+    Some((start, name.strip_suffix(" (deleted)").unwrap_or(name)))
+}
+
 /// `start-end rights offset device inode path`; none for mappings of no file.
 fn mapping(line: &str) -> Option<Mapping> {
     let mut words = line.splitn(6, ' ');
@@ -163,6 +236,13 @@ fn mapping(line: &str) -> Option<Mapping> {
 pub(super) fn ids() -> Result<Vec<u32>> {
     let entries = fs::read_dir("/proc").context("/proc")?;
     Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// When process `id` started, in the kernel's ticks: with the number, what tells it from all others.
+pub(super) fn started(id: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let (_, behind_name) = stat.rsplit_once(") ")?;
+    behind_name.split(' ').nth(19)?.parse().ok()
 }
 
 /// Whether there is a process `id`.
@@ -196,6 +276,13 @@ mod tests {
             (found.start, found.offset, found.path.as_path()),
             (0x7f00_a000, 0xc000, Path::new("/usr/lib/a b.so"))
         );
+        assert_eq!(head(line), Some((0x7f00_a000, "/usr/lib/a b.so")));
+        assert_eq!(head("7f00a000-7f00b000 rw-p 00000000 00:00 0 "), Some((0x7f00_a000, "")));
+        assert_eq!(
+            head("7f00a000-7f00b000 rw-p 00000000 00:00 0                          [heap]").unwrap().1,
+            "[heap]"
+        );
+        assert_eq!((head("Rss:                  24 kB"), head("VmFlags: rd ex mr mw me")), (None, None));
         assert_eq!(mapping("7f00a000-7f00b000 rw-p 00000000 00:00 0 "), None);
         assert_eq!(mapping("7f00a000-7f00b000 rw-p 00000000 00:00 0                          [heap]"), None);
     }

@@ -2,7 +2,17 @@
 //! flame-graph tools read this form.
 
 use super::Profile;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
+
+/// The stacks as values.
+pub(crate) fn collapsed(profile: &Profile, value: usize) -> Value {
+    let stacks = profile.stacks.iter().filter(|stack| stack.values[value] != 0).map(|stack| {
+        let names: Vec<_> = stack.frames.iter().map(|frame| &frame.name).collect();
+        json!({ "functions": names, "value": stack.values[value] })
+    });
+    json!({ "value": profile.values[value].0, "unit": profile.values[value].1, "stacks": stacks.collect::<Vec<_>>() })
+}
 
 /// The lines, in alphabetical order; stacks of the same functions are added up, and those of nothing left out.
 pub(crate) fn collapse(profile: &Profile, value: usize) -> String {

@@ -3,6 +3,7 @@
 use super::table::sums;
 use super::{Frame, Profile};
 use anyhow::Result;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
@@ -25,8 +26,8 @@ pub(crate) fn difference<'a>(before: &'a Profile, after: &'a Profile, value: Opt
 }
 
 impl Difference<'_> {
-    /// The table of the `rows` functions whose own value changed most.
-    pub(crate) fn table(&self, rows: usize) -> String {
+    /// The `rows` functions whose own value changed most: names, and changes of the own and the cumulative value.
+    fn changes(&self, rows: usize) -> Vec<((String, String), (i64, i64))> {
         let mut changes: HashMap<(String, String), (i64, i64)> = HashMap::new();
         for (function, (own, cumulative)) in sums(self.after, self.values.1) {
             changes.insert(function, (own, cumulative));
@@ -39,6 +40,25 @@ impl Difference<'_> {
         changes.sort_by_key(|(name, (own, cumulative))| {
             (std::cmp::Reverse(own.unsigned_abs()), std::cmp::Reverse(cumulative.unsigned_abs()), name.clone())
         });
+        changes.truncate(rows);
+        changes
+    }
+
+    /// The same as values.
+    pub(crate) fn values(&self, rows: usize) -> Value {
+        let changes = self.changes(rows).into_iter().map(|((name, object), (own, cumulative))| {
+            json!({ "function": name, "object": object, "own": own, "cumulative": cumulative })
+        });
+        json!({
+            "value": self.after.values[self.values.1].0,
+            "before": self.before.total(self.values.0),
+            "after": self.after.total(self.values.1),
+            "functions": changes.collect::<Vec<_>>(),
+        })
+    }
+
+    /// The table of the `rows` functions whose own value changed most.
+    pub(crate) fn table(&self, rows: usize) -> String {
         let show =
             |number: i64| format!("{}{}", if number > 0 { "+" } else { "" }, self.after.show(self.values.1, number));
         let (before, after) = (self.before.total(self.values.0), self.after.total(self.values.1));
@@ -51,15 +71,15 @@ impl Difference<'_> {
             "own",
             "with calls"
         );
-        for ((name, object), (own, cumulative)) in changes.iter().take(rows) {
+        for ((name, object), (own, cumulative)) in &self.changes(rows) {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{:>11} {:>11}  {name} [{object}]", show(*own), show(*cumulative));
         }
         text
     }
 
-    /// The `rows` stacks that grew most, whole: what a program that leaks holds more and more of.
-    pub(crate) fn grown(&self, rows: usize) -> String {
+    /// The `rows` stacks that grew most, and by how much.
+    fn growths(&self, rows: usize) -> Vec<(&[Frame], i64)> {
         let mut stacks: BTreeMap<&[Frame], i64> = BTreeMap::new();
         for stack in &self.after.stacks {
             *stacks.entry(&stack.frames).or_default() += stack.values[self.values.1];
@@ -69,8 +89,23 @@ impl Difference<'_> {
         }
         let mut grown: Vec<_> = stacks.into_iter().filter(|(_, growth)| *growth > 0).collect();
         grown.sort_by_key(|(_, growth)| std::cmp::Reverse(*growth));
+        grown.truncate(rows);
+        grown
+    }
+
+    /// The same as values.
+    pub(crate) fn grown_values(&self, rows: usize) -> Value {
+        let frame = |frame: &Frame| json!({ "function": frame.name, "object": frame.object, "place": frame.place });
+        let stacks = self.growths(rows).into_iter().map(
+            |(frames, growth)| json!({ "bytes": growth, "stack": frames.iter().rev().map(frame).collect::<Vec<_>>() }),
+        );
+        Value::Array(stacks.collect())
+    }
+
+    /// The `rows` stacks that grew most, whole: what a program that leaks holds more and more of.
+    pub(crate) fn grown(&self, rows: usize) -> String {
         let mut text = String::new();
-        for (frames, growth) in grown.into_iter().take(rows) {
+        for (frames, growth) in self.growths(rows) {
             text += &format!("+{} from\n", self.after.show(self.values.1, growth));
             text += &lines_of(frames);
         }

@@ -7,17 +7,20 @@ mod collapse;
 mod diff;
 mod flame;
 mod message;
+mod names;
+mod page;
 mod palette;
 mod read;
 mod table;
 
 use crate::symbols::Frame;
 
-pub(crate) use collapse::collapse;
+pub(crate) use collapse::{collapse, collapsed};
 pub(crate) use diff::difference;
 pub(crate) use flame::{Flame, Look};
-pub(crate) use read::{Profile, read};
-pub(crate) use table::{Order, table};
+pub(crate) use page::page;
+pub(crate) use read::{Profile, finish, read};
+pub(crate) use table::{Order, table, table_values};
 
 /// A stack, the outermost function first, and what the profile says of it.
 #[derive(Clone, Debug)]

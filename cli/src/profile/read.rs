@@ -2,15 +2,15 @@
 //!
 //! Must not know: what is shown of it.
 
-use super::message;
 use super::{Frame, Stack};
-use crate::symbols::Symbols;
+use super::{message, names};
 use anyhow::{Context, Result, bail};
+use flate2::Compression;
 use flate2::read::GzDecoder;
-use prost::Message;
+use flate2::write::GzEncoder;
 use std::collections::HashMap;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 
 /// See the module.
@@ -38,50 +38,52 @@ pub(crate) fn read(path: &Path) -> Result<Profile> {
     decode(&data).with_context(|| format!("{} is no heap profile", path.display()))
 }
 
-fn decode(data: &[u8]) -> Result<Profile> {
+fn unpack(data: &[u8]) -> Result<message::Profile> {
     let mut unpacked = Vec::new();
     if data.starts_with(&GZIP) {
         GzDecoder::new(data).read_to_end(&mut unpacked).context("its compression is damaged")?;
     } else {
         unpacked = data.to_vec();
     }
-    let raw = message::Profile::decode(&*unpacked)?;
+    let raw = message::Profile::decode(&unpacked)?;
     if raw.values.is_empty() || raw.texts.is_empty() {
         bail!("it says nothing of what it counts");
     }
-    let text = |index: i64| raw.texts.get(usize::try_from(index).unwrap_or(0)).cloned().unwrap_or_default();
+    Ok(raw)
+}
+
+fn decode(data: &[u8]) -> Result<Profile> {
+    let mut raw = unpack(data)?;
+    names::complete(&mut raw);
+    let text = |number: i64| raw.text(number).to_owned();
     let values: Vec<_> = raw.values.iter().map(|value| (text(value.name), text(value.unit))).collect();
     let default = raw.values.iter().position(|value| value.name == raw.default_value).unwrap_or(values.len() - 1);
-    let named = frames(&raw, &text);
+    let functions: HashMap<_, _> = raw.functions.iter().map(|function| (function.id, *function)).collect();
+    let named: HashMap<_, _> =
+        raw.locations.iter().map(|location| (location.id, names::frames(&raw, location, &functions))).collect();
     let stacks = raw.samples.iter().map(|sample| stack(sample, &named, values.len())).collect();
     Ok(Profile { values, stacks, period: raw.period, seconds: raw.duration as f64 / 1e9, default })
 }
 
-/// The functions of each location, the innermost first.
-fn frames(raw: &message::Profile, text: &dyn Fn(i64) -> String) -> HashMap<u64, Vec<Frame>> {
-    let mappings: HashMap<_, _> = raw.mappings.iter().map(|mapping| (mapping.id, mapping)).collect();
-    let functions: HashMap<_, _> = raw.functions.iter().map(|function| (function.id, function)).collect();
-    let mut symbols = Symbols::default();
-    let mut name = |location: &message::Location| {
-        let mapping = mappings.get(&location.mapping);
-        let given = location.lines.iter().filter_map(|line| {
-            let function = functions.get(&line.function)?;
-            let place = Some(format!("{}:{}", text(function.file), line.line));
-            Some(Frame {
-                name: text(function.name),
-                object: mapping.map_or_else(String::new, |mapping| text(mapping.file)),
-                place,
-            })
-        });
-        let given: Vec<_> = given.collect();
-        match mapping {
-            _ if !given.is_empty() => given,
-            Some(mapping) if !text(mapping.file).is_empty() => symbols
-                .frames(&text(mapping.file), location.address.wrapping_sub(mapping.start).wrapping_add(mapping.offset)),
-            _ => vec![Frame { name: format!("{:#x}", location.address), object: "(no file)".to_owned(), place: None }],
-        }
-    };
-    raw.locations.iter().map(|location| (location.id, name(location))).collect()
+/// Puts names into the profile at `from` and writes it to `to`, whole or not at all. `default` is the value that is
+/// shown where none is asked for; without one it stays as it is. Returns how many samples the profile has.
+///
+/// # Errors
+/// Where `from` is no profile, or `to` cannot be written.
+pub(crate) fn finish(from: &Path, to: &Path, default: Option<&str>) -> Result<usize> {
+    let data = fs::read(from).with_context(|| format!("{}", from.display()))?;
+    let mut raw = unpack(&data).with_context(|| format!("{} is no heap profile", from.display()))?;
+    names::complete(&mut raw);
+    let named = |name: &str| raw.texts.iter().position(|text| text == name);
+    if let Some(number) = default.and_then(named) {
+        raw.default_value = number as i64;
+    }
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(&raw.encode())?;
+    let draft = from.with_extension("draft");
+    fs::write(&draft, packed.finish()?).with_context(|| format!("{}", draft.display()))?;
+    fs::rename(&draft, to).with_context(|| format!("{}", to.display()))?;
+    Ok(raw.samples.len())
 }
 
 fn stack(sample: &message::Sample, named: &HashMap<u64, Vec<Frame>>, values: usize) -> Stack {
@@ -105,6 +107,16 @@ impl Profile {
             let known: Vec<_> = self.values.iter().map(|(name, _)| name.as_str()).collect();
             format!("there is no value {name}; there are {}", known.join(", "))
         })
+    }
+
+    /// The name of value number `value`, and what it means where that is not plain.
+    pub(crate) fn describe(&self, value: usize) -> String {
+        let name = self.values[value].0.as_str();
+        match name {
+            "peak_space" | "peak_objects" => format!("{name} (when most was in use; --value inuse_space for the end)"),
+            "inuse_space" | "inuse_objects" => format!("{name} (when the profile was written)"),
+            _ => name.to_owned(),
+        }
     }
 
     /// The sum of value number `value` over all stacks.
@@ -149,7 +161,14 @@ pub(super) mod tests {
         message::Profile {
             values: vec![message::ValueType { name: 1, unit: 2 }],
             samples: vec![message::Sample { locations: vec![7, 9], values: vec![100] }],
-            mappings: vec![message::Mapping { id: 1, start: 0x1000, limit: 0x2000, offset: 0x100, file: 3 }],
+            mappings: vec![message::Mapping {
+                id: 1,
+                start: 0x1000,
+                limit: 0x2000,
+                offset: 0x100,
+                file: 3,
+                ..message::Mapping::default()
+            }],
             locations: vec![
                 message::Location { id: 7, mapping: 1, address: 0x1010, lines: Vec::new() },
                 message::Location {
@@ -161,20 +180,34 @@ pub(super) mod tests {
             ],
             functions: vec![message::Function { id: 3, name: 4, file: 5 }],
             texts: texts.map(str::to_owned).to_vec(),
-            duration: 0,
             period: 512,
             default_value: 1,
+            ..message::Profile::default()
         }
     }
 
     #[test]
     fn stacks_are_turned_round_and_named() {
-        let profile = decode(&raw().encode_to_vec()).unwrap();
+        let profile = decode(&raw().encode()).unwrap();
         let names: Vec<_> = profile.stacks[0].frames.iter().map(|frame| frame.name.as_str()).collect();
         assert_eq!(names, ["named", "file+0x110"]);
         assert_eq!(profile.stacks[0].frames[0].place.as_deref(), Some("a.c:8"));
         assert_eq!((profile.total(0), profile.show(0, -2048).as_str()), (100, "-2.00 KiB"));
         assert!(profile.value(Some("other")).unwrap_err().to_string().contains("inuse_space"));
+    }
+
+    #[test]
+    fn a_finished_profile_says_the_same_without_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let [from, to] = ["a", "b"].map(|name| folder.path().join(name));
+        fs::write(&from, raw().encode()).unwrap();
+        assert_eq!(finish(&from, &to, Some("bytes")).unwrap(), 1);
+        let finished = unpack(&fs::read(&to).unwrap()).unwrap();
+        assert!(finished.locations.iter().all(|location| !location.lines.is_empty()) && finished.mappings[0].named);
+        assert_eq!(finished.text(finished.default_value), "bytes");
+        let (before, after) = (read(&from).unwrap(), read(&to).unwrap());
+        assert_eq!(before.stacks[0].frames, after.stacks[0].frames);
+        assert_eq!(message::Profile::decode(&finished.encode()).unwrap(), finished);
     }
 
     #[test]
@@ -185,6 +218,6 @@ pub(super) mod tests {
         let mut unknown = raw();
         unknown.samples[0].locations.push(77);
         unknown.samples[0].values.clear();
-        assert_eq!(decode(&unknown.encode_to_vec()).unwrap().total(0), 0);
+        assert_eq!(decode(&unknown.encode()).unwrap().total(0), 0);
     }
 }

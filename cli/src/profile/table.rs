@@ -1,6 +1,7 @@
 //! The functions of a profile, with what they asked for themselves and what everything below them did.
 
 use super::Profile;
+use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
@@ -33,18 +34,38 @@ pub(super) fn sums(profile: &Profile, value: usize) -> HashMap<(String, String),
     sums
 }
 
+/// A function: its name and its object, its own value and the cumulative one.
+type Row = ((String, String), (i64, i64));
+
+/// The `rows` largest functions. Ordered by own values, those without one are left out.
+fn largest(profile: &Profile, value: usize, order: Order, rows: usize) -> Vec<Row> {
+    let key = |sums: &(i64, i64)| if order == Order::Own { (sums.0, sums.1) } else { (sums.1, sums.0) };
+    let mut functions: Vec<_> = sums(profile, value).into_iter().filter(|(_, sums)| key(sums).0 != 0).collect();
+    functions.sort_by(|(name, one), (other_name, other)| key(other).cmp(&key(one)).then_with(|| name.cmp(other_name)));
+    functions.truncate(rows);
+    functions
+}
+
+/// The same as values.
+pub(crate) fn table_values(profile: &Profile, value: usize, order: Order, rows: usize) -> Value {
+    let row = |((name, object), (own, cumulative)): Row| json!({ "function": name, "object": object, "own": own, "cumulative": cumulative });
+    json!({
+        "value": profile.values[value].0,
+        "unit": profile.values[value].1,
+        "total": profile.total(value),
+        "period": profile.period,
+        "seconds": profile.seconds,
+        "functions": largest(profile, value, order, rows).into_iter().map(row).collect::<Vec<_>>(),
+    })
+}
+
 /// The table of the `rows` largest functions.
 pub(crate) fn table(profile: &Profile, value: usize, order: Order, rows: usize) -> String {
     let total = profile.total(value);
-    let mut functions: Vec<_> = sums(profile, value).into_iter().filter(|(_, sums)| *sums != (0, 0)).collect();
-    functions.sort_by(|(name, one), (other_name, other)| {
-        let key = |sums: &(i64, i64)| if order == Order::Own { (sums.0, sums.1) } else { (sums.1, sums.0) };
-        key(other).cmp(&key(one)).then_with(|| name.cmp(other_name))
-    });
     let percent = |part: i64| if total == 0 { 0.0 } else { 100.0 * part as f64 / total as f64 };
     let mut text = format!(
         "{}: {} in {} stacks; one sample every {}, {:.1} s\n{:>10} {:>6} {:>10} {:>6}  function\n",
-        profile.values[value].0,
+        profile.describe(value),
         profile.show(value, total),
         profile.stacks.iter().filter(|stack| stack.values[value] != 0).count(),
         crate::quantity::show(profile.period.unsigned_abs()),
@@ -54,7 +75,7 @@ pub(crate) fn table(profile: &Profile, value: usize, order: Order, rows: usize) 
         "with calls",
         "%"
     );
-    for ((name, object), (own, cumulative)) in functions.iter().take(rows) {
+    for ((name, object), (own, cumulative)) in &largest(profile, value, order, rows) {
         let (own_text, cumulative_text) = (profile.show(value, *own), profile.show(value, *cumulative));
         let (own, cumulative) = (percent(*own), percent(*cumulative));
         // Writing to a string cannot fail.

@@ -87,10 +87,14 @@ pub(crate) fn begin(options: &Options) {
 /// The mode's part in a fork, and in the life of a thread.
 static FEATURE: Feature = Feature {
     locks: Some((Order::AfterCentral, large::lock_for_fork, large::unlock_after_fork)),
-    thread_begins: |heap| Kept::make(heap, call::random()),
+    thread_begins: begin_thread,
     thread_ends: empty_waiting,
     ..Feature::NONE
 };
+
+fn begin_thread(heap: &Heap) {
+    Kept::begin(heap, call::random(), PROCESS.options().quarantine, PROCESS.registry.taken());
+}
 
 static TRANSIT: Transit = Transit {
     leaves: |block| {
@@ -119,9 +123,7 @@ fn arrives(heap: &Heap, block: *mut u8, by_owner: bool) -> *mut u8 {
 /// leaves in its place. `filled`: with zeroes, when it was freed.
 fn wait(heap: &Heap, block: *mut u8, class: Class, filled: bool) -> Option<*mut u8> {
     let whole = class.size();
-    let Some((kept, waiting)) =
-        Kept::of(heap).and_then(|kept| Some((kept, kept.slots_of(class, PROCESS.options().quarantine)?)))
-    else {
+    let Some((kept, waiting)) = Kept::of(heap).and_then(|kept| Some((kept, kept.slots_of(class)?))) else {
         if filled && !waiting::is_untouched(block, whole) {
             blocks::report_written(block, whole);
         } else {
@@ -247,11 +249,12 @@ pub(super) extern "C" fn alloc_slow(size: usize) -> *mut u8 {
 }
 
 fn serve_small(heap: &Heap, class: Class, size: usize) -> Option<*mut u8> {
+    let class = heap.choose_class(class);
     for _ in 0..TRIES {
         let refills = heap.is_empty(class);
         let fresh = heap.alloc(PROCESS.shared(), class)?;
         if let Some(kept) = Kept::of(heap).filter(|_| refills) {
-            kept.slots_of(class, PROCESS.options().quarantine);
+            kept.grow(heap, class);
         }
         if blocks::make_live(fresh, class.size(), size) {
             return Some(fresh);
@@ -267,7 +270,8 @@ fn resize_in_place(block: *mut u8, old: usize, size: usize) -> Option<Resized> {
     let state = unit.load(Ordering::Relaxed);
     let wholes = match PROCESS.central.resolve(block.addr()) {
         Place::Small { class, .. } => {
-            let fits = Class::of_size((size + CANARY).max(STEP)) == Some(class);
+            let wanted = Class::of_size((size + CANARY).max(STEP))?;
+            let fits = wanted == class || FastHeap::current().serving(wanted) == class;
             fits.then_some([class.size(); 2])?
         }
         Place::Large { region, span } => {

@@ -63,7 +63,7 @@ fn malloc(size: usize, heap: &FastHeap, slow: SlowMalloc) -> *mut u8 {
     // SAFETY: the bin of the class of `whole` bytes, of the calling thread's heap.
     let block = unsafe { heap.pop_at(whole * SCALE) };
     if block.is_null() {
-        return slow(size);
+        return malloc_coarse(size, heap, slow);
     }
     // SAFETY: the shadow reaches blocks of bins, and this one is the calling thread's.
     let unit = unsafe { blocks::shadow().byte(block.addr()) };
@@ -80,6 +80,15 @@ fn malloc(size: usize, heap: &FastHeap, slow: SlowMalloc) -> *mut u8 {
     // Relaxed: as above. The slack is less than a step.
     unit.store((whole - size + (LIVE as usize - CANARY)) as u8, Ordering::Relaxed);
     block
+}
+
+/// malloc of a class whose bin has no block: a block of the class that serves its requests in this heap.
+#[inline(never)]
+fn malloc_coarse(size: usize, heap: &FastHeap, slow: SlowMalloc) -> *mut u8 {
+    let class = Class::of_size((size + CANARY).max(STEP));
+    let serving = class.map(|class| heap.serving(class)).filter(|&serving| Some(serving) != class);
+    let block = serving.map_or(core::ptr::null_mut(), |serving| pop(heap, serving, size));
+    if block.is_null() { slow(size) } else { block }
 }
 
 #[inline(never)]
@@ -108,22 +117,9 @@ fn aligned(align: usize, size: usize, heap: &FastHeap, slow: SlowAligned) -> *mu
 
 /// `slow` is not used: the slow path of the mode, which the compiler knows, needs no register.
 fn free(block: *mut u8, heap: &FastHeap, _slow: SlowFree) {
-    free_up_to::<SHORT>(block, heap);
-}
-
-/// free of blocks that are filled and tested by a function: apart, so that `free` needs few registers.
-#[inline(never)]
-fn free_long(block: *mut u8, heap: &FastHeap) {
-    free_up_to::<FAST_MAX>(block, heap);
-}
-
-/// free of blocks up to `MAX` bytes of this heap; others are left to the next function.
-#[inline(always)]
-fn free_up_to<const MAX: usize>(block: *mut u8, heap: &FastHeap) {
-    let other = if MAX == SHORT { free_long } else { free_other };
-    let (shadow, address) = (blocks::shadow(), block.addr());
+    let shadow = blocks::shadow();
     // Addresses outside of the data area, and misaligned ones, are out of reach.
-    let granule = shadow.granule(address);
+    let granule = shadow.granule(block.addr());
     if granule >= shadow.reach() {
         return mode::free_slow(block);
     }
@@ -134,9 +130,26 @@ fn free_up_to<const MAX: usize>(block: *mut u8, heap: &FastHeap) {
     }
     // SAFETY: a block is live there, so its region is committed; this second path is never the inert heap's.
     let offset = unsafe { heap.word_of(granule / REGION_GRANULES) }.bits() ^ heap.address();
-    if offset > MAX * SCALE {
-        return other(block, heap);
+    if offset > SHORT * SCALE {
+        return free_long(block, heap, granule, slack, offset);
     }
+    free_own_block::<SHORT>(block, heap, granule, slack, offset);
+}
+
+/// free of blocks that are filled and tested by a function: apart, so that `free` needs few registers.
+#[inline(never)]
+fn free_long(block: *mut u8, heap: &FastHeap, granule: usize, slack: usize, offset: usize) {
+    if offset > FAST_MAX * SCALE {
+        return free_other(block, heap);
+    }
+    free_own_block::<FAST_MAX>(block, heap, granule, slack, offset);
+}
+
+/// free of a live block of up to `MAX` bytes with so much `slack`, which starts at `granule`. Its bin lies `offset`
+/// bytes behind the start of this heap.
+#[inline(always)]
+fn free_own_block<const MAX: usize>(block: *mut u8, heap: &FastHeap, granule: usize, slack: usize, offset: usize) {
+    let (shadow, address) = (blocks::shadow(), block.addr());
     let whole = offset / SCALE;
     let end = keys().canary(address + whole);
     let size = whole - CANARY - slack;

@@ -2,7 +2,12 @@
 //! The quarantine of a heap: for each class a bounded number of slots, out of line. A block that the heap's thread frees
 //! takes a slot at random, and the block that was there leaves. So a program cannot foresee when a block is used again.
 //!
+//! A class begins with few slots, and gets more as the heap takes blocks of it: what waits is in proportion to what the
+//! program uses, and what it uses stays in the processor's caches. Beside many heaps one has fewer slots.
+//!
 //! # Invariants
+//! - An array of slots stays where it is as long as the heap has its thread, because a handler may interrupt an operation
+//!   that has found its slot.
 //! - A block in a slot is all zeroes unless the program wrote to it after it was freed.
 //! - Only the heap's thread uses the slots. One instruction changes one, so a handler that interrupts the thread finds
 //!   each block once. In the child of a fork the slots stay with the heap, for the next thread that gets it.
@@ -11,7 +16,8 @@ use core::cell::Cell;
 
 use crate::base::class;
 use crate::base::class::Class;
-use crate::heap::FastHeap;
+use crate::base::units::KIB;
+use crate::heap::{FastHeap, Heap};
 use crate::pages::map::BIN_BYTES;
 use crate::process::state::PROCESS;
 use crate::sys::atomic::Ordering;
@@ -21,17 +27,26 @@ use crate::sys::{processor, zeroes};
 /// Slots of a class: powers of two between these.
 const SLOTS_MIN: usize = 4;
 const SLOTS_MAX: usize = 256;
+/// A class begins with slots for so many bytes of blocks, a number of slots between these.
+const FIRST_BYTES: usize = 2 * KIB;
+const FIRST_MIN: usize = 8;
+const FIRST_MAX: usize = 32;
+/// A class has one slot for so many blocks in full spans of the heap, if those are more than it begins with.
+const BLOCKS_PER_SLOT: usize = 8;
+/// So many heaps may have all slots that the option allows; further ones share as many among all.
+const FULL_HEAPS: usize = 8;
 
 /// The slots of one class.
 #[repr(C)]
 pub(super) struct Waiting {
     /// The first slot: `first` before the class has others.
     slots: Cell<*mut Slot>,
-    /// Slots, less one.
+    /// Slots in use, less one.
     mask: Cell<usize>,
     /// Where the block waits until the class has slots of its own.
     first: Slot,
-    unused: usize,
+    /// Slots of the array; 0 before there is one.
+    room: Cell<usize>,
 }
 
 /// The part of the mode that lies with a heap. All-zero bytes are a heap without slots.
@@ -39,6 +54,8 @@ pub(super) struct Waiting {
 pub(super) struct Kept {
     classes: [Waiting; class::COUNT],
     random: Cell<u64>,
+    /// Bytes of each class that may wait.
+    bytes: Cell<usize>,
 }
 
 /// The kept state of a class lies as far behind its start as the bin of the class behind that of the heap.
@@ -56,17 +73,23 @@ pub(super) enum Left {
 }
 
 impl Kept {
-    /// Makes the state of a heap that has none; nothing if there is no memory for it.
-    pub(super) fn make(heap: &FastHeap, seed: u64) {
-        if Self::of(heap).is_some() {
-            return;
+    /// Prepares the state of a heap whose thread begins, one of so many `heaps` that have a thread; makes it, if there
+    /// is memory for it. `bytes` of each class may wait beside few heaps.
+    pub(super) fn begin(heap: &FastHeap, seed: u64, bytes: usize, heaps: usize) {
+        if Self::of(heap).is_none() {
+            let Some(piece) = PROCESS.central.pages.acquire_zeroed(size_of::<Self>()) else { return };
+            // Relaxed: only the heap's thread reads it, which this is.
+            heap.heap().thread.mode.store(piece, Ordering::Relaxed);
+            if let Some(kept) = Self::of(heap) {
+                kept.random.set(seed);
+                kept.classes.iter().for_each(|waiting| waiting.slots.set(waiting.first_slot()));
+            }
         }
-        let Some(piece) = PROCESS.central.pages.acquire_zeroed(size_of::<Self>()) else { return };
-        // Relaxed: only the heap's thread reads it, which this is.
-        heap.heap().thread.mode.store(piece, Ordering::Relaxed);
         if let Some(kept) = Self::of(heap) {
-            kept.random.set(seed);
-            kept.classes.iter().for_each(|waiting| waiting.slots.set(waiting.first_slot()));
+            let share = bytes / (heaps.next_power_of_two() / FULL_HEAPS).max(1);
+            if kept.bytes.replace(share) != share {
+                Class::all().zip(&kept.classes).for_each(|(class, waiting)| waiting.fit(slots_for(class, share)));
+            }
         }
     }
 
@@ -90,23 +113,26 @@ impl Kept {
         unsafe { &*place }
     }
 
-    /// The slots of `class`. Makes as many as are needed for `bytes` of blocks to wait, if there is memory for them.
-    pub(super) fn slots_of(&self, class: Class, bytes: usize) -> Option<&Waiting> {
+    /// The slots of `class`. Makes them, if there is memory for them.
+    pub(super) fn slots_of(&self, class: Class) -> Option<&Waiting> {
         let waiting = self.classes.get(class.index())?;
-        if waiting.slots.get() == waiting.first_slot() && bytes > 0 {
-            let count = 1_usize << (bytes / class.size()).clamp(SLOTS_MIN, SLOTS_MAX).ilog2();
-            if let Some(piece) = PROCESS.central.pages.acquire_zeroed(count * size_of::<Slot>()) {
-                // The block of `first` moves to the first slot. A handler that comes between uses slots of either kind.
-                let first = Place(waiting.first_slot());
-                let block = first.get_block();
-                waiting.slots.set(piece.cast());
-                waiting.mask.set(count - 1);
-                if first.replace(block, core::ptr::null_mut()) {
-                    let _ = Place(piece.cast()).replace(core::ptr::null_mut(), block);
-                }
-            }
+        if waiting.room.get() == 0 && self.bytes.get() > 0 {
+            waiting.make(class, slots_for(class, self.bytes.get()));
         }
         Some(waiting)
+    }
+
+    /// Gives `class` twice the slots, as often as the blocks in full spans of `heap` allow. Part of a refill.
+    pub(super) fn grow(&self, heap: &Heap, class: Class) {
+        let Some(waiting) = self.slots_of(class) else { return };
+        let (mask, room) = (&waiting.mask, waiting.room.get());
+        if mask.get() + 1 >= room {
+            return;
+        }
+        let full = heap.blocks_in_full_spans(PROCESS.shared(), class, room * BLOCKS_PER_SLOT);
+        while (mask.get() + 1) * 2 <= room.min(full / BLOCKS_PER_SLOT) {
+            mask.set(mask.get() * 2 + 1);
+        }
     }
 
     /// A random number. The next one depends on `secret`, too, a number that the program does not know.
@@ -118,16 +144,16 @@ impl Kept {
         (next >> (u64::BITS - BITS)) as usize
     }
 
-    /// Takes all blocks out.
+    /// Takes all blocks out. The classes then have as few slots as at first.
     pub(super) fn empty(&self, mut take: impl FnMut(*mut u8, Class)) {
-        for class in Class::all() {
-            let Some(waiting) = self.classes.get(class.index()) else { return };
+        for (class, waiting) in Class::all().zip(&self.classes) {
             for place in waiting.places() {
                 let block = place.get_block();
                 if !block.is_null() && place.replace(block, core::ptr::null_mut()) {
                     take(block, class);
                 }
             }
+            waiting.mask.set(first_mask(class, waiting.room.get()));
         }
     }
 
@@ -137,6 +163,16 @@ impl Kept {
             waiting.places().map(Place::get_block).filter(|block| !block.is_null()).for_each(|block| see(block, class));
         }
     }
+}
+
+/// Slots for `bytes` of blocks of `class`.
+fn slots_for(class: Class, bytes: usize) -> usize {
+    1 << (bytes / class.size()).clamp(SLOTS_MIN, SLOTS_MAX).ilog2()
+}
+
+/// The slots of `class` that are in use at first, less one, where there is `room` for so many.
+fn first_mask(class: Class, room: usize) -> usize {
+    (FIRST_BYTES / class.size()).next_power_of_two().clamp(FIRST_MIN, FIRST_MAX).min(room).saturating_sub(1)
 }
 
 /// A slot.
@@ -190,8 +226,37 @@ impl Waiting {
         core::ptr::from_ref(&self.first).cast_mut()
     }
 
+    /// Gives the class, of which one block may wait, an array of `room` slots.
+    fn make(&self, class: Class, room: usize) {
+        let Some(piece) = PROCESS.central.pages.acquire_zeroed(room * size_of::<Slot>()) else { return };
+        // The block of `first` moves to the first slot. A handler that comes between uses slots of either kind.
+        let first = Place(self.first_slot());
+        let block = first.get_block();
+        self.slots.set(piece.cast());
+        self.room.set(room);
+        self.mask.set(first_mask(class, room));
+        if first.replace(block, core::ptr::null_mut()) {
+            let _ = Place(piece.cast()).replace(core::ptr::null_mut(), block);
+        }
+    }
+
+    /// Gives an empty array that has no `room` slots up. For a heap that no thread uses yet.
+    fn fit(&self, room: usize) {
+        let old = self.room.get();
+        if old == 0 || old == room || self.places().any(|place| !place.get_block().is_null()) {
+            return;
+        }
+        let array = self.slots.replace(self.first_slot());
+        self.mask.set(0);
+        self.room.set(0);
+        // SAFETY: `make` acquired the array with these bytes, and no operation of an earlier thread goes on.
+        unsafe { PROCESS.central.pages.release_metadata(array.cast(), old * size_of::<Slot>()) };
+    }
+
+    /// All slots, in use or not: an operation that a handler interrupted may have used one of them.
     fn places(&self) -> impl Iterator<Item = Place> + '_ {
-        (0..=self.mask.get()).map(|index| Place(self.slots.get().wrapping_add(index)))
+        let array = (0..self.room.get()).map(|index| Place(self.slots.get().wrapping_add(index)));
+        array.chain([Place(self.first_slot())])
     }
 
     /// The slot that `drawn` decides.

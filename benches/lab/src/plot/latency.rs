@@ -31,7 +31,7 @@ pub(super) fn draw(results: &Results, selection: &Selection<'_>, workload: &Work
     let value = |name: &str, call: &Call| {
         PERCENTILES
             .iter()
-            .map(|percentile| percentile.median(results, &workload.name, name, call))
+            .map(|percentile| Some(percentile.figure(results, &workload.name, name, call)?.median))
             .collect::<Option<Vec<f64>>>()
     };
     let names: Vec<&str> =

@@ -2,17 +2,16 @@
 //!
 //! Knows: every figure. Must not know: wins and losses.
 
-use super::markdown::{Table, ratio};
+use super::markdown::{self, Table, ratio};
 use crate::allocators::SPANDREL;
 use crate::latency::{CALLS, PERCENTILES};
 use crate::losses::fastest;
 use crate::results::{Group, Kind, Results, Workload};
 use crate::table::{self, Measure, Selection, base, failure, figure};
-use crate::targets;
+use crate::targets::{self, Targets};
 use spandrel_xtask::stats;
 
 const KIB_PER_MIB: f64 = 1024.0;
-const PERCENT: f64 = 100.0;
 const SHORT_SUM: usize = 16;
 
 /// Ratios against the base, a table for each group.
@@ -69,18 +68,18 @@ fn against_best(results: &Results, workload: &Workload) -> String {
 }
 
 /// Resident memory after a peak and a pause.
-pub(super) fn idle(results: &Results) -> String {
+pub(super) fn idle(results: &Results, targets: &Targets) -> String {
     let mut text = String::new();
     for workload in results.workloads.iter().filter(|workload| workload.kind == Kind::Idle) {
         let mut table = Table::new(["allocator", "resident after", "limit", ""], 1..3);
         for allocator in results.present() {
-            let Some((after, limit)) = targets::idle(results, &workload.name, &allocator.name) else { continue };
-            let mark = if after <= limit { "within" } else { "above" };
+            let Some((after, live)) = targets::idle(results, &workload.name, &allocator.name) else { continue };
+            let limit = targets.idle_limit(live);
             table.row([
                 allocator.name.clone(),
-                format!("{:.1} MiB", after / KIB_PER_MIB),
-                format!("{:.1} MiB", limit / KIB_PER_MIB),
-                mark.to_owned(),
+                markdown::figure(&after, 1.0 / KIB_PER_MIB, 1, " MiB"),
+                limit.map_or_else(|| "–".to_owned(), |limit| format!("{:.1} MiB", limit / KIB_PER_MIB)),
+                limit.map_or("", |limit| if after.median <= limit { "within" } else { "above" }).to_owned(),
             ]);
         }
         text.push_str(&format!("### {}\n\n{}.\n\n{}", workload.name, workload.summary, table.text()));
@@ -88,7 +87,7 @@ pub(super) fn idle(results: &Results) -> String {
     if text.is_empty() {
         text
     } else {
-        format!("## Memory after a peak\n\nThe limit is 1.2 times the live bytes + 2 MiB.\n\n{text}")
+        format!("## Memory after a peak\n\nThe limit is the target for Spandrel.\n\n{text}")
     }
 }
 
@@ -107,8 +106,8 @@ pub(super) fn latency(results: &Results) -> String {
             let mut cells = vec![allocator.name.clone()];
             cells.extend(CALLS.iter().flat_map(|call| {
                 PERCENTILES.iter().map(|percentile| {
-                    let value = percentile.median(results, &workload.name, &allocator.name, call);
-                    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.0}"))
+                    let value = percentile.figure(results, &workload.name, &allocator.name, call);
+                    value.map_or_else(|| "–".to_owned(), |value| markdown::figure(&value, 1.0, 0, ""))
                 })
             }));
             table.row(cells);
@@ -119,51 +118,63 @@ pub(super) fn latency(results: &Results) -> String {
         return text;
     }
     format!(
-        "## Duration of single calls\n\nNanoseconds, medians over the runs. The largest of all calls is as much the machine's doing \
+        "## Duration of single calls\n\nNanoseconds over the runs. The largest of all calls is as much the machine's doing \
          as the allocator's.\n\n{text}"
     )
 }
 
 /// Median, minimum and spread of every pair.
 pub(super) fn measured(results: &Results) -> String {
-    let mut table = Table::new(
-        ["workload", "allocator", "CPU s", "least", "spread", "wall s", "peak MiB", "spread"],
-        2..usize::MAX,
-    );
+    let mut table =
+        Table::new(["workload", "allocator", "runs", "CPU s", "wall s", "peak MiB", "faults"], 2..usize::MAX);
     for workload in &results.workloads {
         for allocator in results.present() {
             let of = |measure| figure(results, &workload.name, &allocator.name, measure);
-            let (Some(cpu), Some(wall), Some(peak)) = (of(Measure::Cpu), of(Measure::Wall), of(Measure::Peak)) else {
+            let (Some(cpu), Some(wall), Some(peak), Some(faults)) =
+                (of(Measure::Cpu), of(Measure::Wall), of(Measure::Peak), of(Measure::Faults))
+            else {
                 continue;
             };
             table.row([
                 workload.name.clone(),
                 allocator.name.clone(),
-                format!("{:.3}", cpu.median),
-                format!("{:.3}", cpu.minimum),
-                format!("{:.1} %", PERCENT * cpu.spread),
-                format!("{:.3}", wall.median),
-                format!("{:.1}", peak.median / KIB_PER_MIB),
-                format!("{:.1} %", PERCENT * peak.spread),
+                cpu.count.to_string(),
+                markdown::figure(&cpu, 1.0, 3, ""),
+                markdown::figure(&wall, 1.0, 3, ""),
+                markdown::figure(&peak, 1.0 / KIB_PER_MIB, 1, ""),
+                markdown::figure(&faults, 1.0, 0, ""),
             ]);
         }
     }
     format!(
-        "## All figures and their noise\n\nMedian and minimum; the spread is the distance between the quartiles as a share of the \
-         median.\n\n<details><summary>show</summary>\n\n{}</details>\n\n",
+        "## All figures and their spread\n\nMedian, and in brackets the minimum and the spread.\n\n\
+         <details><summary>show</summary>\n\n{}</details>\n\n",
         table.text()
     )
 }
 
+/// How many runs a row had: under Spandrel, and the least and the most under any allocator.
+fn runs(results: &Results, workload: &str) -> String {
+    let count = |name: &str| results.good(workload, name).count();
+    let counts: Vec<usize> =
+        results.present().map(|allocator| count(&allocator.name)).filter(|count| *count > 0).collect();
+    let (least, most) = (counts.iter().min().unwrap_or(&0), counts.iter().max().unwrap_or(&0));
+    format!("{} ({least} to {most})", count(SPANDREL))
+}
+
 /// The list of workloads: what each does, and its source.
 pub(super) fn workloads(results: &Results) -> String {
-    let mut table = Table::new(["workload", "what it does", "threads", "after"], 2..3);
+    let mut table = Table::new(["workload", "what it does", "threads", "after", "runs"], 2..3);
     for workload in &results.workloads {
         let threads = if workload.threads == 0 { "its own".to_owned() } else { workload.threads.to_string() };
         let after = if workload.synthetic() { workload.field.as_str() } else { "a real program" };
-        table.row([workload.name.as_str(), workload.summary.as_str(), &threads, after]);
+        let runs = runs(results, &workload.name);
+        table.row([workload.name.as_str(), workload.summary.as_str(), &threads, after, &runs]);
     }
-    let mut text = format!("## Workloads\n\n{}", table.text());
+    let mut text = format!(
+        "## Workloads\n\nRuns are those under Spandrel, and in brackets the fewest and the most under any allocator.\n\n{}",
+        table.text()
+    );
     for (name, reason) in &results.made.left_out {
         text.push_str(&format!("- {name} was left out: {reason}\n"));
     }

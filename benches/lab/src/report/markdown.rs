@@ -2,8 +2,11 @@
 //!
 //! Knows: columns of text. Must not know: what is in them.
 
+use crate::figures::Figure;
 use std::fmt::Write;
 use std::ops::Range;
+
+const PERCENT: f64 = 100.0;
 
 /// A table under construction.
 #[derive(Debug)]
@@ -48,6 +51,12 @@ impl Table {
 /// A ratio, or a dash.
 pub(super) fn ratio(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"))
+}
+
+/// A figure in another unit: its median, and in brackets the minimum and the spread.
+pub(super) fn figure(of: &Figure, factor: f64, places: usize, unit: &str) -> String {
+    let (median, minimum) = (of.median * factor, of.minimum * factor);
+    format!("{median:.places$}{unit} ({minimum:.places$}, {:.0} %)", PERCENT * of.spread)
 }
 
 #[cfg(test)]

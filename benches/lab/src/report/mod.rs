@@ -10,6 +10,7 @@ mod verdicts;
 use crate::causes::Causes;
 use crate::results::Results;
 use crate::table::Measure;
+use crate::targets::Targets;
 use std::fmt::Write;
 
 /// A picture of the report.
@@ -23,10 +24,16 @@ pub struct Picture {
 
 /// The whole report. Pictures are expected in `pictures_dir`, relative to it.
 #[must_use]
-pub fn render(results: &Results, causes: &Causes, pictures: &[Picture], pictures_dir: &str) -> String {
+pub fn render(
+    results: &Results,
+    causes: &Causes,
+    targets: &Targets,
+    pictures: &[Picture],
+    pictures_dir: &str,
+) -> String {
     let mut text = String::from("# Spandrel beside other allocators\n\n");
     text.push_str(&summary::circumstances(results));
-    text.push_str(&summary::targets(results));
+    text.push_str(&summary::targets(results, targets));
     text.push_str(&summary::field(results));
     text.push_str(&verdicts::failures(results));
     text.push_str(&verdicts::losses(results, causes));
@@ -36,7 +43,7 @@ pub fn render(results: &Results, causes: &Causes, pictures: &[Picture], pictures
     }
     text.push_str(&appendix::ratios(results, Measure::Cpu));
     text.push_str(&appendix::ratios(results, Measure::Peak));
-    text.push_str(&appendix::idle(results));
+    text.push_str(&appendix::idle(results, targets));
     text.push_str(&appendix::latency(results));
     text.push_str(&appendix::ratios(results, Measure::Wall));
     text.push_str(&appendix::ratios(results, Measure::Faults));

@@ -7,7 +7,7 @@ use crate::allocators::{SPANDREL, SPANDREL_HARDENED};
 use crate::losses::best_together;
 use crate::results::{Group, Results, Workload};
 use crate::table::{Measure, Selection, base};
-use crate::targets;
+use crate::targets::{Targets, Verdict};
 use std::fmt::Write;
 
 const SECONDS_PER_MINUTE: f64 = 60.0;
@@ -16,19 +16,23 @@ const SECONDS_PER_MINUTE: f64 = 60.0;
 pub(super) fn circumstances(results: &Results) -> String {
     let (made, machine) = (&results.made, &results.machine);
     let mut text = String::new();
+    let given = match made.budget {
+        0.0 => String::new(),
+        _ => format!(" of {:.0} that were given", made.budget / SECONDS_PER_MINUTE),
+    };
     let _ = write!(
         text,
-        "Measured on {} at commit `{}` in {:.0} minutes by `spandrel-lab {}`. Counted runs: {} of each workload, {} of real \
-         programs and of workloads that wait, after a warm-up, at {} times the full amount of work, allocators in an order drawn anew for each round \
-         (seed {}).\n\n",
+        "Measured on {} at commit `{}` in {:.0} minutes{given} by `spandrel-lab {}`, at {} times the full amount of work. Runs follow one \
+         another, never two at once, in an order drawn anew for each round (seed {}). Each pair had {} runs as far as time allowed; \
+         then the rows whose figures were noisiest had more, under the allocators that decide about them. [Workloads](#workloads) \
+         says how many runs each row had.\n\n",
         made.date,
         made.commit,
         (made.seconds / SECONDS_PER_MINUTE).ceil(),
         made.command,
-        made.runs,
-        made.slow_runs,
         made.scale,
-        made.seed
+        made.seed,
+        made.runs,
     );
     let _ = write!(
         text,
@@ -42,22 +46,28 @@ pub(super) fn circumstances(results: &Results) -> String {
         machine.huge_pages,
         machine.load_before
     );
-    text.push_str("Figures are medians. Lower is better everywhere.\n\n");
+    text.push_str(
+        "Figures are medians; where a bracket follows, it has the minimum and the spread (distance between the quartiles as a share of the \
+         median). The noise of a figure is twice the standard error of its median, as its runs spread. Lower is better everywhere.\n\n",
+    );
     text
 }
 
 /// Each target with reached or missed.
-pub(super) fn targets(results: &Results) -> String {
+pub(super) fn targets(results: &Results, targets: &Targets) -> String {
     let mut table = Table::new(["target", "found", ""], 0..0);
-    for target in targets::judge(results) {
-        let mark = match target.reached {
-            Some(true) => "reached",
-            Some(false) => "**missed**",
-            None => "not measured",
+    for judged in targets.judge(results) {
+        let mark = match judged.verdict {
+            Verdict::Known | Verdict::Missed => format!("**{}**", judged.verdict.words()),
+            verdict => verdict.words().to_owned(),
         };
-        table.row([target.text, target.found, mark.to_owned()]);
+        table.row([judged.text, judged.found, mark]);
     }
-    format!("## Targets\n\n{}", table.text())
+    format!(
+        "## Targets\n\nA target is missed if its figure is beyond it by more than the noise; *as published* says that the pages name the figure, and \
+         that it is no worse.\n\n{}",
+        table.text()
+    )
 }
 
 /// Geometric means of every allocator, a table for each group.

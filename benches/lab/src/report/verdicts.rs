@@ -3,9 +3,11 @@
 //! Knows: how a verdict reads. Must not know: how it is reached.
 
 use super::markdown::Table;
+use super::markdown::figure;
 use crate::allocators::SPANDREL;
-use crate::causes::Causes;
-use crate::losses::{self, FAST, FRUGAL, Outcome, Verdict};
+use crate::causes::{Causes, UNKNOWN};
+use crate::figures::Figure;
+use crate::losses::{self, FAST, FRUGAL, Outcome, Verdict, WANTS_CAUSE};
 use crate::results::Results;
 use crate::table::{Measure, failure};
 
@@ -42,9 +44,10 @@ pub(super) fn losses(results: &Results, causes: &Causes) -> String {
         |verdicts: Vec<Verdict>| verdicts.into_iter().filter(|verdict| verdict.outcome == Outcome::Loss).collect();
     let (time, memory): (Vec<_>, Vec<_>) = (lost(losses::in_time(results)), lost(losses::in_memory(results)));
     text.push_str("### In time\n\nSlower than the fastest peer of the workload by more than the noise of the two.\n\n");
+    text.push_str(&open(&losses::in_time(results)));
     text.push_str(&table(&time, Some(causes)));
     text.push_str(&format!(
-        "### In peak memory\n\nMore than {FRUGAL:.2} times the memory of the most frugal fast peer. A peer is fast if it takes at \
+        "### In peak memory\n\nMore than {FRUGAL:.2} times the memory of the most frugal fast peer, by more than the noise. A peer is fast if it takes at \
          most {FAST:.2} times the fastest peer's time; glibc is left aside.\n\n"
     ));
     text.push_str(&table(&memory, Some(causes)));
@@ -63,6 +66,13 @@ pub(super) fn wins(results: &Results) -> String {
     )
 }
 
+/// The rows of which nothing can be said.
+fn open(verdicts: &[Verdict]) -> String {
+    let open = verdicts.iter().filter(|verdict| verdict.outcome == Outcome::Open);
+    let names: Vec<&str> = open.map(|verdict| verdict.workload.as_str()).collect();
+    if names.is_empty() { String::new() } else { format!("Too few runs to tell: {}.\n\n", names.join(", ")) }
+}
+
 fn table(verdicts: &[Verdict], causes: Option<&Causes>) -> String {
     if verdicts.is_empty() {
         return "Nowhere.\n\n".to_owned();
@@ -73,21 +83,30 @@ fn table(verdicts: &[Verdict], causes: Option<&Causes>) -> String {
     for verdict in verdicts {
         let mut cells = vec![
             verdict.workload.clone(),
-            value(verdict.measure, verdict.own),
+            value(verdict.measure, &verdict.own),
             verdict.peer.clone(),
-            value(verdict.measure, verdict.theirs),
+            value(verdict.measure, &verdict.theirs),
             format!("{:.2}", verdict.ratio()),
-            format!("{:.1} %", PERCENT * verdict.noise),
+            verdict.noise.map_or_else(|| "–".to_owned(), |noise| format!("{:.1} %", PERCENT * noise)),
         ];
-        cells.extend(causes.map(|causes| causes.of(&verdict.workload, verdict.measure).to_owned()));
+        cells.extend(causes.map(|causes| cause(causes, verdict)));
         table.row(cells);
     }
     table.text()
 }
 
-fn value(measure: Measure, median: f64) -> String {
+/// The cause of a loss; a small one needs none.
+fn cause(causes: &Causes, verdict: &Verdict) -> String {
+    match causes.known(&verdict.workload, verdict.measure) {
+        Some(cause) => cause.to_owned(),
+        None if verdict.ratio() > 1.0 + WANTS_CAUSE => UNKNOWN.to_owned(),
+        None => "–".to_owned(),
+    }
+}
+
+fn value(measure: Measure, of: &Figure) -> String {
     match measure {
-        Measure::Peak => format!("{:.1} MiB", median / KIB_PER_MIB),
-        Measure::Cpu | Measure::Wall | Measure::Faults => format!("{median:.3} s"),
+        Measure::Peak => figure(of, 1.0 / KIB_PER_MIB, 1, " MiB"),
+        Measure::Cpu | Measure::Wall | Measure::Faults => figure(of, 1.0, 3, " s"),
     }
 }

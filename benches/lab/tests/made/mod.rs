@@ -1,6 +1,6 @@
 //! Parts of made-up results.
 
-use spandrel_lab::results::{Allocator, Group, Kind, Machine, Made, Results, Role, Run, SCHEMA, Said, Workload};
+use spandrel_lab::results::{Allocator, Form, Group, Kind, Machine, Made, Results, Role, Run, SCHEMA, Said, Workload};
 use std::collections::BTreeMap;
 
 /// Runs of each pair.
@@ -53,8 +53,9 @@ pub(crate) fn empty() -> Results {
             commit: "abc".to_owned(),
             command: "run".to_owned(),
             seed: 1,
+            form: Form::Part,
             runs: RUNS,
-            slow_runs: RUNS,
+            budget: 60.0,
             scale: 1.0,
             seconds: 60.0,
             left_out: BTreeMap::from([("ghostscript".to_owned(), "not installed: gs".to_owned())]),

@@ -1,0 +1,223 @@
+//! Puts names into a profile: functions, source files and lines of its places, and the identities of the files that the
+//! code is from. A profile with names says the same on every machine, and after the program was built anew.
+//!
+//! Knows: which functions are the allocator's own. Must not know: what is shown of a profile.
+
+use super::message::{Function, Line, Location, Profile};
+use crate::symbols::{Frame, Symbols};
+use std::collections::HashMap;
+
+/// The allocator's entry points, which a program that is linked with it has among its own functions.
+const ENTRIES: [&str; 15] = [
+    "malloc",
+    "calloc",
+    "realloc",
+    "reallocarray",
+    "aligned_alloc",
+    "posix_memalign",
+    "memalign",
+    "valloc",
+    "pvalloc",
+    "__rust_alloc",
+    "__rust_alloc_zeroed",
+    "__rust_realloc",
+    "alloc::alloc::alloc",
+    "alloc::alloc::alloc_zeroed",
+    "alloc::alloc::realloc",
+];
+/// Beginnings of other names of the allocator's, and of what leads from Rust's collections to it.
+const BEGINNINGS: [&str; 9] = [
+    "spandrel::",
+    "<spandrel::",
+    "spandrel_",
+    "operator new",
+    "__rustc::__rust_",
+    "__rustc[",
+    "__rg_",
+    "alloc::alloc::Global",
+    "<alloc::alloc::Global as ",
+];
+/// Functions that may stand between two of the allocator's.
+const BETWEEN: [&str; 2] = ["core::", "<core::"];
+
+/// Whether a function of that name is the allocator's.
+fn is_own(name: &str) -> bool {
+    ENTRIES.contains(&name) || BEGINNINGS.iter().any(|start| name.starts_with(start))
+}
+
+/// How many of the first names of a place, the innermost first, are the allocator's, and whether these are all. What is
+/// inlined into one of its functions is its own, too.
+fn own_part(names: &[&str]) -> (usize, bool) {
+    if names.last().is_some_and(|outermost| is_own(outermost)) {
+        return (names.len(), true);
+    }
+    let mut own = 0;
+    for (index, name) in names.iter().enumerate() {
+        if is_own(name) {
+            own = index + 1;
+        } else if !BETWEEN.iter().any(|start| name.starts_with(start)) {
+            return (own, false);
+        }
+    }
+    (own, true)
+}
+
+/// Names every place of the profile that has no name yet, and takes the allocator's own functions off the inner ends of
+/// its stacks.
+pub(super) fn complete(profile: &mut Profile) {
+    let mut names = Names::new(profile);
+    let mut symbols = Symbols::default();
+    let mappings: HashMap<u64, usize> =
+        profile.mappings.iter().enumerate().map(|(index, mapping)| (mapping.id, index)).collect();
+    let mut locations = std::mem::take(&mut profile.locations);
+    for location in locations.iter_mut().filter(|location| location.lines.is_empty()) {
+        let mapping = mappings.get(&location.mapping).map(|&index| &mut profile.mappings[index]);
+        let file = mapping.as_ref().map_or("", |mapping| names.texts[mapping.file as usize].as_str()).to_owned();
+        let frames = match &mapping {
+            Some(mapping) if !file.is_empty() => {
+                symbols.frames(&file, location.address.wrapping_sub(mapping.start).wrapping_add(mapping.offset))
+            }
+            _ => vec![Frame { name: format!("{:#x}", location.address), object: String::new(), place: None }],
+        };
+        location.lines = frames.into_iter().map(|frame| names.line(frame)).collect();
+        if let Some(mapping) = mapping.filter(|mapping| !mapping.named) {
+            mapping.named = true;
+            mapping.build = names.text(symbols.build(&file));
+        }
+    }
+    (profile.locations, profile.functions, profile.texts) = (locations, names.functions, names.texts);
+    trim(profile);
+}
+
+/// Takes the allocator's own functions off the stacks.
+fn trim(profile: &mut Profile) {
+    let functions: HashMap<u64, &str> =
+        profile.functions.iter().map(|function| (function.id, profile.text(function.name))).collect();
+    let name = |line: &Line| functions.get(&line.function).copied().unwrap_or_default();
+    let parts: HashMap<u64, (usize, bool)> = profile
+        .locations
+        .iter()
+        .map(|location| (location.id, own_part(&location.lines.iter().map(name).collect::<Vec<_>>())))
+        .collect();
+    let mut inner: HashMap<u64, usize> = HashMap::new();
+    for sample in &mut profile.samples {
+        let part = |id: &u64| parts.get(id).copied().unwrap_or_default();
+        let leading = sample.locations.iter().take_while(|id| part(id).1);
+        let cut = leading.enumerate().filter(|(_, id)| part(id).0 > 0).map(|(index, _)| index + 1).last().unwrap_or(0);
+        // A stack of nothing but the allocator's has no better name.
+        if cut < sample.locations.len() {
+            sample.locations.drain(..cut);
+            if let Some(first) = sample.locations.first().filter(|id| !part(id).1) {
+                inner.insert(*first, part(first).0);
+            }
+        }
+    }
+    for location in &mut profile.locations {
+        location.lines.drain(..inner.get(&location.id).copied().unwrap_or(0));
+    }
+}
+
+/// The texts and functions of a profile, each once.
+struct Names {
+    texts: Vec<String>,
+    numbers: HashMap<String, i64>,
+    functions: Vec<Function>,
+    ids: HashMap<(i64, i64), u64>,
+    /// The highest number of a function.
+    last: u64,
+}
+
+impl Names {
+    /// Takes those of `profile`.
+    fn new(profile: &mut Profile) -> Self {
+        let (mut texts, functions) = (std::mem::take(&mut profile.texts), std::mem::take(&mut profile.functions));
+        // Numbers that are out of range mean the empty text.
+        let most = texts.len() as i64;
+        let sound = |number: i64| if (0..most).contains(&number) { number } else { 0 };
+        profile.mappings.iter_mut().for_each(|mapping| mapping.file = sound(mapping.file));
+        if texts.is_empty() {
+            texts.push(String::new());
+        }
+        let numbers = texts.iter().enumerate().map(|(number, text)| (text.clone(), number as i64)).collect();
+        let ids = functions.iter().map(|function| ((function.name, function.file), function.id)).collect();
+        let last = functions.iter().map(|function| function.id).max().unwrap_or(0);
+        Self { texts, numbers, functions, ids, last }
+    }
+
+    fn text(&mut self, text: &str) -> i64 {
+        if let Some(number) = self.numbers.get(text) {
+            return *number;
+        }
+        let number = self.texts.len() as i64;
+        self.texts.push(text.to_owned());
+        self.numbers.insert(text.to_owned(), number);
+        number
+    }
+
+    fn line(&mut self, frame: Frame) -> Line {
+        let place = frame.place.as_ref().and_then(|place| place.rsplit_once(':'));
+        let (file, line) = place.map_or(("", 0), |(file, line)| (file, line.parse().unwrap_or(0)));
+        let key = (self.text(&frame.name), self.text(file));
+        let functions = &mut self.functions;
+        let function = *self.ids.entry(key).or_insert_with(|| {
+            self.last += 1;
+            functions.push(Function { id: self.last, name: key.0, file: key.1 });
+            self.last
+        });
+        Line { function, line }
+    }
+}
+
+/// The functions of a location, the innermost first.
+pub(super) fn frames(profile: &Profile, location: &Location, functions: &HashMap<u64, Function>) -> Vec<Frame> {
+    let mapping = profile.mappings.iter().find(|mapping| mapping.id == location.mapping);
+    let path = mapping.map_or("", |mapping| profile.text(mapping.file));
+    let object = match path.rsplit('/').next() {
+        Some(name) if !name.is_empty() => name.to_owned(),
+        _ => "(no file)".to_owned(),
+    };
+    let frame = |line: &Line| {
+        let function = functions.get(&line.function)?;
+        let file = profile.text(function.file);
+        let place = (!file.is_empty()).then(|| format!("{file}:{}", line.line));
+        Some(Frame { name: profile.text(function.name).to_owned(), object: object.clone(), place })
+    };
+    location.lines.iter().filter_map(frame).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_allocators_own_functions_are_told_from_the_programs() {
+        let part = |names: &[&str]| own_part(names);
+        assert_eq!(part(&["spandrel::profile::sampling::note", "core::option::map", "malloc", "main"]), (3, false));
+        assert_eq!(part(&["<spandrel::Spandrel as core::alloc::GlobalAlloc>::alloc", "__rust_alloc"]), (2, true));
+        assert_eq!(part(&["core::fmt::write", "main"]), (0, false));
+        assert_eq!(part(&["mallocate", "malloc"]), (2, true));
+        assert_eq!(part(&["malloc", "mallocate"]), (1, false));
+        assert_eq!(part(&["operator new(unsigned long)"]), (1, true));
+    }
+
+    #[test]
+    fn stacks_lose_the_allocators_end_and_no_more() {
+        let texts = ["", "malloc", "spandrel::x", "main", "inlined"];
+        let function = |id: u64| Function { id, name: id as i64, file: 0 };
+        let lines = |ids: &[u64]| ids.iter().map(|&function| Line { function, line: 0 }).collect::<Vec<_>>();
+        let location = |id, ids: &[u64]| Location { id, mapping: 0, address: id, lines: lines(ids) };
+        let mut profile = Profile {
+            texts: texts.map(str::to_owned).to_vec(),
+            functions: (1..=4).map(function).collect(),
+            locations: vec![location(1, &[2]), location(2, &[2, 1]), location(3, &[1, 4, 3]), location(4, &[3])],
+            samples: [&[1, 2, 3, 4][..], &[1, 2], &[4, 1]]
+                .map(|ids| super::super::message::Sample { locations: ids.to_vec(), values: vec![1] })
+                .to_vec(),
+            ..Profile::default()
+        };
+        trim(&mut profile);
+        let left: Vec<_> = profile.samples.iter().map(|sample| sample.locations.clone()).collect();
+        assert_eq!(left, [vec![3, 4], vec![1, 2], vec![4, 1]]);
+        assert_eq!(profile.locations[2].lines, lines(&[4, 3]));
+    }
+}
