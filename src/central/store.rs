@@ -190,6 +190,11 @@ impl Central {
     /// where none is named.
     pub(crate) fn adopt_span(&self, class: Class, entry: Entry, bank: Option<Bank>) -> Option<Region> {
         self.stocked(class)?;
+        self.adopt_stocked(class, entry, bank)
+    }
+
+    #[inline(never)]
+    fn adopt_stocked(&self, class: Class, entry: Entry, bank: Option<Bank>) -> Option<Region> {
         self.with_list(class, |list| list.adopt(self.pages.space(), class, entry, bank))
     }
 

@@ -8,6 +8,7 @@ use super::profile::{self, Chosen};
 use super::value::{
     self, CacheBytes, GuardedSide, HugePages, IdleReturn, Limit, Mode, Numa, OnError, Path, Prefault, SpreadSpans,
 };
+use crate::sys::startup::Startup;
 
 /// A row of the table, for documentation.
 pub struct OptionInfo {
@@ -186,9 +187,9 @@ options! {
         "Above so much memory in use, calls fail. `container`: fifteen sixteenths of the container's (cgroup's) limit.";
 }
 
-/// Whether there is any option among `environment`.
-pub(crate) fn any<'a>(mut environment: impl Iterator<Item = &'a [u8]>) -> bool {
-    environment.any(|entry| entry.starts_with(PREFIX))
+/// Whether the process's environment has any option.
+pub(crate) fn any(startup: Startup) -> bool {
+    startup.has_entry(PREFIX)
 }
 
 /// Reads the options among `environment`, which come on top of what the profile sets. Calls `complain` with the entry and what is

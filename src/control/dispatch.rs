@@ -30,7 +30,7 @@ fn decide() -> Option<&'static ModeTable> {
 #[inline(never)]
 pub(crate) fn alloc(request: Request) -> *mut u8 {
     match in_force() {
-        None => alloc::alloc::<Fast>(request),
+        None => alloc::alloc_here::<Fast>(request),
         Some(mode) => (mode.alloc)(request),
     }
 }
@@ -40,7 +40,7 @@ pub(crate) fn alloc(request: Request) -> *mut u8 {
 #[inline(never)]
 pub(crate) fn free(block: *mut u8) {
     match in_force() {
-        None => free::free::<Fast>(block),
+        None => free::free_here::<Fast>(block),
         Some(mode) => (mode.free)(block),
     }
 }

@@ -8,7 +8,7 @@ use crate::process::barrier::Phase;
 use crate::process::state::PROCESS;
 use crate::process::{fork, thread};
 use crate::profile::sampling;
-use crate::slow_path::table::{IN_FORCE, ModeTable};
+use crate::slow_path::table::{self, IN_FORCE, ModeTable};
 use crate::stats::{lanes, leaks, report};
 use crate::sys::libc;
 
@@ -27,10 +27,12 @@ extern "C" fn at_exit() {
     if start::has_options() {
         start::ensure();
     }
-    if matches!(PROCESS.barrier.phase(), Phase::Yours | Phase::Starting) {
+    // A process that has not started has not touched the page of its state, but for that word.
+    let mode = IN_FORCE.get();
+    if mode.is_some_and(table::is_undecided) || matches!(PROCESS.barrier.phase(), Phase::Yours | Phase::Starting) {
         return;
     }
-    let (options, mode) = (PROCESS.options(), IN_FORCE.get());
+    let options = PROCESS.options();
     let asked = options.diag > 0 || options.stats || options.stats_file.is_some() || options.leaks;
     if asked || mode.is_some() || options.heap_profile.is_some() {
         at_exit_slow(options, mode);

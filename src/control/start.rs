@@ -53,7 +53,7 @@ pub(crate) fn ensure() {
 fn start(process: &Process) -> bool {
     let startup = Startup::find();
     let options = match startup {
-        Some(startup) if !startup.is_secure() && config::any(startup.environment()) => read_options(startup),
+        Some(startup) if !startup.is_secure() && config::any(startup) => read_options(startup),
         _ => config::read(core::iter::empty(), |_, _| {}),
     };
     answer_misuse(&options);
@@ -237,7 +237,7 @@ fn reserve_slow(options: &Options, page: usize) -> Option<Space> {
 
 /// Whether the environment has any option of Spandrel.
 pub(crate) fn has_options() -> bool {
-    Startup::find().is_some_and(|startup| config::any(startup.environment()))
+    Startup::find().is_some_and(config::any)
 }
 
 /// Reads the options, and prints a line for each that is wrong.

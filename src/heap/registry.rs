@@ -137,7 +137,7 @@ impl Registry {
         let bank = pages.space().bank_here();
         let lists = self.lists.lock();
         let near = take_first(lists.free_of(bank)).or_else(|| self.add(pages, bank));
-        let heap = near.or_else(|| lists.free.iter().find_map(take_first))?;
+        let heap = near.or_else(|| lists.take_any())?;
         if !heap.belongs_to_process() {
             // A thread that held its spans was lost in a fork.
             heap.free_spans();
@@ -237,6 +237,13 @@ impl Lists {
         let free = self.free_of(heap.own_bank.get());
         heap.next_free.set(free.get());
         free.set(Some(heap));
+    }
+
+    /// Takes a heap without a thread, of any bank.
+    #[cold]
+    #[inline(never)]
+    fn take_any(&self) -> Option<&'static Heap> {
+        self.free.iter().find_map(take_first)
     }
 
     fn free_of(&self, bank: Bank) -> &StaticRef<Heap> {

@@ -79,12 +79,27 @@ impl SecondPath {
     /// Takes the slow path.
     pub(crate) const SLOW: Self = Self {
         after_fast: false,
-        malloc: |size, _, slow| slow(size),
-        zeroed: |size, _, slow| slow(size),
-        aligned: |align, size, _, slow| slow(align, size),
-        free: |block, _, slow| slow(block),
+        malloc: malloc_slow,
+        zeroed: malloc_slow,
+        aligned: aligned_slow,
+        free: free_slow,
         free_sized: |block, size, _, slow| slow(block, size),
     };
+}
+
+// These have names, and so have those below: by its name `scripts/layout.ld` places a function, and a closure in a
+// constant has none.
+
+fn malloc_slow(size: usize, _: &FastHeap, slow: SlowMalloc) -> *mut u8 {
+    slow(size)
+}
+
+fn aligned_slow(align: usize, size: usize, _: &FastHeap, slow: SlowAligned) -> *mut u8 {
+    slow(align, size)
+}
+
+fn free_slow(block: *mut u8, _: &FastHeap, slow: SlowFree) {
+    slow(block);
 }
 
 /// The second path behind an open fast path.
@@ -100,30 +115,40 @@ pub(crate) static SAMPLED_BY_CALLS: SecondPath = behind_fast_path::<false, false
 const fn behind_fast_path<const BYTES: bool, const COUNT: bool>() -> SecondPath {
     SecondPath {
         after_fast: true,
-        malloc: |size, heap, slow| {
-            let block = heap.pop_sampled::<BYTES>(size, |size| heap.pop_own(size));
-            if block.is_null() { malloc_coarse::<BYTES>(size, heap, slow) } else { block }
-        },
-        zeroed: |size, heap, slow| {
-            let block = heap.pop_sampled::<BYTES>(size, |size| heap.pop(size));
-            if block.is_null() { slow(size) } else { fill(block, size) }
-        },
-        aligned: |align, size, heap, slow| {
-            let rounded = Class::rounded(size, align);
-            let pop = |rounded| heap.pop_sampled::<BYTES>(rounded, |size| heap.pop(size));
-            let block = rounded.map_or(core::ptr::null_mut(), pop);
-            if block.is_null() { slow(align, size) } else { block }
-        },
-        free: |block, heap, slow| {
-            if !heap.send_common::<COUNT>(block) {
-                send_more::<COUNT>(block, heap, slow);
-            }
-        },
-        free_sized: |block, size, heap, slow| {
-            if !heap.push_sampled(block, size) && !heap.send_sized_fast::<COUNT>(block, size) {
-                slow(block, size);
-            }
-        },
+        malloc: malloc_behind::<BYTES>,
+        zeroed: zeroed_behind::<BYTES>,
+        aligned: aligned_behind::<BYTES>,
+        free: free_behind::<COUNT>,
+        free_sized: free_sized_behind::<COUNT>,
+    }
+}
+
+fn malloc_behind<const BYTES: bool>(size: usize, heap: &FastHeap, slow: SlowMalloc) -> *mut u8 {
+    let block = heap.pop_sampled::<BYTES>(size, |size| heap.pop_own(size));
+    if block.is_null() { malloc_coarse::<BYTES>(size, heap, slow) } else { block }
+}
+
+fn zeroed_behind<const BYTES: bool>(size: usize, heap: &FastHeap, slow: SlowMalloc) -> *mut u8 {
+    let block = heap.pop_sampled::<BYTES>(size, |size| heap.pop(size));
+    if block.is_null() { slow(size) } else { fill(block, size) }
+}
+
+fn aligned_behind<const BYTES: bool>(align: usize, size: usize, heap: &FastHeap, slow: SlowAligned) -> *mut u8 {
+    let rounded = Class::rounded(size, align);
+    let pop = |rounded| heap.pop_sampled::<BYTES>(rounded, |size| heap.pop(size));
+    let block = rounded.map_or(core::ptr::null_mut(), pop);
+    if block.is_null() { slow(align, size) } else { block }
+}
+
+fn free_behind<const COUNT: bool>(block: *mut u8, heap: &FastHeap, slow: SlowFree) {
+    if !heap.send_common::<COUNT>(block) {
+        send_more::<COUNT>(block, heap, slow);
+    }
+}
+
+fn free_sized_behind<const COUNT: bool>(block: *mut u8, size: usize, heap: &FastHeap, slow: SlowSizedFree) {
+    if !heap.push_sampled(block, size) && !heap.send_sized_fast::<COUNT>(block, size) {
+        slow(block, size);
     }
 }
 
@@ -211,6 +236,8 @@ impl FastHeap {
     }
 
     /// Has blocks of its own serve requests of `class` from now on. For the heap's thread.
+    #[cold]
+    #[inline(never)]
     pub(super) fn split(&self, class: Class) {
         self.split.set(self.split.get() | 1 << class.index());
         self.lead_class(class, class);

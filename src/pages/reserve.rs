@@ -186,6 +186,7 @@ impl Space {
         }
     }
 
+    #[cold]
     fn open_window_of_banks(&self) {
         let (first, last) = (self.window.address(), self.address(self.end_region(Bank(self.further.len() as u32))));
         if memory::leave_out_of_dumps(first, last - first).is_ok() {

@@ -163,14 +163,20 @@ pub(crate) enum NoProfile {
 
 /// Prepares the profile as the options say. `sampled` is whether the mode lets requests be sampled. Part of the start.
 pub(crate) fn prepare(options: &Options, sampled: bool) {
-    let profiling = &PROFILING;
     if sampled {
         sampled::register(&SAMPLER);
         PROCESS.features.register(&FEATURE);
     }
-    if options.heap_profile.is_none() {
-        return;
+    if options.heap_profile.is_some() {
+        prepare_slow(options, sampled);
     }
+}
+
+/// As [`prepare`], where a profile is asked for.
+#[cold]
+#[inline(never)]
+fn prepare_slow(options: &Options, sampled: bool) {
+    let profiling = &PROFILING;
     if !sampled {
         return diag::line(Code::BadOption, &[b"SPANDREL_HEAP_PROFILE: needs mode fast or counting; ignored"]);
     }
@@ -195,6 +201,8 @@ pub(crate) fn prepare(options: &Options, sampled: bool) {
 }
 
 /// Has the signal `number` ask for dumps, unless the program has its own use for it.
+#[cold]
+#[inline(never)]
 fn listen(number: c_int) {
     if !signal::handle_if_free(number, on_signal, ::libc::SA_RESTART) {
         let what = "SPANDREL_HEAP_PROFILE_SIGNAL: the program has its own use for that signal; it stays so";

@@ -10,6 +10,12 @@ use crate::process::thread::{self, HeapAccess};
 
 /// A block that meets `request`, in mode `M`; null if there is none.
 pub(crate) fn alloc<M: Mode>(request: Request) -> *mut u8 {
+    alloc_here::<M>(request)
+}
+
+/// As [`alloc`], in the caller: the code of the default mode lies there, apart from that of other modes.
+#[inline(always)]
+pub(crate) fn alloc_here<M: Mode>(request: Request) -> *mut u8 {
     if request.size > SMALL_MAX {
         if request.size > REQUEST_MAX {
             return core::ptr::null_mut();

@@ -12,6 +12,12 @@ use crate::sys::call;
 
 /// Frees `block`, which may be null, Spandrel's or libc's, in mode `M`.
 pub(crate) fn free<M: Mode>(block: *mut u8) {
+    free_here::<M>(block);
+}
+
+/// As [`free`], in the caller: the code of the default mode lies there, apart from that of other modes.
+#[inline(always)]
+pub(crate) fn free_here<M: Mode>(block: *mut u8) {
     if block.is_null() || M::free_cached(block) {
         return;
     }

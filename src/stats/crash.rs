@@ -30,6 +30,8 @@ static SIGNALS: [(c_int, Inline<7>); 2] = [(signal::SEGV, Inline::of("SIGSEGV"))
 const STACK_BYTES: usize = 32 << 10;
 
 /// Sets the handlers. Part of the start.
+#[cold]
+#[inline(never)]
 pub(crate) fn register() {
     PROCESS.features.register(&CRASH);
     for ((number, _), before) in SIGNALS.iter().zip(&BEFORE) {

@@ -108,6 +108,8 @@ pub(crate) fn write_stats(descriptor: c_int, format: Format) -> bool {
 }
 
 /// Names the other tools that watch this process's memory and see nothing of it, or let Spandrel see nothing.
+#[cold]
+#[inline(never)]
 fn name_tools() {
     if tool::is_valgrind() {
         let what = "valgrind runs this process; its memory checkers serve malloc and free themselves, so they see every block, and Spandrel \
@@ -121,6 +123,8 @@ fn name_tools() {
 }
 
 /// Has the signal `number` ask for reports, unless the program has its own use for it.
+#[cold]
+#[inline(never)]
 fn listen(number: c_int) {
     if !signal::handle_if_free(number, on_signal, libc::SA_RESTART) {
         let what = "SPANDREL_STATS_SIGNAL: the program has its own use for that signal; it stays so";

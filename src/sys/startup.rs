@@ -104,6 +104,29 @@ impl Startup {
         Some(unsafe { CStr::from_ptr(entry.as_ptr().wrapping_add(name.len()).cast()) })
     }
 
+    /// Whether an entry of the process's own environment begins with `prefix`. Reads no further than they are equal: a
+    /// process that does nothing else with its environment touches no page of the C library's `strlen`.
+    pub(crate) fn has_entry(self, prefix: &[u8]) -> bool {
+        let mut next = self.environment;
+        loop {
+            // SAFETY: `next` has not passed the null entry.
+            let entry = unsafe { next.read() };
+            if entry.is_null() {
+                return false;
+            }
+            let is_equal = |(at, &wanted): (usize, &u8)| {
+                // SAFETY: the bytes before are equal to the prefix's, so none of them is the end of this C string.
+                let byte = unsafe { entry.add(at).read() };
+                byte as u8 == wanted
+            };
+            if prefix.iter().enumerate().all(is_equal) {
+                return true;
+            }
+            // SAFETY: not at the null entry.
+            next = unsafe { next.add(1) };
+        }
+    }
+
     /// The environment's strings, `NAME=value` each, behind those that [`add`] put before them.
     pub(crate) fn environment(self) -> impl Iterator<Item = &'static [u8]> + Clone {
         let mut next = self.environment;

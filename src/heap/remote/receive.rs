@@ -37,10 +37,16 @@ impl Heap {
         while done < most {
             let Some(batch) = self.receive() else { return };
             done += batch.len();
-            self.admit(shared, batch, true);
-            self.receive_batch(shared, batch, wanted);
-            self.keep_batch(shared, batch);
+            self.receive_whole(shared, batch, wanted);
         }
+    }
+
+    // Not inlined: a program with one thread runs the loop alone.
+    #[inline(never)]
+    fn receive_whole(&self, shared: Shared<'_>, batch: &Batch, wanted: Option<Class>) {
+        self.admit(shared, batch, true);
+        self.receive_batch(shared, batch, wanted);
+        self.keep_batch(shared, batch);
     }
 
     /// Has the mode in force look at the blocks of a batch that arrived at this heap, if it wants to.
