@@ -17,6 +17,8 @@ const BYTES_MAX: usize = 64 << 10;
 const CANNOT_START: i32 = 127;
 
 /// Adds the lines of the file that the environment names, if it names one.
+#[cold]
+#[inline(never)]
 pub(super) fn add(startup: Startup) {
     let Some(path) = startup.variable(NAME).filter(|path| !path.is_empty()) else { return };
     let has_slash = path.to_bytes().contains(&b'/');
@@ -28,6 +30,7 @@ pub(super) fn add(startup: Startup) {
 
 /// Prints a line about an option and ends the process.
 #[cold]
+#[inline(never)]
 pub(super) fn refuse(parts: &[&[u8]]) {
     diag::line(Code::BadOption, parts);
     call::exit(CANNOT_START);

@@ -15,7 +15,7 @@ use crate::modes::guarded::{self, GUARDED};
 use crate::modes::hardened::{self, HARDENED};
 use crate::modes::tracked::{self, TRACKED};
 use crate::pages::limits::UNLIMITED;
-use crate::pages::{HUGE_BYTES, Huge, Placement, Space};
+use crate::pages::{HUGE_BYTES, Huge, Placement, Space, Unit};
 use crate::process::barrier::Phase;
 use crate::process::state::{PROCESS, Process};
 use crate::process::{background, fork, thread};
@@ -77,7 +77,11 @@ fn start(process: &Process) -> bool {
     }
     let set_bounds = || process.set_bounds(options.pool.is_some(), options.hard_limit != Limit::None);
     let shadow = mode.and_then(|mode| mode.shadow);
-    let Some(mut space) = reserve(&options, page).and_then(|space| space.with_shadow(shadow)) else {
+    let reserved = match shadow {
+        None => reserve(&options, page),
+        Some(unit) => reserve_shadowed(&options, page, unit),
+    };
+    let Some(mut space) = reserved else {
         set_bounds();
         report_refusal(&options);
         table::put_into_force(Some(&LIBC));
@@ -193,9 +197,14 @@ fn prepare_pool(process: &Process, options: &Options) {
 /// The bytes of address space to reserve. Little under an emulator, which may keep a note of every page of it, unless
 /// the environment says how much.
 fn wanted(options: &Options) -> usize {
-    let is_ours = |entry: &[u8]| entry.starts_with(b"SPANDREL_RESERVE=");
-    let is_set = || Startup::find().is_some_and(|startup| startup.environment().any(is_ours));
-    if tool::is_emulated() && !is_set() { options.reserve.min(RESERVE_EMULATED) } else { options.reserve }
+    if tool::is_emulated() { wanted_emulated(options) } else { options.reserve }
+}
+
+#[cold]
+#[inline(never)]
+fn wanted_emulated(options: &Options) -> usize {
+    let is_set = Startup::find().is_some_and(|startup| startup.variable(b"SPANDREL_RESERVE=").is_some());
+    if is_set { options.reserve } else { options.reserve.min(RESERVE_EMULATED) }
 }
 
 /// Reserves address space.
@@ -204,6 +213,13 @@ fn reserve(options: &Options, page: usize) -> Option<Space> {
         return Space::reserve(wanted(options), page);
     }
     reserve_slow(options, page)
+}
+
+/// Reserves address space with a shadow of such units.
+#[cold]
+#[inline(never)]
+fn reserve_shadowed(options: &Options, page: usize, unit: Unit) -> Option<Space> {
+    reserve(options, page)?.with_shadow(unit)
 }
 
 /// Reserves address space for a pool, at a fixed address, or with the huge pages that the options ask for.

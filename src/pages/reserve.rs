@@ -77,8 +77,7 @@ impl Space {
 
     /// The space with a shadow of such units, which is cut from the front of the data area; `None` if too little of that
     /// would be left, and for a pool, all of which is in use. Comes before any commit.
-    pub(crate) fn with_shadow(self, unit: Option<Unit>) -> Option<Self> {
-        let Some(unit) = unit else { return Some(self) };
+    pub(crate) fn with_shadow(self, unit: Unit) -> Option<Self> {
         if self.fixed {
             return None;
         }
@@ -289,7 +288,10 @@ impl Space {
         // The metadata takes less than an eighth of the data.
         let wanted = banks as usize * bytes.next_multiple_of(bank) / 7 * 8 + bank;
         let space = Self::reserve(wanted * (1 + unit.map_or(0, |unit| unit as usize)), 4096).expect("address space");
-        let mut space = space.with_shadow(unit).expect("room for the shadow");
+        let mut space = match unit {
+            Some(unit) => space.with_shadow(unit).expect("room for the shadow"),
+            None => space,
+        };
         space.divide_by_node(banks, |_, _| true).expect("room for the banks");
         space
     }

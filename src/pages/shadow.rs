@@ -154,8 +154,7 @@ mod tests {
     const LAST: Ordering = Ordering::Relaxed;
 
     fn spaces(unit: Unit) -> [Space; 2] {
-        let whole =
-            Space::reserve(64 * MIB, 4096).and_then(|space| space.with_shadow(Some(unit))).expect("address space");
+        let whole = Space::reserve(64 * MIB, 4096).and_then(|space| space.with_shadow(unit)).expect("address space");
         [whole, Space::reserve_banks_with(3, 64 * MIB, Some(unit))]
     }
 
@@ -229,12 +228,12 @@ mod tests {
         without.open_window();
         let run = Runs::new().acquire(&without, Bank(0), 1, REGION_BYTES).expect("memory");
         assert!(!without.shadow().reaches(without.address(run.region)));
-        assert!(Space::reserve(4 * MIB, 4096).and_then(|space| space.with_shadow(Some(Unit::Word))).is_none());
+        assert!(Space::reserve(4 * MIB, 4096).and_then(|space| space.with_shadow(Unit::Word)).is_none());
     }
 
     #[test]
     fn a_purged_run_has_units_of_zero_and_its_neighbours_keep_theirs() {
-        let space = Space::reserve(64 * MIB, 4096).and_then(|space| space.with_shadow(Some(Unit::Byte)));
+        let space = Space::reserve(64 * MIB, 4096).and_then(|space| space.with_shadow(Unit::Byte));
         let pages = Pages::new();
         // SAFETY: the first call on this value.
         unsafe { pages.open(space.expect("address space"), Some(1_000_000)) };

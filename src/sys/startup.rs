@@ -116,7 +116,7 @@ impl Startup {
             }
             let is_equal = |(at, &wanted): (usize, &u8)| {
                 // SAFETY: the bytes before are equal to the prefix's, so none of them is the end of this C string.
-                let byte = unsafe { entry.add(at).read() };
+                let byte = unsafe { entry.wrapping_add(at).read() };
                 byte as u8 == wanted
             };
             if prefix.iter().enumerate().all(is_equal) {

@@ -2,7 +2,7 @@
 //!
 //! Knows: exit codes. Must not know: what a command does.
 
-use std::fmt::Display;
+use core::fmt::Display;
 use std::process::ExitCode;
 
 /// The exit code of a command: success only if all went as it should. An error is printed, with its causes.

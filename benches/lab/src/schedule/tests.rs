@@ -65,7 +65,7 @@ fn allocators() -> Vec<Allocator> {
 
 fn workloads(count: usize) -> Vec<Workload> {
     let make = |number: usize| Workload {
-        name: if number % 4 == 0 { format!("noisy-{number}") } else { format!("steady-{number}") },
+        name: if number.is_multiple_of(4) { format!("noisy-{number}") } else { format!("steady-{number}") },
         summary: String::new(),
         field: String::new(),
         threads: 1,
