@@ -182,16 +182,20 @@ impl Central {
             return false;
         }
         let span = header(space, region);
-        // The regions are read before the block is given up: then its header is another's.
-        let regions = span.large_regions();
         if span.state() != State::Large || span.ticket() != 0 || span.guarded.get() {
             return false;
         }
         if !space.clear_entry(region, Entry::LARGE) {
             return false;
         }
+        // This thread has the block alone now. It may be another one than above, if the program freed that twice.
+        let (regions, guarded) = (span.large_regions(), span.guarded.get());
         span.unmake_large();
-        self.pages.put_cached(region, regions, now);
+        if guarded {
+            self.release_run(region, regions);
+        } else {
+            self.pages.put_cached(region, regions, now);
+        }
         true
     }
 
@@ -232,10 +236,11 @@ impl Central {
     pub(crate) fn free_large(&self, region: Region) -> Option<u32> {
         let space = self.pages.space();
         let span = header(space, region);
-        let (count, ticket) = (span.large_regions(), span.ticket());
         if !space.clear_entry(region, Entry::LARGE) {
             return None;
         }
+        // This thread has the block alone now, whichever one it was when the program called.
+        let (count, ticket) = (span.large_regions(), span.ticket());
         span.unmake_large();
         if span.guarded.get() {
             self.release_run(region, count)
