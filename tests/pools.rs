@@ -20,7 +20,7 @@ fn pools_serve_without_the_kernel() -> Result<(), String> {
         [("freestanding", ["no_memory", "0"]), ("freestanding", ["no_memory", "2"]), ("realtime", ["nothing", "0"])];
     for (profile, arguments) in runs.into_iter().chain([("realtime", ["no_memory", "2"])]) {
         let outcome = program("pool.c", &arguments, &[("SPANDREL_PROFILE", profile)]).run()?;
-        outcome.one_line("ALLOCATOR_PAGE_EXHAUSTION", "the pool is used up")?;
+        outcome.one_line("ALLOCATOR_PAGE_EXHAUSTION", "does not fit into the pool: ")?;
         if outcome.stdout != "served\n" {
             return Err(format!("did not come to its end\n{outcome}"));
         }

@@ -19,6 +19,12 @@ impl Pages {
         }
     }
 
+    /// Whether the cache of runs is in use.
+    #[inline]
+    pub(crate) fn has_cache(&self) -> bool {
+        self.cache.is_open()
+    }
+
     /// The shard for runs of `bank`.
     #[inline]
     fn shard_for(&self, bank: Bank) -> usize {

@@ -140,6 +140,10 @@ impl Mode for Fast {
 #[inline]
 fn unheld() -> Option<(&'static Heap, u32)> {
     let (heap, pages) = (thread::at_rest()?, &PROCESS.central.pages);
+    if !pages.has_cache() {
+        // With a pool the kernel is not even asked for the time.
+        return None;
+    }
     let now = pages.now();
     let may = !PROCESS.inspects() && !pages.pending.any() && heap.is_attended(PROCESS.shared(), now);
     may.then_some((heap, now))
