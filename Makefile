@@ -151,10 +151,10 @@ bench-security: library ## Hardened allocators beside the defaults: geometric me
 	@scripts/bench security --minutes 5 $(ALL)
 
 bench-security-publish: ## Record the means of the last bench-security, and draw them against the attacks of docs/attacks
-	@$(CARGO) run --quiet --release --package spandrel-lab -- security-publish
+	@$(CARGO) run --quiet --profile tool --package spandrel-lab -- security-publish
 
 bench-publish: ## Put report and pictures of the last full run into docs/benchmarks, unless it misses a published figure
-	@$(CARGO) run --quiet --release --package spandrel-lab -- publish
+	@$(CARGO) run --quiet --profile tool --package spandrel-lab -- publish
 
 header: ## Generate include/spandrel.h
 	@$(XTASK) header

@@ -6,11 +6,10 @@ use crate::allocators::{self, Choice, Column};
 use crate::bench::{self, Plan};
 use crate::machine;
 use crate::plot::Forms;
-use crate::publish::write_report;
+use crate::publish::{Notes, write_report};
 use crate::results::{Allocator, Form, Group, Made, Results, SCHEMA, Workload};
 use crate::schedule::Repetition;
 use crate::table::{self, Measure, Selection};
-use crate::targets::{self, Targets};
 use crate::work::{self, Bench, Work};
 use anyhow::{Context, Result, bail};
 use spandrel_xtask::programs;
@@ -106,6 +105,7 @@ pub struct Run {
 /// When something needed is missing or a name is unknown.
 pub fn run(request: &Run) -> Result<bool> {
     let lab = Lab::prepare(request.out.as_deref(), "bench")?;
+    let notes = Notes::read(&lab.root)?;
     let (least, scale) = if request.quick { QUICK } else { FULL };
     let least = request.runs.unwrap_or(least);
     let most = if request.minutes.is_some() { MOST.max(least) } else { least };
@@ -131,12 +131,11 @@ pub fn run(request: &Run) -> Result<bool> {
         }
     }
     println!("results:  {}", lab.out.join(RESULTS).display());
-    write_report(&results, &lab.root, &lab.out, Forms::Both)?;
-    let targets = Targets::read(&lab.root.join(targets::FILE))?;
-    for judged in targets.judge(&results) {
+    write_report(&results, &notes, &lab.out, Forms::Both)?;
+    for judged in notes.targets.judge(&results) {
         println!("{:<20} {}: {}", judged.verdict.words(), judged.text, judged.found);
     }
-    let missed = targets.missed(&results);
+    let missed = notes.targets.missed(&results);
     missed.iter().for_each(|line| println!("{line}"));
     Ok(missed.is_empty())
 }

@@ -33,7 +33,7 @@ pub fn report(request: &Report) -> Result<()> {
     let results = Results::read(&request.results)?;
     let beside = request.results.parent().unwrap_or(Path::new("."));
     let out = request.out.as_deref().unwrap_or(beside);
-    write_report(&results, &repo::root()?, out, Forms::Both)
+    write_report(&results, &Notes::read(&repo::root()?)?, out, Forms::Both)
 }
 
 /// Which results to publish.
@@ -53,8 +53,9 @@ pub fn publish(request: &Publish) -> Result<()> {
     let last = repo::target(&root).join("bench/results.json");
     let path = request.results.as_deref().unwrap_or(&last);
     let results = Results::read(path)?;
-    refuse(&results, &Targets::read(&root.join(targets::FILE))?)?;
-    write_report(&results, &root, &root.join("docs/benchmarks"), Forms::SvgOnly)?;
+    let notes = Notes::read(&root)?;
+    refuse(&results, &notes.targets)?;
+    write_report(&results, &notes, &root.join("docs/benchmarks"), Forms::SvgOnly)?;
     attacks::record(&results, &root)
 }
 
@@ -78,13 +79,27 @@ pub fn refuse(results: &Results, targets: &Targets) -> Result<()> {
     Ok(())
 }
 
+/// The files of a repository that a report is made with.
+pub(crate) struct Notes {
+    causes: Causes,
+    pub(crate) targets: Targets,
+}
+
+impl Notes {
+    /// Reads them; before a long run, so that a mistake in one is found first.
+    pub(crate) fn read(root: &Path) -> Result<Self> {
+        Ok(Self {
+            causes: Causes::read(&root.join("benches/causes.toml"))?,
+            targets: Targets::read(&root.join(targets::FILE))?,
+        })
+    }
+}
+
 /// Writes the report and its pictures into a directory.
-pub(crate) fn write_report(results: &Results, root: &Path, out: &Path, forms: Forms) -> Result<()> {
-    let causes = Causes::read(&root.join("benches/causes.toml"))?;
-    let targets = Targets::read(&root.join(targets::FILE))?;
+pub(crate) fn write_report(results: &Results, notes: &Notes, out: &Path, forms: Forms) -> Result<()> {
     let pictures = plot::draw(results, &out.join(PICTURES), forms)?;
     let path = out.join("report.md");
-    let text = report::render(results, &causes, &targets, &pictures, PICTURES);
+    let text = report::render(results, &notes.causes, &notes.targets, &pictures, PICTURES);
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     println!("report:   {}", path.display());
     println!("pictures: {}", out.join(PICTURES).display());
