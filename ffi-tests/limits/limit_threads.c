@@ -4,7 +4,11 @@
 #include "resource_limits.h"
 #include "threads.h"
 
+static pthread_barrier_t started;
+
 static void *body(void *seed) {
+    // The stack of a thread that is yet to start comes out of the same address space.
+    pthread_barrier_wait(&started);
     for (int round = 0; round < 3; round++) {
         exhaust_with(round % 2 ? 3000 : 200000, 400 * MIB);
         // Another thread may hold everything just now: only crashes and wrong errno count here.
@@ -18,6 +22,7 @@ int main(int argc, char **argv) {
     restart_under(argv, RLIMIT_AS, 400 * MIB);
     pthread_attr_t attributes;
     pthread_t threads[4];
+    CHECK(pthread_barrier_init(&started, NULL, 4) == 0);
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, 256 * KIB);
     for (uintptr_t i = 0; i < 4; i++) CHECK(pthread_create(&threads[i], &attributes, body, (void *)i) == 0);
