@@ -22,7 +22,7 @@
 #include "proc.h"
 #include "threads.h"
 
-enum { SIZE = 48, TRIALS = 200, MANY = 50000, CROWD = 64, MEMBERS = 200 };
+enum { SIZE = 48, TRIALS = 1000, MANY = 50000, CROWD = 64, MEMBERS = 200 };
 
 static pthread_barrier_t all_there, all_done;
 

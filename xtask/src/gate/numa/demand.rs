@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 
 /// The share of pages that "nearly all" are at least: a thread that moves has free blocks of the old node at hand.
 const NEARLY: f64 = 0.95;
+/// The share of pages that "most of them" are at least.
+const MOSTLY: f64 = 0.85;
 /// How far from half and half an even spread may be.
 const UNEVEN: f64 = 0.05;
 
@@ -89,7 +91,8 @@ pub(in crate::gate) const ROWS: &[Row] = &[
     row("local", "fresh-direct-node1", DIRECT[1], All(1)),
     row("local", "runs-node1", RUNS[1], All(1)),
     row("local", "spans-node1", SPANS, All(1)),
-    row("local", "runs-node0", RUNS[0], All(0)).again(1.0, 1.0),
+    // The run cache merges and cuts what it keeps, so some pages come from elsewhere in the node.
+    row("local", "runs-node0", RUNS[0], All(0)).again(MOSTLY, 1.0),
     row("local", "freed-remotely-node1", SENT, All(1)).again(0.0, 0.0),
     row("local", "home-node0", HOME, All(0)).again(NEARLY, 1.0),
     row("local", "adopted-node1", ADOPTED[1], All(1)).again(NEARLY, 1.0),
