@@ -7,10 +7,9 @@ use crate::results::{Allocator, Group, Role};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{self, Command};
+use std::process::Command;
 
 /// The name of Spandrel in the tables.
 pub const SPANDREL: &str = "spandrel";
@@ -233,17 +232,17 @@ fn proven(mut allocator: Allocator, preload: Option<PathBuf>, mark: &str, proof:
 
 /// Runs the probe under a column, in a directory of its own; its answers by key.
 fn ask(probe: &Path, column: &Column) -> Result<BTreeMap<String, String>> {
-    let dir = env::temp_dir().join(format!("spandrel-probe-{}", process::id()));
-    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    // A heap profile may come to lie there.
+    let dir = tempfile::tempdir().context("no directory for the probe")?;
     let mut command = Command::new(probe);
-    command.current_dir(&dir).env_clear().envs(column.allocator.environment.iter().map(|(name, value)| (name, value)));
+    command
+        .current_dir(dir.path())
+        .env_clear()
+        .envs(column.allocator.environment.iter().map(|(name, value)| (name, value)));
     if let Some(library) = &column.preload {
         command.env("LD_PRELOAD", library);
     }
-    let output = command.output().with_context(|| format!("cannot start {}", probe.display()));
-    // A heap profile may lie there.
-    let _ = fs::remove_dir_all(&dir);
-    let output = output?;
+    let output = command.output().with_context(|| format!("cannot start {}", probe.display()))?;
     let complaints = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         bail!("the probe ends with {}: {}", output.status, complaints.trim());
