@@ -77,11 +77,7 @@ fn start(process: &Process) -> bool {
     }
     let set_bounds = || process.set_bounds(options.pool.is_some(), options.hard_limit != Limit::None);
     let shadow = mode.and_then(|mode| mode.shadow);
-    let reserved = match shadow {
-        None => reserve(&options, page),
-        Some(unit) => reserve_shadowed(&options, page, unit),
-    };
-    let Some(mut space) = reserved else {
+    let Some(mut space) = reserve_for_mode(&options, page, shadow) else {
         set_bounds();
         report_refusal(&options);
         table::put_into_force(Some(&LIBC));
@@ -213,6 +209,14 @@ fn reserve(options: &Options, page: usize) -> Option<Space> {
         return Space::reserve(wanted(options), page);
     }
     reserve_slow(options, page)
+}
+
+/// Reserves address space, with a shadow if the mode has one.
+fn reserve_for_mode(options: &Options, page: usize, shadow: Option<Unit>) -> Option<Space> {
+    match shadow {
+        None => reserve(options, page),
+        Some(unit) => reserve_shadowed(options, page, unit),
+    }
 }
 
 /// Reserves address space with a shadow of such units.
