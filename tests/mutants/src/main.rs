@@ -4,6 +4,7 @@
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
+use harness::command::exit;
 use spandrel_mutants::cargo::Cargo;
 use spandrel_mutants::list::{Kind, List, Mutant};
 use spandrel_mutants::tree::Tree;
@@ -109,12 +110,5 @@ fn main() -> ExitCode {
             }
         }
     });
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(done)
 }
