@@ -12,7 +12,7 @@ use adversaries::{ALL, Adversary};
 use anyhow::{Context, Result, bail};
 use kernel::Course;
 pub(crate) use kernel::{Extent, STATUS, resident};
-pub(crate) use picture::COLOURS;
+pub(crate) use picture::{COLOURS, entries};
 use spandrel_xtask::repo;
 use spandrel_xtask::run::{End, Launcher, Outcome, Running, Task};
 use std::env;

@@ -22,14 +22,19 @@ pub(crate) const COLOURS: [RGBColor; 6] = [VERMILLION, BLUE, GREEN, PURPLE, ORAN
 const MIB: f64 = (1 << 20) as f64;
 const MIB_OF_KIB: f64 = 1024.0;
 
+/// The legend: a line for each allocator, and the area of what is live.
+pub(crate) fn entries<'a>(names: &[&'a str]) -> Vec<Entry<'a>> {
+    let lines = names.iter().zip(COLOURS).map(|(name, colour)| Entry {
+        text: name,
+        key: Key::Line(colour),
+        bold: *name == "spandrel",
+    });
+    lines.chain([Entry { text: "live", key: Key::Area(AREA), bold: false }]).collect()
+}
+
 /// The picture, as SVG.
 pub(super) fn draw(names: &[&str], courses: &[Vec<(Course, f64)>]) -> Result<String> {
-    let mut entries: Vec<Entry<'_>> = names
-        .iter()
-        .zip(COLOURS)
-        .map(|(name, colour)| Entry { text: name, key: Key::Line(colour), bold: *name == "spandrel" })
-        .collect();
-    entries.push(Entry { text: "live", key: Key::Area(AREA), bold: false });
+    let entries = entries(names);
     let heading = Heading {
         title: "Memory over time of ten adversaries",
         subtitle: "Resident MiB above those of the start. Each program works during the first third, and is quiet afterwards. A tick that takes longer counts as one of its length.",

@@ -4,13 +4,13 @@
 
 mod kernel;
 
-use crate::fragmentation::{COLOURS, Setting, settings};
+use crate::fragmentation::{COLOURS, Setting, entries, settings};
 use crate::page::{Page, Table};
 use anyhow::{Context, Result, bail};
 use kernel::{Moment, THREADS};
 use spandrel_plot::Color;
 use spandrel_plot::canvas::Canvas;
-use spandrel_plot::legend::{Entry, Heading, Key};
+use spandrel_plot::legend::Heading;
 use spandrel_plot::style::AREA;
 use spandrel_plot::time::{Chart, Line, Point};
 use spandrel_xtask::repo;
@@ -116,12 +116,7 @@ fn mean(figures: &[f64]) -> f64 {
 }
 
 fn draw(seconds: usize, names: &[&str], courses: &[Vec<Moment>]) -> Result<String> {
-    let mut entries: Vec<Entry<'_>> = names
-        .iter()
-        .zip(COLOURS)
-        .map(|(name, colour)| Entry { text: name, key: Key::Line(colour), bold: *name == "spandrel" })
-        .collect();
-    entries.push(Entry { text: "live", key: Key::Area(AREA), bold: false });
+    let entries = entries(names);
     let subtitle =
         format!("{THREADS} threads with bursts and swaps for {seconds} seconds, all allocators at the same time.");
     let heading = Heading {
