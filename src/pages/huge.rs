@@ -1,4 +1,4 @@
-//! Huge pages: from where on the data area asks for them, as long as the kernel gives them quickly, and what of a free
+//! Huge pages: from where on the data area asks for them, while the kernel gives them quickly, and which part of a free
 //! run may be purged without splitting one.
 //!
 //! # Invariants
@@ -57,13 +57,12 @@ impl Huge {
         self.from.map_or(0, |from| advised.load(Ordering::Relaxed).saturating_sub(from))
     }
 
-    /// Asks for huge pages in what of a bank's data at `base` was committed since it asked up to `advised`; what lies
-    /// behind `fresh` nobody uses yet. The caller holds the lock of the runs. Commits grow with the heap, and so do
-    /// these steps.
+    /// Asks for huge pages in a bank's data at `base`: in the part between `advised`, where the last call ended, and
+    /// `committed`. Nobody uses the memory behind `fresh` yet. The caller holds the lock of the runs. Commits grow with
+    /// the heap, and so do these steps.
     ///
-    /// In a virtual machine a huge page may be one that the host has taken back, and then costs ten times its usual
-    /// time, where small pages come from memory that other processes used just before. Such huge pages lie side by side,
-    /// so the first page of a step speaks for the rest.
+    /// In a virtual machine some huge pages take ten times the usual time. They lie side by side, so the first page of a
+    /// step speaks for the rest (decision 42).
     pub(super) fn advise(&self, advised: &AtomicUsize, base: usize, fresh: usize, committed: usize) {
         let Some(from) = self.from else { return };
         // Relaxed: only the holder of the lock writes.
