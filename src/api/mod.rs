@@ -16,6 +16,8 @@ mod at_fork;
 #[cfg(feature = "export")]
 mod c;
 #[cfg(feature = "export")]
+pub mod classes;
+#[cfg(feature = "export")]
 mod cxx;
 #[cfg(feature = "export")]
 mod dlopen;
