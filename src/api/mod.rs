@@ -29,6 +29,8 @@ mod glibc;
 pub mod modes;
 mod rust;
 #[cfg(feature = "export")]
+mod sized_new;
+#[cfg(feature = "export")]
 mod throwing;
 
 pub use rust::Spandrel;
