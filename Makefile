@@ -47,8 +47,8 @@ quick: ## After a change, in a minute: format, layers, prose, unit tests of what
 
 check: library ## Check format, lints, layers, prose, symbols, header and docs, and that what describes a change follows it
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --exclude spandrel --all-targets --features spandrel-xtask/tables -- --deny warnings
-	$(CARGO) clippy --package spandrel -- --deny warnings
+	$(CARGO) clippy --workspace --exclude spandrel --exclude spandrel-jemalloc --all-targets --features spandrel-xtask/tables -- --deny warnings
+	$(CARGO) clippy --package spandrel --package spandrel-jemalloc -- --deny warnings
 	$(XTASK) layers
 	$(XTASK) prose
 	$(XTASK) cold-call --limit $(COLD_FILES)
