@@ -2,6 +2,7 @@
 //!
 //! Knows: how to find and follow the library's descriptor. Must not know: how any of it is shown.
 
+mod bindings;
 #[cfg(test)]
 mod hostile;
 mod limits;
@@ -14,6 +15,7 @@ mod request;
 mod search;
 mod words;
 
+pub(crate) use bindings::{Allocator, Binding};
 pub(crate) use picture::{Large, Owner, Picture};
 pub(crate) use place::{Block, Place, State};
 pub(crate) use process::{Process, exists, resident};
@@ -221,3 +223,11 @@ pub(crate) fn only_subject() -> Result<Subject> {
         }
     }
 }
+/// The objects of process `id` that call an allocator, and which.
+///
+/// # Errors
+/// Where it may not be read.
+pub(crate) fn bindings(id: u32) -> Result<Vec<Binding>> {
+    aside(id, PATIENCE, move || bindings::bindings(&Process::open(id)?))
+}
+

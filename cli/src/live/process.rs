@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Mapping {
     pub(crate) start: usize,
     pub(crate) offset: usize,
+    pub(crate) end: usize,
     pub(crate) path: PathBuf,
     range: String,
 }
@@ -225,11 +226,12 @@ fn head(line: &str) -> Option<(usize, &str)> {
 fn mapping(line: &str) -> Option<Mapping> {
     let mut words = line.splitn(6, ' ');
     let range = words.next()?;
-    let start = usize::from_str_radix(range.split('-').next()?, 16).ok()?;
-    let offset = usize::from_str_radix(words.nth(1)?, 16).ok()?;
+    let (start, end) = range.split_once('-')?;
+    let number = |digits| usize::from_str_radix(digits, 16).ok();
+    let (start, end, offset) = (number(start)?, number(end)?, number(words.nth(1)?)?);
     let path = words.nth(2)?.trim_start();
     let path = path.strip_suffix(" (deleted)").unwrap_or(path);
-    path.starts_with('/').then(|| Mapping { start, offset, path: PathBuf::from(path), range: range.to_owned() })
+    path.starts_with('/').then(|| Mapping { start, end, offset, path: PathBuf::from(path), range: range.to_owned() })
 }
 
 /// The numbers of all processes.
@@ -273,8 +275,8 @@ mod tests {
         let line = "7f00a000-7f00b000 r-xp 0000c000 08:01 123                        /usr/lib/a b.so (deleted)";
         let found = mapping(line).unwrap();
         assert_eq!(
-            (found.start, found.offset, found.path.as_path()),
-            (0x7f00_a000, 0xc000, Path::new("/usr/lib/a b.so"))
+            (found.start, found.end, found.offset, found.path.as_path()),
+            (0x7f00_a000, 0x7f00_b000, 0xc000, Path::new("/usr/lib/a b.so"))
         );
         assert_eq!(head(line), Some((0x7f00_a000, "/usr/lib/a b.so")));
         assert_eq!(head("7f00a000-7f00b000 rw-p 00000000 00:00 0 "), Some((0x7f00_a000, "")));
