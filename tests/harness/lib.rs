@@ -11,6 +11,7 @@ pub mod injection;
 pub mod observed;
 pub mod pages;
 pub mod paths;
+pub mod profiles;
 pub mod programs;
 pub mod reals;
 pub mod run;
