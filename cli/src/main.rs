@@ -14,6 +14,7 @@ mod profile;
 mod quantity;
 mod recording;
 mod screen;
+mod serve;
 mod signals;
 mod stack;
 mod symbols;

@@ -2,6 +2,7 @@
 //!
 //! Knows: how to find and follow the library's descriptor. Must not know: how any of it is shown.
 
+mod fleet;
 #[cfg(test)]
 mod hostile;
 mod limits;
@@ -11,12 +12,17 @@ mod place;
 mod process;
 mod reader;
 mod request;
+mod samples;
 mod search;
 mod words;
 
+pub(crate) use fleet::{Figures, Fleet, Look, Seen};
 pub(crate) use picture::{Large, Owner, Picture};
 pub(crate) use place::{Block, Place, State};
-pub(crate) use process::{Process, exists, resident};
+pub(crate) use process::{Process, exists, is_refused, resident};
+#[cfg(test)]
+pub(crate) use samples::Sampled;
+pub(crate) use samples::Samples;
 
 use anyhow::{Error, Result, anyhow, bail};
 use limits::{PATIENCE, PATIENCE_IN_LIST};
@@ -82,9 +88,7 @@ impl Subject {
     }
 
     fn find(id: u32, patience: Duration) -> Result<Self> {
-        let process = Process::open(id)?;
-        let descriptor = object::descriptor(&process)?;
-        Ok(Self { parts: Arc::new(Parts { process, descriptor }), patience })
+        Ok(Self { parts: Arc::new(Parts::find(Process::open(id)?)?), patience })
     }
 
     /// The process.
@@ -125,6 +129,19 @@ impl Subject {
         self.look(move |parts| request::send(parts, if last { FINISH } else { DUMP }, 0, &path))
     }
 
+    /// The heap profile that the process keeps of itself; `None` where it takes no samples now.
+    ///
+    /// # Errors
+    /// As for [`Subject::picture`].
+    pub(crate) fn samples(&self) -> Result<Option<Samples>> {
+        self.look(|parts| samples::read(&parts.process, &parts.descriptor))
+    }
+
+    /// Whether its mode lets requests be sampled.
+    pub(crate) fn can_sample(&self) -> bool {
+        samples::can_be(&self.parts.descriptor)
+    }
+
     /// Its resident bytes by what they are of, the most first.
     ///
     /// # Errors
@@ -144,13 +161,23 @@ impl Subject {
 }
 
 impl Parts {
+    fn find(process: Process) -> Result<Self> {
+        let descriptor = object::descriptor(&process)?;
+        Ok(Self { process, descriptor })
+    }
+
     fn picture(&self) -> Result<Picture> {
-        let mut last = reader::read(&self.process, &self.descriptor)?;
+        self.best_of(reader::read)
+    }
+
+    /// Of several readings the first that is whole, or the last one.
+    fn best_of(&self, read: impl Fn(&Process, &Descriptor) -> Result<Picture>) -> Result<Picture> {
+        let mut last = read(&self.process, &self.descriptor)?;
         for _ in 1..TRIES {
             if last.torn == 0 {
                 break;
             }
-            last = reader::read(&self.process, &self.descriptor)?;
+            last = read(&self.process, &self.descriptor)?;
         }
         last.snapshot.disturbed = last.torn > 0;
         Ok(last)
@@ -202,6 +229,11 @@ impl Watch {
     pub(crate) fn subject(&self, id: u32) -> Option<&Subject> {
         self.subjects().find(|subject| subject.process().id() == id)
     }
+}
+
+/// Whether an error means that Spandrel does not serve the process.
+pub(crate) fn is_not_served(error: &Error) -> bool {
+    error.is::<NotServed>()
 }
 
 /// The one process that Spandrel serves, where none is named.

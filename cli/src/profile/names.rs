@@ -65,8 +65,12 @@ fn own_part(names: &[&str]) -> (usize, bool) {
 /// Names every place of the profile that has no name yet, and takes the allocator's own functions off the inner ends of
 /// its stacks.
 pub(super) fn complete(profile: &mut Profile) {
+    complete_by(profile, &mut Symbols::default());
+}
+
+/// As [`complete`], by the symbols of these files.
+pub(super) fn complete_by(profile: &mut Profile, symbols: &mut Symbols) {
     let mut names = Names::new(profile);
-    let mut symbols = Symbols::default();
     let mappings: HashMap<u64, usize> =
         profile.mappings.iter().enumerate().map(|(index, mapping)| (mapping.id, index)).collect();
     let mut locations = std::mem::take(&mut profile.locations);
