@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const POLL: Duration = Duration::from_millis(5);
 /// The profile of the library that mutants are built in: soon built, and without assertions, as it is shipped.
 const PROFILE: &str = "mutant";
+/// The tests that run the command as well, whose mutants may be in it.
+const COMMANDS: &str = "serve";
 /// The profile that the models of the repository itself are built in.
 const MODELS: &str = "model";
 
@@ -129,9 +131,13 @@ impl Tests for Cargo {
     fn build(&self, kind: &Kind) -> Result<core::result::Result<(), String>> {
         let mut steps = vec![self.test(kind)];
         steps[0].arg("--no-run");
-        if matches!(kind, Kind::Target(_)) {
-            let words = ["build", "--quiet", "--package", "spandrel", "--profile", PROFILE];
-            steps.push(self.command(&self.build, &words));
+        if let Kind::Target(target) = kind {
+            let mut products = vec!["spandrel"];
+            products.extend((target == COMMANDS).then_some("spandrel-cli"));
+            for product in products {
+                let words = ["build", "--quiet", "--package", product, "--profile", PROFILE];
+                steps.push(self.command(&self.build, &words));
+            }
         }
         for mut step in steps {
             let output = step.output().context("cannot run cargo")?;
