@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use words::{Out, Scope, WORDS};
 
 /// The folders and single files that are read.
-const ROOTS: [&str; 12] = [
+const ROOTS: [&str; 13] = [
     "src",
+    "rust/README.md",
     "include",
     "docs",
     "README.md",
