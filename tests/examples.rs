@@ -1,4 +1,4 @@
-//! Every example of `examples/`: builds and runs by its command, and prints what stands at its top.
+//! Every example of `examples/`, and the project in it: builds and runs by its command, and prints what stands at its top.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,8 @@ fn prints_what_it_says(path: &Path, name: &str) -> Result<(), String> {
     make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").env_remove("MFLAGS");
     let library = format!("LIBRARY={}", paths::shared_library()?.display());
     make.args(["--no-print-directory", "-C"]).arg(folder()).args([name, &library]);
+    // The project of its own has no list of versions: it takes those that are here.
+    make.env("CARGO_NET_OFFLINE", "true");
     let outcome = run::run(&mut make, 300)?;
     outcome.clean()?;
     let printed: Vec<&str> = outcome.stdout.lines().collect();
@@ -47,5 +49,6 @@ fn main() -> ExitCode {
         let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         cases.push(case(&name.clone(), move || prints_what_it_says(&path, &name)));
     }
+    cases.push(case("project", || prints_what_it_says(&folder().join("project/src/main.rs"), "project")));
     run_cases(cases, true)
 }
