@@ -10,6 +10,8 @@ pub fn all(root: &Path) -> Result<Vec<PathBuf>, String> {
     let mut found = Vec::new();
     let mut folders = vec![root.join("docs"), root.join(".github"), root.join("ffi-tests"), root.join("examples")];
     found.extend(entries(root)?.into_iter().filter(|path| is_page(path)));
+    // The folder has links to others, which are read where they lie.
+    found.push(root.join("rust/README.md"));
     while let Some(folder) = folders.pop() {
         for path in entries(&folder)? {
             if path.is_dir() {
