@@ -99,7 +99,7 @@ mod unwind;
 #[cfg(not(loom))]
 pub use api::Spandrel;
 #[cfg(all(feature = "export", not(loom)))]
-pub use api::{extension, modes as extension_modes};
+pub use api::{classes as extension_classes, extension, modes as extension_modes};
 #[cfg(not(loom))]
 pub use stats::{descriptor, table};
 

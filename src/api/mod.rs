@@ -16,6 +16,8 @@ mod at_fork;
 #[cfg(feature = "export")]
 mod c;
 #[cfg(feature = "export")]
+pub mod classes;
+#[cfg(feature = "export")]
 mod cxx;
 #[cfg(feature = "export")]
 mod dlopen;
@@ -26,6 +28,8 @@ mod glibc;
 #[cfg(feature = "export")]
 pub mod modes;
 mod rust;
+#[cfg(feature = "export")]
+mod sized_new;
 #[cfg(feature = "export")]
 mod throwing;
 

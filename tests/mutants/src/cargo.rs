@@ -130,7 +130,8 @@ impl Tests for Cargo {
         let mut steps = vec![self.test(kind)];
         steps[0].arg("--no-run");
         if matches!(kind, Kind::Target(_)) {
-            let words = ["build", "--quiet", "--package", "spandrel", "--profile", PROFILE];
+            let packages = ["--package", "spandrel", "--package", "spandrel-jemalloc"];
+            let words = [&["build", "--quiet"], &packages[..], &["--profile", PROFILE]].concat();
             steps.push(self.command(&self.build, &words));
         }
         for mut step in steps {

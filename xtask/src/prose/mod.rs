@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 use words::{Out, Scope, WORDS};
 
 /// The folders and single files that are read.
-const ROOTS: [&str; 12] = [
+const ROOTS: [&str; 13] = [
     "src",
     "include",
+    "compat",
     "docs",
     "README.md",
     "CHANGELOG.md",
