@@ -179,8 +179,7 @@ impl Place {
         for folder in [built.clone(), place.outside.join("tmp"), place.outside.join("home")] {
             fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         }
-        // Pages that use none of these need none.
-        for file in [paths::shared_library(), paths::static_library(), paths::tool()].into_iter().flatten() {
+        for file in product() {
             let link = built.join(file.file_name().unwrap_or_default());
             symlink(&file, &link).map_err(|error| format!("{}: {error}", link.display()))?;
         }
@@ -206,6 +205,14 @@ impl Place {
         let printed = printed.replace(&here("local"), "/usr/local").replace(&format!("{}/", here("tmp")), "/tmp/");
         printed.replace(&self.root.display().to_string(), HOME)
     }
+}
+
+/// The files that `make build` makes for users: libraries and the command. Pages that use none of these need none.
+fn product() -> Vec<PathBuf> {
+    let folder = paths::shared_library().ok().and_then(|library| library.parent().map(Path::to_path_buf));
+    let files = folder.and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    let is_library = |path: &Path| path.extension().is_some_and(|end| end == "so" || end == "a");
+    files.map(|entry| entry.path()).filter(|path| is_library(path) || path.ends_with("spandrel")).collect()
 }
 
 /// A folder where the product is installed, which all pages share; none where it is not built.
