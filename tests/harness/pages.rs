@@ -141,9 +141,13 @@ fn matches(base: &Path, path: &str) -> bool {
 
 /// False if the code is a `make` command and the Makefile does not have its target.
 fn target_exists(root: &Path, code: &str) -> bool {
-    let mut words = code.split_whitespace();
-    let (Some("make"), Some(target)) = (words.next(), words.next()) else { return true };
-    let text = fs::read_to_string(root.join("Makefile")).unwrap_or_default();
+    let words: Vec<&str> = code.split_whitespace().collect();
+    let (folder, target) = match words.as_slice() {
+        ["make", "-C", folder, target, ..] => (*folder, *target),
+        ["make", target, ..] if *target != "-C" => ("", *target),
+        _ => return true,
+    };
+    let text = fs::read_to_string(root.join(folder).join("Makefile")).unwrap_or_default();
     let rule = format!("{target}:");
     let lists = |line: &str| {
         line.strip_prefix("STUDIES =").is_some_and(|list| list.split_whitespace().any(|word| word == target))
@@ -239,6 +243,7 @@ mod tests {
         let right = [
             "[a](other.md) [b](other.md#a-b-c-d-e) [c](#own) [d](https://x.y/z)\n# Own",
             "`src/heap/bin.rs` `heap/bin.rs` `src/*/bin.rs` `docs/` `docs/NAME.md` `usr/lib` `a / b` `make check` `make X=1`",
+            "`make -C docs` `make -C docs X=1` `make -C . check`",
             "```\n`heap/gone.rs` [a](gone.md)\n```",
         ];
         let page = root.join("docs/page.md");
@@ -256,6 +261,7 @@ mod tests {
             "`src/*/gone.rs`",
             "`docs/gone/`",
             "`make gone`",
+            "`make -C . gone`",
         ];
         for text in wrong {
             let found = faults(&root, &page, text);
