@@ -12,7 +12,7 @@ use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::mode;
 use crate::slow_path::request::{Moved, Request};
-use crate::slow_path::sampled::{self, DUMP, FINISH, PATH_WORDS, START, Sampler};
+use crate::slow_path::sampled::{self, DUMP, FINISH, PATH_WORDS, START, STOP, Sampler};
 use crate::slow_path::table;
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sys::lock::Patience;
@@ -100,10 +100,10 @@ fn attend() {
     let done = match OUTSIDE.action.swap(0, Ordering::Acquire) {
         START => start(OUTSIDE.mean.load(Ordering::Relaxed)),
         DUMP => dump_outside(),
-        FINISH => {
-            let dumped = dump_outside();
+        action @ (FINISH | STOP) => {
+            let done = if action == FINISH { dump_outside() } else { Ok(()) };
             stop();
-            dumped
+            done
         }
         _ => return,
     };

@@ -13,6 +13,7 @@ pub mod observed;
 pub mod output;
 pub mod pages;
 pub mod paths;
+pub mod profiles;
 pub mod programs;
 pub mod reader;
 pub mod reals;

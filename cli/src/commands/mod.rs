@@ -41,10 +41,14 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whether it prints for people or other commands: all but the server that answers programs, whose connections may
-    /// break.
+    /// Whether it prints for people or other commands, and has nothing left to do once they are gone: not the server
+    /// that answers programs, whose connections may break, nor what makes a profile.
     pub(crate) fn prints(&self) -> bool {
-        !matches!(self, Self::Symbolize(request) if request.serves())
+        match self {
+            Self::Symbolize(request) => !request.serves(),
+            Self::Profile(request) => !request.makes(),
+            _ => true,
+        }
     }
 
     /// Does it.

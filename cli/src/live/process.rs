@@ -3,18 +3,20 @@
 //! Memory is read by way of `/proc/PID/mem`, for which the kernel wants the right to trace the process.
 
 use super::limits::{FILE_MAX, READ_MAX};
+use crate::perf_map::{self, PerfMap};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A mapping of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mapping {
     pub(crate) start: usize,
+    pub(crate) end: usize,
     pub(crate) offset: usize,
     pub(crate) path: PathBuf,
     range: String,
@@ -66,6 +68,15 @@ impl Process {
         let variables =
             block.split(|&byte| byte == 0).map(|bytes| String::from_utf8_lossy(bytes).replace(char::is_control, "?"));
         variables.filter(|variable| variable.starts_with("SPANDREL_")).collect()
+    }
+
+    /// The names that it left for code that it made, seen from its `root`. It counts its number in its own way.
+    pub(crate) fn perf_map(&self, root: &Path) -> PerfMap {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id)).unwrap_or_default();
+        let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+        let own = numbers.and_then(|line| line.split_whitespace().last()?.parse().ok()).unwrap_or(self.id);
+        let user = fs::metadata(format!("/proc/{}", self.id)).map_or(u32::MAX, |data| data.uid());
+        PerfMap::read(&perf_map::path(root, own), user)
     }
 
     /// Resident bytes by what they are of, the most first. `blocks` is where Spandrel's blocks lie, `reserved` all of
@@ -225,11 +236,12 @@ fn head(line: &str) -> Option<(usize, &str)> {
 fn mapping(line: &str) -> Option<Mapping> {
     let mut words = line.splitn(6, ' ');
     let range = words.next()?;
-    let start = usize::from_str_radix(range.split('-').next()?, 16).ok()?;
-    let offset = usize::from_str_radix(words.nth(1)?, 16).ok()?;
+    let (start, end) = range.split_once('-')?;
+    let number = |digits| usize::from_str_radix(digits, 16).ok();
+    let (start, end, offset) = (number(start)?, number(end)?, number(words.nth(1)?)?);
     let path = words.nth(2)?.trim_start();
     let path = path.strip_suffix(" (deleted)").unwrap_or(path);
-    path.starts_with('/').then(|| Mapping { start, offset, path: PathBuf::from(path), range: range.to_owned() })
+    path.starts_with('/').then(|| Mapping { start, end, offset, path: PathBuf::from(path), range: range.to_owned() })
 }
 
 /// The numbers of all processes.
@@ -273,8 +285,8 @@ mod tests {
         let line = "7f00a000-7f00b000 r-xp 0000c000 08:01 123                        /usr/lib/a b.so (deleted)";
         let found = mapping(line).unwrap();
         assert_eq!(
-            (found.start, found.offset, found.path.as_path()),
-            (0x7f00_a000, 0xc000, Path::new("/usr/lib/a b.so"))
+            (found.start, found.end, found.offset, found.path.as_path()),
+            (0x7f00_a000, 0x7f00_b000, 0xc000, Path::new("/usr/lib/a b.so"))
         );
         assert_eq!(head(line), Some((0x7f00_a000, "/usr/lib/a b.so")));
         assert_eq!(head("7f00a000-7f00b000 rw-p 00000000 00:00 0 "), Some((0x7f00_a000, "")));
