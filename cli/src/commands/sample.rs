@@ -5,7 +5,7 @@ use crate::live::Subject;
 use crate::signals::{self, Held};
 use crate::{checkup, library, profile, quantity};
 use anyhow::{Context, Result, bail, ensure};
-use clap::{Args, Parser};
+use clap::{Args, Parser, ValueHint};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
@@ -38,7 +38,13 @@ pub(super) struct Make {
     #[arg(long)]
     library: Option<PathBuf>,
     /// The program and its arguments; or the number of a process that Spandrel serves, for --seconds
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM|PID")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "PROGRAM|PID",
+        value_hint = ValueHint::CommandWithArguments
+    )]
     command: Vec<OsString>,
 }
 
