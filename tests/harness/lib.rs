@@ -8,6 +8,7 @@ pub mod diag;
 pub mod expect;
 pub mod header;
 pub mod injection;
+pub mod machine;
 pub mod observed;
 pub mod pages;
 pub mod paths;
