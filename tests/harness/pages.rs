@@ -69,7 +69,7 @@ pub fn blocks(page: &str) -> Vec<Block> {
     while let Some(line) = lines.next() {
         if let Some(language) = line.strip_prefix("```") {
             let text = lines.by_ref().take_while(|line| *line != "```").flat_map(|line| [line, "\n"]).collect();
-            let introduction = std::mem::take(&mut introduction);
+            let introduction = core::mem::take(&mut introduction);
             found.push(Block { heading: heading.clone(), introduction, language: language.to_owned(), text });
         } else if line.starts_with('#') {
             heading = line.trim_start_matches(['#', ' ']).to_owned();
