@@ -381,8 +381,7 @@ pub(crate) fn bytes_of(block: *mut u8) -> Option<usize> {
 #[inline(always)]
 pub(crate) fn free_sized(block: *mut u8, size: usize, miss: impl Fn(*mut u8, usize)) {
     let heap = FastHeap::current();
-    // 0 stands for an address outside: it leads to no bin. The test lies here, and not in what looks at the word, so that
-    // it is not made a function of its own.
+    // 0 stands for an address outside: it leads to no bin. A closure with the whole test would not be inlined.
     let word = heap.with_entry(block, Word::from_bits(0), |word| word);
     if !heap.push_sized(word, block, size) {
         miss(block, size);
