@@ -71,6 +71,7 @@ fn aligned_slow(align: usize, size: usize, heap: &FastHeap) -> *mut u8 {
     second_path::aligned(align, size, heap, aligned_plain)
 }
 
+/// An aligned allocation on the slow path.
 extern "C" fn aligned_plain(align: usize, size: usize) -> *mut u8 {
     dispatch::alloc(Request { size, align, zero: false })
 }
