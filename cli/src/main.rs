@@ -10,10 +10,13 @@ mod library;
 mod live;
 mod moment;
 mod output;
+mod perf_map;
 mod profile;
 mod quantity;
 mod recording;
+mod scratch;
 mod screen;
+mod serve;
 mod signals;
 mod stack;
 mod symbols;
@@ -40,7 +43,7 @@ fn main() -> ExitCode {
     match command.execute() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("spandrel: {error:#}");
+            output::say(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

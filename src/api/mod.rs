@@ -18,6 +18,8 @@ mod at_fork;
 #[cfg(feature = "export")]
 mod c;
 #[cfg(feature = "export")]
+pub mod classes;
+#[cfg(feature = "export")]
 mod cxx;
 #[cfg(feature = "export")]
 mod dlopen;
@@ -31,6 +33,8 @@ pub mod modes;
 mod report;
 #[cfg(not(feature = "export"))]
 mod rust;
+#[cfg(feature = "export")]
+mod sized_new;
 #[cfg(feature = "export")]
 mod throwing;
 

@@ -18,6 +18,7 @@ const ROOTS: [&str; 13] = [
     "src",
     "rust/README.md",
     "include",
+    "compat",
     "docs",
     "README.md",
     "CHANGELOG.md",
