@@ -110,14 +110,16 @@ impl Profile {
         })
     }
 
-    /// The name of value number `value`, and what it means where that is not plain.
+    /// The name of value number `value`, and what it counts where that is known.
     pub(crate) fn describe(&self, value: usize) -> String {
         let name = self.values[value].0.as_str();
-        match name {
-            "peak_space" | "peak_objects" => format!("{name} (when most was in use; --value inuse_space for the end)"),
-            "inuse_space" | "inuse_objects" => format!("{name} (when the profile was written)"),
-            _ => name.to_owned(),
-        }
+        let meaning = match name {
+            "peak_space" | "peak_objects" => "when most was in use",
+            "inuse_space" | "inuse_objects" => "when the profile was written",
+            "alloc_space" | "alloc_objects" => "asked for since the start, freed or not",
+            _ => return name.to_owned(),
+        };
+        format!("{name} ({meaning})")
     }
 
     /// The sum of value number `value` over all stacks.
