@@ -244,8 +244,8 @@ fn a_silent_process_is_waited_for_until_the_user_has_enough() -> Result<(), Stri
     silent.finish()
 }
 
-/// A process that makes its slow calls late is profiled, and its end waited for.
-fn a_process_that_comes_late_is_profiled() -> Result<(), String> {
+/// A process that makes no slow call for some seconds is profiled all the same.
+fn a_process_that_makes_no_call_at_first_is_profiled() -> Result<(), String> {
     let folder = paths::fresh("late")?;
     let output = folder.join("heap.pb.gz");
     let script = "sleep 4; my @kept; for (1 .. 600) { push @kept, 'x' x 30000; select(undef, undef, undef, 0.01) }";
@@ -271,7 +271,7 @@ fn main() -> ExitCode {
         case("profiles_are_about_the_program", profiles_are_about_the_program),
         case("a_running_process_can_be_profiled", a_running_process_can_be_profiled),
         case("a_silent_process_is_waited_for", a_silent_process_is_waited_for_until_the_user_has_enough),
-        case("a_process_that_comes_late_is_profiled", a_process_that_comes_late_is_profiled),
+        case("a_process_that_makes_no_call_at_first_is_profiled", a_process_that_makes_no_call_at_first_is_profiled),
     ];
     run_cases(cases, false)
 }

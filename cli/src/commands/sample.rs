@@ -27,7 +27,7 @@ const SETTLED: Duration = Duration::from_millis(700);
 const PATIENCE: Duration = Duration::from_secs(15);
 const SILENT: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_millis(20);
-/// What has Python ask for every object by malloc, and, from 3.12 on, name its functions for tools such as this one.
+/// Settings that have Python ask malloc for every object, and, from 3.12 on, name its functions for tools as this one.
 const PYTHON: [(&str, &str); 2] = [("PYTHONMALLOC", "malloc"), PYTHON_NAMES];
 const PYTHON_NAMES: (&str, &str) = ("PYTHONPERFSUPPORT", "1");
 
