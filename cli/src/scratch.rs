@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const BEGINNING: &str = ".spandrel-";
 
 /// A number that no other process can know before.
-pub(crate) fn unguessable() -> String {
+fn unguessable() -> String {
     format!("{:016x}", RandomState::new().hash_one(std::process::id()))
 }
 
