@@ -33,6 +33,8 @@ fn prints(folder: &Path, name: &str, promised: &[String], settings: &[(&str, &Pa
     make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").env_remove("MFLAGS");
     make.args(["--no-print-directory", "-C"]).arg(folder).arg(name).envs(settings.iter().copied());
     make.args(settings.iter().map(|(name, value)| format!("{name}={}", value.display())));
+    // The project of its own has no list of versions: it takes those that are here.
+    make.env("CARGO_NET_OFFLINE", "true");
     let outcome = run::run(&mut make, 300)?;
     outcome.clean()?;
     let printed: Vec<&str> = outcome.stdout.lines().collect();
@@ -124,5 +126,6 @@ fn main() -> ExitCode {
             cases.push(case_if(obstacle, &label, move || prints_it_installed(&name, &promised)));
         }
     }
+    cases.push(case("project", || prints_what_it_says(&folder().join("project/src/main.rs"), "project")));
     run_cases(cases, true)
 }

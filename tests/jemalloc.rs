@@ -1,6 +1,7 @@
 //! jemalloc's own calls over Spandrel, by libspandrel_jemalloc: linked, preloaded into programs that were linked with
 //! jemalloc, and in Rust.
 
+use core::time::Duration;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::symlink;
@@ -8,7 +9,6 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
-use std::time::Duration;
 use std::{env, fs};
 
 use harness::expect::End;

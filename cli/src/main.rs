@@ -16,6 +16,7 @@ mod quantity;
 mod recording;
 mod scratch;
 mod screen;
+mod serve;
 mod signals;
 mod stack;
 mod symbols;

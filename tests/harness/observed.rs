@@ -54,6 +54,11 @@ impl Waiting {
         Self::start_program("lying.c", Variant::Preload, &[word.to_string(), value.to_string()], &[])
     }
 
+    /// Starts `programs/stalling.c`, whose descriptor leads to a page that never comes by way of this word.
+    pub fn start_stalling(word: usize) -> Result<Self, String> {
+        Self::start_program("stalling.c", Variant::Preload, &[word.to_string()], &[])
+    }
+
     fn start_program(
         source: &str,
         variant: Variant,

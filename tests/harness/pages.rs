@@ -6,14 +6,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// All pages of the repository, but for what is built and what Git keeps.
+/// All pages of the repository, but for what is built and what Git keeps. Those in linked folders are read where they
+/// lie.
 pub fn all(root: &Path) -> Result<Vec<PathBuf>, String> {
     let mut found = Vec::new();
     let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {
         for path in entries(&folder)? {
             if path.is_dir() {
-                if !path.ends_with("target") && !path.ends_with(".git") {
+                if !path.ends_with("target") && !path.ends_with(".git") && !path.is_symlink() {
                     folders.push(path);
                 }
             } else if is_page(&path) {

@@ -8,6 +8,7 @@ mod record;
 mod report;
 mod run;
 mod sample;
+mod serve;
 mod stats;
 mod symbolize;
 mod top;
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Report(report::Request),
     /// Watch the memory of a running process, or list all processes that Spandrel serves
     Top(top::Request),
+    /// Show Prometheus, and readers of heap profiles, all processes that Spandrel serves
+    Serve(serve::Request),
     /// Make a heap profile of a program, or show one
     Profile(Box<profile::Request>),
     /// Show what a heap profile says is live, or what grew between two
@@ -41,12 +44,13 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whether it prints for people or other commands, and has nothing left to do once they are gone: not the server
-    /// that answers programs, whose connections may break, nor what makes a profile.
+    /// Whether it prints for people or other commands, and has nothing left to do once they are gone: not the servers
+    /// that answer programs, whose connections may break, nor what makes a profile.
     pub(crate) fn prints(&self) -> bool {
         match self {
             Self::Symbolize(request) => !request.serves(),
             Self::Profile(request) => !request.makes(),
+            Self::Serve(_) => false,
             _ => true,
         }
     }
@@ -64,6 +68,7 @@ impl Command {
             Self::Record(request) => record::execute(request),
             Self::Report(request) => report::execute(request),
             Self::Top(request) => top::execute(request),
+            Self::Serve(request) => serve::execute(request),
             Self::Profile(request) => profile::execute(request),
             Self::Leaks(request) => leaks::execute(request),
             Self::Symbolize(request) => symbolize::execute(request),

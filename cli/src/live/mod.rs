@@ -3,6 +3,7 @@
 //! Knows: how to find and follow the library's descriptor. Must not know: how any of it is shown.
 
 mod bindings;
+mod fleet;
 #[cfg(test)]
 mod hostile;
 mod limits;
@@ -12,13 +13,18 @@ mod place;
 mod process;
 mod reader;
 mod request;
+mod samples;
 mod search;
 mod words;
 
 pub(crate) use bindings::{Allocator, Binding};
+pub(crate) use fleet::{Figures, Fleet, Look, Seen};
 pub(crate) use picture::{Large, Owner, Picture};
 pub(crate) use place::{Block, Place, State};
-pub(crate) use process::{Process, exists, resident};
+pub(crate) use process::{Process, exists, is_refused, resident};
+#[cfg(test)]
+pub(crate) use samples::Sampled;
+pub(crate) use samples::Samples;
 
 use anyhow::{Error, Result, anyhow, bail};
 use limits::{PATIENCE, PATIENCE_IN_LIST};
@@ -84,9 +90,7 @@ impl Subject {
     }
 
     fn find(id: u32, patience: Duration) -> Result<Self> {
-        let process = Process::open(id)?;
-        let descriptor = object::descriptor(&process)?;
-        Ok(Self { parts: Arc::new(Parts { process, descriptor }), patience })
+        Ok(Self { parts: Arc::new(Parts::find(Process::open(id)?)?), patience })
     }
 
     /// The process.
@@ -150,6 +154,19 @@ impl Subject {
         Ok(())
     }
 
+    /// The heap profile that the process keeps of itself; `None` where it takes no samples now.
+    ///
+    /// # Errors
+    /// As for [`Subject::picture`].
+    pub(crate) fn samples(&self) -> Result<Option<Samples>> {
+        self.look(|parts| samples::read(&parts.process, &parts.descriptor))
+    }
+
+    /// Whether its mode lets requests be sampled.
+    pub(crate) fn can_sample(&self) -> bool {
+        samples::can_be(&self.parts.descriptor)
+    }
+
     /// Its resident bytes by what they are of, the most first.
     ///
     /// # Errors
@@ -169,13 +186,23 @@ impl Subject {
 }
 
 impl Parts {
+    fn find(process: Process) -> Result<Self> {
+        let descriptor = object::descriptor(&process)?;
+        Ok(Self { process, descriptor })
+    }
+
     fn picture(&self) -> Result<Picture> {
-        let mut last = reader::read(&self.process, &self.descriptor)?;
+        self.best_of(reader::read)
+    }
+
+    /// Of several readings the first that is whole, or the last one.
+    fn best_of(&self, read: impl Fn(&Process, &Descriptor) -> Result<Picture>) -> Result<Picture> {
+        let mut last = read(&self.process, &self.descriptor)?;
         for _ in 1..TRIES {
             if last.torn == 0 {
                 break;
             }
-            last = reader::read(&self.process, &self.descriptor)?;
+            last = read(&self.process, &self.descriptor)?;
         }
         last.snapshot.disturbed = last.torn > 0;
         Ok(last)
@@ -235,6 +262,11 @@ impl Watch {
 /// Where it may not be read.
 pub(crate) fn bindings(id: u32) -> Result<Vec<Binding>> {
     aside(id, PATIENCE, move || bindings::bindings(&Process::open(id)?))
+}
+
+/// Whether an error means that Spandrel does not serve the process.
+pub(crate) fn is_not_served(error: &Error) -> bool {
+    error.is::<NotServed>()
 }
 
 /// The one process that Spandrel serves, where none is named.

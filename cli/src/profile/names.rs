@@ -71,12 +71,12 @@ pub(crate) struct AtRunTime {
     pub(crate) native: bool,
 }
 
-/// Names every place of the profile that has no name yet, takes the allocator's own functions off the inner ends of its
-/// stacks, and the interpreter's out of those with functions of Python.
-pub(super) fn complete(profile: &mut Profile, at_run_time: &AtRunTime) {
+/// Names every place of the profile that has no name yet, by the symbols of files and the names of code that was made
+/// at run time; takes the allocator's own functions off the inner ends of its stacks, and the interpreter's out of those
+/// with functions of Python.
+pub(super) fn complete(profile: &mut Profile, symbols: &mut Symbols, at_run_time: &AtRunTime) {
     let map = &at_run_time.map;
     let mut names = Names::new(profile);
-    let mut symbols = Symbols::default();
     let mappings: HashMap<u64, usize> =
         profile.mappings.iter().enumerate().map(|(index, mapping)| (mapping.id, index)).collect();
     let mut python = HashSet::new();

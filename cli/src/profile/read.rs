@@ -5,6 +5,7 @@
 use super::message;
 use super::names::{self, AtRunTime};
 use super::{Frame, Stack};
+use crate::symbols::Symbols;
 use anyhow::{Context, Result, bail};
 use flate2::Compression;
 use flate2::read::GzDecoder;
@@ -55,7 +56,7 @@ fn unpack(data: &[u8]) -> Result<message::Profile> {
 
 fn decode(data: &[u8]) -> Result<Profile> {
     let mut raw = unpack(data)?;
-    names::complete(&mut raw, &AtRunTime::default());
+    names::complete(&mut raw, &mut Symbols::default(), &AtRunTime::default());
     let text = |number: i64| raw.text(number).to_owned();
     let values: Vec<_> = raw.values.iter().map(|value| (text(value.name), text(value.unit))).collect();
     let default = raw.values.iter().position(|value| value.name == raw.default_value).unwrap_or(values.len() - 1);
@@ -74,7 +75,7 @@ fn decode(data: &[u8]) -> Result<Profile> {
 pub(crate) fn finish(from: &Path, to: &Path, default: Option<&str>, at_run_time: &AtRunTime) -> Result<usize> {
     let data = fs::read(from).with_context(|| format!("{}", from.display()))?;
     let mut raw = unpack(&data).with_context(|| format!("{} is no heap profile", from.display()))?;
-    names::complete(&mut raw, at_run_time);
+    names::complete(&mut raw, &mut Symbols::default(), at_run_time);
     let named = |name: &str| raw.texts.iter().position(|text| text == name);
     if let Some(number) = default.and_then(named) {
         raw.default_value = number as i64;

@@ -16,6 +16,7 @@ use words::{Out, Scope, WORDS};
 /// The folders and single files that are read.
 const ROOTS: [&str; 13] = [
     "src",
+    "rust/README.md",
     "include",
     "compat",
     "docs",
