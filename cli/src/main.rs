@@ -10,9 +10,11 @@ mod library;
 mod live;
 mod moment;
 mod output;
+mod perf_map;
 mod profile;
 mod quantity;
 mod recording;
+mod scratch;
 mod screen;
 mod serve;
 mod signals;
@@ -41,7 +43,7 @@ fn main() -> ExitCode {
     match command.execute() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("spandrel: {error:#}");
+            output::say(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -8,7 +8,7 @@ use core::ffi::CStr;
 use super::PARTS;
 use super::sampling::{FEATURE, NoProfile, PROFILING, dump, start, stop};
 use super::stacks::LAYOUT;
-use crate::slow_path::sampled::{DUMP, FINISH, PATH_WORDS, START, SamplesDescriptor};
+use crate::slow_path::sampled::{DUMP, FINISH, PATH_WORDS, START, STOP, SamplesDescriptor};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 
 /// A request of a tool outside the process, which writes all words but the result, then the byte of pending work.
@@ -56,10 +56,10 @@ pub(super) fn attend() {
     let done = match OUTSIDE.action.swap(0, Ordering::Acquire) {
         START => start(OUTSIDE.mean.load(Ordering::Relaxed)),
         DUMP => dump_outside(),
-        FINISH => {
-            let dumped = dump_outside();
+        action @ (FINISH | STOP) => {
+            let done = if action == FINISH { dump_outside() } else { Ok(()) };
             stop();
-            dumped
+            done
         }
         _ => return,
     };

@@ -20,6 +20,8 @@ pub const START: usize = 1;
 pub const DUMP: usize = 2;
 /// Writes the profile to the path and takes no more samples.
 pub const FINISH: usize = 3;
+/// Takes no more samples.
+pub const STOP: usize = 4;
 
 /// Where the heap profile of a process is, for tools that read it from outside: addresses in the process, and offsets in
 /// the record of a stack. All zero where requests cannot be sampled.

@@ -8,12 +8,14 @@
 pub use crate::central::{CentralDescriptor, CentralListFigures, LargeFigures, RECEIVED_PER_TURN};
 pub use crate::heap::{HeapDescriptor, Traffic};
 pub use crate::pages::{BANKS, PageFigures, PagesDescriptor};
-pub use crate::slow_path::sampled::{DUMP, FINISH, PATH_WORDS, REQUEST_WORDS, START, SamplesDescriptor};
+pub use crate::slow_path::sampled::{DUMP, FINISH, PATH_WORDS, REQUEST_WORDS, START, STOP, SamplesDescriptor};
 pub use crate::stats::Format;
 pub use crate::stats::snapshot::{ClassFigures, HeapFigures, Snapshot};
 
 use crate::base::class::{self, Class, GEOMETRY_BYTES};
-use crate::process::state::{PROCESS, Process};
+#[cfg(not(feature = "export"))]
+use crate::process::state::PROCESS;
+use crate::process::state::Process;
 use crate::sys::cell::SetOnce;
 use crate::sys::memory::{self, CALL_KINDS};
 
@@ -46,6 +48,7 @@ pub(crate) fn describe(process: &Process, profiling: ([usize; 3], SamplesDescrip
 }
 
 /// The descriptor of this process; `None` until the allocator has started.
+#[cfg(not(feature = "export"))]
 pub(crate) fn current() -> Option<Descriptor> {
     // SAFETY: a process that is ready has been through `describe`.
     PROCESS.is_ready().then(|| *unsafe { spandrel_live.get() })

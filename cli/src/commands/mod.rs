@@ -44,11 +44,12 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whether it prints for people or other commands: all but the servers that answer programs, whose connections may
-    /// break.
+    /// Whether it prints for people or other commands, and has nothing left to do once they are gone: not the servers
+    /// that answer programs, whose connections may break, nor what makes a profile.
     pub(crate) fn prints(&self) -> bool {
         match self {
             Self::Symbolize(request) => !request.serves(),
+            Self::Profile(request) => !request.makes(),
             Self::Serve(_) => false,
             _ => true,
         }

@@ -2,6 +2,7 @@
 //!
 //! Knows: how to find and follow the library's descriptor. Must not know: how any of it is shown.
 
+mod bindings;
 mod fleet;
 #[cfg(test)]
 mod hostile;
@@ -16,6 +17,7 @@ mod samples;
 mod search;
 mod words;
 
+pub(crate) use bindings::{Allocator, Binding};
 pub(crate) use fleet::{Figures, Fleet, Look, Seen};
 pub(crate) use picture::{Large, Owner, Picture};
 pub(crate) use place::{Block, Place, State};
@@ -33,7 +35,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Readings before one is taken that a thread's work has torn.
 const TRIES: usize = 4;
@@ -112,21 +114,44 @@ impl Subject {
         self.look(move |parts| parts.place(address))
     }
 
-    /// Has the process start a heap profile with so many bytes between two samples.
+    /// Has the process start a heap profile with so many bytes between two samples. The next slow call of any of its
+    /// threads does that; until then `pause`, which is given the time so far, waits a little and says whether to go on.
     ///
     /// # Errors
-    /// Where it cannot: its mode does not sample, or it makes no slow call for so long.
-    pub(crate) fn start_profile(&self, rate: usize) -> Result<()> {
-        self.look(move |parts| request::send(parts, START, rate, ""))
+    /// Where it cannot: its mode does not sample, or it made no slow call until `pause` wanted to wait no longer.
+    pub(crate) fn start_profile(&self, rate: usize, pause: &mut dyn FnMut(Duration) -> Result<bool>) -> Result<()> {
+        self.request(START, rate, "", pause)
     }
 
     /// Has the process write its heap profile to `path`, as the process sees it; `last` also ends the profile.
     ///
     /// # Errors
     /// As for [`Subject::start_profile`], or the process's error about the file.
-    pub(crate) fn dump_profile(&self, path: &str, last: bool) -> Result<()> {
-        let path = path.to_owned();
-        self.look(move |parts| request::send(parts, if last { FINISH } else { DUMP }, 0, &path))
+    pub(crate) fn dump_profile(
+        &self,
+        path: &str,
+        last: bool,
+        pause: &mut dyn FnMut(Duration) -> Result<bool>,
+    ) -> Result<()> {
+        self.request(if last { FINISH } else { DUMP }, 0, path, pause)
+    }
+
+    fn request(
+        &self,
+        action: usize,
+        rate: usize,
+        path: &str,
+        pause: &mut dyn FnMut(Duration) -> Result<bool>,
+    ) -> Result<()> {
+        let (path, start) = (path.to_owned(), Instant::now());
+        self.look(move |parts| request::ask(parts, action, rate, &path))?;
+        while !self.look(request::is_done)? {
+            if !pause(start.elapsed())? {
+                self.look(move |parts| request::withdraw(parts, action))?;
+                bail!("process {} made no slow call of malloc or free", self.process().title());
+            }
+        }
+        Ok(())
     }
 
     /// The heap profile that the process keeps of itself; `None` where it takes no samples now.
@@ -229,6 +254,14 @@ impl Watch {
     pub(crate) fn subject(&self, id: u32) -> Option<&Subject> {
         self.subjects().find(|subject| subject.process().id() == id)
     }
+}
+
+/// The objects of process `id` that call an allocator, and which.
+///
+/// # Errors
+/// Where it may not be read.
+pub(crate) fn bindings(id: u32) -> Result<Vec<Binding>> {
+    aside(id, PATIENCE, move || bindings::bindings(&Process::open(id)?))
 }
 
 /// Whether an error means that Spandrel does not serve the process.

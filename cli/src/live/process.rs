@@ -5,13 +5,14 @@
 //! each time.
 
 use super::limits::{FILE_MAX, READ_MAX};
+use crate::perf_map::{self, PerfMap};
 use crate::system;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -77,6 +78,15 @@ impl Process {
         let variables =
             block.split(|&byte| byte == 0).map(|bytes| String::from_utf8_lossy(bytes).replace(char::is_control, "?"));
         variables.filter(|variable| variable.starts_with("SPANDREL_")).collect()
+    }
+
+    /// The names that it left for code that it made, seen from its `root`. It counts its number in its own way.
+    pub(crate) fn perf_map(&self, root: &Path) -> PerfMap {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id)).unwrap_or_default();
+        let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+        let own = numbers.and_then(|line| line.split_whitespace().last()?.parse().ok()).unwrap_or(self.id);
+        let user = fs::metadata(format!("/proc/{}", self.id)).map_or(u32::MAX, |data| data.uid());
+        PerfMap::read(&perf_map::path(root, own), user)
     }
 
     /// Resident bytes by what they are of, the most first. `blocks` is where Spandrel's blocks lie, `reserved` all of

@@ -19,8 +19,9 @@ use crate::symbols::Frame;
 pub(crate) use collapse::{collapse, collapsed};
 pub(crate) use diff::difference;
 pub(crate) use flame::{Flame, Look};
+pub(crate) use names::AtRunTime;
 pub(crate) use outside::pack;
-pub(crate) use page::page;
+pub(crate) use page::{page, tree};
 pub(crate) use read::{Profile, finish, read};
 pub(crate) use table::{Order, table, table_values};
 

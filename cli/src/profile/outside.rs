@@ -3,7 +3,7 @@
 //! Must not know: how samples are read from a process, who asked for the profile.
 
 use super::message::{Location, Mapping, Profile, Sample, ValueType};
-use super::names;
+use super::names::{self, AtRunTime};
 use crate::live::Samples;
 use crate::symbols::Symbols;
 use anyhow::Result;
@@ -48,7 +48,7 @@ impl Texts {
 /// Where memory for it cannot be had.
 pub(crate) fn pack(samples: &Samples, symbols: &mut Symbols, now: u64) -> Result<Vec<u8>> {
     let mut profile = profile(samples, now);
-    names::complete_by(&mut profile, symbols);
+    names::complete(&mut profile, symbols, &AtRunTime::default());
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     packed.write_all(&profile.encode())?;
     Ok(packed.finish()?)
