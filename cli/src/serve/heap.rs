@@ -5,13 +5,14 @@
 
 use super::http::{Answer, TEXT};
 use crate::live::{self, Process, Subject};
-use crate::profile;
+use crate::profile::{self, AtRunTime};
 use crate::signals;
 use crate::symbols::Symbols;
 use crate::system::{self, wait_for_input};
 use anyhow::{Context, Result, anyhow, bail};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -114,12 +115,14 @@ fn pack(subject: &Subject) -> Result<Option<Vec<u8>>> {
     let Some(samples) = subject.samples()? else { return Ok(None) };
     let process = Process::open(subject.process().id())?;
     let code = samples.code.clone();
+    let root = PathBuf::from(format!("/proc/{}/root", process.id()));
+    let at_run_time = AtRunTime { map: process.perf_map(&root), native: false };
     let mut symbols = Symbols::of_files(move |path| {
         let mapping = code.iter().find(|mapping| mapping.path.to_string_lossy() == path)?;
         process.file(mapping).ok()
     });
     let Ok(now) = SystemTime::now().duration_since(UNIX_EPOCH) else { bail!("it is before 1970") };
-    profile::pack(&samples, &mut symbols, now.as_nanos() as u64).map(Some)
+    profile::pack(&samples, &mut symbols, &at_run_time, now.as_nanos() as u64).map(Some)
 }
 
 #[cfg(test)]
