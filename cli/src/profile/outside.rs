@@ -119,7 +119,7 @@ mod tests {
         let samples = Samples { mean: 512, since: 1_000_000_000, stacks, code };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("heap");
-        std::fs::write(&path, pack(&samples, &mut Symbols::default(), &AtRunTime::default(), 3_000_000_000).unwrap())
+        std::fs::write(&path, pack(&samples, &mut Symbols::default(), 3_000_000_000, &AtRunTime::default()).unwrap())
             .unwrap();
         let profile = read(&path).unwrap();
         let value = profile.value(None).unwrap();
