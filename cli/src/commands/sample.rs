@@ -9,7 +9,7 @@ use crate::scratch::{Scratch, unguessable};
 use crate::signals::{self, Held};
 use crate::{checkup, library, quantity, system};
 use anyhow::{Context, Result, bail, ensure};
-use clap::{Args, Parser};
+use clap::{Args, Parser, ValueHint};
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -53,7 +53,13 @@ pub(super) struct Make {
     #[arg(long)]
     library: Option<PathBuf>,
     /// The program and its arguments; or the number of a process that Spandrel serves, for --seconds
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM|PID")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "PROGRAM|PID",
+        value_hint = ValueHint::CommandWithArguments
+    )]
     command: Vec<OsString>,
 }
 
