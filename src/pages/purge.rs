@@ -117,6 +117,11 @@ impl Pages {
         if dirty { Purged::Kept } else { Purged::Some }
     }
 
+    /// Takes back a run whose pages are gone, so that it reads as zero.
+    pub(crate) fn release_zeroed(&self, region: Region, count: u32) {
+        self.put(Run { region, count, dirty: false }, 0);
+    }
+
     /// Gives back the whole pages of the shadow of a run that was just purged and that no other thread has.
     fn purge_shadow(&self, run: Run) {
         let (space, count) = (self.space(), run.count as usize);
