@@ -14,7 +14,7 @@ use crate::sys::{call, memory};
 /// Runs given back to the kernel in one go, so that no single free pays for all of them.
 const PURGE_RUNS: usize = 16;
 /// A purge of a run gives back its shadow, too, if that is so many pages; less is not worth a system call.
-const SHADOW_PAGES_MIN: usize = 16;
+const SHADOW_PAGES_MIN: usize = 1;
 /// Runs purged in one go where a limit is exceeded: bounds the time it takes.
 const PRESSED_RUNS: usize = 1024;
 

@@ -75,7 +75,7 @@ impl Heap {
             && entry.owner() == self.address()
             && span.state() == State::Partial
         {
-            let holes = shared.central.purge_holes(class, span.first(), Due::Now);
+            let holes = shared.central.purge_holes(class, span.first(), Due::Now, None);
             debug_assert!(holes != Holes::Waiting);
         }
     }
