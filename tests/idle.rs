@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         case("rare_calls_give_back_what_sleepers_hold", || run(&["calls"], &[])),
         case("sleepers_in_mode_hardened_keep_as_little", || run(&["calls"], HARDENED)),
         case("off_returns_nothing", || run(&["calls", "stays"], OFF)),
-        case("without_calls_nothing_goes", || run(&["silent", "stays"], &[])),
+        case("frees_alone_give_back_most", || run(&["silent", "shrinks"], &[])),
         case("the_background_thread_needs_no_calls", || run(&["silent"], THREAD)),
         case("sleepers_wake_up_and_work_on", || run(&["waking"], OFTEN)),
         case("sleepers_wake_up_beside_the_background_thread", || run(&["waking"], OFTEN_THREAD)),
