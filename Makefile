@@ -17,7 +17,7 @@ MODE_LIMITS = counting=38,guarded=54,hardened=158
 COLD_FILES = 20
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test check install uninstall startup instructions peers bench bench-quick bench-publish header docs self-host format clean help
+.PHONY: build demo test check install uninstall deb startup instructions peers bench bench-quick bench-publish header docs self-host format clean help
 
 build: library cli ## Build libspandrel.so, libspandrel.a and the command spandrel
 
@@ -47,8 +47,8 @@ quick: ## After a change, in a minute: format, layers, prose, unit tests of what
 
 check: library ## Check format, lints, layers, prose, symbols, header and docs, and that what describes a change follows it
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --exclude spandrel --all-targets --features spandrel-xtask/tables -- --deny warnings
-	$(CARGO) clippy --package spandrel -- --deny warnings
+	$(CARGO) clippy --workspace --exclude spandrel --exclude spandrel-jemalloc --all-targets --features spandrel-xtask/tables,spandrel-alloc/allocator-api2 -- --deny warnings
+	$(CARGO) clippy --package spandrel --package spandrel-jemalloc -- --deny warnings
 	$(XTASK) layers
 	$(XTASK) prose
 	$(XTASK) cold-call --limit $(COLD_FILES)
@@ -59,11 +59,14 @@ check: library ## Check format, lints, layers, prose, symbols, header and docs, 
 	$(XTASK) follow
 	@echo "check: everything is in order"
 
-install: build ## Install library, command, header, man page, pkg-config and CMake files (PREFIX, LIBDIR, DESTDIR)
+install: ## Install what `make build` made: library, command, header, man pages, completions, pkg-config and CMake files (PREFIX, LIBDIR, DESTDIR)
 	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' scripts/install install $(TARGET)/release
 
 uninstall: ## Remove what install put there (same PREFIX, LIBDIR, DESTDIR)
 	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' scripts/install uninstall
+
+deb: build ## Make the Debian packages libspandrel0, libspandrel-dev and spandrel in target/deb
+	@scripts/deb $(TARGET)/release $(TARGET)/deb
 
 startup: library ## Compare /bin/true with and without the preload over 200 interleaved runs
 	$(CARGO) build --quiet --package spandrel-xtask
@@ -127,14 +130,16 @@ idle-check: library ## Stop a call at every instruction boundary, drain what its
 peers: ## Build the allocators to compare with into target/peers
 	@scripts/peers
 
-STUDIES = study-lookup study-faults study-exchanges study-bins study-modes study-latency study-profiles study-large study-fragmentation study-steady
-.PHONY: study $(STUDIES)
+STUDIES = study-lookup study-faults study-exchanges study-bins study-modes study-latency study-profiles study-large study-fragmentation study-steady study-crates
+.PHONY: study $(STUDIES) bench-crate
 study: $(STUDIES) ## Measure the alternatives of the design again and rewrite docs/studies (a quarter of an hour)
 
 $(STUDIES): study-%:
 	$(CARGO) build --quiet --release --package spandrel-studies --package spandrel-workloads
 	$(CARGO) build --quiet --release --package spandrel-xtask --bin spandrel-measure
 	@$(TARGET)/release/spandrel-study $*
+
+bench-crate: study-crates ## Compare the Rust package with the crates of other allocators, and rewrite docs/studies/crates.md (five minutes)
 
 # How long `make bench` may measure; the build, the peers and the report come on top.
 BENCH_MINUTES ?= 32
@@ -147,10 +152,10 @@ bench-quick: library ## Compare with fewer allocators, programs and less work in
 # ALL=--all: also the allocators that are not hardened.
 ALL ?=
 .PHONY: bench-security bench-security-publish
-bench-security: library ## Hardened allocators beside the defaults: geometric means of time and memory, in six minutes once the peers are built
-	@scripts/bench security --minutes 5 $(ALL)
+bench-security: library ## Hardened allocators beside the defaults: geometric means of time and memory, in ten minutes once the peers are built
+	@scripts/bench security --minutes 9 $(ALL)
 
-bench-security-publish: ## Record the means of the last bench-security, and draw them against the attacks of docs/attacks
+bench-security-publish: ## Record the means of the last bench-security, unless it misses a published figure, and draw them against the attacks of docs/attacks
 	@$(CARGO) run --quiet --profile tool --package spandrel-lab -- security-publish
 
 bench-publish: ## Put report and pictures of the last full run into docs/benchmarks, unless it misses a published figure
@@ -159,9 +164,13 @@ bench-publish: ## Put report and pictures of the last full run into docs/benchma
 header: ## Generate include/spandrel.h
 	@$(XTASK) header
 
-docs: ## Generate docs/options.md, docs/diagnostics.md, docs/attacks.md, the index docs/README.md and the man page
+docs: ## Generate docs/options.md, docs/diagnostics.md, docs/attacks.md, the index docs/README.md, the man pages and the completions
 	@$(ATTACK) page
 	@$(TABLES) docs
+
+.PHONY: pictures
+pictures: build ## Make the pictures in docs/pictures of screens and pages anew (installs a browser)
+	@scripts/pictures
 
 self-host: library ## Build and test this project under its own preload
 	@scripts/self-host $(LIBRARY)

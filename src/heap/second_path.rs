@@ -34,7 +34,7 @@ use crate::sys::atomic::Ordering;
 /// Rust alone: that of `operator new` throws.
 pub(crate) type SlowMalloc = extern "C" fn(usize) -> *mut u8;
 /// As [`SlowMalloc`], of a function that gets alignment and size.
-pub(crate) type SlowAligned = fn(usize, usize) -> *mut u8;
+pub(crate) type SlowAligned = extern "C" fn(usize, usize) -> *mut u8;
 /// The slow path of free.
 pub(crate) type SlowFree = fn(*mut u8);
 /// As [`SlowFree`], of a function that gets block and size.
@@ -204,6 +204,16 @@ pub(crate) fn free(block: *mut u8, slow: SlowFree) {
 pub(crate) fn free_sized(block: *mut u8, size: usize, slow: SlowSizedFree) {
     let heap = FastHeap::current();
     (heap.second().free_sized)(block, size, heap, slow);
+}
+
+/// free where the fast path failed, of a known size, which modes compare in which the fast path serves nothing.
+#[cfg(not(feature = "export"))]
+#[inline(always)]
+pub(crate) fn free_known(block: *mut u8, size: usize, slow: SlowFree, slow_sized: SlowSizedFree) {
+    match FastHeap::current() {
+        heap if heap.second().after_fast => free(block, slow),
+        _ => free_sized(block, size, slow_sized),
+    }
 }
 
 /// Whether `block`, of whose bytes the fast path told, is one of the blocks that this thread freed last: more than the
