@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use words::{Out, Scope, WORDS};
 
 /// The folders and single files that are read.
-const ROOTS: [&str; 13] = [
+const ROOTS: [&str; 14] = [
     "src",
     "rust/README.md",
     "include",
