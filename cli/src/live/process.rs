@@ -72,13 +72,13 @@ impl Process {
         variables.filter(|variable| variable.starts_with("SPANDREL_")).collect()
     }
 
-    /// The names that it left for code that it made, seen from its `root`. It counts its number in its own way.
-    pub(crate) fn perf_map(&self, root: &Path) -> PerfMap {
+    /// The names that it wrote for code that it made, in its own view of files and of its number.
+    pub(crate) fn perf_map(&self) -> PerfMap {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id)).unwrap_or_default();
         let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
         let own = numbers.and_then(|line| line.split_whitespace().last()?.parse().ok()).unwrap_or(self.id);
         let user = fs::metadata(format!("/proc/{}", self.id)).map_or(u32::MAX, |data| data.uid());
-        PerfMap::read(&perf_map::path(root, own), user)
+        PerfMap::read(&perf_map::path(Path::new(&format!("/proc/{}/root", self.id)), own), user)
     }
 
     /// Resident bytes by what they are of, the most first. `blocks` is where Spandrel's blocks lie, `reserved` all of

@@ -46,9 +46,9 @@ impl Texts {
 ///
 /// # Errors
 /// Where memory for it cannot be had.
-pub(crate) fn pack(samples: &Samples, symbols: &mut Symbols, now: u64) -> Result<Vec<u8>> {
+pub(crate) fn pack(samples: &Samples, symbols: &mut Symbols, now: u64, at_run_time: &AtRunTime) -> Result<Vec<u8>> {
     let mut profile = profile(samples, now);
-    names::complete(&mut profile, symbols, &AtRunTime::default());
+    names::complete(&mut profile, symbols, at_run_time);
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     packed.write_all(&profile.encode())?;
     Ok(packed.finish()?)
