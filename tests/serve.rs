@@ -276,8 +276,8 @@ fn listens_on_a_socket() -> Result<(), String> {
         let place = format!("unix:{}", path.display());
         let server = Server::start(&[&["--listen", &place], arguments].concat())?;
         let found = fs::metadata(&path).map_err(show)?.permissions().mode() & 0o777;
-        let text = exchange(UnixStream::connect(&path).map_err(show)?, "/metrics", &[])?.ok()?;
-        value(&text, "spandrel_live_bytes", waiting.id())?;
+        let ask = || exchange(UnixStream::connect(&path).map_err(show)?, "/metrics", &[])?.ok();
+        once_with("spandrel_live_bytes", &[waiting.id()], ask)?;
         server.ends_well()?;
         if found != mode || path.exists() {
             return Err(format!("permissions {found:o}, still there: {}", path.exists()));
