@@ -17,7 +17,7 @@ MODE_LIMITS = counting=38,guarded=54,hardened=158
 COLD_FILES = 20
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test check install uninstall startup instructions peers bench bench-quick bench-publish header docs self-host format clean help
+.PHONY: build demo test check install uninstall deb startup instructions peers bench bench-quick bench-publish header docs self-host format clean help
 
 build: library cli ## Build libspandrel.so, libspandrel.a and the command spandrel
 
@@ -59,11 +59,14 @@ check: library ## Check format, lints, layers, prose, symbols, header and docs, 
 	$(XTASK) follow
 	@echo "check: everything is in order"
 
-install: build ## Install library, command, header, man page, pkg-config and CMake files (PREFIX, LIBDIR, DESTDIR)
+install: ## Install what `make build` made: library, command, header, man pages, completions, pkg-config and CMake files (PREFIX, LIBDIR, DESTDIR)
 	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' scripts/install install $(TARGET)/release
 
 uninstall: ## Remove what install put there (same PREFIX, LIBDIR, DESTDIR)
 	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' scripts/install uninstall
+
+deb: build ## Make the Debian packages libspandrel0, libspandrel-dev and spandrel in target/deb
+	@scripts/deb $(TARGET)/release $(TARGET)/deb
 
 startup: library ## Compare /bin/true with and without the preload over 200 interleaved runs
 	$(CARGO) build --quiet --package spandrel-xtask
@@ -161,9 +164,13 @@ bench-publish: ## Put report and pictures of the last full run into docs/benchma
 header: ## Generate include/spandrel.h
 	@$(XTASK) header
 
-docs: ## Generate docs/options.md, docs/diagnostics.md, docs/attacks.md, the index docs/README.md and the man page
+docs: ## Generate docs/options.md, docs/diagnostics.md, docs/attacks.md, the index docs/README.md, the man pages and the completions
 	@$(ATTACK) page
 	@$(TABLES) docs
+
+.PHONY: pictures
+pictures: build ## Make the pictures in docs/pictures of screens and pages anew (installs a browser)
+	@scripts/pictures
 
 self-host: library ## Build and test this project under its own preload
 	@scripts/self-host $(LIBRARY)

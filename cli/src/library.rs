@@ -7,6 +7,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "libspandrel.so";
+/// The name that the dynamic loader asks for: the only one where nothing to link with is installed.
+const SONAME: &str = concat!("libspandrel.so.", env!("CARGO_PKG_VERSION_MAJOR"));
 /// Seen from the folder of this program: a build's folder, then `LIBDIR`s of installations whose `bin` it is.
 const PLACES: [&str; 4] = [".", "../lib", "../lib64", "../lib/x86_64-linux-gnu"];
 /// Seen from the current folder and those above it: a release build of the repository.
@@ -35,7 +37,7 @@ pub(crate) fn find(named: Option<&Path>) -> Result<PathBuf> {
 
 fn candidates(own: &Path, here: &Path) -> Vec<PathBuf> {
     let beside = own.parent().unwrap_or(own);
-    let installed = PLACES.iter().map(|place| beside.join(place).join(NAME));
+    let installed = PLACES.iter().flat_map(|place| [NAME, SONAME].map(|name| beside.join(place).join(name)));
     installed.chain(here.ancestors().map(|folder| folder.join(BUILD).join(NAME))).collect()
 }
 
@@ -49,6 +51,7 @@ mod tests {
         let paths = candidates(Path::new("/opt/x/bin/spandrel"), Path::new("/home/a"));
         assert_eq!(paths.first().unwrap(), Path::new("/opt/x/bin/./libspandrel.so"));
         assert!(paths.contains(&PathBuf::from("/opt/x/bin/../lib/libspandrel.so")));
+        assert!(paths.contains(&PathBuf::from("/opt/x/bin/../lib/x86_64-linux-gnu/libspandrel.so.0")));
         assert_eq!(paths.last().unwrap(), Path::new("/target/release/libspandrel.so"));
     }
 

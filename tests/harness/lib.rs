@@ -9,6 +9,7 @@ pub mod diag;
 pub mod expect;
 pub mod header;
 pub mod injection;
+pub mod machine;
 pub mod observed;
 pub mod output;
 pub mod pages;

@@ -97,6 +97,11 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|folder| folder.join(name)).find(|candidate| candidate.is_file())
 }
 
+/// The reason why a test that needs this program cannot run, if it is not there.
+pub fn missing(program: &str) -> Option<String> {
+    find_program(program).is_none().then(|| format!("there is no {program}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{fresh, own_folder, scratch};

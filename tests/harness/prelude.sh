@@ -29,7 +29,7 @@ cargo() { printf '%s\n' "$*" >> "$PAGE_PLACE/cargo"; }
 make() {
     case " $* " in
     *" install "* | *" uninstall "*)
-        set -- "$@" LIBDIR="$PAGE_PLACE/local/lib" DESTDIR=
+        set -- PREFIX="$PAGE_PLACE/local" "$@" LIBDIR="$PAGE_PLACE/local/lib" DESTDIR=
         command make --assume-old=build --assume-old=library --assume-old=cli "$@" ;;
     *) command make --dry-run "$@" > /dev/null ;;
     esac

@@ -182,6 +182,12 @@ pub fn run(command: &mut Command, limit_seconds: u64) -> Result<Outcome, String>
     Ok(Outcome { end, stdout, stderr, command: shown })
 }
 
+/// Runs a tool, which must end with 0 within two minutes.
+pub fn well(command: &mut Command) -> Result<Outcome, String> {
+    let outcome = run(command, 120)?;
+    if outcome.end == End::Exit(0) { Ok(outcome) } else { Err(format!("did not end with 0\n{outcome}")) }
+}
+
 /// A command that starts free of the allocator's own and of inherited settings.
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);

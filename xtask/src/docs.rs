@@ -1,8 +1,9 @@
-//! Generates the reference pages, and the options in the man page, from the tables of the library.
+//! Generates the reference pages, and the options in the man page, from the tables of the library; has the pages of the
+//! command made.
 //!
 //! Knows: Markdown, roff and the shape of the tables. Must not know: what an option does.
 
-use crate::{index, repo};
+use crate::{index, manual, repo};
 use anyhow::{Context, Result};
 use spandrel::config::{OPTIONS, OptionInfo, PROFILES, PROMISES, Profile};
 use spandrel::diag::{CODES, CodeInfo};
@@ -30,7 +31,8 @@ pub fn run(root: &Path, check: bool) -> Result<()> {
     repo::write_or_check(&root.join(index::PATH), &index::text(root)?, check, REMEDY)?;
     let page = root.join(MAN_PAGE);
     let text = fs::read_to_string(&page).with_context(|| format!("cannot read {MAN_PAGE}"))?;
-    repo::write_or_check(&page, &man_page(&text, OPTIONS)?, check, REMEDY)
+    repo::write_or_check(&page, &man_page(&text, OPTIONS)?, check, REMEDY)?;
+    manual::run(root, check, REMEDY)
 }
 
 /// The man page with the options between its two marks replaced.

@@ -17,6 +17,8 @@ pub mod header;
 #[cfg(feature = "tables")]
 pub mod index;
 pub mod layers;
+#[cfg(feature = "tables")]
+pub mod manual;
 pub mod measure;
 pub mod programs;
 pub mod prose;

@@ -4,7 +4,7 @@
 use crate::checkup::{self, Finding, Verdict};
 use crate::{kernel, output};
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueHint};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 
@@ -14,7 +14,7 @@ pub(crate) struct Request {
     /// A process (default: this machine alone)
     pid: Option<u32>,
     /// A program and its arguments, behind `--`: it is checked, not started
-    #[arg(last = true, conflicts_with = "pid")]
+    #[arg(last = true, conflicts_with = "pid", value_hint = ValueHint::CommandWithArguments)]
     program: Vec<OsString>,
     /// Print JSON
     #[arg(long)]

@@ -7,7 +7,8 @@
 use super::symbolize;
 use crate::library;
 use anyhow::{Context, Result, anyhow, bail};
-use clap::Args;
+use clap::builder::PossibleValuesParser;
+use clap::{Args, ValueHint};
 use spandrel::config::OPTIONS;
 use std::env;
 use std::ffi::OsString;
@@ -23,10 +24,10 @@ const SYMBOLIZER: &str = "SPANDREL_SYMBOLIZER";
 #[derive(Debug, Args)]
 pub(crate) struct Request {
     /// Mode (`SPANDREL_MODE`)
-    #[arg(long)]
+    #[arg(long, value_parser = choices("MODE"))]
     mode: Option<String>,
     /// Profile (`SPANDREL_PROFILE`)
-    #[arg(long)]
+    #[arg(long, value_parser = choices("PROFILE"))]
     profile: Option<String>,
     /// A file with options, one NAME=VALUE a line (`SPANDREL_CONF`); what the environment and other arguments set wins
     #[arg(long, value_name = "FILE")]
@@ -38,8 +39,21 @@ pub(crate) struct Request {
     #[arg(long)]
     library: Option<PathBuf>,
     /// The program and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "PROGRAM",
+        value_hint = ValueHint::CommandWithArguments
+    )]
     command: Vec<OsString>,
+}
+
+/// The values that the library's table names for an option, as in `calls, thread or off`.
+fn choices(name: &str) -> PossibleValuesParser {
+    let option = OPTIONS.iter().find(|option| option.name.strip_prefix(PREFIX) == Some(name));
+    let words = option.map_or("", |option| option.kind).split([',', ' ']);
+    PossibleValuesParser::new(words.map(|word| word.trim_matches('`')).filter(|word| !matches!(*word, "" | "or")))
 }
 
 /// Becomes the program.
@@ -112,6 +126,19 @@ mod tests {
             assert_eq!(setting(text).unwrap(), expected);
         }
         assert!(setting("stats").is_err());
+    }
+
+    #[test]
+    fn modes_and_profiles_are_those_of_the_table() {
+        use clap::builder::TypedValueParser;
+        let names = |option: &str| -> Vec<String> {
+            let choices = choices(option);
+            let values = choices.possible_values().into_iter().flatten();
+            values.map(|value| value.get_name().to_owned()).collect()
+        };
+        assert_eq!(names("MODE"), ["fast", "libc", "counting", "tracked", "hardened", "guarded", "custom"]);
+        let profiles: Vec<&str> = spandrel::config::PROFILES.iter().map(|profile| profile.name).collect();
+        assert_eq!(names("PROFILE"), profiles);
     }
 
     #[test]

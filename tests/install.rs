@@ -1,0 +1,396 @@
+//! Installing and removing: `make install`, the Debian packages, and every way of docs/installing.md to give the library
+//! to programs.
+//!
+//! The commands of the page are read from it, and run as they stand there on a copy of this machine.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::OnceLock;
+
+use harness::expect::End;
+use harness::paths::{self, missing};
+use harness::run::{self, Outcome};
+use harness::suite::{case, case_if, main as run_cases};
+use harness::{machine, pages};
+
+const PAGE: &str = "docs/installing.md";
+/// The programs that `make install` runs besides make itself.
+const TOOLS: [&str; 13] =
+    ["sh", "sed", "head", "find", "install", "ln", "wc", "dirname", "rm", "rmdir", "mkdir", "cat", "sort"];
+
+fn said<E: std::fmt::Display>(error: E) -> String {
+    error.to_string()
+}
+
+/// A folder that looks like that of a build: with the libraries, and with any file for the command, which is not run.
+fn built(name: &str) -> Result<PathBuf, String> {
+    let folder = paths::fresh(name)?;
+    let release = folder.join("release");
+    fs::create_dir(&release).map_err(said)?;
+    for (from, to) in [(paths::shared_library()?, "libspandrel.so"), (paths::static_library()?, "libspandrel.a")] {
+        std::os::unix::fs::symlink(from, release.join(to)).map_err(said)?;
+    }
+    fs::write(release.join("spandrel"), "").map_err(said)?;
+    Ok(folder)
+}
+
+/// `make` with a `PATH` that has nothing but the tools of every system: no cargo and no compiler.
+fn bare_make(folder: &Path, target: &str, arguments: &[String]) -> Result<Command, String> {
+    let tools = folder.join("tools");
+    if !tools.exists() {
+        fs::create_dir(&tools).map_err(said)?;
+        for tool in TOOLS {
+            let found = paths::find_program(tool).ok_or_else(|| format!("there is no {tool}"))?;
+            std::os::unix::fs::symlink(found, tools.join(tool)).map_err(said)?;
+        }
+    }
+    let make = paths::find_program("make").ok_or("there is no make")?;
+    let mut command = run::command(make);
+    command.current_dir(paths::workspace()).args(["--no-print-directory", target]).args(arguments);
+    command.env_clear().env("PATH", tools).env("LC_ALL", "C");
+    Ok(command)
+}
+
+/// The settings of an installation of `build` below `root`.
+fn settings(build: &Path, root: &Path, prefix: &str) -> Vec<String> {
+    vec![format!("TARGET={}", build.display()), format!("DESTDIR={}", root.display()), format!("PREFIX={prefix}")]
+}
+
+fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
+    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let is_folder = path.is_dir() && !path.is_symlink();
+        found.push(path.clone());
+        if is_folder {
+            files_below(&path, found);
+        }
+    }
+}
+
+fn install_needs_no_cargo() -> Result<(), String> {
+    let build = built("install_needs_no_cargo")?;
+    let root = build.join("root");
+    run::well(&mut bare_make(&build, "install", &settings(&build, &root, "/usr"))?)?;
+    for file in [
+        "bin/spandrel",
+        "lib/libspandrel.so.0",
+        "lib/libspandrel.a",
+        "lib/pkgconfig/spandrel.pc",
+        "include/spandrel.h",
+        "share/man/man1/spandrel.1",
+        "share/man/man1/spandrel-run.1",
+        "share/man/man7/spandrel.7",
+        "share/bash-completion/completions/spandrel",
+        "share/zsh/site-functions/_spandrel",
+        "share/fish/vendor_completions.d/spandrel.fish",
+    ] {
+        let path = root.join("usr").join(file);
+        let template = fs::read(&path).is_ok_and(|bytes| bytes.windows(9).any(|part| part == b"@VERSION@"));
+        if !path.exists() || template {
+            return Err(format!("{} is not installed as it should be", path.display()));
+        }
+    }
+    Ok(())
+}
+
+fn install_says_what_is_not_built() -> Result<(), String> {
+    let build = paths::fresh("install_says_what_is_not_built")?;
+    let root = build.join("root");
+    fs::create_dir(build.join("release")).map_err(said)?;
+    let outcome = run::run(&mut bare_make(&build, "install", &settings(&build, &root, "/usr"))?, 60)?;
+    let lines: Vec<&str> = outcome.stderr.lines().filter(|line| !line.starts_with("make: ***")).collect();
+    let says = matches!(lines.as_slice(), [line] if line.starts_with("install: ") && line.contains("`make build`"));
+    if says && outcome.end != End::Exit(0) && !root.exists() {
+        return Ok(());
+    }
+    Err(format!("should say in one line what is missing, and install nothing\n{outcome}"))
+}
+
+/// Folders that were there before stay, empty ones too; nothing else.
+fn uninstall_leaves_nothing() -> Result<(), String> {
+    let build = built("uninstall_leaves_nothing")?;
+    let root = build.join("root");
+    let before = root.join("usr/share/zsh/site-functions");
+    fs::create_dir_all(&before).map_err(said)?;
+    for prefix in ["/usr", "/opt/deep/spandrel"] {
+        // An installation over another is removed as one.
+        for target in ["install", "install", "uninstall"] {
+            run::well(&mut bare_make(&build, target, &settings(&build, &root, prefix))?)?;
+        }
+        let mut left = Vec::new();
+        files_below(&root, &mut left);
+        left.retain(|path| !before.starts_with(path));
+        if !left.is_empty() || !before.is_dir() {
+            return Err(format!("{left:?} are left over, or {} is gone", before.display()));
+        }
+    }
+    Ok(())
+}
+
+/// A program that is linked with pkg-config's flags finds the library where the loader does not look.
+fn pkg_config_has_the_rpath() -> Result<(), String> {
+    let build = built("pkg_config_has_the_rpath")?;
+    let prefix = build.join("place");
+    let arguments = [format!("TARGET={}", build.display()), format!("PREFIX={}", prefix.display())];
+    run::well(&mut bare_make(&build, "install", &arguments)?)?;
+    let flags = |options: &[&str]| -> Result<Vec<String>, String> {
+        let mut command = run::command("pkg-config");
+        command.args(options).arg("spandrel").env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"));
+        Ok(run::well(&mut command)?.stdout.split_whitespace().map(str::to_owned).collect())
+    };
+    let program = build.join("program");
+    let mut compile = run::command("cc");
+    compile.arg(paths::program_source("use.c")).args(flags(&["--cflags", "--libs"])?);
+    compile.args(flags(&["--variable=rpath_flags"])?).arg("-o").arg(&program);
+    run::well(&mut compile)?;
+    run::well(&mut run::command(program)).map(drop)
+}
+
+/// The commands below a heading of the page: those that do something, and those that undo it.
+#[derive(Default)]
+struct Section {
+    steps: String,
+    undo: String,
+    dockerfile: String,
+}
+
+fn page() -> Result<String, String> {
+    fs::read_to_string(paths::workspace().join(PAGE)).map_err(|error| format!("{PAGE}: {error}"))
+}
+
+fn section(heading: &str) -> Result<Section, String> {
+    let mut section = Section::default();
+    for block in pages::blocks(&page()?).into_iter().filter(|block| block.heading == heading) {
+        match block.language.as_str() {
+            "sh" if block.introduction.contains("undo") => section.undo.push_str(&block.text),
+            "sh" => section.steps.push_str(&block.text),
+            "dockerfile" => section.dockerfile = block.text,
+            other => return Err(format!("{PAGE}: a block of `{heading}` in an unknown language, {other}")),
+        }
+    }
+    if section.steps.is_empty() { Err(format!("{PAGE}: `{heading}` has no commands")) } else { Ok(section) }
+}
+
+const SOURCES: &str = "From the sources";
+const ELSEWHERE: &str = "Where the loader does not look";
+const PACKAGES: &str = "Debian and Ubuntu packages";
+const PROGRAM: &str = "One program";
+const SERVICE: &str = "A systemd service";
+const DOCKER: &str = "Docker";
+const EVERY: &str = "Every program of a machine";
+const SET_USER_ID: &str = "Set-user-ID programs";
+
+fn every_command_of_the_page_is_run() -> Result<(), String> {
+    let known = [SOURCES, ELSEWHERE, PACKAGES, PROGRAM, SERVICE, DOCKER, EVERY, SET_USER_ID];
+    match pages::blocks(&page()?).iter().find(|block| !known.contains(&block.heading.as_str())) {
+        Some(block) => Err(format!("{PAGE}: no test runs the commands of `{}`", block.heading)),
+        // A program that was started with the library leaves nothing that could be undone.
+        None => known.iter().try_for_each(|heading| match section(heading)? {
+            Section { undo, .. } if undo.is_empty() && *heading != PROGRAM => Err(format!("{heading}: no way back")),
+            _ => Ok(()),
+        }),
+    }
+}
+
+/// The functions of the scripts below: `no COMMAND` wants it to fail; `uses COMMAND` wants it to run under the library.
+const PRELUDE: &str = r#"
+no() { if "$@"; then echo "succeeded: $*" >&2; exit 1; fi; }
+use=tests/programs/use.c
+"#;
+
+/// The packages, made once for all scripts.
+fn packages() -> Result<PathBuf, String> {
+    static MADE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let make = || {
+        let folder = paths::fresh("packages")?;
+        let build = folder.join("build");
+        fs::create_dir(&build).map_err(said)?;
+        for file in [paths::shared_library()?, paths::static_library()?, paths::tool()?] {
+            let name = file.file_name().ok_or("a product without a name")?;
+            fs::copy(&file, build.join(name)).map_err(said)?;
+        }
+        let out = folder.join("deb");
+        let mut deb = run::command(paths::workspace().join("scripts/deb"));
+        // The address of a maintainer must be one; whose it is, nobody checks.
+        run::well(deb.env("DEBEMAIL", "nobody@debian.org").arg(build).arg(&out))?;
+        Ok(out)
+    };
+    MADE.get_or_init(make).clone()
+}
+
+/// Runs a script with the library and the command installed as packages, which are removed in the end.
+fn with_packages(name: &str, script: &str) -> Result<Outcome, String> {
+    const BEFORE: &str = "dpkg --install target/deb/libspandrel0_*.deb target/deb/spandrel_*.deb\n";
+    const AFTER: &str = "\ndpkg --purge spandrel libspandrel0\n";
+    machine::run(name, &[PRELUDE, BEFORE, script, AFTER].concat(), Some(&packages()?))
+}
+
+fn from_the_sources() -> Result<(), String> {
+    let Section { steps, undo, .. } = section(SOURCES)?;
+    let check = r#"
+no sudo sh -c 'command -v cargo'
+test "$(command -v spandrel)" = /usr/local/bin/spandrel
+spandrel run grep -q libspandrel.so.0 /proc/self/maps
+cc $use $(pkg-config --cflags --libs spandrel) -o /tmp/use
+/tmp/use
+cc -static $use /usr/local/lib/libspandrel.a -o /tmp/use
+/tmp/use
+"#;
+    let gone = "hash -r\nno command -v spandrel\nldconfig -p > /tmp/known\nno grep spandrel /tmp/known\n";
+    machine::run("sources", &format!("{PRELUDE}{steps}{check}{undo}{gone}"), None).map(drop)
+}
+
+fn where_the_loader_does_not_look() -> Result<(), String> {
+    let Section { steps, undo, .. } = section(ELSEWHERE)?;
+    let after = "rm program.c program\nno test -e $HOME/spandrel\n";
+    machine::run("elsewhere", &format!("{PRELUDE}cp $use program.c\n{steps}{undo}{after}"), None).map(drop)
+}
+
+fn packages_are_installed_used_and_purged() -> Result<(), String> {
+    let Section { steps, undo, .. } = section(PACKAGES)?;
+    let check = r#"
+for package in libspandrel0 libspandrel-dev spandrel; do
+    dpkg-query --show --showformat='${Status} ${Version}\n' $package | grep 'ok installed [0-9]'
+    dpkg-deb --field target/deb/${package}_*.deb Depends | grep -E 'libc6 \(>= |libspandrel0 \(= '
+    # Systems without pages leave them out at the installation.
+    dpkg --verify $package > /tmp/verified || true
+    no grep -v ' /usr/share/' /tmp/verified
+done
+spandrel run true
+spandrel run grep -q libspandrel.so.0 /proc/self/maps
+LD_PRELOAD=libspandrel.so.0 grep -q libspandrel.so.0 /proc/self/maps
+cc $use $(pkg-config --cflags --libs spandrel) -o /tmp/use
+/tmp/use
+ldd /tmp/use | grep 'libspandrel.so.0 => /lib\|libspandrel.so.0 => /usr/lib'
+cc -static $use /usr/lib/x86_64-linux-gnu/libspandrel.a -o /tmp/use
+/tmp/use
+c++ -x c++ $use $(pkg-config --cflags --libs spandrel) -o /tmp/use
+/tmp/use
+dpkg-deb --contents target/deb/spandrel_*.deb > /tmp/contents
+grep /usr/share/man/man1/spandrel-profile.1.gz /tmp/contents
+grep /usr/share/man/man7/spandrel.7.gz /tmp/contents
+grep /usr/share/zsh/vendor-completions/_spandrel /tmp/contents
+spandrel run sleep 20 &
+sleep 1
+spandrel stats $! | grep 'sleep'
+spandrel doctor $! | grep -v '^inactive'
+kill $!
+"#;
+    let gone = r#"
+for package in libspandrel0 libspandrel-dev spandrel; do
+    no dpkg-query --show --showformat='${Status}\n' $package
+done
+"#;
+    machine::run("packages", &format!("{PRELUDE}{steps}{check}{undo}{gone}"), None).map(drop)
+}
+
+fn packages_are_as_debian_wants_them() -> Result<(), String> {
+    let mut lintian = run::command("lintian");
+    lintian.args(["--fail-on", "error", "--display-level", "error", "--allow-root"]);
+    for entry in fs::read_dir(packages()?).map_err(said)?.flatten() {
+        lintian.arg(entry.path());
+    }
+    run::well(&mut lintian).map(drop)
+}
+
+fn one_program() -> Result<(), String> {
+    let Section { steps, .. } = section(PROGRAM)?;
+    let outcome = with_packages("program", &format!("export SPANDREL_DIAG=1\n{steps}unset SPANDREL_DIAG\n"));
+    // The report of the option is no diagnostic; a line of it comes from each of the two.
+    let outcome = outcome?;
+    let reports = outcome.stderr.lines().filter(|line| line.starts_with("spandrel: diag: profile=")).count();
+    let greetings = outcome.stdout.lines().filter(|line| *line == "hello").count();
+    if reports >= 2 && greetings == 2 { Ok(()) } else { Err(format!("two programs should report\n{outcome}")) }
+}
+
+fn a_systemd_service() -> Result<(), String> {
+    let Section { steps, undo, .. } = section(SERVICE)?;
+    let before = r#"
+cat > /etc/systemd/system/example.service << 'END'
+[Unit]
+Description=Says what it was given
+[Service]
+ExecStart=/bin/cat /proc/self/maps /proc/self/environ
+END
+"#;
+    let script = format!(
+        "{before}({steps}) > /tmp/with\ngrep -q libspandrel.so.0 /tmp/with\n\
+         grep -qa SPANDREL_PROFILE=hosted-server /tmp/with\n\
+         ({undo}) > /tmp/without\nno grep -qa spandrel /tmp/without\ngrep -q /cat /tmp/without\n\
+         rm /etc/systemd/system/example.service\n"
+    );
+    with_packages("service", &script).map(drop)
+}
+
+fn docker() -> Result<(), String> {
+    let Section { steps, undo, dockerfile } = section(DOCKER)?;
+    let script = format!(
+        "cat > Dockerfile << 'END'\n{dockerfile}END\n\
+         ({steps}) > /tmp/with\ntail -n 1 /tmp/with | grep '^1 4 9 16 25$'\n\
+         docker run --env SPANDREL_DIAG=1 example 2> /tmp/report\ngrep 'profile=hosted-server' /tmp/report\n\
+         export SPANDREL_DIAG=1\nsed -i -e /COPY/d -e /RUN/d -e /ENV/d Dockerfile\n\
+         ({undo}docker run example) > /tmp/without 2> /tmp/report\ngrep -c '^1 4 9 16 25$' /tmp/without | grep 2\n\
+         no grep spandrel: /tmp/report\nrm Dockerfile\n"
+    );
+    machine::run("docker", &format!("{PRELUDE}{script}"), Some(&packages()?)).map(drop)
+}
+
+/// A set-user-ID program, started by another user than its owner, and what it prints if it obeys the environment.
+const PRIVILEGED: &str = r#"
+cp "$(command -v grep)" /tmp/privileged
+chmod 4755 /tmp/privileged
+privileged() { SPANDREL_DIAG=1 chroot --userspec=nobody / /tmp/privileged -q libspandrel.so.0 /proc/self/maps; }
+"#;
+
+fn every_program() -> Result<(), String> {
+    let Section { steps, undo, .. } = section(EVERY)?;
+    let script = format!(
+        "{PRIVILEGED}no grep -q libspandrel /proc/self/maps\n{steps}grep -q libspandrel.so.0 /proc/self/maps\n\
+         chroot --userspec=nobody / grep -q libspandrel.so.0 /proc/self/maps\nprivileged\n\
+         {undo}no grep -q libspandrel /proc/self/maps\nno privileged\n"
+    );
+    with_packages("every", &script).map(drop)
+}
+
+fn set_user_id_programs() -> Result<(), String> {
+    let Section { steps, undo, .. } = section(SET_USER_ID)?;
+    let script = format!(
+        "{PRIVILEGED}gains() {{ LD_PRELOAD=libspandrel.so.0 privileged 2> /tmp/report; }}\n\
+         no gains\n{steps}gains\n\
+         grep -c 'spandrel: diag: profile=' /tmp/report | grep 1\n\
+         {undo}no gains\n"
+    );
+    with_packages("privileged", &script).map(drop)
+}
+
+fn main() -> ExitCode {
+    let machine = machine::obstacle();
+    let packaging = missing("dpkg-shlibdeps").or_else(|| missing("dpkg-gencontrol"));
+    let packaged = || machine.clone().or_else(|| packaging.clone());
+    let systemd = packaged().or_else(|| missing("systemd-analyze"));
+    let cases = vec![
+        case("install_needs_no_cargo", install_needs_no_cargo),
+        case("install_says_what_is_not_built", install_says_what_is_not_built),
+        case("uninstall_leaves_nothing", uninstall_leaves_nothing),
+        case_if(missing("pkg-config"), "pkg_config_has_the_rpath", pkg_config_has_the_rpath),
+        case("every_command_of_the_page_is_run", every_command_of_the_page_is_run),
+        case_if(machine.clone().or_else(|| missing("pkg-config")), "from_the_sources", from_the_sources),
+        case_if(
+            machine.clone().or_else(|| missing("pkg-config")),
+            "where_the_loader_does_not_look",
+            where_the_loader_does_not_look,
+        ),
+        case_if(packaged(), "packages_are_installed_used_and_purged", packages_are_installed_used_and_purged),
+        case_if(
+            packaging.clone().or_else(|| missing("lintian")),
+            "packages_are_as_debian_wants_them",
+            packages_are_as_debian_wants_them,
+        ),
+        case_if(packaged(), "one_program", one_program),
+        case_if(systemd, "a_systemd_service", a_systemd_service),
+        case_if(packaged(), "docker", docker),
+        case_if(packaged(), "every_program", every_program),
+        case_if(packaged(), "set_user_id_programs", set_user_id_programs),
+    ];
+    run_cases(cases, false)
+}
