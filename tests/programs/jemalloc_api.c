@@ -86,10 +86,10 @@ static void resizes(void) {
                 size_t now = sallocx(block, flags[f]);
                 CHECK_WITH(now >= SIZES[to], SIZES[to]);
                 if (zero && now > before) CHECK_WITH(all_zero(block + before, now - before), SIZES[to]);
-                // In place or not at all.
-                size_t stays = xallocx(block, SIZES[from], 100, flags[f]);
-                CHECK(stays == sallocx(block, flags[f]));
-                sdallocx(block, stays, flags[f]);
+                // In place or not at all. jemalloc 5.3.0 itself may say another size than it has then.
+                size_t stays = xallocx(block, SIZES[from], 100, flags[f]), usable = sallocx(block, flags[f]);
+                CHECK(stays == usable || !own);
+                sdallocx(block, usable, flags[f]);
             }
         }
     }
