@@ -259,7 +259,8 @@ static void profiles(void) {
     size_t length = sizeof was;
     char path[200];
     const char *name = path;
-    snprintf(path, sizeof path, "%s/jemalloc_api.%d.pb.gz", getenv("TMPDIR") == NULL ? "/tmp" : getenv("TMPDIR"), getpid());
+    const char *folder = getenv("TMPDIR") == NULL ? "/tmp" : getenv("TMPDIR");
+    snprintf(path, sizeof path, "%s/jemalloc_api.%d.pb.gz", folder, getpid());
     CHECK(mallctl("prof.active", &was, &length, &on, sizeof on) == 0 && !was);
     CHECK(mallctl("prof.active", &was, &length, NULL, 0) == 0 && was);
     for (int i = 0; i < 200; i++) dallocx(mallocx(100000, 0), 0);
