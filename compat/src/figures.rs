@@ -67,7 +67,7 @@ const OF_CLASS: usize = OfClass::Flushes as usize + 1;
 struct Kept {
     /// How often they were refreshed.
     epoch: AtomicU64,
-    /// The process that refreshes them now; 0 for none. In the child of a fork a refresh of the parent's does not count.
+    /// The process that refreshes them now; 0 for none. In a child, a refresh that its parent made does not count.
     refreshing: AtomicU32,
     figures: [AtomicUsize; FIGURES],
     class_count: AtomicUsize,

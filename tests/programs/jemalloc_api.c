@@ -86,10 +86,10 @@ static void resizes(void) {
                 size_t now = sallocx(block, flags[f]);
                 CHECK_WITH(now >= SIZES[to], SIZES[to]);
                 if (zero && now > before) CHECK_WITH(all_zero(block + before, now - before), SIZES[to]);
-                // In place or not at all.
-                size_t stays = xallocx(block, SIZES[from], 100, flags[f]);
-                CHECK(stays == sallocx(block, flags[f]));
-                sdallocx(block, stays, flags[f]);
+                // In place or not at all. jemalloc 5.3.0 itself may say another size than it has then.
+                size_t stays = xallocx(block, SIZES[from], 100, flags[f]), usable = sallocx(block, flags[f]);
+                CHECK(stays == usable || !own);
+                sdallocx(block, usable, flags[f]);
             }
         }
     }
@@ -259,7 +259,8 @@ static void profiles(void) {
     size_t length = sizeof was;
     char path[200];
     const char *name = path;
-    snprintf(path, sizeof path, "%s/jemalloc_api.%d.pb.gz", getenv("TMPDIR") == NULL ? "/tmp" : getenv("TMPDIR"), getpid());
+    const char *folder = getenv("TMPDIR") == NULL ? "/tmp" : getenv("TMPDIR");
+    snprintf(path, sizeof path, "%s/jemalloc_api.%d.pb.gz", folder, getpid());
     CHECK(mallctl("prof.active", &was, &length, &on, sizeof on) == 0 && !was);
     CHECK(mallctl("prof.active", &was, &length, NULL, 0) == 0 && was);
     for (int i = 0; i < 200; i++) dallocx(mallocx(100000, 0), 0);

@@ -37,7 +37,8 @@ int main(int count, char **arguments) {
     else if (is("new")) repeat(pairs, [] { ::operator delete(opaque(::operator new(16)), std::size_t{16}); });
     else if (is("allocator")) repeat(pairs, [&] { bytes.deallocate(opaque(bytes.allocate(16)), 16); });
     else if (is("resource")) repeat(pairs, [&] { resource->deallocate(opaque(resource->allocate(16, 8)), 16, 8); });
-    else if (is("new_delete_resource")) repeat(pairs, [&] { plain->deallocate(opaque(plain->allocate(16, 8)), 16, 8); });
+    else if (is("new_delete_resource"))
+        repeat(pairs, [&] { plain->deallocate(opaque(plain->allocate(16, 8)), 16, 8); });
     else if (is("wide_new")) repeat(pairs, [] { delete opaque(new Wide); });
     else if (is("wide_allocator")) repeat(pairs, [&] { wide.deallocate(opaque(wide.allocate(1)), 1); });
     else return 2;

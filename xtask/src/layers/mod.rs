@@ -22,6 +22,8 @@ const LONGEST_CIRCLE: usize = 3;
 const REASON_DISTANCE: usize = 4;
 /// The only file that may name the atomics of `core`.
 const ATOMIC_FILE: &str = "sys/atomic.rs";
+/// The sources of the library beside the product.
+const BESIDE: &str = "compat/src";
 const DECISIONS: &str = "docs/decisions";
 /// The only layer that sets `errno`, and the file with the functions that it does so by.
 const ERRNO_LAYER: &str = "api";
@@ -52,14 +54,35 @@ pub fn run(root: &Path) -> Result<()> {
     for finding in &findings {
         println!("src/{finding}");
     }
-    if !findings.is_empty() {
+    let beside = check_beside(&root.join(BESIDE))?;
+    for finding in &beside {
+        println!("{BESIDE}/{finding}");
+    }
+    let broken = findings.len() + beside.len();
+    if broken > 0 {
         bail!(
-            "{} broken in {} files of src/",
-            if findings.len() == 1 { "1 rule".to_owned() } else { format!("{} rules", findings.len()) },
+            "{} broken in {} files of src/ and those of {BESIDE}/",
+            if broken == 1 { "1 rule".to_owned() } else { format!("{broken} rules") },
             files.len()
         );
     }
     report(&sources, &files)
+}
+
+/// All findings in a library beside the product: the sizes and openings of its files. It has no layers.
+fn check_beside(sources: &Path) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for file in rust_files(sources)? {
+        let text =
+            fs::read_to_string(sources.join(&file)).with_context(|| format!("cannot read {}", file.display()))?;
+        let mut found = |line: usize, problem: String| findings.push(Finding { file: file.clone(), line, problem });
+        check_text(&text, &mut found);
+        match Source::parse(&file, &text) {
+            Ok(source) => check_functions(&source, &mut found),
+            Err(error) => found(error.span().start().line, format!("does not parse: {error}")),
+        }
+    }
+    Ok(findings)
 }
 
 /// Prints the figures of `src/`, and fails for circles that are too long.
@@ -120,7 +143,7 @@ fn check_text(text: &str, found: &mut impl FnMut(usize, String)) {
     }
 }
 
-fn check_source(file: &Path, text: &str, source: &Source, found: &mut impl FnMut(usize, String)) {
+fn check_functions(source: &Source, found: &mut impl FnMut(usize, String)) {
     for function in &source.functions {
         if function.lines > LONGEST_FUNCTION {
             found(
@@ -129,6 +152,10 @@ fn check_source(file: &Path, text: &str, source: &Source, found: &mut impl FnMut
             );
         }
     }
+}
+
+fn check_source(file: &Path, text: &str, source: &Source, found: &mut impl FnMut(usize, String)) {
+    check_functions(source, found);
     for path in &source.crate_paths {
         if let Some(problem) = order::forbidden(file, &path.segments) {
             found(path.line, problem);
