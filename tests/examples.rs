@@ -126,6 +126,5 @@ fn main() -> ExitCode {
             cases.push(case_if(obstacle, &label, move || prints_it_installed(&name, &promised)));
         }
     }
-    cases.push(case("project", || prints_what_it_says(&folder().join("project/src/main.rs"), "project")));
     run_cases(cases, true)
 }

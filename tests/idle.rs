@@ -23,6 +23,7 @@ fn a_crowd_keeps_little() -> Result<(), String> {
 }
 
 fn main() -> ExitCode {
+    const HARDENED: Environment = &[("SPANDREL_MODE", "hardened")];
     const OFF: Environment = &[("SPANDREL_IDLE_RETURN", "off")];
     const THREAD: Environment = &[("SPANDREL_IDLE_RETURN", "thread")];
     // Rounds as often as can be.
@@ -31,8 +32,9 @@ fn main() -> ExitCode {
     const OFTEN_THREAD: Environment = &[("SPANDREL_PURGE_DELAY", "1"), ("SPANDREL_IDLE_RETURN", "thread")];
     let cases = vec![
         case("rare_calls_give_back_what_sleepers_hold", || run(&["calls"], &[])),
+        case("sleepers_in_mode_hardened_keep_as_little", || run(&["calls"], HARDENED)),
         case("off_returns_nothing", || run(&["calls", "stays"], OFF)),
-        case("without_calls_nothing_goes", || run(&["silent", "stays"], &[])),
+        case("frees_alone_give_back_most", || run(&["silent", "shrinks"], &[])),
         case("the_background_thread_needs_no_calls", || run(&["silent"], THREAD)),
         case("sleepers_wake_up_and_work_on", || run(&["waking"], OFTEN)),
         case("sleepers_wake_up_beside_the_background_thread", || run(&["waking"], OFTEN_THREAD)),

@@ -6,16 +6,22 @@
 //! blocks are free: a block in a bin, in a batch or in the hands of an interrupted operation is out. A span is at rest
 //! if no block was taken from it, and its count of blocks is the same, at two checks. [`Span::rest`] notes the last
 //! check and how much was purged; [`Span::take`] clears it.
+//!
+//! A mode may hold freed blocks back that are all zeroes. Such blocks are out, but their pages need not be there, either,
+//! where no thread can take one of them meanwhile.
 
-use super::span::Span;
+use super::span::{Span, WORD_BITS};
 use super::store::Central;
 use crate::base::class::{Class, Geometry, SPAN_BLOCKS_MAX, SPAN_REGIONS_MAX};
 use crate::base::units::{KIB, REGION_BYTES, Region};
+use crate::sys::zeroes;
 
-/// In `Span::rest`: the span was checked, or purged; its count then; and KiB purged since a block was last taken.
+/// In `Span::rest`: the span was checked, or purged; whether the blocks that a mode holds back counted as free; its count
+/// then; and KiB purged since a block was last taken.
 const PURGED: u32 = 1 << 31;
 const SEEN: u32 = 1 << 30;
-const COUNT: u32 = SEEN - (1 << COUNT_SHIFT);
+const WITH_WAITING: u32 = 1 << 29;
+const COUNT: u32 = WITH_WAITING - (1 << COUNT_SHIFT);
 const PURGED_KIB: u32 = (1 << COUNT_SHIFT) - 1;
 const COUNT_SHIFT: u32 = 16;
 
@@ -43,27 +49,94 @@ pub(crate) enum Due {
     Now,
 }
 
+/// The words of the largest bitmap.
+const WORDS_MAX: usize = SPAN_BLOCKS_MAX.div_ceil(WORD_BITS as usize);
+
+/// Blocks that a mode holds back, by their number; those that are null are none, and `None` ends them.
+pub(crate) type Waiting<'a> = &'a dyn Fn(usize) -> Option<*mut u8>;
+
+/// The bits of the blocks of a span whose memory may hold something.
+struct Filled([u64; WORDS_MAX]);
+
+impl Filled {
+    /// Those of blocks that are out.
+    fn of(span: &Span, geometry: &Geometry) -> Self {
+        let mut words = [0; WORDS_MAX];
+        words.iter_mut().zip(span.words(geometry)).for_each(|(copy, word)| *copy = word.get());
+        Self(words)
+    }
+
+    /// Leaves out those of `waiting` that lie in the span at `start`, and that nothing has written to.
+    fn leave_out(&mut self, geometry: &Geometry, start: usize, waiting: Waiting<'_>) {
+        let size = geometry.size as usize;
+        for block in (0..).map_while(waiting) {
+            let offset = block.addr().wrapping_sub(start);
+            if offset >= geometry.regions as usize * REGION_BYTES {
+                continue;
+            }
+            let (index, _) = geometry.locate(offset);
+            // SAFETY: a block of the span, which is readable, and of a mode whose blocks are whole strides.
+            if unsafe { zeroes::is_clear(block, size) }
+                && let Some(word) = self.0.get_mut((index / WORD_BITS) as usize)
+            {
+                *word &= !(1 << (index % WORD_BITS));
+            }
+        }
+    }
+
+    /// Calls `see` with each stretch of blocks without contents: the first, and the one behind the last.
+    fn each_gap(&self, geometry: &Geometry, mut see: impl FnMut(u32, u32)) {
+        let mut low = 0;
+        while low < geometry.capacity {
+            let high = self.run_end(geometry, low, false);
+            if high > low {
+                see(low, high);
+            }
+            low = self.run_end(geometry, high, true);
+        }
+    }
+
+    /// Where the blocks from `index` on that are `filled`, or not, end.
+    fn run_end(&self, geometry: &Geometry, mut index: u32, filled: bool) -> u32 {
+        while index < geometry.capacity {
+            let place = index % WORD_BITS;
+            let word = self.0.get((index / WORD_BITS) as usize).map_or(0, |word| word >> place);
+            let run = if filled { word.trailing_ones() } else { word.trailing_zeros() }.min(WORD_BITS - place);
+            index += run;
+            if run < WORD_BITS - place {
+                break;
+            }
+        }
+        index.min(geometry.capacity)
+    }
+}
+
 impl Central {
-    /// Checks the holes of a partial span of `class` that the caller may change, and purges them if they are due.
-    pub(crate) fn purge_holes(&self, class: Class, region: Region, due: Due) -> Holes {
+    /// Checks the holes of a span of `class` that the caller may change, and purges them if they are due. `waiting` counts
+    /// as free; nothing takes one of these out meanwhile.
+    pub(crate) fn purge_holes(&self, class: Class, region: Region, due: Due, waiting: Option<Waiting<'_>>) -> Holes {
         let (geometry, span) = (class.geometry(), self.span(region));
         let page = self.pages.space().page_bytes();
         let size = geometry.size as usize;
-        if (span.available(geometry) as usize) * size < page {
+        if waiting.is_none() && (span.available(geometry) as usize) * size < page {
             return Holes::None;
         }
-        let holes = span.look(due);
+        let holes = span.look(due, waiting.is_some());
         if holes != Holes::Purged {
             return holes;
         }
         let start = self.pages.space().address(region);
         let end = start + geometry.regions as usize * REGION_BYTES;
+        let mut filled = Filled::of(span, geometry);
+        if let Some(waiting) = waiting {
+            filled.leave_out(geometry, start, waiting);
+        }
         let mut purged = 0;
-        span.each_gap(geometry, |low, high| {
+        filled.each_gap(geometry, |low, high| {
             let from = (start + low as usize * size).next_multiple_of(page);
             // Behind the last block lies nothing.
             let to = if high == geometry.capacity { end } else { (start + high as usize * size) & !(page - 1) };
-            // SAFETY: whole pages of blocks that are not out; the caller keeps others from taking them meanwhile.
+            // SAFETY: whole pages of blocks that are not out, or zero; the caller keeps others from taking them meanwhile.
             if from < to && unsafe { self.pages.purge_hole(from, to - from) } {
                 purged += to - from;
             }
@@ -75,13 +148,14 @@ impl Central {
 
 impl Span {
     /// Notes a check; `Purged` if the span is to be purged now, which happens once until it changes.
-    fn look(&self, due: Due) -> Holes {
+    fn look(&self, due: Due, with_waiting: bool) -> Holes {
         let (before, count) = (self.rest.get(), self.used() << COUNT_SHIFT);
         let same = before & COUNT == count;
+        let purged = if with_waiting { PURGED | WITH_WAITING } else { PURGED };
         let (mark, holes) = match before & (SEEN | PURGED) {
-            PURGED if same => return Holes::None,
-            SEEN if same => (PURGED, Holes::Purged),
-            _ if due == Due::Now => (PURGED, Holes::Purged),
+            PURGED if same && before & purged == purged => return Holes::None,
+            SEEN | PURGED if same => (purged, Holes::Purged),
+            _ if due == Due::Now => (purged, Holes::Purged),
             _ => (SEEN, Holes::Waiting),
         };
         self.rest.set(mark | count | before & PURGED_KIB);
@@ -96,31 +170,5 @@ impl Span {
     /// the span.
     pub(crate) fn purged_bytes(&self) -> usize {
         (self.rest.get() & PURGED_KIB) as usize * KIB
-    }
-
-    /// Calls `see` with each stretch of blocks that are not out: the first, and the one behind the last.
-    fn each_gap(&self, geometry: &Geometry, mut see: impl FnMut(u32, u32)) {
-        let mut low = 0;
-        while low < geometry.capacity {
-            let high = self.run_end(geometry, low, false);
-            if high > low {
-                see(low, high);
-            }
-            low = self.run_end(geometry, high, true);
-        }
-    }
-
-    /// Where the blocks from `index` on that are `out`, or not, end.
-    fn run_end(&self, geometry: &Geometry, mut index: u32, out: bool) -> u32 {
-        while index < geometry.capacity {
-            let place = index % u64::BITS;
-            let word = self.word(geometry, index).get() >> place;
-            let run = if out { word.trailing_ones() } else { word.trailing_zeros() }.min(u64::BITS - place);
-            index += run;
-            if run < u64::BITS - place {
-                break;
-            }
-        }
-        index.min(geometry.capacity)
     }
 }

@@ -9,6 +9,7 @@ mod deferred;
 mod descriptor;
 mod direct;
 mod figures;
+mod growth;
 mod holes;
 mod large;
 mod ranges;

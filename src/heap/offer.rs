@@ -34,6 +34,9 @@ pub(super) struct Offer {
     pub(super) counted: Cell<u32>,
     /// When the current countdown began, roughly, in microseconds.
     pub(super) counted_since: Cell<u32>,
+    /// Flushes that purge no holes, from now on and the next time ([`super::idle::collect`]).
+    pub(super) pause: Cell<u32>,
+    pub(super) next_pause: Cell<u32>,
     /// Whether the current countdown serves a round rather than memory that shrinks.
     pub(super) for_round: Cell<bool>,
 }
@@ -65,6 +68,8 @@ impl Offer {
         self.made.store(0, Ordering::Relaxed);
         self.shrinking.set(0);
         self.counted.set(0);
+        self.pause.set(0);
+        self.next_pause.set(0);
     }
 
     /// The state of the offer in `round`.

@@ -204,6 +204,9 @@ impl Heap {
             let span = shared.central.span(region);
             let take = (span.available(geometry) as usize).min(wanted - done);
             let few = self.spans(class).full.first().is_none();
+            if span.purged_bytes() > 0 {
+                self.note_refault();
+            }
             // SAFETY: `wanted` is at most the capacity, and `take` at most what is missing: all slots are above slot 0.
             unsafe { shared.central.take(span, geometry, few, take, bin.slot(wanted - done)) };
             self.spans(class).settle_taken(shared.central.pages.space(), geometry, span);

@@ -10,6 +10,7 @@ use super::idle::state::Idle;
 use super::layout::Heap;
 use super::sampling::Sampling;
 use super::second_path::{DEFAULT, SecondPath};
+use crate::base::class::Class;
 use crate::base::units::{KIB, MIB, Region};
 use crate::central::Central;
 use crate::pages::{Bank, Pages};
@@ -28,13 +29,18 @@ const BINS_BYTES_MAX: usize = 8 * MIB;
 /// A bin may hold so many bytes beside however many others.
 const BIN_BYTES_MIN: usize = 4 * KIB;
 
-/// The functions that a mode has for blocks on their way from heap to heap.
+/// The functions that a mode has for blocks on their way from heap to heap, and for those that it holds back.
 pub(crate) struct Transit {
     /// A block that was free already is about to be sent.
     pub(crate) leaves: fn(*mut u8),
     /// A block has arrived at the heap, whose spans the calling thread holds; the last argument is whether that is the
     /// heap's thread. Returns the block that goes to bins and spans in its place; null for none.
     pub(crate) arrives: fn(&Heap, *mut u8, bool) -> *mut u8,
+    /// The block of that number and class that the mode holds back in a heap, null for none; `None` behind the last one.
+    /// Such a block is all zeroes, unless the program wrote to it. The calling thread holds the spans of the heap.
+    pub(crate) waits: fn(&Heap, Class, usize) -> Option<*mut u8>,
+    /// The process is idle: gives back the memory of a large block that the mode holds back; whether there is another.
+    pub(crate) rests: fn() -> bool,
 }
 
 /// All heaps, and the state that they share.

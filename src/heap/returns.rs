@@ -216,9 +216,15 @@ impl Heap {
             }
             return;
         }
-        if !self.count_event(shared, class, bin) {
-            self.flush(shared, class, bin, bin.half().min(bin.len()));
+        if self.count_event(shared, class, bin) {
+            return;
         }
+        if !self.is_shrinking() {
+            return self.flush(shared, class, bin, bin.half().min(bin.len()));
+        }
+        // Perhaps this thread makes no call any more once it has freed what it had.
+        self.flush(shared, class, bin, bin.len());
+        self.return_of_next_class(shared, class);
     }
 
     /// Whether the heap, which is crowded, is to return all blocks of `class` and the array of its full `bin`, because

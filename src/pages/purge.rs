@@ -14,7 +14,7 @@ use crate::sys::{call, memory};
 /// Runs given back to the kernel in one go, so that no single free pays for all of them.
 const PURGE_RUNS: usize = 16;
 /// A purge of a run gives back its shadow, too, if that is so many pages; less is not worth a system call.
-const SHADOW_PAGES_MIN: usize = 16;
+const SHADOW_PAGES_MIN: usize = 1;
 /// Runs purged in one go where a limit is exceeded: bounds the time it takes.
 const PRESSED_RUNS: usize = 1024;
 
@@ -115,6 +115,11 @@ impl Pages {
             }
         }
         if dirty { Purged::Kept } else { Purged::Some }
+    }
+
+    /// Takes back a run whose pages are gone, so that it reads as zero.
+    pub(crate) fn release_zeroed(&self, region: Region, count: u32) {
+        self.put(Run { region, count, dirty: false }, 0);
     }
 
     /// Gives back the whole pages of the shadow of a run that was just purged and that no other thread has.

@@ -16,7 +16,7 @@ use super::bank::{Bank, Trees};
 use super::space::Space;
 use super::tree::Node;
 use super::tree::Nodes;
-use crate::base::units::{LARGE_MAX, REGION_BYTES, Region, regions_for};
+use crate::base::units::{LARGE_MAX, MIB, REGION_BYTES, Region, regions_for};
 
 /// A stretch of regions that the caller of `acquire` now has to itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,11 +40,21 @@ pub(crate) struct Runs {
     newest: u32,
     dirty_regions: u32,
     clean_regions: u32,
+    /// How much of what was freed the process is likely to use again, by what it did lately: see [`Runs::note_reuse`].
+    reused: u32,
 }
 
 const NONE: u32 = 0;
-/// Regions that may be dirty in any case: those of one block of the largest kind that comes from runs.
-const DIRTY_MIN: u32 = regions_for(LARGE_MAX) as u32;
+/// Regions that may be dirty in any case: a process that grows and shrinks once keeps no more.
+const DIRTY_MIN: u32 = regions_for(8 * MIB) as u32;
+/// A process that uses again what it freed may have so many dirty, however little is in use: those of one block of the
+/// largest kind that comes from runs.
+const REUSED_MIN: u32 = regions_for(LARGE_MAX) as u32;
+/// A region that is used again makes up for so many that are freed.
+const REUSE_GAIN: u32 = 4;
+/// [`Runs::reused`] is at most so many times what may be dirty because of it: it stays while a process frees all and
+/// takes it again.
+const REUSED_MAX: u32 = 2;
 
 impl Runs {
     /// Offsets of the first bank's border, of regions ever used, dirty regions and clean regions.
@@ -64,6 +74,7 @@ impl Runs {
             newest: NONE,
             dirty_regions: 0,
             clean_regions: 0,
+            reused: REUSED_MAX * REUSED_MIN,
         }
     }
 
@@ -109,7 +120,9 @@ impl Runs {
             let trees = self.trees(space, bank);
             let start = if dirty { &trees.dirty } else { &trees.clean }.best_fit(space, wanted);
             if start != NONE {
-                return Some(self.carve(space, start, count, align));
+                let run = self.carve(space, start, count, align);
+                self.note_reuse(count, false);
+                return Some(run);
             }
         }
         self.extend_border(space, bank, count, align)
@@ -127,11 +140,19 @@ impl Runs {
             return Some(Run { region: end, count: extra, dirty: false });
         }
         let node = space.node(end.0);
-        (node.len.get() >= extra).then(|| self.carve(space, end.0, extra, REGION_BYTES))
+        if node.len.get() < extra {
+            return None;
+        }
+        let run = self.carve(space, end.0, extra, REGION_BYTES);
+        self.note_reuse(extra, false);
+        Some(run)
     }
 
     /// Takes back a run. `now` is the time in milliseconds.
     pub(crate) fn release(&mut self, space: &Space, run: Run, now: u32) {
+        if run.dirty {
+            self.reused = self.reused.saturating_sub(run.count);
+        }
         let mut start = run.region.0;
         let mut len = run.count;
         let mut stamp = now;
@@ -161,16 +182,37 @@ impl Runs {
         if waited(now, space.node(start).stamp.get()) < delay && !self.is_excessive(cached) {
             return None;
         }
-        Some(self.take_out(space, start))
+        let run = self.take_out(space, start);
+        self.reused = self.reused.saturating_sub(run.count);
+        Some(run)
     }
 
-    /// Whether more is dirty than [`DIRTY_MIN`] and as much as is in use. A process that has freed most of its memory may
-    /// do nothing afterwards that would notice the time. One that replaces large blocks of many sizes all the time has
-    /// about as much dirty as in use, and would take the fault of each page again that it gave back.
-    const fn is_excessive(&self, cached: u32) -> bool {
-        let taken = self.touched - self.dirty_regions - self.clean_regions;
+    /// Notes that `count` regions are used again. Purged ones count as well: the process would have needed what was given
+    /// back. Fresh ones count as far as others are dirty: a process that takes what it has no room for does not shrink.
+    fn note_reuse(&mut self, count: u32, fresh: bool) {
+        let most = self.taken() + REUSED_MIN;
+        let most = REUSED_MAX * if fresh { most.min(self.dirty_regions) } else { most };
+        let reused = self.reused.saturating_add(count.saturating_mul(REUSE_GAIN)).min(most);
+        self.reused = self.reused.max(reused);
+    }
+
+    /// Regions in runs that were acquired.
+    const fn taken(&self) -> u32 {
+        self.touched - self.dirty_regions - self.clean_regions
+    }
+
+    /// Whether more is dirty than a process like this is likely to use again soon. One that frees most of its memory may do
+    /// nothing afterwards that would notice the time. One that replaces large blocks of many sizes all the time has about
+    /// as much dirty as in use, and would take the fault of each page again that it gave back.
+    fn is_excessive(&self, cached: u32) -> bool {
         // Threads use the cache meanwhile, so the sum may be off.
-        self.dirty_regions + cached > DIRTY_MIN + taken.saturating_sub(cached)
+        self.dirty_regions + cached > self.dirty_max(cached)
+    }
+
+    /// How many regions may be dirty, those in the cache among them: [`DIRTY_MIN`], or, where the process used again as much
+    /// as it freed, [`REUSED_MIN`] and as much as is in use.
+    pub(super) fn dirty_max(&self, cached: u32) -> u32 {
+        DIRTY_MIN + self.reused.min(self.taken().saturating_sub(cached) + REUSED_MIN - DIRTY_MIN)
     }
 
     fn is_free(&self, space: &Space, start: u32, dirty: bool) -> bool {
@@ -234,6 +276,7 @@ impl Runs {
         if moved {
             let before = self.trees(space, bank).border.replace(end);
             self.touched += end.0 - before.0;
+            self.note_reuse(end.0 - before.0, true);
         }
         moved
     }

@@ -252,13 +252,16 @@ impl Pages {
     fn put_and_purge(&self, run: Run, delay: u32) {
         let now = self.now();
         // Drop the guard before a purge: no system call under the lock.
-        let due = {
-            let mut runs = self.runs.lock();
+        let (due, overfull) = {
+            let (mut runs, cached) = (self.runs.lock(), self.cache.regions());
             runs.release(self.space(), run, now);
-            let due = runs.expire(self.space(), now, delay, self.cache.regions());
+            let due = runs.expire(self.space(), now, delay, cached);
             self.note(&runs);
-            due
+            (due, cached > runs.dirty_max(cached))
         };
+        if overfull {
+            self.drain_cache();
+        }
         if due.is_some_and(|run| self.purge_run(run) != Purged::Kept) {
             self.purge_due(now, delay);
         }

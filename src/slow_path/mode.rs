@@ -298,6 +298,12 @@ fn resize_in_lane(block: *mut u8, size: usize) -> Option<Resized> {
                 size,
             })
         }
+        // The figures of lanes would count a block that changes its lane twice.
+        Place::Large { region, span } if size > LARGE_MAX && !PROCESS.inspects() => {
+            let (old, ticket) = (span.large_bytes(), span.ticket());
+            let address = PROCESS.central.move_large(region, size)?;
+            Some(Moved { address, direct: true, ticket, old, size })
+        }
         Place::Direct(direct) if size > LARGE_MAX => {
             let address = PROCESS.central.resize_direct(direct, size)?;
             Some(Moved { address, direct: true, ticket: direct.ticket, old: direct.bytes, size })

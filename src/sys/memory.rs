@@ -278,6 +278,34 @@ pub(crate) unsafe fn remap(address: usize, old: usize, new: usize) -> Result<usi
     unsafe { counted(Kind::Remap, [address, old, new, flags, 0, 0]) }
 }
 
+/// Moves the pages of private anonymous memory to a new mapping of as many bytes; where that is. The old range stays, and
+/// reads as zero. Linux 5.7; EINVAL before.
+///
+/// # Safety
+/// - `[address, address + len)` is page-aligned and ours, and only the caller holds pointers into it.
+pub(crate) unsafe fn move_pages(address: usize, len: usize) -> Result<usize, Errno> {
+    let flags = (libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP) as usize;
+    // SAFETY: the range is ours, and nothing else has pointers into it.
+    unsafe { counted(Kind::Remap, [address, len, len, flags, 0, 0]) }
+}
+
+/// Whether the page at `address` is locked into memory, or the kernel does not say (before Linux 5.4): the kernel refuses
+/// advice that such a page is not needed soon.
+pub(crate) fn is_locked(address: usize, page: usize) -> bool {
+    // SAFETY: advice changes neither contents nor access, wherever it points.
+    unsafe { counted(Kind::Advise, [address, page, libc::MADV_COLD as usize, 0, 0, 0]) }.is_err()
+}
+
+/// Maps memory that reads as zero where a part of a reservation of ours was.
+///
+/// # Safety
+/// - `[address, address + len)` is page-aligned, belongs to a reservation of ours, and nothing needs what is there.
+pub(crate) unsafe fn map_again(address: usize, len: usize) -> Result<(), Errno> {
+    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
+    // SAFETY: what the mapping replaces is ours and not needed.
+    unsafe { counted(Kind::Map, [address, len, WRITABLE, kind as usize, usize::MAX, 0]) }.map(drop)
+}
+
 /// Fills memory with zeroes.
 ///
 /// # Safety

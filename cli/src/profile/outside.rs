@@ -119,8 +119,8 @@ mod tests {
         let samples = Samples { mean: 512, since: 1_000_000_000, stacks, code };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("heap");
-        let packed = pack(&samples, &mut Symbols::default(), 3_000_000_000, &AtRunTime::default()).unwrap();
-        std::fs::write(&path, packed).unwrap();
+        std::fs::write(&path, pack(&samples, &mut Symbols::default(), 3_000_000_000, &AtRunTime::default()).unwrap())
+            .unwrap();
         let profile = read(&path).unwrap();
         let value = profile.value(None).unwrap();
         assert_eq!((profile.values[value].0.as_str(), profile.total(value)), (DEFAULT, 16));

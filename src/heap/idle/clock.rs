@@ -187,6 +187,11 @@ impl Heap {
         }
     }
 
+    /// Whether memory of this heap shrinks.
+    pub(in crate::heap) fn is_shrinking(&self) -> bool {
+        self.offer.shrinking.get() >= SHRINKING && self.takes_part()
+    }
+
     /// Begins a countdown if memory shrinks, or `for_round`, because the thread may read no clock otherwise; not if
     /// nothing is left to do, nor if requests are counted already.
     pub(in crate::heap) fn count_down(&self, shared: Shared<'_>, for_round: bool) {

@@ -5,10 +5,61 @@
 //! that of its own class. So the heap's thread drains bins as other threads do ([`crate::heap::idle::drain`]): each
 //! keeps its last block and its array.
 
-use crate::base::class::Class;
+use crate::base::class::{self, Class};
 use crate::central::{Due, Holes, Place, State};
 use crate::heap::layout::Heap;
 use crate::heap::registry::Shared;
+
+/// Blocks at most that a flush drains from a bin of another class.
+const DRAINED_PER_FLUSH: u32 = 512;
+/// Spans at most whose holes a flush purges, and the part of a span's blocks that may be out.
+const SPANS_PER_FLUSH: usize = 16;
+const SPARSE: u32 = 4;
+/// Flushes for which no holes are purged once the heap needed such pages again: this many, and each time so many times
+/// more.
+const PAUSE: u32 = 256;
+const PAUSE_GROWTH: u32 = 4;
+
+/// Memory shrinks: flush follows flush. Perhaps the thread makes no call any more once it has freed what it had, so each
+/// flush returns some memory of one class, another one each time.
+impl Heap {
+    /// Drains a bin, but for that of `class`, and purges holes. Part of a flush of `class`.
+    pub(in crate::heap) fn return_of_next_class(&self, shared: Shared<'_>, class: Class) {
+        let next = Class::from_index(self.offer.shrinking.get() as usize % class::COUNT);
+        let Some(next) = next else { return };
+        if next != class {
+            self.drain_bin(shared, next, &mut { DRAINED_PER_FLUSH });
+        }
+        match self.offer.pause.get() {
+            0 => self.purge_sparse_spans(shared, next),
+            flushes => self.offer.pause.set(flushes - 1),
+        }
+    }
+
+    /// Purges the holes of the first spans of `class` if few of their blocks are out: then few purges suffice for each
+    /// until it is empty.
+    fn purge_sparse_spans(&self, shared: Shared<'_>, class: Class) {
+        let (central, capacity) = (shared.central, class.geometry().capacity);
+        if !central.pages.has_holes() {
+            return;
+        }
+        for (region, span) in self.spans(class).partial.iter(central.pages.space()).take(SPANS_PER_FLUSH) {
+            if span.used() * SPARSE <= capacity {
+                let _ = central.purge_holes(class, region, Due::Now, None);
+            }
+        }
+    }
+
+    /// Notes that the heap needs pages that were purged as holes: the program will perhaps need others, too.
+    #[cold]
+    pub(in crate::heap) fn note_refault(&self) {
+        if self.offer.pause.get() == 0 {
+            let pause = self.offer.next_pause.get().max(PAUSE);
+            self.offer.pause.set(pause);
+            self.offer.next_pause.set(pause.saturating_mul(PAUSE_GROWTH));
+        }
+    }
+}
 
 impl Heap {
     /// Drains every bin that has as many blocks as at the last call and had no slow event since, and sends the blocks
@@ -75,7 +126,7 @@ impl Heap {
             && entry.owner() == self.address()
             && span.state() == State::Partial
         {
-            let holes = shared.central.purge_holes(class, span.first(), Due::Now);
+            let holes = shared.central.purge_holes(class, span.first(), Due::Now, None);
             debug_assert!(holes != Holes::Waiting);
         }
     }

@@ -204,6 +204,13 @@ impl Heap {
                 }
             }
             self.send_all(shared);
+            if let Some(transit) = shared.registry.transit.get().filter(|_| shared.central.pages.has_holes()) {
+                while (transit.rests)() {
+                    if budget.is_over() {
+                        return false;
+                    }
+                }
+            }
             // Only rounds made pages dirty lately.
             let pages = &shared.central.pages;
             while pages.is_dirty() && pages.purge_one(now) {
@@ -240,17 +247,20 @@ impl Heap {
         true
     }
 
-    /// Purges the holes of the span that starts at `region`, if one does, it is partial, and its holes are due, whatever
-    /// heap owns it.
+    /// Purges the holes of the span that starts at `region`, if one does, it has any, and they are due, whatever heap owns
+    /// it.
     fn purge_holes_of_span(&self, shared: Shared<'_>, region: Region, due: Due) -> Holes {
         let central = shared.central;
         let entry = central.pages.space().entry(region);
         let Some(class) = entry.class() else { return Holes::None };
-        let is_partial = || {
+        let may_have = |waits: bool| {
             let span = central.span(region);
-            span.first() == region && span.state() == State::Partial && central.pages.space().entry(region) == entry
+            let state = span.state();
+            let fits = state == State::Partial || waits && state == State::Full;
+            span.first() == region && fits && central.pages.space().entry(region) == entry
         };
-        if !is_partial() {
+        let waits = shared.registry.transit.get().is_some() && !entry.is_central();
+        if !may_have(waits) {
             return Holes::None;
         }
         if entry.is_central() {
@@ -258,19 +268,30 @@ impl Heap {
                 return Holes::None;
             }
             let partial = central.span(region).state() == State::Partial;
-            let holes = if partial { central.purge_holes(class, region, due) } else { Holes::None };
+            let holes = if partial { central.purge_holes(class, region, due, None) } else { Holes::None };
             central.surrender_span(class, region);
             return holes;
         }
-        if entry.owner() == self.address() {
-            return central.purge_holes(class, region, due);
-        }
         let owner = Heap::of_entry(entry);
-        if !owner.try_hold_spans() {
+        let is_own = owner.address() == self.address();
+        if !is_own && !owner.try_hold_spans() {
             return Holes::Waiting;
         }
-        let holes = if is_partial() { central.purge_holes(class, region, due) } else { Holes::None };
-        owner.free_spans();
+        // Else the heap's thread may take a block that waits at any time.
+        let at_rest =
+            is_own || matches!(owner.offer.state(shared.registry.idle.round()), OfferState::Ripe | OfferState::Drained);
+        let transit = shared.registry.transit.get().filter(|_| at_rest);
+        let holes = match transit {
+            _ if !may_have(transit.is_some()) => Holes::None,
+            Some(transit) => {
+                let waiting = |number| (transit.waits)(owner, class, number);
+                central.purge_holes(class, region, due, Some(&waiting))
+            }
+            None => central.purge_holes(class, region, due, None),
+        };
+        if !is_own {
+            owner.free_spans();
+        }
         holes
     }
 }

@@ -34,8 +34,10 @@ const RESIDENT_PART: usize = 64;
 /// The bytes of blocks that are ready are this part of those that wait with their memory.
 const READY_PART: usize = 1;
 
-static QUARANTINE: Lock<Freed> =
-    Lock::new(Rank::Reserve, Freed { sealed: Quarantine::new(), resident: Quarantine::new(), ready: Ready::new() });
+static QUARANTINE: Lock<Freed> = Lock::new(
+    Rank::Reserve,
+    Freed { sealed: Quarantine::new(), resident: Quarantine::new(), ready: Ready::new(), rested: 0 },
+);
 
 /// Blocks that the program has freed, and that are not free.
 struct Freed {
@@ -45,6 +47,8 @@ struct Freed {
     resident: Quarantine,
     /// Zeroes.
     ready: Ready,
+    /// How many of the blocks of `resident` and `ready` have given back their memory since one came in.
+    rested: usize,
 }
 
 /// Gives the quarantine room for `bytes` of address space, and seeds its random numbers.
@@ -105,7 +109,12 @@ pub(super) fn keep(address: usize, whole: usize, mut release: impl FnMut(usize))
     }
     // SAFETY: the program freed the block, and its bytes are whole pages.
     unsafe { zeroes::clear(core::ptr::with_exposed_provenance_mut(address), whole) };
-    if !QUARANTINE.lock().resident.add(Held { address, whole }) {
+    let added = {
+        let mut freed = QUARANTINE.lock();
+        freed.rested = 0;
+        freed.resident.add(Held { address, whole })
+    };
+    if !added {
         release(address);
     }
     while let Some(block) = taken(|freed| freed.resident.take_due()) {
@@ -142,6 +151,21 @@ pub(super) fn test_all() {
             return;
         }
     }
+}
+
+/// Gives back the memory of one of the blocks that wait with theirs or are ready: they are zeroes, and stay so. A block that
+/// the program wrote to keeps it. Returns whether there is another one.
+pub(super) fn rest() -> bool {
+    // The lock is held throughout, so that no thread takes the block meanwhile.
+    let mut freed = QUARANTINE.lock();
+    let held = freed.resident.blocks().iter().chain(freed.ready.blocks()).nth(freed.rested).copied();
+    let Some(block) = held else { return false };
+    freed.rested += 1;
+    if !is_written(&block) {
+        // SAFETY: whole pages of a block that nothing uses, and that read as zero now as well as afterwards.
+        let _ = unsafe { PROCESS.central.pages.discard(block.address, block.whole) };
+    }
+    true
 }
 
 /// A block that `take` takes out. The lock is not held when this returns.

@@ -103,6 +103,12 @@ static TRANSIT: Transit = Transit {
         }
     },
     arrives,
+    waits: |heap, class, number| {
+        let block = Kept::of(heap)?.waiting_at(class, number)?;
+        let freed = blocks::unit(block.addr()).is_some_and(state::is_freed);
+        Some(if freed { block } else { core::ptr::null_mut() })
+    },
+    rests: large::rest,
 };
 
 /// A block has arrived at its owner: it must not have been freed there meanwhile. Then it waits, if the owner itself

@@ -139,6 +139,11 @@ impl Ready {
         Some(block)
     }
 
+    /// Its blocks.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = &Held> {
+        self.rows.iter().flat_map(|(row, len)| row.get(..*len).unwrap_or_default())
+    }
+
     /// Takes out any block.
     pub(super) fn take_any(&mut self) -> Option<Held> {
         (0..ROWS).find_map(|row| self.take(1 << row))

@@ -32,6 +32,12 @@ pub(super) const fn is_live(state: u8) -> bool {
     state >= LIVE
 }
 
+/// Whether a block is in the quarantine, in a bin, or in a span.
+pub(super) fn is_freed(unit: &AtomicU8) -> bool {
+    // Relaxed: what the caller then does is right for a block that is being freed, too.
+    unit.load(Ordering::Relaxed) == FREED
+}
+
 /// Frees a block of the calling thread's spans, which that thread found live.
 #[inline(always)]
 pub(super) fn free_own(unit: &AtomicU8) {

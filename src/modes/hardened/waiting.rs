@@ -93,7 +93,7 @@ impl Kept {
         }
     }
 
-    /// That of `heap`, which is the calling thread's.
+    /// That of `heap`, which is the calling thread's, or whose spans that holds.
     #[inline(always)]
     pub(super) fn of(heap: &FastHeap) -> Option<&Self> {
         // Relaxed: this thread stored it, or the one that had the heap before, which handed it over under a lock.
@@ -155,6 +155,20 @@ impl Kept {
             }
             waiting.mask.set(first_mask(class, waiting.room.get()));
         }
+    }
+
+    /// The block in slot `number` of `class`, in use or not; null for none, and `None` behind the last slot. For the
+    /// thread that holds the spans of the heap.
+    pub(super) fn waiting_at(&self, class: Class, number: usize) -> Option<*mut u8> {
+        let waiting = self.classes.get(class.index())?;
+        let room = waiting.room.get();
+        if number > room {
+            return None;
+        }
+        let place = if number < room { waiting.slots.get().wrapping_add(number) } else { waiting.first_slot() };
+        // SAFETY: a slot that exists. An operation of the heap's thread that was interrupted may go on meanwhile: then a
+        // block that was here is on its way to a bin, from which nothing takes it before the spans are free.
+        Some(unsafe { Slots(place).get_shared(0) })
     }
 
     /// Calls `see` with each block.

@@ -32,21 +32,58 @@ fn check(runs: &Runs, space: &Space, taken: &[bool]) {
     assert_eq!(runs.touched(), dirty + clean + held);
 }
 
+const LONG: u32 = 1 << 30;
+/// Regions of a run, and runs, of the tests of what waits.
+const COUNT: u32 = REUSED_MIN / 8;
+const RUNS: u32 = 24;
+
+/// Takes all runs, and gives back those with a number that is no multiple of `kept`.
+fn grow_and_shrink(runs: &mut Runs, space: &Space, kept: usize) -> Vec<Run> {
+    let taken: Vec<Run> =
+        (0..RUNS).map(|_| runs.acquire(space, Bank::FIRST, COUNT, REGION_BYTES).expect("room")).collect();
+    let (kept, freed): (Vec<_>, Vec<_>) = taken.into_iter().enumerate().partition(|(index, _)| index % kept == 0);
+    for (index, run) in freed {
+        runs.release(space, Run { dirty: true, ..run }, index as u32);
+    }
+    kept.into_iter().map(|(_, run)| run).collect()
+}
+
+/// Purges what is due at once, and returns how much is dirty then.
+fn dirty_after_purge(runs: &mut Runs, space: &Space, delay: u32) -> u32 {
+    while let Some(run) = runs.expire(space, 100, delay, 0) {
+        runs.release(space, Run { dirty: false, ..run }, 100);
+    }
+    runs.dirty_regions()
+}
+
 #[test]
 fn much_that_is_free_does_not_wait() {
-    const LONG: u32 = 1 << 30;
     let space = Space::reserve(256 * MIB, 4096).expect("256 MiB");
-    let (mut runs, count) = (Runs::new(), DIRTY_MIN / 8);
-    let held: Vec<Run> =
-        (0..24).map(|_| runs.acquire(&space, Bank::FIRST, count, REGION_BYTES).expect("room")).collect();
-    for (index, run) in held.into_iter().enumerate().filter(|(index, _)| index % 6 != 0) {
-        runs.release(&space, Run { dirty: true, ..run }, index as u32);
+    let mut runs = Runs::new();
+    grow_and_shrink(&mut runs, &space, 6);
+    assert_eq!(runs.dirty_regions(), 20 * COUNT, "all but four of 24");
+    assert!(dirty_after_purge(&mut runs, &space, LONG) <= DIRTY_MIN, "the process may need none of it again");
+}
+
+#[test]
+fn as_much_waits_as_is_in_use_where_it_is_used_again() {
+    let space = Space::reserve(256 * MIB, 4096).expect("256 MiB");
+    let mut runs = Runs::new();
+    for run in grow_and_shrink(&mut runs, &space, RUNS as usize) {
+        runs.release(&space, Run { dirty: true, ..run }, 0);
     }
-    assert_eq!(runs.dirty_regions(), 20 * count, "all but four of 24, which is more than eight and these four");
-    while let Some(run) = runs.expire(&space, 100, LONG, 0) {
-        runs.release(&space, Run { dirty: false, ..run }, 100);
-    }
-    assert_eq!(runs.dirty_regions(), 10 * count, "two runs of five are left, because three would be too much");
+    grow_and_shrink(&mut runs, &space, 6);
+    assert_eq!(dirty_after_purge(&mut runs, &space, LONG), 10 * COUNT, "as much as twelve runs; two groups of five");
+}
+
+#[test]
+fn a_process_that_takes_fresh_memory_for_what_it_frees_does_not_shrink() {
+    let space = Space::reserve(256 * MIB, 4096).expect("256 MiB");
+    let mut runs = Runs::new();
+    grow_and_shrink(&mut runs, &space, RUNS as usize);
+    assert_eq!(runs.reused, 0);
+    let larger = runs.acquire(&space, Bank::FIRST, runs.dirty_regions() + 1, REGION_BYTES).expect("room");
+    assert!(!larger.dirty && dirty_after_purge(&mut runs, &space, LONG) > DIRTY_MIN + REUSED_MIN);
 }
 
 proptest! {
