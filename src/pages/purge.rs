@@ -117,6 +117,13 @@ impl Pages {
         if dirty { Purged::Kept } else { Purged::Some }
     }
 
+    /// Makes a run free; `now` is the time in milliseconds.
+    pub(super) fn put(&self, run: Run, now: u32) {
+        let mut runs = self.runs.lock();
+        runs.release(self.space(), run, now);
+        self.note(&runs);
+    }
+
     /// Takes back a run whose pages are gone, so that it reads as zero.
     pub(crate) fn release_zeroed(&self, region: Region, count: u32) {
         self.put(Run { region, count, dirty: false }, 0);

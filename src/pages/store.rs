@@ -388,13 +388,6 @@ impl Pages {
         }
     }
 
-    /// Makes a run free; `now` is the time in milliseconds.
-    pub(super) fn put(&self, run: Run, now: u32) {
-        let mut runs = self.runs.lock();
-        runs.release(self.space(), run, now);
-        self.note(&runs);
-    }
-
     /// Notes how much is dirty.
     pub(super) fn note(&self, runs: &Runs) {
         // Relaxed: a hint.

@@ -120,7 +120,12 @@ pub(super) fn keep(address: usize, whole: usize, mut release: impl FnMut(usize))
     while let Some(block) = taken(|freed| freed.resident.take_due()) {
         test(block);
         let is_ready = match PROCESS.central.resolve(block.address) {
-            Place::Large { span, .. } => QUARANTINE.lock().ready.add(block, span.large_regions()),
+            Place::Large { span, .. } => {
+                let mut freed = QUARANTINE.lock();
+                // The test has read the block since it gave its memory back, perhaps.
+                freed.rested = 0;
+                freed.ready.add(block, span.large_regions())
+            }
             _ => false,
         };
         if !is_ready {
