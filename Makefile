@@ -47,8 +47,8 @@ quick: ## After a change, in a minute: format, layers, prose, unit tests of what
 
 check: library ## Check format, lints, layers, prose, symbols, header and docs, and that what describes a change follows it
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --exclude spandrel --all-targets --features spandrel-xtask/tables -- --deny warnings
-	$(CARGO) clippy --package spandrel -- --deny warnings
+	$(CARGO) clippy --workspace --exclude spandrel --exclude spandrel-jemalloc --all-targets --features spandrel-xtask/tables,spandrel-alloc/allocator-api2 -- --deny warnings
+	$(CARGO) clippy --package spandrel --package spandrel-jemalloc -- --deny warnings
 	$(XTASK) layers
 	$(XTASK) prose
 	$(XTASK) cold-call --limit $(COLD_FILES)
@@ -130,14 +130,16 @@ idle-check: library ## Stop a call at every instruction boundary, drain what its
 peers: ## Build the allocators to compare with into target/peers
 	@scripts/peers
 
-STUDIES = study-lookup study-faults study-exchanges study-bins study-modes study-latency study-profiles study-large study-fragmentation study-steady
-.PHONY: study $(STUDIES)
+STUDIES = study-lookup study-faults study-exchanges study-bins study-modes study-latency study-profiles study-large study-fragmentation study-steady study-crates
+.PHONY: study $(STUDIES) bench-crate
 study: $(STUDIES) ## Measure the alternatives of the design again and rewrite docs/studies (a quarter of an hour)
 
 $(STUDIES): study-%:
 	$(CARGO) build --quiet --release --package spandrel-studies --package spandrel-workloads
 	$(CARGO) build --quiet --release --package spandrel-xtask --bin spandrel-measure
 	@$(TARGET)/release/spandrel-study $*
+
+bench-crate: study-crates ## Compare the Rust package with the crates of other allocators, and rewrite docs/studies/crates.md (five minutes)
 
 # How long `make bench` may measure; the build, the peers and the report come on top.
 BENCH_MINUTES ?= 32
@@ -150,10 +152,10 @@ bench-quick: library ## Compare with fewer allocators, programs and less work in
 # ALL=--all: also the allocators that are not hardened.
 ALL ?=
 .PHONY: bench-security bench-security-publish
-bench-security: library ## Hardened allocators beside the defaults: geometric means of time and memory, in six minutes once the peers are built
-	@scripts/bench security --minutes 5 $(ALL)
+bench-security: library ## Hardened allocators beside the defaults: geometric means of time and memory, in ten minutes once the peers are built
+	@scripts/bench security --minutes 9 $(ALL)
 
-bench-security-publish: ## Record the means of the last bench-security, and draw them against the attacks of docs/attacks
+bench-security-publish: ## Record the means of the last bench-security, unless it misses a published figure, and draw them against the attacks of docs/attacks
 	@$(CARGO) run --quiet --profile tool --package spandrel-lab -- security-publish
 
 bench-publish: ## Put report and pictures of the last full run into docs/benchmarks, unless it misses a published figure

@@ -169,6 +169,11 @@ struct spandrel_stats {
 };
 
 /**
+ * The structure where C++ takes the plain name for the function: `struct spandrel_stats` by a name of its own.
+ */
+typedef struct spandrel_stats spandrel_stats_t;
+
+/**
  * Figures of one class.
  */
 struct spandrel_class_stats {
@@ -237,6 +242,11 @@ struct spandrel_class_stats {
    */
   uint64_t received_refills;
 };
+
+/**
+ * The structure where C++ takes the plain name for the function.
+ */
+typedef struct spandrel_class_stats spandrel_class_stats_t;
 
 /**
  * Functions of the program that serve malloc and its family, with the contracts of the C functions of these names.
@@ -334,8 +344,8 @@ int spandrel_lane_of_size(size_t size);
 int spandrel_lane_of_pointer(const void *pointer);
 
 /**
- * The usable bytes of a block from malloc(size), which has more in some threads of a process with many; 0 for a size
- * that malloc refuses.
+ * The usable bytes of a block from malloc(size). It may have more in a process with many threads, in mode "guarded",
+ * and where libc serves the process. 0 for a size that malloc refuses.
  */
 size_t spandrel_good_size(size_t size);
 
@@ -386,17 +396,7 @@ bool spandrel_set_limits(size_t soft, size_t hard);
  * The caller makes sure that:
  * - `stats` is NULL or writable for `struct_size` bytes.
  */
-bool spandrel_stats(struct spandrel_stats *stats, size_t struct_size);
-
-/**
- * Fills the first `struct_size` bytes of `*stats` with the figures of class `index`, counted from 0, the smallest
- * blocks first; false, and errno EINVAL, if there is no such class, if `stats` is NULL, or if `struct_size` is
- * larger than this version's structure.
- *
- * The caller makes sure that:
- * - `stats` is NULL or writable for `struct_size` bytes.
- */
-bool spandrel_class_stats(size_t index, struct spandrel_class_stats *stats, size_t struct_size);
+bool spandrel_stats(spandrel_stats_t *stats, size_t struct_size);
 
 /**
  * Writes all figures to file descriptor `fd` in `format` (SPANDREL_FORMAT_...), without taking memory; false, and
@@ -435,6 +435,26 @@ bool spandrel_profile_dump(const char *path);
  * - `frames` is writable for `count` addresses.
  */
 size_t spandrel_call_stack(size_t *frames, size_t count);
+
+/**
+ * Fills the first `struct_size` bytes of `*stats` with the figures of class `index`, counted from 0, the smallest
+ * blocks first; false, and errno EINVAL, if there is no such class, if `stats` is NULL, or if `struct_size` is
+ * larger than this version's structure.
+ *
+ * The caller makes sure that:
+ * - `stats` is NULL or writable for `struct_size` bytes.
+ */
+bool spandrel_class_stats(size_t index, spandrel_class_stats_t *stats, size_t struct_size);
+
+/**
+ * As spandrel_class_stats for every class at one moment: `stats` has `count` structures of `struct_size` bytes each,
+ * and as many classes are filled in, the smallest blocks first. How many classes there are, which may be more; 0, and
+ * errno EINVAL or ENOMEM, as with spandrel_class_stats.
+ *
+ * The caller makes sure that:
+ * - `stats` is NULL, with a `count` of 0, or writable for `count` times `struct_size` bytes.
+ */
+size_t spandrel_every_class_stats(spandrel_class_stats_t *stats, size_t count, size_t struct_size);
 
 /**
  * The mode in force, as SPANDREL_MODE names it.

@@ -1,15 +1,15 @@
 //! Spandrel: a malloc replacement for x86-64 Linux.
+#![cfg_attr(not(feature = "export"), doc = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")))]
 //!
+//! # Inside
 //! `docs/architecture.md` describes how it works, `docs/glossary.md` its words, with their counterparts in other
 //! allocators.
 //!
-//! # Flows malloc: `api` runs the fast path (`heap::fast_path`), which finds the bin of the size by a table in the
-//! thread's heap and pops a block. free: the fast path finds the bin by the page map and pushes the block. Otherwise
-//! `control` hands the call to the mode in force, `slow_path` serves it, and `heap`, `central` and `pages` find
-//! memory for it. A call goes down one layer at a time, and comes back as a verdict, a `#[must_use]` value.
-//! `slow_path` has the tree of these calls.
+//! malloc: `api` runs the fast path (`heap::fast_path`), which finds the bin of the size by a table in the thread's heap
+//! and pops a block. free: the fast path finds the bin by the page map and pushes the block. Otherwise `control` hands the
+//! call to the mode in force, `slow_path` serves it, and `heap`, `central` and `pages` find memory for it. A call goes
+//! down one layer at a time, and comes back as a verdict, a `#[must_use]` value. `slow_path` has the tree of these calls.
 //!
-//! # Layers
 //! Each folder is a layer, and imports only those before it in this list:
 //!
 //! 1. `base`: units, size classes, lanes.
@@ -23,13 +23,6 @@
 //! 9. `modes`; `profile`: the heap profile; `stats`: statistics, reports, the descriptor.
 //! 10. `control`: start and end of the process, the mode in force, requests of the program.
 //! 11. `api`: the contracts of C, C++ and Rust, `errno`.
-//!
-//! # Use from Rust
-//! ```
-//! #[global_allocator]
-//! static ALLOCATOR: spandrel::Spandrel = spandrel::Spandrel;
-//! # fn main() { assert_eq!(vec![7_u8; 100].len(), 100); }
-//! ```
 #![cfg_attr(not(any(test, loom)), no_std)]
 #![deny(unsafe_code)]
 #![cfg_attr(
@@ -61,11 +54,14 @@ mod central;
 #[cfg(loom)]
 #[path = "central/modelled.rs"]
 mod central;
+// Public for the tools of this repository alone, which are built with it: no promise to anybody else.
 #[cfg(not(loom))]
+#[doc(hidden)]
 pub mod config;
 #[cfg(not(loom))]
 mod control;
 #[cfg(not(loom))]
+#[doc(hidden)]
 pub mod diag;
 #[cfg(not(loom))]
 mod heap;
@@ -96,11 +92,14 @@ mod stats;
 #[cfg(not(loom))]
 mod unwind;
 
-#[cfg(not(loom))]
-pub use api::Spandrel;
+#[cfg(all(not(feature = "export"), not(loom)))]
+pub use api::{AllocError, ClassStats, Spandrel, Stats, VERSION};
 #[cfg(all(feature = "export", not(loom)))]
-pub use api::{extension, modes as extension_modes};
+pub use api::{classes as extension_classes, extension, modes as extension_modes};
 #[cfg(not(loom))]
+pub use stats::Format;
+#[cfg(not(loom))]
+#[doc(hidden)]
 pub use stats::{descriptor, table};
 
 /// Reports a panic as corruption and aborts the process. `std`, which would define this function, is not linked.

@@ -186,43 +186,135 @@ fn symbolizes_files_and_places() -> Result<(), String> {
     wants(&runs(&["symbolize", "/no/such/file"])?, End::Exit(1), "", "/no/such/file: No such file")
 }
 
-/// A reader that goes away ends the command without a word.
-fn closed_pipes_end_quietly() -> Result<(), String> {
-    for arguments in [&["explain", "100"][..], &["top"], &["doctor"], &["--help"]] {
-        let (reader, writer) = std::io::pipe().map_err(|error| error.to_string())?;
-        drop(reader);
-        let output =
-            tool(arguments)?.stdout(writer).stderr(Stdio::piped()).output().map_err(|error| error.to_string())?;
-        if !output.stderr.is_empty() || output.status.code() == Some(101) {
-            return Err(format!("{arguments:?}: {} {}", output.status, String::from_utf8_lossy(&output.stderr)));
-        }
-    }
-    Ok(())
+/// What a subcommand is tried with: its name, words that have it print something, and the same for JSON. Words in
+/// capitals stand for a process, a profile, a folder and a call stack.
+type Try = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+/// All subcommands that print anything for people; those that start a program print what it prints.
+const TRIES: [Try; 16] = [
+    ("run", &["run", "echo", "x"], &[]),
+    ("doctor", &["doctor", "PID"], &["doctor", "PID", "--json"]),
+    ("explain", &["explain", "100"], &["explain", "100", "--json"]),
+    ("stats", &["stats", "PID"], &["stats", "PID", "--json"]),
+    (
+        "record",
+        &["record", "PID", "--seconds", "0.02", "--every", "0.01", "-o", "FOLDER/record"],
+        &["record", "PID", "--seconds", "0.02", "--every", "0.01", "-o", "FOLDER/record", "--json"],
+    ),
+    ("report", &["report", "PID", "-o", "FOLDER/report"], &["report", "PID", "--json"]),
+    ("top", &["top"], &["top", "--json"]),
+    ("top", &["top", "PID", "--once"], &["top", "PID", "--json"]),
+    ("profile", &["profile", "-o", "FOLDER/profile", "true"], &[]),
+    ("profile show", &["profile", "show", "PROFILE"], &["profile", "show", "PROFILE", "--json"]),
+    ("profile collapse", &["profile", "collapse", "PROFILE"], &["profile", "collapse", "PROFILE", "--json"]),
+    (
+        "profile flame",
+        &["profile", "flame", "PROFILE", "-o", "FOLDER/flame"],
+        &["profile", "flame", "PROFILE", "--json"],
+    ),
+    ("profile diff", &["profile", "diff", "PROFILE", "PROFILE"], &["profile", "diff", "PROFILE", "PROFILE", "--json"]),
+    ("leaks", &["leaks", "PROFILE"], &["leaks", "PROFILE", "--json"]),
+    ("leaks", &["leaks", "PROFILE", "PROFILE"], &["leaks", "PROFILE", "PROFILE", "--json"]),
+    ("symbolize", &["symbolize", "STACK"], &["symbolize", "STACK", "--json"]),
+];
+/// Subcommands that print nothing before they are ended.
+const SILENT: [&str; 1] = ["serve"];
+
+/// What the words in capitals stand for.
+struct Subjects {
+    waiting: Waiting,
+    folder: PathBuf,
 }
 
-/// A program, a process, and why not.
-fn doctor_says_what_keeps_spandrel_out() -> Result<(), String> {
-    wants(&runs(&["doctor", "--", "perl"])?, End::Exit(0), "would serve it", "")?;
-    let of = |file: &str, variant| {
-        let program = build::program(&Source::new(paths::program_source(file)), variant)?;
-        runs(&["doctor", "--", &program.to_string_lossy()])
-    };
-    wants(&of("observed.c", Variant::Static)?, End::Exit(0), "is linked with Spandrel", "")?;
-    wants(&of("greedy.c", Variant::Preload)?, End::Exit(0), "would serve it", "")?;
-    wants(&runs(&["doctor", "--", "/no/program"])?, End::Exit(1), "", "it cannot be found")?;
-    let served = Waiting::start(Variant::Preload, &[("SPANDREL_MODE", "hardened")])?;
-    let id = served.id().to_string();
-    wants(&runs(&["doctor", &id])?, End::Exit(0), "by the shared library", "")?;
-    wants(&runs(&["doctor", &id])?, End::Exit(0), "SPANDREL_MODE=hardened", "")?;
-    served.finish()?;
-    let own = std::process::id().to_string();
-    wants(&runs(&["doctor", &own])?, End::Exit(1), "spandrel run PROGRAM", "not active")?;
-    let json = runs(&["doctor", "--json", "--", "perl"])?;
-    if json.stdout.starts_with('[') && json.stdout.contains("\"verdict\": \"ok\"") {
-        Ok(())
-    } else {
-        Err(format!("{json}"))
+impl Subjects {
+    fn new(name: &str) -> Result<Self, String> {
+        let subjects = Self { waiting: Waiting::start(Variant::Preload, &[])?, folder: paths::fresh(name)? };
+        let script = "my @kept = map { 'x' x 3000 } 1 .. 3000";
+        let made = subjects.run(&["profile", "-o", "PROFILE", "--rate", "16K", "perl", "-e", script])?;
+        wants(&made, End::Exit(0), "", "stacks")?;
+        let printed = run::run(run::preloaded(misusing()?)?.env("SPANDREL_ON_ERROR", "report"), 30)?.stderr;
+        fs::write(subjects.folder.join("stack"), printed).map_err(|error| error.to_string())?;
+        Ok(subjects)
     }
+
+    fn command(&self, words: &[&str]) -> Result<Command, String> {
+        let folder = self.folder.to_string_lossy();
+        let stands_for = |word: &&str| match *word {
+            "PID" => self.waiting.id().to_string(),
+            "PROFILE" => format!("{folder}/heap.pb.gz"),
+            "STACK" => format!("{folder}/stack"),
+            word => word.replace("FOLDER", &folder),
+        };
+        let words: Vec<_> = words.iter().map(stands_for).collect();
+        tool(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn run(&self, words: &[&str]) -> Result<Outcome, String> {
+        run::run(&mut self.command(words)?, 60)
+    }
+}
+
+/// The names of the commands that a help text lists.
+fn listed(words: &[&str]) -> Result<Vec<String>, String> {
+    let help = runs(words)?.stdout;
+    let list = help.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
+    let names = list.take_while(|line| !line.is_empty()).filter_map(|line| line.strip_prefix("  "));
+    let names = names.filter(|line| !line.starts_with(' ')).filter_map(|line| line.split_whitespace().next());
+    Ok(names.filter(|name| *name != "help").map(str::to_owned).collect())
+}
+
+/// Every subcommand is in the table above.
+fn tries_are_complete() -> Result<(), String> {
+    let views = listed(&["profile", "--help"])?.into_iter().map(|view| format!("profile {view}"));
+    let all: Vec<_> = listed(&["--help"])?.into_iter().chain(views).collect();
+    let is_tried = |name: &&String| TRIES.iter().any(|(tried, ..)| tried == name) || SILENT.contains(&name.as_str());
+    let missing: Vec<_> = all.iter().filter(|name| !is_tried(name)).collect();
+    if all.len() > 12 && missing.is_empty() { Ok(()) } else { Err(format!("of {all:?} not tried: {missing:?}")) }
+}
+
+/// A reader that goes away ends any subcommand without a word, whether it reads the output or the messages.
+fn closed_pipes_end_quietly() -> Result<(), String> {
+    tries_are_complete()?;
+    let subjects = Subjects::new("closed")?;
+    let closed = || {
+        let (reader, writer) = std::io::pipe().map_err(|error| error.to_string())?;
+        drop(reader);
+        Ok::<_, String>(writer)
+    };
+    let tries = TRIES.iter().flat_map(|(_, plain, json)| [*plain, *json]).filter(|words| !words.is_empty());
+    for words in tries.chain([&["--help"][..], &["stats", "0"]]) {
+        let mut command = subjects.command(words)?;
+        let output = command.stdout(closed()?).stderr(Stdio::piped()).output().map_err(|error| error.to_string())?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        // The command that makes a profile says where it is, and one that fails why.
+        let may_say = words[0] == "profile" && said.contains("stacks)") || words[0] == "stats";
+        if output.status.code() == Some(101) || !(said.is_empty() || may_say && !said.contains("panicked")) {
+            return Err(format!("{words:?}: {} {said}", output.status));
+        }
+        let mut command = subjects.command(words)?;
+        let status = command.stdout(Stdio::null()).stderr(closed()?).status().map_err(|error| error.to_string())?;
+        if status.code() == Some(101) || (words[0] == "profile" && !status.success()) {
+            return Err(format!("{words:?} without anyone to hear it: {status}"));
+        }
+    }
+    subjects.waiting.finish()
+}
+
+/// Whatever prints has `--json`, and a reader that knows nothing of Spandrel takes it.
+fn json_is_json() -> Result<(), String> {
+    let subjects = Subjects::new("json")?;
+    for (name, _, words) in TRIES.iter().filter(|(.., words)| !words.is_empty()) {
+        let outcome = subjects.run(words)?;
+        let printed = subjects.folder.join("printed");
+        fs::write(&printed, &outcome.stdout).map_err(|error| error.to_string())?;
+        let mut python = run::command("python3");
+        python.args(["-c", "import json, sys; assert isinstance(json.load(open(sys.argv[1])), (list, dict))"]);
+        let read = run::run(python.arg(&printed), 30)?;
+        if outcome.end != End::Exit(0) || read.end != End::Exit(0) {
+            return Err(format!("{name}\n{outcome}\n{read}"));
+        }
+    }
+    subjects.waiting.finish()
 }
 
 fn main() -> ExitCode {
@@ -237,7 +329,7 @@ fn main() -> ExitCode {
         case("symbolize_files_and_places", symbolizes_files_and_places),
         case("explain_size", explains_sizes),
         case("closed_pipes_end_quietly", closed_pipes_end_quietly),
-        case("doctor_says_what_keeps_spandrel_out", doctor_says_what_keeps_spandrel_out),
+        case("json_is_json", json_is_json),
         case("liars_are_found_out", liars_are_found_out),
     ];
     run_cases(cases, false)

@@ -1,10 +1,12 @@
-//! Every example of `examples/`: builds and runs by its command, and prints what stands at its top.
+//! Every example of `examples/`: builds and runs by its command, in the tree of the build and with an installed tree
+//! alone, and prints what stands at its top.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
-use harness::suite::{case, main as run_cases};
+use harness::suite::{case_if, main as run_cases};
 use harness::{paths, run};
 
 fn folder() -> PathBuf {
@@ -18,34 +20,112 @@ fn promised(text: &str) -> Vec<String> {
     lines.map_while(|line| line.strip_prefix("   ")).map(str::to_owned).collect()
 }
 
-fn prints_what_it_says(path: &Path, name: &str) -> Result<(), String> {
-    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
-    let promised = promised(&text);
-    if promised.is_empty() {
-        return Err(format!("{} does not say what it prints", path.display()));
-    }
-    let command = format!("make -C examples {name}");
-    if !text.contains(&format!(": {command}\n")) {
-        return Err(format!("{} does not say `{command}`", path.display()));
-    }
+/// The example that a source belongs to: the word behind the command at its top.
+fn name_of(text: &str) -> Option<String> {
+    let name = text.split_once(": make -C examples ")?.1.lines().next()?;
+    Some(name.trim().to_owned())
+}
+
+/// Runs `make` for an example in `folder`, and compares what it prints with `promised`.
+fn prints(folder: &Path, name: &str, promised: &[String], settings: &[(&str, &Path)]) -> Result<(), String> {
     let mut make = run::command("make");
     // Under `make test` the flags of the outer make would come along.
     make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").env_remove("MFLAGS");
-    let library = format!("LIBRARY={}", paths::shared_library()?.display());
-    make.args(["--no-print-directory", "-C"]).arg(folder()).args([name, &library]);
+    make.args(["--no-print-directory", "-C"]).arg(folder).arg(name).envs(settings.iter().copied());
+    make.args(settings.iter().map(|(name, value)| format!("{name}={}", value.display())));
+    // The project of its own has no list of versions: it takes those that are here.
+    make.env("CARGO_NET_OFFLINE", "true");
     let outcome = run::run(&mut make, 300)?;
     outcome.clean()?;
     let printed: Vec<&str> = outcome.stdout.lines().collect();
     if printed == promised { Ok(()) } else { Err(format!("promised:\n{}\n{outcome}", promised.join("\n"))) }
 }
 
-fn main() -> ExitCode {
-    let entries = fs::read_dir(folder()).into_iter().flatten().flatten().map(|entry| entry.path());
-    let is_source = |path: &PathBuf| path.extension().is_some_and(|end| end == "c" || end == "cpp" || end == "rs");
-    let mut cases = Vec::new();
-    for path in entries.filter(is_source) {
-        let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-        cases.push(case(&name.clone(), move || prints_what_it_says(&path, &name)));
+/// In the tree of the build.
+fn prints_what_it_says(name: &str, promised: &[String]) -> Result<(), String> {
+    let out = paths::fresh(&format!("built-{name}"))?;
+    prints(&folder(), name, promised, &[("LIBRARY", &paths::shared_library()?), ("OUT", &out)])
+}
+
+/// The tree that `make install` puts into a folder, for all examples: this process installs it once.
+fn installed() -> Result<PathBuf, String> {
+    static TREE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    TREE.get_or_init(|| {
+        let (tree, library) = (paths::fresh("installed")?, paths::shared_library()?);
+        let built = library.parent().ok_or("the library has no folder")?;
+        let mut command = run::command(paths::workspace().join("scripts/install"));
+        command.arg("install").arg(built).env("PREFIX", &tree).env("LIBDIR", tree.join("lib")).env("DESTDIR", "");
+        run::run(&mut command, 60)?.clean()?;
+        Ok(tree)
+    })
+    .clone()
+}
+
+/// A copy of the examples outside of the repository, with the installed tree alone.
+fn prints_it_installed(name: &str, promised: &[String]) -> Result<(), String> {
+    let (tree, place) = (installed()?, paths::fresh(&format!("alone-{name}"))?);
+    let (copy, out) = (place.join("examples"), place.join("out"));
+    fs::create_dir(&out).map_err(|error| error.to_string())?;
+    run::run(run::command("cp").arg("-r").arg(folder()).arg(&copy), 20)?.clean()?;
+    let settings = [
+        ("INSTALLED", Path::new("1")),
+        ("OUT", &out),
+        ("PKG_CONFIG_PATH", &tree.join("lib/pkgconfig")),
+        ("CMAKE_PREFIX_PATH", &tree),
+    ];
+    prints(&copy, name, promised, &settings)
+}
+
+/// The sources of C, C++ and Rust in a folder and those in it.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|end| end == "c" || end == "cpp" || end == "rs") {
+            found.push(path);
+        }
     }
+}
+
+/// Each example with what it prints. Sources in folders of their own may be parts of another one.
+fn examples() -> Result<Vec<(PathBuf, String, Vec<String>)>, String> {
+    let mut found = Vec::new();
+    sources(&folder(), &mut found);
+    let mut examples = Vec::new();
+    for path in found {
+        let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
+        let (name, lines) = (name_of(&text), promised(&text));
+        let alone = path.parent() == Some(&folder());
+        let is_named = name.as_deref().is_some_and(|name| !alone || path.file_stem().is_some_and(|stem| stem == name));
+        match name {
+            Some(name) if is_named && !lines.is_empty() => examples.push((path, name, lines)),
+            None if !alone && lines.is_empty() => {}
+            _ => return Err(format!("{} does not say what it prints, or by which command", path.display())),
+        }
+    }
+    Ok(examples)
+}
+
+fn main() -> ExitCode {
+    let missing = |program: &str| paths::find_program(program).is_none().then(|| format!("{program} is not installed"));
+    let mut cases = Vec::new();
+    let examples = match examples() {
+        Ok(examples) => examples,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    for (path, name, promised) in examples {
+        let no_cmake = (name == "cmake").then(|| missing("cmake")).flatten();
+        let built = (name.clone(), promised.clone());
+        cases.push(case_if(no_cmake.clone(), &name, move || prints_what_it_says(&built.0, &built.1)));
+        if path.extension().is_none_or(|end| end != "rs") {
+            let obstacle = no_cmake.or_else(|| missing("pkg-config"));
+            let label = format!("installed_{name}");
+            cases.push(case_if(obstacle, &label, move || prints_it_installed(&name, &promised)));
+        }
+    }
+    cases.push(case("project", || prints_what_it_says(&folder().join("project/src/main.rs"), "project")));
     run_cases(cases, true)
 }

@@ -23,7 +23,7 @@ fn said<E: std::fmt::Display>(error: E) -> String {
     error.to_string()
 }
 
-/// A folder that looks like that of a build: with the libraries, and with any file for the command, which is not run.
+/// A folder that looks like that of a build, with the libraries; the other files are not used, and empty.
 fn built(name: &str) -> Result<PathBuf, String> {
     let folder = paths::fresh(name)?;
     let release = folder.join("release");
@@ -31,7 +31,9 @@ fn built(name: &str) -> Result<PathBuf, String> {
     for (from, to) in [(paths::shared_library()?, "libspandrel.so"), (paths::static_library()?, "libspandrel.a")] {
         std::os::unix::fs::symlink(from, release.join(to)).map_err(said)?;
     }
-    fs::write(release.join("spandrel"), "").map_err(said)?;
+    for file in ["libspandrel_jemalloc.so", "libspandrel_jemalloc.a", "spandrel"] {
+        fs::write(release.join(file), "").map_err(said)?;
+    }
     Ok(folder)
 }
 
@@ -205,7 +207,10 @@ fn packages() -> Result<PathBuf, String> {
         let folder = paths::fresh("packages")?;
         let build = folder.join("build");
         fs::create_dir(&build).map_err(said)?;
-        for file in [paths::shared_library()?, paths::static_library()?, paths::tool()?] {
+        let libraries = [paths::shared_library()?, paths::static_library()?];
+        let beside = ["libspandrel_jemalloc.so", "libspandrel_jemalloc.a"];
+        let compatible = libraries.iter().zip(beside).map(|(library, name)| library.with_file_name(name));
+        for file in compatible.chain(libraries.clone()).chain([paths::tool()?]) {
             let name = file.file_name().ok_or("a product without a name")?;
             fs::copy(&file, build.join(name)).map_err(said)?;
         }

@@ -58,6 +58,14 @@ const CPP_NAMES: [&str; 20] = [
     "_ZdaPvSt11align_val_tRKSt9nothrow_t",
 ];
 
+/// operator new that also returns the usable bytes.
+const SIZED_NEW_NAMES: [&str; 4] = [
+    "__size_returning_new",
+    "__size_returning_new_aligned",
+    "__size_returning_new_hot_cold",
+    "__size_returning_new_aligned_hot_cold",
+];
+
 const EXTENSION_NAMES: [&str; 9] = [
     "spandrel_is_active",
     "spandrel_version",
@@ -117,8 +125,7 @@ fn exported() -> Result<Vec<String>, String> {
 
 fn exports_exactly() -> Result<(), String> {
     let names = exported()?;
-    let wanted: Vec<&str> =
-        C_NAMES.iter().chain(&CPP_NAMES).chain(&EXTENSION_NAMES).chain(&WRAPPED_NAMES).copied().collect();
+    let wanted: Vec<&str> = [&C_NAMES[..], &CPP_NAMES, &SIZED_NEW_NAMES, &EXTENSION_NAMES, &WRAPPED_NAMES].concat();
     let missing: Vec<_> = wanted.iter().filter(|name| !names.iter().any(|have| have == *name)).collect();
     let foreign: Vec<_> =
         names.iter().filter(|name| !wanted.contains(&name.as_str()) && !name.starts_with("spandrel_")).collect();

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use harness::programs::{Program, bounded};
+use harness::programs::{Program, bounded, number};
 use harness::suite::{case, main as run_cases};
 
 fn storm(kind: &'static str, count: &'static str) -> Program<'static> {
@@ -26,8 +26,23 @@ fn main() -> ExitCode {
             Program { environment: &[("SPANDREL_FORCE_LIBC", "1")], ..storm("crowd", "200") }.run_clean().map(drop)
         }),
         case("diag_counts_every_thread", diag_counts_every_thread),
+        case("ten_thousand_threads", ten_thousand_threads),
     ];
     run_cases(cases, false)
+}
+
+/// 10,000 threads that are all alive, with 16 blocks of up to 271 bytes each, hold no more than docs/guide/scale.md
+/// says.
+fn ten_thousand_threads() -> Result<(), String> {
+    const RESIDENT_KIB: i64 = 48;
+    const METADATA_BYTES: i64 = 12 * 1024;
+    let arguments = &["10000", "200", "16"];
+    let outcome = Program { file: "scale.c", arguments, environment: &[], timeout: 60 }.run_clean()?;
+    let (resident, metadata) = (number(&outcome, "rss")?, number(&outcome, "metadata")?);
+    if number(&outcome, "heaps")? < 10_000 || resident > RESIDENT_KIB || metadata > METADATA_BYTES {
+        return Err(format!("at most {RESIDENT_KIB} KiB and {METADATA_BYTES} bytes of metadata are right\n{outcome}"));
+    }
+    Ok(())
 }
 
 /// 200 threads make 50 allocations each and about 380 more (a realloc in place counts as none), and free them all; the

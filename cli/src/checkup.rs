@@ -2,7 +2,7 @@
 //!
 //! Knows: what keeps a preloaded library out of a program. Must not know: how findings are printed.
 
-use crate::live::{self, Subject};
+use crate::live::{self, Allocator, Binding, Subject};
 use crate::quantity::show;
 use anyhow::{Context, Result, bail, ensure};
 use object::{Object, ObjectSymbol};
@@ -64,12 +64,14 @@ impl Finding {
 const ALLOCATORS: [&str; 7] =
     ["jemalloc", "tcmalloc", "libmimalloc", "snmalloc", "librpmalloc", "libhardened_malloc", "libscudo"];
 const SANITIZERS: [&str; 5] = ["libasan", "libtsan", "liblsan", "libhwasan", "libclang_rt."];
-/// A function that a sanitizer's run-time library has in a program that is linked with it.
+/// A function of a sanitizer's run-time library, which a program that is built with it has or calls.
 const SANITIZED: [&str; 4] = ["__asan_init", "__tsan_init", "__lsan_init", "__msan_init"];
 /// The auxiliary value that says that the loader trusts no environment.
 const SECURE: usize = 23;
 
 const LINK: &str = "link it with libspandrel.a, or use the Rust package (docs/using.md)";
+const BOUND_ELSEWHERE: &str = "blocks of two allocators must not be mixed: was it opened with RTLD_DEEPBIND \
+    (SPANDREL_DEEPBIND=clear) or linked with -Bsymbolic, or is the allocator inside it?";
 const ONE_ALLOCATOR: &str = "run or build it without its own allocator: Spandrel takes the place of libc's alone";
 
 /// The findings about process `id`.
@@ -97,6 +99,7 @@ fn active(subject: &Subject, maps: &str) -> Vec<Finding> {
     let text = if settings.is_empty() { "none: everything is as usual".to_owned() } else { settings.join(" ") };
     found.push(Finding::of("settings", Verdict::Fine, text));
     found.extend(others(maps));
+    found.extend(live::bindings(subject.process().id()).map(|bindings| callers(&bindings)).unwrap_or_default());
     if let Ok(picture) = subject.picture() {
         let s = &picture.snapshot;
         let (live, obtained) = (s.live() as u64, s.obtained() as u64);
@@ -118,9 +121,7 @@ fn active(subject: &Subject, maps: &str) -> Vec<Finding> {
 /// Allocators and sanitizers besides, by the files that a process has mapped.
 fn others(maps: &str) -> Vec<Finding> {
     let files: BTreeSet<&str> = maps.lines().filter_map(|line| line.split_once('/')?.1.rsplit('/').next()).collect();
-    let of = |names: &[&str]| {
-        files.iter().copied().find(|file| names.iter().any(|name| file.contains(name))).map(str::to_owned)
-    };
+    let of = |names: &[&str]| files.iter().copied().find(|file| is_named(file, names)).map(str::to_owned);
     let mut found = Vec::new();
     if let Some(file) = of(&ALLOCATORS) {
         found.push(
@@ -138,9 +139,52 @@ fn others(maps: &str) -> Vec<Finding> {
     found
 }
 
+/// Which allocators the objects of a process call that Spandrel serves.
+fn callers(bindings: &[Binding]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for binding in bindings {
+        for (allocator, functions) in &binding.allocators {
+            let owner = match allocator {
+                Allocator::Spandrel => continue,
+                Allocator::Other(path) => file_name(path),
+                Allocator::Unknown => "memory that is no file's".to_owned(),
+            };
+            let text = format!("{} calls {} of {owner}", file_name(&binding.object), functions.join(", "));
+            found.push(Finding::of("caller", Verdict::Warning, text).advising(BOUND_ELSEWHERE));
+        }
+    }
+    if found.is_empty() && !bindings.is_empty() {
+        let text = format!("all {} objects that call malloc or free call Spandrel's", bindings.len());
+        found.push(Finding::of("caller", Verdict::Fine, text));
+    }
+    found
+}
+
+/// The allocators that the objects of a process call that Spandrel does not serve, without libc's.
+fn served_by(bindings: &[Binding]) -> Vec<Finding> {
+    let owners =
+        bindings.iter().flat_map(|binding| binding.allocators.keys()).filter_map(|allocator| match allocator {
+            Allocator::Other(path) => Some(file_name(path)),
+            Allocator::Spandrel | Allocator::Unknown => None,
+        });
+    let owners: BTreeSet<_> =
+        owners.filter(|name| !name.starts_with("libc.so") && !is_named(name, &SANITIZERS)).collect();
+    let text = |owner| format!("its objects call malloc or free of {owner}");
+    owners.iter().map(|owner| Finding::of("caller", Verdict::Warning, text(owner)).advising(ONE_ALLOCATOR)).collect()
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+fn is_named(file: &str, names: &[&str]) -> bool {
+    names.iter().any(|name| file.contains(name))
+}
+
 /// The causes that may keep Spandrel out of process `id`.
 fn reasons(id: u32, maps: &str) -> Vec<Finding> {
     let mut found = others(maps);
+    found.extend(live::bindings(id).map(|bindings| served_by(&bindings)).unwrap_or_default());
     let is_loaded = maps.contains("libspandrel");
     let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
     let preload = environment.split(|&byte| byte == 0).find_map(|variable| variable.strip_prefix(b"LD_PRELOAD="));
@@ -243,6 +287,10 @@ fn defines(file: &object::File<'_>, names: &[&str]) -> bool {
 fn inspect(path: &Path, data: &[u8]) -> Result<Vec<Finding>> {
     let Ok(file) = object::File::parse(data) else { bail!("{} is neither a script nor an ELF file", path.display()) };
     let defined = |names: &[&str]| defines(&file, names);
+    let is_sanitized = file
+        .symbols()
+        .chain(file.dynamic_symbols())
+        .any(|symbol| symbol.name().is_ok_and(|name| SANITIZED.iter().any(|start| name.starts_with(start))));
     let mut found = Vec::new();
     if file.architecture() != object::Architecture::X86_64 {
         let text = format!("{} is for another processor than x86-64", path.display());
@@ -259,7 +307,7 @@ fn inspect(path: &Path, data: &[u8]) -> Result<Vec<Finding>> {
     } else if fs::metadata(path)?.permissions().mode() & 0o6000 != 0 {
         let text = format!("{} is set-user-ID or set-group-ID: the loader ignores LD_PRELOAD", path.display());
         found.push(Finding::of("active", Verdict::Inactive, text).advising(LINK));
-    } else if defined(&SANITIZED) {
+    } else if is_sanitized {
         let text = "it is built with a sanitizer, which has to be the allocator itself";
         found.push(Finding::of("active", Verdict::Inactive, text).advising("build it without the sanitizer"));
     } else if defined(&["malloc"]) {

@@ -12,10 +12,13 @@ mod library;
 mod live;
 mod moment;
 mod output;
+mod perf_map;
 mod profile;
 mod quantity;
 mod recording;
+mod scratch;
 mod screen;
+mod serve;
 mod signals;
 mod stack;
 mod symbols;
@@ -50,7 +53,7 @@ pub fn main() -> ExitCode {
     match command.execute() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("spandrel: {error:#}");
+            output::say(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -149,7 +149,7 @@ impl Recording {
         Self::from_value(&value).with_context(|| format!("{} is no recording", path.display()))
     }
 
-    fn to_value(&self) -> Value {
+    pub(crate) fn to_value(&self) -> Value {
         let samples = self.samples.iter().map(|sample| {
             json!({
                 "seconds": sample.seconds, "resident": sample.resident, "live": sample.live,

@@ -7,7 +7,7 @@ use crate::system::wait_for_input;
 use anyhow::{Context, Result};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, FromRawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd};
 use std::os::unix::process::{CommandExt, parent_id};
 use std::process::Command;
 use std::time::Duration;
@@ -73,6 +73,13 @@ impl Held {
         self.0.read_exact(&mut bytes)?;
         let number = |at: usize| bytes[at..at + 4].try_into().map_or(0, i32::from_ne_bytes);
         Ok(Some(Came { signal: number(SIGNAL), is_own: number(CODE) <= 0 }))
+    }
+}
+
+/// Has input when a signal waits.
+impl AsFd for Held {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -4,6 +4,7 @@
 //! Knows: how such a line reads. Must not know: where lines come from.
 
 use crate::symbols::{Frame, Symbols};
+use serde_json::{Value, json};
 
 /// Before every line of the library's.
 const NAME: &str = "spandrel:";
@@ -23,6 +24,19 @@ impl<'a> Place<'a> {
         let (object, address) = text.rsplit_once("+0x")?;
         let address = u64::from_str_radix(address, 16).ok()?;
         (!object.is_empty()).then_some(Self { object, address })
+    }
+
+    /// That of a line, if it is a frame.
+    pub(crate) fn of_line(line: &'a str) -> Option<Self> {
+        parse(line).map(|(_, place, _)| place)
+    }
+
+    /// The place and the functions there, the innermost first, as a value.
+    pub(crate) fn value(&self, symbols: &mut Symbols) -> Value {
+        let functions = symbols.frames_at(self.object, self.address);
+        let functions = functions.iter().map(|frame| json!({ "function": frame.name, "source": frame.place }));
+        let functions: Value = functions.collect();
+        json!({ "object": self.object, "address": format!("{:#x}", self.address), "functions": functions })
     }
 
     /// The functions there by debug information: `what at FILE:LINE`, then a line for each function that it is inlined into.

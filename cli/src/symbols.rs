@@ -44,13 +44,27 @@ struct File {
     build: String,
 }
 
+/// Reads the bytes of the file at a path.
+type Reader = dyn Fn(&str) -> Option<Vec<u8>>;
+
 /// All files asked about so far, by path.
-#[derive(Default)]
 pub(crate) struct Symbols {
     files: HashMap<String, File>,
+    read: Box<Reader>,
+}
+
+impl Default for Symbols {
+    fn default() -> Self {
+        Self::of_files(|path| fs::read(path).ok())
+    }
 }
 
 impl Symbols {
+    /// Of files that `read` has the bytes of.
+    pub(crate) fn of_files(read: impl Fn(&str) -> Option<Vec<u8>> + 'static) -> Self {
+        Self { files: HashMap::new(), read: Box::new(read) }
+    }
+
     /// The functions at `offset` in the file at `path`, the innermost first: several where some were inlined.
     pub(crate) fn frames(&mut self, path: &str, offset: u64) -> Vec<Frame> {
         self.file(path).frames(offset)
@@ -67,12 +81,13 @@ impl Symbols {
     }
 
     fn file(&mut self, path: &str) -> &File {
-        self.files.entry(path.to_owned()).or_insert_with(|| File::open(path))
+        self.files.entry(path.to_owned()).or_insert_with(|| File::open(path, (self.read)(path)))
     }
 }
 
 impl File {
-    fn open(path: &str) -> Self {
+    /// The file at `path`, which has these bytes.
+    fn open(path: &str, data: Option<Vec<u8>>) -> Self {
         let name =
             Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned());
         let mut file = Self {
@@ -84,7 +99,7 @@ impl File {
             build: String::new(),
         };
         // A file that is gone, or is none, leaves addresses without names.
-        let Ok(data) = fs::read(path).map(Rc::<[u8]>::from) else { return file };
+        let Some(data) = data.map(Rc::<[u8]>::from) else { return file };
         let Ok(object) = object::File::parse(&*data) else { return file };
         let build = object.build_id().ok().flatten().unwrap_or_default();
         file.build = build.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -226,7 +241,7 @@ mod tests {
     #[test]
     fn addresses_within_a_function_lead_to_its_start() {
         let own = std::env::current_exe().unwrap();
-        let file = File::open(own.to_str().unwrap());
+        let file = File::open(own.to_str().unwrap(), fs::read(&own).ok());
         let (start, end) = file.bodies[file.bodies.len() / 2];
         assert_eq!((file.body(start), file.body(end - 1), file.body(1)), (start, start, 1));
     }
@@ -235,7 +250,7 @@ mod tests {
     fn functions_of_this_program_have_names_and_lines() {
         let own = std::env::current_exe().unwrap();
         let path = own.to_str().unwrap();
-        let file = File::open(path);
+        let file = File::open(path, fs::read(path).ok());
         let (start, ..) = file.functions.iter().find(|(.., name)| name.contains("functions_of_this_program")).unwrap();
         let (offset, _, address) = file.parts.iter().find(|(_, len, at)| (*at..at + len).contains(start)).unwrap();
         let frames = Symbols::default().frames(path, start - address + offset);

@@ -109,6 +109,33 @@ pub(crate) fn process_as_file(id: u32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Does `work`, which makes files that no other user may open.
+pub(crate) fn with_private_files<T>(work: impl FnOnce() -> T) -> T {
+    const NO_OTHERS: libc::mode_t = 0o177;
+    // SAFETY: takes a number; nothing else of this command makes files meanwhile.
+    let before = unsafe { libc::umask(NO_OTHERS) };
+    let done = work();
+    // SAFETY: as above.
+    unsafe { libc::umask(before) };
+    done
+}
+
+/// Has the kernel refuse this process more than so many bytes of memory, and end it after so many seconds of CPU time.
+///
+/// # Errors
+/// Where the kernel refuses.
+pub(crate) fn bound_itself(memory: u64, seconds: u64) -> io::Result<()> {
+    for (resource, most) in [(libc::RLIMIT_AS, memory), (libc::RLIMIT_CPU, seconds), (libc::RLIMIT_CORE, 0)] {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: the structure is what the call fills in.
+        done(unsafe { libc::getrlimit(resource, &raw mut limit) })?;
+        limit.rlim_cur = limit.rlim_max.min(most);
+        // SAFETY: the structure is whole.
+        done(unsafe { libc::setrlimit(resource, &raw const limit) })?;
+    }
+    Ok(())
+}
+
 fn done(result: i32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -26,6 +26,15 @@ void operator delete(void *block) noexcept {
     free(start);
 }
 
+extern "C" {
+struct Sized {
+    void *block;
+    size_t bytes;
+};
+#pragma weak __size_returning_new
+Sized __size_returning_new(size_t size);
+}
+
 struct Item {
     int fields[10];
     ~Item() { fields[0] = 0; }
@@ -43,6 +52,13 @@ int main() {
     CHECK(bytes != nullptr);
     operator delete[](bytes, std::nothrow);
     CHECK(opaque(new (std::nothrow) char[100 * MIB]) == nullptr);
-    CHECK_WITH(made == 4 && freed == 4, made * 10 + freed);
+    int sized = 0;
+    if (__size_returning_new != nullptr) {
+        Sized got = __size_returning_new(100);
+        CHECK_WITH(got.bytes == 100 && made == 5, got.bytes);
+        operator delete(got.block);
+        sized = 1;
+    }
+    CHECK_WITH(made == 4 + sized && freed == 4 + sized, made * 10 + freed);
     return 0;
 }

@@ -91,12 +91,12 @@ fn replaced_aligned_delete(array: bool) -> Option<AlignedDelete> {
 }
 
 /// The program's new that a derived form has to call; `None` if the program replaced none.
-fn replaced_new(array: bool) -> Option<New> {
+pub(super) fn replaced_new(array: bool) -> Option<New> {
     let of_arrays = if array { replacement!("_Znam" as New) } else { None };
     of_arrays.or_else(|| replacement!("_Znwm" as New))
 }
 
-fn replaced_aligned_new(array: bool) -> Option<New> {
+pub(super) fn replaced_aligned_new(array: bool) -> Option<New> {
     let of_arrays = if array { replacement!("_ZnamSt11align_val_t" as New) } else { None };
     of_arrays.or_else(|| replacement!("_ZnwmSt11align_val_t" as New))
 }

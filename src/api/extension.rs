@@ -1,12 +1,12 @@
 #![expect(unsafe_code, reason = "exports C functions")]
-//! Calls beyond malloc's own: `include/spandrel.h` is generated from this file and `modes.rs`.
+//! Calls beyond malloc's own: `include/spandrel.h` is generated from this file, `classes.rs` and `modes.rs`.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 
 use super::c::{malloc_slow, refuse};
 use crate::base::class::Class;
 use crate::base::lane::Lane;
-use crate::base::units::{REGION_BYTES, round_up};
+use crate::base::units::round_up;
 use crate::control::{dispatch, requests};
 use crate::heap::fast_path;
 use crate::profile::sampling::{self, NoProfile};
@@ -79,6 +79,10 @@ pub struct spandrel_stats {
     pub made_spans: u64,
 }
 
+/// The structure where C++ takes the plain name for the function: `struct spandrel_stats` by a name of its own.
+#[expect(non_camel_case_types, reason = "a name of C")]
+pub type spandrel_stats_t = spandrel_stats;
+
 impl spandrel_stats {
     fn of(snapshot: &Snapshot) -> Self {
         let [refills, flushes] = snapshot.events();
@@ -108,44 +112,6 @@ impl spandrel_stats {
             made_spans: snapshot.total(|class| class.central.made),
         }
     }
-}
-
-/// Figures of one class.
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-pub struct spandrel_class_stats {
-    /// Bytes of a block.
-    pub block_bytes: usize,
-    /// Bytes of a span, and the blocks in it.
-    pub span_bytes: usize,
-    /// See span_bytes.
-    pub span_blocks: usize,
-    /// Blocks that the program holds.
-    pub live_blocks: usize,
-    /// Free blocks in threads' bins.
-    pub binned_blocks: usize,
-    /// Free blocks in the transfer cache.
-    pub cached_blocks: usize,
-    /// Blocks that a thread freed for another heap, and that have not arrived there yet.
-    pub in_flight_blocks: usize,
-    /// Spans from which blocks can be fetched.
-    pub partial_spans: usize,
-    /// Spans with every block out.
-    pub full_spans: usize,
-    /// Bins refilled so far.
-    pub refills: u64,
-    /// Bins flushed so far.
-    pub flushes: u64,
-    /// Refills served by the transfer cache, by a span without an owner, and by a new span.
-    pub cache_hits: u64,
-    /// See cache_hits.
-    pub adopted_spans: u64,
-    /// See cache_hits.
-    pub made_spans: u64,
-    /// Refills served by spans of the thread's own, and by blocks that other threads freed.
-    pub own_refills: u64,
-    /// See own_refills.
-    pub received_refills: u64,
 }
 
 /// Lines of text, as malloc_stats prints them.
@@ -185,12 +151,13 @@ pub extern "C" fn spandrel_lane_of_pointer(pointer: *const c_void) -> c_int {
     requests::lane_of_pointer(pointer.addr()) as c_int
 }
 
-/// The usable bytes of a block from malloc(size), which has more in some threads of a process with many; 0 for a size
-/// that malloc refuses.
+/// The usable bytes of a block from malloc(size). It may have more in a process with many threads, in mode "guarded",
+/// and where libc serves the process. 0 for a size that malloc refuses.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_good_size(size: usize) -> usize {
     match (Lane::of_size(size), Class::of_size(size)) {
         (Lane::Refused, _) => 0,
+        _ if !requests::is_active() => size,
         (_, Some(class)) => dispatch::good_size(size, class.size()),
         _ => dispatch::good_size(size, round_up(size, requests::page_bytes()).unwrap_or(0)),
     }
@@ -264,59 +231,19 @@ pub extern "C" fn spandrel_set_limits(soft: usize, hard: usize) -> bool {
 /// # Safety
 /// - `stats` is NULL or writable for `struct_size` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn spandrel_stats(stats: *mut spandrel_stats, struct_size: usize) -> bool {
+pub unsafe extern "C" fn spandrel_stats(stats: *mut spandrel_stats_t, struct_size: usize) -> bool {
     match stats::with_snapshot(spandrel_stats::of) {
         // SAFETY: the caller says that `stats` is NULL or writable for `struct_size` bytes.
         Some(filled) => unsafe { hand_out(&filled, stats, struct_size) },
         None => refuse(libc::ENOMEM),
     }
 }
-/// Fills the first `struct_size` bytes of `*stats` with the figures of class `index`, counted from 0, the smallest
-/// blocks first; false, and errno EINVAL, if there is no such class, if `stats` is NULL, or if `struct_size` is
-/// larger than this version's structure.
-///
-/// # Safety
-/// - `stats` is NULL or writable for `struct_size` bytes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn spandrel_class_stats(
-    index: usize,
-    stats: *mut spandrel_class_stats,
-    struct_size: usize,
-) -> bool {
-    let Some(class) = Class::from_index(index) else {
-        return refuse(libc::EINVAL);
-    };
-    let Some(figures) = stats::with_snapshot(|snapshot| snapshot.of_class(class)) else {
-        return refuse(libc::ENOMEM);
-    };
-    let geometry = class.geometry();
-    let filled = spandrel_class_stats {
-        block_bytes: class.size(),
-        span_bytes: geometry.regions as usize * REGION_BYTES,
-        span_blocks: geometry.capacity as usize,
-        live_blocks: figures.live() as usize,
-        binned_blocks: figures.binned as usize,
-        cached_blocks: figures.cached as usize,
-        in_flight_blocks: figures.in_flight as usize,
-        partial_spans: figures.partial as usize,
-        full_spans: figures.full as usize,
-        refills: figures.refills,
-        flushes: figures.flushes,
-        cache_hits: figures.central.cache_hits,
-        adopted_spans: figures.central.adopted,
-        made_spans: figures.central.made,
-        own_refills: figures.own(),
-        received_refills: figures.received,
-    };
-    // SAFETY: the caller says that `stats` is NULL or writable for `struct_size` bytes.
-    unsafe { hand_out(&filled, stats, struct_size) }
-}
 
 /// Copies the first `struct_size` bytes of `filled` to `place`; false, and errno EINVAL, if that cannot be.
 ///
 /// # Safety
 /// - `place` is null or writable for `struct_size` bytes.
-unsafe fn hand_out<T>(filled: &T, place: *mut T, struct_size: usize) -> bool {
+pub(super) unsafe fn hand_out<T>(filled: &T, place: *mut T, struct_size: usize) -> bool {
     if place.is_null() || struct_size > size_of::<T>() {
         return refuse(libc::EINVAL);
     }

@@ -3,6 +3,7 @@
 
 use core::ffi::c_int;
 
+use crate::base::lane::Lane;
 use crate::control::requests;
 use crate::stats::{self, Format, Snapshot};
 use crate::sys::call;
@@ -87,21 +88,23 @@ extern "C" fn malloc_trim(keep: usize) -> c_int {
     c_int::from(requests::trim(keep))
 }
 
-/// Accepts glibc's parameters, none of which has a meaning here: 1 for those that glibc knows, 0 for others.
+/// Does what a parameter of glibc asks for, as far as it has a meaning here: 1 if that holds from now on, 0 if not.
+/// docs/using.md has the table, and decision 45 the reasons.
 #[unsafe(no_mangle)]
-extern "C" fn mallopt(parameter: c_int, _: c_int) -> c_int {
-    const KNOWN: [c_int; 9] = [
-        libc::M_MXFAST,
-        libc::M_TRIM_THRESHOLD,
-        libc::M_TOP_PAD,
-        libc::M_MMAP_THRESHOLD,
-        libc::M_MMAP_MAX,
-        libc::M_CHECK_ACTION,
-        libc::M_PERTURB,
-        libc::M_ARENA_TEST,
-        libc::M_ARENA_MAX,
-    ];
-    c_int::from(KNOWN.contains(&parameter))
+extern "C" fn mallopt(parameter: c_int, value: c_int) -> c_int {
+    /// The largest request that glibc's fast bins can serve.
+    const MXFAST_MAX: c_int = 160;
+    let bytes = usize::try_from(value).unwrap_or(0);
+    c_int::from(match parameter {
+        libc::M_MXFAST => (1..=MXFAST_MAX).contains(&value),
+        libc::M_TRIM_THRESHOLD => requests::keep_freed_pages(value < 0),
+        libc::M_MMAP_THRESHOLD => Lane::of_size(bytes) == Lane::Large,
+        libc::M_MMAP_MAX => value == 0 && requests::has_pool(),
+        // glibc has given it no effect since 2.26, and says 1.
+        libc::M_CHECK_ACTION => true,
+        libc::M_PERTURB => requests::fills_blocks() == (value & 0xff != 0),
+        _ => false,
+    })
 }
 
 /// Prints the figures on fd 2.

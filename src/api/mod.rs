@@ -1,5 +1,5 @@
-//! The contracts with programs: C's malloc family, C++'s operators, glibc's statistics, the extension header, Rust's
-//! `GlobalAlloc`. Knows errno, alignment rules and null; must not know the internals.
+//! The contracts with programs: C's malloc family, C++'s operators, glibc's statistics and the extension header in the
+//! product; `GlobalAlloc` and Rust's own calls in the package for Rust. Knows errno, alignment rules and null; must not know the internals.
 
 /// Keeps the compiler from making one function of this and another with the same code: reports tell calls apart by
 /// where their functions start. A comment for the assembler, no instruction.
@@ -11,10 +11,14 @@ macro_rules! keep_apart {
     };
 }
 
+#[cfg(not(feature = "export"))]
+mod allocator;
 #[cfg(feature = "export")]
 mod at_fork;
 #[cfg(feature = "export")]
 mod c;
+#[cfg(feature = "export")]
+pub mod classes;
 #[cfg(feature = "export")]
 mod cxx;
 #[cfg(feature = "export")]
@@ -25,8 +29,18 @@ pub mod extension;
 mod glibc;
 #[cfg(feature = "export")]
 pub mod modes;
+#[cfg(not(feature = "export"))]
+mod report;
+#[cfg(not(feature = "export"))]
 mod rust;
+#[cfg(feature = "export")]
+mod sized_new;
 #[cfg(feature = "export")]
 mod throwing;
 
+#[cfg(not(feature = "export"))]
+pub use allocator::AllocError;
+#[cfg(not(feature = "export"))]
+pub use report::{ClassStats, Stats, VERSION};
+#[cfg(not(feature = "export"))]
 pub use rust::Spandrel;

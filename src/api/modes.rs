@@ -1,5 +1,6 @@
 #![expect(unsafe_code, reason = "exports C functions")]
-//! Modes, for programs: the second part of `include/spandrel.h`, which is generated from `extension.rs` and this file.
+//! Modes, for programs: a part of `include/spandrel.h`, which is generated from `extension.rs`, `classes.rs` and this
+//! file.
 
 use core::ffi::{CStr, c_char, c_void};
 

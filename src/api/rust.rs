@@ -1,104 +1,161 @@
 #![expect(unsafe_code, reason = "implements an unsafe trait")]
-//! Rust's contract: `GlobalAlloc`.
+//! Rust's contract: `GlobalAlloc`. `allocator.rs` has the calls in the shape of `Allocator`, `report.rs` the
+//! questions and requests of a program.
+//!
+//! A layout says what C's calls do not: how many bytes a block that is freed or resized has. Blocks of 16 bytes and more
+//! lie at multiples of 16 anyway, so up to that alignment a layout is a request of its size or of its alignment, whichever
+//! is larger.
 
 use core::alloc::{GlobalAlloc, Layout};
 
-use crate::control::{dispatch, requests};
+use crate::base::class::SMALL_MAX;
+use crate::control::dispatch;
 use crate::heap::fast_path::{self, FastHeap};
 use crate::heap::second_path;
-use crate::slow_path::request::{Request, Resized};
-use crate::stats::descriptor::{self, Descriptor};
+use crate::slow_path::mode;
+use crate::slow_path::request::{FreeSize, NATURAL_ALIGN, Request, Resized};
 
-/// The allocator as a Rust global allocator.
+/// The allocator.
 ///
-/// In a library that also exports malloc, it is the same allocator in the same state; by itself it serves Rust's
-/// requests alone.
-#[derive(Clone, Copy, Debug, Default)]
+/// As `#[global_allocator]` it serves all of a Rust program's requests; its own methods take and give back single blocks,
+/// and with the feature `allocator-api2` it serves single collections. All values of this type are the same allocator.
+///
+/// ```
+/// #[global_allocator]
+/// static ALLOCATOR: spandrel::Spandrel = spandrel::Spandrel;
+///
+/// fn main() {
+///     assert_eq!(vec![7_u8; 100].len(), 100);
+///     assert!(spandrel::Spandrel.is_active());
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Spandrel;
 
-impl Spandrel {
-    /// Exchanges freed blocks with other threads, for a program's own points: a safepoint, the border between two
-    /// messages, the end of an arena. Sends off the blocks of other threads that the calling thread freed, and receives
-    /// blocks of its own that others freed, in whole batches (at most 124 blocks each), until `most` blocks have come;
-    /// 0 for 250. True if more waits.
-    ///
-    /// Cheap if there is nothing to do. Never fails; does nothing in a thread that has not allocated. Not for signal
-    /// handlers.
-    pub fn safepoint(&self, most: usize) -> bool {
-        requests::safepoint(most)
-    }
-
-    /// Where the figures of this allocator are in memory, for tools that read them from outside; `None` until it has
-    /// served a request.
-    pub fn descriptor(&self) -> Option<Descriptor> {
-        descriptor::current()
-    }
+/// The request for a layout whose alignment is at most [`NATURAL_ALIGN`].
+#[inline(always)]
+fn request(layout: Layout) -> usize {
+    layout.size().max(layout.align())
 }
 
-/// Blocks of 16 bytes and more are aligned to this without asking.
-const NATURAL_ALIGN: usize = 16;
-
-extern "C" fn slow(size: usize) -> *mut u8 {
+/// malloc on the slow path.
+extern "C" fn alloc_plain(size: usize) -> *mut u8 {
     dispatch::alloc(Request { size, align: 1, zero: false })
 }
 
 #[cold]
 #[inline(never)]
 fn alloc_slow(size: usize, heap: &FastHeap) -> *mut u8 {
-    second_path::malloc(size, heap, slow)
+    second_path::malloc(size, heap, alloc_plain)
+}
+
+/// calloc on the slow path: lanes and modes know which memory is zero already.
+extern "C" fn zeroed_plain(size: usize) -> *mut u8 {
+    dispatch::alloc(Request { size, align: 1, zero: true })
 }
 
 #[cold]
 #[inline(never)]
-fn dealloc_slow(block: *mut u8) {
+fn zeroed_slow(size: usize, heap: &FastHeap) -> *mut u8 {
+    second_path::zeroed(size, heap, zeroed_plain)
+}
+
+#[inline(never)]
+fn aligned(align: usize, size: usize) -> *mut u8 {
+    fast_path::aligned(align, size, aligned_slow)
+}
+
+#[cold]
+#[inline(never)]
+fn aligned_slow(align: usize, size: usize, heap: &FastHeap) -> *mut u8 {
+    second_path::aligned(align, size, heap, |align, size| dispatch::alloc(Request { size, align, zero: false }))
+}
+
+/// A free where the fast path failed. Modes that see every free compare the size.
+#[cold]
+#[inline(never)]
+fn sized_slow(block: *mut u8, layout: Layout) {
+    if layout.align() > NATURAL_ALIGN {
+        return free_slow(block);
+    }
+    second_path::free_known(block, request(layout), dispatch::free, free_named);
+}
+
+/// A sized free on the slow path. Above the small lane a size says little: it is rounded up to pages.
+fn free_named(block: *mut u8, size: usize) {
+    if size > SMALL_MAX { dispatch::free(block) } else { dispatch::free_sized(block, FreeSize { size, align: 1 }) }
+}
+
+#[cold]
+#[inline(never)]
+fn free_slow(block: *mut u8) {
     second_path::free(block, dispatch::free);
 }
 
-fn natural(layout: Layout) -> bool {
-    layout.align() <= NATURAL_ALIGN && (layout.align() < NATURAL_ALIGN || layout.size() >= NATURAL_ALIGN)
+/// Makes `block`, of which the program uses `bytes` bytes, meet `layout`, and leaves it where it is if it lies at a multiple
+/// of the alignment, as callers see to, and its room suffices. Null if there is no memory; the block is unchanged then.
+#[inline(never)]
+pub(super) fn resize(block: *mut u8, bytes: usize, layout: Layout) -> *mut u8 {
+    let is_natural = layout.align() <= NATURAL_ALIGN;
+    let (size, align) = if is_natural { (request(layout), 1) } else { (layout.size(), layout.align()) };
+    if let Some(usable) = fast_path::bytes_of(block) {
+        if mode::can_be(usable, FreeSize { size, align }) {
+            return block;
+        }
+        if !second_path::was_freed_lately(block) {
+            return relocate(block, bytes, layout);
+        }
+    }
+    let resized =
+        if is_natural { dispatch::realloc(block, size) } else { dispatch::realloc_aligned(block, bytes, size, align) };
+    match resized {
+        Resized::At(moved) => moved,
+        Resized::OutOfMemory | Resized::Misused => core::ptr::null_mut(),
+    }
+}
+
+/// Moves `block`, of which the program uses `bytes` bytes, to one that meets `layout`. Null leaves it as it was.
+pub(super) fn relocate(block: *mut u8, bytes: usize, layout: Layout) -> *mut u8 {
+    // SAFETY: the caller's layout has bytes.
+    let moved = unsafe { Spandrel.alloc(layout) };
+    if !moved.is_null() {
+        // SAFETY: the old block has `bytes` bytes, and the new one, another block, those of the layout.
+        unsafe { block.copy_to_nonoverlapping(moved, bytes.min(layout.size())) };
+        fast_path::free(block, free_slow);
+    }
+    moved
 }
 
 // SAFETY: blocks are valid for their layout until freed, do not overlap, and no function unwinds.
 unsafe impl GlobalAlloc for Spandrel {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if natural(layout) {
-            return fast_path::malloc(layout.size(), alloc_slow);
+        if layout.align() <= NATURAL_ALIGN {
+            return fast_path::malloc(request(layout), alloc_slow);
         }
-        dispatch::alloc(Request { size: layout.size(), align: layout.align(), zero: false })
+        aligned(layout.align(), layout.size())
+    }
+
+    // A function of its own, so that the code which drops a value stays small where the compiler puts it into the
+    // program's. Decision 46 says why the size of the layout is no help.
+    #[inline(never)]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        fast_path::free(block, |block| sized_slow(block, layout));
     }
 
     #[inline]
-    unsafe fn dealloc(&self, block: *mut u8, _: Layout) {
-        fast_path::free(block, dealloc_slow);
-    }
-
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if layout.align() <= NATURAL_ALIGN {
+            return fast_path::zeroed(request(layout), zeroed_slow);
+        }
         dispatch::alloc(Request { size: layout.size(), align: layout.align(), zero: true })
     }
 
+    #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if layout.align() <= NATURAL_ALIGN {
-            // A block of at least `align` bytes is aligned wherever it moves, so nothing remains to be done that could
-            // fail once the old block is free.
-            return match dispatch::realloc(block, size.max(layout.align())) {
-                Resized::At(moved) => moved,
-                Resized::OutOfMemory | Resized::Misused => core::ptr::null_mut(),
-            };
-        }
-        relocate(block, layout.size(), layout.align(), size)
+        // SAFETY: the caller says that the new size with this alignment is a layout.
+        resize(block, layout.size(), unsafe { Layout::from_size_align_unchecked(size, layout.align()) })
     }
-}
-
-/// Moves `block`, of `bytes` bytes, to one of `size` bytes at a multiple of `align`; null leaves it as it was.
-fn relocate(block: *mut u8, bytes: usize, align: usize, size: usize) -> *mut u8 {
-    let moved = dispatch::alloc(Request { size, align, zero: false });
-    if !moved.is_null() {
-        // SAFETY: the old block has `bytes` bytes, and the new one, another block, `size`.
-        unsafe { block.copy_to_nonoverlapping(moved, bytes.min(size)) };
-        dispatch::free(block);
-    }
-    moved
 }
 
 #[cfg(test)]
@@ -110,14 +167,24 @@ mod tests {
     /// Says that this process is the one that [`at_the_limit`] describes.
     const LIMITED: &str = "SPANDREL_HARD_LIMIT";
 
-    /// Runs the test of that name, in this module, in a process with a hard limit.
-    fn at_the_limit(name: &str) {
+    /// Runs the test of that name, in this module, in a process with that setting; whether it passed, and what it said.
+    fn apart(name: &str, setting: [&str; 2]) -> (bool, String) {
         let (_, module) = module_path!().split_once("::").unwrap();
         let name = format!("{module}::{name}");
         let own = std::env::current_exe().unwrap();
-        let output = Command::new(own).args(["--exact", &name]).env(LIMITED, "16M").output().unwrap();
+        let output = Command::new(own).args(["--exact", &name]).env(setting[0], setting[1]).output().unwrap();
         let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        (output.status.success() && said.contains("1 passed"), said)
+    }
+
+    /// Runs the test of that name in a process with a hard limit.
+    fn at_the_limit(name: &str) {
+        let (passed, said) = apart(name, [LIMITED, "16M"]);
+        assert!(passed, "{said}");
+    }
+
+    fn layout(size: usize, align: usize) -> Layout {
+        Layout::from_size_align(size, align).unwrap()
     }
 
     /// A block of the layout that holds its own address.
@@ -142,7 +209,6 @@ mod tests {
         if std::env::var_os(LIMITED).is_none() {
             return at_the_limit("a_failed_realloc_leaves_the_old_block");
         }
-        let layout = |size, align| Layout::from_size_align(size, align).unwrap();
         // Blocks of 16 bytes are used up, and no span is left; some of 8 are free, at multiples of 16 and between.
         let eights: Vec<_> = (0..400).map_while(|_| stamped(layout(8, 8))).collect();
         let old = layout(4000, 16);
@@ -166,17 +232,42 @@ mod tests {
     }
 
     #[test]
-    fn the_layout_of_the_descriptor_is_known_and_no_other() {
-        assert!(stamped(Layout::new::<usize>()).is_some());
-        let words = Spandrel.descriptor().unwrap().words();
-        assert!(Descriptor::from_words(words).is_of_this_build());
-        // A word is part of the layout, or an address or a size of this process's: nothing else.
-        let is_layout = |word: &usize| {
-            let mut changed = words;
-            changed[*word] ^= 1 << 40;
-            !Descriptor::from_words(changed).is_of_this_build()
-        };
-        assert!((40..70).contains(&(0..words.len()).filter(is_layout).count()));
+    fn modes_that_see_every_free_report_a_layout_of_another_size() {
+        if std::env::var_os("SPANDREL_MODE").is_none() {
+            for mode in ["hardened", "tracked"] {
+                let name = "modes_that_see_every_free_report_a_layout_of_another_size";
+                let (passed, said) = apart(name, ["SPANDREL_MODE", mode]);
+                assert!(!passed && said.contains("ALLOCATOR_SIZE_MISMATCH"), "{mode}: {said}");
+            }
+            return;
+        }
+        let block = stamped(layout(100, 8)).unwrap();
+        // SAFETY: none: the layout is another, which the process does not survive.
+        unsafe { Spandrel.dealloc(block, layout(24, 8)) };
+    }
+
+    #[test]
+    fn blocks_resized_in_place_are_freed_by_the_layout_that_they_have_now() {
+        for (size, align, new) in [(100, 8, 60), (100, 8, 112), (200, 32, 120), (4096, 8, 2100), (30_000, 16, 16_000)] {
+            let block = stamped(layout(size, align)).unwrap();
+            // SAFETY: the block is live and of that layout.
+            let resized = unsafe { Spandrel.realloc(block, layout(size, align), new) };
+            assert!(resized == block && is_stamped(block), "{size} at {align}");
+            // SAFETY: the block is live and of that layout now.
+            unsafe { Spandrel.dealloc(block, layout(new, align)) };
+            // The bin has it again.
+            assert_eq!(stamped(layout(size, align)), Some(block), "{size} at {align}");
+            // SAFETY: the block is live and of that layout.
+            unsafe { Spandrel.dealloc(block, layout(size, align)) };
+        }
+    }
+
+    #[test]
+    fn every_mode_serves_layouts() {
+        for mode in ["counting", "tracked", "hardened", "guarded", "custom", "libc"] {
+            let (passed, said) = apart("blocks_are_aligned_and_keep_their_contents", ["SPANDREL_MODE", mode]);
+            assert!(passed && !said.contains("ALLOCATOR_"), "{mode}: {said}");
+        }
     }
 
     proptest! {

@@ -53,6 +53,16 @@ pub(crate) fn realloc(block: *mut u8, size: usize) -> Resized {
     }
 }
 
+/// As [`realloc`], of a block at a multiple of `align`, which it keeps. The program uses `bytes` of the block.
+#[cfg(not(feature = "export"))]
+pub(crate) fn realloc_aligned(block: *mut u8, bytes: usize, size: usize, align: usize) -> Resized {
+    match in_force() {
+        None => realloc::realloc_aligned::<Fast>(block, size, align),
+        // Other modes have ways of their own to move a block, by which it loses its alignment.
+        Some(_) => realloc::relocate(block, bytes, size, |request| alloc(Request { align, ..request }), free),
+    }
+}
+
 /// Usable bytes of `block`, which is not null; 0 for a misused pointer.
 pub(crate) fn usable_size(block: *mut u8) -> usize {
     match in_force() {

@@ -134,6 +134,30 @@ pub(crate) fn retained_bytes() -> usize {
     if PROCESS.is_ready() { PROCESS.central.pages.figures().dirty } else { 0 }
 }
 
+/// Has the pages of freed runs stay with the process, or go back after the delay of the options again. Whether it is so
+/// from now on. A pool keeps all of its pages.
+#[cfg(feature = "export")]
+pub(crate) fn keep_freed_pages(keep: bool) -> bool {
+    if !is_active() || PROCESS.has_pool() {
+        return keep && has_pool();
+    }
+    let delay = PROCESS.options().purge_delay.filter(|_| !keep);
+    PROCESS.central.pages.set_delay(delay);
+    keep == delay.is_none()
+}
+
+/// Whether all memory is that of a pool.
+#[cfg(feature = "export")]
+pub(crate) fn has_pool() -> bool {
+    is_active() && PROCESS.has_pool()
+}
+
+/// Whether fresh and freed blocks are filled with bytes other than zero.
+#[cfg(feature = "export")]
+pub(crate) fn fills_blocks() -> bool {
+    is_active() && PROCESS.options().junk
+}
+
 /// Sets both limits; 0 stands for none. False with a pool, or if the soft limit is not below the hard one.
 pub(crate) fn set_limits(soft: usize, hard: usize) -> bool {
     let contradict = soft != 0 && hard != 0 && soft >= hard;

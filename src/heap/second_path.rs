@@ -206,6 +206,16 @@ pub(crate) fn free_sized(block: *mut u8, size: usize, slow: SlowSizedFree) {
     (heap.second().free_sized)(block, size, heap, slow);
 }
 
+/// free where the fast path failed, of a known size, which modes compare in which the fast path serves nothing.
+#[cfg(not(feature = "export"))]
+#[inline(always)]
+pub(crate) fn free_known(block: *mut u8, size: usize, slow: SlowFree, slow_sized: SlowSizedFree) {
+    match FastHeap::current() {
+        heap if heap.second().after_fast => free(block, slow),
+        _ => free_sized(block, size, slow_sized),
+    }
+}
+
 /// Whether `block`, of whose bytes the fast path told, is one of the blocks that this thread freed last: more than the
 /// fast path compares, for calls that copy the block.
 #[inline(never)]

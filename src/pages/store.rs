@@ -42,7 +42,7 @@ pub(crate) struct Pages {
     clock: Clock,
     /// That of the first bank; others have theirs with them, guarded by the same lock.
     pub(super) metadata: Lock<Metadata>,
-    /// Milliseconds before a dirty run is purged. Written at start; read by any thread.
+    /// Milliseconds before a dirty run is purged. Written at start and by `mallopt`; read by any thread.
     pub(super) delay: AtomicU32,
     /// How pages are made present, a [`Prefault`](crate::config::Prefault). Written at start, and again when the kernel
     /// turns out not to know a call; read by any thread.
@@ -88,8 +88,13 @@ impl Pages {
         space.open_window();
         // SAFETY: this is the first call on this value, so nothing reads the space yet.
         unsafe { self.space.set(space) };
+        self.set_delay(delay);
+    }
+
+    /// Has a purge come `delay` milliseconds after a free, that of dirty runs too; `None` for never.
+    pub(crate) fn set_delay(&self, delay: Option<u64>) {
         let delay = delay.map_or(NEVER, |delay| u32::try_from(delay).unwrap_or(AGE_MAX).min(AGE_MAX));
-        // Relaxed: published with everything else by the start barrier.
+        // Relaxed: the start barrier publishes the first; with an old one a thread purges once more, or once less.
         self.delay.store(delay, Ordering::Relaxed);
     }
 

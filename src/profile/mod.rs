@@ -15,6 +15,7 @@ mod kept;
 mod live;
 mod maps;
 mod message;
+mod outside;
 mod pprof;
 pub(crate) mod sampling;
 mod scratch;

@@ -2,6 +2,7 @@
 
 use core::ffi::{CStr, c_int, c_void};
 
+use super::outside::attend;
 use super::{About, DEPTH, Profile};
 use crate::base::lane::Lane;
 use crate::config::Options;
@@ -12,7 +13,7 @@ use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::mode;
 use crate::slow_path::request::{Moved, Request};
-use crate::slow_path::sampled::{self, DUMP, FINISH, PATH_WORDS, START, Sampler};
+use crate::slow_path::sampled::{self, Sampler};
 use crate::slow_path::table;
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sys::lock::Patience;
@@ -20,20 +21,22 @@ use crate::sys::output::Path;
 use crate::sys::{call, libc, signal};
 use crate::unwind;
 
+pub(crate) use super::outside::outside;
+
 /// A peak is dumped when it is above the last one that was by one part in this many.
 const PEAK_STEP: u64 = 8;
 /// No dump is due. Zero, as all else of a profile that never began: it takes no place in the file of the library.
 const NEVER: u64 = 0;
 
 /// The profile, and its switches. Any thread writes and reads the atomic fields, and may see old values.
-struct Profiling {
-    profile: Profile,
+pub(super) struct Profiling {
+    pub(super) profile: Profile,
     /// Whether samples are taken.
-    on: AtomicBool,
+    pub(super) on: AtomicBool,
     /// Bytes between samples, on average.
-    mean: AtomicUsize,
+    pub(super) mean: AtomicUsize,
     /// When samples were first taken, in nanoseconds since 1970; 0 for never.
-    since: AtomicU64,
+    pub(super) since: AtomicU64,
     /// Dumps so far, and whether one is being written.
     dumps: AtomicU32,
     dumping: AtomicBool,
@@ -67,67 +70,11 @@ impl Profiling {
     }
 }
 
-static PROFILING: Profiling = Profiling::new();
+pub(super) static PROFILING: Profiling = Profiling::new();
 
 static SAMPLER: Sampler = Sampler { sample, freed, resized };
 
-/// A request of a tool outside the process, which writes all words but the result, then the byte of pending work.
-#[repr(C)]
-struct Outside {
-    action: AtomicUsize,
-    mean: AtomicUsize,
-    result: AtomicUsize,
-    path: [AtomicUsize; PATH_WORDS],
-}
-
-static OUTSIDE: Outside = Outside {
-    action: AtomicUsize::new(0),
-    mean: AtomicUsize::new(0),
-    result: AtomicUsize::new(0),
-    path: [const { AtomicUsize::new(0) }; PATH_WORDS],
-};
-
-/// Where a tool has this process start or end a profile: the byte, its value, and the address of the request.
-pub(crate) fn outside() -> [usize; 3] {
-    let [byte, value] = FEATURE.outside();
-    [byte, value, if byte == 0 { 0 } else { core::ptr::from_ref(&OUTSIDE).addr() }]
-}
-
-/// Does what a tool outside the process asks for.
-fn attend() {
-    // Acquire pairs with `Flags::take`, before which the tool wrote all of the request. Relaxed from here on: the tool
-    // writes nothing until it has the result.
-    let done = match OUTSIDE.action.swap(0, Ordering::Acquire) {
-        START => start(OUTSIDE.mean.load(Ordering::Relaxed)),
-        DUMP => dump_outside(),
-        FINISH => {
-            let dumped = dump_outside();
-            stop();
-            dumped
-        }
-        _ => return,
-    };
-    let error = match done {
-        Ok(()) => 0,
-        Err(NoProfile::Unsampled) => ::libc::ENOTSUP,
-        Err(NoProfile::NotNow) => ::libc::EBUSY,
-        Err(NoProfile::File(error)) => error,
-    };
-    // Release: the tool reads the file after the result.
-    OUTSIDE.result.store(1 + error as usize, Ordering::Release);
-}
-
-fn dump_outside() -> Result<(), NoProfile> {
-    let mut bytes = [0; PATH_WORDS * size_of::<usize>()];
-    for (room, word) in bytes.chunks_exact_mut(size_of::<usize>()).zip(&OUTSIDE.path) {
-        // Relaxed: as in `attend`.
-        room.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
-    }
-    let path = CStr::from_bytes_until_nul(&bytes).map_err(|_| NoProfile::File(::libc::ENAMETOOLONG))?;
-    dump(Some(path), false)
-}
-
-static FEATURE: Feature = Feature {
+pub(super) static FEATURE: Feature = Feature {
     attend,
     locks: Some((Order::BeforeCentral, lock_for_fork, unlock_after_fork)),
     in_child: forget_writer,

@@ -1,6 +1,8 @@
 //! Stacks, each kept once, with their totals. A stack stays for the life of the process, so a reference to one stays
 //! good.
 
+use core::mem::offset_of;
+
 use super::kept::Kept;
 use super::{PARTS, Weight};
 use crate::pages::Pages;
@@ -11,7 +13,8 @@ use crate::sys::cell::StaticRef;
 const BUCKETS: usize = 4096;
 
 /// A stack, and its totals. Totals are written under the profile's lock; any thread reads them, and may see old ones.
-/// Objects are in parts.
+/// Objects are in parts. Tools read it from outside: the totals lie one behind the other.
+#[repr(C)]
 pub(super) struct Entry {
     /// The stack that was kept before this one.
     pub(super) older: Option<&'static Self>,
@@ -31,6 +34,10 @@ pub(super) struct Entry {
     /// The innermost first.
     pub(super) frames: &'static [usize],
 }
+
+/// Where a tool finds the parts of an entry: the one before it, the first of its totals, its frames.
+pub(super) const LAYOUT: [usize; 3] =
+    [offset_of!(Entry, older), offset_of!(Entry, asked_objects), offset_of!(Entry, frames)];
 
 /// Objects and bytes of a stack: asked for, live, live at the peak.
 pub(super) type Totals = [[u64; 2]; 3];

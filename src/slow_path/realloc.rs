@@ -3,9 +3,9 @@
 
 use super::foreign::{Foreign, judge};
 use super::mode::Mode;
-use super::request::{FreeSize, Request, Resized};
+use super::request::{FreeSize, NATURAL_ALIGN, Request, Resized};
 use super::{alloc, foreign, free};
-use crate::base::units::REQUEST_MAX;
+use crate::base::units::{LARGE_MAX, REQUEST_MAX};
 use crate::diag::{self, Code, Misuse};
 use crate::process::state::PROCESS;
 use crate::sys::memory;
@@ -52,23 +52,34 @@ pub(crate) fn usable_size<M: Mode>(block: *mut u8) -> usize {
 
 /// Makes `block`, which is not null, hold `size` bytes, which is not 0.
 pub(crate) fn realloc<M: Mode>(block: *mut u8, size: usize) -> Resized {
+    realloc_aligned::<M>(block, size, 1)
+}
+
+/// As [`realloc`], of a block at a multiple of `align`, which it keeps. Only for modes that leave it to this function to
+/// move blocks.
+pub(crate) fn realloc_aligned<M: Mode>(block: *mut u8, size: usize, align: usize) -> Resized {
+    let alloc = |request: Request| alloc::alloc::<M>(Request { align, ..request });
     let old = match identify::<M>("realloc", block) {
         Known::Ours(bytes) => bytes,
         Known::Invalid => return Resized::Misused,
-        Known::Libc => return realloc_foreign::<M>(block, size),
+        Known::Libc => return realloc_foreign::<M>(block, size, align),
     };
     if size > REQUEST_MAX {
         return Resized::OutOfMemory;
     }
-    M::resize(block, old, size).unwrap_or_else(|| relocate(block, old, size, alloc::alloc::<M>, free::free::<M>))
+    // The kernel moves a direct block to a multiple of a page, and of nothing more.
+    let stays = old <= LARGE_MAX || align <= PROCESS.central.pages.space().page_bytes();
+    let resized = if stays { M::resize(block, old, size) } else { None };
+    resized.unwrap_or_else(|| relocate(block, old, size, alloc, free::free::<M>))
 }
 
 /// Resizes a block of libc by copying it to a block of Spandrel, so that libc serves no call of the sizes that
 /// `SPANDREL_DIAG` watches. If libc serves everything, or cannot say how large the block is, libc resizes it.
-fn realloc_foreign<M: Mode>(block: *mut u8, size: usize) -> Resized {
-    let bytes = if PROCESS.is_ready() { foreign::usable_size(block) } else { 0 };
+fn realloc_foreign<M: Mode>(block: *mut u8, size: usize, align: usize) -> Resized {
+    let bytes = if PROCESS.is_ready() || align > NATURAL_ALIGN { foreign::usable_size(block) } else { 0 };
     if bytes > 0 {
-        return relocate(block, bytes, size, alloc::alloc::<M>, free::free::<M>);
+        let alloc = |request: Request| alloc::alloc::<M>(Request { align, ..request });
+        return relocate(block, bytes, size, alloc, free::free::<M>);
     }
     let moved = foreign::realloc(block, size);
     if moved.is_null() { Resized::OutOfMemory } else { Resized::At(moved) }

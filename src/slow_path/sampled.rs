@@ -20,6 +20,40 @@ pub const START: usize = 1;
 pub const DUMP: usize = 2;
 /// Writes the profile to the path and takes no more samples.
 pub const FINISH: usize = 3;
+/// Takes no more samples.
+pub const STOP: usize = 4;
+
+/// Where the heap profile of a process is, for tools that read it from outside: addresses in the process, and offsets in
+/// the record of a stack. All zero where requests cannot be sampled.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SamplesDescriptor {
+    /// The switch: a byte, 1 while samples are taken.
+    pub on: usize,
+    /// The bytes between samples, on average: a word.
+    pub mean: usize,
+    /// When samples were first taken, in nanoseconds since 1970: a word, 0 for never.
+    pub since: usize,
+    /// Where the record of the newest stack is: a word, 0 for none.
+    pub newest: usize,
+    /// The epoch of the peak: a word.
+    pub peak_epoch: usize,
+    /// In a record: where the record of the stack before it is.
+    pub older: usize,
+    /// In a record: objects and bytes asked for, live, and live at the peak, then the epoch of which the last two are; of
+    /// another epoch they are the same as live. Seven words.
+    pub totals: usize,
+    /// In a record: where its frames are, the innermost first, and how many. Two words.
+    pub frames: usize,
+    /// The parts of an object in which objects are counted.
+    pub parts: usize,
+}
+
+impl SamplesDescriptor {
+    /// No profile can be.
+    pub const NONE: Self =
+        Self { on: 0, mean: 0, since: 0, newest: 0, peak_epoch: 0, older: 0, totals: 0, frames: 0, parts: 0 };
+}
 
 /// The functions that make and free samples.
 pub(crate) struct Sampler {

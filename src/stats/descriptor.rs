@@ -8,12 +8,14 @@
 pub use crate::central::{CentralDescriptor, CentralListFigures, LargeFigures, RECEIVED_PER_TURN};
 pub use crate::heap::{HeapDescriptor, Traffic};
 pub use crate::pages::{BANKS, PageFigures, PagesDescriptor};
-pub use crate::slow_path::sampled::{DUMP, FINISH, PATH_WORDS, REQUEST_WORDS, START};
+pub use crate::slow_path::sampled::{DUMP, FINISH, PATH_WORDS, REQUEST_WORDS, START, STOP, SamplesDescriptor};
 pub use crate::stats::Format;
 pub use crate::stats::snapshot::{ClassFigures, HeapFigures, Snapshot};
 
 use crate::base::class::{self, Class, GEOMETRY_BYTES};
-use crate::process::state::{PROCESS, Process};
+#[cfg(not(feature = "export"))]
+use crate::process::state::PROCESS;
+use crate::process::state::Process;
 use crate::sys::cell::SetOnce;
 use crate::sys::memory::{self, CALL_KINDS};
 
@@ -22,7 +24,7 @@ pub const SYMBOL: &str = "spandrel_live";
 /// The first word of a descriptor that was written.
 pub const MAGIC: usize = usize::from_le_bytes(*b"spandrel");
 /// Changes whenever the descriptor's own layout does.
-pub const VERSION: usize = 4;
+pub const VERSION: usize = 5;
 
 /// The descriptor of this process, by the name under which tools find it. All zeroes until the allocator has started,
 /// and in a process that libc serves.
@@ -31,21 +33,22 @@ pub const VERSION: usize = 4;
 static spandrel_live: SetOnce<Descriptor> = SetOnce::new();
 
 /// Writes the descriptor of this process. Part of the start.
-/// `sampling` are the addresses of [`Descriptor::sampling`].
-pub(crate) fn describe(process: &Process, sampling: [usize; 3]) {
+/// `profiling` are [`Descriptor::sampling`] and [`Descriptor::samples`].
+pub(crate) fn describe(process: &Process, profiling: ([usize; 3], SamplesDescriptor)) {
     let descriptor = Descriptor::of(
         process.options().profile.row().name,
         [memory::calls_address(), CALL_KINDS],
         process.central.pages.descriptor(),
         process.central.descriptor(),
         process.registry.layout(),
-        sampling,
+        profiling,
     );
     // SAFETY: the start happens once, and `current` reads it only after the start.
     unsafe { spandrel_live.set(descriptor) };
 }
 
 /// The descriptor of this process; `None` until the allocator has started.
+#[cfg(not(feature = "export"))]
 pub(crate) fn current() -> Option<Descriptor> {
     // SAFETY: a process that is ready has been through `describe`.
     PROCESS.is_ready().then(|| *unsafe { spandrel_live.get() })
@@ -79,6 +82,8 @@ pub struct Descriptor {
     /// How a tool has the process start or end a heap profile: the address of a byte, what to write there once the words
     /// of the request are there, and their address ([`REQUEST_WORDS`]). Zeroes where requests cannot be sampled.
     pub sampling: [usize; 3],
+    /// Where its heap profile is.
+    pub samples: SamplesDescriptor,
 }
 
 /// Words of a descriptor.
@@ -99,6 +104,7 @@ impl Descriptor {
         central: CentralDescriptor::LAYOUT,
         heap: HeapDescriptor::LAYOUT,
         sampling: [0; 3],
+        samples: SamplesDescriptor::NONE,
     };
 
     /// Whether sizes, distances and offsets are those of the library that this is compiled into. Only then may a tool
@@ -115,6 +121,7 @@ impl Descriptor {
             central: self.central.layout(),
             heap: self.heap.layout(),
             sampling: [0; 3],
+            samples: SamplesDescriptor::NONE,
             ..*self
         };
         layout == Self::LAYOUT
@@ -142,7 +149,7 @@ impl Descriptor {
         pages: PagesDescriptor,
         central: CentralDescriptor,
         heap: HeapDescriptor,
-        sampling: [usize; 3],
+        (sampling, samples): ([usize; 3], SamplesDescriptor),
     ) -> Self {
         Self {
             magic: MAGIC,
@@ -156,6 +163,7 @@ impl Descriptor {
             central,
             heap,
             sampling,
+            samples,
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::base::page::Page;
 
 pub(crate) use snapshot::{ClassFigures, Snapshot, with_snapshot};
 
-/// The format in which a snapshot is written.
+/// A form in which all figures are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
     /// Lines of text, as `malloc_stats`.
@@ -34,6 +34,7 @@ pub enum Format {
 
 impl Format {
     /// The format that the end of a file's name stands for; text where it stands for none.
+    #[doc(hidden)]
     #[must_use]
     pub fn of_name(name: &[u8]) -> Self {
         let ends = |end: &[u8]| name.ends_with(end);
@@ -49,6 +50,7 @@ impl Format {
     }
 
     /// Writes the snapshot, and hands it to `print` in pieces.
+    #[doc(hidden)]
     pub fn write(self, snapshot: &Snapshot, print: &mut dyn FnMut(&[u8])) {
         let mut page = Page::new(print);
         match self {

@@ -120,7 +120,8 @@ fn distant(end: usize, distance: [u8; DISTANCE]) -> usize {
     end.wrapping_add_signed(i32::from_le_bytes(distance) as isize)
 }
 
-fn code<const N: usize>(at: usize) -> Option<[u8; N]> {
+/// The bytes of code at `at`, if they can be read.
+pub(super) fn code<const N: usize>(at: usize) -> Option<[u8; N]> {
     if !call::is_readable(at) || !call::is_readable(at.wrapping_add(N - 1)) {
         return None;
     }

@@ -4,7 +4,7 @@
 //! ```text
 //! walk: rip, rsp, rbp --> rule: cache of rules by rip          65 instructions a frame
 //!        ^                  '- miss: object of rip (glibc's _dl_find_object) -> its .eh_frame -> row -> rule
-//!        '-- next frame <---'        '- no table: frame pointers
+//!        '-- next frame <---'        '- no table: the end of the function, frame pointers
 //!
 //! recent: the result of a walk of this thread from here, if no word that it read has changed: 7 instructions a frame
 //!

@@ -83,6 +83,31 @@ impl Rule {
         (self.0 >> (BASE_BITS + OFFSET_BITS) & ((1 << SAVED_BITS) - 1)) as usize * WORD as usize
     }
 
+    /// The rule for an instruction that no table describes, from the bytes of the code there. If nothing but the end of
+    /// the function follows, the bytes say where the return address is, whatever the frame pointer holds: CPython's
+    /// trampolines for perf end so, and make no frame. Any other code is taken to have a frame pointer.
+    pub(super) fn of_code(mut code: &[u8]) -> Self {
+        let (mut words, mut frame_pointer) = (0, None);
+        loop {
+            match code {
+                [0x48, 0x83, 0xc4, bytes @ 0..0x80, rest @ ..] if bytes.is_multiple_of(WORD as u8) => {
+                    words += u32::from(*bytes) / WORD as u32;
+                    code = rest;
+                }
+                [POP_RBP, rest @ ..] => {
+                    frame_pointer = Some(words);
+                    words += 1;
+                    code = rest;
+                }
+                [RETURN, ..] => {
+                    let frame = words + 1;
+                    return Self::packed(Base::Stack, frame, frame_pointer.map_or(0, |at| frame - at));
+                }
+                _ => return Self::FRAME_POINTER,
+            }
+        }
+    }
+
     /// The rule for `row` of `entry`, if it has one of the forms.
     pub(super) fn of(entry: &Entry, row: &Row) -> Option<Self> {
         if entry.is_signal() || row.rsp.is_some() {
@@ -130,6 +155,11 @@ impl Rule {
 const BASE_REGISTER_RBP: u8 = 0x76;
 const DEREF: u8 = 0x06;
 
+/// Bytes of code that [`Rule::of_code`] reads: `add rsp, bytes`, `pop rbp` and `ret`.
+pub(super) const CODE_BYTES: usize = 6;
+const POP_RBP: u8 = 0x5d;
+const RETURN: u8 = 0xc3;
+
 /// Bits of a place in the cache.
 const BITS: u32 = 13;
 const MASK: usize = (1 << BITS) - 1;
@@ -168,6 +198,23 @@ mod tests {
     fn an_empty_word_is_no_rule() {
         assert_eq!(Rule::from_bits(0), None);
         assert_eq!(Rule::from_bits(Rule::OUTERMOST.bits()), Some(Rule::OUTERMOST));
+    }
+
+    #[test]
+    fn the_end_of_a_function_says_where_the_return_address_is() {
+        let of = |code: &[u8]| {
+            let rule = Rule::of_code(code);
+            (rule.base(), rule.offset(), rule.saved())
+        };
+        // A trampoline of CPython 3.12, and one that makes a frame.
+        assert_eq!(of(&[0x48, 0x83, 0xc4, 8, 0xc3, 0x90]), (Base::Stack, 16, 0));
+        assert_eq!(of(&[0x5d, 0xc3]), (Base::Stack, 16, 16));
+        assert_eq!(of(&[0x48, 0x83, 0xc4, 0x10, 0x5d, 0xc3]), (Base::Stack, 32, 16));
+        assert_eq!(of(&[0xc3]), (Base::Stack, 8, 0));
+        // More of the function follows, or nothing is known of what does.
+        for code in [&[][..], &[0x5d], &[0xc9, 0xc3], &[0x48, 0x83, 0xc4, 7, 0xc3], &[0x48, 0x83, 0xc4, 0xf8, 0xc3]] {
+            assert_eq!(Rule::of_code(code), Rule::FRAME_POINTER, "{code:x?}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! The walk from frame to frame: by a rule of the cache; by the row of a table; by frame pointers where there is no
-//! table.
+//! The walk from frame to frame: by a rule of the cache; by the row of a table; where there is no table, by the end of
+//! the function if it follows at once, else by frame pointers.
 
 use gimli::CfaRule;
 
 use super::dwarf::{Entry, Row, Saved};
+use super::jump;
 use super::object;
 use super::rule::{self, Base, Rule};
 use super::stack::{Registers, Stack};
@@ -136,7 +137,9 @@ impl<L: Log> Walk<L> {
         let pc = if exact { self.at.rip } else { self.at.rip - 1 };
         let entry = object::find(pc).and_then(|object| Entry::find(object, pc));
         let rule = match &entry {
-            None => Rule::FRAME_POINTER,
+            None => {
+                jump::code::<{ rule::CODE_BYTES }>(self.at.rip).map_or(Rule::FRAME_POINTER, |code| Rule::of_code(&code))
+            }
             Some(entry) => {
                 let row = entry.row(pc)?;
                 match Rule::of(entry, &row) {

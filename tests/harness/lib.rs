@@ -2,6 +2,7 @@
 //!
 //! Knows the product only as files (`libspandrel.so`, `libspandrel.a`, `spandrel.h`), never as Rust code.
 
+pub mod blocks;
 pub mod build;
 pub mod command;
 pub mod diag;
@@ -10,9 +11,12 @@ pub mod header;
 pub mod injection;
 pub mod machine;
 pub mod observed;
+pub mod output;
 pub mod pages;
 pub mod paths;
+pub mod profiles;
 pub mod programs;
+pub mod reader;
 pub mod reals;
 pub mod run;
 pub mod sandbox;

@@ -2,7 +2,7 @@
 //! about it.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::build::{self, Source};
 use crate::header::Variant;
@@ -54,6 +54,11 @@ impl Waiting {
         Self::start_program("lying.c", Variant::Preload, &[word.to_string(), value.to_string()], &[])
     }
 
+    /// Starts `programs/stalling.c`, whose descriptor leads to a page that never comes by way of this word.
+    pub fn start_stalling(word: usize) -> Result<Self, String> {
+        Self::start_program("stalling.c", Variant::Preload, &[word.to_string()], &[])
+    }
+
     fn start_program(
         source: &str,
         variant: Variant,
@@ -62,7 +67,13 @@ impl Waiting {
     ) -> Result<Self, String> {
         let program = build::program(&Source::new(paths::program_source(source)), variant)?;
         let mut command = if variant == Variant::Preload { run::preloaded(program)? } else { run::command(program) };
-        command.args(arguments).envs(settings.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(arguments).envs(settings.iter().copied());
+        Self::start_command(command)
+    }
+
+    /// Starts any program that says `ready ADDRESS` and then waits until its input ends.
+    pub fn start_command(mut command: Command) -> Result<Self, String> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| error.to_string())?;
         let stdout = child.stdout.take().ok_or("no pipe")?;
         let mut line = String::new();

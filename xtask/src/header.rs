@@ -8,7 +8,7 @@ use cbindgen::{Builder, Config, DocumentationLength, DocumentationStyle, Languag
 use std::fs;
 use std::path::Path;
 
-const SOURCES: [&str; 2] = ["src/api/extension.rs", "src/api/modes.rs"];
+const SOURCES: [&str; 3] = ["src/api/extension.rs", "src/api/classes.rs", "src/api/modes.rs"];
 const HEADER: &str = "include/spandrel.h";
 const REMEDY: &str = "make header";
 /// Exports are conditional in the source; the header describes the library that has them.

@@ -26,9 +26,13 @@ pub fn text(root: &Path) -> Result<String> {
         text,
         "How to begin: [README](../README.md). How to take part: [CONTRIBUTING](../CONTRIBUTING.md). What changed:\n[CHANGELOG](../CHANGELOG.md).\n"
     );
-    for (title, folder) in
-        [("Pages", ""), ("Decisions", "decisions"), ("Studies", "studies"), ("Comparison", "benchmarks")]
-    {
+    for (title, folder) in [
+        ("Guide", "guide"),
+        ("Pages", ""),
+        ("Decisions", "decisions"),
+        ("Studies", "studies"),
+        ("Comparison", "benchmarks"),
+    ] {
         section(&mut text, title, &docs, folder)?;
     }
     let _ = write!(
@@ -96,7 +100,7 @@ mod tests {
     fn every_page_file_option_and_code_is_there() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let text = text(root).unwrap();
-        for folder in ["docs", "docs/decisions", "docs/studies"] {
+        for folder in ["docs", "docs/guide", "docs/decisions", "docs/studies"] {
             for file in files(&root.join(folder), "md").unwrap() {
                 let name = name(&file);
                 assert!(name == "README.md" || text.contains(&format!("{name})")), "{name}");

@@ -7,9 +7,11 @@
 use crate::allocators::{BASE, SPANDREL};
 use crate::command;
 use crate::plot;
-use crate::results::{Allocator, Group, Results, Workload};
+use crate::publish;
+use crate::results::{Allocator, Form, Group, Results, Workload};
 use crate::security::FOLDER;
 use crate::table::{Measure, mean_ratio};
+use crate::targets::{self, Targets};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use spandrel_attack::results::Counts;
@@ -197,18 +199,20 @@ pub struct Publish {
 /// Records the means of a run and draws the picture.
 ///
 /// # Errors
-/// When the results cannot be read, or have no hardened allocator.
+/// When the results cannot be read, have no hardened allocator, miss what is published, or did not measure it.
 pub fn publish(request: &Publish) -> Result<()> {
     let root = repo::root()?;
     let last = repo::target(&root).join(FOLDER).join(command::RESULTS);
-    record(&Results::read(request.results.as_deref().unwrap_or(&last))?, &root)
+    let results = Results::read(request.results.as_deref().unwrap_or(&last))?;
+    publish::refuse(&results, &Targets::read(&root.join(targets::FILE))?, Form::Security)?;
+    record(&results, &root)
 }
 
 /// Records the means of results and draws the picture.
 ///
 /// # Errors
 /// When there is no hardened allocator, or something cannot be written.
-pub(crate) fn record(results: &Results, root: &Path) -> Result<()> {
+fn record(results: &Results, root: &Path) -> Result<()> {
     let times = Times::of(results);
     if !times.allocators.iter().any(|mean| mean.group == Group::Hardened) {
         bail!("no hardened allocator completed a workload in these results");

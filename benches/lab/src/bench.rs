@@ -4,7 +4,7 @@
 
 use crate::allocators::Column;
 use crate::results::{Allocator, Run, Workload};
-use crate::schedule::{self, Grid, Repetition, Runner};
+use crate::schedule::{self, Earlier, Grid, Repetition, Runner};
 use crate::work::{Bench, Measured, Work};
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -26,6 +26,8 @@ pub struct Plan<'a> {
     pub pairs: fn(&Workload, &Allocator) -> bool,
     /// How often.
     pub repetition: Repetition,
+    /// Runs that are there already.
+    pub earlier: Earlier<'a>,
 }
 
 /// Runs every work under every column that is present and wanted with it; all runs, failed ones included.
@@ -47,7 +49,7 @@ pub fn run(bench: &Bench<'_>, plan: Plan<'_>) -> Vec<Run> {
         made: 0,
         said: Duration::ZERO,
     };
-    let mut runs = schedule::runs(&grid, plan.repetition, &mut processes);
+    let mut runs = schedule::runs(&grid, plan.repetition, plan.earlier, &mut processes);
     processes.bar.finish_and_clear();
     judge(&mut runs);
     runs

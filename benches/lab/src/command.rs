@@ -4,12 +4,14 @@
 
 use crate::allocators::{self, Choice, Column};
 use crate::bench::{self, Plan};
+use crate::continued;
 use crate::machine;
 use crate::plot::Forms;
 use crate::publish::{Notes, write_report};
 use crate::results::{Allocator, Form, Group, Made, Results, SCHEMA, Workload};
-use crate::schedule::Repetition;
+use crate::schedule::{Earlier, Repetition};
 use crate::table::{self, Measure, Selection};
+use crate::targets;
 use crate::work::{self, Bench, Work};
 use anyhow::{Context, Result, bail};
 use spandrel_xtask::programs;
@@ -43,7 +45,7 @@ const QUICK_PEERS: &[&str] = &[
     "scudo",
     "hardened-malloc-light",
 ];
-/// On which work --quick runs hardened allocators, and every run Spandrel's modes for diagnosis.
+/// On which work hardened allocators and Spandrel's modes for diagnosis run.
 const PART: &[&str] =
     &["random-mixed-1024", "pair-256", "larson", "xmalloc", "glibc-thread", "realloc-growth", "python3", "sqlite3"];
 const QUICK_PROGRAMS: &[&str] = &["python3", "lua", "sqlite3"];
@@ -76,6 +78,9 @@ pub struct Run {
     /// How long all runs may take; work whose figures are noisy has more runs until then
     #[arg(long)]
     minutes: Option<f64>,
+    /// Go on with the results of an earlier run of the same libraries: its runs count, and what it lacks comes first
+    #[arg(long = "continue", value_name = "RESULTS")]
+    before: Option<PathBuf>,
     /// Amount of work; 1 is the full form
     #[arg(long)]
     scale: Option<f64>,
@@ -119,12 +124,20 @@ pub fn run(request: &Run) -> Result<bool> {
     let columns = columns(request, &lab.target)?;
     announce(&works, &columns, &left_out);
     let form = request.form();
-    let pairs = if form == Form::Quick { quick_pair } else { full_pair };
-    let results = lab.measure(
-        Plan { works: &works, columns: &columns, pairs, repetition },
-        Amount { form, scale: request.scale.unwrap_or(scale), limit: Duration::from_secs(request.limit) },
-        left_out,
-    )?;
+    let amount = Amount { form, scale: request.scale.unwrap_or(scale), limit: Duration::from_secs(request.limit) };
+    let before = request.before.as_deref().map(Results::read).transpose()?;
+    if let Some(before) = &before {
+        let allocators: Vec<&Allocator> = columns.iter().map(|column| &column.allocator).collect();
+        let names = works.iter().map(|work| work.workload.name.clone());
+        continued::check(before, form, amount.scale, &allocators, names)?;
+    }
+    let earlier = before.as_ref().map_or(Earlier::default(), continued::earlier);
+    let plan = Plan { works: &works, columns: &columns, pairs: wanted_pair, repetition, earlier };
+    let mut results = lab.measure(plan, amount, left_out)?;
+    if let Some(before) = &before {
+        continued::join(&before.made, before.machine.load_before, &mut results);
+        results.write(&lab.out.join(RESULTS))?;
+    }
     for selection in Selection::all(&results) {
         for measure in [Measure::Cpu, Measure::Peak] {
             println!("{}", table::text(&results, &selection, measure));
@@ -135,9 +148,7 @@ pub fn run(request: &Run) -> Result<bool> {
     for judged in notes.targets.judge(&results) {
         println!("{:<20} {}: {}", judged.verdict.words(), judged.text, judged.found);
     }
-    let missed = notes.targets.missed(&results);
-    missed.iter().for_each(|line| println!("{line}"));
-    Ok(missed.is_empty())
+    Ok(targets::say_missed(&notes.targets, &results))
 }
 
 impl Run {
@@ -152,14 +163,10 @@ impl Run {
     }
 }
 
-/// Hardened allocators are compared on a part of the work alone.
-fn quick_pair(workload: &Workload, allocator: &Allocator) -> bool {
+/// Hardened allocators and modes for diagnosis are compared on a part of the work alone: `security` has the rest of the
+/// former, and with all of it half of the time would go to them.
+fn wanted_pair(workload: &Workload, allocator: &Allocator) -> bool {
     allocator.group == Group::Default || PART.contains(&workload.name.as_str())
-}
-
-/// Modes for diagnosis are compared on a part of the work alone.
-fn full_pair(workload: &Workload, allocator: &Allocator) -> bool {
-    allocator.group != Group::Modes || PART.contains(&workload.name.as_str())
 }
 
 /// How much work a run is, and how long it may take.

@@ -8,6 +8,7 @@ pub mod attacks;
 pub mod bench;
 pub mod causes;
 pub mod command;
+pub mod continued;
 pub mod figures;
 pub mod latency;
 pub mod losses;

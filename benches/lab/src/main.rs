@@ -38,7 +38,7 @@ enum Command {
 fn run() -> Result<bool> {
     match Arguments::parse().command {
         Command::Run(request) => return command::run(&request),
-        Command::Security(request) => security::run(&request)?,
+        Command::Security(request) => return security::run(&request),
         Command::SecurityPublish(request) => attacks::publish(&request)?,
         Command::SecurityPicture => attacks::picture()?,
         Command::Report(request) => publish::report(&request)?,

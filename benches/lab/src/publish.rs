@@ -2,7 +2,6 @@
 //!
 //! Knows: paths, which results are refused. Must not know: how a run is made or a table is laid out.
 
-use crate::attacks;
 use crate::causes::Causes;
 use crate::plot::{self, Forms};
 use crate::report;
@@ -43,8 +42,7 @@ pub struct Publish {
     results: Option<PathBuf>,
 }
 
-/// Puts report and pictures where README.md and docs/benchmarks.md show them, and records the means for the picture of
-/// time against attacks.
+/// Puts report and pictures where README.md and docs/benchmarks.md show them.
 ///
 /// # Errors
 /// As [`report`]; when the run was not a full one, missed what is published, or did not measure it.
@@ -54,18 +52,18 @@ pub fn publish(request: &Publish) -> Result<()> {
     let path = request.results.as_deref().unwrap_or(&last);
     let results = Results::read(path)?;
     let notes = Notes::read(&root)?;
-    refuse(&results, &notes.targets)?;
-    write_report(&results, &notes, &root.join("docs/benchmarks"), Forms::SvgOnly)?;
-    attacks::record(&results, &root)
+    refuse(&results, &notes.targets, Form::Full)?;
+    write_report(&results, &notes, &root.join("docs/benchmarks"), Forms::SvgOnly)
 }
 
 /// Refuses results that must not be published.
 ///
 /// # Errors
-/// When the run was not a full one, missed what is published, or did not measure it.
-pub fn refuse(results: &Results, targets: &Targets) -> Result<()> {
-    if results.made.form != Form::Full {
-        bail!("a full run (`make bench`) can be published, not `spandrel-lab {}`", results.made.command);
+/// When the run was not of that form, missed what is published, or did not measure it.
+pub fn refuse(results: &Results, targets: &Targets, form: Form) -> Result<()> {
+    if results.made.form != form {
+        let whole = if form == Form::Security { "bench-security" } else { "bench" };
+        bail!("a whole run of `make {whole}` can be published, not `spandrel-lab {}`", results.made.command);
     }
     let mut lines = targets.missed(results);
     lines.extend(targets.open(results));

@@ -64,6 +64,8 @@ pub enum Form {
     Full,
     /// The choice of `--quick`.
     Quick,
+    /// That of `security`: hardened allocators beside the defaults.
+    Security,
     /// A choice of the command line.
     #[default]
     Part,

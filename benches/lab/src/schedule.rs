@@ -66,21 +66,32 @@ pub struct Grid<'a> {
     pub pairs: fn(&Workload, &Allocator) -> bool,
 }
 
-/// All counted runs, failed ones included.
+/// Runs of an earlier call of the lab, which this one goes on with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Earlier<'a> {
+    /// Its counted runs; pairs that failed in it are tried again.
+    pub runs: &'a [Run],
+    /// How long it was given.
+    pub budget: Duration,
+}
+
+/// All counted runs, the earlier and the failed ones included.
 #[must_use]
-pub fn runs(grid: &Grid<'_>, repetition: Repetition, runner: &mut dyn Runner) -> Vec<Run> {
+pub fn runs(grid: &Grid<'_>, repetition: Repetition, earlier: Earlier<'_>, runner: &mut dyn Runner) -> Vec<Run> {
     let wanted = |row: &&Workload| grid.columns.iter().filter(|column| (grid.pairs)(row, column)).count();
     let pairs = grid.rows.iter().map(wanted).sum::<usize>().max(1);
+    let budget = earlier.budget + repetition.budget;
     let mut session = Session {
         grid,
         repetition,
         runner,
-        share: SHARES * repetition.budget.as_secs_f64() / pairs as f64,
+        share: SHARES * budget.as_secs_f64() / pairs as f64,
         order: Order::new(repetition.seed),
         runs: Vec::new(),
         failed: HashSet::new(),
         spent: HashMap::new(),
     };
+    session.take(earlier.runs);
     session.warm_up();
     for round in 0..repetition.least {
         session.round(round);
@@ -112,6 +123,21 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
+    /// Takes in the earlier runs of the pairs that are wanted.
+    fn take(&mut self, earlier: &[Run]) {
+        for run in earlier.iter().filter(|run| run.failure.is_none()) {
+            let row = self.grid.rows.iter().position(|row| row.name == run.workload);
+            let place = self.grid.columns.iter().position(|column| column.name == run.allocator);
+            let Some((row, place)) = row.zip(place).filter(|(row, place)| self.places(*row).any(|one| one == *place))
+            else {
+                continue;
+            };
+            let spent = self.spent.entry((row, place)).or_default();
+            *spent = Spent { runs: spent.runs + 1, all: spent.all + run.wall, last: run.wall };
+            self.runs.push(run.clone());
+        }
+    }
+
     /// Each row once, under the first column that is wanted with it: its files are in memory then. Those of the
     /// allocators are since they were shown to be in effect.
     fn warm_up(&mut self) {

@@ -6,7 +6,7 @@ use crate::allocators::{self, BASE, Choice, HARDENED_PEERS, SPANDREL_HARDENED};
 use crate::bench::Plan;
 use crate::command::{Amount, DEFAULT_SEED, Lab, RESULTS, announce};
 use crate::results::{Allocator, Form, Results, Workload};
-use crate::schedule::Repetition;
+use crate::schedule::{Earlier, Repetition};
 use crate::table::{Measure, failure, mean_ratio};
 use crate::targets::{self, Targets};
 use crate::work::{self, Work};
@@ -19,6 +19,9 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Counted runs of a pair, amount of work.
+const RUNS: u16 = 3;
+const SCALE: f64 = 0.15;
 const SECONDS_PER_MINUTE: f64 = 60.0;
 const NAME_WIDTH: usize = 24;
 const CELL_WIDTH: usize = 11;
@@ -38,10 +41,10 @@ pub struct Security {
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Counted runs at most
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = RUNS, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
     /// Amount of work; 1 is the full form
-    #[arg(long, default_value_t = 0.15)]
+    #[arg(long, default_value_t = SCALE)]
     scale: f64,
     /// Seconds after which a run counts as failed
     #[arg(long, default_value_t = 30)]
@@ -57,11 +60,11 @@ pub struct Security {
     out: Option<PathBuf>,
 }
 
-/// Runs, writes and prints.
+/// Runs, writes and prints; false if a published figure is missed.
 ///
 /// # Errors
 /// When something needed is missing.
-pub fn run(request: &Security) -> Result<()> {
+pub fn run(request: &Security) -> Result<bool> {
     let lab = Lab::prepare(request.out.as_deref(), FOLDER)?;
     let (works, left_out) = works(request, &lab)?;
     let named = [BASE, SPANDREL_HARDENED].iter().chain(HARDENED_PEERS).map(|name| (*name).to_owned());
@@ -81,13 +84,21 @@ pub fn run(request: &Security) -> Result<()> {
         budget: Duration::from_secs_f64(request.minutes * SECONDS_PER_MINUTE),
     };
     let results = lab.measure(
-        Plan { works: &works, columns: &columns, pairs: |_, _| true, repetition },
-        Amount { form: Form::Part, scale: request.scale, limit: Duration::from_secs(request.limit) },
+        Plan { works: &works, columns: &columns, pairs: |_, _| true, repetition, earlier: Earlier::default() },
+        Amount { form: request.form(), scale: request.scale, limit: Duration::from_secs(request.limit) },
         left_out,
     )?;
     let targets = Targets::read(&lab.root.join(targets::FILE))?;
     println!("\n{}\nresults:  {}", text(&results, &targets), lab.out.join(RESULTS).display());
-    Ok(())
+    Ok(targets::say_missed(&targets, &results))
+}
+
+impl Security {
+    /// Names and amounts on the command line are a choice of their own.
+    fn form(&self) -> Form {
+        let complete = self.only.is_empty() && self.scale == SCALE && self.runs >= RUNS;
+        if complete { Form::Security } else { Form::Part }
+    }
 }
 
 /// The workloads and programs whose time says something; and those that cannot run, with the reason.

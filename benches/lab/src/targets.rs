@@ -8,11 +8,19 @@ use crate::losses::{self, Outcome};
 use crate::results::{Form, Group, Kind, Results, Role, Workload};
 use crate::table::{Measure, mean_noise, mean_ratio};
 use crate::work::matches;
-use crate::{allocators::SPANDREL, figures::Figure};
+use crate::{
+    allocators::{SPANDREL, SPANDREL_HARDENED},
+    figures::Figure,
+};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::fs;
 use std::path::Path;
+use verdict::{Found, verdict};
+
+mod verdict;
+
+pub use verdict::{Judged, Verdict};
 
 /// The file, in the repository.
 pub const FILE: &str = "benches/targets.toml";
@@ -69,6 +77,8 @@ pub struct Published {
     pub full: Option<Known>,
     /// In a quick one, which has other work.
     pub quick: Option<Known>,
+    /// In one of hardened allocators (`make bench-security`).
+    pub security: Option<Known>,
 }
 
 /// A figure that was measured, with its noise then.
@@ -114,55 +124,6 @@ pub enum Quantity {
 #[serde(transparent)]
 pub struct Rows(String);
 
-/// A target against a result.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Judged {
-    /// The condition, in words.
-    pub text: String,
-    /// The figures found, in words.
-    pub found: String,
-    /// How it ended.
-    pub verdict: Verdict,
-    /// The page that states it.
-    pub page: String,
-}
-
-/// How a target stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// The figure is as wanted.
-    Reached,
-    /// It is not, and no worse than published, as far as the noise lets one say.
-    Known,
-    /// It exceeds what is wanted by no more than the noise, and no other figure was published.
-    WithinNoise,
-    /// It exceeds what was published, or else what is wanted, by more than the noise.
-    Missed,
-    /// Not measured, too few runs to tell the noise, or no figure of such runs was published.
-    Open,
-}
-
-impl Verdict {
-    /// In a word or two.
-    #[must_use]
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Reached => "reached",
-            Self::Known => "missed, as published",
-            Self::WithinNoise => "within the noise",
-            Self::Missed => "MISSED",
-            Self::Open => "not judged",
-        }
-    }
-}
-
-/// A figure and its noise, none of too few runs.
-#[derive(Debug, Clone, Copy)]
-struct Found {
-    value: f64,
-    noise: Option<f64>,
-}
-
 fn default_allocator() -> String {
     SPANDREL.to_owned()
 }
@@ -185,12 +146,17 @@ impl Targets {
         Ok(toml::from_str(text)?)
     }
 
-    /// All of them against a result. Those about an allocator that was not wanted are left out.
+    /// All of them against a result. Left out are those about an allocator that was not wanted, and those that runs of
+    /// another form decide: mode `hardened` has targets for `security`, the default for the others.
     #[must_use]
     pub fn judge(&self, results: &Results) -> Vec<Judged> {
         let wanted = |name: &str| results.allocators.iter().any(|allocator| allocator.name == name);
+        let decided = |target: &&Target| match results.made.form {
+            Form::Part => true,
+            form => (form == Form::Security) == (target.of == SPANDREL_HARDENED),
+        };
         let mut judged = Vec::new();
-        for target in self.target.iter().filter(|target| wanted(&target.of)) {
+        for target in self.target.iter().filter(|target| wanted(&target.of)).filter(decided) {
             match target.figure {
                 Quantity::Idle => judged.extend(target.judge_idle(results)),
                 _ => judged.push(target.judge(results)),
@@ -269,6 +235,7 @@ impl Target {
         match form {
             Form::Full => self.published.full,
             Form::Quick => self.published.quick,
+            Form::Security => self.published.security,
             Form::Part => None,
         }
     }
@@ -353,20 +320,12 @@ impl Target {
     }
 }
 
-/// How a figure stands to what is wanted and to what was published.
-fn verdict(found: Found, wanted: f64, published: Option<Known>) -> Verdict {
-    let Some(noise) = found.noise else { return Verdict::Open };
-    if found.value <= wanted && published.is_none_or(|known| found.value <= known.found) {
-        return Verdict::Reached;
-    }
-    let exceeds = |limit: f64, noise: f64| found.value > limit * (1.0 + noise);
-    match published {
-        Some(known) if exceeds(known.found, noise.hypot(known.noise)) => Verdict::Missed,
-        Some(_) if found.value <= wanted => Verdict::Reached,
-        Some(_) => Verdict::Known,
-        None if exceeds(wanted, noise) => Verdict::Missed,
-        None => Verdict::WithinNoise,
-    }
+/// Prints a line for each target that is missed; false if there was one.
+#[must_use]
+pub fn say_missed(targets: &Targets, results: &Results) -> bool {
+    let missed = targets.missed(results);
+    missed.iter().for_each(|line| println!("{line}"));
+    missed.is_empty()
 }
 
 /// Resident KiB after idling, and the bytes that were live, of one pair.

@@ -67,7 +67,7 @@ fn a_run_that_holds_is_published() {
     let results = full(0.8, 0.5, 6000.0);
     assert_eq!(verdicts(&results), [Verdict::Reached; 3]);
     assert!(wanted().missed(&results).is_empty());
-    publish::refuse(&results, &wanted()).unwrap();
+    publish::refuse(&results, &wanted(), Form::Full).unwrap();
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_run_that_misses_gets_a_line_for_each_target_and_is_not_published() {
     assert!(missed[0].ends_with("(README.md)"), "{missed:?}");
     assert!(missed[1].contains("published: 0.60"), "{missed:?}");
     assert!(missed[2].starts_with("MISSED: idle: resident after a peak: 8000 KiB of 6963 KiB"), "{missed:?}");
-    let refusal = publish::refuse(&results, &wanted()).unwrap_err().to_string();
+    let refusal = publish::refuse(&results, &wanted(), Form::Full).unwrap_err().to_string();
     assert!(missed.iter().all(|line| refusal.contains(line)), "{refusal}");
 }
 
@@ -118,7 +118,7 @@ fn two_runs_show_no_noise_and_are_not_published() {
     let mut results = full(0.95, 0.5, 6000.0);
     results.runs.retain(|run| run.round < 2);
     assert_eq!(verdicts(&results)[0], Verdict::Open);
-    let refusal = publish::refuse(&results, &wanted()).unwrap_err().to_string();
+    let refusal = publish::refuse(&results, &wanted(), Form::Full).unwrap_err().to_string();
     assert!(refusal.contains("NOT MEASURED: CPU time: at most 0.85 of mimalloc3 (README.md)"), "{refusal}");
 }
 
@@ -127,16 +127,33 @@ fn a_run_of_a_choice_is_neither_judged_nor_published() {
     let mut results = full(0.95, 0.65, 8000.0);
     results.made.form = Form::Part;
     assert!(wanted().missed(&results).is_empty());
-    assert!(publish::refuse(&results, &wanted()).is_err());
+    assert!(publish::refuse(&results, &wanted(), Form::Full).is_err());
     results.made.form = Form::Quick;
     assert_eq!(wanted().missed(&results).len(), 2, "a quick run is judged");
-    assert!(publish::refuse(&full_as(Form::Quick), &wanted()).is_err(), "and not published");
+    assert!(publish::refuse(&full_as(Form::Quick), &wanted(), Form::Full).is_err(), "and not published");
 }
 
 fn full_as(form: Form) -> Results {
     let mut results = full(0.8, 0.5, 6000.0);
     results.made.form = form;
     results
+}
+
+#[test]
+fn targets_of_mode_hardened_are_decided_by_runs_of_hardened_allocators() {
+    let hardened = TARGETS.replace("against =", "of = \"spandrel-hardened\"\nagainst =");
+    let targets = Targets::parse(&hardened).unwrap();
+    let judged = |form| {
+        let mut results = full_as(form);
+        results.allocators.push(allocator("spandrel-hardened", Role::Own));
+        targets.judge(&results).into_iter().map(|judged| judged.text).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        judged(Form::Security),
+        ["CPU time: at most 0.85 of mimalloc3", "peak memory: at most 0.55 of mimalloc3"]
+    );
+    assert_eq!(judged(Form::Full), judged(Form::Quick));
+    assert_eq!(judged(Form::Full), ["idle: resident after a peak"], "that of the default mode alone");
 }
 
 fn root() -> PathBuf {

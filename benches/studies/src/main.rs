@@ -3,6 +3,7 @@
 //! Knows: the command line. Must not know: what is studied.
 
 mod bins;
+mod crates;
 mod exchanges;
 mod faults;
 mod fragmentation;
@@ -57,6 +58,8 @@ enum Study {
     Fragmentation,
     /// Rate and memory of steady work over a minute and a half, beside other allocators
     Steady,
+    /// The crate for Rust programs, beside those of other allocators
+    Crates,
     /// All of them
     All,
     /// One pass of a way of lookup, for counting instructions
@@ -106,6 +109,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Study::Large => large::study(*runs)?.write(out),
         Study::Fragmentation => write_fragmentation(out),
         Study::Steady => write_steady(out),
+        Study::Crates => crates::study(*runs)?.write(out),
         Study::All => {
             write_fragmentation(out)?;
             write_steady(out)?;
@@ -116,6 +120,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             lookup::study(*runs)?.write(out)?;
             faults::study(*runs)?.write(out)?;
             exchanges::study()?.write(out)?;
+            crates::study(*runs)?.write(out)?;
             bins::study(*runs)?.write(out)
         }
         Study::Kernel { scheme, passes } => lookup::kernel(scheme, *passes),

@@ -8,6 +8,7 @@ mod record;
 mod report;
 mod run;
 mod sample;
+mod serve;
 mod stats;
 mod symbolize;
 mod top;
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     /// Keys sort, scroll, filter and open; the last line of the screen names them. If standard output is no terminal, it
     /// looks once and prints plain text.
     Top(top::Request),
+    /// Show Prometheus, and readers of heap profiles, all processes that Spandrel serves
+    Serve(serve::Request),
     /// Make a heap profile of a program, or show one
     ///
     /// Requests are sampled from the start of the program to its end, whatever ends it, or for a while in a process that
@@ -70,10 +73,15 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whether it prints for people or other commands: all but the server that answers programs, whose connections may
-    /// break.
+    /// Whether it prints for people or other commands, and has nothing left to do once they are gone: not the servers
+    /// that answer programs, whose connections may break, nor what makes a profile.
     pub(crate) fn prints(&self) -> bool {
-        !matches!(self, Self::Symbolize(request) if request.serves())
+        match self {
+            Self::Symbolize(request) => !request.serves(),
+            Self::Profile(request) => !request.makes(),
+            Self::Serve(_) => false,
+            _ => true,
+        }
     }
 
     /// Does it.
@@ -89,6 +97,7 @@ impl Command {
             Self::Record(request) => record::execute(request),
             Self::Report(request) => report::execute(request),
             Self::Top(request) => top::execute(request),
+            Self::Serve(request) => serve::execute(request),
             Self::Profile(request) => profile::execute(request),
             Self::Leaks(request) => leaks::execute(request),
             Self::Symbolize(request) => symbolize::execute(request),

@@ -21,6 +21,13 @@ pub(crate) struct Request {
     make: Box<Make>,
 }
 
+impl Request {
+    /// Whether it makes a profile.
+    pub(super) fn makes(&self) -> bool {
+        self.view.is_none()
+    }
+}
+
 /// Ways to look at profiles.
 #[derive(Debug, Subcommand)]
 enum View {
@@ -40,7 +47,7 @@ enum View {
         #[command(flatten)]
         what: What,
     },
-    /// A flame graph
+    /// A flame graph; with --json its boxes alone
     Flame {
         /// The profile
         file: PathBuf,
@@ -139,6 +146,9 @@ pub(crate) fn execute(request: &Request) -> Result<()> {
             let profile = profile::read(file)?;
             let title = picture.title.clone().unwrap_or_else(|| title_of(&profile, file));
             let value = profile.value(what.value.as_deref())?;
+            if what.json {
+                return output::json(&profile::tree(&profile, value));
+            }
             let look = Look { title, width: picture.width, rows: picture.depth };
             let kind = picture.form.unwrap_or_else(|| Form::of(&picture.target));
             save(

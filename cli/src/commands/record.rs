@@ -4,6 +4,7 @@ use crate::live::Subject;
 use crate::recording::Recording;
 use anyhow::Result;
 use clap::Args;
+use serde_json::json;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,6 +23,9 @@ pub(crate) struct Request {
     /// Where it is kept
     #[arg(long, short, default_value = "spandrel.json")]
     output: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -48,6 +52,10 @@ pub(crate) fn execute(request: &Request) -> Result<()> {
         next += request.every;
     }
     recording.save(&request.output)?;
+    if request.json {
+        let (process, looks) = (recording.title, recording.samples.len());
+        return crate::output::json(&json!({ "process": process, "looks": looks, "file": request.output }));
+    }
     println!("{} looks at process {}: {}", recording.samples.len(), recording.title, request.output.display());
     Ok(())
 }

@@ -16,6 +16,9 @@ pub(crate) struct Request {
     /// The page
     #[arg(long, short, default_value = "spandrel.html")]
     output: PathBuf,
+    /// Print what the page would show as JSON, as `spandrel record` keeps it
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
 }
 
 /// Writes the page.
@@ -32,6 +35,9 @@ pub(crate) fn execute(request: &Request) -> Result<()> {
         }
         Err(_) => Recording::load(Path::new(&request.subject))?,
     };
+    if request.json {
+        return crate::output::json(&recording.to_value());
+    }
     let path = &request.output;
     fs::write(path, html::page(&recording)?).with_context(|| format!("{}", path.display()))?;
     println!("{}", path.display());

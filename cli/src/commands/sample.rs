@@ -2,22 +2,34 @@
 
 use super::run;
 use crate::live::Subject;
+use crate::output::say;
+use crate::perf_map::{self, PerfMap};
+use crate::profile::{self, AtRunTime};
+use crate::scratch::{Scratch, unguessable};
 use crate::signals::{self, Held};
-use crate::{checkup, library, profile, quantity};
+use crate::{checkup, library, quantity, system};
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, ValueHint};
+use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const ENDING: &str = ".pb.gz";
 /// Asks for a dump. Few programs know it.
 const SIGNAL: i32 = 60;
 /// After so long a program has made up its mind about SIGINT.
 const SETTLED: Duration = Duration::from_millis(700);
+/// How long a process is waited for that makes no slow call, at least, and when the user learns of that. It is asked
+/// again and again meanwhile.
+const PATIENCE: Duration = Duration::from_secs(15);
+const SILENT: Duration = Duration::from_secs(2);
+const STEP: Duration = Duration::from_millis(20);
+/// What has Python ask for every object by malloc, and, from 3.12 on, name its functions for tools such as this one.
+const PYTHON: [(&str, &str); 2] = [("PYTHONMALLOC", "malloc"), PYTHON_NAMES];
+const PYTHON_NAMES: (&str, &str) = ("PYTHONPERFSUPPORT", "1");
 
 /// A program or a process to be profiled.
 #[derive(Debug, Args)]
@@ -34,6 +46,9 @@ pub(super) struct Make {
     /// With a process: for how long
     #[arg(long, value_parser = seconds)]
     seconds: Option<f64>,
+    /// Keep the interpreter's own functions in stacks with functions of Python
+    #[arg(long)]
+    native: bool,
     /// The library to preload
     #[arg(long)]
     library: Option<PathBuf>,
@@ -69,7 +84,8 @@ pub(super) fn make(make: &Make) -> Result<()> {
             let arguments = before.into_iter().chain([OsStr::new(&rate)]).chain(rest.iter().map(OsString::as_os_str));
             let Again { make: again } = Again::parse_from(arguments.chain([program.as_os_str()]));
             ensure!(again.command.len() == 1, "{}: a number of a process stands alone", program.display());
-            self::make(&Make { seconds: again.seconds.or(make.seconds), ..again })
+            let native = again.native || make.native;
+            self::make(&Make { seconds: again.seconds.or(make.seconds), native, ..again })
         }
         None if make.seconds.is_some() => {
             bail!("--seconds is for a process that runs; a program is profiled to its end")
@@ -85,68 +101,67 @@ struct Again {
     make: Make,
 }
 
-/// A name that no other process can know before.
-fn unguessable() -> String {
-    format!("spandrel-{:016x}", RandomState::new().hash_one(std::process::id()))
-}
-
 /// Profiles a process that runs, until the time is over or a signal ends this.
 fn attach(make: &Make, pid: u32, time: Duration) -> Result<()> {
     let subject = Subject::open(pid)?;
     let mut held = Held::begin()?;
-    subject.start_profile(make.rate)?;
-    eprintln!("spandrel: process {} is profiled for {time:?}; Ctrl-C ends it earlier", subject.process().title());
+    let title = subject.process().title();
+    let patience = time.max(PATIENCE);
+    let mut is_told = false;
+    let mut pause = |held: &mut Held, so_far: Duration| {
+        if so_far >= SILENT && !is_told {
+            is_told = true;
+            say(&format!(
+                "process {title} makes no slow call of malloc or free; waiting for one until Ctrl-C, {patience:?} \
+                 at most"
+            ));
+        }
+        Ok(held.next(Some(STEP))?.is_none() && so_far < patience)
+    };
+    subject.start_profile(make.rate, &mut |so_far| pause(&mut held, so_far))?;
+    say(&format!("process {title} is profiled for {time:?}; Ctrl-C ends it earlier"));
     held.next(Some(time))?;
     // In the process's own view of files, where it may write in any case.
-    let name = format!("/tmp/{}", unguessable());
-    subject.dump_profile(&name, true)?;
-    let written = PathBuf::from(format!("/proc/{pid}/root{name}"));
-    let folder = scratch(&make.output)?;
-    let copy = folder.join("heap");
-    let copied = fs::copy(&written, &copy).with_context(|| format!("{}", written.display()));
+    let name = format!("/tmp/spandrel-{}", unguessable());
+    let root = PathBuf::from(format!("/proc/{pid}/root"));
+    let written = root.join(&name[1..]);
+    let finished = subject.dump_profile(&name, true, &mut |so_far| pause(&mut held, so_far)).and_then(|()| {
+        let scratch = Scratch::beside(&make.output)?;
+        let copy = scratch.path().join("heap");
+        fs::copy(&written, &copy).with_context(|| format!("{}", written.display()))?;
+        let map = subject.process().perf_map(&root);
+        let at_run_time = AtRunTime { map, native: make.native };
+        profile::finish(&copy, &make.output, Some("inuse_space"), &at_run_time)
+    });
     let _ = fs::remove_file(&written);
-    let finished = copied.and_then(|_| profile::finish(&copy, &make.output, Some("inuse_space")));
-    let _ = fs::remove_dir_all(&folder);
     tell(&make.output, finished?, "what was asked for meanwhile and is in use; what it held before is not in it");
     Ok(())
 }
 
-/// A folder beside `output` for files that are not finished.
-fn scratch(output: &Path) -> Result<PathBuf> {
-    let beside = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let beside = beside.canonicalize().with_context(|| format!("{}", beside.display()))?;
-    let folder = beside.join(format!(".{}", unguessable()));
-    ensure!(
-        !folder.to_string_lossy().contains('%'),
-        "{}: a path without `%`, which is the library's",
-        beside.display()
-    );
-    fs::create_dir(&folder).with_context(|| format!("{}", folder.display()))?;
-    Ok(folder)
-}
-
 fn tell(output: &Path, samples: usize, view: &str) {
     let file = output.display();
-    eprintln!("spandrel: {file} ({samples} stacks): {view}; to look at it: spandrel profile show {file}");
+    say(&format!("{file} ({samples} stacks): {view}; to look at it: spandrel profile show {file}"));
 }
 
 /// Runs the program to its end.
 fn run(make: &Make, program: &OsString, arguments: &[OsString]) -> Result<()> {
     // A second allocator beside the one that is linked in would write to the same files.
     let library = if checkup::is_linked(program) { None } else { Some(library::find(make.library.as_deref())?) };
-    let folder = scratch(&make.output)?;
+    let scratch = Scratch::beside(&make.output)?;
+    let python: Vec<_> = PYTHON.into_iter().filter(|(name, _)| env::var_os(name).is_none()).collect();
+    let start = SystemTime::now();
     let mut command = Command::new(program);
     command
+        .envs(python.iter().copied())
         .envs(library.map(|library| ("LD_PRELOAD", run::preload(&library))))
         .args(arguments)
-        .env("SPANDREL_HEAP_PROFILE", folder.join(format!("%p.%n{ENDING}")))
+        .env("SPANDREL_HEAP_PROFILE", scratch.path().join(format!("%p.%n{ENDING}")))
         .env("SPANDREL_HEAP_PROFILE_RATE", make.rate.to_string())
         .env("SPANDREL_HEAP_PROFILE_SIGNAL", SIGNAL.to_string())
         .env("SPANDREL_HEAP_PROFILE_ENDS", "1");
-    let ran = supervise(&mut command).with_context(|| format!("{}", Path::new(program).display()));
-    let collected = ran.and_then(|(id, status)| Ok((collect(make, &folder, id, status)?, status)));
-    let _ = fs::remove_dir_all(&folder);
-    let ((), status) = collected?;
+    let (id, status) = supervise(&mut command).with_context(|| format!("{}", Path::new(program).display()))?;
+    let maps = Maps { since: python.contains(&PYTHON_NAMES).then_some(start) };
+    collect(make, scratch.path(), (id, status), &maps)?;
     if !status.success() {
         bail!("{}: {status}", Path::new(program).display());
     }
@@ -195,8 +210,28 @@ fn settle(child: &Child) {
     }
 }
 
+/// The names that processes left for code that they made.
+struct Maps {
+    /// Since when Python wrote such files for this command alone.
+    since: Option<SystemTime>,
+}
+
+impl Maps {
+    /// Those of process `id`. A file that only this command had Python write is not needed any more.
+    fn take(&self, id: u32) -> PerfMap {
+        let (path, user) = (perf_map::path(Path::new("/"), id), system::user());
+        let map = PerfMap::read(&path, user);
+        if let Some(start) = self.since
+            && map.is_of_python()
+        {
+            perf_map::remove(&path, user, start);
+        }
+        map
+    }
+}
+
 /// Puts the program's profile in its place, and those of its children if they are wanted.
-fn collect(make: &Make, folder: &Path, id: u32, status: ExitStatus) -> Result<()> {
+fn collect(make: &Make, folder: &Path, (id, status): (u32, ExitStatus), maps: &Maps) -> Result<()> {
     let mut written: Vec<(u32, u32, PathBuf)> = fs::read_dir(folder)?
         .flatten()
         .filter_map(|entry| {
@@ -210,28 +245,33 @@ fn collect(make: &Make, folder: &Path, id: u32, status: ExitStatus) -> Result<()
     // The last dump of each process.
     written.dedup_by_key(|(process, ..)| *process);
     let (own, children): (Vec<_>, Vec<_>) = written.into_iter().partition(|(process, ..)| *process == id);
-    for (process, _, path) in children.iter().filter(|_| make.children) {
+    for (process, _, path) in &children {
+        let map = maps.take(*process);
+        if !make.children {
+            continue;
+        }
         let output = make.output.to_string_lossy();
         let stem = output.strip_suffix(ENDING).unwrap_or(&output);
         let name = PathBuf::from(format!("{stem}.{process}{ENDING}"));
-        let samples = profile::finish(path, &name, None)?;
+        let samples = profile::finish(path, &name, None, &AtRunTime { map, native: make.native })?;
         tell(&name, samples, &format!("child {process}"));
     }
+    let at_run_time = AtRunTime { map: maps.take(id), native: make.native };
     match own.as_slice() {
         [(.., path), ..] => {
             // The library says which view is the usual one: the peak if the program ended by itself.
-            let samples = profile::finish(path, &make.output, None)?;
+            let samples = profile::finish(path, &make.output, None, &at_run_time)?;
             let view =
                 if status.code().is_some() { "the peak of the program" } else { "in use when a signal ended it" };
             tell(&make.output, samples, view);
         }
-        [] => eprintln!(
-            "spandrel: no profile of process {id}: it was killed, ended by _exit, or does not use the library \
+        [] => say(&format!(
+            "no profile of process {id}: it was killed, ended by _exit, or does not use the library \
              (`spandrel doctor -- PROGRAM` says why)"
-        ),
+        )),
     }
     if !children.is_empty() && !make.children {
-        eprintln!("spandrel: {} children of it left profiles, too; --children keeps them", children.len());
+        say(&format!("{} children of it left profiles, too; --children keeps them", children.len()));
     }
     Ok(())
 }

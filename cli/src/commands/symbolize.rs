@@ -4,11 +4,13 @@
 //! Live, the library itself asks for each line that it is about to print (`src/sys/local.rs`). So the program's output
 //! passes through no other process, and nothing is held back or changes places.
 
+use crate::output;
 use crate::stack::{self, Place};
 use crate::symbols::Symbols;
 use crate::system::{process_as_file, user, user_beyond, wait_for_input};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use serde_json::Value;
 use std::env;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -27,6 +29,9 @@ pub(crate) struct Request {
     /// Places such as `/usr/bin/program+0x1234`, or files with output of a program; standard input without either
     #[arg(value_name = "PLACE|FILE")]
     what: Vec<String>,
+    /// Print JSON: the places alone, with their functions
+    #[arg(long)]
+    json: bool,
     #[arg(long, hide = true, conflicts_with = "what")]
     serve: Option<Stage>,
 }
@@ -58,6 +63,9 @@ pub(crate) fn execute(request: &Request) -> Result<()> {
         None => {}
     }
     let mut symbols = Symbols::default();
+    if request.json {
+        return output::json(&values(&mut symbols, &request.what)?);
+    }
     if request.what.is_empty() {
         return filter(&mut symbols, io::stdin().lock(), &mut io::stdout().lock());
     }
@@ -71,6 +79,34 @@ pub(crate) fn execute(request: &Request) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Every place that is named, or stands in a line of the files or of standard input.
+fn values(symbols: &mut Symbols, what: &[String]) -> Result<Value> {
+    if what.is_empty() {
+        return Ok(values_in(symbols, io::stdin().lock())?.into());
+    }
+    let mut found = Vec::new();
+    for what in what {
+        match Place::parse(what) {
+            Some(place) if !Path::new(what).exists() => found.push(place.value(symbols)),
+            _ => {
+                let file = File::open(what).with_context(|| what.clone())?;
+                found.extend(values_in(symbols, BufReader::new(file))?);
+            }
+        }
+    }
+    Ok(found.into())
+}
+
+fn values_in(symbols: &mut Symbols, mut input: impl BufRead) -> Result<Vec<Value>> {
+    let (mut found, mut line) = (Vec::new(), Vec::new());
+    while input.read_until(b'\n', &mut line)? > 0 {
+        let text = String::from_utf8_lossy(&line);
+        found.extend(Place::of_line(text.trim_end()).map(|place| place.value(symbols)));
+        line.clear();
+    }
+    Ok(found)
 }
 
 fn print_place(symbols: &mut Symbols, text: &str, place: &Place<'_>) -> Result<()> {

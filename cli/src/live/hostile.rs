@@ -4,10 +4,10 @@
 
 use super::object::believable;
 use super::process::Process;
-use super::{Parts, reader};
+use super::{Parts, reader, samples};
 use anyhow::Result;
 use spandrel::Spandrel;
-use spandrel::descriptor::{Descriptor, WORDS};
+use spandrel::descriptor::{Descriptor, SamplesDescriptor, WORDS};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -65,6 +65,7 @@ fn try_look(words: [usize; WORDS]) -> Result<()> {
     // Figures that are written down are added up before.
     let _ = (crate::view::text(&picture, None), picture.snapshot.obtained(), picture.snapshot.in_use());
     let _ = parts.place(std::ptr::from_ref(&picture).addr());
+    let _ = samples::read(&parts.process, &parts.descriptor);
     Ok(())
 }
 
@@ -160,6 +161,43 @@ fn lists_that_never_end_do_end() {
     let list = [address_of(&memory, batch)];
     lying.central.lists = list.as_ptr().addr() - good.central.batches;
     assert!(look(lying.words()) || start.elapsed() < LONGEST);
+}
+
+#[test]
+fn stacks_that_lie_are_bounded() {
+    let good = own();
+    let process = Process::open(std::process::id()).unwrap();
+    let (on, frames) = (1_u8, [7_usize; 200]);
+    // A record that leads to itself, of more objects and frames than there can be, in no parts.
+    let mut record = [usize::MAX; 10];
+    record[0] = record.as_ptr().addr();
+    record[8] = frames.as_ptr().addr();
+    let words = [512, 1, record.as_ptr().addr(), 0];
+    let [mean, since, newest, peak_epoch] = [0, 1, 2, 3].map(|index| address_of(&words, index));
+    let on = std::ptr::from_ref(&on).addr();
+    let (older, totals, frames) = (0, WORD, 8 * WORD);
+    let mut lying = good;
+    lying.samples = SamplesDescriptor { on, mean, since, newest, peak_epoch, older, totals, frames, parts: 0 };
+    let read = samples::read(&process, &lying).unwrap().unwrap();
+    let figure = 1_i64 << 47;
+    assert_eq!((read.stacks.len(), read.stacks[0].frames.len(), read.stacks[0].values), (1, 128, [figure; 6]));
+    for wild in [usize::MAX, 1 << 20] {
+        for place in 0..3 {
+            let mut lying = lying;
+            [&mut lying.samples.older, &mut lying.samples.totals, &mut lying.samples.frames][place].clone_from(&wild);
+            assert!(samples::read(&process, &lying).is_err());
+        }
+    }
+    // Records that follow each other through all of a large memory.
+    let mut chain = vec![0; 10 << 17];
+    for index in 0..(1 << 17) - 1 {
+        chain[index * 10] = address_of(&chain, (index + 1) * 10);
+    }
+    let words = [512, 1, chain.as_ptr().addr(), 0];
+    lying.samples.newest = address_of(&words, 2);
+    let start = Instant::now();
+    let read = samples::read(&process, &lying).unwrap().unwrap();
+    assert!(read.stacks.len() == 1 << 16 && start.elapsed() < LONGEST, "{:?}", start.elapsed());
 }
 
 #[test]

@@ -30,3 +30,21 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) const PATIENCE_IN_LIST: Duration = Duration::from_secs(5);
 /// Words of the run cache.
 pub(super) const CACHED_MAX: usize = 1 << 12;
+/// Stacks of a heap profile, and frames of each.
+pub(super) const STACKS_MAX: usize = 1 << 16;
+/// See [`STACKS_MAX`].
+pub(super) const FRAMES_MAX: usize = 1 << 7;
+/// Bytes of the record of a stack.
+pub(super) const RECORD_MAX: usize = 1 << 10;
+/// Mappings of code.
+pub(super) const CODE_MAX: usize = 1 << 14;
+/// Processes of a fleet that are read at all, and how many at once.
+pub(super) const PROCESSES_MAX: usize = 1 << 10;
+/// See [`PROCESSES_MAX`].
+pub(super) const AT_ONCE: usize = 4;
+/// Readings of a fleet that are overdue, each on a thread of its own: of all processes, and of those of one user.
+pub(super) const OVERDUE_MAX: usize = 1 << 7;
+/// See [`OVERDUE_MAX`].
+pub(super) const OVERDUE_OF_USER_MAX: usize = 1 << 3;
+/// How long a process of a fleet may keep others from being read.
+pub(super) const TURN: Duration = Duration::from_secs(1);

@@ -2,6 +2,8 @@
 //!
 //! Knows: how to find and follow the library's descriptor. Must not know: how any of it is shown.
 
+mod bindings;
+mod fleet;
 #[cfg(test)]
 mod hostile;
 mod limits;
@@ -11,12 +13,18 @@ mod place;
 mod process;
 mod reader;
 mod request;
+mod samples;
 mod search;
 mod words;
 
+pub(crate) use bindings::{Allocator, Binding};
+pub(crate) use fleet::{Figures, Fleet, Look, Seen};
 pub(crate) use picture::{Large, Owner, Picture};
 pub(crate) use place::{Block, Place, State};
-pub(crate) use process::{Process, exists, resident};
+pub(crate) use process::{Process, exists, is_refused, resident};
+#[cfg(test)]
+pub(crate) use samples::Sampled;
+pub(crate) use samples::Samples;
 
 use anyhow::{Error, Result, anyhow, bail};
 use limits::{PATIENCE, PATIENCE_IN_LIST};
@@ -27,7 +35,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Readings before one is taken that a thread's work has torn.
 const TRIES: usize = 4;
@@ -82,9 +90,7 @@ impl Subject {
     }
 
     fn find(id: u32, patience: Duration) -> Result<Self> {
-        let process = Process::open(id)?;
-        let descriptor = object::descriptor(&process)?;
-        Ok(Self { parts: Arc::new(Parts { process, descriptor }), patience })
+        Ok(Self { parts: Arc::new(Parts::find(Process::open(id)?)?), patience })
     }
 
     /// The process.
@@ -108,21 +114,57 @@ impl Subject {
         self.look(move |parts| parts.place(address))
     }
 
-    /// Has the process start a heap profile with so many bytes between two samples.
+    /// Has the process start a heap profile with so many bytes between two samples. The next slow call of any of its
+    /// threads does that; until then `pause`, which is given the time so far, waits a little and says whether to go on.
     ///
     /// # Errors
-    /// Where it cannot: its mode does not sample, or it makes no slow call for so long.
-    pub(crate) fn start_profile(&self, rate: usize) -> Result<()> {
-        self.look(move |parts| request::send(parts, START, rate, ""))
+    /// Where it cannot: its mode does not sample, or it made no slow call until `pause` wanted to wait no longer.
+    pub(crate) fn start_profile(&self, rate: usize, pause: &mut dyn FnMut(Duration) -> Result<bool>) -> Result<()> {
+        self.request(START, rate, "", pause)
     }
 
     /// Has the process write its heap profile to `path`, as the process sees it; `last` also ends the profile.
     ///
     /// # Errors
     /// As for [`Subject::start_profile`], or the process's error about the file.
-    pub(crate) fn dump_profile(&self, path: &str, last: bool) -> Result<()> {
-        let path = path.to_owned();
-        self.look(move |parts| request::send(parts, if last { FINISH } else { DUMP }, 0, &path))
+    pub(crate) fn dump_profile(
+        &self,
+        path: &str,
+        last: bool,
+        pause: &mut dyn FnMut(Duration) -> Result<bool>,
+    ) -> Result<()> {
+        self.request(if last { FINISH } else { DUMP }, 0, path, pause)
+    }
+
+    fn request(
+        &self,
+        action: usize,
+        rate: usize,
+        path: &str,
+        pause: &mut dyn FnMut(Duration) -> Result<bool>,
+    ) -> Result<()> {
+        let (path, start) = (path.to_owned(), Instant::now());
+        self.look(move |parts| request::ask(parts, action, rate, &path))?;
+        while !self.look(request::is_done)? {
+            if !pause(start.elapsed())? {
+                self.look(move |parts| request::withdraw(parts, action))?;
+                bail!("process {} made no slow call of malloc or free", self.process().title());
+            }
+        }
+        Ok(())
+    }
+
+    /// The heap profile that the process keeps of itself; `None` where it takes no samples now.
+    ///
+    /// # Errors
+    /// As for [`Subject::picture`].
+    pub(crate) fn samples(&self) -> Result<Option<Samples>> {
+        self.look(|parts| samples::read(&parts.process, &parts.descriptor))
+    }
+
+    /// Whether its mode lets requests be sampled.
+    pub(crate) fn can_sample(&self) -> bool {
+        samples::can_be(&self.parts.descriptor)
     }
 
     /// Its resident bytes by what they are of, the most first.
@@ -144,13 +186,23 @@ impl Subject {
 }
 
 impl Parts {
+    fn find(process: Process) -> Result<Self> {
+        let descriptor = object::descriptor(&process)?;
+        Ok(Self { process, descriptor })
+    }
+
     fn picture(&self) -> Result<Picture> {
-        let mut last = reader::read(&self.process, &self.descriptor)?;
+        self.best_of(reader::read)
+    }
+
+    /// Of several readings the first that is whole, or the last one.
+    fn best_of(&self, read: impl Fn(&Process, &Descriptor) -> Result<Picture>) -> Result<Picture> {
+        let mut last = read(&self.process, &self.descriptor)?;
         for _ in 1..TRIES {
             if last.torn == 0 {
                 break;
             }
-            last = reader::read(&self.process, &self.descriptor)?;
+            last = read(&self.process, &self.descriptor)?;
         }
         last.snapshot.disturbed = last.torn > 0;
         Ok(last)
@@ -202,6 +254,19 @@ impl Watch {
     pub(crate) fn subject(&self, id: u32) -> Option<&Subject> {
         self.subjects().find(|subject| subject.process().id() == id)
     }
+}
+
+/// The objects of process `id` that call an allocator, and which.
+///
+/// # Errors
+/// Where it may not be read.
+pub(crate) fn bindings(id: u32) -> Result<Vec<Binding>> {
+    aside(id, PATIENCE, move || bindings::bindings(&Process::open(id)?))
+}
+
+/// Whether an error means that Spandrel does not serve the process.
+pub(crate) fn is_not_served(error: &Error) -> bool {
+    error.is::<NotServed>()
 }
 
 /// The one process that Spandrel serves, where none is named.

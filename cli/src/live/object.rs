@@ -49,13 +49,23 @@ fn symbol(file: &[u8], start: usize) -> Option<usize> {
     let file = object::File::parse(file).ok()?;
     let named = |symbol: &object::Symbol<'_, '_>| symbol.is_definition() && symbol.name() == Ok(SYMBOL);
     let symbol = file.dynamic_symbols().find(named).or_else(|| file.symbols().find(named))?;
+    Some(bias(&file, start)?.wrapping_add(symbol.address() as usize))
+}
+
+/// Whether the file is an object that has the library's descriptor.
+pub(super) fn has_descriptor(file: &[u8]) -> bool {
+    symbol(file, 0).is_some()
+}
+
+/// What the addresses in a file are less than those of its object, whose first segment is mapped at `start`.
+pub(super) fn bias<'a>(file: &impl Object<'a>, start: usize) -> Option<usize> {
     let lowest = file.segments().map(|segment| segment.address()).min()?;
-    let page = lowest & !(segment_align(&file) - 1);
-    Some(start.wrapping_add(symbol.address().wrapping_sub(page) as usize))
+    let page = lowest & !(segment_align(file) - 1);
+    Some(start.wrapping_sub(page as usize))
 }
 
 /// To a multiple of this the kernel rounds down where a segment begins.
-fn segment_align(file: &object::File<'_>) -> u64 {
+fn segment_align<'a>(file: &impl Object<'a>) -> u64 {
     const PAGE: u64 = 4096;
     file.segments().map(|segment| segment.align()).min().unwrap_or(PAGE).clamp(1, PAGE)
 }

@@ -3,19 +3,23 @@
 //! Memory is read by way of `/proc/PID/mem`, for which the kernel wants the right to trace the process.
 
 use super::limits::{FILE_MAX, READ_MAX};
+use crate::perf_map::{self, PerfMap};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A mapping of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mapping {
     pub(crate) start: usize,
+    pub(crate) end: usize,
     pub(crate) offset: usize,
+    pub(crate) executable: bool,
     pub(crate) path: PathBuf,
     range: String,
 }
@@ -66,6 +70,15 @@ impl Process {
         let variables =
             block.split(|&byte| byte == 0).map(|bytes| String::from_utf8_lossy(bytes).replace(char::is_control, "?"));
         variables.filter(|variable| variable.starts_with("SPANDREL_")).collect()
+    }
+
+    /// The names that it left for code that it made, seen from its `root`. It counts its number in its own way.
+    pub(crate) fn perf_map(&self, root: &Path) -> PerfMap {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id)).unwrap_or_default();
+        let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+        let own = numbers.and_then(|line| line.split_whitespace().last()?.parse().ok()).unwrap_or(self.id);
+        let user = fs::metadata(format!("/proc/{}", self.id)).map_or(u32::MAX, |data| data.uid());
+        PerfMap::read(&perf_map::path(root, own), user)
     }
 
     /// Resident bytes by what they are of, the most first. `blocks` is where Spandrel's blocks lie, `reserved` all of
@@ -225,11 +238,20 @@ fn head(line: &str) -> Option<(usize, &str)> {
 fn mapping(line: &str) -> Option<Mapping> {
     let mut words = line.splitn(6, ' ');
     let range = words.next()?;
-    let start = usize::from_str_radix(range.split('-').next()?, 16).ok()?;
-    let offset = usize::from_str_radix(words.nth(1)?, 16).ok()?;
+    let (start, end) = range.split_once('-')?;
+    let [start, end] = [start, end].map(|digits| usize::from_str_radix(digits, 16));
+    let (start, end, executable) = (start.ok()?, end.ok()?, words.next()?.contains('x'));
+    let offset = usize::from_str_radix(words.next()?, 16).ok()?;
     let path = words.nth(2)?.trim_start();
     let path = path.strip_suffix(" (deleted)").unwrap_or(path);
-    path.starts_with('/').then(|| Mapping { start, offset, path: PathBuf::from(path), range: range.to_owned() })
+    path.starts_with('/').then(|| Mapping {
+        start,
+        end,
+        offset,
+        executable,
+        path: PathBuf::from(path),
+        range: range.to_owned(),
+    })
 }
 
 /// The numbers of all processes.
@@ -253,15 +275,76 @@ pub(crate) fn exists(id: u32) -> bool {
 /// Whether process `id` may have the library: a cheap question, to spare the reading of all objects of all processes.
 pub(super) fn may_have(id: u32) -> bool {
     let maps = fs::read_to_string(format!("/proc/{id}/maps")).unwrap_or_default();
-    maps.contains("spandrel") || Path::new(&format!("/proc/{id}/exe")).exists() && !maps.contains("/libc.so.6")
+    let is_static = || Path::new(&format!("/proc/{id}/exe")).exists() && !maps.contains("/libc.so.6");
+    maps.contains("spandrel") || maps.lines().any(is_reservation) || is_static()
+}
+
+/// Whether a line of `maps` is of so much address space without access that it can be Spandrel's: of a program that has
+/// the library inside, under whatever name.
+fn is_reservation(line: &str) -> bool {
+    const LEAST: usize = 1 << 39;
+    let bytes = |range: &str| {
+        let (start, end) = range.split_once('-')?;
+        usize::from_str_radix(end, 16).ok()?.checked_sub(usize::from_str_radix(start, 16).ok()?)
+    };
+    let mut words = line.split_whitespace();
+    let (range, rights) = (words.next().unwrap_or_default(), words.next());
+    rights == Some("---p") && words.nth(3).is_none() && bytes(range).is_some_and(|bytes| bytes >= LEAST)
+}
+
+/// The rest of the line of `/proc/ID/status` that begins so.
+fn status(id: u32, name: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix(name)).map(|rest| rest.trim().to_owned())
 }
 
 /// Bytes of process `id` that are resident.
 pub(crate) fn resident(id: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    let kib: u64 = status(id, "VmRSS:")?.strip_suffix(" kB")?.parse().ok()?;
     Some(kib << 10)
+}
+
+/// The user that process `id` belongs to.
+pub(super) fn user(id: u32) -> Option<u32> {
+    status(id, "Uid:")?.split_whitespace().next()?.parse().ok()
+}
+
+/// The control group of process `id`: that of version 2, or of version 1 that of memory; empty where there is none.
+pub(super) fn cgroup(id: u32) -> String {
+    let bytes = fs::read(format!("/proc/{id}/cgroup")).unwrap_or_default();
+    group_of(&String::from_utf8_lossy(&bytes)).replace(char::is_control, "?")
+}
+
+/// A line for each hierarchy: `number:controllers:path`.
+fn group_of(text: &str) -> String {
+    let path_of = |wanted: fn(&str, &str) -> bool| {
+        text.lines().find_map(|line| {
+            let mut parts = line.splitn(3, ':');
+            let (number, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
+            wanted(number, controllers).then(|| path.to_owned())
+        })
+    };
+    let memory = path_of(|_, controllers| controllers.split(',').any(|name| name == "memory"));
+    memory.or_else(|| path_of(|number, controllers| number == "0" && controllers.is_empty())).unwrap_or_default()
+}
+
+/// The path of the program that process `id` runs; empty where it may not be known.
+pub(super) fn program(id: u32) -> PathBuf {
+    fs::read_link(format!("/proc/{id}/exe")).unwrap_or_default()
+}
+
+/// How long a process that started at this tick has been running.
+pub(super) fn age(started: u64) -> Duration {
+    const TICKS: f64 = 100.0;
+    let text = fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let up: f64 = text.split(' ').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0.0);
+    Duration::try_from_secs_f64(up - started as f64 / TICKS).unwrap_or_default()
+}
+
+/// Whether the kernel refuses this command the memory of process `id`.
+pub(crate) fn is_refused(id: u32) -> bool {
+    let opened = File::open(format!("/proc/{id}/mem"));
+    opened.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
 #[cfg(test)]
@@ -273,8 +356,8 @@ mod tests {
         let line = "7f00a000-7f00b000 r-xp 0000c000 08:01 123                        /usr/lib/a b.so (deleted)";
         let found = mapping(line).unwrap();
         assert_eq!(
-            (found.start, found.offset, found.path.as_path()),
-            (0x7f00_a000, 0xc000, Path::new("/usr/lib/a b.so"))
+            (found.start, found.end, found.offset, found.path.as_path(), found.executable),
+            (0x7f00_a000, 0x7f00_b000, 0xc000, Path::new("/usr/lib/a b.so"), true)
         );
         assert_eq!(head(line), Some((0x7f00_a000, "/usr/lib/a b.so")));
         assert_eq!(head("7f00a000-7f00b000 rw-p 00000000 00:00 0 "), Some((0x7f00_a000, "")));
@@ -285,6 +368,26 @@ mod tests {
         assert_eq!((head("Rss:                  24 kB"), head("VmFlags: rd ex mr mw me")), (None, None));
         assert_eq!(mapping("7f00a000-7f00b000 rw-p 00000000 00:00 0 "), None);
         assert_eq!(mapping("7f00a000-7f00b000 rw-p 00000000 00:00 0                          [heap]"), None);
+    }
+
+    #[test]
+    fn a_reservation_is_large_and_without_access_or_file() {
+        let of = |range: &str, rights: &str, file: &str| is_reservation(&format!("{range} {rights} 0 00:00 0 {file}"));
+        let (large, small) = ("7e0000000000-7f0000000000", "7e0000000000-7e0100000000");
+        assert!(of(large, "---p", "") && !of(large, "rw-p", "") && !of(small, "---p", "") && !of(large, "---p", "/a"));
+        assert!(!is_reservation("") && !is_reservation("x ---p"));
+    }
+
+    #[test]
+    fn a_control_group_is_that_of_memory() {
+        assert_eq!(group_of("0::/system.slice/a:b.service\n"), "/system.slice/a:b.service");
+        let both = "12:cpuset:/x\n5:memory:/docker/ab\n1:name=systemd:/user\n0::/\n";
+        assert_eq!(group_of(both), "/docker/ab");
+        assert_eq!((group_of("junk"), group_of("")), (String::new(), String::new()));
+        let own = std::process::id();
+        assert_eq!(user(own), Some(crate::system::user()));
+        assert!(age(started(own).unwrap()) < Duration::from_secs(24 * 3600) && !is_refused(own));
+        assert_eq!(program(own), std::env::current_exe().unwrap());
     }
 
     #[test]

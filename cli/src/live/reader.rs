@@ -22,6 +22,15 @@ const KIB: usize = 1 << 10;
 
 /// Reads everything.
 pub(super) fn read(process: &Process, descriptor: &Descriptor) -> Result<Picture> {
+    read_as(process, descriptor, true)
+}
+
+/// Reads everything, and keeps the figures alone: of a process that lies, lists of spans would be long.
+pub(super) fn read_figures(process: &Process, descriptor: &Descriptor) -> Result<Picture> {
+    read_as(process, descriptor, false)
+}
+
+fn read_as(process: &Process, descriptor: &Descriptor, keeps: bool) -> Result<Picture> {
     let classes = classes(process, descriptor)?;
     let mut reader = Reader {
         process,
@@ -31,6 +40,7 @@ pub(super) fn read(process: &Process, descriptor: &Descriptor) -> Result<Picture
         batches: BATCHES_MAX,
         heaps: HashMap::new(),
         out: HashMap::new(),
+        keeps,
     };
     let mut picture = Picture {
         snapshot: Snapshot::empty(profile(process, descriptor)?),
@@ -61,6 +71,8 @@ struct Reader<'a> {
     heaps: HashMap<usize, HeapRead>,
     /// Bytes of blocks out of the spans of each heap.
     out: HashMap<usize, u64>,
+    /// Whether the picture gets lists of spans, large blocks and runs.
+    keeps: bool,
 }
 
 struct HeapRead {
@@ -211,6 +223,9 @@ impl Reader<'_> {
             let regions = half(record, p.run_len);
             let after = picture.runs.last().map_or(0, |run| run.region + run.regions);
             if regions > 0 && region >= after && self.are_used(region, regions) {
+                if !self.keeps {
+                    picture.runs.clear();
+                }
                 picture.runs.push(Run { region, regions, dirty: byte(record, p.run_dirty) != 0 });
             }
         } else if entry == p.large {
@@ -221,7 +236,9 @@ impl Reader<'_> {
             }
             picture.snapshot.large.large_blocks += 1;
             picture.snapshot.large.large_bytes += bytes;
-            picture.large.push(Large { region, bytes });
+            if self.keeps {
+                picture.large.push(Large { region, bytes });
+            }
         } else if half(span, c.span_first) == region {
             match self.class_of(entry) {
                 Some(class) => self.see_span(picture, region, entry, class, span),
@@ -257,7 +274,9 @@ impl Reader<'_> {
         }
         let purged = byte(span, c.span_purged) | byte(span, c.span_purged + 1) << 8;
         picture.snapshot.holes += purged * KIB;
-        picture.spans.push(Span { region, class, out, owner });
+        if self.keeps {
+            picture.spans.push(Span { region, class, out, owner });
+        }
         *self.out.entry(self.owner_of(entry)).or_default() += (out * class.block_bytes) as u64;
     }
 

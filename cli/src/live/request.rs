@@ -4,10 +4,8 @@
 
 use super::Parts;
 use anyhow::{Result, anyhow, bail, ensure};
-use spandrel::descriptor::{PATH_WORDS, REQUEST_WORDS};
+use spandrel::descriptor::{FINISH, PATH_WORDS, REQUEST_WORDS, STOP};
 use std::io;
-use std::thread;
-use std::time::{Duration, Instant};
 
 const WORD: usize = size_of::<usize>();
 /// Words of a request: what to do, the bytes between samples, and what came of it.
@@ -15,12 +13,9 @@ const ACTION: usize = 0;
 const RATE: usize = 1;
 const RESULT: usize = 2;
 const PATH: usize = REQUEST_WORDS - PATH_WORDS;
-/// How long a process may make no slow call, and how often it is asked.
-const PATIENCE: Duration = Duration::from_secs(15);
-const STEP: Duration = Duration::from_millis(2);
 
-/// Has the process do `action`, and waits until it is done.
-pub(super) fn send(parts: &Parts, action: usize, rate: usize, path: &str) -> Result<()> {
+/// Asks the process for `action`, which the next slow call of any of its threads does.
+pub(super) fn ask(parts: &Parts, action: usize, rate: usize, path: &str) -> Result<()> {
     let id = parts.process.id();
     let [byte, value, request] = parts.descriptor.sampling;
     ensure!(byte != 0, "process {id} takes no samples: that needs mode fast or counting");
@@ -30,17 +25,24 @@ pub(super) fn send(parts: &Parts, action: usize, rate: usize, path: &str) -> Res
     words[RATE * WORD..][..WORD].copy_from_slice(&rate.to_le_bytes());
     words[PATH * WORD..][..path.len()].copy_from_slice(path.as_bytes());
     parts.process.write(request, &words)?;
-    parts.process.write(byte, &[value as u8])?;
-    let end = Instant::now() + PATIENCE;
-    while Instant::now() < end {
-        match parts.process.word(request.wrapping_add(RESULT * WORD))? {
-            0 => thread::sleep(STEP),
-            1 => return Ok(()),
-            result => {
-                let error = i32::try_from(result - 1).map(io::Error::from_raw_os_error);
-                bail!("process {id} cannot do that: {}", error.map_or_else(|_| anyhow!("?"), anyhow::Error::from));
-            }
+    parts.process.write(byte, &[value as u8])
+}
+
+/// Whether the process has done what it was asked for.
+pub(super) fn is_done(parts: &Parts) -> Result<bool> {
+    let id = parts.process.id();
+    let [.., request] = parts.descriptor.sampling;
+    match parts.process.word(request.wrapping_add(RESULT * WORD))? {
+        0 => Ok(false),
+        1 => Ok(true),
+        result => {
+            let error = i32::try_from(result - 1).map(io::Error::from_raw_os_error);
+            bail!("process {id} cannot do that: {}", error.map_or_else(|_| anyhow!("?"), anyhow::Error::from));
         }
     }
-    bail!("process {id} does not answer: none of its threads came to a slow path of malloc or free for {PATIENCE:?}")
+}
+
+/// Takes a request back for which the process made no slow call. Samples that were to end with it end at the next one.
+pub(super) fn withdraw(parts: &Parts, action: usize) -> Result<()> {
+    ask(parts, if action == FINISH { STOP } else { 0 }, 0, "")
 }

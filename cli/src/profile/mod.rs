@@ -8,6 +8,7 @@ mod diff;
 mod flame;
 mod message;
 mod names;
+mod outside;
 mod page;
 mod palette;
 mod read;
@@ -18,7 +19,9 @@ use crate::symbols::Frame;
 pub(crate) use collapse::{collapse, collapsed};
 pub(crate) use diff::difference;
 pub(crate) use flame::{Flame, Look};
-pub(crate) use page::page;
+pub(crate) use names::AtRunTime;
+pub(crate) use outside::pack;
+pub(crate) use page::{page, tree};
 pub(crate) use read::{Profile, finish, read};
 pub(crate) use table::{Order, table, table_values};
 

@@ -1,11 +1,12 @@
 //! Puts names into a profile: functions, source files and lines of its places, and the identities of the files that the
 //! code is from. A profile with names says the same on every machine, and after the program was built anew.
 //!
-//! Knows: which functions are the allocator's own. Must not know: what is shown of a profile.
+//! Knows: which functions are the allocator's own, which an interpreter's. Must not know: what is shown of a profile.
 
 use super::message::{Function, Line, Location, Profile};
+use crate::perf_map::PerfMap;
 use crate::symbols::{Frame, Symbols};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The allocator's entry points, which a program that is linked with it has among its own functions.
 const ENTRIES: [&str; 15] = [
@@ -62,20 +63,37 @@ fn own_part(names: &[&str]) -> (usize, bool) {
     (own, true)
 }
 
-/// Names every place of the profile that has no name yet, and takes the allocator's own functions off the inner ends of
-/// its stacks.
-pub(super) fn complete(profile: &mut Profile) {
+/// The names of code that was made at run time, and what is done with them.
+#[derive(Debug, Default)]
+pub(crate) struct AtRunTime {
+    pub(crate) map: PerfMap,
+    /// Whether stacks with functions of Python keep the interpreter's own between them.
+    pub(crate) native: bool,
+}
+
+/// Names every place of the profile that has no name yet, by the symbols of files and the names of code that was made
+/// at run time; takes the allocator's own functions off the inner ends of its stacks, and the interpreter's out of those
+/// with functions of Python.
+pub(super) fn complete(profile: &mut Profile, symbols: &mut Symbols, at_run_time: &AtRunTime) {
+    let map = &at_run_time.map;
     let mut names = Names::new(profile);
-    let mut symbols = Symbols::default();
     let mappings: HashMap<u64, usize> =
         profile.mappings.iter().enumerate().map(|(index, mapping)| (mapping.id, index)).collect();
+    let mut python = HashSet::new();
     let mut locations = std::mem::take(&mut profile.locations);
     for location in locations.iter_mut().filter(|location| location.lines.is_empty()) {
         let mapping = mappings.get(&location.mapping).map(|&index| &mut profile.mappings[index]);
         let file = mapping.as_ref().map_or("", |mapping| names.texts[mapping.file as usize].as_str()).to_owned();
-        let frames = match &mapping {
-            Some(mapping) if !file.is_empty() => {
+        let frames = match (&mapping, map.frame(location.address)) {
+            // Code that was made at run time may lie in memory that has a name.
+            (Some(mapping), named) if is_file(&file) || (named.is_none() && !file.is_empty()) => {
                 symbols.frames(&file, location.address.wrapping_sub(mapping.start).wrapping_add(mapping.offset))
+            }
+            (_, Some(frame)) => {
+                if map.is_python(location.address) {
+                    python.insert(location.id);
+                }
+                vec![frame]
             }
             _ => vec![Frame { name: format!("{:#x}", location.address), object: String::new(), place: None }],
         };
@@ -87,6 +105,34 @@ pub(super) fn complete(profile: &mut Profile) {
     }
     (profile.locations, profile.functions, profile.texts) = (locations, names.functions, names.texts);
     trim(profile);
+    if !at_run_time.native {
+        leave_out_interpreter(profile, &python);
+    }
+}
+
+/// Whether a mapping of that name is one of a file, not of memory that a program gave a name.
+fn is_file(name: &str) -> bool {
+    name.starts_with('/') && !name.starts_with("/memfd:")
+}
+
+/// Takes the interpreter's functions off the stacks from the outermost function of Python on: what is left is the
+/// program as it is written, and the libraries that it calls.
+fn leave_out_interpreter(profile: &mut Profile, python: &HashSet<u64>) {
+    let files: HashMap<u64, i64> = profile.mappings.iter().map(|mapping| (mapping.id, mapping.file)).collect();
+    let file = |location: &Location| files.get(&location.mapping).copied().unwrap_or(0);
+    let files: HashMap<u64, i64> = profile.locations.iter().map(|location| (location.id, file(location))).collect();
+    let file = |id: &u64| files.get(id).copied().unwrap_or(0);
+    for sample in &mut profile.samples {
+        let Some(outermost) = sample.locations.iter().rposition(|id| python.contains(id)) else { continue };
+        // A function of Python is a call of the interpreter's evaluation.
+        let callees = sample.locations.windows(2).filter(|pair| python.contains(&pair[1]));
+        let interpreter = callees.map(|pair| file(&pair[0])).find(|&file| file != 0);
+        let mut depth = 0;
+        sample.locations.retain(|id| {
+            depth += 1;
+            depth > outermost || python.contains(id) || interpreter.is_none_or(|interpreter| file(id) != interpreter)
+        });
+    }
 }
 
 /// Takes the allocator's own functions off the stacks.
@@ -155,8 +201,9 @@ impl Names {
     }
 
     fn line(&mut self, frame: Frame) -> Line {
-        let place = frame.place.as_ref().and_then(|place| place.rsplit_once(':'));
-        let (file, line) = place.map_or(("", 0), |(file, line)| (file, line.parse().unwrap_or(0)));
+        let place = frame.place.as_deref().unwrap_or_default();
+        let line = place.rsplit_once(':').and_then(|(file, line)| Some((file, line.parse().ok()?)));
+        let (file, line) = line.unwrap_or((place, 0));
         let key = (self.text(&frame.name), self.text(file));
         let functions = &mut self.functions;
         let function = *self.ids.entry(key).or_insert_with(|| {
@@ -172,15 +219,20 @@ impl Names {
 pub(super) fn frames(profile: &Profile, location: &Location, functions: &HashMap<u64, Function>) -> Vec<Frame> {
     let mapping = profile.mappings.iter().find(|mapping| mapping.id == location.mapping);
     let path = mapping.map_or("", |mapping| profile.text(mapping.file));
-    let object = match path.rsplit('/').next() {
-        Some(name) if !name.is_empty() => name.to_owned(),
-        _ => "(no file)".to_owned(),
-    };
     let frame = |line: &Line| {
         let function = functions.get(&line.function)?;
         let file = profile.text(function.file);
-        let place = (!file.is_empty()).then(|| format!("{file}:{}", line.line));
-        Some(Frame { name: profile.text(function.name).to_owned(), object: object.clone(), place })
+        let place = match line.line {
+            0 => file.to_owned(),
+            number => format!("{file}:{number}"),
+        };
+        // Code that was made at run time is of the file that it was made from.
+        let object = match path.rsplit('/').next() {
+            Some(name) if !name.is_empty() && (is_file(path) || file.is_empty()) => name,
+            _ => file.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("(no file)"),
+        };
+        let place = (!file.is_empty()).then_some(place);
+        Some(Frame { name: profile.text(function.name).to_owned(), object: object.to_owned(), place })
     };
     location.lines.iter().filter_map(frame).collect()
 }
@@ -198,6 +250,26 @@ mod tests {
         assert_eq!(part(&["mallocate", "malloc"]), (2, true));
         assert_eq!(part(&["malloc", "mallocate"]), (1, false));
         assert_eq!(part(&["operator new(unsigned long)"]), (1, true));
+    }
+
+    /// Places 1 and 2 are in the interpreter, 3 in a library, 4 and 5 are functions of Python.
+    #[test]
+    fn the_interpreter_is_left_out_from_the_outermost_function_of_python_on() {
+        let mapping = |id, file| super::super::message::Mapping { id, file, ..Default::default() };
+        let location = |id, mapping| Location { id, mapping, address: id, lines: Vec::new() };
+        let mut profile = Profile {
+            texts: ["", "/usr/bin/python3", "/usr/lib/numpy.so"].map(str::to_owned).to_vec(),
+            // Two mappings of one file.
+            mappings: vec![mapping(1, 1), mapping(2, 1), mapping(3, 2)],
+            locations: vec![location(1, 1), location(2, 2), location(3, 3), location(4, 0), location(5, 0)],
+            samples: [&[2, 1, 4, 1, 2, 5, 1, 2][..], &[3, 2, 1, 4, 2, 3, 1, 5, 2], &[3, 2], &[4, 2]]
+                .map(|ids| super::super::message::Sample { locations: ids.to_vec(), values: vec![1] })
+                .to_vec(),
+            ..Profile::default()
+        };
+        leave_out_interpreter(&mut profile, &HashSet::from([4, 5]));
+        let left: Vec<_> = profile.samples.iter().map(|sample| sample.locations.clone()).collect();
+        assert_eq!(left, [vec![4, 5, 1, 2], vec![3, 4, 3, 5, 2], vec![3, 2], vec![4, 2]]);
     }
 
     #[test]

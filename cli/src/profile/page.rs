@@ -46,6 +46,18 @@ impl<'a> Node<'a> {
 /// # Errors
 /// Where a name is none of JSON's.
 pub(crate) fn page(profile: &Profile, value: usize, title: &str) -> Result<String> {
+    // A name may look like the end of the script.
+    let data = serde_json::to_string(&tree(profile, value))?.replace('<', "\\u003c");
+    let title = title.replace('&', "&amp;").replace('<', "&lt;");
+    Ok(format!(
+        "{HEAD}{title}</title>\n<style>\n{STYLE}</style></head>\n<body>\n<h1>{title}{BODY}\
+         <script id=\"data\" type=\"application/json\">{data}</script>\n<script>\n{SCRIPT}</script>\n</body></html>\n"
+    ))
+}
+
+/// The boxes of the graph, as the page's script reads them: the one below which all others are, the names of the values,
+/// and which of them is shown at first.
+pub(crate) fn tree(profile: &Profile, value: usize) -> Value {
     let mut root = Node::default();
     for stack in &profile.stacks {
         let mut node = &mut root;
@@ -58,16 +70,9 @@ pub(crate) fn page(profile: &Profile, value: usize, title: &str) -> Result<Strin
     root.values.resize(profile.values.len(), 0);
     let values: Vec<_> =
         (0..profile.values.len()).map(|index| json!([profile.describe(index), profile.values[index].1])).collect();
-    let data = json!({
+    json!({
         "values": values, "first": value, "root": root.value("all", ""), "period": profile.period, "seconds": profile.seconds,
-    });
-    // A name may look like the end of the script.
-    let data = serde_json::to_string(&data)?.replace('<', "\\u003c");
-    let title = title.replace('&', "&amp;").replace('<', "&lt;");
-    Ok(format!(
-        "{HEAD}{title}</title>\n<style>\n{STYLE}</style></head>\n<body>\n<h1>{title}{BODY}\
-         <script id=\"data\" type=\"application/json\">{data}</script>\n<script>\n{SCRIPT}</script>\n</body></html>\n"
-    ))
+    })
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 //!
 //! Must not know: what is shown of it.
 
+use super::message;
+use super::names::{self, AtRunTime};
 use super::{Frame, Stack};
-use super::{message, names};
+use crate::symbols::Symbols;
 use anyhow::{Context, Result, bail};
 use flate2::Compression;
 use flate2::read::GzDecoder;
@@ -54,7 +56,7 @@ fn unpack(data: &[u8]) -> Result<message::Profile> {
 
 fn decode(data: &[u8]) -> Result<Profile> {
     let mut raw = unpack(data)?;
-    names::complete(&mut raw);
+    names::complete(&mut raw, &mut Symbols::default(), &AtRunTime::default());
     let text = |number: i64| raw.text(number).to_owned();
     let values: Vec<_> = raw.values.iter().map(|value| (text(value.name), text(value.unit))).collect();
     let default = raw.values.iter().position(|value| value.name == raw.default_value).unwrap_or(values.len() - 1);
@@ -66,14 +68,14 @@ fn decode(data: &[u8]) -> Result<Profile> {
 }
 
 /// Puts names into the profile at `from` and writes it to `to`, whole or not at all. `default` is the value that is
-/// shown where none is asked for; without one it stays as it is. Returns how many samples the profile has.
+/// shown where none is asked for; without one it stays as it is. Returns how many stacks the profile has.
 ///
 /// # Errors
 /// Where `from` is no profile, or `to` cannot be written.
-pub(crate) fn finish(from: &Path, to: &Path, default: Option<&str>) -> Result<usize> {
+pub(crate) fn finish(from: &Path, to: &Path, default: Option<&str>, at_run_time: &AtRunTime) -> Result<usize> {
     let data = fs::read(from).with_context(|| format!("{}", from.display()))?;
     let mut raw = unpack(&data).with_context(|| format!("{} is no heap profile", from.display()))?;
-    names::complete(&mut raw);
+    names::complete(&mut raw, &mut Symbols::default(), at_run_time);
     let named = |name: &str| raw.texts.iter().position(|text| text == name);
     if let Some(number) = default.and_then(named) {
         raw.default_value = number as i64;
@@ -201,7 +203,7 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [from, to] = ["a", "b"].map(|name| folder.path().join(name));
         fs::write(&from, raw().encode()).unwrap();
-        assert_eq!(finish(&from, &to, Some("bytes")).unwrap(), 1);
+        assert_eq!(finish(&from, &to, Some("bytes"), &AtRunTime::default()).unwrap(), 1);
         let finished = unpack(&fs::read(&to).unwrap()).unwrap();
         assert!(finished.locations.iter().all(|location| !location.lines.is_empty()) && finished.mappings[0].named);
         assert_eq!(finished.text(finished.default_value), "bytes");

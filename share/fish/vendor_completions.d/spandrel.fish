@@ -33,6 +33,7 @@ complete -c spandrel -n "__fish_spandrel_needs_command" -f -a "stats" -d 'Show w
 complete -c spandrel -n "__fish_spandrel_needs_command" -f -a "record" -d 'Look at a running process again and again, and keep what was seen in a file'
 complete -c spandrel -n "__fish_spandrel_needs_command" -f -a "report" -d 'Make a page with pictures of a process\'s memory, or of a recording'
 complete -c spandrel -n "__fish_spandrel_needs_command" -f -a "top" -d 'Watch the memory of a running process, or list all processes that Spandrel serves'
+complete -c spandrel -n "__fish_spandrel_needs_command" -f -a "serve" -d 'Show Prometheus, and readers of heap profiles, all processes that Spandrel serves'
 complete -c spandrel -n "__fish_spandrel_needs_command" -f -a "profile" -d 'Make a heap profile of a program, or show one'
 complete -c spandrel -n "__fish_spandrel_needs_command" -f -a "leaks" -d 'Show what a heap profile says is live, or what grew between two'
 complete -c spandrel -n "__fish_spandrel_needs_command" -f -a "symbolize" -d 'Add functions, source files and lines to the call stacks that the library printed'
@@ -69,22 +70,36 @@ complete -c spandrel -n "__fish_spandrel_using_subcommand stats" -s h -l help -d
 complete -c spandrel -n "__fish_spandrel_using_subcommand record" -l seconds -d 'For how long' -r
 complete -c spandrel -n "__fish_spandrel_using_subcommand record" -l every -d 'Seconds between two looks' -r
 complete -c spandrel -n "__fish_spandrel_using_subcommand record" -s o -l output -d 'Where it is kept' -r -F
+complete -c spandrel -n "__fish_spandrel_using_subcommand record" -l json -d 'Print JSON'
 complete -c spandrel -n "__fish_spandrel_using_subcommand record" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c spandrel -n "__fish_spandrel_using_subcommand report" -s o -l output -d 'The page' -r -F
+complete -c spandrel -n "__fish_spandrel_using_subcommand report" -l json -d 'Print what the page would show as JSON, as `spandrel record` keeps it'
 complete -c spandrel -n "__fish_spandrel_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c spandrel -n "__fish_spandrel_using_subcommand top" -s e -l every -d 'Seconds between two looks' -r
 complete -c spandrel -n "__fish_spandrel_using_subcommand top" -l once -d 'Look once and print plain text'
 complete -c spandrel -n "__fish_spandrel_using_subcommand top" -l json -d 'Look once and print JSON'
 complete -c spandrel -n "__fish_spandrel_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c spandrel -n "__fish_spandrel_using_subcommand serve" -l listen -d 'Where to listen: ADDRESS:PORT or unix:PATH (default: 127.0.0.1:9317, or nowhere with --textfile)' -r
+complete -c spandrel -n "__fish_spandrel_using_subcommand serve" -l socket-mode -d 'The permissions of the socket at unix:PATH' -r
+complete -c spandrel -n "__fish_spandrel_using_subcommand serve" -l textfile -d 'Write metrics to this file, which ends with .prom, for node_exporter\'s textfile collector' -r -F
+complete -c spandrel -n "__fish_spandrel_using_subcommand serve" -l every -d 'Seconds between two writings of the file' -r
+complete -c spandrel -n "__fish_spandrel_using_subcommand serve" -l heap-of -d 'Print the answer about the heap profile of this process (the server asks another process of this command)' -r
+complete -c spandrel -n "__fish_spandrel_using_subcommand serve" -l expose-to-network -d 'Let other machines read everything, if ADDRESS is one that they can reach'
+complete -c spandrel -n "__fish_spandrel_using_subcommand serve" -l once -d 'Write the file once and end'
+complete -c spandrel -n "__fish_spandrel_using_subcommand serve" -l classes -d 'Add metrics of each size class: some 1700 series for each process'
+complete -c spandrel -n "__fish_spandrel_using_subcommand serve" -l threads -d 'Add metrics of threads: 6 series for each of the first 64 of a process'
+complete -c spandrel -n "__fish_spandrel_using_subcommand serve" -l no-profiles -d 'Show no heap profiles, whose call stacks say much about a program'
+complete -c spandrel -n "__fish_spandrel_using_subcommand serve" -s h -l help -d 'Print help'
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and not __fish_seen_subcommand_from show collapse flame diff help" -s o -l output -d 'Where the profile goes' -r -F
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and not __fish_seen_subcommand_from show collapse flame diff help" -l rate -d 'Bytes between samples, on average' -r
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and not __fish_seen_subcommand_from show collapse flame diff help" -l seconds -d 'With a process: for how long' -r
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and not __fish_seen_subcommand_from show collapse flame diff help" -l library -d 'The library to preload' -r -F
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and not __fish_seen_subcommand_from show collapse flame diff help" -l children -d 'Keep the profiles of its children as well, with their number before the end of the name'
+complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and not __fish_seen_subcommand_from show collapse flame diff help" -l native -d 'Keep the interpreter\'s own functions in stacks with functions of Python'
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and not __fish_seen_subcommand_from show collapse flame diff help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and not __fish_seen_subcommand_from show collapse flame diff help" -a "show" -d 'The functions that asked for most'
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and not __fish_seen_subcommand_from show collapse flame diff help" -a "collapse" -d 'Collapsed stacks, as flame-graph tools read them'
-complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and not __fish_seen_subcommand_from show collapse flame diff help" -a "flame" -d 'A flame graph'
+complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and not __fish_seen_subcommand_from show collapse flame diff help" -a "flame" -d 'A flame graph; with --json its boxes alone'
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and not __fish_seen_subcommand_from show collapse flame diff help" -a "diff" -d 'The changes from one profile to another'
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and not __fish_seen_subcommand_from show collapse flame diff help" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from show" -l value -d 'The value to count: inuse_space, alloc_space, peak_space, or one of these with _objects' -r
@@ -114,7 +129,7 @@ complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_se
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help'
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from help" -f -a "show" -d 'The functions that asked for most'
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from help" -f -a "collapse" -d 'Collapsed stacks, as flame-graph tools read them'
-complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from help" -f -a "flame" -d 'A flame graph'
+complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from help" -f -a "flame" -d 'A flame graph; with --json its boxes alone'
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from help" -f -a "diff" -d 'The changes from one profile to another'
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c spandrel -n "__fish_spandrel_using_subcommand leaks" -l rows -d 'Stacks shown' -r
@@ -122,21 +137,23 @@ complete -c spandrel -n "__fish_spandrel_using_subcommand leaks" -l json -d 'Pri
 complete -c spandrel -n "__fish_spandrel_using_subcommand leaks" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c spandrel -n "__fish_spandrel_using_subcommand symbolize" -l serve -r -f -a "leave\t'Leaves its parent, which is to become the program'
 answer\t'Answers'"
+complete -c spandrel -n "__fish_spandrel_using_subcommand symbolize" -l json -d 'Print JSON: the places alone, with their functions'
 complete -c spandrel -n "__fish_spandrel_using_subcommand symbolize" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top profile leaks symbolize help" -f -a "run" -d 'Start a program under Spandrel'
-complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top profile leaks symbolize help" -f -a "doctor" -d 'Say whether Spandrel serves a process or a program, why not, and what it advises'
-complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top profile leaks symbolize help" -f -a "explain" -d 'Say how a request of some size is served, or what is at an address of a process'
-complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top profile leaks symbolize help" -f -a "stats" -d 'Show what the memory of a running process looks like'
-complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top profile leaks symbolize help" -f -a "record" -d 'Look at a running process again and again, and keep what was seen in a file'
-complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top profile leaks symbolize help" -f -a "report" -d 'Make a page with pictures of a process\'s memory, or of a recording'
-complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top profile leaks symbolize help" -f -a "top" -d 'Watch the memory of a running process, or list all processes that Spandrel serves'
-complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top profile leaks symbolize help" -f -a "profile" -d 'Make a heap profile of a program, or show one'
-complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top profile leaks symbolize help" -f -a "leaks" -d 'Show what a heap profile says is live, or what grew between two'
-complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top profile leaks symbolize help" -f -a "symbolize" -d 'Add functions, source files and lines to the call stacks that the library printed'
-complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top profile leaks symbolize help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top serve profile leaks symbolize help" -f -a "run" -d 'Start a program under Spandrel'
+complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top serve profile leaks symbolize help" -f -a "doctor" -d 'Say whether Spandrel serves a process or a program, why not, and what it advises'
+complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top serve profile leaks symbolize help" -f -a "explain" -d 'Say how a request of some size is served, or what is at an address of a process'
+complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top serve profile leaks symbolize help" -f -a "stats" -d 'Show what the memory of a running process looks like'
+complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top serve profile leaks symbolize help" -f -a "record" -d 'Look at a running process again and again, and keep what was seen in a file'
+complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top serve profile leaks symbolize help" -f -a "report" -d 'Make a page with pictures of a process\'s memory, or of a recording'
+complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top serve profile leaks symbolize help" -f -a "top" -d 'Watch the memory of a running process, or list all processes that Spandrel serves'
+complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top serve profile leaks symbolize help" -f -a "serve" -d 'Show Prometheus, and readers of heap profiles, all processes that Spandrel serves'
+complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top serve profile leaks symbolize help" -f -a "profile" -d 'Make a heap profile of a program, or show one'
+complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top serve profile leaks symbolize help" -f -a "leaks" -d 'Show what a heap profile says is live, or what grew between two'
+complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top serve profile leaks symbolize help" -f -a "symbolize" -d 'Add functions, source files and lines to the call stacks that the library printed'
+complete -c spandrel -n "__fish_spandrel_using_subcommand help; and not __fish_seen_subcommand_from run doctor explain stats record report top serve profile leaks symbolize help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c spandrel -n "__fish_spandrel_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "show" -d 'The functions that asked for most'
 complete -c spandrel -n "__fish_spandrel_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "collapse" -d 'Collapsed stacks, as flame-graph tools read them'
-complete -c spandrel -n "__fish_spandrel_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "flame" -d 'A flame graph'
+complete -c spandrel -n "__fish_spandrel_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "flame" -d 'A flame graph; with --json its boxes alone'
 complete -c spandrel -n "__fish_spandrel_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "diff" -d 'The changes from one profile to another'
 complete -c spandrel -n "__fish_spandrel_using_subcommand run" -x -a "(__fish_complete_subcommand --fcs-skip=2 --mode --profile --conf --option -o --library)"
 complete -c spandrel -n "__fish_spandrel_using_subcommand doctor; and contains -- -- (commandline -opc)" -x -a "(__fish_complete_subcommand --fcs-skip=3 )"

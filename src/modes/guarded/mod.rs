@@ -109,6 +109,11 @@ impl Mode for Guarded {
     fn resize(block: *mut u8, old: usize, size: usize) -> Option<Resized> {
         if is_of_pool(block.addr()) { None } else { mode::resize(block, old, size) }
     }
+
+    /// A sampled block has no byte more than was asked for.
+    fn good_size(size: usize, _: usize) -> usize {
+        size
+    }
 }
 
 /// How requests are sampled; no large block of the pool is ever resized, and none has a ticket.

@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 const POLL: Duration = Duration::from_millis(5);
 /// The profile of the library that mutants are built in: soon built, and without assertions, as it is shipped.
 const PROFILE: &str = "mutant";
+/// The profile that the command is built in.
+const COMMAND: &str = "tool";
+/// The targets of `tests/` that run the command `spandrel`.
+const OF_COMMAND: [&str; 6] = ["cli", "doctor", "observe", "profile_command", "profile_views", "serve"];
 /// The profile that the models of the repository itself are built in.
 const MODELS: &str = "model";
 
@@ -99,6 +103,7 @@ impl Cargo {
                 command.args(["--profile", if self.own { PROFILE } else { MODELS }]).env("RUSTFLAGS", "--cfg loom");
                 command
             }
+            Kind::Tool => self.command(&self.build, &[words("spandrel-cli"), vec!["--bin", "spandrel"]].concat()),
             Kind::Target(target) => {
                 let mut command =
                     self.command(&self.build, &[words("spandrel-tests"), vec!["--test", target]].concat());
@@ -129,15 +134,28 @@ impl Tests for Cargo {
     fn build(&self, kind: &Kind) -> Result<core::result::Result<(), String>> {
         let mut steps = vec![self.test(kind)];
         steps[0].arg("--no-run");
-        if matches!(kind, Kind::Target(_)) {
-            let words = ["build", "--quiet", "--package", "spandrel", "--profile", PROFILE];
+        let is_of_command = matches!(kind, Kind::Target(target) if OF_COMMAND.contains(&target.as_str()));
+        let mut product = |package, profile| {
+            let words = ["build", "--quiet", "--package", package, "--profile", profile];
             steps.push(self.command(&self.build, &words));
+        };
+        if matches!(kind, Kind::Target(_)) {
+            product("spandrel", PROFILE);
+            product("spandrel-jemalloc", PROFILE);
+        }
+        if is_of_command {
+            product("spandrel-cli", COMMAND);
         }
         for mut step in steps {
             let output = step.output().context("cannot run cargo")?;
             if !output.status.success() {
                 return Ok(Err(String::from_utf8_lossy(&output.stderr).into_owned()));
             }
+        }
+        if is_of_command {
+            let place = |profile: &str| self.build.join(profile).join("spandrel");
+            // The tests look for it beside the library.
+            fs::copy(place(COMMAND), place(PROFILE)).context("the command")?;
         }
         Ok(Ok(()))
     }

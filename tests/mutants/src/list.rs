@@ -37,7 +37,7 @@ pub struct Mutant {
     pub find: String,
     /// The text that takes its place.
     pub replace: String,
-    /// The narrowest test that must fail: `unit NAME`, `loom NAME`, or `TARGET CASE` of `tests/`.
+    /// The narrowest test that must fail: `unit NAME`, `loom NAME`, `tool NAME`, or `TARGET CASE` of `tests/`.
     pub test: Test,
 }
 
@@ -68,6 +68,8 @@ pub enum Kind {
     Unit,
     /// A model of `src/`, for the model checker.
     Loom,
+    /// A unit test of the command `spandrel`.
+    Tool,
     /// A case of this test target of `tests/`, which runs the built library.
     Target(String),
 }
@@ -80,6 +82,7 @@ impl TryFrom<String> for Test {
         let kind = match kind {
             "unit" => Kind::Unit,
             "loom" => Kind::Loom,
+            "tool" => Kind::Tool,
             target => Kind::Target(target.to_owned()),
         };
         Ok(Self { kind, name: name.to_owned() })
@@ -91,6 +94,7 @@ impl core::fmt::Display for Test {
         match &self.kind {
             Kind::Unit => write!(out, "unit {}", self.name),
             Kind::Loom => write!(out, "loom {}", self.name),
+            Kind::Tool => write!(out, "tool {}", self.name),
             Kind::Target(target) => write!(out, "{target} {}", self.name),
         }
     }
@@ -204,6 +208,7 @@ mod tests {
         let test = |text: &str| Test::try_from(text.to_owned());
         assert_eq!(test("unit a::b").unwrap().kind, Kind::Unit);
         assert_eq!(test("loom a").unwrap().kind, Kind::Loom);
+        assert_eq!(test("tool a::b").unwrap().kind, Kind::Tool);
         let case = test("ffi a::b [linked]").unwrap();
         assert_eq!((case.kind.clone(), case.name.as_str()), (Kind::Target("ffi".to_owned()), "a::b [linked]"));
         assert_eq!(case.to_string(), "ffi a::b [linked]");

@@ -1,4 +1,4 @@
-//! Reads the report that `SPANDREL_DIAG=1` prints at exit.
+//! Reads the report that `SPANDREL_DIAG=1` prints at exit, and knows the lines of other reports.
 //!
 //! Knows: the grammar of the report. Must not know: who printed it; a program of several processes prints several,
 //! which add up.
@@ -6,6 +6,9 @@
 use std::collections::BTreeMap;
 
 const PREFIX: &str = "spandrel: diag: ";
+/// Modes report at exit, whatever they found.
+const COUNTING: &str = "spandrel: counting: ";
+const TRACKED: &str = "spandrel: tracked: ";
 
 /// How many calls were served where.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,10 +40,10 @@ impl Served {
     }
 }
 
-/// True for a line of the report.
+/// True for a line of a report: that of diagnostics, or one that a mode prints at exit.
 #[must_use]
 pub fn is_report(line: &str) -> bool {
-    line.starts_with(PREFIX)
+    [PREFIX, COUNTING, TRACKED].iter().any(|prefix| line.starts_with(prefix))
 }
 
 /// The sum of all reports in a program's standard error, or none if it printed none.
@@ -89,6 +92,13 @@ mod tests {
     fn reports_of_several_processes_add_up() {
         let both = served(&format!("{REPORT}{REPORT}")).unwrap();
         assert_eq!((both.own(), both.libc()), (190, 10));
+    }
+
+    #[test]
+    fn a_report_of_a_mode_is_no_complaint_and_a_code_is_one() {
+        assert!(is_report("spandrel: counting: outstanding blocks 508 bytes 70552"));
+        assert!(is_report("spandrel: tracked: 0 blocks of 0 bytes are live at exit, from 0 call stacks"));
+        assert!(!is_report("spandrel: ALLOCATOR_DOUBLE_FREE: free(0x10): the block is free already"));
     }
 
     #[test]

@@ -14,9 +14,11 @@ use std::path::{Path, PathBuf};
 use words::{Out, Scope, WORDS};
 
 /// The folders and single files that are read.
-const ROOTS: [&str; 12] = [
+const ROOTS: [&str; 14] = [
     "src",
+    "rust/README.md",
     "include",
+    "compat",
     "docs",
     "README.md",
     "CHANGELOG.md",

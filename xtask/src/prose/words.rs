@@ -45,7 +45,14 @@ impl Out {
 /// The table, from the vocabulary of the project: the field's words first.
 pub(super) const WORDS: &[Out] = &[
     out(&["hit path", "hit paths"], "fast path", Everywhere),
-    out(&["cold", "slower"], "slow path", Names).except(&["cold", "cold_call", "coldcall"]),
+    out(&["cold", "slower"], "slow path", Names).except(&[
+        "cold",
+        "cold_call",
+        "coldcall",
+        // Names of LLVM.
+        "__size_returning_new_hot_cold",
+        "__size_returning_new_aligned_hot_cold",
+    ]),
     out(&["front", "fronts"], "FastHeap", Names).except(&["push_front", "pop_front", "front"]),
     out(&["region map", "region maps"], "page map", Everywhere),
     out(&["depot", "depots"], "central list", Everywhere).except(&["bonwick"]),

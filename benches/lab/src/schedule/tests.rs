@@ -89,7 +89,7 @@ fn counts(rows: usize, budget: f64, cost: Cost) -> (BTreeMap<(String, String), u
     let grid = Grid { rows: rows.iter().collect(), columns: columns.iter().collect(), pairs: |_, _| true };
     let mut runner = Simulated { grid: &grid, cost, now: Duration::ZERO, drawn: 7 };
     let repetition = Repetition { least: 3, most: 30, seed: 1, budget: Duration::from_secs_f64(budget) };
-    let runs = runs(&grid, repetition, &mut runner);
+    let runs = runs(&grid, repetition, Earlier::default(), &mut runner);
     let mut counts = BTreeMap::new();
     for run in &runs {
         *counts.entry((run.workload.clone(), run.allocator.clone())).or_default() += 1;
@@ -160,4 +160,28 @@ fn a_pair_that_takes_far_more_than_its_share_gives_way() {
     let (counts, _, _) = counts(4, 220.0, cost);
     assert_eq!(of(&counts, "steady-2", "slow"), 1, "{counts:?}");
     assert_eq!(of(&counts, "steady-2", SPANDREL), 3);
+}
+
+#[test]
+fn an_earlier_call_counts_and_failed_pairs_are_tried_again() {
+    let (rows, columns) = (workloads(6), allocators());
+    let grid = Grid { rows: rows.iter().collect(), columns: columns.iter().collect(), pairs: |_, _| true };
+    let mut runner = Simulated { grid: &grid, cost: spread, now: Duration::ZERO, drawn: 7 };
+    let repetition = |least| Repetition { least, most: least, seed: 1, budget: Duration::from_secs(1000) };
+    let mut first = runs(&grid, repetition(2), Earlier::default(), &mut runner);
+    first.retain(|run| run.allocator != "c" || run.round == 0);
+    first.iter_mut().filter(|run| run.allocator == "c").for_each(|run| run.failure = Some("crashed".to_owned()));
+    let earlier = Earlier { runs: &first, budget: Duration::from_secs(1000) };
+    let both = runs(&grid, repetition(3), earlier, &mut runner);
+    for (column, wanted) in [(SPANDREL, vec![0, 1, 2]), ("c", vec![0, 1, 2])] {
+        let of_pair = |run: &&Run| run.workload == "steady-2" && run.allocator == column;
+        let rounds: Vec<usize> = both.iter().filter(of_pair).map(|run| run.round).collect();
+        assert_eq!(rounds, wanted, "{column}");
+    }
+    assert_eq!(both.iter().filter(|run| run.failure.is_some()).count(), 0);
+    assert_eq!(
+        both.iter().filter(|run| run.round < 2 && run.allocator != "c").count(),
+        first.iter().filter(|run| run.allocator != "c").count(),
+        "nothing was lost or measured twice"
+    );
 }

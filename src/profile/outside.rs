@@ -1,0 +1,84 @@
+//! The heap profile for tools outside the process. They ask for its start, a dump or its end by words that they write into
+//! the process; or they read it, and the process does nothing for that.
+//!
+//! Must not know how samples are taken.
+
+use core::ffi::CStr;
+
+use super::PARTS;
+use super::sampling::{FEATURE, NoProfile, PROFILING, dump, start, stop};
+use super::stacks::LAYOUT;
+use crate::slow_path::sampled::{DUMP, FINISH, PATH_WORDS, START, STOP, SamplesDescriptor};
+use crate::sys::atomic::{AtomicUsize, Ordering};
+
+/// A request of a tool outside the process, which writes all words but the result, then the byte of pending work.
+#[repr(C)]
+struct Outside {
+    action: AtomicUsize,
+    mean: AtomicUsize,
+    result: AtomicUsize,
+    path: [AtomicUsize; PATH_WORDS],
+}
+
+static OUTSIDE: Outside = Outside {
+    action: AtomicUsize::new(0),
+    mean: AtomicUsize::new(0),
+    result: AtomicUsize::new(0),
+    path: [const { AtomicUsize::new(0) }; PATH_WORDS],
+};
+
+/// Where a tool has this process start or end a profile: the byte, its value, and the address of the request. Then
+/// where it reads one.
+pub(crate) fn outside() -> ([usize; 3], SamplesDescriptor) {
+    let [byte, value] = FEATURE.outside();
+    if byte == 0 {
+        return ([byte, value, 0], SamplesDescriptor::NONE);
+    }
+    let [older, totals, frames] = LAYOUT;
+    let samples = SamplesDescriptor {
+        on: core::ptr::from_ref(&PROFILING.on).addr(),
+        mean: core::ptr::from_ref(&PROFILING.mean).addr(),
+        since: core::ptr::from_ref(&PROFILING.since).addr(),
+        newest: core::ptr::from_ref(&PROFILING.profile.newest).addr(),
+        peak_epoch: core::ptr::from_ref(&PROFILING.profile.peak_epoch).addr(),
+        older,
+        totals,
+        frames,
+        parts: PARTS as usize,
+    };
+    ([byte, value, core::ptr::from_ref(&OUTSIDE).addr()], samples)
+}
+
+/// Does what a tool outside the process asks for.
+pub(super) fn attend() {
+    // Acquire pairs with `Flags::take`, before which the tool wrote all of the request. Relaxed from here on: the tool
+    // writes nothing until it has the result.
+    let done = match OUTSIDE.action.swap(0, Ordering::Acquire) {
+        START => start(OUTSIDE.mean.load(Ordering::Relaxed)),
+        DUMP => dump_outside(),
+        action @ (FINISH | STOP) => {
+            let done = if action == FINISH { dump_outside() } else { Ok(()) };
+            stop();
+            done
+        }
+        _ => return,
+    };
+    let error = match done {
+        Ok(()) => 0,
+        Err(NoProfile::Unsampled) => ::libc::ENOTSUP,
+        Err(NoProfile::NotNow) => ::libc::EBUSY,
+        Err(NoProfile::File(error)) => error,
+    };
+    // Release: the tool reads the file after the result.
+    OUTSIDE.result.store(1 + error as usize, Ordering::Release);
+}
+
+fn dump_outside() -> Result<(), NoProfile> {
+    let mut bytes = [0; PATH_WORDS * size_of::<usize>()];
+    for (room, word) in bytes.chunks_exact_mut(size_of::<usize>()).zip(&OUTSIDE.path) {
+        // Relaxed: as in `attend`.
+        room.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+    }
+    let path = CStr::from_bytes_until_nul(&bytes).map_err(|_| NoProfile::File(::libc::ENAMETOOLONG))?;
+    dump(Some(path), false)
+}
