@@ -168,6 +168,10 @@ docs: ## Generate docs/options.md, docs/diagnostics.md, docs/attacks.md, the ind
 	@$(ATTACK) page
 	@$(TABLES) docs
 
+.PHONY: pictures
+pictures: build ## Make the pictures in docs/pictures of screens and pages anew (installs a browser)
+	@scripts/pictures
+
 self-host: library ## Build and test this project under its own preload
 	@scripts/self-host $(LIBRARY)
 

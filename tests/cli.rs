@@ -186,8 +186,7 @@ fn symbolizes_files_and_places() -> Result<(), String> {
     wants(&runs(&["symbolize", "/no/such/file"])?, End::Exit(1), "", "/no/such/file: No such file")
 }
 
-/// What a subcommand is tried with: its name, words that have it print something, and the same for JSON. Words in
-/// capitals stand for a process, a profile, a folder and a call stack.
+/// A subcommand: its name, words that have it print something, and the same for JSON. Words in capitals stand for a process, a profile, a folder and a call stack.
 type Try = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 /// All subcommands that print anything for people; those that start a program print what it prints.
@@ -220,7 +219,7 @@ const TRIES: [Try; 16] = [
 /// Subcommands that print nothing before they are ended.
 const SILENT: [&str; 1] = ["serve"];
 
-/// What the words in capitals stand for.
+/// The meaning of the words in capitals.
 struct Subjects {
     waiting: Waiting,
     folder: PathBuf,

@@ -144,7 +144,7 @@ fn a_sanitized_process(flags: &[&str]) -> Result<(), String> {
     let Some(flag) = flags.iter().find(|flag| **flag == "-fsanitize=address") else { return Ok(()) };
     let program = by_hand("doctor-sanitized-process", "plugged.c", &[flag])?;
     let mut command = run::command(&program);
-    // What it holds to its end is no leak here.
+    // The block that it holds to its end is no leak.
     command.env("ASAN_OPTIONS", "detect_leaks=0");
     let waiting = Waiting::start_command(command)?;
     finds(&[&waiting.id().to_string()], false, "warning", &["sanitizer", "libasan"])?;

@@ -85,6 +85,8 @@ fn install_needs_no_cargo() -> Result<(), String> {
         "share/bash-completion/completions/spandrel",
         "share/zsh/site-functions/_spandrel",
         "share/fish/vendor_completions.d/spandrel.fish",
+        "lib/systemd/system/spandrel-serve.service",
+        "share/spandrel/grafana/spandrel.json",
     ] {
         let path = root.join("usr").join(file);
         let template = fs::read(&path).is_ok_and(|bytes| bytes.windows(9).any(|part| part == b"@VERSION@"));

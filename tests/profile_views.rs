@@ -1,4 +1,4 @@
-//! What `spandrel profile` shows: functions of interpreted programs, pages that a browser searches and zooms, pictures.
+//! Views of profiles: functions of interpreted programs, pages that a browser searches and zooms, pictures.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -80,7 +80,7 @@ fn functions_of_python_have_names(python: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// What the user chose stays: the interpreter's functions, its allocator, the map.
+/// The user's own choices hold: the interpreter's functions, its allocator, the map.
 fn python_as_the_user_wants_it(python: &Path) -> Result<(), String> {
     let (output, outcome) = profile_python(python, &["--native"], &[("PYTHONPERFSUPPORT", "1")])?;
     let stacks = shown(&output, &["collapse", "--value", "alloc_space"])?;
@@ -119,7 +119,7 @@ search.value = "hol"; search.dispatchEvent(new Event("input")); note();
 seen.push(found.textContent);
 of("hold").click(); note();
 document.onkeydown(new KeyboardEvent("keydown", { key: "Escape" })); note();
-values.selectedIndex = data.values.findIndex(([name]) => name === "alloc_space"); values.onchange(); note();
+values.selectedIndex = data.values.findIndex(([name]) => name.startsWith("alloc_space")); values.onchange(); note();
 document.getElementById("seen").textContent = `seen=${seen.join(";")}=`;
 </script></body>"##;
 

@@ -354,12 +354,54 @@ fn does_not_wait_for_a_process() -> Result<(), String> {
         thread::sleep(Duration::from_millis(1200));
     }
     server.get("/", &[])?.wants(200, "unreadable: an earlier reading of it goes on")?;
-    let threads = fs::read_dir(format!("/proc/{}/task", server.child.id())).map_err(show)?.count();
-    // The one that answers the other process's readers, and the one that waits.
-    if *times.iter().min().unwrap_or(&Duration::MAX) > Duration::from_secs(3) || threads > 4 {
-        return Err(format!("{times:?}, {threads} threads"));
+    if *times.iter().min().unwrap_or(&Duration::MAX) > Duration::from_secs(3) {
+        return Err(format!("{times:?}"));
     }
     server.ends_well()
+}
+
+/// A command as another user that has this capability and no other; empty for none.
+fn as_nobody(capability: &str) -> Result<std::process::Command, String> {
+    const NOBODY: &str = "65534";
+    let only = format!("-all{capability}");
+    let mut command = run::command("setpriv");
+    command.args(["--clear-groups", "--no-new-privs"]);
+    for option in ["reuid", "regid"] {
+        command.arg(format!("--{option}={NOBODY}"));
+    }
+    for set in ["inh-caps", "ambient-caps", "bounding-set"] {
+        command.arg(format!("--{set}={only}"));
+    }
+    command.arg(paths::tool()?);
+    Ok(command)
+}
+
+/// Why no command can run as another user.
+fn no_nobody() -> Option<String> {
+    let ran = as_nobody("").and_then(|mut command| run::run(command.arg("--version"), 20));
+    match ran {
+        Ok(outcome) if outcome.end == End::Exit(0) => None,
+        _ => Some("it takes root, setpriv, and a build that other users can read".to_owned()),
+    }
+}
+
+/// The capability that the unit has is enough to read all processes, and without it those of others are not shown.
+fn needs_one_capability() -> Result<(), String> {
+    let folder = paths::fresh("serve-nobody")?;
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).map_err(show)?;
+    let waiting = profiled()?;
+    let unit = shared("systemd/spandrel-serve.service")?;
+    let named = unit.lines().find_map(|line| line.strip_prefix("AmbientCapabilities=CAP_")).ok_or("no capability")?;
+    let write = |capability: &str, name: &str| {
+        let file = folder.join(name);
+        run::run(as_nobody(capability)?.args(["serve", "--once", "--textfile"]).arg(&file), 60)?.clean()?;
+        fs::read_to_string(&file).map_err(show)
+    };
+    let text =
+        once_with("spandrel_live_bytes", &[waiting.id()], || write(&format!(",+{}", named.to_lowercase()), "a.prom"))?;
+    observed::check(value(&text, "spandrel_live_bytes", waiting.id())?)?;
+    let without = write("", "b.prom")?;
+    if value(&without, "spandrel_live_bytes", waiting.id()).is_ok() { Err(without) } else { Ok(()) }
 }
 
 /// Clients that say nothing, go away, or come in large numbers.
@@ -743,6 +785,7 @@ fn main() -> ExitCode {
         case("listens_on_a_socket", listens_on_a_socket),
         case("survives_hostile_processes", survives_hostile_processes),
         case_if(no_stalling(), "does_not_wait_for_a_process", does_not_wait_for_a_process),
+        case_if(no_nobody(), "needs_one_capability", needs_one_capability),
         case("clients_do_not_block_each_other", clients_do_not_block_each_other),
         case("heap_profiles_are_fetched", heap_profiles_are_fetched),
         case_if(missing("go"), "pprof_reads_profiles", pprof_reads_profiles),

@@ -187,7 +187,7 @@ mod tests {
         for (path, user) in [(&file, user + 1), (&link, user), (&pipe, user), (&folder.path().to_owned(), user)] {
             assert_eq!(PerfMap::read(path, user).pieces.len(), 0, "{}", path.display());
         }
-        // What is older than the run, or another's, stays.
+        // A file that is older than the run, or another's, stays.
         remove(&file, user + 1, SystemTime::UNIX_EPOCH);
         remove(&file, user, SystemTime::now() + std::time::Duration::from_secs(60));
         remove(&link, user, SystemTime::UNIX_EPOCH);

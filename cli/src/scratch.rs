@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const BEGINNING: &str = ".spandrel-";
 
 /// A number that no other process can know before.
-pub(crate) fn unguessable() -> String {
+fn unguessable() -> String {
     format!("{:016x}", RandomState::new().hash_one(std::process::id()))
 }
 
@@ -54,7 +54,7 @@ impl Scratch {
             let path = beside.join(format!("{BEGINNING}{}", unguessable()));
             fs::create_dir(&path).with_context(|| format!("{}", path.display()))?;
             let locked = lock(&path);
-            // Another command may have found it without the lock, and removed it. Where files cannot be locked, none does.
+            // Another command may have found it without the lock, and removed it; none does where there are no locks.
             if path.is_dir() && !matches!(locked, Ok(None)) {
                 return Ok(Self { path, _lock: locked.ok().flatten() });
             }

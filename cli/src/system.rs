@@ -95,6 +95,18 @@ pub(crate) fn user_beyond(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(peer.uid)
 }
 
+/// Fills `bytes` with what is at `address` in process `id`; how many of them could be read.
+///
+/// # Errors
+/// Where the process may not be traced, has ended, or has nothing at `address`.
+pub(crate) fn read_memory(id: u32, address: usize, bytes: &mut [u8]) -> io::Result<usize> {
+    let here = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    let there = libc::iovec { iov_base: std::ptr::without_provenance_mut(address), iov_len: bytes.len() };
+    // SAFETY: the first vector is one of `bytes`; the second is of another process, whatever that has there.
+    let count = unsafe { libc::process_vm_readv(id as libc::pid_t, &raw const here, 1, &raw const there, 1, 0) };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
 /// A file that stands for a process, and ends with it.
 ///
 /// # Errors

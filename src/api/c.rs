@@ -4,6 +4,7 @@
 
 use core::ffi::{c_int, c_void};
 
+use crate::base::class::Class;
 use crate::control::{dispatch, requests};
 use crate::heap::fast_path::{self, FastHeap};
 use crate::heap::second_path;
@@ -159,8 +160,18 @@ extern "C" fn free_aligned_sized(block: *mut c_void, align: usize, size: usize) 
 
 /// Frees a block whose size and alignment the caller names.
 pub(super) fn free_aligned(block: *mut c_void, named: FreeSize) {
+    match Class::rounded(named.size, named.align) {
+        Some(rounded) => fast_path::free_sized(block.cast(), rounded, |block, _| free_aligned_slow(block, named)),
+        None => free_aligned_slow(block.cast(), named),
+    }
+}
+
+/// [`free_aligned`] where the fast path failed.
+#[cold]
+#[inline(never)]
+fn free_aligned_slow(block: *mut u8, named: FreeSize) {
     if !block.is_null() {
-        dispatch::free_sized(block.cast(), named);
+        dispatch::free_sized(block, named);
     }
 }
 
@@ -173,7 +184,7 @@ pub(super) fn free_sized_slow(block: *mut u8, size: usize) {
 
 /// A sized free on the slow path.
 fn free_named(block: *mut u8, size: usize) {
-    free_aligned(block.cast(), FreeSize { size, align: 1 });
+    free_aligned_slow(block, FreeSize { size, align: 1 });
 }
 
 /// A block at a multiple of `align`, a power of two; null without errno.
@@ -181,16 +192,21 @@ pub(super) fn aligned(align: usize, size: usize) -> *mut c_void {
     fast_path::aligned(align, size, aligned_slow).cast()
 }
 
-/// An aligned allocation where the fast path failed. Keeps errno, which libc may set if it serves the call.
+/// An aligned allocation where the fast path failed.
 #[cold]
 #[inline(never)]
 fn aligned_slow(align: usize, size: usize, heap: &FastHeap) -> *mut u8 {
-    second_path::aligned(align, size, heap, |align, size| {
-        let before = errno();
-        let block = dispatch::alloc(Request { size, align, zero: false });
-        set_errno(before);
-        block
-    })
+    second_path::aligned(align, size, heap, aligned_or_null)
+}
+
+/// An aligned allocation on the slow path. Keeps errno, which libc may set if it serves the call.
+#[cold]
+#[inline(never)]
+extern "C" fn aligned_or_null(align: usize, size: usize) -> *mut u8 {
+    let before = errno();
+    let block = dispatch::alloc(Request { size, align, zero: false });
+    set_errno(before);
+    block
 }
 
 fn aligned_or_errno(align: usize, size: usize) -> *mut c_void {

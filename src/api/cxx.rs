@@ -9,7 +9,7 @@ use core::arch::{asm, global_asm, naked_asm};
 use core::ffi::c_void;
 
 use super::c::{free_aligned, free_sized_slow, free_slow};
-use super::throwing::{New, new_or_null_slow, new_slow, spandrel_call_or_null, spandrel_new_or_null};
+use super::throwing::{New, new_aligned_slow, new_or_null_slow, new_slow, spandrel_call_or_null, spandrel_new_or_null};
 use crate::heap::fast_path;
 use crate::slow_path::request::FreeSize;
 
@@ -32,9 +32,8 @@ extern "C" fn _ZdlPv(block: *mut c_void) {
 
 /// operator new(size, alignment), by its mangled name: the alignment is a power of two.
 #[unsafe(no_mangle)]
-#[unsafe(naked)]
 extern "C" fn _ZnwmSt11align_val_t(size: usize, align: usize) -> *mut c_void {
-    naked_asm!("jmp spandrel_new_or_throw")
+    fast_path::aligned(align, size, new_aligned_slow).cast()
 }
 
 /// operator delete(block, alignment), by its mangled name.
@@ -162,6 +161,8 @@ fn aligned_delete_through(block: *mut c_void, align: usize, array: bool) {
     }
 }
 
+// Inlined: the delete that compilers call most.
+#[inline(always)]
 fn sized_delete(block: *mut c_void, size: usize, array: bool) {
     match replaced_delete(array) {
         // SAFETY: the program deletes the block, and this is its own delete.

@@ -68,7 +68,12 @@ fn aligned(align: usize, size: usize) -> *mut u8 {
 #[cold]
 #[inline(never)]
 fn aligned_slow(align: usize, size: usize, heap: &FastHeap) -> *mut u8 {
-    second_path::aligned(align, size, heap, |align, size| dispatch::alloc(Request { size, align, zero: false }))
+    second_path::aligned(align, size, heap, aligned_plain)
+}
+
+/// An aligned allocation on the slow path.
+extern "C" fn aligned_plain(align: usize, size: usize) -> *mut u8 {
+    dispatch::alloc(Request { size, align, zero: false })
 }
 
 /// A free where the fast path failed. Modes that see every free compare the size.

@@ -221,6 +221,13 @@ pub(super) fn new_slow(size: usize, heap: &FastHeap) -> *mut u8 {
     second_path::malloc(size, heap, new_or_throw)
 }
 
+/// Throwing aligned new where the fast path failed.
+#[cold]
+#[inline(never)]
+pub(super) fn new_aligned_slow(align: usize, size: usize, heap: &FastHeap) -> *mut u8 {
+    second_path::aligned(align, size, heap, new_aligned_or_throw)
+}
+
 /// As [`new_slow`], of the form that returns null.
 #[cold]
 #[inline(never)]
@@ -232,6 +239,12 @@ pub(super) fn new_or_null_slow(size: usize, heap: &FastHeap) -> *mut u8 {
 #[unsafe(naked)]
 extern "C" fn new_or_throw(size: usize) -> *mut u8 {
     naked_asm!("mov esi, 1", "jmp spandrel_new_or_throw")
+}
+
+/// Jumps to the assembly that throws.
+#[unsafe(naked)]
+extern "C" fn new_aligned_or_throw(align: usize, size: usize) -> *mut u8 {
+    naked_asm!("xchg rdi, rsi", "jmp spandrel_new_or_throw")
 }
 
 /// Jumps to the assembly that returns null, with malloc's alignment.

@@ -381,7 +381,9 @@ pub(crate) fn bytes_of(block: *mut u8) -> Option<usize> {
 #[inline(always)]
 pub(crate) fn free_sized(block: *mut u8, size: usize, miss: impl Fn(*mut u8, usize)) {
     let heap = FastHeap::current();
-    if !heap.with_entry(block, false, |word| heap.push_sized(word, block, size)) {
+    // 0 stands for an address outside: it leads to no bin. A closure with the whole test would not be inlined.
+    let word = heap.with_entry(block, Word::from_bits(0), |word| word);
+    if !heap.push_sized(word, block, size) {
         miss(block, size);
     }
 }

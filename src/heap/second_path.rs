@@ -34,7 +34,7 @@ use crate::sys::atomic::Ordering;
 /// Rust alone: that of `operator new` throws.
 pub(crate) type SlowMalloc = extern "C" fn(usize) -> *mut u8;
 /// As [`SlowMalloc`], of a function that gets alignment and size.
-pub(crate) type SlowAligned = fn(usize, usize) -> *mut u8;
+pub(crate) type SlowAligned = extern "C" fn(usize, usize) -> *mut u8;
 /// The slow path of free.
 pub(crate) type SlowFree = fn(*mut u8);
 /// As [`SlowFree`], of a function that gets block and size.

@@ -1,14 +1,12 @@
-//! The heap profile for tools outside the process. They ask for its start, a dump or its end by words that they write into
-//! the process; or they read it, and the process does nothing for that.
+//! The heap profile for tools outside the process. They ask for its start or its end by words that they write into the
+//! process. They read it themselves, and the process does nothing for that.
 //!
 //! Must not know how samples are taken.
 
-use core::ffi::CStr;
-
 use super::PARTS;
-use super::sampling::{FEATURE, NoProfile, PROFILING, dump, start, stop};
+use super::sampling::{FEATURE, NoProfile, PROFILING, start, stop};
 use super::stacks::LAYOUT;
-use crate::slow_path::sampled::{DUMP, FINISH, PATH_WORDS, START, STOP, SamplesDescriptor};
+use crate::slow_path::sampled::{START, STOP, SamplesDescriptor};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 
 /// A request of a tool outside the process, which writes all words but the result, then the byte of pending work.
@@ -17,15 +15,10 @@ struct Outside {
     action: AtomicUsize,
     mean: AtomicUsize,
     result: AtomicUsize,
-    path: [AtomicUsize; PATH_WORDS],
 }
 
-static OUTSIDE: Outside = Outside {
-    action: AtomicUsize::new(0),
-    mean: AtomicUsize::new(0),
-    result: AtomicUsize::new(0),
-    path: [const { AtomicUsize::new(0) }; PATH_WORDS],
-};
+static OUTSIDE: Outside =
+    Outside { action: AtomicUsize::new(0), mean: AtomicUsize::new(0), result: AtomicUsize::new(0) };
 
 /// Where a tool has this process start or end a profile: the byte, its value, and the address of the request. Then
 /// where it reads one.
@@ -55,11 +48,9 @@ pub(super) fn attend() {
     // writes nothing until it has the result.
     let done = match OUTSIDE.action.swap(0, Ordering::Acquire) {
         START => start(OUTSIDE.mean.load(Ordering::Relaxed)),
-        DUMP => dump_outside(),
-        action @ (FINISH | STOP) => {
-            let done = if action == FINISH { dump_outside() } else { Ok(()) };
+        STOP => {
             stop();
-            done
+            Ok(())
         }
         _ => return,
     };
@@ -69,16 +60,6 @@ pub(super) fn attend() {
         Err(NoProfile::NotNow) => ::libc::EBUSY,
         Err(NoProfile::File(error)) => error,
     };
-    // Release: the tool reads the file after the result.
+    // Release: the tool has the samples begun once it has the result.
     OUTSIDE.result.store(1 + error as usize, Ordering::Release);
-}
-
-fn dump_outside() -> Result<(), NoProfile> {
-    let mut bytes = [0; PATH_WORDS * size_of::<usize>()];
-    for (room, word) in bytes.chunks_exact_mut(size_of::<usize>()).zip(&OUTSIDE.path) {
-        // Relaxed: as in `attend`.
-        room.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
-    }
-    let path = CStr::from_bytes_until_nul(&bytes).map_err(|_| NoProfile::File(::libc::ENAMETOOLONG))?;
-    dump(Some(path), false)
 }

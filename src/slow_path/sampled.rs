@@ -9,19 +9,12 @@ use crate::process::state::PROCESS;
 use crate::sys::cell::StaticRef;
 
 /// Words of a request about the heap profile that a tool outside the process makes: what to do, the bytes between
-/// samples, what came of it (0 while it is not done, then 1 more than an error number), and the path of the file, which
-/// ends with a zero.
-pub const REQUEST_WORDS: usize = 3 + PATH_WORDS;
-/// Words of the path.
-pub const PATH_WORDS: usize = 32;
+/// samples, and what came of it (0 while it is not done, then 1 more than an error number).
+pub const REQUEST_WORDS: usize = 3;
 /// Starts to take samples.
 pub const START: usize = 1;
-/// Writes the profile to the path.
-pub const DUMP: usize = 2;
-/// Writes the profile to the path and takes no more samples.
-pub const FINISH: usize = 3;
 /// Takes no more samples.
-pub const STOP: usize = 4;
+pub const STOP: usize = 2;
 
 /// Where the heap profile of a process is, for tools that read it from outside: addresses in the process, and offsets in
 /// the record of a stack. All zero where requests cannot be sampled.

@@ -8,7 +8,7 @@
 pub use crate::central::{CentralDescriptor, CentralListFigures, LargeFigures, RECEIVED_PER_TURN};
 pub use crate::heap::{HeapDescriptor, Traffic};
 pub use crate::pages::{BANKS, PageFigures, PagesDescriptor};
-pub use crate::slow_path::sampled::{DUMP, FINISH, PATH_WORDS, REQUEST_WORDS, START, STOP, SamplesDescriptor};
+pub use crate::slow_path::sampled::{REQUEST_WORDS, START, STOP, SamplesDescriptor};
 pub use crate::stats::Format;
 pub use crate::stats::snapshot::{ClassFigures, HeapFigures, Snapshot};
 

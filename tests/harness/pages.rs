@@ -69,11 +69,13 @@ pub fn blocks(page: &str) -> Vec<Block> {
     while let Some(line) = lines.next() {
         if let Some(language) = line.strip_prefix("```") {
             let text = lines.by_ref().take_while(|line| *line != "```").flat_map(|line| [line, "\n"]).collect();
-            let introduction = std::mem::take(&mut introduction);
+            let introduction = core::mem::take(&mut introduction);
             found.push(Block { heading: heading.clone(), introduction, language: language.to_owned(), text });
         } else if line.starts_with('#') {
             heading = line.trim_start_matches(['#', ' ']).to_owned();
             introduction.clear();
+        } else if line.starts_with("<!--") {
+            // A mark for another reader.
         } else if !line.is_empty() {
             introduction.push_str(line);
             introduction.push(' ');
@@ -264,6 +266,17 @@ mod tests {
     }
 
     #[test]
+    fn external_links_are_found_and_judged() {
+        let text =
+            "[a](https://x.y/z) <https://u.v>\n```\n<https://no.no>\n```\n[b]: http://c.d\n<img src=\"https://e\">\n";
+        let found: Vec<(usize, &str)> = external(text).collect();
+        assert_eq!(found, [(1, "https://x.y/z"), (1, "https://u.v"), (5, "http://c.d"), (6, "https://e")]);
+        let right = ["https://x.y/z#a", "https://a-b.c/?d=e%20f"];
+        let wrong = ["http://c.d", "https://e", "https://a b.c", "https://.x", "https://x..y", "https://x.y/<z>"];
+        assert!(right.into_iter().all(is_address) && !wrong.into_iter().any(is_address));
+    }
+
+    #[test]
     fn blocks_know_what_stands_before_them() {
         let page = "# A\n\nx\n\n```sh\none\n\ntwo\n```\n\n## B `c`\n\nTo\ndo:\n\n```text\n```\n";
         let block = |heading: &str, introduction: &str, language: &str, text: &str| Block {
@@ -274,17 +287,6 @@ mod tests {
         };
         let expected = [block("A", "", "sh", "one\n\ntwo\n"), block("B `c`", "To do: ", "text", "")];
         assert_eq!(blocks(page), expected);
-    }
-
-    #[test]
-    fn external_links_are_found_and_judged() {
-        let text =
-            "[a](https://x.y/z) <https://u.v>\n```\n<https://no.no>\n```\n[b]: http://c.d\n<img src=\"https://e\">\n";
-        let found: Vec<(usize, &str)> = external(text).collect();
-        assert_eq!(found, [(1, "https://x.y/z"), (1, "https://u.v"), (5, "http://c.d"), (6, "https://e")]);
-        let right = ["https://x.y/z#a", "https://a-b.c/?d=e%20f"];
-        let wrong = ["http://c.d", "https://e", "https://a b.c", "https://.x", "https://x..y", "https://x.y/<z>"];
-        assert!(right.into_iter().all(is_address) && !wrong.into_iter().any(is_address));
     }
 
     #[test]

@@ -29,7 +29,6 @@ cargo() { printf '%s\n' "$*" >> "$PAGE_PLACE/cargo"; }
 make() {
     case " $* " in
     *" install "* | *" uninstall "*)
-        # Of two values of a variable the last one counts.
         set -- PREFIX="$PAGE_PLACE/local" "$@" LIBDIR="$PAGE_PLACE/local/lib" DESTDIR=
         command make --assume-old=build --assume-old=library --assume-old=cli "$@" ;;
     *) command make --dry-run "$@" > /dev/null ;;

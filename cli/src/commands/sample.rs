@@ -5,9 +5,9 @@ use crate::live::Subject;
 use crate::output::say;
 use crate::perf_map::{self, PerfMap};
 use crate::profile::{self, AtRunTime};
-use crate::scratch::{Scratch, unguessable};
+use crate::scratch::Scratch;
 use crate::signals::{self, Held};
-use crate::{checkup, library, quantity, system};
+use crate::{checkup, library, quantity, serve, system};
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, ValueHint};
 use std::env;
@@ -27,7 +27,7 @@ const SETTLED: Duration = Duration::from_millis(700);
 const PATIENCE: Duration = Duration::from_secs(15);
 const SILENT: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_millis(20);
-/// What has Python ask for every object by malloc, and, from 3.12 on, name its functions for tools such as this one.
+/// Settings that have Python ask malloc for every object, and, from 3.12 on, name its functions for tools as this one.
 const PYTHON: [(&str, &str); 2] = [("PYTHONMALLOC", "malloc"), PYTHON_NAMES];
 const PYTHON_NAMES: (&str, &str) = ("PYTHONPERFSUPPORT", "1");
 
@@ -108,7 +108,7 @@ fn attach(make: &Make, pid: u32, time: Duration) -> Result<()> {
     let title = subject.process().title();
     let patience = time.max(PATIENCE);
     let mut is_told = false;
-    let mut pause = |held: &mut Held, so_far: Duration| {
+    let pause = |so_far: Duration| {
         if so_far >= SILENT && !is_told {
             is_told = true;
             say(&format!(
@@ -118,23 +118,17 @@ fn attach(make: &Make, pid: u32, time: Duration) -> Result<()> {
         }
         Ok(held.next(Some(STEP))?.is_none() && so_far < patience)
     };
-    subject.start_profile(make.rate, &mut |so_far| pause(&mut held, so_far))?;
+    subject.start_profile(make.rate, pause)?;
     say(&format!("process {title} is profiled for {time:?}; Ctrl-C ends it earlier"));
     held.next(Some(time))?;
-    // In the process's own view of files, where it may write in any case.
-    let name = format!("/tmp/spandrel-{}", unguessable());
-    let root = PathBuf::from(format!("/proc/{pid}/root"));
-    let written = root.join(&name[1..]);
-    let finished = subject.dump_profile(&name, true, &mut |so_far| pause(&mut held, so_far)).and_then(|()| {
-        let scratch = Scratch::beside(&make.output)?;
-        let copy = scratch.path().join("heap");
-        fs::copy(&written, &copy).with_context(|| format!("{}", written.display()))?;
-        let map = subject.process().perf_map(&root);
-        let at_run_time = AtRunTime { map, native: make.native };
-        profile::finish(&copy, &make.output, Some("inuse_space"), &at_run_time)
-    });
-    let _ = fs::remove_file(&written);
-    tell(&make.output, finished?, "what was asked for meanwhile and is in use; what it held before is not in it");
+    let packed = serve::pack(&subject, make.native);
+    subject.stop_profile()?;
+    let (packed, stacks) = packed?.with_context(|| format!("process {title} takes no samples any more"))?;
+    let scratch = Scratch::beside(&make.output)?;
+    let draft = scratch.path().join("heap");
+    fs::write(&draft, packed).with_context(|| format!("{}", draft.display()))?;
+    fs::rename(&draft, &make.output).with_context(|| format!("{}", make.output.display()))?;
+    tell(&make.output, stacks, "what was asked for meanwhile and is in use; what it held before is not in it");
     Ok(())
 }
 
@@ -253,14 +247,14 @@ fn collect(make: &Make, folder: &Path, (id, status): (u32, ExitStatus), maps: &M
         let output = make.output.to_string_lossy();
         let stem = output.strip_suffix(ENDING).unwrap_or(&output);
         let name = PathBuf::from(format!("{stem}.{process}{ENDING}"));
-        let samples = profile::finish(path, &name, None, &AtRunTime { map, native: make.native })?;
+        let samples = profile::finish(path, &name, &AtRunTime { map, native: make.native })?;
         tell(&name, samples, &format!("child {process}"));
     }
     let at_run_time = AtRunTime { map: maps.take(id), native: make.native };
     match own.as_slice() {
         [(.., path), ..] => {
             // The library says which view is the usual one: the peak if the program ended by itself.
-            let samples = profile::finish(path, &make.output, None, &at_run_time)?;
+            let samples = profile::finish(path, &make.output, &at_run_time)?;
             let view =
                 if status.code().is_some() { "the peak of the program" } else { "in use when a signal ended it" };
             tell(&make.output, samples, view);

@@ -77,14 +77,14 @@ pub(crate) fn execute(request: &Request) -> Result<()> {
     }
     let detail = Detail { classes: request.classes, threads: request.threads };
     let site = Arc::new(Site::new(detail, !request.no_profiles, !request.expose_to_network));
-    if let Some(file) = &file {
-        file.write(&site.textfile()?)?;
-        if request.once {
-            return Ok(());
-        }
+    if let Some(file) = file.as_ref().filter(|_| request.once) {
+        return file.write(&site.textfile()?);
     }
     // Threads inherit that signals are held back, so all of them come to this one.
     let mut signals = Held::begin()?;
+    if let Some(file) = &file {
+        file.write(&site.textfile()?)?;
+    }
     let listener = address.map(|address| address.listen(request.socket_mode)).transpose()?;
     // Whether the file is gone for good.
     let is_over = Arc::new(Mutex::new(false));

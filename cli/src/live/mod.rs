@@ -29,7 +29,7 @@ pub(crate) use samples::Samples;
 use anyhow::{Error, Result, anyhow, bail};
 use limits::{PATIENCE, PATIENCE_IN_LIST};
 use object::NotServed;
-use spandrel::descriptor::{DUMP, Descriptor, FINISH, START};
+use spandrel::descriptor::{Descriptor, START, STOP};
 use spandrel::table::REGION_BYTES;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -119,39 +119,24 @@ impl Subject {
     ///
     /// # Errors
     /// Where it cannot: its mode does not sample, or it made no slow call until `pause` wanted to wait no longer.
-    pub(crate) fn start_profile(&self, rate: usize, pause: &mut dyn FnMut(Duration) -> Result<bool>) -> Result<()> {
-        self.request(START, rate, "", pause)
-    }
-
-    /// Has the process write its heap profile to `path`, as the process sees it; `last` also ends the profile.
-    ///
-    /// # Errors
-    /// As for [`Subject::start_profile`], or the process's error about the file.
-    pub(crate) fn dump_profile(
-        &self,
-        path: &str,
-        last: bool,
-        pause: &mut dyn FnMut(Duration) -> Result<bool>,
-    ) -> Result<()> {
-        self.request(if last { FINISH } else { DUMP }, 0, path, pause)
-    }
-
-    fn request(
-        &self,
-        action: usize,
-        rate: usize,
-        path: &str,
-        pause: &mut dyn FnMut(Duration) -> Result<bool>,
-    ) -> Result<()> {
-        let (path, start) = (path.to_owned(), Instant::now());
-        self.look(move |parts| request::ask(parts, action, rate, &path))?;
+    pub(crate) fn start_profile(&self, rate: usize, mut pause: impl FnMut(Duration) -> Result<bool>) -> Result<()> {
+        let start = Instant::now();
+        self.look(move |parts| request::ask(parts, START, rate))?;
         while !self.look(request::is_done)? {
             if !pause(start.elapsed())? {
-                self.look(move |parts| request::withdraw(parts, action))?;
+                self.stop_profile()?;
                 bail!("process {} made no slow call of malloc or free", self.process().title());
             }
         }
         Ok(())
+    }
+
+    /// Has the process take no more samples from its next slow call on. A request that it has not done yet is void.
+    ///
+    /// # Errors
+    /// Where the process cannot be written to.
+    pub(crate) fn stop_profile(&self) -> Result<()> {
+        self.look(|parts| request::ask(parts, STOP, 0))
     }
 
     /// The heap profile that the process keeps of itself; `None` where it takes no samples now.

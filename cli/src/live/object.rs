@@ -57,7 +57,7 @@ pub(super) fn has_descriptor(file: &[u8]) -> bool {
     symbol(file, 0).is_some()
 }
 
-/// What the addresses in a file are less than those of its object, whose first segment is mapped at `start`.
+/// The difference between the addresses of an object whose first segment is mapped at `start`, and those in its file.
 pub(super) fn bias<'a>(file: &impl Object<'a>, start: usize) -> Option<usize> {
     let lowest = file.segments().map(|segment| segment.address()).min()?;
     let page = lowest & !(segment_align(file) - 1);

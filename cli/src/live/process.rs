@@ -1,9 +1,12 @@
 //! A process as `/proc` shows it: its mappings, its memory, what is resident.
 //!
-//! Memory is read by way of `/proc/PID/mem`, for which the kernel wants the right to trace the process.
+//! Memory is read by way of `/proc/PID/mem`, for which the kernel wants the right to trace the process, and the rights of
+//! its user to the file. Where only the second is missing, a system call reads the memory; it finds the process by number
+//! each time.
 
 use super::limits::{FILE_MAX, READ_MAX};
 use crate::perf_map::{self, PerfMap};
+use crate::system;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -27,7 +30,8 @@ pub(crate) struct Mapping {
 /// See the module.
 pub(crate) struct Process {
     id: u32,
-    memory: File,
+    /// None where the file may not be opened.
+    memory: Option<File>,
 }
 
 const WORD: usize = size_of::<usize>();
@@ -42,7 +46,11 @@ impl Process {
         if !folder.is_dir() {
             bail!("there is no process {id}");
         }
-        let memory = File::open(folder.join("mem")).map_err(|error| not_permitted(id, &error))?;
+        let memory = match File::open(folder.join("mem")) {
+            Ok(memory) => Some(memory),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && may_trace(id) => None,
+            Err(error) => return Err(not_permitted(id, &error)),
+        };
         Ok(Self { id, memory })
     }
 
@@ -72,13 +80,13 @@ impl Process {
         variables.filter(|variable| variable.starts_with("SPANDREL_")).collect()
     }
 
-    /// The names that it left for code that it made, seen from its `root`. It counts its number in its own way.
-    pub(crate) fn perf_map(&self, root: &Path) -> PerfMap {
+    /// The names that it wrote for code that it made, in its own view of files and of its number.
+    pub(crate) fn perf_map(&self) -> PerfMap {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id)).unwrap_or_default();
         let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
         let own = numbers.and_then(|line| line.split_whitespace().last()?.parse().ok()).unwrap_or(self.id);
         let user = fs::metadata(format!("/proc/{}", self.id)).map_or(u32::MAX, |data| data.uid());
-        PerfMap::read(&perf_map::path(root, own), user)
+        PerfMap::read(&perf_map::path(Path::new(&format!("/proc/{}/root", self.id)), own), user)
     }
 
     /// Resident bytes by what they are of, the most first. `blocks` is where Spandrel's blocks lie, `reserved` all of
@@ -125,7 +133,15 @@ impl Process {
     /// # Errors
     /// Where that is not mapped, or the process has ended.
     pub(crate) fn read(&self, address: usize, bytes: &mut [u8]) -> Result<()> {
-        self.memory.read_exact_at(bytes, address as u64).map_err(|error| match error.kind() {
+        let read = match &self.memory {
+            Some(memory) => memory.read_exact_at(bytes, address as u64),
+            None => match system::read_memory(self.id, address, bytes) {
+                Ok(count) if count == bytes.len() => Ok(()),
+                Ok(_) => Err(ErrorKind::InvalidInput.into()),
+                Err(error) => Err(error),
+            },
+        };
+        read.map_err(|error| match error.kind() {
             ErrorKind::UnexpectedEof => anyhow!("process {} has ended", self.id),
             ErrorKind::PermissionDenied => not_permitted(self.id, &error),
             _ => anyhow!("process {}: cannot read at {address:#x}: {error}", self.id),
@@ -341,10 +357,15 @@ pub(super) fn age(started: u64) -> Duration {
     Duration::try_from_secs_f64(up - started as f64 / TICKS).unwrap_or_default()
 }
 
+/// Whether the kernel lets this command read the memory of process `id`. At address 0 nothing ever is.
+fn may_trace(id: u32) -> bool {
+    let refused = |error: std::io::Error| error.kind() == ErrorKind::PermissionDenied;
+    !system::read_memory(id, 0, &mut [0]).is_err_and(refused)
+}
+
 /// Whether the kernel refuses this command the memory of process `id`.
 pub(crate) fn is_refused(id: u32) -> bool {
-    let opened = File::open(format!("/proc/{id}/mem"));
-    opened.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+    exists(id) && !may_trace(id)
 }
 
 #[cfg(test)]
@@ -396,6 +417,9 @@ mod tests {
         let value = 0x1234_5678_9abc_usize;
         assert_eq!(own.word(std::ptr::from_ref(&value).addr()).unwrap(), value);
         assert!(own.word(8).is_err());
+        let by_call = Process { id: own.id, memory: None };
+        assert_eq!(by_call.word(std::ptr::from_ref(&value).addr()).unwrap(), value);
+        assert!(by_call.word(8).is_err() && may_trace(own.id));
         assert!(own.mappings().unwrap().len() > 1 && resident(own.id()).unwrap() > 0);
         assert!(Process::open(u32::MAX).err().unwrap().to_string().contains("no process"));
     }

@@ -46,9 +46,9 @@ impl Texts {
 ///
 /// # Errors
 /// Where memory for it cannot be had.
-pub(crate) fn pack(samples: &Samples, symbols: &mut Symbols, now: u64) -> Result<Vec<u8>> {
+pub(crate) fn pack(samples: &Samples, symbols: &mut Symbols, now: u64, at_run_time: &AtRunTime) -> Result<Vec<u8>> {
     let mut profile = profile(samples, now);
-    names::complete(&mut profile, symbols, &AtRunTime::default());
+    names::complete(&mut profile, symbols, at_run_time);
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     packed.write_all(&profile.encode())?;
     Ok(packed.finish()?)
@@ -119,7 +119,8 @@ mod tests {
         let samples = Samples { mean: 512, since: 1_000_000_000, stacks, code };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("heap");
-        std::fs::write(&path, pack(&samples, &mut Symbols::default(), 3_000_000_000).unwrap()).unwrap();
+        std::fs::write(&path, pack(&samples, &mut Symbols::default(), 3_000_000_000, &AtRunTime::default()).unwrap())
+            .unwrap();
         let profile = read(&path).unwrap();
         let value = profile.value(None).unwrap();
         assert_eq!((profile.values[value].0.as_str(), profile.total(value)), (DEFAULT, 16));

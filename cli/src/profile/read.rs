@@ -67,19 +67,14 @@ fn decode(data: &[u8]) -> Result<Profile> {
     Ok(Profile { values, stacks, period: raw.period, seconds: raw.duration as f64 / 1e9, default })
 }
 
-/// Puts names into the profile at `from` and writes it to `to`, whole or not at all. `default` is the value that is
-/// shown where none is asked for; without one it stays as it is. Returns how many stacks the profile has.
+/// Puts names into the profile at `from` and writes it to `to`, whole or not at all. Returns how many stacks it has.
 ///
 /// # Errors
 /// Where `from` is no profile, or `to` cannot be written.
-pub(crate) fn finish(from: &Path, to: &Path, default: Option<&str>, at_run_time: &AtRunTime) -> Result<usize> {
+pub(crate) fn finish(from: &Path, to: &Path, at_run_time: &AtRunTime) -> Result<usize> {
     let data = fs::read(from).with_context(|| format!("{}", from.display()))?;
     let mut raw = unpack(&data).with_context(|| format!("{} is no heap profile", from.display()))?;
     names::complete(&mut raw, &mut Symbols::default(), at_run_time);
-    let named = |name: &str| raw.texts.iter().position(|text| text == name);
-    if let Some(number) = default.and_then(named) {
-        raw.default_value = number as i64;
-    }
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     packed.write_all(&raw.encode())?;
     let draft = from.with_extension("draft");
@@ -111,14 +106,16 @@ impl Profile {
         })
     }
 
-    /// The name of value number `value`, and what it means where that is not plain.
+    /// The name of value number `value`, and what it counts where that is known.
     pub(crate) fn describe(&self, value: usize) -> String {
         let name = self.values[value].0.as_str();
-        match name {
-            "peak_space" | "peak_objects" => format!("{name} (when most was in use; --value inuse_space for the end)"),
-            "inuse_space" | "inuse_objects" => format!("{name} (when the profile was written)"),
-            _ => name.to_owned(),
-        }
+        let meaning = match name {
+            "peak_space" | "peak_objects" => "when most was in use",
+            "inuse_space" | "inuse_objects" => "when the profile was written",
+            "alloc_space" | "alloc_objects" => "asked for since the start, freed or not",
+            _ => return name.to_owned(),
+        };
+        format!("{name} ({meaning})")
     }
 
     /// The sum of value number `value` over all stacks.
@@ -203,10 +200,10 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [from, to] = ["a", "b"].map(|name| folder.path().join(name));
         fs::write(&from, raw().encode()).unwrap();
-        assert_eq!(finish(&from, &to, Some("bytes"), &AtRunTime::default()).unwrap(), 1);
+        assert_eq!(finish(&from, &to, &AtRunTime::default()).unwrap(), 1);
         let finished = unpack(&fs::read(&to).unwrap()).unwrap();
         assert!(finished.locations.iter().all(|location| !location.lines.is_empty()) && finished.mappings[0].named);
-        assert_eq!(finished.text(finished.default_value), "bytes");
+        assert_eq!(finished.text(finished.default_value), "inuse_space");
         let (before, after) = (read(&from).unwrap(), read(&to).unwrap());
         assert_eq!(before.stacks[0].frames, after.stacks[0].frames);
         assert_eq!(message::Profile::decode(&finished.encode()).unwrap(), finished);

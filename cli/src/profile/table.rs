@@ -63,9 +63,12 @@ pub(crate) fn table_values(profile: &Profile, value: usize, order: Order, rows: 
 pub(crate) fn table(profile: &Profile, value: usize, order: Order, rows: usize) -> String {
     let total = profile.total(value);
     let percent = |part: i64| if total == 0 { 0.0 } else { 100.0 * part as f64 / total as f64 };
+    let mut about = profile.describe(value);
+    if about.starts_with("peak_") {
+        about = about.replace(')', "; --value inuse_space for the end)");
+    }
     let mut text = format!(
-        "{}: {} in {} stacks; one sample every {}, {:.1} s\n{:>10} {:>6} {:>10} {:>6}  function\n",
-        profile.describe(value),
+        "{about}: {} in {} stacks; one sample every {}, {:.1} s\n{:>10} {:>6} {:>10} {:>6}  function\n",
         profile.show(value, total),
         profile.stacks.iter().filter(|stack| stack.values[value] != 0).count(),
         crate::quantity::show(profile.period.unsigned_abs()),

@@ -32,7 +32,7 @@ const THREADS: [(&str, isize); 7] =
     [("THREAD", 9), ("LIVE", 10), ("IN BINS", 10), ("REFILLS", 10), ("FLUSHES", 10), ("SENT", 10), ("RECEIVED", 10)];
 /// The column of live bytes in both.
 const LIVE: usize = 1;
-const KEYS: &str = "q quits  Esc back  Tab classes/threads  s sorts  r reverses  / filters";
+const KEYS: &str = "q quits  Esc back  Tab threads  s sorts  r reverses  / filters";
 /// Lines besides the rows of the table.
 const AROUND: usize = 11;
 /// Steps of a line over time.
@@ -93,6 +93,10 @@ impl One {
     }
 }
 
+fn threads(count: usize) -> String {
+    format!("{count} thread{}", if count == 1 { "" } else { "s" })
+}
+
 fn head(frame: &Frame<'_>) -> Vec<Line> {
     let s = &frame.picture.snapshot;
     let whole = frame.resident.unwrap_or(0).max(s.obtained() as u64);
@@ -114,7 +118,7 @@ fn head(frame: &Frame<'_>) -> Vec<Line> {
     let pages = format!("dirty {}  purged {}", bytes(s.pages.dirty), bytes(s.pages.purged));
     vec![
         Line::of(Style::Bold, format!(" {}", frame.title))
-            .and(Style::Plain, format!("   profile {}   {} threads with a heap", s.profile, s.heaps)),
+            .and(Style::Plain, format!("   profile {}   {} with a heap", s.profile, threads(s.heaps))),
         Line::of(Style::Faint, format!(" {}", frame.command)),
         line("live", s.live() as u64, Style::Green, at_hand),
         line("resident", frame.resident.unwrap_or(0), Style::Yellow, blocks),
@@ -217,7 +221,8 @@ mod tests {
         for columns in [&CLASSES[..], &THREADS] {
             assert!(columns.iter().map(|(_, width)| 1 + width.unsigned_abs()).sum::<usize>() <= 80);
         }
-        assert!(KEYS.chars().count() < 78);
+        // Behind it stands which rows are shown, and of how many.
+        assert!(1 + KEYS.chars().count() + "  1000-1013/1013".len() <= 80);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::http::{Answer, TEXT};
 use crate::live::{self, Process, Subject};
-use crate::profile;
+use crate::profile::{self, AtRunTime};
 use crate::signals;
 use crate::symbols::Symbols;
 use crate::system::{self, wait_for_input};
@@ -94,7 +94,8 @@ fn take(id: u32) -> Result<Vec<u8>, (u16, String)> {
         let refused = live::is_refused(id);
         refuse(if refused { 403 } else { 404 })(error)
     })?;
-    pack(&subject).map_err(refuse(500))?.ok_or_else(|| (404, absent(&subject)))
+    let packed = pack(&subject, false).map_err(refuse(500))?;
+    packed.map(|(bytes, _)| bytes).ok_or_else(|| (404, absent(&subject)))
 }
 
 /// Why there is no profile, and what to do about it.
@@ -110,7 +111,12 @@ fn absent(subject: &Subject) -> String {
     )
 }
 
-fn pack(subject: &Subject) -> Result<Option<Vec<u8>>> {
+/// The heap profile of a process as a compressed file, and how many stacks it has; `None` where the process takes no
+/// samples. `native` is whether stacks of Python keep the interpreter's functions.
+///
+/// # Errors
+/// Where the process cannot be read.
+pub(crate) fn pack(subject: &Subject, native: bool) -> Result<Option<(Vec<u8>, usize)>> {
     let Some(samples) = subject.samples()? else { return Ok(None) };
     let process = Process::open(subject.process().id())?;
     let code = samples.code.clone();
@@ -119,7 +125,9 @@ fn pack(subject: &Subject) -> Result<Option<Vec<u8>>> {
         process.file(mapping).ok()
     });
     let Ok(now) = SystemTime::now().duration_since(UNIX_EPOCH) else { bail!("it is before 1970") };
-    profile::pack(&samples, &mut symbols, now.as_nanos() as u64).map(Some)
+    let at_run_time = AtRunTime { map: subject.process().perf_map(), native };
+    let packed = profile::pack(&samples, &mut symbols, now.as_nanos() as u64, &at_run_time)?;
+    Ok(Some((packed, samples.stacks.len())))
 }
 
 #[cfg(test)]

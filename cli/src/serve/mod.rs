@@ -11,7 +11,7 @@ mod textfile;
 
 pub(crate) use address::{Address, Listener};
 pub(crate) use exposition::Detail;
-pub(crate) use heap::print as print_heap;
+pub(crate) use heap::{pack, print as print_heap};
 pub(crate) use site::Site;
 pub(crate) use textfile::TextFile;
 

@@ -59,11 +59,16 @@ fn zeroed(size: usize, fast: &FastHeap, slow: SlowMalloc) -> *mut u8 {
 }
 
 fn aligned(align: usize, size: usize, fast: &FastHeap, slow: SlowAligned) -> *mut u8 {
+    let block = pop_aligned(align, size, fast);
+    if block.is_null() { slow(align, size) } else { block }
+}
+
+/// A block at a multiple of `align`; null if the bin has none. By itself, so that `aligned` ends with a jump to a slow
+/// path that may throw.
+#[inline(never)]
+fn pop_aligned(align: usize, size: usize, fast: &FastHeap) -> *mut u8 {
     let rounded = Class::rounded(size.max(NATURAL_ALIGN), align);
-    match rounded.and_then(|bytes| pop(fast, bytes, size)) {
-        Some(block) => block,
-        None => slow(align, size),
-    }
+    rounded.and_then(|bytes| pop(fast, bytes, size)).unwrap_or(core::ptr::null_mut())
 }
 
 /// Frees a live block by `put`; false if there is none, or if `put` fails.

@@ -103,7 +103,7 @@ impl Cargo {
                 command.args(["--profile", if self.own { PROFILE } else { MODELS }]).env("RUSTFLAGS", "--cfg loom");
                 command
             }
-            Kind::Tool => self.command(&self.build, &[words("spandrel-cli"), vec!["--bin", "spandrel"]].concat()),
+            Kind::Tool => self.command(&self.build, &[words("spandrel-cli"), vec!["--lib"]].concat()),
             Kind::Target(target) => {
                 let mut command =
                     self.command(&self.build, &[words("spandrel-tests"), vec!["--test", target]].concat());
