@@ -242,6 +242,7 @@ cc $use $(pkg-config --cflags --libs spandrel) -o /tmp/use
 /tmp/use
 cc -static $use /usr/local/lib/libspandrel.a -o /tmp/use
 /tmp/use
+grep '^ExecStart=/usr/local/bin/spandrel ' /usr/local/lib/systemd/system/spandrel-serve.service
 "#;
     let gone = "hash -r\nno command -v spandrel\nldconfig -p > /tmp/known\nno grep spandrel /tmp/known\n";
     machine::run("sources", &format!("{PRELUDE}{steps}{check}{undo}{gone}"), None).map(drop)
