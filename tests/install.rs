@@ -23,7 +23,7 @@ fn said<E: std::fmt::Display>(error: E) -> String {
     error.to_string()
 }
 
-/// A folder that looks like that of a build: with the libraries, and with any file for the command, which is not run.
+/// A folder that looks like that of a build, with the libraries; the other files are not used, and empty.
 fn built(name: &str) -> Result<PathBuf, String> {
     let folder = paths::fresh(name)?;
     let release = folder.join("release");
@@ -31,7 +31,9 @@ fn built(name: &str) -> Result<PathBuf, String> {
     for (from, to) in [(paths::shared_library()?, "libspandrel.so"), (paths::static_library()?, "libspandrel.a")] {
         std::os::unix::fs::symlink(from, release.join(to)).map_err(said)?;
     }
-    fs::write(release.join("spandrel"), "").map_err(said)?;
+    for file in ["libspandrel_jemalloc.so", "libspandrel_jemalloc.a", "spandrel"] {
+        fs::write(release.join(file), "").map_err(said)?;
+    }
     Ok(folder)
 }
 
@@ -83,6 +85,8 @@ fn install_needs_no_cargo() -> Result<(), String> {
         "share/bash-completion/completions/spandrel",
         "share/zsh/site-functions/_spandrel",
         "share/fish/vendor_completions.d/spandrel.fish",
+        "lib/systemd/system/spandrel-serve.service",
+        "share/spandrel/grafana/spandrel.json",
     ] {
         let path = root.join("usr").join(file);
         let template = fs::read(&path).is_ok_and(|bytes| bytes.windows(9).any(|part| part == b"@VERSION@"));
@@ -205,7 +209,10 @@ fn packages() -> Result<PathBuf, String> {
         let folder = paths::fresh("packages")?;
         let build = folder.join("build");
         fs::create_dir(&build).map_err(said)?;
-        for file in [paths::shared_library()?, paths::static_library()?, paths::tool()?] {
+        let libraries = [paths::shared_library()?, paths::static_library()?];
+        let beside = ["libspandrel_jemalloc.so", "libspandrel_jemalloc.a"];
+        let compatible = libraries.iter().zip(beside).map(|(library, name)| library.with_file_name(name));
+        for file in compatible.chain(libraries.clone()).chain([paths::tool()?]) {
             let name = file.file_name().ok_or("a product without a name")?;
             fs::copy(&file, build.join(name)).map_err(said)?;
         }
@@ -235,6 +242,7 @@ cc $use $(pkg-config --cflags --libs spandrel) -o /tmp/use
 /tmp/use
 cc -static $use /usr/local/lib/libspandrel.a -o /tmp/use
 /tmp/use
+grep '^ExecStart=/usr/local/bin/spandrel ' /usr/local/lib/systemd/system/spandrel-serve.service
 "#;
     let gone = "hash -r\nno command -v spandrel\nldconfig -p > /tmp/known\nno grep spandrel /tmp/known\n";
     machine::run("sources", &format!("{PRELUDE}{steps}{check}{undo}{gone}"), None).map(drop)

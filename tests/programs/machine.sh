@@ -24,7 +24,7 @@ fi
 mkdir -p "$target" "$root/tmp/machine"
 mount -t tmpfs machine "$target"
 mkdir "$target/release" "$target/tool"
-cp "$4" "$5" "$6" "$target/release"
+cp "$4" "$5" "${4%.so}_jemalloc.so" "${5%.a}_jemalloc.a" "$6" "$target/release"
 cp "$6" "$target/tool"
 [ $# -lt 7 ] || cp -r "$7" "$target/deb"
 mount -t tmpfs machine "$root/tmp/machine"
