@@ -19,7 +19,7 @@ const PAGE: &str = "docs/installing.md";
 const TOOLS: [&str; 13] =
     ["sh", "sed", "head", "find", "install", "ln", "wc", "dirname", "rm", "rmdir", "mkdir", "cat", "sort"];
 
-fn said<E: std::fmt::Display>(error: E) -> String {
+fn said<E: core::fmt::Display>(error: E) -> String {
     error.to_string()
 }
 

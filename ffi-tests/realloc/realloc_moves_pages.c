@@ -1,5 +1,5 @@
-// A large block that grows beyond 32 MiB is not copied: pages that the program never touched stay absent. What it leaves
-// behind is free memory as any other, and calloc finds no old bytes there.
+// A large block that grows beyond 32 MiB is not copied: pages that the program never touched stay absent. The memory
+// that it leaves is free as any other, and calloc finds no old bytes there.
 // expect: exit 0
 // variants: preload linked static
 // run: moves

@@ -37,7 +37,7 @@ impl Central {
         }
         if space.clear_entry(region, Entry::LARGE) {
             span.unmake_large();
-            // SAFETY: the run is whole regions of the reservation, and the block in it the calling thread's, which resizes it.
+            // SAFETY: whole regions of the reservation; the block in the run is the calling thread's, which resizes it.
             if let Some(address) = unsafe { self.move_run(from, run, wanted) } {
                 let block = DirectBlock { address, bytes: wanted, ticket };
                 if self.direct.add(&self.pages, block) {

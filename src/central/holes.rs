@@ -136,7 +136,7 @@ impl Central {
             let from = (start + low as usize * size).next_multiple_of(page);
             // Behind the last block lies nothing.
             let to = if high == geometry.capacity { end } else { (start + high as usize * size) & !(page - 1) };
-            // SAFETY: whole pages of blocks that are not out, or zero; the caller keeps others from taking them meanwhile.
+            // SAFETY: whole pages of blocks that are not out, or zero; the caller keeps others from taking them.
             if from < to && unsafe { self.pages.purge_hole(from, to - from) } {
                 purged += to - from;
             }

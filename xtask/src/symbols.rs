@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What a library may be from outside.
+/// The outside that a library may have.
 struct Rules {
     /// The list of the names that it exports.
     list: &'static str,

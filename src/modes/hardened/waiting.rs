@@ -166,7 +166,7 @@ impl Kept {
             return None;
         }
         let place = if number < room { waiting.slots.get().wrapping_add(number) } else { waiting.first_slot() };
-        // SAFETY: a slot that exists. An operation of the heap's thread that was interrupted may go on meanwhile: then a
+        // SAFETY: a slot that exists. An operation of the heap's thread that was interrupted may go on now: then a
         // block that was here is on its way to a bin, from which nothing takes it before the spans are free.
         Some(unsafe { Slots(place).get_shared(0) })
     }

@@ -49,6 +49,7 @@ pub(super) const WORDS: &[Out] = &[
         "cold",
         "cold_call",
         "coldcall",
+        "madv_cold",
         // Names of LLVM.
         "__size_returning_new_hot_cold",
         "__size_returning_new_aligned_hot_cold",
