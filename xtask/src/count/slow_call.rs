@@ -134,8 +134,12 @@ fn files(frames: &str, sources: &Path) -> Vec<Passed> {
         let mut frames: Vec<(&str, &str)> = lines.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
         frames.reverse();
         for (function, place) in frames {
-            let path = Path::new(place.rsplit_once(':').map_or(place, |(path, _)| path));
-            let Ok(file) = path.strip_prefix(sources) else { continue };
+            let (path, line) = place.rsplit_once(':').unwrap_or((place, ""));
+            // Without a line it is code of no source, such as the compiler puts between two lines.
+            if line == "?" || line == "0" {
+                continue;
+            }
+            let Ok(file) = Path::new(path).strip_prefix(sources) else { continue };
             let (file, function) = (file.display().to_string(), short(function));
             let known = files.iter().position(|passed| passed.file == file);
             let at = known.unwrap_or_else(|| {
@@ -179,7 +183,7 @@ mod tests {
     fn files_come_once_and_in_order_and_those_from_elsewhere_do_not() {
         let frames = "0x0000000000000010\nspandrel::base::class::of\n/w/src/base/class.rs:7\nmalloc\n/w/src/api/c.rs:3\n\
             0x0000000000000014\ncore::mem::swap\n/rustc/mem.rs:1\n<spandrel::heap::Heap>::refill\n/w/src/heap/refill.rs:9 (discriminator 2)\n\
-            0x0000000000000018\nmalloc\n/w/src/api/c.rs:4";
+            0x0000000000000018\nmalloc\n/w/src/api/c.rs:4\n0x000000000000001c\ngrow\n/w/src/lib.rs:?";
         let passed =
             |file: &str, function: &str| Passed { file: file.to_owned(), functions: vec![function.to_owned()] };
         let wanted = [passed("api/c.rs", "malloc"), passed("base/class.rs", "of"), passed("heap/refill.rs", "refill")];
