@@ -177,7 +177,14 @@ mod tests {
         let (_, module) = module_path!().split_once("::").unwrap();
         let name = format!("{module}::{name}");
         let own = std::env::current_exe().unwrap();
-        let output = Command::new(own).args(["--exact", &name]).env(setting[0], setting[1]).output().unwrap();
+        let mut command = Command::new(own);
+        // The settings of the surroundings are not about this process.
+        for (variable, _) in
+            std::env::vars_os().filter(|(variable, _)| variable.as_encoded_bytes().starts_with(b"SPANDREL_"))
+        {
+            command.env_remove(variable);
+        }
+        let output = command.args(["--exact", &name]).env(setting[0], setting[1]).output().unwrap();
         let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
         (output.status.success() && said.contains("1 passed"), said)
     }
