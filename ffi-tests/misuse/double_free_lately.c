@@ -11,7 +11,7 @@
 // args: realloc_other 100
 // expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE
 // run: realloc_of_several_regions
-// args: realloc 3000
+// args: realloc 4000
 // expect: signal SIGABRT stderr ALLOCATOR_DOUBLE_FREE
 // run: passed_on
 // args: passed 48

@@ -112,7 +112,7 @@ fn idle(what: &str, way: &str) -> Result<Found> {
     outcome.clean()?;
     let (full, now) = (number(&outcome, "full")?, number(&outcome, "now")?);
     let returned = Figure::number("returned", (full - now) * 100 / full).varying();
-    Ok(Found::Figures(vec![if way == "off" { returned.at_most(75) } else { returned.at_least(85) }]))
+    Ok(Found::Figures(vec![if way == "off" { returned.at_most(80) } else { returned.at_least(85) }]))
 }
 
 /// Every block of calloc's is zero all the same.
