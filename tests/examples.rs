@@ -107,7 +107,6 @@ fn examples() -> Result<Vec<(PathBuf, String, Vec<String>)>, String> {
 }
 
 fn main() -> ExitCode {
-    let missing = |program: &str| paths::find_program(program).is_none().then(|| format!("{program} is not installed"));
     let mut cases = Vec::new();
     let examples = match examples() {
         Ok(examples) => examples,
@@ -117,11 +116,11 @@ fn main() -> ExitCode {
         }
     };
     for (path, name, promised) in examples {
-        let no_cmake = (name == "cmake").then(|| missing("cmake")).flatten();
+        let no_cmake = (name == "cmake").then(|| paths::missing("cmake")).flatten();
         let built = (name.clone(), promised.clone());
         cases.push(case_if(no_cmake.clone(), &name, move || prints_what_it_says(&built.0, &built.1)));
         if path.extension().is_none_or(|end| end != "rs") {
-            let obstacle = no_cmake.or_else(|| missing("pkg-config"));
+            let obstacle = no_cmake.or_else(|| paths::missing("pkg-config"));
             let label = format!("installed_{name}");
             cases.push(case_if(obstacle, &label, move || prints_it_installed(&name, &promised)));
         }

@@ -95,7 +95,7 @@ fn threads_begin_small() -> Result<(), String> {
 }
 
 fn main() -> ExitCode {
-    let no_readelf = paths::find_program("readelf").is_none().then(|| "readelf is not installed".to_owned());
+    let no_readelf = paths::missing("readelf");
     let cases = vec![
         case_if(no_readelf.clone(), "has_few_relocations", has_few_relocations),
         case_if(no_readelf.clone(), "has_relocations_on_two_pages", has_relocations_on_two_pages),

@@ -50,7 +50,7 @@ fn shell_forks() -> Result<(), String> {
 }
 
 fn main() -> ExitCode {
-    let no_python = paths::find_program("python3").is_none().then(|| "python3 is not installed".to_owned());
+    let no_python = paths::missing("python3");
     let cases = vec![
         case("tree_deep", || tree(&["4", "2", "3"])),
         case("tree_wide", || tree(&["1", "40", "8"])),

@@ -320,7 +320,7 @@ fn has_jemalloc() -> bool {
 }
 
 fn main() -> ExitCode {
-    let no_redis = paths::find_program("redis-server").is_none().then(|| "redis-server is not installed".to_owned());
+    let no_redis = paths::missing("redis-server");
     let no_jemalloc = (!has_jemalloc()).then(|| "libjemalloc-dev is not installed".to_owned());
     let mut cases = vec![
         case("every_call_static", static_libraries),

@@ -262,9 +262,9 @@ fn valgrind_finds_everything() -> Result<(), String> {
 }
 
 fn main() -> ExitCode {
-    let no_readelf = paths::find_program("readelf").is_none().then(|| "readelf is not installed".to_owned());
+    let no_readelf = paths::missing("readelf");
     let no_loader = loader().is_none().then(|| "ld-linux-x86-64.so.2 is elsewhere".to_owned());
-    let no_valgrind = paths::find_program("valgrind").is_none().then(|| "valgrind is not installed".to_owned());
+    let no_valgrind = paths::missing("valgrind");
     let cases = vec![
         case_if(no_readelf.clone(), "needs_libc_alone", needs_libc_alone),
         case_if(no_readelf.clone(), "cannot_be_unloaded", cannot_be_unloaded),

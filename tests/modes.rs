@@ -108,17 +108,16 @@ fn unknown_mode() -> Result<(), String> {
 }
 
 fn main() -> ExitCode {
-    let absent = |program: &str| paths::find_program(program).is_none().then(|| format!("{program} is not installed"));
     let mut cases: Vec<Trial> = vec![case("unknown_mode", unknown_mode)];
     cases.push(case("tracked_leaves_out_the_runtime_of_true", || tracked_leaves_out_the_runtime("true", &[], true)));
-    cases.push(case_if(absent("python3"), "tracked_leaves_out_the_runtime_of_python3", || {
+    cases.push(case_if(paths::missing("python3"), "tracked_leaves_out_the_runtime_of_python3", || {
         tracked_leaves_out_the_runtime("python3", &["-c", "import json"], false)
     }));
     for mode in &MODES {
         cases.push(case(&format!("{}_workload", mode.name), || workload(mode)));
         for real in reals::all().into_iter().filter(|real| PROGRAMS.contains(&real.name)) {
             let name = format!("{}_{}", mode.name, real.name);
-            cases.push(case_if(absent(real.program), &name, move || same_output(mode, &real)));
+            cases.push(case_if(paths::missing(real.program), &name, move || same_output(mode, &real)));
         }
     }
     run_cases(cases, false)

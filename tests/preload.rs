@@ -172,7 +172,7 @@ fn secure_obstacle() -> Option<String> {
     if user != 0 {
         return Some("needs root".to_owned());
     }
-    paths::find_program("setpriv").is_none().then(|| "setpriv is not installed".to_owned())
+    paths::missing("setpriv")
 }
 
 /// Removes the set-user-id program again.
@@ -217,21 +217,20 @@ fn environment_is_ignored_when_secure() -> Result<(), String> {
 }
 
 fn main() -> ExitCode {
-    let absent = |program: &str| paths::find_program(program).is_none().then(|| format!("{program} is not installed"));
     let compared = reals().into_iter().map(|real| -> Trial {
-        case_if(absent(real.program), &format!("same_output_{}", real.name), move || compare(&real))
+        case_if(paths::missing(real.program), &format!("same_output_{}", real.name), move || compare(&real))
     });
     let refused =
         MALFORMED.map(|(option, values)| case(&format!("malformed_{option}"), move || malformed(option, values)));
     let mut cases: Vec<Trial> = compared.chain(refused).collect();
     cases.extend([
-        case_if(absent("python3"), "python_range_is_proved", python_range_is_proved),
-        case_if(absent("python3"), "range_can_be_chosen", range_can_be_chosen),
-        case_if(absent("perl"), "everything_goes_to_libc_when_forced", everything_goes_to_libc_when_forced),
+        case_if(paths::missing("python3"), "python_range_is_proved", python_range_is_proved),
+        case_if(paths::missing("python3"), "range_can_be_chosen", range_can_be_chosen),
+        case_if(paths::missing("perl"), "everything_goes_to_libc_when_forced", everything_goes_to_libc_when_forced),
         case("nothing_is_printed_unasked", nothing_is_printed_unasked),
-        case_if(absent("perl"), "stats_are_printed_at_exit", stats_are_printed_at_exit),
+        case_if(paths::missing("perl"), "stats_are_printed_at_exit", stats_are_printed_at_exit),
         case("well_formed_options", well_formed),
-        case_if(absent("python3"), "all_malformed_together", all_malformed_together),
+        case_if(paths::missing("python3"), "all_malformed_together", all_malformed_together),
         case_if(secure_obstacle(), "environment_is_ignored_when_secure", environment_is_ignored_when_secure),
     ]);
     run_cases(cases, false)

@@ -192,17 +192,12 @@ fn emulated() -> Result<(), String> {
     }
 }
 
-/// The reason why a program cannot be used.
-fn lacking(program: &str) -> Option<String> {
-    paths::find_program(program).is_none().then(|| format!("there is no {program}"))
-}
-
 fn main() -> ExitCode {
     let cases = vec![
-        case_if(lacking("gcore"), "a_debuggers_dump_is_small_and_whole", debugger_dump),
+        case_if(paths::missing("gcore"), "a_debuggers_dump_is_small_and_whole", debugger_dump),
         case_if(kernel_obstacle(), "a_dump_of_the_kernel_is_whole", kernel_dump),
         case("locking_fills_few_page_tables", locked),
-        case_if(lacking("qemu-x86_64"), "an_emulator_needs_little", emulated),
+        case_if(paths::missing("qemu-x86_64"), "an_emulator_needs_little", emulated),
     ];
     run_cases(cases, true)
 }

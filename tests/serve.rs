@@ -562,11 +562,6 @@ fn writes_a_text_file() -> Result<(), String> {
     ends_with_one_line(&["--textfile", "/tmp/none.txt"], "end with .prom")
 }
 
-/// A program that a test needs, or why the test cannot run.
-fn missing(program: &str) -> Option<String> {
-    paths::find_program(program).is_none().then(|| format!("{program} is not installed"))
-}
-
 /// Prometheus's checker has nothing to say about the text, of the server as of the file.
 fn promtool_accepts_the_text() -> Result<(), String> {
     let folder = paths::fresh("serve-promtool")?;
@@ -777,7 +772,7 @@ fn systemd_accepts_the_unit() -> Result<(), String> {
 }
 
 fn main() -> ExitCode {
-    let both = missing("prometheus").or_else(|| missing("promtool"));
+    let both = paths::missing("prometheus").or_else(|| paths::missing("promtool"));
     let cases = vec![
         case("shows_all_processes", shows_all_processes),
         case("answers_no_other_name", answers_no_other_name),
@@ -788,14 +783,18 @@ fn main() -> ExitCode {
         case_if(no_nobody(), "needs_one_capability", needs_one_capability),
         case("clients_do_not_block_each_other", clients_do_not_block_each_other),
         case("heap_profiles_are_fetched", heap_profiles_are_fetched),
-        case_if(missing("go"), "pprof_reads_profiles", pprof_reads_profiles),
+        case_if(paths::missing("go"), "pprof_reads_profiles", pprof_reads_profiles),
         case("writes_a_text_file", writes_a_text_file),
-        case_if(missing("promtool"), "promtool_accepts_the_text", promtool_accepts_the_text),
+        case_if(paths::missing("promtool"), "promtool_accepts_the_text", promtool_accepts_the_text),
         case_if(both, "prometheus_scrapes", prometheus_scrapes),
-        case_if(missing("prometheus-node-exporter"), "node_exporter_shows_the_file", node_exporter_shows_the_file),
+        case_if(
+            paths::missing("prometheus-node-exporter"),
+            "node_exporter_shows_the_file",
+            node_exporter_shows_the_file,
+        ),
         case("shipped_files_and_pages_name_metrics_that_exist", shipped_files_and_pages_name_metrics_that_exist),
-        case_if(missing("python3"), "the_dashboard_is_whole", the_dashboard_is_whole),
-        case_if(missing("systemd-analyze"), "systemd_accepts_the_unit", systemd_accepts_the_unit),
+        case_if(paths::missing("python3"), "the_dashboard_is_whole", the_dashboard_is_whole),
+        case_if(paths::missing("systemd-analyze"), "systemd_accepts_the_unit", systemd_accepts_the_unit),
     ];
     run_cases(cases, false)
 }

@@ -220,6 +220,7 @@ mod api2 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::rust::tests::apart;
     use proptest::prelude::*;
 
     fn layout(size: usize, align: usize) -> Layout {
@@ -286,12 +287,8 @@ mod tests {
         const ALONE: &str = "TEST_IS_ALONE";
         const NAME: &str = "aligned_blocks_stay_where_they_are_while_they_have_room";
         if std::env::var_os(ALONE).is_none() {
-            let (_, module) = module_path!().split_once("::").unwrap();
-            let own = std::env::current_exe().unwrap();
-            let mut test = std::process::Command::new(own);
-            let output = test.args(["--exact", &std::format!("{module}::{NAME}")]).env(ALONE, "1").output().unwrap();
-            let said = std::string::String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success() && said.contains("1 passed"), "{said}");
+            let (passed, said) = apart(module_path!(), NAME, [ALONE, "1"]);
+            assert!(passed, "{said}");
             return;
         }
         for (size, align, new) in

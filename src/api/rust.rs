@@ -164,7 +164,7 @@ unsafe impl GlobalAlloc for Spandrel {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::process::Command;
@@ -172,9 +172,9 @@ mod tests {
     /// Says that this process is the one that [`at_the_limit`] describes.
     const LIMITED: &str = "SPANDREL_HARD_LIMIT";
 
-    /// Runs the test of that name, in this module, in a process with that setting; whether it passed, and what it said.
-    fn apart(name: &str, setting: [&str; 2]) -> (bool, String) {
-        let (_, module) = module_path!().split_once("::").unwrap();
+    /// Runs the test of that name in `module` in a process with that setting; whether it passed, and what it said.
+    pub(in crate::api) fn apart(module: &str, name: &str, setting: [&str; 2]) -> (bool, String) {
+        let (_, module) = module.split_once("::").unwrap();
         let name = format!("{module}::{name}");
         let own = std::env::current_exe().unwrap();
         let mut command = Command::new(own);
@@ -191,7 +191,7 @@ mod tests {
 
     /// Runs the test of that name in a process with a hard limit.
     fn at_the_limit(name: &str) {
-        let (passed, said) = apart(name, [LIMITED, "16M"]);
+        let (passed, said) = apart(module_path!(), name, [LIMITED, "16M"]);
         assert!(passed, "{said}");
     }
 
@@ -248,7 +248,7 @@ mod tests {
         if std::env::var_os("SPANDREL_MODE").is_none() {
             for mode in ["hardened", "tracked"] {
                 let name = "modes_that_see_every_free_report_a_layout_of_another_size";
-                let (passed, said) = apart(name, ["SPANDREL_MODE", mode]);
+                let (passed, said) = apart(module_path!(), name, ["SPANDREL_MODE", mode]);
                 assert!(!passed && said.contains("ALLOCATOR_SIZE_MISMATCH"), "{mode}: {said}");
             }
             return;
@@ -277,7 +277,8 @@ mod tests {
     #[test]
     fn every_mode_serves_layouts() {
         for mode in ["counting", "tracked", "hardened", "guarded", "custom", "libc"] {
-            let (passed, said) = apart("blocks_are_aligned_and_keep_their_contents", ["SPANDREL_MODE", mode]);
+            let (passed, said) =
+                apart(module_path!(), "blocks_are_aligned_and_keep_their_contents", ["SPANDREL_MODE", mode]);
             assert!(passed && !said.contains("ALLOCATOR_"), "{mode}: {said}");
         }
     }

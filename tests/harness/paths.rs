@@ -99,7 +99,7 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 
 /// The reason why a test that needs this program cannot run, if it is not there.
 pub fn missing(program: &str) -> Option<String> {
-    find_program(program).is_none().then(|| format!("there is no {program}"))
+    find_program(program).is_none().then(|| format!("{program} is not installed"))
 }
 
 #[cfg(test)]

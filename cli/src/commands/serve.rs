@@ -1,10 +1,10 @@
 //! `spandrel serve`: figures about all processes under Spandrel for programs that collect them, over HTTP or by a file.
 
+use crate::output::say;
 use crate::serve::{self, Address, Detail, Site, TextFile};
 use crate::signals::Held;
 use anyhow::Result;
 use clap::Args;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -105,11 +105,6 @@ pub(crate) fn execute(request: &Request) -> Result<()> {
         file.remove();
     }
     served
-}
-
-/// Says something to whoever started the server, who may not listen any more.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "spandrel: {text}");
 }
 
 fn wait_for_end(signals: &mut Held) -> Result<()> {
