@@ -23,6 +23,7 @@ const _: () = assert!(SPANDREL_HEAP_NAME_MAX == NAME_BYTES - 1 && NAME_BYTES == 
 
 /// A heap that the program made: a handle, not an address that can be read. The handle of a heap that is gone is
 /// recognised.
+#[expect(non_camel_case_types, reason = "a name of C")]
 pub struct spandrel_heap {
     _private: (),
 }

@@ -12,7 +12,6 @@ use core::cell::Cell;
 use super::span::{Span, header};
 use super::store::Central;
 use crate::base::units::{REGION_BYTES, Region};
-use crate::pages::limits::UNLIMITED;
 use crate::pages::{Space, Work};
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use crate::sys::cell::Relaxed;
@@ -29,7 +28,7 @@ pub(crate) struct Bill {
     large: AtomicUsize,
     /// The most that was held. Any thread raises it.
     peak: AtomicUsize,
-    /// The limits, in bytes; [`UNLIMITED`] for none. Written by the program, read by any thread.
+    /// The limits, in bytes; [`crate::pages::limits::UNLIMITED`] for none. Written by the program, read by any thread.
     soft: Relaxed<AtomicUsize>,
     hard: Relaxed<AtomicUsize>,
     /// Requests that the hard limit refused. Any thread adds.
@@ -61,7 +60,7 @@ impl LargeBills {
 
 // Relaxed throughout: each word is valid by itself at any time, and memory is handed over by other means.
 impl Bill {
-    /// Sets both limits, in bytes; [`UNLIMITED`] for none.
+    /// Sets both limits, in bytes; [`crate::pages::limits::UNLIMITED`] for none.
     pub(crate) fn set_limits(&self, soft: usize, hard: usize) {
         self.soft.set(soft);
         self.hard.set(hard);

@@ -70,8 +70,7 @@ pub(crate) fn end(handle: usize, how: End) -> Result<(), Refused> {
     match how {
         End::Destroy if releases_whole => destroy(tenant, handle),
         End::Destroy => {
-            tenant.parts().for_each(|part| on_part(part, || free_blocks(part)));
-            free_large(tenant);
+            free_all(tenant, handle);
             retire(tenant);
         }
         End::Delete => {
@@ -95,17 +94,13 @@ fn adopt_orphans() {
 fn destroy(tenant: &'static Tenant, handle: usize) {
     let shared = PROCESS.shared();
     // Blocks that wait to be freed may be the heap's. They go into batches of this thread.
-    let drop_own = || {
-        let HeapAccess::Own(heap) = thread::access() else { return };
-        table::free_deferred_blocks(&heap);
-        heap.drop_batches_of(handle, shared.central);
-    };
-    drop_own();
+    let drop_from = |heap: &Heap| heap.drop_batches_of(handle, shared.central);
+    empty_own_batches(drop_from);
     if let Some(here) = thread::at_rest() {
-        shared.registry.drop_blocks_of(handle, here, shared.central);
+        shared.registry.visit_others(here, drop_from);
     }
     // Other threads may have deferred more meanwhile, for want of memory.
-    drop_own();
+    empty_own_batches(drop_from);
     for part in parts_of(tenant) {
         part.hold_spans();
         part.destroy(shared);
@@ -120,6 +115,27 @@ fn destroy(tenant: &'static Tenant, handle: usize) {
             let _ = sampled::freed(ticket);
         }
     }
+}
+
+/// Frees the blocks that wait for that, and does `empty` with the heap of the calling thread, in whose batches they are.
+fn empty_own_batches(empty: impl Fn(&Heap)) {
+    if let HeapAccess::Own(heap) = thread::access() {
+        table::free_deferred_blocks(&heap);
+        empty(&heap);
+    }
+}
+
+/// Frees all blocks of a heap, whose parts this thread took, in the mode in force.
+fn free_all(tenant: &'static Tenant, handle: usize) {
+    let shared = PROCESS.shared();
+    let send_from = |heap: &Heap| heap.send_batches_of(handle, shared);
+    empty_own_batches(send_from);
+    if let Some(here) = thread::at_rest() {
+        shared.registry.visit_others(here, send_from);
+    }
+    empty_own_batches(send_from);
+    tenant.parts().for_each(|part| on_part(part, || free_blocks(part)));
+    free_large(tenant);
 }
 
 /// The parts of a heap, of which each may be released before the next is asked for.

@@ -17,7 +17,7 @@ use super::remote::inbox;
 use crate::base::class::Class;
 use crate::base::units::{REGION_BYTES, Region};
 use crate::central::{Batch, Bill, Central};
-use crate::pages::Pages;
+use crate::pages::{Entry, Pages};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::cell::{Relaxed, StaticRef};
 
@@ -185,33 +185,42 @@ impl Registry {
         }
     }
 
-    /// Drops the blocks of parts with that handle from the batches of all heaps but `own`, which is the calling thread's.
-    /// That holds nothing. Waits for each thread that is inside its heap, so that a block which it was about to send is in
-    /// a batch or gone.
-    pub(crate) fn drop_blocks_of(&self, handle: usize, own: &Heap, central: &Central) {
+    /// Calls `work` with each heap of a thread and each part, but for `own`, the calling thread's, under the lock of its
+    /// spans; that thread holds nothing. Waits for each thread that is inside its heap, so that a block which it was about
+    /// to send is in a batch or gone.
+    pub(crate) fn visit_others(&self, own: &Heap, work: impl Fn(&Heap)) {
         for heap in super::registry::heaps_from(self.first.get()) {
             if heap.taken.get() && heap.belongs_to_process() && heap.address() != own.address() {
                 heap.hold_spans();
-                heap.drop_batches_of(handle, central);
+                work(heap);
                 heap.free_spans();
             }
         }
     }
 }
 
-/// The end of a part that is destroyed. The caller holds the spans.
+/// The end of a part. The caller holds the spans.
 impl Heap {
+    /// The batches of this heap's outbox whose blocks are those of parts with that handle.
+    fn batches_of(&self, handle: usize) -> impl Iterator<Item = (&Batch, &'static Self)> {
+        self.outbox.batches().filter_map(move |batch| {
+            let key = Entry::from_bits(batch.key.get());
+            let owner = (key.bits() != 0 && !key.is_central() && batch.len() > 0).then(|| Self::of_entry(key))?;
+            (owner.handle() == handle).then_some((batch, owner))
+        })
+    }
+
     /// Drops the blocks of parts with that handle from this heap's batches.
     pub(crate) fn drop_batches_of(&self, handle: usize, central: &Central) {
-        for batch in self.outbox.batches() {
-            let key = crate::pages::Entry::from_bits(batch.key.get());
-            if key.bits() == 0 || key.is_central() || batch.len() == 0 {
-                continue;
-            }
-            let owner = Self::of_entry(key);
-            if owner.handle() == handle {
-                batch.move_each(|block| owner.note_dropped(central, block));
-            }
+        for (batch, owner) in self.batches_of(handle) {
+            batch.move_each(|block| owner.note_dropped(central, block));
+        }
+    }
+
+    /// Sends off this heap's batches, if any has blocks of parts with that handle.
+    pub(crate) fn send_batches_of(&self, handle: usize, shared: Shared<'_>) {
+        if self.batches_of(handle).next().is_some() {
+            self.send_all(shared);
         }
     }
 
