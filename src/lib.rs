@@ -95,7 +95,7 @@ mod unwind;
 #[cfg(all(not(feature = "export"), not(loom)))]
 pub use api::{AllocError, ClassStats, Spandrel, Stats, VERSION};
 #[cfg(all(feature = "export", not(loom)))]
-pub use api::{classes as extension_classes, extension, modes as extension_modes};
+pub use api::{classes as extension_classes, extension, heaps as extension_heaps, modes as extension_modes};
 #[cfg(not(loom))]
 pub use stats::Format;
 #[cfg(not(loom))]

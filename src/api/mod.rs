@@ -28,6 +28,8 @@ pub mod extension;
 #[cfg(feature = "export")]
 mod glibc;
 #[cfg(feature = "export")]
+pub mod heaps;
+#[cfg(feature = "export")]
 pub mod modes;
 #[cfg(not(feature = "export"))]
 mod report;

@@ -3,6 +3,7 @@
 //!
 //! Up to [`LARGE_MAX`] a block is a run of regions; above, or where the runs are used up, a mapping of its own.
 
+use super::bill::Bill;
 use super::direct::{self, DirectBlock};
 use super::span::{Span, State, header};
 use super::store::Central;
@@ -23,6 +24,9 @@ pub(crate) const ROOM_MAX: u32 = 64;
 pub(crate) const fn with_room(regions: u32) -> u32 {
     if regions <= ROOM_MAX { regions.next_power_of_two() } else { regions }
 }
+
+/// In the word of a large block's ticket: the next word names its bill.
+const BILLED: u64 = 1 << 32;
 
 /// A block that was not handed out yet: nothing else has it, and all its bytes can be written.
 pub(crate) struct Fresh {
@@ -79,13 +83,15 @@ impl Span {
         let span = header(space, region);
         span.first.set(region.0);
         span.set_large(regions, bytes);
-        span.set_ticket(0);
+        if let Some(word) = span.inline.first() {
+            word.set(0);
+        }
         span.state.set(State::Large as u8);
     }
 
-    /// Ends a large block.
-    pub(super) fn unmake_large(&self) {
-        self.state.set(State::FreedLarge as u8);
+    /// Ends a large block, which becomes a freed or a destroyed one.
+    pub(super) fn unmake_large(&self, state: State) {
+        self.state.set(state as u8);
     }
 
     /// Usable bytes of a large block.
@@ -118,8 +124,32 @@ impl Span {
     /// Sets the ticket.
     pub(super) fn set_ticket(&self, ticket: u32) {
         if let Some(word) = self.inline.first() {
-            word.set(u64::from(ticket));
+            word.set(word.get() & BILLED | u64::from(ticket));
         }
+    }
+
+    /// Whether the block is sampled or on a bill, so that more is to be done when it is freed than to give back its run.
+    fn is_marked(&self) -> bool {
+        self.inline.first().is_some_and(|word| word.get() != 0)
+    }
+
+    /// Whether a large block is on a bill. A hint for threads that do not have it.
+    pub(super) fn is_billed(&self) -> bool {
+        self.inline.first().is_some_and(|word| word.get() & BILLED != 0)
+    }
+
+    /// The bill of a large block.
+    pub(crate) fn bill(&self) -> Option<&'static Bill> {
+        let [_, word, ..] = &self.inline;
+        // SAFETY: a header that is marked so names a bill, and bills lie in memory that stays.
+        self.is_billed().then(|| unsafe { &*core::ptr::with_exposed_provenance::<Bill>(word.get() as usize) })
+    }
+
+    /// Sets the bill. The caller holds the lock of large bills.
+    pub(super) fn set_bill(&self, bill: Option<&'static Bill>) {
+        let [mark, word, ..] = &self.inline;
+        mark.set(mark.get() & !BILLED | if bill.is_some() { BILLED } else { 0 });
+        word.set(bill.map_or(0, |bill| core::ptr::from_ref(bill).expose_provenance() as u64));
     }
 }
 
@@ -138,9 +168,52 @@ impl Central {
         }
     }
 
-    /// A large block in spite of its size: of `bytes` usable bytes, no more, as a block of a class has.
-    pub(crate) fn alloc_small_apart(&self, bytes: usize, align: usize, bank: Bank) -> Option<Fresh> {
-        self.alloc_regions(bytes, align, bank)
+    /// As [`Central::alloc_large`], on `bill` where there is one. Such a block is always a run of regions.
+    pub(crate) fn alloc_billed(
+        &self,
+        bytes: usize,
+        align: usize,
+        bank: Bank,
+        bill: Option<&'static Bill>,
+    ) -> Option<Fresh> {
+        match bill {
+            None => self.alloc_large(bytes, align, bank),
+            Some(bill) => self.on_bill(bytes.max(1), bill, |bytes| self.alloc_run(bytes, align, bank)),
+        }
+    }
+
+    /// A large block in spite of its size: of `bytes` usable bytes, no more, as a block of a class has. On `bill` where there
+    /// is one.
+    pub(crate) fn alloc_small_apart(
+        &self,
+        bytes: usize,
+        align: usize,
+        bank: Bank,
+        bill: Option<&'static Bill>,
+    ) -> Option<Fresh> {
+        match bill {
+            None => self.alloc_regions(bytes, align, bank),
+            Some(bill) => self.on_bill(bytes, bill, |bytes| self.alloc_regions(bytes, align, bank)),
+        }
+    }
+
+    fn on_bill(&self, bytes: usize, bill: &'static Bill, alloc: impl FnOnce(usize) -> Option<Fresh>) -> Option<Fresh> {
+        let regions = u32::try_from(regions_for(bytes)).ok()?;
+        let admitted = if self.has_guards() { with_room(regions) } else { regions } as usize * REGION_BYTES;
+        if !bill.admit(admitted, self) {
+            return None;
+        }
+        let fresh = alloc(bytes);
+        let region = fresh.as_ref().and_then(|fresh| self.pages.space().region_of(fresh.address));
+        let Some(region) = region else {
+            bill.give_back(admitted);
+            return None;
+        };
+        // Without a guard left the run has no room to spare.
+        let taken = self.span(region).large_regions() as usize * REGION_BYTES;
+        bill.give_back(admitted.saturating_sub(taken));
+        self.put_on_bill(region, bill);
+        fresh
     }
 
     fn alloc_run(&self, bytes: usize, align: usize, bank: Bank) -> Option<Fresh> {
@@ -182,15 +255,16 @@ impl Central {
             return false;
         }
         let span = header(space, region);
-        if span.state() != State::Large || span.ticket() != 0 || span.guarded.get() {
+        if span.state() != State::Large || span.is_marked() || span.guarded.get() {
             return false;
         }
         if !space.clear_entry(region, Entry::LARGE) {
             return false;
         }
         // This thread has the block alone now. It may be another one than above, if the program freed that twice.
+        self.take_off_bill(region);
         let (regions, guarded) = (span.large_regions(), span.guarded.get());
-        span.unmake_large();
+        span.unmake_large(State::FreedLarge);
         if guarded {
             self.release_run(region, regions);
         } else {
@@ -234,20 +308,30 @@ impl Central {
 
     /// Frees the large block at `region`; its ticket, or `None` if another thread just freed it.
     pub(crate) fn free_large(&self, region: Region) -> Option<u32> {
+        self.free_large_as(region, State::FreedLarge)
+    }
+
+    fn free_large_as(&self, region: Region, state: State) -> Option<u32> {
         let space = self.pages.space();
         let span = header(space, region);
         if !space.clear_entry(region, Entry::LARGE) {
             return None;
         }
         // This thread has the block alone now, whichever one it was when the program called.
+        self.take_off_bill(region);
         let (count, ticket) = (span.large_regions(), span.ticket());
-        span.unmake_large();
+        span.unmake_large(state);
         if span.guarded.get() {
             self.release_run(region, count)
         } else {
             self.pages.release_large(region, count)
         }
         Some(ticket)
+    }
+
+    /// Frees the large block at `region` because its heap is destroyed, as [`Central::free_large`] does.
+    pub(crate) fn destroy_large(&self, region: Region) -> Option<u32> {
+        self.free_large_as(region, State::Destroyed)
     }
 
     /// Frees the direct block that starts at `address`; its ticket, or `None` if another thread just freed it.
@@ -266,21 +350,30 @@ impl Central {
             return false;
         };
         let (old, new) = (span.large_regions(), regions_for(bytes) as u32);
-        if span.guarded.get() {
-            // A guard that moves back would take memory with it that the program has used.
-            let room = if new > old { with_room(new) } else { old };
-            if (new as usize) < regions_for(span.large_bytes())
-                || room > old && !self.pages.grow_guarded(region, old, room)
-            {
-                return false;
-            }
-            span.set_large(room, bytes);
-            return true;
-        }
-        if new > old && self.pages.acquire_behind(region.plus(old), new - old).is_none() {
+        // A guard that moves back would take memory with it that the program has used.
+        let guarded = span.guarded.get();
+        let room = match guarded {
+            true if new > old => with_room(new),
+            true => old,
+            false => new,
+        };
+        if guarded && (new as usize) < regions_for(span.large_bytes()) || !self.admit_change(span, room) {
             return false;
         }
-        span.set_large(new, bytes);
+        let grown = room <= old
+            || if guarded {
+                self.pages.grow_guarded(region, old, room)
+            } else {
+                self.pages.acquire_behind(region.plus(old), new - old).is_some()
+            };
+        if !grown {
+            self.undo_change(span, room);
+            return false;
+        }
+        span.set_large(room, bytes);
+        if guarded {
+            return true;
+        }
         if new < old {
             self.pages.release(region.plus(new), old - new);
         }

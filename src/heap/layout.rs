@@ -14,6 +14,7 @@ use lock_api::{GuardSend, RawMutex};
 use super::counters::Counters;
 use super::fast_path::FastHeap;
 use super::generation;
+use super::named::Named;
 use super::offer::{AGAIN, Offer};
 use super::remote::inbox::Inbox;
 use super::remote::outbox::Outbox;
@@ -74,6 +75,7 @@ pub(crate) struct Heap {
     /// The generation of the process in which a thread got this heap. Written under the registry's lock, or by the only
     /// thread of a fork's child; read by any thread.
     pub(super) generation: AtomicU32,
+    pub(super) named: Named,
     pub(super) inbox: Inbox,
 }
 
@@ -248,10 +250,16 @@ impl Heap {
         unsafe { self.spans.unlock(GuardSend::new()) };
     }
 
+    /// Whether a thread holds the spans. A hint.
+    pub(super) fn has_spans_held(&self) -> bool {
+        self.spans.is_locked()
+    }
+
     /// Whether its thread is, or was, one of this process.
     pub(super) fn belongs_to_process(&self) -> bool {
         // Relaxed: a thread that finds the heap in the map sees what was written before the heap had spans.
-        self.generation.load(Ordering::Relaxed) == generation::current()
+        let generation = self.generation.load(Ordering::Relaxed);
+        generation == generation::current() || generation == generation::ANY
     }
 
     /// Moves the heap to this generation. It is the calling thread's, and no other thread works on it.

@@ -15,6 +15,7 @@ mod figures;
 mod generation;
 mod idle;
 mod layout;
+mod named;
 mod offer;
 mod orphan;
 mod refill;

@@ -53,6 +53,7 @@ impl Mode for Counting {
     const NAME: &'static CStr = c"counting";
     const PATHS: Paths = Paths::Second(&COUNTED);
     const PROFILED: bool = true;
+    const NOTES: bool = false;
 
     fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
         let block = mode::serve(heap, request)?;

@@ -288,8 +288,8 @@ fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
     heap.attend(PROCESS.shared());
     let bank = heap.locate(PROCESS.central.pages.space());
     let fresh = match mode::class_of(request) {
-        Some(class) => PROCESS.central.alloc_small_apart(class.size(), request.align, bank),
-        None => PROCESS.central.alloc_large(request.size, request.align, bank),
+        Some(class) => PROCESS.central.alloc_small_apart(class.size(), request.align, bank, heap.bill()),
+        None => PROCESS.central.alloc_billed(request.size, request.align, bank, heap.bill()),
     }?;
     let ticket = note(request.size, request.size);
     PROCESS.central.set_ticket(fresh.address(), fresh.lane() == Lane::Direct, ticket);
