@@ -171,8 +171,9 @@ fn on_part(part: &'static Heap, work: impl FnOnce()) {
 /// Frees all blocks of spans of `part`, on which the calling thread stands, in the mode in force.
 fn free_blocks(part: &Heap) {
     let shared = PROCESS.shared();
-    // What waits in bins, inbox and quarantine is free already.
+    // What waits in inbox, quarantine and bins is free already. A quarantine takes in what comes out of the inbox.
     if let HeapAccess::Own(heap) = thread::access() {
+        let _ = heap.exchange(shared, usize::MAX);
         PROCESS.features.iter().for_each(|feature| (feature.thread_ends)(&heap));
         heap.collect_wholly(shared);
     }
