@@ -115,6 +115,9 @@ fn destroy(tenant: &'static Tenant, handle: usize) {
             let _ = sampled::freed(ticket);
         }
     }
+    shared.central.pages.keep_soft_limit();
+    // The memory goes back after the delay, even if no thread frees anything any more.
+    shared.registry.idle().owe();
 }
 
 /// Frees the blocks that wait for that, and does `empty` with the heap of the calling thread, in whose batches they are.
