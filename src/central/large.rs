@@ -322,9 +322,11 @@ impl Central {
         let (count, ticket) = (span.large_regions(), span.ticket());
         span.unmake_large(state);
         if span.guarded.get() {
-            self.release_run(region, count)
+            self.release_run(region, count);
+        } else if state == State::Destroyed {
+            self.pages.release_later(region, count);
         } else {
-            self.pages.release_large(region, count)
+            self.pages.release_large(region, count);
         }
         Some(ticket)
     }
