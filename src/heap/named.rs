@@ -10,9 +10,7 @@
 
 use super::generation;
 use super::layout::Heap;
-use crate::base::class::Class;
-use crate::base::units::REGION_BYTES;
-use crate::central::{Bill, Central};
+use crate::central::Bill;
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::cell::{Relaxed, StaticRef};
 
@@ -20,9 +18,9 @@ use crate::sys::cell::{Relaxed, StaticRef};
 pub(super) struct Named {
     /// The bill of its spans and large blocks. Written by the heap's thread while it holds the spans, and before any
     /// thread has the heap; read by threads that hold the spans.
-    bill: StaticRef<Bill>,
+    pub(super) bill: StaticRef<Bill>,
     /// The handle of the named heap that this is a part of; 0 for heaps of threads. Written as `bill`; read by any thread.
-    handle: Relaxed<AtomicUsize>,
+    pub(super) handle: Relaxed<AtomicUsize>,
     /// The thread that uses this part, by the address of its thread-local word; 0 for none. Any thread may take it.
     user: AtomicUsize,
     /// The heap that this thread used before. Written and read by the user.
@@ -31,29 +29,7 @@ pub(super) struct Named {
     next: StaticRef<Heap>,
 }
 
-const fn bytes_of(class: Class) -> usize {
-    class.geometry().regions as usize * REGION_BYTES
-}
-
 impl Heap {
-    /// The bill of the heap's memory, if it has one.
-    #[inline]
-    pub(crate) fn bill(&self) -> Option<&'static Bill> {
-        self.named.bill.get()
-    }
-
-    /// Whether this is a part of a named heap.
-    #[inline]
-    pub(crate) fn is_part(&self) -> bool {
-        self.handle() != 0
-    }
-
-    /// The handle of the named heap that this is a part of; 0 for heaps of threads.
-    #[inline]
-    pub(crate) fn handle(&self) -> usize {
-        self.named.handle.get()
-    }
-
     /// The next part of the same named heap.
     pub(crate) fn next_part(&self) -> Option<&'static Self> {
         self.named.next.get()
@@ -111,26 +87,6 @@ impl Heap {
         self.named.next.set(None);
         // Release: the next part that this becomes is found later.
         self.named.user.store(0, Ordering::Release);
-    }
-
-    /// Has the bill admit another span of `class`; false if its limit forbids that.
-    pub(super) fn admit_span(&self, central: &Central, class: Class) -> bool {
-        self.bill().is_none_or(|bill| bill.admit(bytes_of(class), &central.pages.pending))
-    }
-
-    /// Takes a span of `class` off the bill.
-    #[inline]
-    pub(super) fn give_back_span(&self, class: Class) {
-        if let Some(bill) = self.bill() {
-            bill.give_back(bytes_of(class));
-        }
-    }
-
-    /// Puts a span of `class` that the heap has already on the bill, whatever the limit.
-    pub(super) fn take_span(&self, central: &Central, class: Class) {
-        if let Some(bill) = self.bill() {
-            bill.add(bytes_of(class), &central.pages.pending);
-        }
     }
 
     /// In the child of a fork, before its generation begins: has this part, which a thread may have used that the child
