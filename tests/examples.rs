@@ -23,7 +23,7 @@ fn promised(text: &str) -> Vec<String> {
 
 /// The codes of the diagnostics that it provokes, behind `Says:` in the comment at the top.
 fn provoked(text: &str) -> Vec<String> {
-    let codes = text.lines().find_map(|line| line.strip_prefix("// Says: "));
+    let codes = text.lines().find_map(|line| line.trim_start_matches(['/', '!']).strip_prefix(" Says: "));
     codes.into_iter().flat_map(|codes| codes.split(' ')).map(str::to_owned).collect()
 }
 
