@@ -93,7 +93,10 @@ mod stats;
 mod unwind;
 
 #[cfg(all(not(feature = "export"), not(loom)))]
-pub use api::{AllocError, ClassStats, Spandrel, Stats, VERSION};
+pub use api::{
+    AllocError, ClassStats, HeapId, HeapOptions, HeapScope, HeapStats, Limit, LimitMet, NamedHeap, Spandrel, Stats,
+    VERSION,
+};
 #[cfg(all(feature = "export", not(loom)))]
 pub use api::{classes as extension_classes, extension, heaps as extension_heaps, modes as extension_modes};
 #[cfg(not(loom))]

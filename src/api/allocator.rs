@@ -167,54 +167,73 @@ impl Spandrel {
 #[cfg(feature = "allocator-api2")]
 mod api2 {
     use super::{Layout, NonNull, Spandrel};
+    use crate::api::named::NamedHeap;
     use allocator_api2::alloc::{AllocError, Allocator};
 
     fn known(block: Result<NonNull<[u8]>, super::AllocError>) -> Result<NonNull<[u8]>, AllocError> {
         block.map_err(|_| AllocError)
     }
 
-    // SAFETY: blocks are valid for their layout until they are given back, do not overlap, and belong to the process:
-    // every value of the type gives back and resizes the blocks of every other, copied or moved meanwhile or not.
-    unsafe impl Allocator for Spandrel {
-        #[inline]
-        fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-            known(Spandrel::allocate(self, layout))
-        }
+    macro_rules! allocator {
+        ($name:ident) => {
+            // SAFETY: blocks are valid for their layout until they are given back, do not overlap, and belong to the
+            // process: every value of these types gives back the blocks of every other, copied, moved or dropped
+            // meanwhile or not.
+            unsafe impl Allocator for $name {
+                #[inline]
+                fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+                    known($name::allocate(self, layout))
+                }
 
-        #[inline]
-        fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-            known(Spandrel::allocate_zeroed(self, layout))
-        }
+                #[inline]
+                fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+                    known($name::allocate_zeroed(self, layout))
+                }
 
-        #[inline]
-        unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-            // SAFETY: the trait has the same contract.
-            unsafe { Spandrel::deallocate(self, block, layout) }
-        }
+                #[inline]
+                unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+                    // SAFETY: the trait has the same contract.
+                    unsafe { Spandrel.deallocate(block, layout) }
+                }
 
-        #[inline]
-        unsafe fn grow(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-            // SAFETY: the trait has the same contract.
-            known(unsafe { Spandrel::grow(self, block, old, new) })
-        }
+                #[inline]
+                unsafe fn grow(
+                    &self,
+                    block: NonNull<u8>,
+                    old: Layout,
+                    new: Layout,
+                ) -> Result<NonNull<[u8]>, AllocError> {
+                    // SAFETY: the trait has the same contract.
+                    known(unsafe { $name::grow(self, block, old, new) })
+                }
 
-        #[inline]
-        unsafe fn grow_zeroed(
-            &self,
-            block: NonNull<u8>,
-            old: Layout,
-            new: Layout,
-        ) -> Result<NonNull<[u8]>, AllocError> {
-            // SAFETY: the trait has the same contract.
-            known(unsafe { Spandrel::grow_zeroed(self, block, old, new) })
-        }
+                #[inline]
+                unsafe fn grow_zeroed(
+                    &self,
+                    block: NonNull<u8>,
+                    old: Layout,
+                    new: Layout,
+                ) -> Result<NonNull<[u8]>, AllocError> {
+                    // SAFETY: the trait has the same contract.
+                    known(unsafe { $name::grow_zeroed(self, block, old, new) })
+                }
 
-        #[inline]
-        unsafe fn shrink(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-            // SAFETY: the trait has the same contract.
-            known(unsafe { Spandrel::shrink(self, block, old, new) })
-        }
+                #[inline]
+                unsafe fn shrink(
+                    &self,
+                    block: NonNull<u8>,
+                    old: Layout,
+                    new: Layout,
+                ) -> Result<NonNull<[u8]>, AllocError> {
+                    // SAFETY: the trait has the same contract.
+                    known(unsafe { $name::shrink(self, block, old, new) })
+                }
+            }
+        };
     }
+
+    allocator!(Spandrel);
+    allocator!(NamedHeap);
 }
 
 #[cfg(test)]
