@@ -183,6 +183,8 @@ pub extern "C" fn spandrel_heap_delete(heap: *mut spandrel_heap_t) -> c_int {
 pub extern "C" fn spandrel_heap_use(heap: *mut spandrel_heap_t) -> *mut spandrel_heap_t {
     match tenants::switch(handle_of(heap)) {
         Ok(before) => heap_of(before),
+        // libc serves the process: there is nothing to leave.
+        Err(_) if heap.is_null() && !requests::is_active() => core::ptr::null_mut(),
         Err(refused) => {
             let _: *mut u8 = fail(error_of(refused));
             heap_of(FAILED)
@@ -204,6 +206,10 @@ pub extern "C" fn spandrel_heap_of(block: *const c_void) -> *mut spandrel_heap_t
 
 /// Does `work` on `heap`; null, and errno, where that cannot be.
 fn on_heap(heap: *mut spandrel_heap_t, work: impl FnOnce() -> *mut u8) -> *mut c_void {
+    if heap.is_null() && !requests::is_active() {
+        // libc serves the process, wherever a thread stands.
+        return work().cast();
+    }
     match tenants::visit(handle_of(heap), work) {
         Ok(block) => block.cast(),
         Err(refused) => fail(error_of(refused)),
@@ -255,13 +261,20 @@ pub unsafe extern "C" fn spandrel_heap_realloc(
         return core::ptr::null_mut();
     }
     if !requests::is_active() {
-        return fail(libc::EINVAL);
+        let resized = || dispatch::realloc(block.cast(), size);
+        return if heap.is_null() { answer(resized()) } else { fail(libc::EINVAL) };
     }
     match heaps::resize(handle_of(heap), block.cast(), size) {
-        Ok(Resized::At(moved)) => moved.cast(),
-        Ok(Resized::OutOfMemory) => fail(libc::ENOMEM),
-        Ok(Resized::Misused) => fail(libc::EINVAL),
+        Ok(resized) => answer(resized),
         Err(refused) => fail(error_of(refused)),
+    }
+}
+
+fn answer(resized: Resized) -> *mut c_void {
+    match resized {
+        Resized::At(moved) => moved.cast(),
+        Resized::OutOfMemory => fail(libc::ENOMEM),
+        Resized::Misused => fail(libc::EINVAL),
     }
 }
 
