@@ -144,7 +144,7 @@ impl Profile {
         let epoch = self.peak_epoch.load(Ordering::Relaxed);
         entry.change(epoch, |objects, bytes| (objects + weight.objects, bytes + weight.bytes));
         if let Some(bill) = entry.bill {
-            bill.add(weight.bytes as usize, &PROCESS.central);
+            bill.add(weight.bytes as usize, &PROCESS.central.pages.pending);
         }
         let live = bump(&self.live, weight.bytes);
         if live > self.peak.load(Ordering::Relaxed) {
