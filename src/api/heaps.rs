@@ -336,7 +336,7 @@ pub unsafe extern "C" fn spandrel_heap_stats(
     stats: *mut spandrel_heap_stats_t,
     struct_size: usize,
 ) -> c_int {
-    let figures = match tenants::find_or_report(handle_of(heap)) {
+    let figures = match tenants::find_bill_or_report(handle_of(heap)) {
         Ok(tenant) => tenant.figures(),
         Err(refused) => return error_of(refused),
     };

@@ -34,7 +34,7 @@ pub(crate) struct Heap {
     /// Whether a call of the heap's thread is inside the heap; a call that finds it entered came from inside. Written
     /// by the heap's thread; read by that thread and by the child of a fork.
     entered: AtomicBool,
-    /// Work that waits for the thread's next slow call: [`OFFER`], [`AGAIN`]. Written and read by the thread that holds
+    /// Work that waits for the thread's next slow call: [`OFFER`], [`AGAIN`], [`NAME`]. Written and read by the thread that holds
     /// the spans.
     pending_work: AtomicU32,
     pub(super) offer: Offer,
@@ -302,15 +302,9 @@ impl Heap {
             bill.give_back(bytes_of(class));
         }
     }
-
-    /// Puts a span of `class` that the heap has already on the bill, whatever the limit.
-    pub(super) fn take_span(&self, central: &Central, class: Class) {
-        if let Some(bill) = self.bill() {
-            bill.add(bytes_of(class), &central.pages.pending);
-        }
-    }
 }
 
-const fn bytes_of(class: Class) -> usize {
+/// The bytes of a span of `class`.
+pub(super) const fn bytes_of(class: Class) -> usize {
     class.geometry().regions as usize * REGION_BYTES
 }

@@ -8,9 +8,13 @@
 //! - One thread at a time uses a part: the one whose word `user` holds. It alone is that part's thread.
 //! - A part outlives forks: it belongs to the process, whichever that is, unless a fork caught another thread inside it.
 
+use core::cell::Cell;
+
 use super::generation;
-use super::layout::Heap;
-use crate::central::Bill;
+use super::layout::{Heap, bytes_of};
+use super::offer::NAME;
+use crate::base::class::Class;
+use crate::central::{Bill, Central};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::cell::{Relaxed, StaticRef};
 
@@ -27,6 +31,11 @@ pub(super) struct Named {
     below: StaticRef<Heap>,
     /// The next part of the same named heap. Written before that can be found.
     next: StaticRef<Heap>,
+    /// Of the heap of a thread that is billed by a name: slow events until the name is asked for again, how many there are
+    /// between two questions now, and the most. Written and read by the heap's thread.
+    until_asked: Cell<u32>,
+    between: Cell<u32>,
+    between_max: Cell<u32>,
 }
 
 impl Heap {
@@ -81,12 +90,61 @@ impl Heap {
 
     /// Makes this heap, which is about to have no thread, one like all others.
     pub(super) fn forget_name(&self) {
+        if let Some(bill) = self.bill().filter(|_| !self.is_part()) {
+            bill.drop_heap(0);
+        }
         self.named.bill.set(None);
         self.named.handle.set(0);
         self.named.below.set(None);
         self.named.next.set(None);
         // Release: the next part that this becomes is found later.
         self.named.user.store(0, Ordering::Release);
+    }
+
+    /// Has this heap, which is a thread's, be on `bill` from now on, with all that its spans hold. The caller holds the
+    /// spans.
+    pub(crate) fn bill_to(&self, bill: &'static Bill, central: &Central) {
+        let space = central.pages.space();
+        let spans_of = |class| self.spans(class).partial.iter(space).chain(self.spans(class).full.iter(space)).count();
+        let held = Class::all().map(|class| spans_of(class) * bytes_of(class)).sum();
+        bill.add_heap(held, &central.pages.pending);
+        if let Some(before) = self.bill() {
+            before.drop_heap(held);
+        }
+        self.named.bill.set(Some(bill));
+    }
+
+    /// Has the first slow events, and then every `most`th, ask for the name by which this heap is billed. For its thread.
+    pub(crate) fn ask_for_name(&self, most: u32) {
+        self.named.until_asked.set(1);
+        self.named.between.set(1);
+        self.named.between_max.set(most);
+    }
+
+    /// Counts a slow event of a heap with a bill.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn count_down_to_name(&self) {
+        let (left, between) = (self.named.until_asked.get(), self.named.between.get());
+        if left > 1 || between == 0 {
+            return self.named.until_asked.set(left.saturating_sub(1));
+        }
+        self.named.until_asked.set(between);
+        self.named.between.set(between.saturating_mul(2).min(self.named.between_max.get()));
+        self.set_pending(NAME, true);
+    }
+
+    /// Whether the name is to be asked for now; not again then.
+    pub(crate) fn take_question(&self) -> bool {
+        self.take_pending(NAME)
+    }
+
+    /// Does `work` with the spans of this heap held, if no thread holds them.
+    pub(crate) fn with_spans(&self, work: impl FnOnce()) {
+        if self.try_hold_spans() {
+            work();
+            self.free_spans();
+        }
     }
 
     /// In the child of a fork, before its generation begins: has this part, which a thread may have used that the child
