@@ -159,7 +159,7 @@ pub unsafe extern "C" fn spandrel_heap_create(options: *const spandrel_heap_opti
 }
 
 /// Frees all blocks of a heap at once, and the heap: in time by spans, not blocks, but for modes that look at each block
-/// ("hardened", "tracked"). Nothing may use the blocks any more. 0, or an error number: EINVAL if there is no such heap,
+/// ("hardened", "tracked"). Nothing may use the blocks any more, libraries that allocated them included. 0, or an error number: EINVAL if there is no such heap,
 /// EBUSY if a thread uses it, the caller included, EAGAIN from inside the allocator. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_heap_destroy(heap: *mut spandrel_heap_t) -> c_int {
@@ -172,7 +172,8 @@ pub extern "C" fn spandrel_heap_delete(heap: *mut spandrel_heap_t) -> c_int {
     done(heaps::end(handle_of(heap), End::Delete))
 }
 
-/// Has all requests of the calling thread be the heap's from now on, as fast as before: malloc, new and all others. Returns
+/// Has all requests of the calling thread be the heap's from now on, as fast as before: malloc, new and all others, those of
+/// libraries among them: the buffer that stdio gets at the first printf goes when the heap is destroyed. Returns
 /// the heap before, NULL for the default one. NULL leaves all heaps. Heaps nest: one that is used above another stays above
 /// it until that one, or one below it, is used again; then all above it are left. A thread that ends leaves its heaps.
 /// SPANDREL_HEAP_FAILED, and errno EINVAL if there is no such heap, EBUSY if another thread uses it and it is not
@@ -335,7 +336,7 @@ pub unsafe extern "C" fn spandrel_heap_stats(
     stats: *mut spandrel_heap_stats_t,
     struct_size: usize,
 ) -> c_int {
-    let figures = match tenants::find_or_report(handle_of(heap)) {
+    let figures = match tenants::find_bill_or_report(handle_of(heap)) {
         Ok(tenant) => tenant.figures(),
         Err(refused) => return error_of(refused),
     };

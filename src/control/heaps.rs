@@ -260,6 +260,6 @@ fn relocate(handle: usize, block: *mut u8, size: usize) -> Result<Resized, Refus
 
 /// Sets the limits of the heap with that handle; [`crate::pages::limits::UNLIMITED`] for none.
 pub(crate) fn set_limits(handle: usize, soft: usize, hard: usize) -> Result<(), Refused> {
-    tenants::find_or_report(handle)?.bill.set_limits(soft, hard);
+    tenants::find_bill_or_report(handle)?.bill.set_limits(soft, hard);
     Ok(())
 }
