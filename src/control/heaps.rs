@@ -239,7 +239,7 @@ fn give_in_place(handle: usize, block: *mut u8) -> Result<bool, Refused> {
     let central = &PROCESS.central;
     let Place::Large { region, span } = central.resolve(block.addr()) else { return Ok(false) };
     let bytes = span.large_regions() as usize * REGION_BYTES;
-    if to.is_some_and(|tenant| !tenant.bill.admit(bytes, &central.pages.pending)) {
+    if to.is_some_and(|tenant| !tenant.admit_or_tell(bytes)) {
         return Err(Refused::Memory);
     }
     central.take_off_bill(region);

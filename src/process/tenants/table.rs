@@ -267,6 +267,23 @@ impl Tenant {
         handle != 0 && self.handle.load(Ordering::Acquire) == handle
     }
 
+    /// Has the bill admit `bytes` outside of a request; false if its limit forbids that, of which the program is told as of
+    /// a request. The calling thread is outside the allocator.
+    pub(crate) fn admit_or_tell(&'static self, bytes: usize) -> bool {
+        let admit = || self.bill.admit(bytes, &PROCESS.central.pages.pending);
+        if admit() {
+            return true;
+        }
+        self.bill.meet_hard();
+        self.tell();
+        let admitted = admit();
+        if !admitted {
+            self.bill.refuse();
+            refused(&self.bill, bytes);
+        }
+        admitted
+    }
+
     /// What the record stands for.
     pub(crate) fn kind(&self) -> Kind {
         Kind::of(self.kind.get())
