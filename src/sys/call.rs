@@ -247,6 +247,12 @@ pub(crate) fn futex_wait_for(word: *const u32, expected: u32, nanoseconds: u64) 
     let _ = unsafe { raw(libc::SYS_futex, [word.addr(), operation, expected as usize, time.as_ptr().addr(), 0, 0]) };
 }
 
+/// Sleeps for so long, or until a signal.
+pub(crate) fn pause(nanoseconds: u64) {
+    let word = 0;
+    futex_wait_for(&raw const word, 0, nanoseconds);
+}
+
 /// Wakes one thread that waits on `word`.
 pub(crate) fn futex_wake(word: *const u32) {
     let operation = (libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG) as usize;

@@ -10,10 +10,15 @@ use crate::heap::Heap;
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
 use crate::sys::atomic::{AtomicBool, Ordering, spin};
-use crate::sys::tls;
+use crate::sys::{call, tls};
 
 /// Tries to take a part that another thread has for a moment.
 const TRIES: u32 = 64;
+
+/// How often a thread waits, and how long at a time, while another one adds a part to a shared heap: a tenth of a second in
+/// all. That thread may have lost its processor.
+const PAUSES: u32 = 1000;
+const PAUSE_NANOSECONDS: u64 = 100_000;
 
 /// Why a thread does not get a heap.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,7 +145,8 @@ fn take(handle: usize) -> Result<&'static Heap, Refused> {
 /// As [`take`], where no part is free.
 #[cold]
 fn take_more(tenant: &'static Tenant, handle: usize, thread: usize) -> Result<&'static Heap, Refused> {
-    for _ in 0..TRIES {
+    let tries = if tenant.is_shared() { TRIES + PAUSES } else { TRIES };
+    for number in 0..tries {
         for part in tenant.parts() {
             if part.take_for(thread) {
                 return checked(tenant, handle, part);
@@ -161,7 +167,7 @@ fn take_more(tenant: &'static Tenant, handle: usize, thread: usize) -> Result<&'
                 return part.ok_or_else(|| if tenant.is(handle) { Refused::Memory } else { gone(handle) });
             }
         }
-        spin();
+        if number < TRIES { spin() } else { call::pause(PAUSE_NANOSECONDS) }
     }
     Err(busy(tenant))
 }
