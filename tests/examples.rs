@@ -1,9 +1,9 @@
 //! Every example of `examples/`: builds and runs by its command, in the tree of the build and with an installed tree
 //! alone, and prints what stands at its top.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::{env, fs};
 
 use harness::suite::{case_if, main as run_cases};
 use harness::{installed, paths, run};
@@ -40,10 +40,14 @@ fn prints(folder: &Path, name: &str, promised: &[String], settings: &[(&str, &Pa
     if printed == promised { Ok(()) } else { Err(format!("promised:\n{}\n{outcome}", promised.join("\n"))) }
 }
 
-/// In the tree of the build.
+/// In the tree of the build. `SPANDREL_EXAMPLES` names the folder of the Rust examples where they are built already, with
+/// the features of all tests, as cargo would build what they need once more for them alone.
 fn prints_what_it_says(name: &str, promised: &[String]) -> Result<(), String> {
-    let out = paths::fresh(&format!("built-{name}"))?;
-    prints(&folder(), name, promised, &[("LIBRARY", &paths::shared_library()?), ("OUT", &out)])
+    let (library, out) = (paths::shared_library()?, paths::fresh(&format!("built-{name}"))?);
+    let mut settings = vec![("LIBRARY", library.as_path()), ("OUT", &out)];
+    let built = env::var_os("SPANDREL_EXAMPLES").map(PathBuf::from);
+    settings.extend(built.as_deref().map(|folder| ("RUST_BUILT", folder)));
+    prints(&folder(), name, promised, &settings)
 }
 
 /// A copy of the examples outside of the repository, with the installed tree alone.
