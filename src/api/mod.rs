@@ -28,7 +28,11 @@ pub mod extension;
 #[cfg(feature = "export")]
 mod glibc;
 #[cfg(feature = "export")]
+pub mod heaps;
+#[cfg(feature = "export")]
 pub mod modes;
+#[cfg(not(feature = "export"))]
+mod named;
 #[cfg(not(feature = "export"))]
 mod report;
 #[cfg(not(feature = "export"))]
@@ -40,6 +44,8 @@ mod throwing;
 
 #[cfg(not(feature = "export"))]
 pub use allocator::AllocError;
+#[cfg(not(feature = "export"))]
+pub use named::{HeapId, HeapOptions, HeapScope, HeapStats, Limit, LimitMet, NamedHeap};
 #[cfg(not(feature = "export"))]
 pub use report::{ClassStats, Stats, VERSION};
 #[cfg(not(feature = "export"))]

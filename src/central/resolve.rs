@@ -70,7 +70,15 @@ impl Central {
             let was_large = here.state() == State::FreedLarge && address == space.address(region);
             (here.state() == State::FreedSpan || was_large) && !self.is_in_large(region)
         });
-        if gone { Refused::Double } else { Refused::Inside }
+        let destroyed = || {
+            let region = space.region_of(address);
+            region.is_some_and(|region| self.span(region).state() == State::Destroyed && !self.is_in_large(region))
+        };
+        match gone {
+            true => Refused::Double,
+            false if destroyed() => Refused::Destroyed,
+            false => Refused::Inside,
+        }
     }
 }
 

@@ -61,6 +61,7 @@ impl Refused {
         let (code, what) = match self {
             Self::Double => (Code::DoubleFree, "the block is free already"),
             Self::Inside => (Code::InvalidPointer, "no block starts there"),
+            Self::Destroyed => (Code::HeapGone, "its heap was destroyed"),
         };
         Misuse { code, call, pointer: block.addr(), what, block_bytes: bytes }
     }
@@ -316,6 +317,7 @@ impl Heap {
         let empty = if given_up { Empty::Release } else { Empty::KeepLast };
         if self.spans(class).settle_returned(shared.central.pages.space(), span, empty) == Next::Release {
             shared.central.release_span(class, span.first());
+            self.give_back_span(class);
         }
     }
 
@@ -339,15 +341,20 @@ impl Heap {
             let place = shared.central.resolve(block.addr());
             let Place::Small { span, class, entry, .. } = place else { return place };
             let uses = self.bin(class).events.get() > 0 && self.serving(class) == class;
-            if !entry.is_central() || !uses {
+            if !entry.is_central() || !uses || self.is_part() {
                 return place;
             }
             let region = span.first();
             if shared.central.pages.space().bank_of(region) != self.bank.get() {
                 return place;
             }
+            if !self.admit_span(shared.central, class) {
+                return place;
+            }
             if shared.central.claim_span(class, region, self.entry(class)) {
                 self.spans(class).add(shared.central.pages.space(), span);
+            } else {
+                self.give_back_span(class);
             }
         }
     }
