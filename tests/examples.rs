@@ -1,9 +1,9 @@
 //! Every example of `examples/`: builds and runs by its command, in the tree of the build and with an installed tree
 //! alone, and prints what stands at its top.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::{env, fs};
 
 use harness::expect::End;
 use harness::suite::{case_if, main as run_cases};
@@ -58,10 +58,14 @@ fn prints(folder: &Path, example: &Example, settings: &[(&str, &Path)]) -> Resul
     if is_as_promised { Ok(()) } else { Err(format!("promised:\n{}\n{outcome}", promised.join("\n"))) }
 }
 
-/// In the tree of the build.
+/// In the tree of the build. `SPANDREL_EXAMPLES` names the folder of the Rust examples where they are built already, with
+/// the features of all tests, as cargo would build what they need once more for them alone.
 fn prints_what_it_says(example: &Example) -> Result<(), String> {
-    let out = paths::fresh(&format!("built-{}", example.name))?;
-    prints(&folder(), example, &[("LIBRARY", &paths::shared_library()?), ("OUT", &out)])
+    let (library, out) = (paths::shared_library()?, paths::fresh(&format!("built-{}", example.name))?);
+    let mut settings = vec![("LIBRARY", library.as_path()), ("OUT", &out)];
+    let built = env::var_os("SPANDREL_EXAMPLES").map(PathBuf::from);
+    settings.extend(built.as_deref().map(|folder| ("RUST_BUILT", folder)));
+    prints(&folder(), example, &settings)
 }
 
 /// A copy of the examples outside of the repository, with the installed tree alone.

@@ -71,7 +71,7 @@ fn instructions(program: &Path, kind: &str, pairs: u32) -> Result<f64, String> {
 
 /// Prints the cost of each kind of pair, and compares it with its bound.
 fn pairs_cost_little() -> Result<(), String> {
-    const COUNT: u32 = 20_000;
+    const COUNT: u32 = 4000;
     let folder = paths::fresh("pairs")?;
     let (program, compat) = (folder.join("program"), folder.join("libspandrel_jemalloc.so.0"));
     let built = paths::shared_library()?.with_file_name("libspandrel_jemalloc.so");

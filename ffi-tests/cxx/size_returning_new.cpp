@@ -36,7 +36,10 @@ static const size_t SIZES[] = {0, 1, 7, 16, 17, 100, 130, 1000, 1025, 5000, 3276
 static Sized used(Sized got, size_t size, size_t alignment) {
     CHECK_WITH(got.block != nullptr && got.bytes >= size && aligned_to(got.block, alignment), size);
     CHECK_WITH(got.bytes == malloc_usable_size(got.block), size);
-    memset(opaque(got.block), 0x5a, got.bytes);
+    // All of a small block, both ends of a larger one.
+    const size_t edge = got.bytes < 65536 ? got.bytes : 65536;
+    memset(opaque(got.block), 0x5a, edge);
+    memset(static_cast<char *>(opaque(got.block)) + got.bytes - edge, 0x5a, edge);
     return got;
 }
 
