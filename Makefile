@@ -152,8 +152,8 @@ bench-quick: library ## Compare with fewer allocators, programs and less work in
 # ALL=--all: also the allocators that are not hardened.
 ALL ?=
 .PHONY: bench-security bench-security-publish
-bench-security: library ## Hardened allocators beside the defaults: geometric means of time and memory, in ten minutes once the peers are built
-	@scripts/bench security --minutes 9 $(ALL)
+bench-security: library ## Hardened allocators beside the defaults: geometric means of time and memory, in a quarter of an hour once the peers are built
+	@scripts/bench security --minutes 14 $(ALL)
 
 bench-security-publish: ## Record the means of the last bench-security, unless it misses a published figure, and draw them against the attacks of docs/attacks
 	@$(CARGO) run --quiet --profile tool --package spandrel-lab -- security-publish

@@ -163,60 +163,6 @@ impl Spandrel {
     }
 }
 
-/// The trait of `allocator-api2`, by which collections of that crate, of hashbrown and of bumpalo take an allocator.
-#[cfg(feature = "allocator-api2")]
-mod api2 {
-    use super::{Layout, NonNull, Spandrel};
-    use allocator_api2::alloc::{AllocError, Allocator};
-
-    fn known(block: Result<NonNull<[u8]>, super::AllocError>) -> Result<NonNull<[u8]>, AllocError> {
-        block.map_err(|_| AllocError)
-    }
-
-    // SAFETY: blocks are valid for their layout until they are given back, do not overlap, and belong to the process:
-    // every value of the type gives back and resizes the blocks of every other, copied or moved meanwhile or not.
-    unsafe impl Allocator for Spandrel {
-        #[inline]
-        fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-            known(Spandrel::allocate(self, layout))
-        }
-
-        #[inline]
-        fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-            known(Spandrel::allocate_zeroed(self, layout))
-        }
-
-        #[inline]
-        unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-            // SAFETY: the trait has the same contract.
-            unsafe { Spandrel::deallocate(self, block, layout) }
-        }
-
-        #[inline]
-        unsafe fn grow(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-            // SAFETY: the trait has the same contract.
-            known(unsafe { Spandrel::grow(self, block, old, new) })
-        }
-
-        #[inline]
-        unsafe fn grow_zeroed(
-            &self,
-            block: NonNull<u8>,
-            old: Layout,
-            new: Layout,
-        ) -> Result<NonNull<[u8]>, AllocError> {
-            // SAFETY: the trait has the same contract.
-            known(unsafe { Spandrel::grow_zeroed(self, block, old, new) })
-        }
-
-        #[inline]
-        unsafe fn shrink(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-            // SAFETY: the trait has the same contract.
-            known(unsafe { Spandrel::shrink(self, block, old, new) })
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

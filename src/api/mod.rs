@@ -13,6 +13,8 @@ macro_rules! keep_apart {
 
 #[cfg(not(feature = "export"))]
 mod allocator;
+#[cfg(all(not(feature = "export"), feature = "allocator-api2"))]
+mod api2;
 #[cfg(feature = "export")]
 mod at_fork;
 #[cfg(feature = "export")]
@@ -28,7 +30,11 @@ pub mod extension;
 #[cfg(feature = "export")]
 mod glibc;
 #[cfg(feature = "export")]
+pub mod heaps;
+#[cfg(feature = "export")]
 pub mod modes;
+#[cfg(not(feature = "export"))]
+mod named;
 #[cfg(not(feature = "export"))]
 mod report;
 #[cfg(not(feature = "export"))]
@@ -40,6 +46,8 @@ mod throwing;
 
 #[cfg(not(feature = "export"))]
 pub use allocator::AllocError;
+#[cfg(not(feature = "export"))]
+pub use named::{HeapId, HeapOptions, HeapScope, HeapStats, Limit, LimitMet, NamedHeap};
 #[cfg(not(feature = "export"))]
 pub use report::{ClassStats, Stats, VERSION};
 #[cfg(not(feature = "export"))]

@@ -23,7 +23,8 @@ impl Central {
         let (run, wanted, ticket) =
             (span.large_regions() as usize * REGION_BYTES, round_up(bytes, page)?, span.ticket());
         let from = space.address(region);
-        let is_plain = !span.guarded.get() && space.shadow().reach() == 0 && self.direct.guard() == 0;
+        let is_plain =
+            !span.guarded.get() && !span.is_billed() && space.shadow().reach() == 0 && self.direct.guard() == 0;
         if wanted < run
             || !is_plain
             || space.is_self_contained()
@@ -36,7 +37,7 @@ impl Central {
             return None;
         }
         if space.clear_entry(region, Entry::LARGE) {
-            span.unmake_large();
+            span.unmake_large(State::FreedLarge);
             // SAFETY: whole regions of the reservation; the block in the run is the calling thread's, which resizes it.
             if let Some(address) = unsafe { self.move_run(from, run, wanted) } {
                 let block = DirectBlock { address, bytes: wanted, ticket };

@@ -79,13 +79,15 @@ impl Span {
         let span = header(space, region);
         span.first.set(region.0);
         span.set_large(regions, bytes);
-        span.set_ticket(0);
+        if let Some(word) = span.inline.first() {
+            word.set(0);
+        }
         span.state.set(State::Large as u8);
     }
 
-    /// Ends a large block.
-    pub(super) fn unmake_large(&self) {
-        self.state.set(State::FreedLarge as u8);
+    /// Ends a large block, which becomes a freed or a destroyed one.
+    pub(super) fn unmake_large(&self, state: State) {
+        self.state.set(state as u8);
     }
 
     /// Usable bytes of a large block.
@@ -118,7 +120,7 @@ impl Span {
     /// Sets the ticket.
     pub(super) fn set_ticket(&self, ticket: u32) {
         if let Some(word) = self.inline.first() {
-            word.set(u64::from(ticket));
+            word.set(word.get() & !u64::from(u32::MAX) | u64::from(ticket));
         }
     }
 }
@@ -138,16 +140,11 @@ impl Central {
         }
     }
 
-    /// A large block in spite of its size: of `bytes` usable bytes, no more, as a block of a class has.
-    pub(crate) fn alloc_small_apart(&self, bytes: usize, align: usize, bank: Bank) -> Option<Fresh> {
-        self.alloc_regions(bytes, align, bank)
-    }
-
-    fn alloc_run(&self, bytes: usize, align: usize, bank: Bank) -> Option<Fresh> {
+    pub(super) fn alloc_run(&self, bytes: usize, align: usize, bank: Bank) -> Option<Fresh> {
         self.alloc_regions(round_up(bytes, self.pages.space().page_bytes())?, align, bank)
     }
 
-    fn alloc_regions(&self, bytes: usize, align: usize, bank: Bank) -> Option<Fresh> {
+    pub(super) fn alloc_regions(&self, bytes: usize, align: usize, bank: Bank) -> Option<Fresh> {
         let space = self.pages.space();
         let run = self.acquire_run(bank, u32::try_from(regions_for(bytes)).ok()?, align)?;
         Some(self.make_large(space, run, bytes))
@@ -182,15 +179,16 @@ impl Central {
             return false;
         }
         let span = header(space, region);
-        if span.state() != State::Large || span.ticket() != 0 || span.guarded.get() {
+        if span.state() != State::Large || span.is_marked() || span.guarded.get() {
             return false;
         }
         if !space.clear_entry(region, Entry::LARGE) {
             return false;
         }
         // This thread has the block alone now. It may be another one than above, if the program freed that twice.
+        self.take_off_bill(region);
         let (regions, guarded) = (span.large_regions(), span.guarded.get());
-        span.unmake_large();
+        span.unmake_large(State::FreedLarge);
         if guarded {
             self.release_run(region, regions);
         } else {
@@ -234,20 +232,32 @@ impl Central {
 
     /// Frees the large block at `region`; its ticket, or `None` if another thread just freed it.
     pub(crate) fn free_large(&self, region: Region) -> Option<u32> {
+        self.free_large_as(region, State::FreedLarge)
+    }
+
+    fn free_large_as(&self, region: Region, state: State) -> Option<u32> {
         let space = self.pages.space();
         let span = header(space, region);
         if !space.clear_entry(region, Entry::LARGE) {
             return None;
         }
         // This thread has the block alone now, whichever one it was when the program called.
+        self.take_off_bill(region);
         let (count, ticket) = (span.large_regions(), span.ticket());
-        span.unmake_large();
+        span.unmake_large(state);
         if span.guarded.get() {
-            self.release_run(region, count)
+            self.release_run(region, count);
+        } else if state == State::Destroyed {
+            self.pages.release_later(region, count);
         } else {
-            self.pages.release_large(region, count)
+            self.pages.release_large(region, count);
         }
         Some(ticket)
+    }
+
+    /// Frees the large block at `region` because its heap is destroyed, as [`Central::free_large`] does.
+    pub(crate) fn destroy_large(&self, region: Region) -> Option<u32> {
+        self.free_large_as(region, State::Destroyed)
     }
 
     /// Frees the direct block that starts at `address`; its ticket, or `None` if another thread just freed it.
@@ -262,25 +272,37 @@ impl Central {
     pub(crate) fn resize_large(&self, region: Region, bytes: usize) -> bool {
         let space = self.pages.space();
         let span = header(space, region);
-        let Some(bytes) = round_up(bytes, space.page_bytes()).filter(|&bytes| bytes <= LARGE_MAX) else {
+        // Blocks with a bill are never direct mappings.
+        let fits = |bytes: &usize| *bytes <= LARGE_MAX || span.is_billed();
+        let Some(bytes) = round_up(bytes, space.page_bytes()).filter(fits) else {
             return false;
         };
-        let (old, new) = (span.large_regions(), regions_for(bytes) as u32);
-        if span.guarded.get() {
-            // A guard that moves back would take memory with it that the program has used.
-            let room = if new > old { with_room(new) } else { old };
-            if (new as usize) < regions_for(span.large_bytes())
-                || room > old && !self.pages.grow_guarded(region, old, room)
-            {
-                return false;
-            }
-            span.set_large(room, bytes);
-            return true;
-        }
-        if new > old && self.pages.acquire_behind(region.plus(old), new - old).is_none() {
+        let Ok(new) = u32::try_from(regions_for(bytes)) else { return false };
+        let old = span.large_regions();
+        // A guard that moves back would take memory with it that the program has used.
+        let guarded = span.guarded.get();
+        let room = match guarded {
+            true if new > old => with_room(new),
+            true => old,
+            false => new,
+        };
+        if guarded && (new as usize) < regions_for(span.large_bytes()) || !self.admit_change(span, room) {
             return false;
         }
-        span.set_large(new, bytes);
+        let grown = room <= old
+            || if guarded {
+                self.pages.grow_guarded(region, old, room)
+            } else {
+                self.pages.acquire_behind(region.plus(old), new - old).is_some()
+            };
+        if !grown {
+            self.undo_change(span, room);
+            return false;
+        }
+        span.set_large(room, bytes);
+        if guarded {
+            return true;
+        }
         if new < old {
             self.pages.release(region.plus(new), old - new);
         }

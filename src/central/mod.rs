@@ -2,6 +2,8 @@
 //! direct mappings, and the one function that resolves a pointer. Must not know threads.
 
 mod batch;
+mod bill;
+mod billing;
 mod central_list;
 #[cfg(debug_assertions)]
 mod check;
@@ -20,6 +22,7 @@ mod spread;
 mod store;
 
 pub(crate) use batch::{Batch, Blocks};
+pub(crate) use bill::{Bill, HARD, SOFT};
 pub(crate) use central_list::Returned;
 #[cfg(debug_assertions)]
 pub(crate) use check::{Verdict, must};
@@ -30,5 +33,5 @@ pub(crate) use holes::{Due, Holes};
 pub(crate) use large::{Fresh, ROOM_MAX, with_room};
 pub(crate) use resolve::Place;
 pub(crate) use span::{Refused, Span, State, found};
-pub(crate) use spans::{Empty, Next, Spans};
+pub(crate) use spans::{Empty, Next, SpanList, Spans};
 pub(crate) use store::Central;

@@ -43,6 +43,8 @@ pub(crate) enum State {
     FreedSpan,
     /// A large block that was freed.
     FreedLarge,
+    /// A span or a large block whose heap was destroyed.
+    Destroyed,
 }
 
 /// Why a block cannot be taken back.
@@ -52,6 +54,8 @@ pub(crate) enum Refused {
     Double,
     /// No block starts there.
     Inside,
+    /// It went with its heap, which the program destroyed.
+    Destroyed,
 }
 
 /// The header of a region. Of a span of several regions the first one's counts, but for `first`.
@@ -170,7 +174,11 @@ impl Span {
         span.rest.set(0);
         span.state.set(State::Partial as u8);
         for step in 0..geometry.regions {
-            header(space, region.plus(step)).first.set(region.0);
+            let part = header(space, region.plus(step));
+            part.first.set(region.0);
+            if step > 0 {
+                part.state.set(State::Unused as u8);
+            }
         }
         true
     }
@@ -200,6 +208,7 @@ impl Span {
             3 => State::Large,
             4 => State::FreedSpan,
             5 => State::FreedLarge,
+            6 => State::Destroyed,
             _ => State::Unused,
         }
     }

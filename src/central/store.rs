@@ -2,11 +2,12 @@
 //! The central store: everything that heaps share, each part behind its own lock.
 
 use super::batch::{Batch, Stack};
+use super::bill::LargeBills;
 use super::central_list::{CentralList, Returned};
 use super::deferred::Deferred;
 use super::direct::DirectBlocks;
 use super::large::with_room;
-use super::span::{Span, header};
+use super::span::{Span, State, header};
 use super::spans::Next;
 use super::spread::{SPACED_MIN, Spread};
 use crate::base::class::{self, Class, Geometry};
@@ -21,6 +22,7 @@ pub(crate) struct Central {
     pub(super) classes: [ClassStore; class::COUNT],
     pub(super) direct: DirectBlocks,
     batches: Lock<Stack>,
+    pub(super) bills: LargeBills,
     /// Most bytes that a transfer cache keeps. Written at start, read by any thread.
     cache_bytes: AtomicUsize,
     /// Blocks freed where they could not return to a span: inside the allocator, or without memory for a batch.
@@ -63,6 +65,7 @@ impl Central {
             classes: [const { ClassStore::new() }; class::COUNT],
             direct: DirectBlocks::new(),
             batches: Lock::new(Rank::Batches, Stack::new()),
+            bills: LargeBills::new(),
             cache_bytes: AtomicUsize::new(CACHE_BYTES),
             deferred: Deferred::new(),
             guards: AtomicUsize::new(0),
@@ -184,6 +187,15 @@ impl Central {
         self.pages.space().set_entries(region, regions, Entry::NONE);
         self.span(region).unmake(&self.pages, class);
         self.release_run(region, regions);
+    }
+
+    /// Releases a span whatever it holds, because its owner goes with all blocks.
+    pub(crate) fn destroy_span(&self, class: Class, region: Region) {
+        let regions = class.geometry().regions;
+        self.pages.space().set_entries(region, regions, Entry::NONE);
+        self.span(region).unmake(&self.pages, class);
+        (0..regions).for_each(|step| self.span(region.plus(step)).state.set(State::Destroyed as u8));
+        self.pages.release_later(region, regions);
     }
 
     /// A span of the central list with free blocks, for the owner whose map entry is `entry`; one of `bank`, or of any
@@ -331,12 +343,14 @@ impl Central {
         self.direct.lock_for_fork(patience);
         self.pages.lock_runs_for_fork(patience);
         self.batches.lock_for_fork(patience);
+        self.bills.0.lock_for_fork(patience);
         self.pages.lock_metadata_for_fork(patience);
     }
 
     /// Ends `lock_for_fork`.
     pub(crate) fn unlock_after_fork(&self) {
         self.pages.unlock_after_fork();
+        self.bills.0.unlock_after_fork();
         self.batches.unlock_after_fork();
         self.direct.unlock_after_fork();
         for shared in &self.classes {

@@ -4,6 +4,7 @@
 
 mod conf;
 pub(crate) mod dispatch;
+pub(crate) mod heaps;
 mod loaded;
 pub(crate) mod requests;
 mod start;

@@ -105,6 +105,15 @@ codes! {
     LostLock "ALLOCATOR_LOST_LOCK":
         "A child needs a lock whose holder is a thread that it does not have. Its parent had several threads, and called `_Fork`, or forked in a signal handler that interrupted malloc."
         => "The child is aborted, because it would wait for ever. Such a child may call `exec`, `_exit` and all other async-signal-safe functions.";
+    HeapLimit "ALLOCATOR_HEAP_LIMIT":
+        "A request to a named heap, or of a thread with an account, would exceed the hard limit: the heap or account, the limit, what it holds and the request. Printed once for each. Or an account passed its soft limit."
+        => "The call fails with ENOMEM, and libc is not asked. The heap's callback is called. At a soft limit the process goes on.";
+    HeapBusy "ALLOCATOR_HEAP_BUSY":
+        "A thread asked for a named heap that another thread uses, though it was not made with `SPANDREL_HEAP_SHARED`; or a heap in use was to be destroyed or deleted."
+        => "The call fails with EBUSY.";
+    HeapGone "ALLOCATOR_HEAP_GONE":
+        "A call named a heap that was destroyed or deleted, or the program freed, resized or measured a block whose heap was destroyed."
+        => "A call that names a heap fails with EINVAL. For a block it follows `SPANDREL_ON_ERROR`.";
     FastPathBudget "ALLOCATOR_FAST_PATH_BUDGET":
         "Printed by `make allocator-fast-path-check` alone, never in a process: a flow takes more instructions or branches than its budget in `docs/evidence/fast-path.toml`, or the fast path has a call, a lock prefix or a system call."
         => "The check ends with status 1.";

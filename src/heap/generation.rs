@@ -3,6 +3,9 @@
 
 use crate::sys::atomic::{AtomicU32, Ordering};
 
+/// A heap of this generation belongs to every process: a part of a named heap.
+pub(super) const ANY: u32 = u32::MAX;
+
 /// Written by the only thread of the child of a fork; read by any thread.
 #[cfg(not(test))]
 static GENERATION: AtomicU32 = AtomicU32::new(0);

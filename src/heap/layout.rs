@@ -14,11 +14,13 @@ use lock_api::{GuardSend, RawMutex};
 use super::counters::Counters;
 use super::fast_path::FastHeap;
 use super::generation;
+use super::named::Named;
 use super::offer::{AGAIN, Offer};
 use super::remote::inbox::Inbox;
 use super::remote::outbox::Outbox;
 use crate::base::class::{self, Class};
-use crate::central::{Batch, Spans};
+use crate::base::units::REGION_BYTES;
+use crate::central::{Batch, Bill, Central, Spans};
 use crate::pages::map::HEAP_ALIGN;
 use crate::pages::{Bank, Entry, Finder, Pages, Space};
 use crate::sys::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
@@ -32,7 +34,7 @@ pub(crate) struct Heap {
     /// Whether a call of the heap's thread is inside the heap; a call that finds it entered came from inside. Written
     /// by the heap's thread; read by that thread and by the child of a fork.
     entered: AtomicBool,
-    /// Work that waits for the thread's next slow call: [`OFFER`], [`AGAIN`]. Written and read by the thread that holds
+    /// Work that waits for the thread's next slow call: [`OFFER`], [`AGAIN`], [`NAME`]. Written and read by the thread that holds
     /// the spans.
     pending_work: AtomicU32,
     pub(super) offer: Offer,
@@ -74,6 +76,7 @@ pub(crate) struct Heap {
     /// The generation of the process in which a thread got this heap. Written under the registry's lock, or by the only
     /// thread of a fork's child; read by any thread.
     pub(super) generation: AtomicU32,
+    pub(super) named: Named,
     pub(super) inbox: Inbox,
 }
 
@@ -248,10 +251,16 @@ impl Heap {
         unsafe { self.spans.unlock(GuardSend::new()) };
     }
 
+    /// Whether a thread holds the spans. A hint.
+    pub(super) fn has_spans_held(&self) -> bool {
+        self.spans.is_locked()
+    }
+
     /// Whether its thread is, or was, one of this process.
     pub(super) fn belongs_to_process(&self) -> bool {
         // Relaxed: a thread that finds the heap in the map sees what was written before the heap had spans.
-        self.generation.load(Ordering::Relaxed) == generation::current()
+        let generation = self.generation.load(Ordering::Relaxed);
+        generation == generation::current() || generation == generation::ANY
     }
 
     /// Moves the heap to this generation. It is the calling thread's, and no other thread works on it.
@@ -259,4 +268,43 @@ impl Heap {
         // Relaxed: as above.
         self.generation.store(generation::current(), Ordering::Relaxed);
     }
+}
+
+/// The bill of the heap ([`super::named`]).
+impl Heap {
+    /// The bill of the heap's memory, if it has one.
+    #[inline]
+    pub(crate) fn bill(&self) -> Option<&'static Bill> {
+        self.named.bill.get()
+    }
+
+    /// Whether this is a part of a named heap.
+    #[inline]
+    pub(crate) fn is_part(&self) -> bool {
+        self.handle() != 0
+    }
+
+    /// The handle of the named heap that this is a part of; 0 for heaps of threads.
+    #[inline]
+    pub(crate) fn handle(&self) -> usize {
+        self.named.handle.get()
+    }
+
+    /// Has the bill admit another span of `class`; false if its limit forbids that.
+    pub(super) fn admit_span(&self, central: &Central, class: Class) -> bool {
+        self.bill().is_none_or(|bill| bill.admit(bytes_of(class), &central.pages.pending))
+    }
+
+    /// Takes a span of `class` off the bill.
+    #[inline]
+    pub(super) fn give_back_span(&self, class: Class) {
+        if let Some(bill) = self.bill() {
+            bill.give_back(bytes_of(class));
+        }
+    }
+}
+
+/// The bytes of a span of `class`.
+pub(super) const fn bytes_of(class: Class) -> usize {
+    class.geometry().regions as usize * REGION_BYTES
 }

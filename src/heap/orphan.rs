@@ -165,6 +165,7 @@ impl Adoption {
             // A span that was being made when the fork came may not have its first region yet; it is skipped.
             let class = entry.class().filter(|_| self.owns(entry) && central.span(region).first() == region);
             if let Some(class) = class {
+                Heap::of_entry(entry).give_back_span(class);
                 central.surrender_orphan(class, region);
             }
             if !budget.spend(if class.is_some() { SPAN } else { REGION }) {
@@ -199,7 +200,7 @@ impl Adoption {
 impl Registry {
     /// In the child of a fork: every heap but `own` has lost its thread. Reads no other heap, so a child that only
     /// calls exec pays nothing for them; adoption begins when memory is next needed.
-    pub(crate) fn orphan_all_but(&self, own: Option<&Heap>) {
+    pub(crate) fn orphan_all_but(&self, own: Option<&'static Heap>) {
         self.idle.reset();
         let lists = self.lists.lock();
         self.leave_others(own);
@@ -211,11 +212,10 @@ impl Registry {
 
     /// In the child of a fork whose thread, which has the heap `own`, may be at work on other heaps: leaves these as
     /// they are, for good.
-    pub(crate) fn leave_others(&self, own: Option<&Heap>) {
+    pub(crate) fn leave_others(&self, own: Option<&'static Heap>) {
         generation::begin();
-        if let Some(heap) = own {
-            heap.belong_to_process();
-        }
+        let own = own.into_iter().flat_map(Heap::chain);
+        own.filter(|heap| !heap.is_part()).for_each(Heap::belong_to_process);
     }
 
     /// Does one step of the adoption of orphans, unless another thread holds the registry's lock.

@@ -218,6 +218,9 @@ impl Heap {
     /// Moves a batch of the transfer cache into the bin, as far as it fits, and returns the other blocks. How many it
     /// moved.
     fn fetch_cached(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> usize {
+        if self.is_part() {
+            return 0;
+        }
         let Some(batch) = shared.central.serve_batch(class) else {
             return 0;
         };
@@ -232,12 +235,27 @@ impl Heap {
         fitting.len()
     }
 
-    /// A span with free blocks for this heap: from the central list, else a new one; near to where the thread runs as
-    /// long as there is memory.
+    /// A span with free blocks for this heap; `None` if there is no memory, or the heap's bill forbids it.
     fn obtain_span(&self, shared: Shared<'_>, class: Class) -> Option<Region> {
+        if !self.admit_span(shared.central, class) {
+            return None;
+        }
+        let Some(region) = self.find_span(shared, class) else {
+            self.give_back_span(class);
+            return None;
+        };
+        self.spans(class).add(shared.central.pages.space(), shared.central.span(region));
+        Some(region)
+    }
+
+    /// A span from the central list, else a new one; near to where the thread runs as long as there is memory. A part of a
+    /// named heap gets new ones alone.
+    fn find_span(&self, shared: Shared<'_>, class: Class) -> Option<Region> {
         let (central, entry) = (shared.central, self.entry(class));
-        let space = central.pages.space();
-        let bank = self.locate(space);
+        let bank = self.locate(central.pages.space());
+        if self.is_part() {
+            return central.new_span(class, entry, bank);
+        }
         let region = central.adopt_span(class, entry, Some(bank)).or_else(|| {
             if !shared.registry.orphans.get() {
                 return None;
@@ -245,11 +263,7 @@ impl Heap {
             shared.registry.adopt_orphans(shared);
             central.adopt_span(class, entry, Some(bank))
         });
-        let region = region
-            .or_else(|| central.new_span(class, entry, bank))
-            .or_else(|| central.adopt_span(class, entry, None))?;
-        self.spans(class).add(space, central.span(region));
-        Some(region)
+        region.or_else(|| central.new_span(class, entry, bank)).or_else(|| central.adopt_span(class, entry, None))
     }
 
     /// One block straight from a span.

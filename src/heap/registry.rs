@@ -238,6 +238,7 @@ impl Lists {
 
     /// Adds a heap to those without a thread.
     pub(super) fn put_free(&self, heap: &'static Heap) {
+        heap.forget_name();
         heap.taken.set(false);
         self.taken.set(self.taken.get() - 1);
         let free = self.free_of(heap.own_bank.get());

@@ -54,6 +54,7 @@ impl Heap {
     fn give_to_central(&self, shared: Shared<'_>, class: Class) {
         while let Some(region) = self.spans(class).pop(shared.central.pages.space()) {
             shared.central.surrender_span(class, region);
+            self.give_back_span(class);
         }
     }
 }

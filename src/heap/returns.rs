@@ -21,7 +21,7 @@ const SCATTERED: usize = 128;
 /// Blocks of the bin of another thread with which a free is compared, where the first block of a batch is freed.
 const NEWEST_OF_OTHERS: usize = 128;
 
-/// A crowded heap gives up a class of which the program has no more blocks than this ([`Heap::gives_up`]).
+/// A crowded heap gives up a class of which the program has no more blocks than this ([`Heap::make_room`]).
 const TAIL: usize = 8;
 /// Spans at most of such a class.
 const FEW_SPANS: usize = 16;
@@ -59,6 +59,7 @@ impl Refused {
         let (code, what) = match self {
             Self::Double => (Code::DoubleFree, "the block is free already"),
             Self::Inside => (Code::InvalidPointer, "no block starts there"),
+            Self::Destroyed => (Code::HeapGone, "its heap was destroyed"),
         };
         Misuse { code, call, pointer: block.addr(), what, block_bytes: bytes }
     }
@@ -207,7 +208,10 @@ impl Heap {
             return;
         }
         let out = self.out_if_few(shared, class);
-        if self.gives_up(bin, out) {
+        // Of a class that is given up, what the program frees goes past the bin, so that the spans become empty and serve
+        // another thread. The next refill makes the bin an array again.
+        let is_tail = out.is_some_and(|out| out <= bin.len() + TAIL);
+        if is_tail && bin.capacity() > 0 || bin.capacity() == 0 && self.is_crowded() {
             // Small bins of a coarse class would have its requests miss more often, and split it.
             let stays = class.is_coarse() && bin.capacity() > 0 && self.count_event(shared, class, bin);
             if !stays {
@@ -246,13 +250,6 @@ impl Heap {
         let mut all = spans.partial.iter(space).chain(spans.full.iter(space));
         let out = all.by_ref().take(FEW_SPANS).map(|(_, span)| span.used() as usize).sum();
         all.next().is_none().then_some(out)
-    }
-
-    /// Whether the heap, which is crowded, is to return all blocks of a class of which `out` are out and the array of its
-    /// full `bin`, because the program has next to none of them any more: what it frees from now on goes past the bin, so
-    /// that the spans become empty, and another thread can use the memory. The next refill makes the bin an array again.
-    fn gives_up(&self, bin: &Bin, out: Option<usize>) -> bool {
-        if bin.capacity() == 0 { self.is_crowded() } else { out.is_some_and(|out| out <= bin.len() + TAIL) }
     }
 
     /// Returns the `amount` lowest blocks of `bin` to their spans, or sends them to heaps that own those by now.
@@ -328,6 +325,7 @@ impl Heap {
         let empty = if given_up { Empty::Release } else { Empty::KeepLast };
         if self.spans(class).settle_returned(shared.central.pages.space(), span, empty) == Next::Release {
             shared.central.release_span(class, span.first());
+            self.give_back_span(class);
         }
     }
 
@@ -351,15 +349,20 @@ impl Heap {
             let place = shared.central.resolve(block.addr());
             let Place::Small { span, class, entry, .. } = place else { return place };
             let uses = self.bin(class).events.get() > 0 && self.serving(class) == class;
-            if !entry.is_central() || !uses {
+            if !entry.is_central() || !uses || self.is_part() {
                 return place;
             }
             let region = span.first();
             if shared.central.pages.space().bank_of(region) != self.bank.get() {
                 return place;
             }
+            if !self.admit_span(shared.central, class) {
+                return place;
+            }
             if shared.central.claim_span(class, region, self.entry(class)) {
                 self.spans(class).add(shared.central.pages.space(), span);
+            } else {
+                self.give_back_span(class);
             }
         }
     }

@@ -53,6 +53,7 @@ impl Mode for Counting {
     const NAME: &'static CStr = c"counting";
     const PATHS: Paths = Paths::Second(&COUNTED);
     const PROFILED: bool = true;
+    const NOTES: bool = false;
 
     fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
         let block = mode::serve(heap, request)?;
@@ -133,6 +134,13 @@ fn add([blocks, bytes]: [isize; 2], [more_blocks, more_bytes]: [isize; 2]) -> [i
 /// Outstanding blocks and bytes; `None` in other modes.
 pub(crate) fn outstanding() -> Option<(i64, i64)> {
     IN_FORCE.is(&COUNTING).then(sum).map(|[blocks, bytes]| (blocks as i64, bytes as i64))
+}
+
+/// The live large block at `address` ends with its heap: no free will count it.
+pub(crate) fn note_destroyed(address: usize) {
+    if IN_FORCE.is(&COUNTING) {
+        WITHOUT_HEAP.add([-1, -bytes_of(core::ptr::with_exposed_provenance_mut(address))]);
+    }
 }
 
 /// Begins or ends counting in a process in the default mode.

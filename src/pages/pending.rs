@@ -16,6 +16,8 @@ impl Work {
     pub(crate) const SOFT_LIMIT: Self = Self(1 << 1);
     /// The hard limit refused something.
     pub(crate) const HARD_LIMIT: Self = Self(1 << 2);
+    /// A limit of a bill was met.
+    pub(crate) const BILL_LIMIT: Self = Self(1 << 3);
 
     /// The bit of the feature that registered at `place`.
     pub(crate) const fn of_feature(place: u32) -> Self {

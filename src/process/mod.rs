@@ -7,4 +7,5 @@ pub(crate) mod feature;
 pub(crate) mod fork;
 pub(crate) mod state;
 pub(crate) mod tally;
+pub(crate) mod tenants;
 pub(crate) mod thread;

@@ -14,6 +14,7 @@ use core::ops::Deref;
 use super::barrier::Phase;
 use super::state::PROCESS;
 use super::tally::Reason;
+use crate::central::Bill;
 use crate::config::IdleReturn;
 use crate::diag::{self, Code};
 use crate::heap::{FastHeap, Heap};
@@ -198,9 +199,47 @@ fn make_heap() -> Result<&'static Heap, Reason> {
     }
     PROCESS.features.iter().for_each(|feature| (feature.thread_begins)(heap));
     tls::set_own_heap(heap.address());
-    let purges = PROCESS.central.pages.delay().is_some() && !PROCESS.has_pool();
-    heap.take_part(options.idle_return != IdleReturn::Off && purges);
+    join_idle_return(heap);
     Ok(heap)
+}
+
+fn join_idle_return(heap: &Heap) {
+    let purges = PROCESS.central.pages.delay().is_some() && !PROCESS.has_pool();
+    heap.take_part(PROCESS.options().idle_return != IdleReturn::Off && purges);
+}
+
+/// Makes a part of the named heap with that handle, which the calling thread uses at once; `None` without memory.
+pub(super) fn make_part(named: (usize, &'static Bill)) -> Option<&'static Heap> {
+    let (options, pages) = (PROCESS.options(), &PROCESS.central.pages);
+    let part = PROCESS.registry.acquire_part(pages, options.bin_bytes, named, tls::word_address())?;
+    choose_fast_heap(part);
+    part.reopen_fast_path(PROCESS.shared());
+    part.thread.id.set(call::thread_id());
+    PROCESS.features.iter().for_each(|feature| (feature.thread_begins)(part));
+    join_idle_return(part);
+    Some(part)
+}
+
+/// Has the calling thread, which is outside the allocator, use `heap` from now on: its own, or a part that it took.
+#[inline]
+pub(crate) fn stand_on(heap: &'static Heap) {
+    tls::set_own_heap(heap.address());
+    settle_stores();
+    tls::set_fast_heap(heap.word_at_rest());
+}
+
+/// Gives up the heap of `guard`, and has the calling thread's word be `word`; its fast path sees the inert heap.
+pub(crate) fn give_up(guard: HeapGuard, word: usize) {
+    let heap = guard.heap();
+    PROCESS.features.iter().for_each(|feature| (feature.thread_ends)(heap));
+    guard.retire(PROCESS.shared());
+    // The guard is not dropped, so the fast path of this thread sees the inert heap from here on.
+    core::mem::forget(guard);
+    tls::set_own_heap(word);
+    heap.close_offers();
+    heap.free_spans();
+    heap.set_entered(false);
+    PROCESS.registry.release(heap);
 }
 
 /// Sets the fast heap that the thread of `heap` uses between calls: its own, or the inert heap if the slow path must
@@ -277,7 +316,8 @@ pub(crate) fn note_copy() -> Option<&'static Heap> {
     let word = tls::own_heap();
     // SAFETY: a word above `LAST_STATE` is the address of this thread's heap, which is never unmapped.
     let own = (word > LAST_STATE).then(|| unsafe { Heap::at(word) })?;
-    own.thread.id.set(call::thread_id());
+    let id = call::thread_id();
+    own.chain().for_each(|heap| heap.thread.id.set(id));
     Some(own)
 }
 
@@ -318,6 +358,7 @@ fn watch_exit(heap: usize) -> bool {
 
 /// The key's destructor: gives the heap up, `EXIT_ROUNDS` rounds after its first call.
 unsafe extern "C" fn on_exit(value: *mut c_void) {
+    leave_parts();
     if tls::own_heap() != value.addr() {
         return;
     }
@@ -329,14 +370,15 @@ unsafe extern "C" fn on_exit(value: *mut c_void) {
         watch_exit(value.addr());
         return;
     }
-    let guard = HeapGuard::new(heap);
-    PROCESS.features.iter().for_each(|feature| (feature.thread_ends)(heap));
-    guard.retire(PROCESS.shared());
-    // The guard is not dropped, so the fast path of this thread sees the inert heap from here on.
-    core::mem::forget(guard);
-    tls::set_own_heap(EXITED);
-    heap.close_offers();
-    heap.free_spans();
-    heap.set_entered(false);
-    PROCESS.registry.release(heap);
+    give_up(HeapGuard::new(heap), EXITED);
+}
+
+/// Leaves all parts of named heaps that the calling thread uses, if it is outside the allocator.
+pub(super) fn leave_parts() {
+    while let Some(part) = at_rest().filter(|heap| heap.is_part())
+        && let Some(below) = part.below()
+    {
+        stand_on(below);
+        part.leave();
+    }
 }

@@ -5,16 +5,18 @@
 use core::ffi::{c_int, c_void};
 
 use super::foreign;
-use super::mode::Mode;
+use super::mode::{self, Mode};
 use super::request::Request;
 use crate::base::lane::Lane;
-use crate::base::units::LARGE_MAX;
+use crate::base::units::{LARGE_MAX, REGION_BYTES, regions_for};
+use crate::central::Bill;
 use crate::config;
 use crate::diag::{self, Code};
 use crate::heap;
 use crate::pages::Work;
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
+use crate::process::tenants;
 use crate::process::thread::{self, HeapAccess};
 use crate::sys::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::sys::file;
@@ -31,6 +33,11 @@ static CALLING: AtomicBool = AtomicBool::new(false);
 /// reclaim.
 #[cold]
 pub(super) fn alloc<M: Mode>(request: Request) -> *mut u8 {
+    if let Some((heap, bill)) = thread::at_rest().and_then(|heap| Some((heap, heap.bill()?)))
+        && (heap.is_part() || is_refused_by(bill, request))
+    {
+        return reclaim_or_bill::<M>(bill, request);
+    }
     if PROCESS.is_bounded() {
         return reclaim_or_refuse::<M>(request);
     }
@@ -59,6 +66,32 @@ fn reclaim_or_refuse<M: Mode>(request: Request) -> *mut u8 {
         line.number(pages.held_bytes() as u64).text(" bytes are in use");
     });
     core::ptr::null_mut()
+}
+
+/// Whether the hard limit of `bill` forbids what `request` needs.
+fn is_refused_by(bill: &Bill, request: Request) -> bool {
+    let regions = mode::class_of(request).map_or(regions_for(request.size), |class| class.geometry().regions as usize);
+    bill.held().saturating_add(regions.saturating_mul(REGION_BYTES)) > bill.limits().1
+}
+
+/// Reclaims what a heap with a bill holds and does not need. If that does not suffice, counts and tells the refusal, and
+/// returns null: libc's memory would be on no bill.
+#[cold]
+fn reclaim_or_bill<M: Mode>(bill: &'static Bill, request: Request) -> *mut u8 {
+    if let Some(block) = reclaim::<M>(request) {
+        return block;
+    }
+    if !is_refused_by(bill, request) {
+        return core::ptr::null_mut();
+    }
+    bill.meet_hard();
+    tenants::tell();
+    // The program's function may have freed something.
+    reclaim::<M>(request).unwrap_or_else(|| {
+        bill.refuse();
+        tenants::refused(bill, request.size);
+        core::ptr::null_mut()
+    })
 }
 
 /// Reclaims: takes the free blocks that the mode, the transfer caches and the calling thread's heap keep back to their
@@ -112,6 +145,9 @@ pub(crate) fn set_limit_callback(callback: Option<LimitCallback>) {
 /// Calls the program's function if a limit was met since the last time; if both were, for the hard one only.
 pub(super) fn report_limits() {
     let pending = &PROCESS.central.pages.pending;
+    if pending.take(Work::BILL_LIMIT) {
+        tenants::tell();
+    }
     let (soft, hard) = PROCESS.central.pages.limits.get();
     if pending.take(Work::HARD_LIMIT) {
         // The soft limit is lower, so the hard one implies it.

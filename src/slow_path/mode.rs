@@ -42,6 +42,8 @@ pub(crate) trait Mode {
     const PATHS: Paths = Paths::Slow;
     /// Whether the heap profile may sample requests.
     const PROFILED: bool = false;
+    /// Whether the mode keeps notes of blocks of spans, so that it must see the end of each.
+    const NOTES: bool = true;
     /// The units of the shadow that the mode needs; none if it keeps nothing of a block there.
     const SHADOW: Option<Unit> = None;
 
@@ -120,10 +122,12 @@ pub(crate) struct Fast;
 impl Mode for Fast {
     const NAME: &'static CStr = c"fast";
     const PATHS: Paths = Paths::Fast;
+    const NOTES: bool = false;
 
     #[inline]
     fn serve_cached(request: Request) -> Option<*mut u8> {
-        let (_, now) = unheld().filter(|(heap, _)| !heap.is_sampled() && request.align <= REGION_BYTES)?;
+        let may = |heap: &Heap| !heap.is_sampled() && heap.bill().is_none() && request.align <= REGION_BYTES;
+        let (_, now) = unheld().filter(|(heap, _)| may(heap))?;
         Some(hand_out(PROCESS.central.alloc_cached(request.size, now)?, request))
     }
 
@@ -198,7 +202,7 @@ pub(crate) fn class_of(request: Request) -> Option<Class> {
 fn serve_large(heap: &Heap, request: Request) -> Option<*mut u8> {
     heap.attend(PROCESS.shared());
     let bank = heap.locate(PROCESS.central.pages.space());
-    Some(hand_out(PROCESS.central.alloc_large(request.size, request.align, bank)?, request))
+    Some(hand_out(PROCESS.central.alloc_billed(request.size, request.align, bank, heap.bill())?, request))
 }
 
 /// The block of the large or direct lane, zeroed or filled as `request` and the options ask for.
@@ -288,7 +292,9 @@ pub(crate) fn fits_in_place(old: usize, size: usize) -> bool {
 /// Resizes a large or direct block without copying. `None` if it has to be copied.
 fn resize_in_lane(block: *mut u8, size: usize) -> Option<Resized> {
     let moved = match PROCESS.central.resolve(block.addr()) {
-        Place::Large { region, span } if Lane::of_size(size) == Lane::Large => {
+        Place::Large { region, span }
+            if Lane::of_size(size) == Lane::Large || size > LARGE_MAX && span.bill().is_some() =>
+        {
             let (old, ticket) = (span.large_bytes(), span.ticket());
             PROCESS.central.resize_large(region, size).then_some(Moved {
                 address: block.addr(),

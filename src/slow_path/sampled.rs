@@ -81,7 +81,7 @@ pub(super) fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
 }
 
 /// Notes that the sampled block with `ticket` was freed. Returns its lane: a sampled block has a run of its own.
-pub(super) fn freed(ticket: u32) -> Lane {
+pub(crate) fn freed(ticket: u32) -> Lane {
     if let Some(sampler) = SAMPLER.get() {
         (sampler.freed)(ticket);
     }

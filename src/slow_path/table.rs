@@ -22,6 +22,8 @@ pub(crate) struct ModeTable {
     pub(crate) paths: Paths,
     /// Copies [`Mode::PROFILED`].
     pub(crate) profiled: bool,
+    /// Copies [`Mode::NOTES`].
+    pub(crate) notes: bool,
     /// Copies [`Mode::SHADOW`].
     pub(crate) shadow: Option<Unit>,
     pub(crate) alloc: fn(Request) -> *mut u8,
@@ -42,6 +44,7 @@ impl ModeTable {
             name: M::NAME,
             paths: M::PATHS,
             profiled: M::PROFILED,
+            notes: M::NOTES,
             shadow: M::SHADOW,
             alloc: alloc::alloc::<M>,
             free: free::free::<M>,

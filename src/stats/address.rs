@@ -84,6 +84,7 @@ fn describe_region(shared: Shared<'_>, line: &mut Line, address: usize) {
     line.text(match (used, why) {
         (false, _) => "address space of Spandrel's that was never used",
         (true, Refused::Double) => "a run of regions that was freed",
+        (true, Refused::Destroyed) => "memory of a heap that was destroyed",
         (true, Refused::Inside) => "inside a large block, or in regions that hold none",
     });
 }

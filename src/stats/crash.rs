@@ -45,7 +45,7 @@ pub(crate) fn register() {
 /// Gives a thread that has none a stack for its handlers, which stays with its heap: a stack that overflowed has no
 /// room for one.
 fn prepare_thread(heap: &Heap) {
-    if signal::has_stack() {
+    if heap.is_part() || signal::has_stack() {
         return;
     }
     if heap.thread.handler_stack.get().is_null() {

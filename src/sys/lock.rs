@@ -33,6 +33,8 @@ pub(crate) enum Rank {
     Registry,
     /// The heap profile. None.
     Profile,
+    /// The table of named heaps. None.
+    Tenants,
     /// One class's central list. None.
     CentralList,
     /// Changes of the table of direct mappings. `mremap` of a block: between the move and its note the old address may become
@@ -42,6 +44,8 @@ pub(crate) enum Rank {
     Runs,
     /// The pool of empty batches. None.
     Batches,
+    /// Which large blocks are on which bills. None.
+    Bills,
     /// Metadata storage. As for page runs.
     Metadata,
     /// The functions of mode `custom`. None.

@@ -5,6 +5,7 @@
 use crate::allocators::{self, BASE, Choice, HARDENED_PEERS, SPANDREL_HARDENED};
 use crate::bench::Plan;
 use crate::command::{Amount, DEFAULT_SEED, Lab, RESULTS, announce};
+use crate::continued;
 use crate::results::{Allocator, Form, Results, Workload};
 use crate::schedule::{Earlier, Repetition};
 use crate::table::{Measure, failure, mean_ratio};
@@ -40,6 +41,9 @@ pub struct Security {
     /// Only workloads and programs of these names (`*` and `?` stand for letters)
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Go on with the results of an earlier run of the same libraries: its runs count, and what it lacks comes first
+    #[arg(long = "continue", value_name = "RESULTS")]
+    before: Option<PathBuf>,
     /// Counted runs at most
     #[arg(long, default_value_t = RUNS, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
@@ -83,11 +87,22 @@ pub fn run(request: &Security) -> Result<bool> {
         seed: request.seed,
         budget: Duration::from_secs_f64(request.minutes * SECONDS_PER_MINUTE),
     };
-    let results = lab.measure(
-        Plan { works: &works, columns: &columns, pairs: |_, _| true, repetition, earlier: Earlier::default() },
+    let before = request.before.as_deref().map(Results::read).transpose()?;
+    if let Some(before) = &before {
+        let allocators: Vec<&Allocator> = columns.iter().map(|column| &column.allocator).collect();
+        let names = works.iter().map(|work| work.workload.name.clone());
+        continued::check(before, request.form(), request.scale, &allocators, names)?;
+    }
+    let earlier = before.as_ref().map_or(Earlier::default(), continued::earlier);
+    let mut results = lab.measure(
+        Plan { works: &works, columns: &columns, pairs: |_, _| true, repetition, earlier },
         Amount { form: request.form(), scale: request.scale, limit: Duration::from_secs(request.limit) },
         left_out,
     )?;
+    if let Some(before) = &before {
+        continued::join(&before.made, before.machine.load_before, &mut results);
+        results.write(&lab.out.join(RESULTS))?;
+    }
     let targets = Targets::read(&lab.root.join(targets::FILE))?;
     println!("\n{}\nresults:  {}", text(&results, &targets), lab.out.join(RESULTS).display());
     Ok(targets::say_missed(&targets, &results))

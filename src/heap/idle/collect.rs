@@ -93,6 +93,7 @@ impl Heap {
     pub(in crate::heap) fn release_kept_span(&self, shared: Shared<'_>, class: Class) {
         if let Some(region) = self.spans(class).take_spare(shared.central.pages.space()) {
             shared.central.release_span(class, region);
+            self.give_back_span(class);
         }
     }
 

@@ -264,7 +264,8 @@ impl Heap {
             return Holes::None;
         }
         if entry.is_central() {
-            if !central.claim_span(class, region, self.entry(class)) {
+            // A part must not own what it does not hold on its bill, for a moment either.
+            if self.is_part() || !central.claim_span(class, region, self.entry(class)) {
                 return Holes::None;
             }
             let partial = central.span(region).state() == State::Partial;

@@ -77,6 +77,8 @@ pub(crate) fn is_of_pool(address: usize) -> bool {
 impl Mode for Guarded {
     const NAME: &'static CStr = c"guarded";
     const PATHS: Paths = Paths::Second(&SAMPLED_BY_CALLS);
+    // Those of the pool are not of spans.
+    const NOTES: bool = false;
 
     fn free(heap: &Heap, block: *mut u8) -> Freed {
         if is_of_pool(block.addr()) { free(heap.thread.id.get(), block, true) } else { mode::free_on(heap, block) }
@@ -143,6 +145,10 @@ fn act(thread: u32) -> Act {
 #[cold]
 #[inline(never)]
 fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
+    if heap.is_part() {
+        // The pool has no bills, and a named heap that is destroyed takes its blocks along.
+        return None;
+    }
     let made = act(heap.thread.id.get());
     // The lock is released before a report.
     let made = POOL.lock().alloc(request.size, request.align, made);

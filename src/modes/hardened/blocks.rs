@@ -185,6 +185,7 @@ pub(super) fn report_refusal(call: &'static str, address: usize) {
     match refusal(address) {
         Refused::Double => report_pointer(call, Code::DoubleFree, address, "the block is free already"),
         Refused::Inside => report_pointer(call, Code::InvalidPointer, address, "no block starts there"),
+        Refused::Destroyed => report_pointer(call, Code::HeapGone, address, "its heap was destroyed"),
     }
 }
 

@@ -64,7 +64,9 @@ pub(super) fn serve(heap: &Heap, padded: Request, size: usize) -> Option<*mut u8
     if padded.size > REQUEST_MAX {
         return None;
     }
-    let (block, whole) = match take(padded) {
+    // Blocks of the quarantine are on no bill.
+    let ready = if heap.bill().is_none() { take(padded) } else { None };
+    let (block, whole) = match ready {
         Some((address, whole)) => {
             heap.attend(PROCESS.shared());
             inspect::count(Lane::Large, size);

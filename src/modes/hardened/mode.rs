@@ -352,6 +352,10 @@ fn retire_small(heap: Option<&Heap>, block: *mut u8, unit: &AtomicU8) -> Freed {
 fn retire_large(heap: Option<&Heap>, block: *mut u8, unit: &AtomicU8, whole: usize) -> Freed {
     // Relaxed: see `state`. No other thread frees the block now.
     unit.store(FREED, Ordering::Relaxed);
+    if let Some(region) = PROCESS.central.pages.space().region_of(block.addr()) {
+        // In the quarantine it is nobody's.
+        PROCESS.central.take_off_bill(region);
+    }
     let release = |address| free_to_heap(heap, address);
     if !large::keep(block.addr(), whole, release) {
         large::hold(block.addr(), whole, release);

@@ -269,6 +269,7 @@ fn misused(block: *mut u8) -> Freed {
     let (code, what) = match refusal(address) {
         Refused::Double => (Code::DoubleFree, "the block is free already"),
         Refused::Inside => (Code::InvalidPointer, "no block starts there"),
+        Refused::Destroyed => (Code::HeapGone, "its heap was destroyed"),
     };
     let misuse = Misuse { code, call: "free", pointer: address, what, block_bytes: gone.map_or(0, |gone| gone.size) };
     let more = |print: Print<'_>| {

@@ -1,0 +1,185 @@
+#![expect(unsafe_code, reason = "a cell that a lock elsewhere guards")]
+//! Bills: how many bytes of spans and large blocks someone holds, and the limits that bound them. A bill says when
+//! memory may be taken and when a limit was met; it must not know who holds the memory.
+//!
+//! # Invariants
+//! - `held` is the bytes of the regions of all spans and large blocks that were admitted and not given back. Where a hard
+//!   limit is set, an admission never takes it above.
+
+use core::cell::Cell;
+
+use crate::pages::{Pending, Work};
+use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use crate::sys::cell::Relaxed;
+use crate::sys::lock::{Lock, Rank};
+
+/// The soft limit is told again only after this share of it was free meanwhile.
+const FREED_SHARE: usize = 8;
+
+/// One bill. All-zero bytes are one of a closed account, which admits nothing.
+pub(crate) struct Bill {
+    /// Bytes held. Any thread adds and subtracts.
+    held: AtomicUsize,
+    /// The part of them that is large blocks. Written as `held`.
+    large: AtomicUsize,
+    /// The most that was held. Any thread raises it.
+    peak: AtomicUsize,
+    /// The limits, in bytes; [`crate::pages::limits::UNLIMITED`] for none. Written by the program, read by any thread.
+    soft: Relaxed<AtomicUsize>,
+    hard: Relaxed<AtomicUsize>,
+    /// Requests that the hard limit refused. Any thread adds.
+    refusals: AtomicUsize,
+    /// Whether more than the soft limit is held, and was told. Any thread reads and writes it.
+    over: AtomicBool,
+    /// The limits that were met and not told yet: [`SOFT`], [`HARD`]. Any thread sets and takes.
+    met: AtomicU32,
+    /// Heaps of threads that are on this bill. Any thread adds and subtracts.
+    heaps: AtomicUsize,
+    /// The first of its large blocks, by region; 0 for none. Guarded by the lock of large bills.
+    pub(super) first: Cell<u32>,
+}
+
+// SAFETY: the cell is used under the lock that its comment names; the rest is atomic.
+unsafe impl Sync for Bill {}
+
+/// Limits that were met.
+pub(crate) const SOFT: u32 = 1;
+pub(crate) const HARD: u32 = 2;
+
+/// The lock of the lists of large blocks, of all bills.
+pub(super) struct LargeBills(pub(super) Lock<()>);
+
+impl LargeBills {
+    pub(super) const fn new() -> Self {
+        Self(Lock::new(Rank::Bills, ()))
+    }
+}
+
+// Relaxed throughout: each word is valid by itself at any time, and memory is handed over by other means.
+impl Bill {
+    /// Sets both limits, in bytes; [`crate::pages::limits::UNLIMITED`] for none.
+    pub(crate) fn set_limits(&self, soft: usize, hard: usize) {
+        self.soft.set(soft);
+        self.hard.set(hard);
+    }
+
+    /// Both limits, in bytes.
+    pub(crate) fn limits(&self) -> (usize, usize) {
+        (self.soft.get(), self.hard.get())
+    }
+
+    /// Opens the bill for another holder: nothing is held, and no limit was met.
+    pub(crate) fn open(&self, soft: usize, hard: usize) {
+        self.set_limits(soft, hard);
+        self.peak.store(self.held(), Ordering::Relaxed);
+        self.refusals.store(0, Ordering::Relaxed);
+        self.over.store(false, Ordering::Relaxed);
+        self.met.store(0, Ordering::Relaxed);
+    }
+
+    /// Bytes held.
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// The part of them that is large blocks.
+    pub(crate) fn large(&self) -> usize {
+        self.large.load(Ordering::Relaxed)
+    }
+
+    /// Counts bytes of a large block among those held.
+    pub(super) fn add_large(&self, bytes: usize) {
+        self.large.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Ends [`Bill::add_large`].
+    pub(super) fn drop_large(&self, bytes: usize) {
+        self.large.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// The most that was held.
+    pub(crate) fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// Requests that the hard limit refused.
+    pub(crate) fn refusals(&self) -> usize {
+        self.refusals.load(Ordering::Relaxed)
+    }
+
+    /// Counts a request that the hard limit refused.
+    pub(crate) fn refuse(&self) {
+        self.refusals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that the hard limit is about to refuse a request.
+    pub(crate) fn meet_hard(&self) {
+        self.met.fetch_or(HARD, Ordering::Relaxed);
+    }
+
+    /// Whether a limit was met that was not told yet.
+    pub(crate) fn has_met(&self) -> bool {
+        self.met.load(Ordering::Relaxed) != 0
+    }
+
+    /// Takes the limits that were met since the last time.
+    pub(crate) fn take_met(&self) -> u32 {
+        if self.met.load(Ordering::Relaxed) == 0 { 0 } else { self.met.swap(0, Ordering::Relaxed) }
+    }
+
+    /// Adds `bytes` that are about to be taken; false, and nothing is added, if the hard limit forbids them. Tells of the
+    /// soft limit by pending work.
+    pub(crate) fn admit(&self, bytes: usize, pending: &Pending) -> bool {
+        let mut held = self.held();
+        loop {
+            let Some(now) = held.checked_add(bytes).filter(|&now| now <= self.hard.get()) else { return false };
+            match self.held.compare_exchange_weak(held, now, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => break self.note_more(now, pending),
+                Err(other) => held = other,
+            }
+        }
+        true
+    }
+
+    /// As [`Bill::admit`], of bytes that are taken already, whatever the limit.
+    pub(crate) fn add(&self, bytes: usize, pending: &Pending) {
+        let now = self.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.note_more(now, pending);
+    }
+
+    /// Adds the heap of a thread, which holds `bytes`, whatever the limit.
+    pub(crate) fn add_heap(&self, bytes: usize, pending: &Pending) {
+        self.heaps.fetch_add(1, Ordering::Relaxed);
+        self.add(bytes, pending);
+    }
+
+    /// Takes off the heap of a thread, which holds `bytes`.
+    pub(crate) fn drop_heap(&self, bytes: usize) {
+        self.give_back(bytes);
+        self.heaps.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Heaps of threads that are on this bill.
+    pub(crate) fn heaps(&self) -> usize {
+        self.heaps.load(Ordering::Relaxed)
+    }
+
+    fn note_more(&self, now: usize, pending: &Pending) {
+        if now > self.peak() {
+            self.peak.fetch_max(now, Ordering::Relaxed);
+        }
+        if now > self.soft.get() && !self.over.swap(true, Ordering::Relaxed) {
+            self.met.fetch_or(SOFT, Ordering::Relaxed);
+            pending.set(Work::BILL_LIMIT);
+        }
+    }
+
+    /// Takes off `bytes` that were admitted.
+    pub(crate) fn give_back(&self, bytes: usize) {
+        let now = self.held.fetch_sub(bytes, Ordering::Relaxed) - bytes;
+        let soft = self.soft.get();
+        if now <= soft - soft / FREED_SHARE && self.over.load(Ordering::Relaxed) {
+            self.over.store(false, Ordering::Relaxed);
+        }
+    }
+}

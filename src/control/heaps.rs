@@ -1,0 +1,265 @@
+//! What a program asks of named heaps beyond their use: make them, end them, and move blocks between them.
+//!
+//! A heap ends in one of three ways. *Destroyed* in the default mode and in mode `counting`, its spans are released whole:
+//! whatever other threads hold of its blocks is dropped first ([`crate::heap`] says where that can be). Destroyed in other
+//! modes, which keep notes of blocks, each block is freed, and the rest is as for a delete. *Deleted*, its parts retire like
+//! the heaps of threads that end, so that the central list gets spans with live blocks.
+
+use super::{dispatch, start};
+use crate::base::units::REGION_BYTES;
+use crate::central::Place;
+use crate::config::Mode;
+use crate::heap::Heap;
+use crate::modes::counting;
+use crate::process::state::PROCESS;
+use crate::process::tenants::{self, Refused, Tenant, Wanted};
+use crate::process::thread::{self, HeapAccess};
+use crate::slow_path::realloc;
+use crate::slow_path::request::Resized;
+use crate::slow_path::sampled;
+use crate::slow_path::table::{self, IN_FORCE};
+use crate::sys::call;
+
+/// Why a heap is not made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NoHeap {
+    /// There is no memory, or no place for another one.
+    Memory,
+    /// Spandrel does not serve the process, or the functions of a program do.
+    Unserved,
+}
+
+/// Makes a heap: its handle.
+pub(crate) fn create(wanted: &Wanted<'_>) -> Result<usize, NoHeap> {
+    start::ensure();
+    if !PROCESS.is_ready() || PROCESS.options().mode() == Mode::Custom {
+        return Err(NoHeap::Unserved);
+    }
+    tenants::create(wanted).ok_or(NoHeap::Memory)
+}
+
+/// How a heap ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// Its blocks are freed.
+    Destroy,
+    /// Its blocks stay.
+    Delete,
+}
+
+/// Ends the heap with that handle. The calling thread must be outside the allocator, and no thread may use the heap.
+pub(crate) fn end(handle: usize, how: End) -> Result<(), Refused> {
+    let tenant = tenants::find_or_report(handle)?;
+    if thread::at_rest().is_none() {
+        if let HeapAccess::Own(heap) = thread::access() {
+            drop(heap);
+        }
+        if thread::at_rest().is_none() {
+            return Err(Refused::Inside);
+        }
+    }
+    if !tenants::take_all(tenant) {
+        return Err(Refused::Busy);
+    }
+    if !tenants::remove(tenant, handle) {
+        return Err(Refused::Gone);
+    }
+    // A handler would run while other heaps are held.
+    let blocked = call::block_signals();
+    adopt_orphans();
+    let releases_whole = IN_FORCE.get().is_none_or(|mode| !mode.notes) && !PROCESS.inspects();
+    match how {
+        End::Destroy if releases_whole => destroy(tenant, handle),
+        End::Destroy => {
+            free_all(tenant, handle);
+            retire(tenant);
+        }
+        End::Delete => {
+            while PROCESS.central.pop_off_bill(&tenant.bill).is_some() {}
+            retire(tenant);
+        }
+    }
+    tenant.put_back(handle);
+    call::set_blocked_signals(blocked);
+    Ok(())
+}
+
+/// Before a heap of a fork's child ends, the child must have what other threads of its parent held of it.
+fn adopt_orphans() {
+    if let HeapAccess::Own(_heap) = thread::access() {
+        PROCESS.registry.adopt_all(PROCESS.shared());
+    }
+}
+
+/// Releases the memory of a heap whose parts this thread took.
+fn destroy(tenant: &'static Tenant, handle: usize) {
+    let shared = PROCESS.shared();
+    // Blocks that wait to be freed may be the heap's. They go into batches of this thread.
+    let drop_from = |heap: &Heap| heap.drop_batches_of(handle, shared.central);
+    empty_own_batches(drop_from);
+    if let Some(here) = thread::at_rest() {
+        shared.registry.visit_others(here, drop_from);
+    }
+    // Other threads may have deferred more meanwhile, for want of memory.
+    empty_own_batches(drop_from);
+    for part in parts_of(tenant) {
+        part.hold_spans();
+        part.destroy(shared);
+        part.close_offers();
+        part.free_spans();
+        shared.registry.release(part);
+    }
+    while let Some(region) = shared.central.pop_off_bill(&tenant.bill) {
+        counting::note_destroyed(shared.central.pages.space().address(region));
+        if let Some(ticket) = shared.central.destroy_large(region)
+            && ticket != 0
+        {
+            let _ = sampled::freed(ticket);
+        }
+    }
+    shared.central.pages.keep_soft_limit();
+    // The memory goes back after the delay, even if no thread frees anything any more.
+    shared.registry.idle().owe();
+}
+
+/// Frees the blocks that wait for that, and does `empty` with the heap of the calling thread, in whose batches they are.
+fn empty_own_batches(empty: impl Fn(&Heap)) {
+    if let HeapAccess::Own(heap) = thread::access() {
+        table::free_deferred_blocks(&heap);
+        empty(&heap);
+    }
+}
+
+/// Frees all blocks of a heap, whose parts this thread took, in the mode in force.
+fn free_all(tenant: &'static Tenant, handle: usize) {
+    let shared = PROCESS.shared();
+    let send_from = |heap: &Heap| heap.send_batches_of(handle, shared);
+    empty_own_batches(send_from);
+    if let Some(here) = thread::at_rest() {
+        shared.registry.visit_others(here, send_from);
+    }
+    empty_own_batches(send_from);
+    tenant.parts().for_each(|part| on_part(part, || free_blocks(part)));
+    free_large(tenant);
+}
+
+/// The parts of a heap, of which each may be released before the next is asked for.
+fn parts_of(tenant: &'static Tenant) -> impl Iterator<Item = &'static Heap> + use<> {
+    let mut next = tenant.parts().next();
+    core::iter::from_fn(move || {
+        let part = next?;
+        next = part.next_part();
+        Some(part)
+    })
+}
+
+/// Has the parts of a heap, which this thread took, retire like heaps of threads that end.
+fn retire(tenant: &'static Tenant) {
+    for part in parts_of(tenant) {
+        let Some(here) = thread::at_rest() else { return };
+        thread::stand_on(part);
+        if let HeapAccess::Own(guard) = thread::access() {
+            thread::give_up(guard, here.address());
+        }
+        thread::stand_on(here);
+    }
+}
+
+/// Does `work` while the calling thread uses `part`, which it took.
+fn on_part(part: &'static Heap, work: impl FnOnce()) {
+    let Some(here) = thread::at_rest() else { return };
+    thread::stand_on(part);
+    work();
+    thread::stand_on(here);
+}
+
+/// Frees all blocks of spans of `part`, on which the calling thread stands, in the mode in force.
+fn free_blocks(part: &Heap) {
+    let shared = PROCESS.shared();
+    // What waits in inbox, quarantine and bins is free already. A quarantine takes in what comes out of the inbox.
+    if let HeapAccess::Own(heap) = thread::access() {
+        let _ = heap.exchange(shared, usize::MAX);
+        PROCESS.features.iter().for_each(|feature| (feature.thread_ends)(&heap));
+        heap.collect_wholly(shared);
+    }
+    for region in shared.central.pages.regions() {
+        part.each_out(shared, region, |address| dispatch::free(core::ptr::with_exposed_provenance_mut(address)));
+    }
+}
+
+/// Frees all large blocks of a heap in the mode in force.
+fn free_large(tenant: &'static Tenant) {
+    let central = &PROCESS.central;
+    while let Some(region) = central.pop_off_bill(&tenant.bill) {
+        dispatch::free(core::ptr::with_exposed_provenance_mut(central.pages.space().address(region)));
+    }
+}
+
+/// The handle of the heap that has the live block at `address`; 0 for those of threads, and for all other addresses.
+pub(crate) fn heap_of(address: usize) -> usize {
+    if !PROCESS.is_ready() {
+        return 0;
+    }
+    match PROCESS.central.resolve(address) {
+        Place::Small { entry, .. } if !entry.is_central() => Heap::of_entry(entry).handle(),
+        Place::Large { span, .. } => span.bill().map_or(0, tenants::handle_of_bill),
+        _ => 0,
+    }
+}
+
+/// Gives the live block at `block` to the heap with that handle, the calling thread's own for 0: where it is then, which for
+/// a large block is where it was.
+pub(crate) fn give(handle: usize, block: *mut u8) -> Result<*mut u8, Refused> {
+    if give_in_place(handle, block)? {
+        return Ok(block);
+    }
+    match relocate(handle, block, dispatch::usable_size(block))? {
+        Resized::At(moved) => Ok(moved),
+        Resized::OutOfMemory | Resized::Misused => Err(Refused::Memory),
+    }
+}
+
+/// Makes `block` hold `size` bytes as a block of the heap with that handle, the calling thread's own for 0.
+///
+/// A large block that is another heap's is copied as well: it must stay that heap's where this fails.
+pub(crate) fn resize(handle: usize, block: *mut u8, size: usize) -> Result<Resized, Refused> {
+    if heap_of(block.addr()) == handle {
+        tenants::visit(handle, || dispatch::realloc(block, size))
+    } else {
+        relocate(handle, block, size)
+    }
+}
+
+/// Whether the live block at `block` is the heap's, or a large one, which is the heap's now.
+fn give_in_place(handle: usize, block: *mut u8) -> Result<bool, Refused> {
+    let to = if handle == 0 { None } else { Some(tenants::find_or_report(handle)?) };
+    if heap_of(block.addr()) == handle {
+        return Ok(true);
+    }
+    let central = &PROCESS.central;
+    let Place::Large { region, span } = central.resolve(block.addr()) else { return Ok(false) };
+    let bytes = span.large_regions() as usize * REGION_BYTES;
+    if to.is_some_and(|tenant| !tenant.bill.admit(bytes, &central.pages.pending)) {
+        return Err(Refused::Memory);
+    }
+    central.take_off_bill(region);
+    if let Some(tenant) = to {
+        central.put_on_bill(region, &tenant.bill);
+    }
+    Ok(true)
+}
+
+/// Moves `block` to a block of `size` bytes of the heap with that handle.
+fn relocate(handle: usize, block: *mut u8, size: usize) -> Result<Resized, Refused> {
+    let old = dispatch::usable_size(block);
+    if old == 0 {
+        return Ok(Resized::Misused);
+    }
+    tenants::visit(handle, || realloc::relocate(block, old, size, dispatch::alloc, dispatch::free))
+}
+
+/// Sets the limits of the heap with that handle; [`crate::pages::limits::UNLIMITED`] for none.
+pub(crate) fn set_limits(handle: usize, soft: usize, hard: usize) -> Result<(), Refused> {
+    tenants::find_bill_or_report(handle)?.bill.set_limits(soft, hard);
+    Ok(())
+}

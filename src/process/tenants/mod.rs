@@ -1,0 +1,18 @@
+//! Named heaps: those that a program makes, each with a name, a bill and limits ([`crate::heap`] has their parts).
+//!
+//! A program knows a named heap by its handle, a number that no other one gets: its place in the table, and the number of
+//! heaps that were made before. So the handle of a heap that is gone is recognised, whatever has its place by now.
+//!
+//! # Invariants
+//! - A record whose `handle` is not 0 is that of a live heap. Records are never unmapped.
+//! - The parts of a heap stay its own until its handle is 0 and one thread has taken all of them.
+
+mod accounts;
+mod table;
+mod usage;
+
+pub(crate) use accounts::{Kind, is_account, on_account};
+pub(crate) use table::{
+    Callback, Figures, NAME_BYTES, Tenant, Wanted, create, each_handle, handle_of_bill, refused, remove, tell,
+};
+pub(crate) use usage::{Refused, current, find_bill_or_report, find_or_report, switch, take_all, visit};

@@ -1,0 +1,394 @@
+#![expect(unsafe_code, reason = "places records in metadata, calls a function of the program's")]
+//! The table of named heaps: records in metadata, found by the place in a handle.
+
+use core::ffi::{c_int, c_void};
+
+use super::accounts::{Kind, heaps_with};
+use crate::base::text::Line;
+use crate::central::{Bill, HARD, SOFT};
+use crate::diag::{self, Code};
+use crate::heap::Heap;
+use crate::process::feature::{Feature, Order};
+use crate::process::state::PROCESS;
+use crate::sys::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use crate::sys::cell::{Relaxed, StaticRef};
+use crate::sys::lock::{Lock, Rank};
+
+/// Bytes of a name, and of the zero behind it.
+pub(crate) const NAME_BYTES: usize = 64;
+/// Records of a piece of metadata, and how many pieces there may be.
+const PIECE: usize = 32;
+const PIECES: usize = 2048;
+/// Bits of a handle that are the place in the table, counted from 1.
+const PLACE_BITS: u32 = 17;
+
+const _: () = assert!(PIECE * PIECES < 1 << PLACE_BITS);
+
+/// The numbers of limits for that function.
+const SOFT_LIMIT: c_int = 1;
+const HARD_LIMIT: c_int = 2;
+
+/// The program's function for limits of a named heap. Arguments: the heap's handle, the limit that was met (1 soft, 2
+/// hard), the bytes held, the limit in bytes, and the context that came with the function.
+pub(crate) type Callback = unsafe extern "C" fn(usize, c_int, usize, usize, *mut c_void);
+
+/// A named heap. All-zero bytes are a record without one.
+pub(crate) struct Tenant {
+    /// The heap's handle; 0 for none. Written by the thread that makes the heap, or takes it out of the table; read by
+    /// any.
+    handle: AtomicUsize,
+    pub(crate) bill: Bill,
+    /// The parts, the newest first. Written by the thread that has `making`; read by any.
+    pub(super) parts: StaticRef<Heap>,
+    /// Whether a thread adds a part, or takes all of them.
+    pub(super) making: AtomicBool,
+    /// What the record stands for. Written before the handle, as all below.
+    kind: Relaxed<AtomicU8>,
+    /// Whether several threads may use the heap at a time.
+    shared: Relaxed<AtomicBool>,
+    callback: AtomicPtr<c_void>,
+    context: AtomicPtr<c_void>,
+    /// Whether a thread is in the callback, and whether the line about the hard limit, and that about a second user or the
+    /// soft limit of an account, were printed.
+    calling: AtomicBool,
+    told_limit: AtomicBool,
+    pub(super) told_busy: AtomicBool,
+    name: [Relaxed<AtomicU8>; NAME_BYTES],
+    /// The next record without a heap, by its place. Guarded by the lock of the table.
+    next_free: Relaxed<AtomicU32>,
+}
+
+/// Some records in a piece of metadata.
+struct Piece([Tenant; PIECE]);
+
+/// The records. Written under the lock; read by any thread.
+static TABLE: [StaticRef<Piece>; PIECES] = [const { StaticRef::none() }; PIECES];
+/// How many records there are. Written under the lock, after the piece; read by any thread.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+/// What only makers of heaps use.
+static MAKERS: Lock<Makers> = Lock::new(Rank::Tenants, Makers { free: 0, made: 0, accounts: 0, next_sweep: 0 });
+
+pub(super) struct Makers {
+    /// The first record without a heap, by its place; 0 for none.
+    free: u32,
+    /// Heaps made so far.
+    made: usize,
+    /// Accounts there are, and how many there may be before some without use end.
+    pub(super) accounts: usize,
+    pub(super) next_sweep: usize,
+}
+
+/// What only makers of heaps and accounts use.
+pub(super) fn makers() -> &'static Lock<Makers> {
+    &MAKERS
+}
+
+/// The part of named heaps in forks.
+pub(super) static FEATURE: Feature = Feature {
+    locks: Some((Order::BeforeCentral, |patience| MAKERS.lock_for_fork(patience), || MAKERS.unlock_after_fork())),
+    in_child: super::usage::in_child,
+    ..Feature::NONE
+};
+
+/// Figures of a named heap. Sizes are in bytes.
+pub(crate) struct Figures {
+    pub(crate) handle: usize,
+    pub(crate) kind: Kind,
+    pub(crate) name: [u8; NAME_BYTES],
+    pub(crate) held: usize,
+    pub(crate) peak: usize,
+    pub(crate) large: usize,
+    /// Bytes of blocks of spans that the program has, and how many; 0 for spans that another thread works on just now.
+    pub(crate) small_bytes: usize,
+    pub(crate) small_blocks: usize,
+    /// [`crate::pages::limits::UNLIMITED`] for none.
+    pub(crate) soft: usize,
+    pub(crate) hard: usize,
+    pub(crate) refusals: usize,
+    pub(crate) parts: usize,
+    pub(crate) users: usize,
+}
+
+/// The record at a place, counted from 1.
+fn record(place: usize) -> Option<&'static Tenant> {
+    let index = place.checked_sub(1)?;
+    let piece = TABLE.get(index / PIECE)?.get()?;
+    piece.0.get(index % PIECE)
+}
+
+/// The live heap or account with that handle.
+#[inline]
+pub(crate) fn find(handle: usize) -> Option<&'static Tenant> {
+    record(handle & ((1 << PLACE_BITS) - 1)).filter(|tenant| tenant.is(handle))
+}
+
+/// The handle of the named heap that has `bill`, which is that of a record; 0 if the heap is gone, or an account has it.
+pub(crate) fn handle_of_bill(bill: &'static Bill) -> usize {
+    let tenant = tenant_of(bill);
+    if tenant.kind() == Kind::Heap { tenant.handle() } else { 0 }
+}
+
+pub(super) fn tenant_of(bill: &'static Bill) -> &'static Tenant {
+    let tenant = core::ptr::from_ref(bill).cast::<u8>().wrapping_sub(core::mem::offset_of!(Tenant, bill));
+    // SAFETY: bills are parts of records alone, which stay for the life of the process.
+    unsafe { &*tenant.cast::<Tenant>() }
+}
+
+/// All records.
+pub(super) fn records() -> impl Iterator<Item = &'static Tenant> {
+    // Acquire pairs with the Release in `create`: the piece is there.
+    (1..=COUNT.load(Ordering::Acquire)).filter_map(record)
+}
+
+/// Calls `see` with each record, of a heap or not.
+pub(super) fn each_record(see: impl FnMut(&'static Tenant)) {
+    records().for_each(see);
+}
+
+/// What a program says of a heap that it makes.
+pub(crate) struct Wanted<'a> {
+    pub(crate) name: &'a [u8],
+    /// Limits in bytes; [`crate::pages::limits::UNLIMITED`] for none.
+    pub(crate) limits: (usize, usize),
+    pub(crate) callback: Option<Callback>,
+    pub(crate) context: *mut c_void,
+    pub(crate) shared: bool,
+}
+
+/// Makes a heap: its handle; `None` without memory or places for a record.
+pub(crate) fn create(wanted: &Wanted<'_>) -> Option<usize> {
+    super::usage::begin();
+    make(&mut MAKERS.lock(), wanted, Kind::Heap)
+}
+
+/// Makes a heap or an account: its handle; `None` without memory or places for a record.
+pub(super) fn make(makers: &mut Makers, wanted: &Wanted<'_>, kind: Kind) -> Option<usize> {
+    let place = if makers.free != 0 { makers.free as usize } else { more_records(makers)? };
+    let tenant = record(place)?;
+    makers.free = tenant.next_free.get();
+    makers.made += 1;
+    let handle = makers.made << PLACE_BITS | place;
+    tenant.bill.open(wanted.limits.0, wanted.limits.1);
+    tenant.kind.set(kind as u8);
+    tenant.shared.set(wanted.shared);
+    let callback = wanted.callback.map_or(core::ptr::null_mut(), |callback| callback as *mut c_void);
+    // Relaxed, as all below: the handle publishes it.
+    tenant.callback.store(callback, Ordering::Relaxed);
+    tenant.context.store(wanted.context, Ordering::Relaxed);
+    tenant.told_limit.store(false, Ordering::Relaxed);
+    tenant.told_busy.store(false, Ordering::Relaxed);
+    let name = wanted.name.iter().take(NAME_BYTES - 1).copied().chain(core::iter::repeat(0));
+    tenant.name.iter().zip(name).for_each(|(place, byte)| place.set(byte));
+    tenant.parts.set(None);
+    tenant.making.store(false, Ordering::Relaxed);
+    // Release pairs with the Acquire in `Tenant::is`.
+    tenant.handle.store(handle, Ordering::Release);
+    Some(handle)
+}
+
+/// Adds a piece of records to the free ones; the place of the first.
+#[cold]
+fn more_records(makers: &mut Makers) -> Option<usize> {
+    // Relaxed: this thread has the lock under which it is written.
+    let count = COUNT.load(Ordering::Relaxed);
+    let place = TABLE.get(count / PIECE)?;
+    let piece = PROCESS.central.pages.acquire_zeroed(size_of::<Piece>())?.cast::<Piece>();
+    // SAFETY: all-zero bytes are records without heaps; pieces are aligned to their size, and metadata stays.
+    place.set(Some(unsafe { &*piece }));
+    for number in count + 1..count + PIECE {
+        if let Some(tenant) = record(number) {
+            tenant.next_free.set(number as u32 + 1);
+        }
+    }
+    // Release pairs with the Acquire in `records`.
+    COUNT.store(count + PIECE, Ordering::Release);
+    makers.free = count as u32 + 1;
+    Some(count + 1)
+}
+
+/// Takes the heap out of the table: its handle is of no use from now on; false if another thread did. [`Tenant::put_back`]
+/// follows.
+pub(crate) fn remove(tenant: &Tenant, handle: usize) -> bool {
+    // AcqRel: what this thread wrote to the heap comes before, and what it does to it after.
+    tenant.handle.compare_exchange(handle, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+}
+
+/// Adds a record that has no heap any more to the free ones.
+pub(super) fn put_free(makers: &mut Makers, tenant: &Tenant, handle: usize) {
+    tenant.next_free.set(makers.free);
+    makers.free = (handle & ((1 << PLACE_BITS) - 1)) as u32;
+}
+
+/// Calls `see` with the figures of each heap and account. Waits for no thread.
+pub(crate) fn each(see: &mut dyn FnMut(&Figures)) {
+    PROCESS.features.names_matter();
+    records().filter_map(Tenant::figures).for_each(|figures| see(&figures));
+}
+
+/// Calls `see` with the handle of each heap and account.
+pub(crate) fn each_handle(see: impl FnMut(usize)) {
+    PROCESS.features.names_matter();
+    records().map(Tenant::handle).filter(|&handle| handle != 0).for_each(see);
+}
+
+/// Copies the name of the heap with that handle, which ends with a zero; false if there is no such heap.
+pub(crate) fn name_of(handle: usize, name: &mut [u8; NAME_BYTES]) -> bool {
+    find(handle).map(|tenant| *name = tenant.name()).is_some()
+}
+
+/// Calls the functions of the program for all limits of named heaps that were met since the last time. The calling thread
+/// is outside the allocator.
+#[cold]
+pub(crate) fn tell() {
+    records().for_each(Tenant::tell);
+}
+
+/// Says, once for each heap and account, that its limit refused a request of `size` bytes.
+pub(crate) fn refused(bill: &'static Bill, size: usize) {
+    let tenant = tenant_of(bill);
+    // Relaxed: the line is printed by whichever thread finds false.
+    if !tenant.told_limit.swap(true, Ordering::Relaxed) {
+        let name = tenant.name();
+        let mut what = Line::new();
+        what.text("a request of ").number(size as u64).text(" bytes would exceed the hard limit of ");
+        what.number(bill.limits().1 as u64).text(" bytes of ").text(tenant.what()).text(" \"");
+        let name = name.split(|&byte| byte == 0).next().unwrap_or(&[]);
+        let mut rest = Line::new();
+        rest.text("\": ").number(bill.held() as u64).text(" bytes are held");
+        diag::line(Code::HeapLimit, &[what.bytes(), name, rest.bytes()]);
+    }
+}
+
+impl Tenant {
+    /// Whether this is the live heap with that handle.
+    #[inline]
+    pub(crate) fn is(&self, handle: usize) -> bool {
+        // Acquire pairs with the Release in `create`.
+        handle != 0 && self.handle.load(Ordering::Acquire) == handle
+    }
+
+    /// What the record stands for.
+    pub(crate) fn kind(&self) -> Kind {
+        Kind::of(self.kind.get())
+    }
+
+    /// The handle; 0 if there is no heap.
+    pub(super) fn handle(&self) -> usize {
+        // Acquire pairs with the Release in `create`.
+        self.handle.load(Ordering::Acquire)
+    }
+
+    /// Whether the record is that of a heap.
+    pub(super) fn is_live(&self) -> bool {
+        // Relaxed: the child of a fork asks, which has one thread.
+        self.handle.load(Ordering::Relaxed) != 0
+    }
+
+    /// Keeps the parts of which `stays` is true. For the only thread of a fork's child.
+    pub(super) fn keep_parts(&self, stays: impl Fn(&'static Heap) -> bool) {
+        let (mut next, mut last) = (self.parts.get(), None::<&'static Heap>);
+        self.parts.set(None);
+        while let Some(part) = next {
+            next = part.next_part();
+            if stays(part) {
+                match last {
+                    None => self.parts.set(Some(part)),
+                    Some(last) => last.set_next_part(Some(part)),
+                }
+                last = Some(part);
+            }
+        }
+        if let Some(last) = last {
+            last.set_next_part(None);
+        }
+    }
+
+    /// Whether several threads may use the heap at a time.
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared.get()
+    }
+
+    /// The parts, the newest first.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &'static Heap> + use<> {
+        core::iter::successors(self.parts.get(), |part| part.next_part())
+    }
+
+    /// The name, which ends with a zero.
+    pub(crate) fn name(&self) -> [u8; NAME_BYTES] {
+        core::array::from_fn(|index| self.name.get(index).map_or(0, |byte| byte.get()))
+    }
+
+    /// The figures; `None` if there is no heap.
+    pub(crate) fn figures(&self) -> Option<Figures> {
+        let handle = self.handle();
+        if handle == 0 {
+            return None;
+        }
+        let (mut parts, mut users, mut live) = (0, 0, [0; 2]);
+        let mut see = |part: &Heap, is_used: bool| {
+            let [blocks, bytes] = part.live(PROCESS.shared()).unwrap_or([0; 2]);
+            live = [live[0] + blocks, live[1] + bytes];
+            parts += 1;
+            users += usize::from(is_used);
+        };
+        let ((soft, hard), held) = (self.bill.limits(), self.bill.held());
+        match self.kind() {
+            Kind::Heap => self.parts().for_each(|part| see(part, part.user() != 0)),
+            Kind::ThreadName | Kind::CgroupThread => heaps_with(&self.bill).for_each(|heap| see(heap, true)),
+            Kind::Object => live = [0, held],
+        }
+        Some(Figures {
+            handle,
+            kind: self.kind(),
+            name: self.name(),
+            held,
+            peak: self.bill.peak().max(held),
+            large: self.bill.large().min(held),
+            small_bytes: live[1],
+            small_blocks: live[0],
+            soft,
+            hard,
+            refusals: self.bill.refusals(),
+            parts,
+            users,
+        })
+    }
+
+    /// Puts back the record of a heap that was taken out of the table, and has neither parts nor blocks any more.
+    pub(crate) fn put_back(&'static self, handle: usize) {
+        self.parts.set(None);
+        put_free(&mut MAKERS.lock(), self, handle);
+    }
+
+    fn tell(&'static self) {
+        // Acquire pairs with the Release below: one thread at a time is in the callback.
+        if self.bill.has_met() && !self.calling.swap(true, Ordering::Acquire) {
+            let (met, (soft, hard)) = (self.bill.take_met(), self.bill.limits());
+            if met & HARD != 0 {
+                self.call(HARD_LIMIT, hard);
+            } else if met & SOFT != 0 {
+                self.call(SOFT_LIMIT, soft);
+            }
+            // Limits that the function met by its own requests are not reported to it again.
+            let _ = self.bill.take_met();
+            // Release pairs with the Acquire above.
+            self.calling.store(false, Ordering::Release);
+        }
+    }
+
+    fn call(&self, limit: c_int, bytes: usize) {
+        let handle = self.handle();
+        // Relaxed: it came with the handle.
+        let callback = self.callback.load(Ordering::Relaxed);
+        if handle == 0 || callback.is_null() {
+            if self.kind() != Kind::Heap && limit == SOFT_LIMIT {
+                self.passed_soft(bytes);
+            }
+            return;
+        }
+        // SAFETY: `create` made the pointer from a function of this type, and it is not null.
+        let callback = unsafe { core::mem::transmute::<*mut c_void, Callback>(callback) };
+        // SAFETY: the program set the function to be called so; this thread holds no heap and no lock.
+        unsafe { callback(handle, limit, self.bill.held(), bytes, self.context.load(Ordering::Relaxed)) };
+    }
+}
