@@ -32,6 +32,9 @@ pub(super) struct Offer {
     pub(super) ticked: Cell<u32>,
     /// Recent flushes; each refill halves the number.
     pub(super) shrinking: Cell<u32>,
+    /// Whether bins were halved since the last refill, and how many times a refill came after they were.
+    pub(super) halved: Cell<bool>,
+    pub(super) phases: Cell<u32>,
     /// Requests in the current countdown, and in all countdowns since memory began to shrink ([`super::idle::clock`]).
     pub(super) countdown: Cell<u32>,
     pub(super) counted: Cell<u32>,
@@ -71,6 +74,8 @@ impl Offer {
         self.made.store(0, Ordering::Relaxed);
         self.shrinking.set(0);
         self.counted.set(0);
+        self.halved.set(false);
+        self.phases.set(0);
         self.pause.set(0);
         self.next_pause.set(0);
     }

@@ -290,7 +290,7 @@ impl Bin {
     /// Gives the bin an array, or one of twice the slots, as long as it may hold `limit` blocks; false if it stays as
     /// it is. The bin is as [`Bin::restore`] leaves it.
     pub(super) fn grow(&self, pages: &Pages, class: Class, limit: usize) -> bool {
-        let (old, len) = (self.capacity(), self.len());
+        let old = self.capacity();
         let blocks = match old {
             0 => first_blocks(class).min(limit),
             BLOCKS_MIN => SMALL_BLOCKS_MIN,
@@ -299,7 +299,21 @@ impl Bin {
         if blocks > limit {
             return false;
         }
-        let slots = slots_for(blocks);
+        self.move_to_array(pages, blocks)
+    }
+
+    /// Gives the bin an array of half the slots, if that is an array, and the blocks fit. The bin is as [`Bin::restore`]
+    /// leaves it.
+    pub(super) fn halve(&self, pages: &Pages) {
+        let slots = slots_for(self.capacity()) / 2;
+        if slots >= SLOTS_MIN && self.len() + NULL_SLOTS <= slots && self.move_to_array(pages, slots - NULL_SLOTS) {
+            self.events.set(0);
+        }
+    }
+
+    /// Gives the bin an array with room for `blocks`, at least as many as it holds; false if there is no memory for it.
+    fn move_to_array(&self, pages: &Pages, blocks: usize) -> bool {
+        let (len, slots) = (self.len(), slots_for(blocks));
         let Some(piece) = pages.acquire_metadata(slots * SLOT_BYTES) else {
             return false;
         };
@@ -309,7 +323,7 @@ impl Bin {
             unsafe { array.set(index, core::ptr::null_mut()) };
         }
         for index in 1..=len {
-            // SAFETY: the new array has more room than the old one. Block 1 follows the bottom.
+            // SAFETY: the new array has room for all blocks. Block 1 follows the bottom.
             unsafe { array.set(NULL_SLOTS - 1 + index, self.block(index)) };
         }
         self.release_array(pages);

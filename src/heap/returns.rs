@@ -21,12 +21,10 @@ const SCATTERED: usize = 128;
 /// Blocks of the bin of another thread with which a free is compared, where the first block of a batch is freed.
 const NEWEST_OF_OTHERS: usize = 128;
 
-/// A crowded heap gives up a class of which the program has no more blocks than this ([`Heap::gives_up`]).
+/// A crowded heap gives up a class of which the program has no more blocks than this ([`Heap::make_room`]).
 const TAIL: usize = 8;
-/// Flushes without a refill that come before; each refill halves their number.
-const GIVES_UP_FROM: u32 = 4;
-/// Partial spans at most of a class that is given up.
-const TAIL_SPANS: usize = 4;
+/// Spans at most of such a class.
+const FEW_SPANS: usize = 16;
 
 /// The outcome of a free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -200,7 +198,8 @@ pub(crate) fn free_unowned(central: &Central, place: &Place<'_>, block: *mut u8)
 }
 
 impl Heap {
-    /// Makes room in the full `bin`: it grows, or its bottom half returns to the spans; or the heap gives the class up.
+    /// Makes room in the full `bin`: it grows, or its bottom half returns to the spans, or more, and it has half the room
+    /// from then on; or the heap gives the class up.
     pub(super) fn make_room(&self, shared: Shared<'_>, class: Class, bin: &Bin) {
         self.note_shrinking();
         self.slow_event(shared);
@@ -208,7 +207,11 @@ impl Heap {
             bin.restore();
             return;
         }
-        if self.gives_up(shared, class, bin) {
+        let out = self.out_if_few(shared, class);
+        // Of a class that is given up, what the program frees goes past the bin, so that the spans become empty and serve
+        // another thread. The next refill makes the bin an array again.
+        let is_tail = out.is_some_and(|out| out <= bin.len() + TAIL);
+        if is_tail && bin.capacity() > 0 || bin.capacity() == 0 && self.is_crowded() {
             // Small bins of a coarse class would have its requests miss more often, and split it.
             let stays = class.is_coarse() && bin.capacity() > 0 && self.count_event(shared, class, bin);
             if !stays {
@@ -217,31 +220,36 @@ impl Heap {
             }
             return;
         }
-        if self.count_event(shared, class, bin) {
+        let halves = out.is_some() && self.may_halve();
+        if !halves && self.count_event(shared, class, bin) {
             return;
         }
-        if !self.is_shrinking() {
-            return self.flush(shared, class, bin, bin.half().min(bin.len()));
-        }
+        let shrinks = self.is_shrinking();
         // Perhaps this thread makes no call any more once it has freed what it had.
-        self.flush(shared, class, bin, bin.len());
-        self.return_of_next_class(shared, class);
+        let kept = match (shrinks, halves) {
+            (true, _) => 0,
+            (_, true) => bin.half() / 2,
+            _ => bin.capacity() - bin.half(),
+        };
+        self.flush(shared, class, bin, bin.len() - kept.min(bin.len()));
+        if halves {
+            self.offer.halved.set(true);
+            bin.halve(&shared.central.pages);
+        }
+        if shrinks {
+            self.return_of_next_class(shared, class);
+        }
     }
 
-    /// Whether the heap, which is crowded, is to return all blocks of `class` and the array of its full `bin`, because
-    /// the program has next to none of them any more: what it frees from now on goes past the bin, so that the spans
-    /// become empty, and another thread can use the memory. The next refill makes the bin an array again.
-    fn gives_up(&self, shared: Shared<'_>, class: Class, bin: &Bin) -> bool {
-        if !self.is_crowded() || bin.capacity() == 0 {
-            return self.is_crowded();
+    /// How many blocks of `class` are out, where a crowded heap whose memory shrinks has no more than a few spans of it.
+    fn out_if_few(&self, shared: Shared<'_>, class: Class) -> Option<usize> {
+        if !self.is_crowded() || !self.is_falling() {
+            return None;
         }
-        if self.offer.shrinking.get() < GIVES_UP_FROM {
-            return false;
-        }
-        let spans = self.spans(class);
-        let mut partial = spans.partial.iter(shared.central.pages.space());
-        let out: usize = partial.by_ref().take(TAIL_SPANS).map(|(_, span)| span.used() as usize).sum();
-        spans.full.first().is_none() && partial.next().is_none() && out <= bin.len() + TAIL
+        let (spans, space) = (self.spans(class), shared.central.pages.space());
+        let mut all = spans.partial.iter(space).chain(spans.full.iter(space));
+        let out = all.by_ref().take(FEW_SPANS).map(|(_, span)| span.used() as usize).sum();
+        all.next().is_none().then_some(out)
     }
 
     /// Returns the `amount` lowest blocks of `bin` to their spans, or sends them to heaps that own those by now.

@@ -15,7 +15,7 @@ use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::sys::cell::{Flag, Flags};
 
 /// Words of a shard, and shards.
-const SLOTS: usize = 8;
+const SLOTS: usize = 16;
 pub(super) const SHARDS: usize = 8;
 /// Bytes that a shard keeps.
 const SHARD_BYTES: usize = 4 * MIB;
@@ -131,6 +131,9 @@ impl Shard {
             let over = word.count().wrapping_sub(count);
             if over < least && over <= SHARD_REGIONS {
                 (best, least) = (Some((slot, word)), over);
+                if over == 0 {
+                    break;
+                }
             }
         }
         best
@@ -143,10 +146,13 @@ impl Shard {
         let end = run.region.plus(run.count);
         for slot in &self.0 {
             let word = slot.word();
-            survey.regions += word.count();
             if word == Word::EMPTY {
-                survey.empty = Some(slot);
-            } else if word.end() == run.region {
+                // The first, where the next search begins.
+                survey.empty = survey.empty.or(Some(slot));
+                continue;
+            }
+            survey.regions += word.count();
+            if word.end() == run.region {
                 survey.before = Some((slot, word));
             } else if word.region() == end {
                 survey.behind = Some((slot, word));
@@ -192,6 +198,8 @@ pub(super) struct RunCache {
     in_use: Flags<InUse>,
     /// When the last sweep was, in milliseconds. Any thread writes it.
     swept: AtomicU32,
+    /// A bit for each shard that ever had a run. Any thread sets one, before it puts the run.
+    used: AtomicU32,
 }
 
 impl RunCache {
@@ -200,6 +208,7 @@ impl RunCache {
             shards: [const { Shard([const { Slot(AtomicUsize::new(0)) }; SLOTS]) }; SHARDS],
             in_use: Flags::new(),
             swept: AtomicU32::new(0),
+            used: AtomicU32::new(0),
         }
     }
 
@@ -221,7 +230,10 @@ impl RunCache {
 
     /// Regions of its runs.
     pub(super) fn regions(&self) -> u32 {
-        if self.is_open() { self.each().map(|(_, word)| word.count()).sum() } else { 0 }
+        // Relaxed: a run that another thread puts just now may as well come later.
+        let used = self.used.load(Ordering::Relaxed);
+        let shards = self.shards.iter().enumerate().filter(|(place, _)| used >> place & 1 != 0);
+        shards.flat_map(|(_, shard)| shard.words()).map(|(_, word)| word.count()).sum()
     }
 
     /// The shard at `place`, which may be any number.
@@ -256,6 +268,12 @@ impl RunCache {
     /// Calls `spill` with runs that have to go for it, or with itself: the caller makes them free runs.
     pub(super) fn put(&self, place: usize, mut run: Run, now: u32, mut spill: impl FnMut(Run)) {
         let (shard, mut time) = (self.shard(place), Word::time_of(now));
+        let bit = 1 << (place % SHARDS);
+        // Relaxed: see the field.
+        if self.used.load(Ordering::Relaxed) & bit == 0 {
+            // Relaxed: as above.
+            self.used.fetch_or(bit, Ordering::Relaxed);
+        }
         for _ in 0..ATTEMPTS {
             if run.count > SHARD_REGIONS / 2 {
                 break;

@@ -41,6 +41,11 @@ pub(in crate::heap) const fn calls_seldom(pause: u32) -> bool {
 
 /// Flushes without a refill that count as shrinking; each refill halves their number.
 const SHRINKING: u32 = 16;
+/// Those after which a crowded heap gives up classes and halves bins. No bin is halved before so many times more, as log2,
+/// for each time that the program needed blocks again after that: if it works in phases, it keeps its bins.
+const FALLING: u32 = 4;
+const PHASE_SHIFT: u32 = 2;
+const PHASES_MAX: u32 = 8;
 /// Most requests that countdowns count because memory shrank once, or from one slow event to another: some milliseconds
 /// of counting.
 const REQUESTS_MAX: u32 = 1 << 20;
@@ -188,6 +193,9 @@ impl Heap {
     pub(in crate::heap) fn note_growth(&self) {
         let shrinking = self.offer.shrinking.get() / 2;
         self.offer.shrinking.set(shrinking);
+        if self.offer.halved.replace(false) {
+            self.offer.phases.set(self.offer.phases.get() + 1);
+        }
         if shrinking < SHRINKING && !self.offer.for_round.get() {
             self.end_countdown();
         }
@@ -196,6 +204,17 @@ impl Heap {
     /// Whether memory of this heap shrinks.
     pub(in crate::heap) fn is_shrinking(&self) -> bool {
         self.offer.shrinking.get() >= SHRINKING && self.takes_part()
+    }
+
+    /// Whether the memory of this heap has begun to shrink, as far as one that is crowded is concerned: what it keeps keeps
+    /// spans from other threads.
+    pub(in crate::heap) fn is_falling(&self) -> bool {
+        self.offer.shrinking.get() >= FALLING
+    }
+
+    /// As [`Heap::is_falling`], for a heap whose bins become smaller then.
+    pub(in crate::heap) fn may_halve(&self) -> bool {
+        self.offer.shrinking.get() >= FALLING << (PHASE_SHIFT * self.offer.phases.get().min(PHASES_MAX))
     }
 
     /// Begins a countdown if memory shrinks, or `for_round`, because the thread may read no clock otherwise; not if

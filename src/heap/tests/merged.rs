@@ -132,6 +132,39 @@ fn a_crowded_heap_gives_up_a_class_that_the_program_no_longer_uses() {
     assert!(!heap.alloc(world.shared(), wanted).expect("memory").is_null() && heap.bin(wanted).capacity() > 0);
 }
 
+/// The largest room that the bin of 16 bytes has while blocks are allocated, and what it has once most of them are freed.
+fn rooms(world: &World, heap: &Heap) -> (usize, usize) {
+    let wanted = class(16);
+    let mut most = 0;
+    let blocks: Vec<_> = (0..2000)
+        .map(|_| {
+            let block = heap.alloc(world.shared(), wanted).expect("memory");
+            most = most.max(heap.bin(wanted).capacity());
+            block
+        })
+        .collect();
+    // As flushes of other classes do.
+    (0..4).for_each(|_| heap.note_shrinking());
+    let (kept, freed) = blocks.split_at(100);
+    freed.iter().for_each(|&block| assert_eq!(heap.free(world.shared(), block), Freed::Small));
+    let last = heap.bin(wanted).capacity();
+    kept.iter().for_each(|&block| assert_eq!(heap.free(world.shared(), block), Freed::Small));
+    (most, last)
+}
+
+#[test]
+fn bins_of_a_crowded_heap_shrink_with_its_memory_unless_the_program_works_in_phases() {
+    let (world, heap) = crowded();
+    let (most, last) = rooms(&world, heap);
+    assert!(most >= 254 && last <= most / 8, "{most} blocks, then {last}");
+    let later: Vec<_> = (0..6).map(|_| rooms(&world, heap)).collect();
+    let (most, last) = later[5];
+    assert!(last >= most, "{later:?}");
+    let world = World::new(64 * MIB);
+    let (most, last) = rooms(&world, wide(&world));
+    assert!(last >= most, "beside few threads {most} blocks, then {last}");
+}
+
 #[test]
 fn a_heap_with_few_neighbours_gives_up_no_class() {
     let world = World::new(64 * MIB);
