@@ -4,11 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::OnceLock;
 
 use harness::expect::End;
 use harness::suite::{case_if, main as run_cases};
-use harness::{paths, run};
+use harness::{installed, paths, run};
 
 fn folder() -> PathBuf {
     paths::workspace().join("examples")
@@ -65,23 +64,9 @@ fn prints_what_it_says(example: &Example) -> Result<(), String> {
     prints(&folder(), example, &[("LIBRARY", &paths::shared_library()?), ("OUT", &out)])
 }
 
-/// The tree that `make install` puts into a folder, for all examples: this process installs it once.
-fn installed() -> Result<PathBuf, String> {
-    static TREE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    TREE.get_or_init(|| {
-        let (tree, library) = (paths::fresh("installed")?, paths::shared_library()?);
-        let built = library.parent().ok_or("the library has no folder")?;
-        let mut command = run::command(paths::workspace().join("scripts/install"));
-        command.arg("install").arg(built).env("PREFIX", &tree).env("LIBDIR", tree.join("lib")).env("DESTDIR", "");
-        run::run(&mut command, 60)?.clean()?;
-        Ok(tree)
-    })
-    .clone()
-}
-
 /// A copy of the examples outside of the repository, with the installed tree alone.
 fn prints_it_installed(example: &Example) -> Result<(), String> {
-    let (tree, place) = (installed()?, paths::fresh(&format!("alone-{}", example.name))?);
+    let (tree, place) = (installed::tree()?, paths::fresh(&format!("alone-{}", example.name))?);
     let (copy, out) = (place.join("examples"), place.join("out"));
     fs::create_dir(&out).map_err(|error| error.to_string())?;
     run::run(run::command("cp").arg("-r").arg(folder()).arg(&copy), 20)?.clean()?;

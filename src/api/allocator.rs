@@ -239,7 +239,9 @@ mod api2 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::rust::tests::apart;
+    use crate::api::rust::tests::alone;
+    use crate::process::state::PROCESS;
+    use crate::process::thread;
     use proptest::prelude::*;
 
     fn layout(size: usize, align: usize) -> Layout {
@@ -287,11 +289,17 @@ mod tests {
         }
     }
 
-    /// Whether a block is where it was, and as large as asked for, after a change of its size.
-    fn stays(size: usize, align: usize, new: usize) -> bool {
-        let (old, new) = (layout(size, align), layout(new, align));
+    /// Whether a block is where it was, and as large as asked for, after its size became what `new` makes of its room.
+    /// `closed`: its thread has an offer by then, so the fast path serves nothing.
+    fn stays(size: usize, align: usize, closed: bool, new: impl Fn(usize) -> usize) -> bool {
+        let old = layout(size, align);
         let block = Spandrel.allocate(old).unwrap();
         bytes(block).fill(7);
+        // SAFETY: the block is live.
+        let new = layout(new(unsafe { Spandrel.usable_size(block.cast()) }), align);
+        if closed {
+            thread::at_rest().unwrap().announce(PROCESS.shared());
+        }
         // SAFETY: the block came with that layout, and grows or shrinks to the other.
         let resized = unsafe { Spandrel.change(block.cast(), old, new) }.unwrap();
         let stays = (resized.cast::<u8>(), resized.len()) == (block.cast(), new.size());
@@ -300,21 +308,40 @@ mod tests {
         stays
     }
 
-    /// In a process of its own: beside many threads, and while a heap profile samples blocks, more of them move.
     #[test]
     fn aligned_blocks_stay_where_they_are_while_they_have_room() {
-        const ALONE: &str = "TEST_IS_ALONE";
-        const NAME: &str = "aligned_blocks_stay_where_they_are_while_they_have_room";
-        if std::env::var_os(ALONE).is_none() {
-            let (passed, said) = apart(module_path!(), NAME, [ALONE, "1"]);
-            assert!(passed, "{said}");
-            return;
-        }
-        for (size, align, new) in
-            [(100, 64, 128), (100, 128, 120), (200, 32, 130), (5000, 4096, 8192), (40_000, 64, 65_536)]
-        {
-            assert!(stays(size, align, new), "{size} at {align}");
-        }
+        alone(module_path!(), "aligned_blocks_stay_where_they_are_while_they_have_room", || {
+            for closed in [false, true] {
+                for (size, align, new) in [
+                    (100, 64, 128),
+                    (100, 128, 120),
+                    (200, 32, 130),
+                    (1, 64, 20),
+                    (5000, 4096, 8192),
+                    (40_000, 64, 65_536),
+                ] {
+                    assert!(stays(size, align, closed, |_| new), "{size} at {align}, closed: {closed}");
+                }
+            }
+        });
+    }
+
+    /// Coarse classes serve the requests of these threads: blocks have more room.
+    #[test]
+    fn aligned_blocks_stay_beside_many_threads() {
+        const THREADS: usize = 20;
+        let work = || {
+            for (size, align) in (1..=1024).step_by(3).flat_map(|size| [(size, 32), (size, 64), (size, 256)]) {
+                assert!(stays(size, align, size % 5 == 0, |room| room), "{size} at {align}");
+            }
+        };
+        alone(module_path!(), "aligned_blocks_stay_beside_many_threads", || {
+            let all = std::sync::Barrier::new(THREADS);
+            std::thread::scope(|scope| {
+                let threads = (0..THREADS).map(|_| scope.spawn(|| (all.wait(), work(), all.wait())));
+                threads.collect::<std::vec::Vec<_>>();
+            });
+        });
     }
 
     #[test]

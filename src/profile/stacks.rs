@@ -4,7 +4,8 @@
 use core::mem::offset_of;
 
 use super::kept::Kept;
-use super::{PARTS, Weight};
+use super::{PARTS, Weight, objects};
+use crate::central::Bill;
 use crate::pages::Pages;
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::cell::StaticRef;
@@ -33,6 +34,8 @@ pub(super) struct Entry {
     peak_epoch: AtomicU64,
     /// The innermost first.
     pub(super) frames: &'static [usize],
+    /// The bill of the object whose code asks, if objects have bills.
+    pub(super) bill: Option<&'static Bill>,
 }
 
 /// Where a tool finds the parts of an entry: the one before it, the first of its totals, its frames.
@@ -111,7 +114,7 @@ impl Stacks {
         let frame = |index: usize| frames.get(index).copied().unwrap_or_default();
         let frames: &[usize] = self.kept.values(pages, frames.len(), frame)?;
         let none = || AtomicU64::new(0);
-        let (older, next) = (newest.get(), *bucket);
+        let (older, next, bill) = (newest.get(), *bucket, objects::bill_of(frames));
         let entry = |_| Entry {
             older,
             next,
@@ -124,6 +127,7 @@ impl Stacks {
             peak_bytes: none(),
             peak_epoch: none(),
             frames,
+            bill,
         };
         let entry: &Entry = self.kept.values(pages, 1, entry)?.first()?;
         *bucket = Some(entry);
