@@ -135,7 +135,7 @@ idle-check: library ## Stop a call at every instruction boundary, drain what its
 peers: ## Build the allocators to compare with into target/peers
 	@scripts/peers
 
-STUDIES = study-lookup study-faults study-exchanges study-bins study-modes study-latency study-profiles study-large study-fragmentation study-steady study-crates
+STUDIES = study-lookup study-faults study-exchanges study-bins study-modes study-latency study-profiles study-large study-fragmentation study-steady study-crates study-heaps
 .PHONY: study $(STUDIES) bench-crate
 study: $(STUDIES) ## Measure the alternatives of the design again and rewrite docs/studies (a quarter of an hour)
 

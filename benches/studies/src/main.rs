@@ -7,6 +7,7 @@ mod crates;
 mod exchanges;
 mod faults;
 mod fragmentation;
+mod heaps;
 mod large;
 mod latency;
 mod lookup;
@@ -60,6 +61,8 @@ enum Study {
     Steady,
     /// The crate for Rust programs, beside those of other allocators
     Crates,
+    /// Named heaps, beside mimalloc's heaps and jemalloc's arenas
+    Heaps,
     /// All of them
     All,
     /// One pass of a way of lookup, for counting instructions
@@ -78,6 +81,9 @@ enum Study {
         #[arg(action = clap::ArgAction::Set)]
         foreign: bool,
     },
+    /// One run of a flow with a library's heaps
+    #[command(hide = true)]
+    HeapsKernel { library: String, flow: String, count: usize },
     /// One run of two threads that replace large blocks of a mix
     #[command(hide = true)]
     LargeReplace { mix: usize },
@@ -110,6 +116,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Study::Fragmentation => write_fragmentation(out),
         Study::Steady => write_steady(out),
         Study::Crates => crates::study(*runs)?.write(out),
+        Study::Heaps => heaps::study(*runs)?.write(out),
         Study::All => {
             write_fragmentation(out)?;
             write_steady(out)?;
@@ -121,6 +128,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             faults::study(*runs)?.write(out)?;
             exchanges::study()?.write(out)?;
             crates::study(*runs)?.write(out)?;
+            heaps::study(*runs)?.write(out)?;
             bins::study(*runs)?.write(out)
         }
         Study::Kernel { scheme, passes } => lookup::kernel(scheme, *passes),
@@ -129,6 +137,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         }
         Study::SteadyKernel { seconds } => steady::kernel(*seconds),
         Study::LargeKernel { blocks, foreign } => large::kernel(*blocks, *foreign),
+        Study::HeapsKernel { library, flow, count } => heaps::kernel(library, flow, *count),
         Study::LargeReplace { mix } => large::replace(*mix),
         Study::LargeGrow { halves } => large::grow(*halves),
     }
