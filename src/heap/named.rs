@@ -103,6 +103,8 @@ impl Heap {
 
     /// Has this heap, which is a thread's, be on `bill` from now on, with all that its spans hold. The caller holds the
     /// spans.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn bill_to(&self, bill: &'static Bill, central: &Central) {
         let space = central.pages.space();
         let spans_of = |class| self.spans(class).partial.iter(space).chain(self.spans(class).full.iter(space)).count();

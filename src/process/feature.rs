@@ -107,7 +107,16 @@ impl Features {
         }
     }
 
+    /// Has the name be asked for by which `heap` is billed, which the calling thread holds.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn name_may_differ(&self, heap: &Heap) {
+        self.iter().filter_map(|feature| feature.name_may_differ).for_each(|ask| ask(heap));
+    }
+
     /// Has the names of all threads be seen, by which their heaps are billed.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn names_matter(&self) {
         self.iter().filter_map(|feature| feature.names_matter).for_each(|see| see());
     }

@@ -13,7 +13,7 @@ use crate::process::state::PROCESS;
 pub(super) fn with_heap<M: Mode>(heap: &Heap) {
     heap.defer(|| PROCESS.central.take_deferred(|block| free_deferred::<M>(heap, block)));
     if heap.take_question() {
-        PROCESS.features.iter().filter_map(|feature| feature.name_may_differ).for_each(|ask| ask(heap));
+        PROCESS.features.name_may_differ(heap);
     }
     if heap.has_pending() {
         heap.run_pending(PROCESS.shared());
