@@ -8,6 +8,7 @@
 //!   [`LargeBills`] guards lists and headers' bills.
 
 use core::cell::Cell;
+use core::mem::offset_of;
 
 use super::span::{Span, header};
 use super::store::Central;
@@ -60,6 +61,16 @@ impl LargeBills {
 
 // Relaxed throughout: each word is valid by itself at any time, and memory is handed over by other means.
 impl Bill {
+    /// Offsets of what is held, its large part, the peak, the soft and the hard limit, and the refusals.
+    pub(crate) const OFFSETS: [usize; 6] = [
+        offset_of!(Self, held),
+        offset_of!(Self, large),
+        offset_of!(Self, peak),
+        offset_of!(Self, soft),
+        offset_of!(Self, hard),
+        offset_of!(Self, refusals),
+    ];
+
     /// Sets both limits, in bytes; [`crate::pages::limits::UNLIMITED`] for none.
     pub(crate) fn set_limits(&self, soft: usize, hard: usize) {
         self.soft.set(soft);

@@ -26,7 +26,7 @@ pub(crate) const fn with_room(regions: u32) -> u32 {
 }
 
 /// In the word of a large block's ticket: the next word names its bill.
-const BILLED: u64 = 1 << 32;
+pub(super) const BILLED: u64 = 1 << 32;
 
 /// A block that was not handed out yet: nothing else has it, and all its bytes can be written.
 pub(crate) struct Fresh {

@@ -108,13 +108,15 @@ pub(super) fn header(space: &Space, region: Region) -> &Span {
 
 impl Span {
     /// Offsets of the fields that `CentralDescriptor` describes.
-    pub(super) const OFFSETS: [usize; 6] = [
+    pub(super) const OFFSETS: [usize; 8] = [
         offset_of!(Self, first),
         offset_of!(Self, used),
         offset_of!(Self, state),
         offset_of!(Self, rest),
         offset_of!(Self, bytes),
         offset_of!(Self, bitmap),
+        offset_of!(Self, room),
+        offset_of!(Self, inline),
     ];
     /// In the word for what is out: every block is.
     pub(super) const FULL: usize = FULL as usize;

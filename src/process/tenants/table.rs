@@ -2,6 +2,7 @@
 //! The table of named heaps: records in metadata, found by the place in a handle.
 
 use core::ffi::{c_int, c_void};
+use core::mem::offset_of;
 
 use crate::base::text::Line;
 use crate::central::{Bill, HARD, SOFT};
@@ -16,7 +17,7 @@ use crate::sys::lock::{Lock, Rank};
 /// Bytes of a name, and of the zero behind it.
 pub(crate) const NAME_BYTES: usize = 64;
 /// Records of a piece of metadata, and how many pieces there may be.
-const PIECE: usize = 32;
+pub(super) const PIECE: usize = 32;
 const PIECES: usize = 2048;
 /// Bits of a handle that are the place in the table, counted from 1.
 const PLACE_BITS: u32 = 17;
@@ -107,9 +108,14 @@ pub(crate) fn find(handle: usize) -> Option<&'static Tenant> {
 
 /// The handle of the heap that has `bill`, which is that of a record; 0 if the heap is gone.
 pub(crate) fn handle_of_bill(bill: &'static Bill) -> usize {
-    let tenant = core::ptr::from_ref(bill).cast::<u8>().wrapping_sub(core::mem::offset_of!(Tenant, bill));
+    let tenant = core::ptr::from_ref(bill).cast::<u8>().wrapping_sub(offset_of!(Tenant, bill));
     // SAFETY: bills are parts of records alone, which stay for the life of the process.
     unsafe { &*tenant.cast::<Tenant>() }.handle()
+}
+
+/// Where the number of records is, and where the addresses of their pieces are.
+pub(super) fn addresses() -> [usize; 2] {
+    [core::ptr::from_ref(&COUNT).addr(), TABLE.as_ptr().addr()]
 }
 
 /// All records.
@@ -225,6 +231,9 @@ pub(crate) fn refused(bill: &Bill, handle: usize, size: usize) {
 }
 
 impl Tenant {
+    /// Offsets of handle, name and bill.
+    pub(super) const OFFSETS: [usize; 3] = [offset_of!(Self, handle), offset_of!(Self, name), offset_of!(Self, bill)];
+
     /// Whether this is the live heap with that handle.
     #[inline]
     pub(crate) fn is(&self, handle: usize) -> bool {

@@ -1,0 +1,74 @@
+//! Where the table of named heaps is, for tools that read a process from outside. Must not know how they read it.
+
+use super::table::{PIECE, Tenant, addresses};
+use crate::central::Bill;
+use crate::pages::limits::UNLIMITED;
+
+/// Addresses, sizes, and offsets of words in a record.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TenantsDescriptor {
+    /// Where the number of records is, and the addresses of their pieces, a word each.
+    pub count: usize,
+    /// See `count`.
+    pub pieces: usize,
+    /// Records of a piece, one behind the other, and the bytes of one.
+    pub piece_records: usize,
+    /// See `piece_records`.
+    pub record_bytes: usize,
+    /// The handle of the heap; 0 for a record without one.
+    pub handle: usize,
+    /// Its name: 64 bytes, zeroes at the end.
+    pub name: usize,
+    /// Its bill, which begins there, and to which the following belong.
+    pub bill: usize,
+    /// Bytes held.
+    pub held: usize,
+    /// The part of them that is large blocks.
+    pub large: usize,
+    /// The most that was held.
+    pub peak: usize,
+    /// The limits; `unlimited` for none.
+    pub soft: usize,
+    /// See `soft`.
+    pub hard: usize,
+    /// Requests that the hard limit refused.
+    pub refusals: usize,
+    /// See `soft`: no offset, but a value.
+    pub unlimited: usize,
+}
+
+impl TenantsDescriptor {
+    /// The values that are the same in every process of this version; addresses are 0.
+    pub(crate) const LAYOUT: Self = {
+        let [handle, name, bill] = Tenant::OFFSETS;
+        let [held, large, peak, soft, hard, refusals] = Bill::OFFSETS;
+        Self {
+            count: 0,
+            pieces: 0,
+            piece_records: PIECE,
+            record_bytes: size_of::<Tenant>(),
+            handle,
+            name,
+            bill,
+            held: bill + held,
+            large: bill + large,
+            peak: bill + peak,
+            soft: bill + soft,
+            hard: bill + hard,
+            refusals: bill + refusals,
+            unlimited: UNLIMITED,
+        }
+    };
+
+    /// As [`TenantsDescriptor::LAYOUT`], of this one.
+    pub(crate) const fn layout(self) -> Self {
+        Self { count: 0, pieces: 0, ..self }
+    }
+
+    /// That of this process.
+    pub(crate) fn own() -> Self {
+        let [count, pieces] = addresses();
+        Self { count, pieces, ..Self::LAYOUT }
+    }
+}
