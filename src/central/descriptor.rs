@@ -3,8 +3,8 @@
 use core::mem::offset_of;
 
 use super::batch::Batch;
+use super::billing::BILLED;
 use super::central_list::CentralList;
-use super::large::BILLED;
 use super::span::{Span, State};
 use super::store::{Central, ClassStore};
 use crate::base::class::BATCH_BLOCKS_MAX;

@@ -3,7 +3,6 @@
 //!
 //! Up to [`LARGE_MAX`] a block is a run of regions; above, or where the runs are used up, a mapping of its own.
 
-use super::bill::Bill;
 use super::direct::{self, DirectBlock};
 use super::span::{Span, State, header};
 use super::store::Central;
@@ -24,9 +23,6 @@ pub(crate) const ROOM_MAX: u32 = 64;
 pub(crate) const fn with_room(regions: u32) -> u32 {
     if regions <= ROOM_MAX { regions.next_power_of_two() } else { regions }
 }
-
-/// In the word of a large block's ticket: the next word names its bill.
-pub(super) const BILLED: u64 = 1 << 32;
 
 /// A block that was not handed out yet: nothing else has it, and all its bytes can be written.
 pub(crate) struct Fresh {
@@ -124,32 +120,8 @@ impl Span {
     /// Sets the ticket.
     pub(super) fn set_ticket(&self, ticket: u32) {
         if let Some(word) = self.inline.first() {
-            word.set(word.get() & BILLED | u64::from(ticket));
+            word.set(word.get() & !u64::from(u32::MAX) | u64::from(ticket));
         }
-    }
-
-    /// Whether the block is sampled or on a bill, so that more is to be done when it is freed than to give back its run.
-    fn is_marked(&self) -> bool {
-        self.inline.first().is_some_and(|word| word.get() != 0)
-    }
-
-    /// Whether a large block is on a bill. A hint for threads that do not have it.
-    pub(super) fn is_billed(&self) -> bool {
-        self.inline.first().is_some_and(|word| word.get() & BILLED != 0)
-    }
-
-    /// The bill of a large block.
-    pub(crate) fn bill(&self) -> Option<&'static Bill> {
-        let [_, word, ..] = &self.inline;
-        // SAFETY: a header that is marked so names a bill, and bills lie in memory that stays.
-        self.is_billed().then(|| unsafe { &*core::ptr::with_exposed_provenance::<Bill>(word.get() as usize) })
-    }
-
-    /// Sets the bill. The caller holds the lock of large bills.
-    pub(super) fn set_bill(&self, bill: Option<&'static Bill>) {
-        let [mark, word, ..] = &self.inline;
-        mark.set(mark.get() & !BILLED | if bill.is_some() { BILLED } else { 0 });
-        word.set(bill.map_or(0, |bill| core::ptr::from_ref(bill).expose_provenance() as u64));
     }
 }
 
@@ -168,59 +140,11 @@ impl Central {
         }
     }
 
-    /// As [`Central::alloc_large`], on `bill` where there is one. Such a block is always a run of regions.
-    pub(crate) fn alloc_billed(
-        &self,
-        bytes: usize,
-        align: usize,
-        bank: Bank,
-        bill: Option<&'static Bill>,
-    ) -> Option<Fresh> {
-        match bill {
-            None => self.alloc_large(bytes, align, bank),
-            Some(bill) => self.on_bill(bytes.max(1), bill, |bytes| self.alloc_run(bytes, align, bank)),
-        }
-    }
-
-    /// A large block in spite of its size: of `bytes` usable bytes, no more, as a block of a class has. On `bill` where there
-    /// is one.
-    pub(crate) fn alloc_small_apart(
-        &self,
-        bytes: usize,
-        align: usize,
-        bank: Bank,
-        bill: Option<&'static Bill>,
-    ) -> Option<Fresh> {
-        match bill {
-            None => self.alloc_regions(bytes, align, bank),
-            Some(bill) => self.on_bill(bytes, bill, |bytes| self.alloc_regions(bytes, align, bank)),
-        }
-    }
-
-    fn on_bill(&self, bytes: usize, bill: &'static Bill, alloc: impl FnOnce(usize) -> Option<Fresh>) -> Option<Fresh> {
-        let regions = u32::try_from(regions_for(bytes)).ok()?;
-        let admitted = if self.has_guards() { with_room(regions) } else { regions } as usize * REGION_BYTES;
-        if !bill.admit(admitted, self) {
-            return None;
-        }
-        let fresh = alloc(bytes);
-        let region = fresh.as_ref().and_then(|fresh| self.pages.space().region_of(fresh.address));
-        let Some(region) = region else {
-            bill.give_back(admitted);
-            return None;
-        };
-        // Without a guard left the run has no room to spare.
-        let taken = self.span(region).large_regions() as usize * REGION_BYTES;
-        bill.give_back(admitted.saturating_sub(taken));
-        self.put_on_bill(region, bill);
-        fresh
-    }
-
-    fn alloc_run(&self, bytes: usize, align: usize, bank: Bank) -> Option<Fresh> {
+    pub(super) fn alloc_run(&self, bytes: usize, align: usize, bank: Bank) -> Option<Fresh> {
         self.alloc_regions(round_up(bytes, self.pages.space().page_bytes())?, align, bank)
     }
 
-    fn alloc_regions(&self, bytes: usize, align: usize, bank: Bank) -> Option<Fresh> {
+    pub(super) fn alloc_regions(&self, bytes: usize, align: usize, bank: Bank) -> Option<Fresh> {
         let space = self.pages.space();
         let run = self.acquire_run(bank, u32::try_from(regions_for(bytes)).ok()?, align)?;
         Some(self.make_large(space, run, bytes))
@@ -322,9 +246,11 @@ impl Central {
         let (count, ticket) = (span.large_regions(), span.ticket());
         span.unmake_large(state);
         if span.guarded.get() {
-            self.release_run(region, count)
+            self.release_run(region, count);
+        } else if state == State::Destroyed {
+            self.pages.release_later(region, count);
         } else {
-            self.pages.release_large(region, count)
+            self.pages.release_large(region, count);
         }
         Some(ticket)
     }

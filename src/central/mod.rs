@@ -3,6 +3,7 @@
 
 mod batch;
 mod bill;
+mod billing;
 mod central_list;
 #[cfg(debug_assertions)]
 mod check;

@@ -195,7 +195,7 @@ impl Central {
         self.pages.space().set_entries(region, regions, Entry::NONE);
         self.span(region).unmake(&self.pages, class);
         (0..regions).for_each(|step| self.span(region.plus(step)).state.set(State::Destroyed as u8));
-        self.release_run(region, regions);
+        self.pages.release_later(region, regions);
     }
 
     /// A span of the central list with free blocks, for the owner whose map entry is `entry`; one of `bank`, or of any

@@ -115,6 +115,9 @@ fn destroy(tenant: &'static Tenant, handle: usize) {
             let _ = sampled::freed(ticket);
         }
     }
+    shared.central.pages.keep_soft_limit();
+    // The memory goes back after the delay, even if no thread frees anything any more.
+    shared.registry.idle().owe();
 }
 
 /// Frees the blocks that wait for that, and does `empty` with the heap of the calling thread, in whose batches they are.
@@ -171,8 +174,9 @@ fn on_part(part: &'static Heap, work: impl FnOnce()) {
 /// Frees all blocks of spans of `part`, on which the calling thread stands, in the mode in force.
 fn free_blocks(part: &Heap) {
     let shared = PROCESS.shared();
-    // What waits in bins, inbox and quarantine is free already.
+    // What waits in inbox, quarantine and bins is free already. A quarantine takes in what comes out of the inbox.
     if let HeapAccess::Own(heap) = thread::access() {
+        let _ = heap.exchange(shared, usize::MAX);
         PROCESS.features.iter().for_each(|feature| (feature.thread_ends)(&heap));
         heap.collect_wholly(shared);
     }
@@ -231,7 +235,7 @@ fn give_in_place(handle: usize, block: *mut u8) -> Result<bool, Refused> {
     let central = &PROCESS.central;
     let Place::Large { region, span } = central.resolve(block.addr()) else { return Ok(false) };
     let bytes = span.large_regions() as usize * REGION_BYTES;
-    if to.is_some_and(|tenant| !tenant.bill.admit(bytes, central)) {
+    if to.is_some_and(|tenant| !tenant.bill.admit(bytes, &central.pages.pending)) {
         return Err(Refused::Memory);
     }
     central.take_off_bill(region);

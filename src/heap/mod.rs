@@ -18,6 +18,7 @@ mod layout;
 mod named;
 mod offer;
 mod orphan;
+mod parts;
 mod refill;
 mod registry;
 mod remote;

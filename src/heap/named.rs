@@ -8,17 +8,13 @@
 //! - One thread at a time uses a part: the one whose word `user` holds. It alone is that part's thread.
 //! - A part outlives forks: it belongs to the process, whichever that is, unless a fork caught another thread inside it.
 
-use core::cell::Cell;
 use core::mem::offset_of;
 
 use super::generation;
 use super::layout::Heap;
-use super::registry::{Registry, Shared};
-use super::remote::inbox;
 use crate::base::class::Class;
-use crate::base::units::{REGION_BYTES, Region};
-use crate::central::{Batch, Bill, Central};
-use crate::pages::{Entry, Pages};
+use crate::base::units::REGION_BYTES;
+use crate::central::{Bill, Central};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::cell::{Relaxed, StaticRef};
 
@@ -105,7 +101,7 @@ impl Heap {
     }
 
     /// Makes this heap, which no thread has, a part of the named heap with that handle, for the thread with that word.
-    fn become_part(&self, handle: usize, bill: &'static Bill, thread: usize) {
+    pub(super) fn become_part(&self, handle: usize, bill: &'static Bill, thread: usize) {
         self.named.bill.set(Some(bill));
         self.named.handle.set(handle);
         // Relaxed: no other thread can find the part yet.
@@ -126,7 +122,7 @@ impl Heap {
 
     /// Has the bill admit another span of `class`; false if its limit forbids that.
     pub(super) fn admit_span(&self, central: &Central, class: Class) -> bool {
-        self.bill().is_none_or(|bill| bill.admit(bytes_of(class), central))
+        self.bill().is_none_or(|bill| bill.admit(bytes_of(class), &central.pages.pending))
     }
 
     /// Takes a span of `class` off the bill.
@@ -140,7 +136,7 @@ impl Heap {
     /// Puts a span of `class` that the heap has already on the bill, whatever the limit.
     pub(super) fn take_span(&self, central: &Central, class: Class) {
         if let Some(bill) = self.bill() {
-            bill.add(bytes_of(class), central);
+            bill.add(bytes_of(class), &central.pages.pending);
         }
     }
 
@@ -166,163 +162,5 @@ impl Heap {
     /// The heaps that the calling thread uses, this one first: parts, and its own last.
     pub(crate) fn chain(&'static self) -> impl Iterator<Item = &'static Self> {
         core::iter::successors(Some(self), |heap| heap.below())
-    }
-}
-
-impl Registry {
-    /// A heap that becomes a part of the named heap with that handle, for the thread with that word; `None` if there is no
-    /// metadata for one.
-    pub(crate) fn acquire_part(
-        &self,
-        pages: &Pages,
-        bin_bytes: usize,
-        (handle, bill): (usize, &'static Bill),
-        thread: usize,
-    ) -> Option<&'static Heap> {
-        let heap = self.acquire(pages, bin_bytes)?;
-        heap.become_part(handle, bill, thread);
-        Some(heap)
-    }
-
-    /// Adopts all orphans.
-    pub(crate) fn adopt_all(&self, shared: Shared<'_>) {
-        while self.orphans.get() {
-            self.adopt_orphans(shared);
-        }
-    }
-
-    /// Calls `work` with each heap of a thread and each part, but for `own`, the calling thread's, under the lock of its
-    /// spans; that thread holds nothing. Waits for each thread that is inside its heap, so that a block which it was about
-    /// to send is in a batch or gone.
-    pub(crate) fn visit_others(&self, own: &Heap, work: impl Fn(&Heap)) {
-        for heap in super::registry::heaps_from(self.first.get()) {
-            if heap.taken.get() && heap.belongs_to_process() && heap.address() != own.address() {
-                heap.hold_spans();
-                work(heap);
-                heap.free_spans();
-            }
-        }
-    }
-}
-
-/// The end of a part. The caller holds the spans.
-impl Heap {
-    /// The batches of this heap's outbox whose blocks are those of parts with that handle.
-    fn batches_of(&self, handle: usize) -> impl Iterator<Item = (&Batch, &'static Self)> {
-        self.outbox.batches().filter_map(move |batch| {
-            let key = Entry::from_bits(batch.key.get());
-            let owner = (key.bits() != 0 && !key.is_central() && batch.len() > 0).then(|| Self::of_entry(key))?;
-            (owner.handle() == handle).then_some((batch, owner))
-        })
-    }
-
-    /// Drops the blocks of parts with that handle from this heap's batches.
-    pub(crate) fn drop_batches_of(&self, handle: usize, central: &Central) {
-        for (batch, owner) in self.batches_of(handle) {
-            batch.move_each(|block| owner.note_dropped(central, block));
-        }
-    }
-
-    /// Sends off this heap's batches, if any has blocks of parts with that handle.
-    pub(crate) fn send_batches_of(&self, handle: usize, shared: Shared<'_>) {
-        if self.batches_of(handle).next().is_some() {
-            self.send_all(shared);
-        }
-    }
-
-    /// Notes that a block which another heap's thread freed is dropped on its way: it was counted there.
-    fn note_dropped(&self, central: &Central, block: *mut u8) {
-        let space = central.pages.space();
-        let class = space.region_of(block.addr()).and_then(|region| space.entry(region).class());
-        if let Some(class) = class {
-            self.note_given(class, 1);
-        }
-    }
-
-    /// Releases all spans of this part, which no thread uses, and whose blocks are in no other heap's batches; with them
-    /// go the blocks that the program has. In time by spans.
-    pub(crate) fn destroy(&self, shared: Shared<'_>) {
-        let central = shared.central;
-        self.close();
-        self.close_outbox(shared);
-        for chain in [self.pending.replace(core::ptr::null_mut()), self.inbox.close()] {
-            let chain = Cell::new(chain);
-            while let Some(batch) = inbox::pop(&chain) {
-                self.drop_batch(central, batch);
-            }
-        }
-        for class in Class::all() {
-            let bin = self.bin(class);
-            bin.restore();
-            bin.set_len(0);
-            bin.drop_array(&central.pages);
-            while let Some(region) = self.spans(class).pop(central.pages.space()) {
-                self.note_given(class, -(central.span(region).used() as isize));
-                central.destroy_span(class, region);
-                self.give_back_span(class);
-            }
-        }
-        self.release_empty_batches(shared);
-    }
-
-    fn drop_batch(&self, central: &Central, batch: &Batch) {
-        batch.blocks().iter().for_each(|&block| self.note_dropped(central, block));
-        central.release_batch(batch);
-    }
-}
-
-impl Heap {
-    /// Blocks that the program has from this heap's spans, and their bytes: those that are out of the spans, less those in
-    /// its bins and its inbox. `None` while another thread holds the spans.
-    pub(crate) fn live(&self, shared: Shared<'_>) -> Option<[usize; 2]> {
-        // The calling thread holds the spans of its own heap already.
-        let own = self.is_entered() && self.address() == crate::sys::tls::own_heap();
-        if !own && !self.try_hold_spans() {
-            return None;
-        }
-        let space = shared.central.pages.space();
-        let mut live = [0_usize; 2];
-        for class in Class::all() {
-            let spans = self.spans(class);
-            let used =
-                |list: &crate::central::SpanList| list.iter(space).map(|(_, span)| span.used() as usize).sum::<usize>();
-            let out = (used(&spans.partial) + used(&spans.full)).saturating_sub(self.binned(class));
-            live = [live[0] + out, live[1] + out * class.size()];
-        }
-        for chain in [self.pending.get(), self.inbox.peek()] {
-            let chain = Cell::new(chain);
-            while let Some(batch) = inbox::pop(&chain) {
-                for &block in batch.blocks() {
-                    let class = space.region_of(block.addr()).and_then(|region| space.entry(region).class());
-                    let bytes = class.map_or(0, Class::size);
-                    live = [live[0].saturating_sub(1), live[1].saturating_sub(bytes)];
-                }
-            }
-        }
-        if !own {
-            self.free_spans();
-        }
-        Some(live)
-    }
-
-    /// Calls `see` with the address of each block that is out of the span of this heap which starts at `region`, until the
-    /// span is not this heap's any more. `see` may free the block.
-    pub(crate) fn each_out(&self, shared: Shared<'_>, region: Region, mut see: impl FnMut(usize)) {
-        let (central, space) = (shared.central, shared.central.pages.space());
-        let entry = space.entry(region);
-        let Some(class) = entry.class().filter(|_| entry.owner() == self.address()) else { return };
-        let (geometry, start) = (class.geometry(), space.address(region));
-        if central.span(region).first() != region {
-            return;
-        }
-        for index in 0..geometry.capacity {
-            if space.entry(region) != entry {
-                return;
-            }
-            let offset = index as usize * class.size();
-            if central.span(region).is_out(geometry, offset).is_ok() {
-                see(start + offset);
-            }
-        }
     }
 }

@@ -30,7 +30,7 @@ pub use descriptor::{BANKS, PageFigures, PagesDescriptor};
 pub(crate) use huge::{HUGE_BYTES, Huge};
 pub(crate) use map::{Entry, Word};
 pub(crate) use metadata::{METADATA_MAX, METADATA_MIN};
-pub(crate) use pending::Work;
+pub(crate) use pending::{Pending, Work};
 pub(crate) use placement::Placement;
 pub(crate) use purge::Purged;
 pub(crate) use runs::Run;

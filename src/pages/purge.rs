@@ -117,6 +117,17 @@ impl Pages {
         if dirty { Purged::Kept } else { Purged::Some }
     }
 
+    /// Takes back a run as [`Pages::release`] does, but leaves what is due to the next release or look at the time: for
+    /// callers that release many runs, and then call [`Pages::keep_soft_limit`].
+    pub(crate) fn release_later(&self, region: Region, count: u32) {
+        let run = Run { region, count, dirty: true };
+        match self.delay() {
+            Some(0) => drop(self.purge_run(run)),
+            Some(_) => self.put(run, self.now()),
+            None => self.put(run, 0),
+        }
+    }
+
     /// Makes a run free; `now` is the time in milliseconds.
     pub(super) fn put(&self, run: Run, now: u32) {
         let mut runs = self.runs.lock();

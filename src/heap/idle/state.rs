@@ -126,7 +126,7 @@ impl Idle {
         call::futex_wait(self.owed.as_ptr(), AWAITED);
     }
 
-    pub(in crate::heap) fn owe(&self) {
+    pub(crate) fn owe(&self) {
         // Relaxed: a hint.
         if self.owed.load(Ordering::Relaxed) != OWED && self.owed.swap(OWED, Ordering::Relaxed) == AWAITED {
             call::futex_wake(self.owed.as_ptr());

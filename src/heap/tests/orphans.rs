@@ -37,7 +37,7 @@ fn orphans_are_adopted_whatever_their_threads_were_doing() {
 }
 
 /// Makes heaps that hold blocks in bins, batches, spans and inboxes, and loses their threads; the live blocks.
-fn lose_heaps(world: &World, own: &Heap, count: usize) -> Vec<(usize, usize)> {
+fn lose_heaps(world: &World, own: &'static Heap, count: usize) -> Vec<(usize, usize)> {
     let mut live = Vec::new();
     let lost: Vec<&Heap> = (0..count).map(|_| world.heap()).collect();
     for (index, heap) in lost.iter().enumerate() {
