@@ -663,7 +663,7 @@ spandrel_heap_t *spandrel_heap_create(const spandrel_heap_options_t *options);
 
 /**
  * Frees all blocks of a heap at once, and the heap: in time by spans, not blocks, but for modes that look at each block
- * ("hardened", "tracked"). Nothing may use the blocks any more. 0, or an error number: EINVAL if there is no such heap,
+ * ("hardened", "tracked"). Nothing may use the blocks any more, libraries that allocated them included. 0, or an error number: EINVAL if there is no such heap,
  * EBUSY if a thread uses it, the caller included, EAGAIN from inside the allocator. Not for signal handlers.
  */
 int spandrel_heap_destroy(spandrel_heap_t *heap);
@@ -674,7 +674,8 @@ int spandrel_heap_destroy(spandrel_heap_t *heap);
 int spandrel_heap_delete(spandrel_heap_t *heap);
 
 /**
- * Has all requests of the calling thread be the heap's from now on, as fast as before: malloc, new and all others. Returns
+ * Has all requests of the calling thread be the heap's from now on, as fast as before: malloc, new and all others, those of
+ * libraries among them: the buffer that stdio gets at the first printf goes when the heap is destroyed. Returns
  * the heap before, NULL for the default one. NULL leaves all heaps. Heaps nest: one that is used above another stays above
  * it until that one, or one below it, is used again; then all above it are left. A thread that ends leaves its heaps.
  * SPANDREL_HEAP_FAILED, and errno EINVAL if there is no such heap, EBUSY if another thread uses it and it is not

@@ -20,7 +20,8 @@
 //! 6. `heap`: bins and spans of one thread, inbox and outbox, idle return.
 //! 7. `process`: the state of the process, threads and the recursion guard, fork, the features that registered.
 //! 8. `slow_path`: calls that the fast path does not serve, pending work, exhaustion, the trait of modes.
-//! 9. `modes`; `profile`: the heap profile; `stats`: statistics, reports, the descriptor.
+//! 9. `modes`; `account`: bills by the names of threads; `profile`: the heap profile; `stats`: statistics, reports, the
+//!    descriptor.
 //! 10. `control`: start and end of the process, the mode in force, requests of the program.
 //! 11. `api`: the contracts of C, C++ and Rust, `errno`.
 #![cfg_attr(not(any(test, loom)), no_std)]
@@ -47,6 +48,8 @@ extern crate std;
 mod base;
 mod sys;
 
+#[cfg(not(loom))]
+mod account;
 #[cfg(not(loom))]
 mod api;
 #[cfg(not(loom))]
@@ -93,7 +96,10 @@ mod stats;
 mod unwind;
 
 #[cfg(all(not(feature = "export"), not(loom)))]
-pub use api::{AllocError, ClassStats, Spandrel, Stats, VERSION};
+pub use api::{
+    AllocError, ClassStats, HeapId, HeapOptions, HeapScope, HeapStats, Limit, LimitMet, NamedHeap, Spandrel, Stats,
+    VERSION,
+};
 #[cfg(all(feature = "export", not(loom)))]
 pub use api::{classes as extension_classes, extension, heaps as extension_heaps, modes as extension_modes};
 #[cfg(not(loom))]

@@ -4,10 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::OnceLock;
 
+use harness::expect::End;
 use harness::suite::{case_if, main as run_cases};
-use harness::{paths, run};
+use harness::{installed, paths, run};
 
 fn folder() -> PathBuf {
     paths::workspace().join("examples")
@@ -20,14 +20,30 @@ fn promised(text: &str) -> Vec<String> {
     lines.map_while(|line| line.strip_prefix("   ")).map(str::to_owned).collect()
 }
 
+/// The codes of the diagnostics that it provokes, behind `Says:` in the comment at the top.
+fn provoked(text: &str) -> Vec<String> {
+    let codes = text.lines().find_map(|line| line.trim_start_matches(['/', '!']).strip_prefix(" Says: "));
+    codes.into_iter().flat_map(|codes| codes.split(' ')).map(str::to_owned).collect()
+}
+
 /// The example that a source belongs to: the word behind the command at its top.
 fn name_of(text: &str) -> Option<String> {
     let name = text.split_once(": make -C examples ")?.1.lines().next()?;
     Some(name.trim().to_owned())
 }
 
-/// Runs `make` for an example in `folder`, and compares what it prints with `promised`.
-fn prints(folder: &Path, name: &str, promised: &[String], settings: &[(&str, &Path)]) -> Result<(), String> {
+/// An example, the lines that it prints, and the codes of its diagnostics.
+#[derive(Clone)]
+struct Example {
+    path: PathBuf,
+    name: String,
+    promised: Vec<String>,
+    provoked: Vec<String>,
+}
+
+/// Runs `make` for an example in `folder`, and compares what it prints with what it promises.
+fn prints(folder: &Path, example: &Example, settings: &[(&str, &Path)]) -> Result<(), String> {
+    let Example { name, promised, provoked, .. } = example;
     let mut make = run::command("make");
     // Under `make test` the flags of the outer make would come along.
     make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").env_remove("MFLAGS");
@@ -36,34 +52,21 @@ fn prints(folder: &Path, name: &str, promised: &[String], settings: &[(&str, &Pa
     // The project of its own has no list of versions: it takes those that are here.
     make.env("CARGO_NET_OFFLINE", "true");
     let outcome = run::run(&mut make, 300)?;
-    outcome.clean()?;
+    let codes: Vec<&str> = outcome.diagnostics().iter().map(|line| line.code).collect();
     let printed: Vec<&str> = outcome.stdout.lines().collect();
-    if printed == promised { Ok(()) } else { Err(format!("promised:\n{}\n{outcome}", promised.join("\n"))) }
+    let is_as_promised = outcome.end == End::Exit(0) && printed == *promised && codes == *provoked;
+    if is_as_promised { Ok(()) } else { Err(format!("promised:\n{}\n{outcome}", promised.join("\n"))) }
 }
 
 /// In the tree of the build.
-fn prints_what_it_says(name: &str, promised: &[String]) -> Result<(), String> {
-    let out = paths::fresh(&format!("built-{name}"))?;
-    prints(&folder(), name, promised, &[("LIBRARY", &paths::shared_library()?), ("OUT", &out)])
-}
-
-/// The tree that `make install` puts into a folder, for all examples: this process installs it once.
-fn installed() -> Result<PathBuf, String> {
-    static TREE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    TREE.get_or_init(|| {
-        let (tree, library) = (paths::fresh("installed")?, paths::shared_library()?);
-        let built = library.parent().ok_or("the library has no folder")?;
-        let mut command = run::command(paths::workspace().join("scripts/install"));
-        command.arg("install").arg(built).env("PREFIX", &tree).env("LIBDIR", tree.join("lib")).env("DESTDIR", "");
-        run::run(&mut command, 60)?.clean()?;
-        Ok(tree)
-    })
-    .clone()
+fn prints_what_it_says(example: &Example) -> Result<(), String> {
+    let out = paths::fresh(&format!("built-{}", example.name))?;
+    prints(&folder(), example, &[("LIBRARY", &paths::shared_library()?), ("OUT", &out)])
 }
 
 /// A copy of the examples outside of the repository, with the installed tree alone.
-fn prints_it_installed(name: &str, promised: &[String]) -> Result<(), String> {
-    let (tree, place) = (installed()?, paths::fresh(&format!("alone-{name}"))?);
+fn prints_it_installed(example: &Example) -> Result<(), String> {
+    let (tree, place) = (installed::tree()?, paths::fresh(&format!("alone-{}", example.name))?);
     let (copy, out) = (place.join("examples"), place.join("out"));
     fs::create_dir(&out).map_err(|error| error.to_string())?;
     run::run(run::command("cp").arg("-r").arg(folder()).arg(&copy), 20)?.clean()?;
@@ -73,7 +76,7 @@ fn prints_it_installed(name: &str, promised: &[String]) -> Result<(), String> {
         ("PKG_CONFIG_PATH", &tree.join("lib/pkgconfig")),
         ("CMAKE_PREFIX_PATH", &tree),
     ];
-    prints(&copy, name, promised, &settings)
+    prints(&copy, example, &settings)
 }
 
 /// The sources of C, C++ and Rust in a folder and those in it.
@@ -87,23 +90,38 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Each example with what it prints. Sources in folders of their own may be parts of another one.
-fn examples() -> Result<Vec<(PathBuf, String, Vec<String>)>, String> {
+/// All examples. Sources in folders of their own may be parts of another one.
+fn examples() -> Result<Vec<Example>, String> {
     let mut found = Vec::new();
     sources(&folder(), &mut found);
     let mut examples = Vec::new();
     for path in found {
         let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
-        let (name, lines) = (name_of(&text), promised(&text));
+        let (name, promised, provoked) = (name_of(&text), promised(&text), provoked(&text));
         let alone = path.parent() == Some(&folder());
         let is_named = name.as_deref().is_some_and(|name| !alone || path.file_stem().is_some_and(|stem| stem == name));
         match name {
-            Some(name) if is_named && !lines.is_empty() => examples.push((path, name, lines)),
-            None if !alone && lines.is_empty() => {}
+            Some(name) if is_named && !promised.is_empty() => {
+                examples.push(Example { path, name, promised, provoked });
+            }
+            None if !alone && promised.is_empty() => {}
             _ => return Err(format!("{} does not say what it prints, or by which command", path.display())),
         }
     }
     Ok(examples)
+}
+
+/// Why an example cannot be built here, if it cannot: Lua's header and library are a package that can be installed.
+fn obstacle(name: &str) -> Option<String> {
+    match name {
+        "cmake" => paths::missing("cmake"),
+        "lua_tenants" => paths::missing("pkg-config").or_else(|| {
+            let mut install = run::command(paths::workspace().join("scripts/packages"));
+            let is_there = run::run(install.arg("liblua5.4-dev"), 300).is_ok_and(|outcome| outcome.clean().is_ok());
+            (!is_there).then(|| "the package liblua5.4-dev cannot be installed".to_owned())
+        }),
+        _ => None,
+    }
 }
 
 fn main() -> ExitCode {
@@ -115,14 +133,12 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    for (path, name, promised) in examples {
-        let no_cmake = (name == "cmake").then(|| paths::missing("cmake")).flatten();
-        let built = (name.clone(), promised.clone());
-        cases.push(case_if(no_cmake.clone(), &name, move || prints_what_it_says(&built.0, &built.1)));
-        if path.extension().is_none_or(|end| end != "rs") {
-            let obstacle = no_cmake.or_else(|| paths::missing("pkg-config"));
-            let label = format!("installed_{name}");
-            cases.push(case_if(obstacle, &label, move || prints_it_installed(&name, &promised)));
+    for example in examples {
+        let (obstacle, name, built) = (obstacle(&example.name), example.name.clone(), example.clone());
+        cases.push(case_if(obstacle.clone(), &name, move || prints_what_it_says(&built)));
+        if example.path.extension().is_none_or(|end| end != "rs") {
+            let obstacle = obstacle.or_else(|| paths::missing("pkg-config"));
+            cases.push(case_if(obstacle, &format!("installed_{name}"), move || prints_it_installed(&example)));
         }
     }
     run_cases(cases, true)

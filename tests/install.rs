@@ -1,153 +1,22 @@
-//! Installing and removing: `make install`, the Debian packages, and every way of docs/installing.md to give the library
-//! to programs.
+//! Every way of docs/installing.md to give the library to programs: `make install`, Debian packages, systemd, Docker, whole
+//! machines.
 //!
 //! The commands of the page are read from it, and run as they stand there on a copy of this machine.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::OnceLock;
 
-use harness::expect::End;
+use harness::blocks::{Block, blocks};
+use harness::machine;
 use harness::paths::{self, missing};
 use harness::run::{self, Outcome};
 use harness::suite::{case, case_if, main as run_cases};
-use harness::{machine, pages};
 
 const PAGE: &str = "docs/installing.md";
-/// The programs that `make install` runs besides make itself.
-const TOOLS: [&str; 13] =
-    ["sh", "sed", "head", "find", "install", "ln", "wc", "dirname", "rm", "rmdir", "mkdir", "cat", "sort"];
-
 fn said<E: core::fmt::Display>(error: E) -> String {
     error.to_string()
-}
-
-/// A folder that looks like that of a build, with the libraries; the other files are not used, and empty.
-fn built(name: &str) -> Result<PathBuf, String> {
-    let folder = paths::fresh(name)?;
-    let release = folder.join("release");
-    fs::create_dir(&release).map_err(said)?;
-    for (from, to) in [(paths::shared_library()?, "libspandrel.so"), (paths::static_library()?, "libspandrel.a")] {
-        std::os::unix::fs::symlink(from, release.join(to)).map_err(said)?;
-    }
-    for file in ["libspandrel_jemalloc.so", "libspandrel_jemalloc.a", "spandrel"] {
-        fs::write(release.join(file), "").map_err(said)?;
-    }
-    Ok(folder)
-}
-
-/// `make` with a `PATH` that has nothing but the tools of every system: no cargo and no compiler.
-fn bare_make(folder: &Path, target: &str, arguments: &[String]) -> Result<Command, String> {
-    let tools = folder.join("tools");
-    if !tools.exists() {
-        fs::create_dir(&tools).map_err(said)?;
-        for tool in TOOLS {
-            let found = paths::find_program(tool).ok_or_else(|| format!("there is no {tool}"))?;
-            std::os::unix::fs::symlink(found, tools.join(tool)).map_err(said)?;
-        }
-    }
-    let make = paths::find_program("make").ok_or("there is no make")?;
-    let mut command = run::command(make);
-    command.current_dir(paths::workspace()).args(["--no-print-directory", target]).args(arguments);
-    command.env_clear().env("PATH", tools).env("LC_ALL", "C");
-    Ok(command)
-}
-
-/// The settings of an installation of `build` below `root`.
-fn settings(build: &Path, root: &Path, prefix: &str) -> Vec<String> {
-    vec![format!("TARGET={}", build.display()), format!("DESTDIR={}", root.display()), format!("PREFIX={prefix}")]
-}
-
-fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
-    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
-        let is_folder = path.is_dir() && !path.is_symlink();
-        found.push(path.clone());
-        if is_folder {
-            files_below(&path, found);
-        }
-    }
-}
-
-fn install_needs_no_cargo() -> Result<(), String> {
-    let build = built("install_needs_no_cargo")?;
-    let root = build.join("root");
-    run::well(&mut bare_make(&build, "install", &settings(&build, &root, "/usr"))?)?;
-    for file in [
-        "bin/spandrel",
-        "lib/libspandrel.so.0",
-        "lib/libspandrel.a",
-        "lib/pkgconfig/spandrel.pc",
-        "include/spandrel.h",
-        "share/man/man1/spandrel.1",
-        "share/man/man1/spandrel-run.1",
-        "share/man/man7/spandrel.7",
-        "share/bash-completion/completions/spandrel",
-        "share/zsh/site-functions/_spandrel",
-        "share/fish/vendor_completions.d/spandrel.fish",
-        "lib/systemd/system/spandrel-serve.service",
-        "share/spandrel/grafana/spandrel.json",
-    ] {
-        let path = root.join("usr").join(file);
-        let template = fs::read(&path).is_ok_and(|bytes| bytes.windows(9).any(|part| part == b"@VERSION@"));
-        if !path.exists() || template {
-            return Err(format!("{} is not installed as it should be", path.display()));
-        }
-    }
-    Ok(())
-}
-
-fn install_says_what_is_not_built() -> Result<(), String> {
-    let build = paths::fresh("install_says_what_is_not_built")?;
-    let root = build.join("root");
-    fs::create_dir(build.join("release")).map_err(said)?;
-    let outcome = run::run(&mut bare_make(&build, "install", &settings(&build, &root, "/usr"))?, 60)?;
-    let lines: Vec<&str> = outcome.stderr.lines().filter(|line| !line.starts_with("make: ***")).collect();
-    let says = matches!(lines.as_slice(), [line] if line.starts_with("install: ") && line.contains("`make build`"));
-    if says && outcome.end != End::Exit(0) && !root.exists() {
-        return Ok(());
-    }
-    Err(format!("should say in one line what is missing, and install nothing\n{outcome}"))
-}
-
-/// Folders that were there before stay, empty ones too; nothing else.
-fn uninstall_leaves_nothing() -> Result<(), String> {
-    let build = built("uninstall_leaves_nothing")?;
-    let root = build.join("root");
-    let before = root.join("usr/share/zsh/site-functions");
-    fs::create_dir_all(&before).map_err(said)?;
-    for prefix in ["/usr", "/opt/deep/spandrel"] {
-        // An installation over another is removed as one.
-        for target in ["install", "install", "uninstall"] {
-            run::well(&mut bare_make(&build, target, &settings(&build, &root, prefix))?)?;
-        }
-        let mut left = Vec::new();
-        files_below(&root, &mut left);
-        left.retain(|path| !before.starts_with(path));
-        if !left.is_empty() || !before.is_dir() {
-            return Err(format!("{left:?} are left over, or {} is gone", before.display()));
-        }
-    }
-    Ok(())
-}
-
-/// A program that is linked with pkg-config's flags finds the library where the loader does not look.
-fn pkg_config_has_the_rpath() -> Result<(), String> {
-    let build = built("pkg_config_has_the_rpath")?;
-    let prefix = build.join("place");
-    let arguments = [format!("TARGET={}", build.display()), format!("PREFIX={}", prefix.display())];
-    run::well(&mut bare_make(&build, "install", &arguments)?)?;
-    let flags = |options: &[&str]| -> Result<Vec<String>, String> {
-        let mut command = run::command("pkg-config");
-        command.args(options).arg("spandrel").env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"));
-        Ok(run::well(&mut command)?.stdout.split_whitespace().map(str::to_owned).collect())
-    };
-    let program = build.join("program");
-    let mut compile = run::command("cc");
-    compile.arg(paths::program_source("use.c")).args(flags(&["--cflags", "--libs"])?);
-    compile.args(flags(&["--variable=rpath_flags"])?).arg("-o").arg(&program);
-    run::well(&mut compile)?;
-    run::well(&mut run::command(program)).map(drop)
 }
 
 /// The commands below a heading of the page: those that do something, and those that undo it.
@@ -158,17 +27,19 @@ struct Section {
     dockerfile: String,
 }
 
-fn page() -> Result<String, String> {
-    fs::read_to_string(paths::workspace().join(PAGE)).map_err(|error| format!("{PAGE}: {error}"))
+/// The code of the page.
+fn page() -> Result<Vec<Block>, String> {
+    let text = fs::read_to_string(paths::workspace().join(PAGE)).map_err(|error| format!("{PAGE}: {error}"))?;
+    blocks(&text).map_err(|what| format!("{PAGE}:{what}"))
 }
 
 fn section(heading: &str) -> Result<Section, String> {
     let mut section = Section::default();
-    for block in pages::blocks(&page()?).into_iter().filter(|block| block.heading == heading) {
+    for block in page()?.into_iter().filter(|block| block.heading == heading) {
         match block.language.as_str() {
-            "sh" if block.introduction.contains("undo") => section.undo.push_str(&block.text),
-            "sh" => section.steps.push_str(&block.text),
-            "dockerfile" => section.dockerfile = block.text,
+            "sh" if block.introduction.contains("undo") => section.undo.push_str(&block.text()),
+            "sh" => section.steps.push_str(&block.text()),
+            "dockerfile" => section.dockerfile = block.text(),
             other => return Err(format!("{PAGE}: a block of `{heading}` in an unknown language, {other}")),
         }
     }
@@ -186,7 +57,7 @@ const SET_USER_ID: &str = "Set-user-ID programs";
 
 fn every_command_of_the_page_is_run() -> Result<(), String> {
     let known = [SOURCES, ELSEWHERE, PACKAGES, PROGRAM, SERVICE, DOCKER, EVERY, SET_USER_ID];
-    match pages::blocks(&page()?).iter().find(|block| !known.contains(&block.heading.as_str())) {
+    match page()?.iter().find(|block| !known.contains(&block.heading.as_str())) {
         Some(block) => Err(format!("{PAGE}: no test runs the commands of `{}`", block.heading)),
         // A program that was started with the library leaves nothing that could be undone.
         None => known.iter().try_for_each(|heading| match section(heading)? {
@@ -377,10 +248,6 @@ fn main() -> ExitCode {
     let packaged = || machine.clone().or_else(|| packaging.clone());
     let systemd = packaged().or_else(|| missing("systemd-analyze"));
     let cases = vec![
-        case("install_needs_no_cargo", install_needs_no_cargo),
-        case("install_says_what_is_not_built", install_says_what_is_not_built),
-        case("uninstall_leaves_nothing", uninstall_leaves_nothing),
-        case_if(missing("pkg-config"), "pkg_config_has_the_rpath", pkg_config_has_the_rpath),
         case("every_command_of_the_page_is_run", every_command_of_the_page_is_run),
         case_if(machine.clone().or_else(|| missing("pkg-config")), "from_the_sources", from_the_sources),
         case_if(

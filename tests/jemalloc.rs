@@ -7,10 +7,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 use std::{env, fs};
 
+use harness::background::Background;
 use harness::expect::End;
 use harness::run::Outcome;
 use harness::suite::{case, case_if, main as run_cases};
@@ -56,16 +58,27 @@ fn program(name: &str, words: &[&OsStr], libraries: &[&OsStr]) -> Result<PathBuf
     Ok(result)
 }
 
-/// Linked with both shared libraries.
-fn linked(name: &str, words: &[&str]) -> Result<Command, String> {
+/// Linked with both shared libraries, once for all cases.
+fn plainly_linked() -> Result<Command, String> {
+    static LINKED: OnceLock<Result<(PathBuf, PathBuf), String>> = OnceLock::new();
+    LINKED.get_or_init(|| link("plain", &[])).clone().map(in_folder)
+}
+
+/// Starts a program with the folder of its libraries.
+fn in_folder((path, folder): (PathBuf, PathBuf)) -> Command {
+    let mut command = run::command(path);
+    command.env("LD_LIBRARY_PATH", folder).arg("spandrel");
+    command
+}
+
+/// Builds the program of all calls with these words, and with both shared libraries, whose folder comes along.
+fn link(name: &str, words: &[&str]) -> Result<(PathBuf, PathBuf), String> {
     let (folder, header) = (installed(&format!("libraries-{name}"))?, header());
     let mut all = vec![OsStr::new("-I"), header.as_os_str()];
     all.extend(words.iter().map(OsStr::new));
     let place = format!("-L{}", folder.display());
     let path = program(name, &all, &[&place, "-lspandrel_jemalloc", "-lspandrel"].map(OsStr::new))?;
-    let mut command = run::command(path);
-    command.env("LD_LIBRARY_PATH", folder).arg("spandrel");
-    Ok(command)
+    Ok((path, folder))
 }
 
 fn done(command: &mut Command) -> Result<Outcome, String> {
@@ -76,14 +89,15 @@ fn done(command: &mut Command) -> Result<Outcome, String> {
 
 /// In every mode; the figures are those of the default mode, where no block is kept back.
 fn every_call(mode: &str) -> Result<(), String> {
-    let mut command = linked(&format!("mode-{mode}"), &[])?;
+    let mut command = plainly_linked()?;
     command.env("SPANDREL_MODE", mode).env("SPANDREL_GUARDED_RATE", "7");
     command.arg(if mode == "fast" { "figures" } else { "blocks" });
     done(&mut command).map(drop)
 }
 
 fn prefixed(prefix: &str) -> Result<(), String> {
-    done(&mut linked(&format!("prefix{prefix}"), &[&format!("-DPREFIX={prefix}")])?).map(drop)
+    let program = link(&format!("prefix{prefix}"), &[&format!("-DPREFIX={prefix}")])?;
+    done(&mut in_folder(program)).map(drop)
 }
 
 fn static_libraries() -> Result<(), String> {
@@ -98,23 +112,29 @@ fn both() -> Result<String, String> {
     Ok(format!("{}:{}", paths::shared_library()?.display(), library("so")?.display()))
 }
 
+/// The program linked with jemalloc itself, once for all cases.
+fn with_jemalloc() -> Result<PathBuf, String> {
+    static LINKED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    LINKED.get_or_init(|| program("jemalloc", &[], &[OsStr::new("-ljemalloc")])).clone()
+}
+
 /// The same program, linked with jemalloc itself: it agrees with jemalloc, and with Spandrel in its place.
 fn in_place_of_jemalloc() -> Result<(), String> {
-    let path = program("jemalloc", &[], &[OsStr::new("-ljemalloc")])?;
+    let path = with_jemalloc()?;
     done(run::command(&path).arg("real"))?;
     done(run::command(&path).arg("spandrel").env("LD_PRELOAD", both()?)).map(drop)
 }
 
 /// Preloaded alone: it brings libspandrel along, in front of jemalloc.
 fn preloaded_alone() -> Result<(), String> {
-    let path = program("alone", &[], &[OsStr::new("-ljemalloc")])?;
+    let path = with_jemalloc()?;
     let folder = installed("libraries-alone")?;
     let mut command = run::command(path);
     done(command.arg("spandrel").env("LD_PRELOAD", library("so")?).env("LD_LIBRARY_PATH", folder)).map(drop)
 }
 
 fn options_get_one_line() -> Result<(), String> {
-    let mut command = linked("options", &[])?;
+    let mut command = plainly_linked()?;
     let outcome = run::run(command.args(["blocks"]).env("MALLOC_CONF", "narenas:1,dirty_decay_ms:0"), 120)?;
     outcome.one_line("ALLOCATOR_BAD_OPTION", "MALLOC_CONF")
 }
@@ -132,7 +152,7 @@ fn symbols() -> Result<(), String> {
 
 /// A server on a socket of its own, ended when it is dropped.
 struct Redis {
-    child: Child,
+    process: Background,
     stream: BufReader<UnixStream>,
 }
 
@@ -144,11 +164,11 @@ impl Redis {
         command.arg("--unixsocket").arg(&socket).env("LD_PRELOAD", both()?);
         let log = fs::File::create(folder.join("log")).map_err(|error| error.to_string())?;
         command.stdout(log.try_clone().map_err(|error| error.to_string())?).stderr(log).stdin(Stdio::null());
-        let child = command.spawn().map_err(|error| format!("redis-server: {error}"))?;
+        let process = Background(command.spawn().map_err(|error| format!("redis-server: {error}"))?);
         for _ in 0..600 {
             if let Ok(stream) = UnixStream::connect(&socket) {
                 stream.set_read_timeout(Some(Duration::from_secs(60))).map_err(|error| error.to_string())?;
-                return Ok(Self { child, stream: BufReader::new(stream) });
+                return Ok(Self { process, stream: BufReader::new(stream) });
             }
             thread::sleep(Duration::from_millis(50));
         }
@@ -199,19 +219,12 @@ impl Redis {
     }
 }
 
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Debian's redis is linked with jemalloc and reads its statistics.
 fn redis() -> Result<(), String> {
     const KEYS: i64 = 20_000;
     let folder = paths::fresh("redis")?;
     let mut server = Redis::start(&folder)?;
-    let maps = fs::read_to_string(format!("/proc/{}/maps", server.child.id())).map_err(|error| error.to_string())?;
+    let maps = fs::read_to_string(format!("/proc/{}/maps", server.process.id())).map_err(|error| error.to_string())?;
     if !maps.contains("libspandrel.so") || !maps.contains("libjemalloc") {
         return Err(format!("redis-server is not linked with jemalloc, or Spandrel is not there:\n{maps}"));
     }
@@ -269,7 +282,7 @@ fn redis() -> Result<(), String> {
     }
     server.expect("GET first", "value")?;
     server.send("SHUTDOWN NOSAVE")?;
-    let status = server.child.wait().map_err(|error| error.to_string())?;
+    let status = server.process.0.wait().map_err(|error| error.to_string())?;
     let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
     if status.success() && !log.contains("spandrel: ALLOCATOR") { Ok(()) } else { Err(format!("{status}\n{log}")) }
 }

@@ -61,7 +61,7 @@ fn in_mode(mode: &Mode, program: &str, arguments: &[String]) -> Result<Outcome, 
 }
 
 fn same_output(mode: &Mode, real: &Real) -> Result<(), String> {
-    let plain = run::run(run::command(real.program).args(&real.arguments), 60)?;
+    let plain = reals::plain(real)?;
     let ours = in_mode(mode, real.program, &real.arguments)?;
     ours.clean()?;
     if ours.stdout != plain.stdout {

@@ -166,6 +166,8 @@ fn top_shows_a_process_and_lists_all() -> Result<(), String> {
     let waiting = Waiting::start(Variant::Preload, &[])?;
     let id = waiting.id().to_string();
     let once = run::run(run::command(paths::tool()?).args(["top", "--once", &id]), 30)?;
+    // The same without being asked, as its output is a file here.
+    let file = run::run(run::command(paths::tool()?).args(["top", &id]), 30)?;
     let all = run::run(run::command(paths::tool()?).arg("top"), 30)?;
     // On a terminal, until the key `q`.
     let tool = paths::tool()?.display().to_string();
@@ -173,11 +175,12 @@ fn top_shows_a_process_and_lists_all() -> Result<(), String> {
         "(sleep 1; printf q) | TERM=xterm script -qec 'stty cols 120 rows 40; {tool} top {id} --every 0.2' /dev/null"
     );
     let terminal = run::run(run::command("sh").args(["-c", &script]), 30)?;
-    let shown = [&once, &terminal].iter().all(|outcome| outcome.stdout.contains("5120") && outcome.end == End::Exit(0));
+    let shown =
+        [&once, &file, &terminal].iter().all(|outcome| outcome.stdout.contains("5120") && outcome.end == End::Exit(0));
     if shown && all.stdout.contains(&id) && terminal.stdout.contains("q quits") {
         return Ok(());
     }
-    Err(format!("{once}\n{all}\n{terminal}"))
+    Err(format!("{once}\n{file}\n{all}\n{terminal}"))
 }
 
 fn records_and_draws() -> Result<(), String> {

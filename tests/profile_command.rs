@@ -9,6 +9,7 @@ use std::process::{Child, ChildStderr, ExitCode, Stdio};
 use std::thread;
 use std::time::Instant;
 
+use harness::background::{Background, signal};
 use harness::build::{self, Source};
 use harness::expect::End;
 use harness::header::Variant;
@@ -48,7 +49,7 @@ impl Profiled {
     }
 
     /// The number of the program's process.
-    fn program(&self) -> Result<i32, String> {
+    fn program(&self) -> Result<u32, String> {
         let id = self.tool.id();
         let children =
             fs::read_to_string(format!("/proc/{id}/task/{id}/children")).map_err(|error| error.to_string())?;
@@ -65,14 +66,8 @@ impl Profiled {
     }
 }
 
-/// Sends a signal.
-fn signal(process: i32, signal: i32) {
-    // SAFETY: takes no pointers; the process is a child of this test, or a child of one.
-    unsafe { libc::kill(process, signal) };
-}
-
 /// Whether the process is gone, or goes within a few seconds.
-fn is_gone(process: i32) -> bool {
+fn is_gone(process: u32) -> bool {
     let gone = || {
         let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
         status.is_empty() || status.contains("State:\tZ")
@@ -97,7 +92,7 @@ fn programs_that_a_signal_ends_leave_their_profile() -> Result<(), String> {
             thread::sleep(Duration::from_millis(2500));
         }
         let (program, output, folder) = (profiled.program()?, profiled.output.clone(), profiled.folder.clone());
-        signal(if to_tool { profiled.tool.id() as i32 } else { program }, number);
+        signal(if to_tool { profiled.tool.id() } else { program }, number);
         let said = profiled.end()?;
         let what = format!("signal {number}, to the tool: {to_tool}\n{said}");
         if !is_gone(program) {
@@ -116,7 +111,7 @@ fn programs_that_a_signal_ends_leave_their_profile() -> Result<(), String> {
 fn a_tool_that_is_killed_takes_its_program_along() -> Result<(), String> {
     let profiled = Profiled::start("killed")?;
     let (program, folder) = (profiled.program()?, profiled.folder.clone());
-    signal(profiled.tool.id() as i32, libc::SIGKILL);
+    signal(profiled.tool.id(), libc::SIGKILL);
     profiled.end()?;
     if !is_gone(program) {
         return Err("it goes on".to_owned());
@@ -134,7 +129,7 @@ fn a_tool_that_is_killed_takes_its_program_along() -> Result<(), String> {
     other.args(["profile", "-o"]).arg(folder.join("other.pb.gz")).args(["--", "perl", "-e", "1"]);
     run::run(&mut other, 60)?;
     expect_files(&folder, &[&own[0], "other.pb.gz"])?;
-    signal(going_on.tool.id() as i32, libc::SIGTERM);
+    signal(going_on.tool.id(), libc::SIGTERM);
     going_on.end()?;
     expect_files(&folder, &["heap.pb.gz", "other.pb.gz"])
 }
@@ -185,14 +180,13 @@ fn a_running_process_can_be_profiled() -> Result<(), String> {
     let output = folder.join("heap.pb.gz");
     let script = "my @kept; my $end = time + 6; while (time < $end) { push @kept, 'x' x 3000; select(undef, undef, undef, 0.001) }";
     let mut perl = run::preloaded("perl")?;
-    let mut perl = perl.args(["-e", script]).spawn().map_err(|error| error.to_string())?;
+    let perl = Background(perl.args(["-e", script]).spawn().map_err(|error| error.to_string())?);
     thread::sleep(Duration::from_millis(300));
     let mut command = run::command(paths::tool()?);
     command.args(["profile", &perl.id().to_string(), "--seconds", "1", "-o"]).arg(&output);
     command.env("TMPDIR", &folder);
     let outcome = run::run(&mut command, 60)?;
-    let _ = perl.kill();
-    let _ = perl.wait();
+    drop(perl);
     if outcome.end != End::Exit(0) {
         return Err(format!("{outcome}"));
     }
@@ -234,7 +228,7 @@ fn a_silent_process_is_waited_for_until_the_user_has_enough() -> Result<(), Stri
     if start.elapsed() > Duration::from_secs(10) {
         return Err(format!("that took {:?}", start.elapsed()));
     }
-    signal(tool.id() as i32, libc::SIGINT);
+    signal(tool.id(), libc::SIGINT);
     read_until(&mut stderr, "made no slow call of malloc or free")?;
     let status = tool.wait().map_err(|error| error.to_string())?;
     if status.code() != Some(1) {
@@ -251,14 +245,13 @@ fn a_process_that_makes_no_call_at_first_is_profiled() -> Result<(), String> {
     let script =
         "sleep 4; my @kept; for (1 .. 90) { push @kept, 'x' x 30000; select(undef, undef, undef, 0.01) } sleep 90";
     let mut perl = run::preloaded("perl")?;
-    let mut perl = perl.args(["-e", script]).spawn().map_err(|error| error.to_string())?;
+    let perl = Background(perl.args(["-e", script]).spawn().map_err(|error| error.to_string())?);
     thread::sleep(Duration::from_millis(300));
     let start = Instant::now();
     let (mut tool, mut stderr) = attach(perl.id(), &output, "4")?;
     let said = read_until(&mut stderr, "stacks)");
     let _ = tool.wait();
-    let _ = perl.kill();
-    let _ = perl.wait();
+    drop(perl);
     let said = said?;
     let is_soon = start.elapsed() < Duration::from_secs(45);
     if !is_soon || said.matches("makes no slow call").count() != 1 || !shown(&output, &["show"])?.contains("[perl") {

@@ -4,8 +4,9 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 
+use harness::background::Background;
 use harness::build::{self, Source};
 use harness::expect::End;
 use harness::header::Variant;
@@ -32,17 +33,6 @@ struct Block {
     byte: u8,
 }
 
-/// Ends the program however the case ends.
-struct Waiting(Child);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn folder(name: &str) -> Result<PathBuf, String> {
     let folder = paths::output().join(format!("{name}-{}", std::process::id()));
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -56,7 +46,7 @@ fn block(line: &str) -> Option<Block> {
 }
 
 /// The program, waiting, and its blocks.
-fn waiting(preload: &Path) -> Result<(Waiting, Vec<Block>), String> {
+fn waiting(preload: &Path) -> Result<(Background, Vec<Block>), String> {
     let program = build::program(&Source::new(paths::program_source("dumped.c")), Variant::Preload)?;
     let mut command = run::command(program);
     let mut child = command
@@ -64,7 +54,7 @@ fn waiting(preload: &Path) -> Result<(Waiting, Vec<Block>), String> {
         .env("LD_PRELOAD", preload)
         .stdout(Stdio::piped())
         .spawn()
-        .map(Waiting)
+        .map(Background)
         .map_err(|error| error.to_string())?;
     let output = child.0.stdout.take().ok_or("no output")?;
     let mut blocks = Vec::new();
@@ -80,7 +70,7 @@ fn waiting(preload: &Path) -> Result<(Waiting, Vec<Block>), String> {
 }
 
 /// gdb's dump of `process`.
-fn dump(process: &Child, name: &str) -> Result<Vec<u8>, String> {
+fn dump(process: &Background, name: &str) -> Result<Vec<u8>, String> {
     let folder = folder(name)?;
     let mut command = run::command("gcore");
     limit(&mut command, libc::RLIMIT_FSIZE, DUMP_MAX);
@@ -136,11 +126,11 @@ fn holds_all(core: &[u8], blocks: &[Block]) -> Result<(), String> {
 /// A debugger's dump has every byte of the heap, and little else.
 fn debugger_dump() -> Result<(), String> {
     let (process, blocks) = waiting(&paths::shared_library()?)?;
-    let core = dump(&process.0, "gcore")?;
+    let core = dump(&process, "gcore")?;
     holds_all(&core, &blocks)?;
     let most = if Path::new(JEMALLOC).exists() {
         let (process, _) = waiting(Path::new(JEMALLOC))?;
-        dump(&process.0, "gcore-jemalloc")?.len() as u64 * SHARE.0 / SHARE.1
+        dump(&process, "gcore-jemalloc")?.len() as u64 * SHARE.0 / SHARE.1
     } else {
         32 * MIB
     };

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::OnceLock;
 
 use harness::suite::{case, main as run_cases};
 use harness::{paths, run};
@@ -29,9 +30,14 @@ fn text(error: impl ToString) -> String {
     error.to_string()
 }
 
-/// The package, packed and unpacked into a folder of this name.
-fn unpacked(name: &str) -> Result<PathBuf, String> {
-    let folder = paths::fresh(name)?;
+/// The package, packed and unpacked, once for all cases.
+fn unpacked() -> Result<PathBuf, String> {
+    static PACKAGE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    PACKAGE.get_or_init(unpack).clone()
+}
+
+fn unpack() -> Result<PathBuf, String> {
+    let folder = paths::fresh("package")?;
     let target = folder.display().to_string();
     // The compiler sees it when a project builds with it.
     let words = ["package", "-p", "spandrel-alloc", "--allow-dirty", "--no-verify", "--target-dir", &target];
@@ -59,7 +65,7 @@ fn sources(folder: &Path, below: &Path, found: &mut BTreeSet<PathBuf>) -> Result
 }
 
 fn the_package_has_every_source() -> Result<(), String> {
-    let (package, root) = (unpacked("package_sources")?, paths::workspace());
+    let (package, root) = (unpacked()?, paths::workspace());
     let (mut packed, mut own) = (BTreeSet::new(), BTreeSet::new());
     sources(&package.join("src"), Path::new(""), &mut packed)?;
     sources(&root.join("src"), Path::new(""), &mut own)?;
@@ -81,7 +87,7 @@ fn the_package_has_every_source() -> Result<(), String> {
 }
 
 fn a_project_builds_with_the_packed_package() -> Result<(), String> {
-    let package = unpacked("package_project")?;
+    let package = unpacked()?;
     let (example, project) = (paths::workspace().join("examples/project"), paths::fresh("a_project")?);
     fs::create_dir(project.join("src")).map_err(text)?;
     fs::copy(example.join("src/main.rs"), project.join("src/main.rs")).map_err(text)?;

@@ -215,7 +215,11 @@ pub(crate) struct HeapRow {
 /// Named heaps, the largest first, then the shares of all others; none without named heaps.
 pub(crate) fn heap_rows(snapshot: &Snapshot) -> Vec<HeapRow> {
     let share = |figures, name| HeapRow { figures, name, is_named: false };
-    let named = |row: &TenantFigures| HeapRow { figures: *row, name: row.shown().to_owned(), is_named: true };
+    let name = |row: &TenantFigures| match row.is_heap() {
+        true => row.shown().to_owned(),
+        false => format!("{} [{}]", row.shown(), row.kind()),
+    };
+    let named = |row: &TenantFigures| HeapRow { figures: *row, name: name(row), is_named: true };
     let mut rows: Vec<_> = snapshot.bills.rows().map(named).collect();
     rows.extend(snapshot.bills.others().map(|(heaps, sums)| share(*sums, format!("({heaps} more heaps)"))));
     if !rows.is_empty() {

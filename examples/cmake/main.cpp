@@ -3,6 +3,8 @@
 // Prints:
 //   the shared library serves 1000 names, in the lane for small blocks
 //   the static library serves 1000 names, in the lane for small blocks
+//   mallocx(100) has 128 bytes, from Spandrel
+//   mallocx(100) has 128 bytes, from Spandrel
 #include <cstdio>
 #include <map>
 #include <spandrel.h>

@@ -29,5 +29,19 @@
 #pragma weak spandrel_block_info
 #pragma weak spandrel_walk
 #pragma weak spandrel_explain_fault
+#pragma weak spandrel_heap_create
+#pragma weak spandrel_heap_destroy
+#pragma weak spandrel_heap_delete
+#pragma weak spandrel_heap_use
+#pragma weak spandrel_heap_current
+#pragma weak spandrel_heap_of
+#pragma weak spandrel_heap_malloc
+#pragma weak spandrel_heap_calloc
+#pragma weak spandrel_heap_aligned_alloc
+#pragma weak spandrel_heap_realloc
+#pragma weak spandrel_heap_move
+#pragma weak spandrel_heap_set_limits
+#pragma weak spandrel_heap_stats
+#pragma weak spandrel_heap_list
 
 #endif

@@ -167,60 +167,81 @@ impl Spandrel {
 #[cfg(feature = "allocator-api2")]
 mod api2 {
     use super::{Layout, NonNull, Spandrel};
+    use crate::api::named::NamedHeap;
     use allocator_api2::alloc::{AllocError, Allocator};
 
     fn known(block: Result<NonNull<[u8]>, super::AllocError>) -> Result<NonNull<[u8]>, AllocError> {
         block.map_err(|_| AllocError)
     }
 
-    // SAFETY: blocks are valid for their layout until they are given back, do not overlap, and belong to the process:
-    // every value of the type gives back and resizes the blocks of every other, copied or moved meanwhile or not.
-    unsafe impl Allocator for Spandrel {
-        #[inline]
-        fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-            known(Spandrel::allocate(self, layout))
-        }
+    macro_rules! allocator {
+        ($name:ident) => {
+            // SAFETY: blocks are valid for their layout until they are given back, do not overlap, and belong to the
+            // process: every value of these types gives back the blocks of every other, copied, moved or dropped
+            // meanwhile or not.
+            unsafe impl Allocator for $name {
+                #[inline]
+                fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+                    known($name::allocate(self, layout))
+                }
 
-        #[inline]
-        fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-            known(Spandrel::allocate_zeroed(self, layout))
-        }
+                #[inline]
+                fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+                    known($name::allocate_zeroed(self, layout))
+                }
 
-        #[inline]
-        unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-            // SAFETY: the trait has the same contract.
-            unsafe { Spandrel::deallocate(self, block, layout) }
-        }
+                #[inline]
+                unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+                    // SAFETY: the trait has the same contract.
+                    unsafe { Spandrel.deallocate(block, layout) }
+                }
 
-        #[inline]
-        unsafe fn grow(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-            // SAFETY: the trait has the same contract.
-            known(unsafe { Spandrel::grow(self, block, old, new) })
-        }
+                #[inline]
+                unsafe fn grow(
+                    &self,
+                    block: NonNull<u8>,
+                    old: Layout,
+                    new: Layout,
+                ) -> Result<NonNull<[u8]>, AllocError> {
+                    // SAFETY: the trait has the same contract.
+                    known(unsafe { $name::grow(self, block, old, new) })
+                }
 
-        #[inline]
-        unsafe fn grow_zeroed(
-            &self,
-            block: NonNull<u8>,
-            old: Layout,
-            new: Layout,
-        ) -> Result<NonNull<[u8]>, AllocError> {
-            // SAFETY: the trait has the same contract.
-            known(unsafe { Spandrel::grow_zeroed(self, block, old, new) })
-        }
+                #[inline]
+                unsafe fn grow_zeroed(
+                    &self,
+                    block: NonNull<u8>,
+                    old: Layout,
+                    new: Layout,
+                ) -> Result<NonNull<[u8]>, AllocError> {
+                    // SAFETY: the trait has the same contract.
+                    known(unsafe { $name::grow_zeroed(self, block, old, new) })
+                }
 
-        #[inline]
-        unsafe fn shrink(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-            // SAFETY: the trait has the same contract.
-            known(unsafe { Spandrel::shrink(self, block, old, new) })
-        }
+                #[inline]
+                unsafe fn shrink(
+                    &self,
+                    block: NonNull<u8>,
+                    old: Layout,
+                    new: Layout,
+                ) -> Result<NonNull<[u8]>, AllocError> {
+                    // SAFETY: the trait has the same contract.
+                    known(unsafe { $name::shrink(self, block, old, new) })
+                }
+            }
+        };
     }
+
+    allocator!(Spandrel);
+    allocator!(NamedHeap);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::rust::tests::apart;
+    use crate::api::rust::tests::alone;
+    use crate::process::state::PROCESS;
+    use crate::process::thread;
     use proptest::prelude::*;
 
     fn layout(size: usize, align: usize) -> Layout {
@@ -268,11 +289,17 @@ mod tests {
         }
     }
 
-    /// Whether a block is where it was, and as large as asked for, after a change of its size.
-    fn stays(size: usize, align: usize, new: usize) -> bool {
-        let (old, new) = (layout(size, align), layout(new, align));
+    /// Whether a block is where it was, and as large as asked for, after its size became what `new` makes of its room.
+    /// `closed`: its thread has an offer by then, so the fast path serves nothing.
+    fn stays(size: usize, align: usize, closed: bool, new: impl Fn(usize) -> usize) -> bool {
+        let old = layout(size, align);
         let block = Spandrel.allocate(old).unwrap();
         bytes(block).fill(7);
+        // SAFETY: the block is live.
+        let new = layout(new(unsafe { Spandrel.usable_size(block.cast()) }), align);
+        if closed {
+            thread::at_rest().unwrap().announce(PROCESS.shared());
+        }
         // SAFETY: the block came with that layout, and grows or shrinks to the other.
         let resized = unsafe { Spandrel.change(block.cast(), old, new) }.unwrap();
         let stays = (resized.cast::<u8>(), resized.len()) == (block.cast(), new.size());
@@ -281,21 +308,40 @@ mod tests {
         stays
     }
 
-    /// In a process of its own: beside many threads, and while a heap profile samples blocks, more of them move.
     #[test]
     fn aligned_blocks_stay_where_they_are_while_they_have_room() {
-        const ALONE: &str = "TEST_IS_ALONE";
-        const NAME: &str = "aligned_blocks_stay_where_they_are_while_they_have_room";
-        if std::env::var_os(ALONE).is_none() {
-            let (passed, said) = apart(module_path!(), NAME, [ALONE, "1"]);
-            assert!(passed, "{said}");
-            return;
-        }
-        for (size, align, new) in
-            [(100, 64, 128), (100, 128, 120), (200, 32, 130), (5000, 4096, 8192), (40_000, 64, 65_536)]
-        {
-            assert!(stays(size, align, new), "{size} at {align}");
-        }
+        alone(module_path!(), "aligned_blocks_stay_where_they_are_while_they_have_room", || {
+            for closed in [false, true] {
+                for (size, align, new) in [
+                    (100, 64, 128),
+                    (100, 128, 120),
+                    (200, 32, 130),
+                    (1, 64, 20),
+                    (5000, 4096, 8192),
+                    (40_000, 64, 65_536),
+                ] {
+                    assert!(stays(size, align, closed, |_| new), "{size} at {align}, closed: {closed}");
+                }
+            }
+        });
+    }
+
+    /// Coarse classes serve the requests of these threads: blocks have more room.
+    #[test]
+    fn aligned_blocks_stay_beside_many_threads() {
+        const THREADS: usize = 20;
+        let work = || {
+            for (size, align) in (1..=1024).step_by(3).flat_map(|size| [(size, 32), (size, 64), (size, 256)]) {
+                assert!(stays(size, align, size % 5 == 0, |room| room), "{size} at {align}");
+            }
+        };
+        alone(module_path!(), "aligned_blocks_stay_beside_many_threads", || {
+            let all = std::sync::Barrier::new(THREADS);
+            std::thread::scope(|scope| {
+                let threads = (0..THREADS).map(|_| scope.spawn(|| (all.wait(), work(), all.wait())));
+                threads.collect::<std::vec::Vec<_>>();
+            });
+        });
     }
 
     #[test]

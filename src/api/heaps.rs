@@ -159,7 +159,7 @@ pub unsafe extern "C" fn spandrel_heap_create(options: *const spandrel_heap_opti
 }
 
 /// Frees all blocks of a heap at once, and the heap: in time by spans, not blocks, but for modes that look at each block
-/// ("hardened", "tracked"). Nothing may use the blocks any more. 0, or an error number: EINVAL if there is no such heap,
+/// ("hardened", "tracked"). Nothing may use the blocks any more, libraries that allocated them included. 0, or an error number: EINVAL if there is no such heap,
 /// EBUSY if a thread uses it, the caller included, EAGAIN from inside the allocator. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_heap_destroy(heap: *mut spandrel_heap_t) -> c_int {
@@ -172,7 +172,8 @@ pub extern "C" fn spandrel_heap_delete(heap: *mut spandrel_heap_t) -> c_int {
     done(heaps::end(handle_of(heap), End::Delete))
 }
 
-/// Has all requests of the calling thread be the heap's from now on, as fast as before: malloc, new and all others. Returns
+/// Has all requests of the calling thread be the heap's from now on, as fast as before: malloc, new and all others, those of
+/// libraries among them: the buffer that stdio gets at the first printf goes when the heap is destroyed. Returns
 /// the heap before, NULL for the default one. NULL leaves all heaps. Heaps nest: one that is used above another stays above
 /// it until that one, or one below it, is used again; then all above it are left. A thread that ends leaves its heaps.
 /// SPANDREL_HEAP_FAILED, and errno EINVAL if there is no such heap, EBUSY if another thread uses it and it is not
@@ -182,6 +183,8 @@ pub extern "C" fn spandrel_heap_delete(heap: *mut spandrel_heap_t) -> c_int {
 pub extern "C" fn spandrel_heap_use(heap: *mut spandrel_heap_t) -> *mut spandrel_heap_t {
     match tenants::switch(handle_of(heap)) {
         Ok(before) => heap_of(before),
+        // libc serves the process: there is nothing to leave.
+        Err(_) if heap.is_null() && !requests::is_active() => core::ptr::null_mut(),
         Err(refused) => {
             let _: *mut u8 = fail(error_of(refused));
             heap_of(FAILED)
@@ -203,6 +206,10 @@ pub extern "C" fn spandrel_heap_of(block: *const c_void) -> *mut spandrel_heap_t
 
 /// Does `work` on `heap`; null, and errno, where that cannot be.
 fn on_heap(heap: *mut spandrel_heap_t, work: impl FnOnce() -> *mut u8) -> *mut c_void {
+    if heap.is_null() && !requests::is_active() {
+        // libc serves the process, wherever a thread stands.
+        return work().cast();
+    }
     match tenants::visit(handle_of(heap), work) {
         Ok(block) => block.cast(),
         Err(refused) => fail(error_of(refused)),
@@ -254,13 +261,20 @@ pub unsafe extern "C" fn spandrel_heap_realloc(
         return core::ptr::null_mut();
     }
     if !requests::is_active() {
-        return fail(libc::EINVAL);
+        let resized = || dispatch::realloc(block.cast(), size);
+        return if heap.is_null() { answer(resized()) } else { fail(libc::EINVAL) };
     }
     match heaps::resize(handle_of(heap), block.cast(), size) {
-        Ok(Resized::At(moved)) => moved.cast(),
-        Ok(Resized::OutOfMemory) => fail(libc::ENOMEM),
-        Ok(Resized::Misused) => fail(libc::EINVAL),
+        Ok(resized) => answer(resized),
         Err(refused) => fail(error_of(refused)),
+    }
+}
+
+fn answer(resized: Resized) -> *mut c_void {
+    match resized {
+        Resized::At(moved) => moved.cast(),
+        Resized::OutOfMemory => fail(libc::ENOMEM),
+        Resized::Misused => fail(libc::EINVAL),
     }
 }
 
@@ -322,7 +336,7 @@ pub unsafe extern "C" fn spandrel_heap_stats(
     stats: *mut spandrel_heap_stats_t,
     struct_size: usize,
 ) -> c_int {
-    let figures = match tenants::find_or_report(handle_of(heap)) {
+    let figures = match tenants::find_bill_or_report(handle_of(heap)) {
         Ok(tenant) => tenant.figures(),
         Err(refused) => return error_of(refused),
     };

@@ -32,6 +32,8 @@ pub mod heaps;
 #[cfg(feature = "export")]
 pub mod modes;
 #[cfg(not(feature = "export"))]
+mod named;
+#[cfg(not(feature = "export"))]
 mod report;
 #[cfg(not(feature = "export"))]
 mod rust;
@@ -42,6 +44,8 @@ mod throwing;
 
 #[cfg(not(feature = "export"))]
 pub use allocator::AllocError;
+#[cfg(not(feature = "export"))]
+pub use named::{HeapId, HeapOptions, HeapScope, HeapStats, Limit, LimitMet, NamedHeap};
 #[cfg(not(feature = "export"))]
 pub use report::{ClassStats, Stats, VERSION};
 #[cfg(not(feature = "export"))]

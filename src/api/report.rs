@@ -330,7 +330,7 @@ impl Spandrel {
     }
 }
 
-fn of_errno(error: i32) -> io::Error {
+pub(super) fn of_errno(error: i32) -> io::Error {
     io::Error::from_raw_os_error(error)
 }
 

@@ -189,6 +189,16 @@ pub(super) mod tests {
         (output.status.success() && said.contains("1 passed"), said)
     }
 
+    /// Runs a test in a process of its own: a sampled block has no room, and other tests sample each request.
+    pub(in crate::api) fn alone(module: &str, name: &str, test: impl FnOnce()) {
+        const ALONE: &str = "TEST_IS_ALONE";
+        if std::env::var_os(ALONE).is_some() {
+            return test();
+        }
+        let (passed, said) = apart(module, name, [ALONE, "1"]);
+        assert!(passed, "{said}");
+    }
+
     /// Runs the test of that name in a process with a hard limit.
     fn at_the_limit(name: &str) {
         let (passed, said) = apart(module_path!(), name, [LIMITED, "16M"]);

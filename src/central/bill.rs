@@ -34,6 +34,8 @@ pub(crate) struct Bill {
     over: AtomicBool,
     /// The limits that were met and not told yet: [`SOFT`], [`HARD`]. Any thread sets and takes.
     met: AtomicU32,
+    /// Heaps of threads that are on this bill. Any thread adds and subtracts.
+    heaps: AtomicUsize,
     /// The first of its large blocks, by region; 0 for none. Guarded by the lock of large bills.
     pub(super) first: Cell<u32>,
 }
@@ -154,6 +156,23 @@ impl Bill {
     pub(crate) fn add(&self, bytes: usize, pending: &Pending) {
         let now = self.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.note_more(now, pending);
+    }
+
+    /// Adds the heap of a thread, which holds `bytes`, whatever the limit.
+    pub(crate) fn add_heap(&self, bytes: usize, pending: &Pending) {
+        self.heaps.fetch_add(1, Ordering::Relaxed);
+        self.add(bytes, pending);
+    }
+
+    /// Takes off the heap of a thread, which holds `bytes`.
+    pub(crate) fn drop_heap(&self, bytes: usize) {
+        self.give_back(bytes);
+        self.heaps.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Heaps of threads that are on this bill.
+    pub(crate) fn heaps(&self) -> usize {
+        self.heaps.load(Ordering::Relaxed)
     }
 
     fn note_more(&self, now: usize, pending: &Pending) {

@@ -272,10 +272,13 @@ impl Central {
     pub(crate) fn resize_large(&self, region: Region, bytes: usize) -> bool {
         let space = self.pages.space();
         let span = header(space, region);
-        let Some(bytes) = round_up(bytes, space.page_bytes()).filter(|&bytes| bytes <= LARGE_MAX) else {
+        // Blocks with a bill are never direct mappings.
+        let fits = |bytes: &usize| *bytes <= LARGE_MAX || span.is_billed();
+        let Some(bytes) = round_up(bytes, space.page_bytes()).filter(fits) else {
             return false;
         };
-        let (old, new) = (span.large_regions(), regions_for(bytes) as u32);
+        let Ok(new) = u32::try_from(regions_for(bytes)) else { return false };
+        let old = span.large_regions();
         // A guard that moves back would take memory with it that the program has used.
         let guarded = span.guarded.get();
         let room = match guarded {

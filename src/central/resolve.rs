@@ -3,7 +3,7 @@
 use super::span::{Refused, Span, State, header};
 use super::store::Central;
 use crate::base::class::Class;
-use crate::base::units::{LARGE_MAX, Region, regions_for};
+use crate::base::units::Region;
 use crate::pages::Entry;
 
 use super::direct::DirectBlock;
@@ -85,12 +85,20 @@ impl Central {
 impl Central {
     /// Whether `region` is a later region of a live large block, whose header may still tell of an earlier use.
     fn is_in_large(&self, region: Region) -> bool {
+        self.large_around(self.pages.space().address(region)).is_some()
+    }
+
+    /// The header of the live large block among whose usable bytes `address` lies. Passes all free regions below it, so it
+    /// is for questions and reports, and for no call of malloc's family.
+    pub(crate) fn large_around(&self, address: usize) -> Option<&Span> {
         let space = self.pages.space();
-        let first = region.0.saturating_sub(regions_for(LARGE_MAX) as u32).max(1);
-        (first..region.0).map(Region).any(|start| {
-            let end = start.0 as usize + regions_for(header(space, start).large_bytes());
-            space.entry(start) == Entry::LARGE && end > region.0 as usize
-        })
+        let region = space.region_of(address)?;
+        // The first region of a bank is never handed out. Only the first one of a large block has an entry.
+        let lowest = space.first_region(space.bank_of(region)).plus(1);
+        let start = (lowest.0..=region.0).rev().map(Region).find(|&start| space.entry(start) != Entry::NONE)?;
+        let span = header(space, start);
+        let is_inside = space.entry(start) == Entry::LARGE && address - space.address(start) < span.large_bytes();
+        is_inside.then_some(span)
     }
 }
 

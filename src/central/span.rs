@@ -106,6 +106,37 @@ pub(super) fn header(space: &Space, region: Region) -> &Span {
     unsafe { &*space.record(region).cast::<Span>() }
 }
 
+/// How many of the first `blocks` lie at `first`, `first + step` and so on.
+fn row_len(blocks: &[*mut u8], first: usize, step: usize) -> usize {
+    let (mut row, mut expected) = (0, first);
+    // Eight at a time without a branch between, of which the compiler makes wide operations.
+    for eight in blocks.as_chunks::<8>().0 {
+        let place = |index: usize| expected.wrapping_add(index.wrapping_mul(step));
+        let unlike = eight.iter().enumerate().fold(0, |bits, (index, block)| bits | block.addr() ^ place(index));
+        if unlike != 0 {
+            break;
+        }
+        row += eight.len();
+        expected = expected.wrapping_add(step.wrapping_mul(eight.len()));
+    }
+    let rest = blocks.get(row..).unwrap_or(&[]).iter();
+    let follows = |block: &&*mut u8| {
+        let follows = block.addr() == expected;
+        expected = expected.wrapping_add(step);
+        follows
+    };
+    row + rest.take_while(follows).count()
+}
+
+/// Fills `places` with blocks of `size` bytes that lie in a row, downwards from `last`.
+fn put_row(places: &mut [*mut u8], last: usize, size: usize) {
+    let mut address = last;
+    for place in places {
+        *place = core::ptr::with_exposed_provenance_mut(address);
+        address = address.wrapping_sub(size);
+    }
+}
+
 impl Span {
     /// Offsets of the fields that `CentralDescriptor` describes.
     pub(super) const OFFSETS: [usize; 8] = [
@@ -219,25 +250,31 @@ impl Span {
         self.rest.set(0);
         let size = geometry.size as usize;
         let (mut slot, mut rest) = (slot, count);
-        let mut put = |address: usize| {
-            // SAFETY: the slots below the first one can be written, one for each of `count` blocks, and no more are
-            // put.
-            unsafe { slot.write(core::ptr::with_exposed_provenance_mut(address)) };
-            slot = slot.wrapping_sub(1);
-        };
         for (step, word) in self.words(geometry).iter().enumerate() {
+            let mut free = !word.get();
             if rest == 0 {
                 break;
             }
-            let mut free = !word.get();
+            if free == 0 {
+                continue;
+            }
             let base = start + step * WORD_BITS as usize * size;
-            if free == u64::MAX && rest >= WORD_BITS as usize {
-                (0..WORD_BITS as usize).for_each(|index| put(base + index * size));
-                free = 0;
-                rest -= WORD_BITS as usize;
+            let first = free.trailing_zeros();
+            let row = (free >> first).trailing_ones().min(rest as u32);
+            if row >= ROW_MIN {
+                let above = slot.wrapping_add(1);
+                slot = slot.wrapping_sub(row as usize);
+                // SAFETY: a place for each of `count` blocks can be written, and `row` are left or more.
+                let places = unsafe { core::slice::from_raw_parts_mut(above.wrapping_sub(row as usize), row as usize) };
+                put_row(places, base + (first + row - 1) as usize * size, size);
+                free &= !(u64::MAX >> (WORD_BITS - row) << first);
+                rest -= row as usize;
             }
             while free != 0 && rest > 0 {
-                put(base + free.trailing_zeros() as usize * size);
+                let block = core::ptr::with_exposed_provenance_mut(base + free.trailing_zeros() as usize * size);
+                // SAFETY: as above.
+                unsafe { slot.write(block) };
+                slot = slot.wrapping_sub(1);
                 free &= free - 1;
                 rest -= 1;
             }
@@ -284,13 +321,7 @@ impl Span {
         } else {
             0
         };
-        let mut expected = first.addr();
-        let follows = |block: &&*mut u8| {
-            let follows = block.addr() == expected;
-            expected = expected.wrapping_add(step);
-            follows
-        };
-        let row = blocks.iter().take(room as usize).take_while(follows).count() as u32;
+        let row = row_len(blocks.get(..room as usize).unwrap_or(blocks), first.addr(), step) as u32;
         let low = if step == size { index } else { index.saturating_sub(row.saturating_sub(1)) };
         if exact && row >= ROW_MIN && self.clear_range(geometry, low, row) { row } else { 0 }
     }

@@ -3,6 +3,7 @@
 //! Unknown names that begin with `SPANDREL_`, malformed values and values that the profile rules out are handed to the caller's
 //! `complain`, and the default stays.
 
+use super::account::{self, Account};
 use super::parse;
 use super::profile::{self, Chosen};
 use super::value::{
@@ -37,12 +38,11 @@ pub(crate) enum Complaint {
 
 /// The letters that all options begin with.
 pub(crate) const PREFIX: &[u8] = b"SPANDREL_";
-/// The option without which a process has no limit. A process whose limit is refused must not run as if it had none.
-const LIMITING: &[u8] = b"SPANDREL_HARD_LIMIT=";
 
-/// Whether the process must not go on without this entry of the environment.
+/// Whether the process must not go on without this entry of the environment: one whose limit is refused must not run as
+/// if it had none.
 pub(crate) fn is_limit(entry: &[u8]) -> bool {
-    entry.starts_with(LIMITING)
+    entry.starts_with(b"SPANDREL_HARD_LIMIT=") || entry.starts_with(b"SPANDREL_ACCOUNT_LIMITS=")
 }
 
 macro_rules! options {
@@ -185,6 +185,10 @@ options! {
         "Above so much memory in use, freed pages go back at once. `container`: seven eighths of the container's (cgroup's) limit.";
     hard_limit: Limit = Limit::None, "SPANDREL_HARD_LIMIT", value::LIMIT, "none", value::limit,
         "Above so much memory in use, calls fail. `container`: fifteen sixteenths of the container's (cgroup's) limit.";
+    account: Account = Account::Off, "SPANDREL_ACCOUNT", account::ACCOUNT, "off", account::account,
+        "By what the memory of a program that makes no heaps is billed: see docs/accounts.md.";
+    account_limits: bool = false, "SPANDREL_ACCOUNT_LIMITS", value::PATH, "", value::path,
+        "A file with limits of accounts by name: lines `NAME SOFT HARD`, where `*` stands for any letters and `none` for no limit. See docs/accounts.md.";
 }
 
 /// Whether the process's environment has any option.
@@ -222,13 +226,15 @@ pub(crate) fn read<'a>(
 }
 
 /// Options that have no meaning where there is a pool.
-const WITHOUT_POOL: [&[u8]; 6] = [
+const WITHOUT_POOL: [&[u8]; 8] = [
     b"SPANDREL_RESERVE",
     b"SPANDREL_PURGE_DELAY",
     b"SPANDREL_IDLE_RETURN",
     b"SPANDREL_FORCE_LIBC",
     b"SPANDREL_SOFT_LIMIT",
     b"SPANDREL_HARD_LIMIT",
+    b"SPANDREL_ACCOUNT",
+    b"SPANDREL_ACCOUNT_LIMITS",
 ];
 
 impl Options {

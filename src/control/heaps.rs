@@ -10,6 +10,7 @@ use crate::base::units::REGION_BYTES;
 use crate::central::Place;
 use crate::config::Mode;
 use crate::heap::Heap;
+use crate::modes::counting;
 use crate::process::state::PROCESS;
 use crate::process::tenants::{self, Refused, Tenant, Wanted};
 use crate::process::thread::{self, HeapAccess};
@@ -109,6 +110,7 @@ fn destroy(tenant: &'static Tenant, handle: usize) {
         shared.registry.release(part);
     }
     while let Some(region) = shared.central.pop_off_bill(&tenant.bill) {
+        counting::note_destroyed(shared.central.pages.space().address(region));
         if let Some(ticket) = shared.central.destroy_large(region)
             && ticket != 0
         {
@@ -218,8 +220,10 @@ pub(crate) fn give(handle: usize, block: *mut u8) -> Result<*mut u8, Refused> {
 }
 
 /// Makes `block` hold `size` bytes as a block of the heap with that handle, the calling thread's own for 0.
+///
+/// A large block that is another heap's is copied as well: it must stay that heap's where this fails.
 pub(crate) fn resize(handle: usize, block: *mut u8, size: usize) -> Result<Resized, Refused> {
-    if give_in_place(handle, block)? {
+    if heap_of(block.addr()) == handle {
         tenants::visit(handle, || dispatch::realloc(block, size))
     } else {
         relocate(handle, block, size)
@@ -256,6 +260,6 @@ fn relocate(handle: usize, block: *mut u8, size: usize) -> Result<Resized, Refus
 
 /// Sets the limits of the heap with that handle; [`crate::pages::limits::UNLIMITED`] for none.
 pub(crate) fn set_limits(handle: usize, soft: usize, hard: usize) -> Result<(), Refused> {
-    tenants::find_or_report(handle)?.bill.set_limits(soft, hard);
+    tenants::find_bill_or_report(handle)?.bill.set_limits(soft, hard);
     Ok(())
 }

@@ -55,7 +55,11 @@ pub(crate) fn lane_of_pointer(address: usize) -> Lane {
         Place::Direct(_) => Lane::Direct,
         // A block of mode `guarded` has pages of its own, as a direct one has.
         Place::Foreign if guarded::is_of_pool(address) => Lane::Direct,
-        Place::Nowhere | Place::Foreign => Lane::Libc,
+        // Only the start of a large block is a place of its own.
+        Place::Nowhere => {
+            PROCESS.central.large_around(address).map_or(Lane::Libc, |span| Lane::of_size(span.large_bytes()))
+        }
+        Place::Foreign => Lane::Libc,
     }
 }
 

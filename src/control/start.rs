@@ -6,8 +6,9 @@
 //! tables for both are static.
 
 use super::conf;
+use crate::account;
 use crate::base::units::GIB;
-use crate::config::{self, CacheBytes, Complaint, HugePages, IdleReturn, Limit, Numa, OnError, Options};
+use crate::config::{self, Account, CacheBytes, Complaint, HugePages, IdleReturn, Limit, Numa, OnError, Options};
 use crate::diag::{self, Code, Policy};
 use crate::modes::counting::COUNTING;
 use crate::modes::custom::{self, CUSTOM};
@@ -133,6 +134,9 @@ fn register_features(options: &Options) {
     report::register(options);
     if options.idle_return == IdleReturn::Thread {
         background::register();
+    }
+    if options.account != Account::Off {
+        account::register(options);
     }
 }
 
@@ -265,7 +269,7 @@ pub(crate) fn has_options() -> bool {
 #[inline(never)]
 fn read_options(startup: Startup) -> Options {
     conf::add(startup);
-    config::read(startup.environment(), |entry, complaint| match complaint {
+    let options = config::read(startup.environment(), |entry, complaint| match complaint {
         Complaint::Form(form) if config::is_limit(entry) => {
             conf::refuse(&[entry, b": takes ", form.as_bytes(), b"; the process ends"]);
         }
@@ -283,7 +287,14 @@ fn read_options(startup: Startup) -> Options {
             let what = b": needs SPANDREL_PROFILE=hosted-server; ordinary pages are used";
             diag::line(Code::HugePagePolicy, &[entry, what]);
         }
-    })
+    });
+    if let Err(fault) = account::prepare(&options, startup) {
+        let [before, behind]: [&[u8]; 2] = if fault.line.is_empty() { [b"", b""] } else { [b" `", b"`"] };
+        let (path, what) = (fault.path, fault.what);
+        let name = b"SPANDREL_ACCOUNT_LIMITS=";
+        conf::refuse(&[name, path, b": ", what, before, fault.line, behind, b"; the process ends"]);
+    }
+    options
 }
 
 /// The table of the mode that `options` ask for, ready to serve; `None` for the default mode.

@@ -106,8 +106,8 @@ codes! {
         "A child needs a lock whose holder is a thread that it does not have. Its parent had several threads, and called `_Fork`, or forked in a signal handler that interrupted malloc."
         => "The child is aborted, because it would wait for ever. Such a child may call `exec`, `_exit` and all other async-signal-safe functions.";
     HeapLimit "ALLOCATOR_HEAP_LIMIT":
-        "A request to a named heap would exceed its hard limit: the heap, the limit, what it holds and the request. Printed once for each heap."
-        => "The call fails with ENOMEM, and libc is not asked. The heap's callback is called.";
+        "A request to a named heap, or of a thread with an account, would exceed the hard limit: the heap or account, the limit, what it holds and the request. Printed once for each. Or an account passed its soft limit."
+        => "The call fails with ENOMEM, and libc is not asked. The heap's callback is called. At a soft limit the process goes on.";
     HeapBusy "ALLOCATOR_HEAP_BUSY":
         "A thread asked for a named heap that another thread uses, though it was not made with `SPANDREL_HEAP_SHARED`; or a heap in use was to be destroyed or deleted."
         => "The call fails with EBUSY.";

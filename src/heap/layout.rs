@@ -19,7 +19,8 @@ use super::offer::{AGAIN, Offer};
 use super::remote::inbox::Inbox;
 use super::remote::outbox::Outbox;
 use crate::base::class::{self, Class};
-use crate::central::{Batch, Spans};
+use crate::base::units::REGION_BYTES;
+use crate::central::{Batch, Bill, Central, Spans};
 use crate::pages::map::HEAP_ALIGN;
 use crate::pages::{Bank, Entry, Finder, Pages, Space};
 use crate::sys::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
@@ -33,7 +34,7 @@ pub(crate) struct Heap {
     /// Whether a call of the heap's thread is inside the heap; a call that finds it entered came from inside. Written
     /// by the heap's thread; read by that thread and by the child of a fork.
     entered: AtomicBool,
-    /// Work that waits for the thread's next slow call: [`OFFER`], [`AGAIN`]. Written and read by the thread that holds
+    /// Work that waits for the thread's next slow call: [`OFFER`], [`AGAIN`], [`NAME`]. Written and read by the thread that holds
     /// the spans.
     pending_work: AtomicU32,
     pub(super) offer: Offer,
@@ -267,4 +268,43 @@ impl Heap {
         // Relaxed: as above.
         self.generation.store(generation::current(), Ordering::Relaxed);
     }
+}
+
+/// The bill of the heap ([`super::named`]).
+impl Heap {
+    /// The bill of the heap's memory, if it has one.
+    #[inline]
+    pub(crate) fn bill(&self) -> Option<&'static Bill> {
+        self.named.bill.get()
+    }
+
+    /// Whether this is a part of a named heap.
+    #[inline]
+    pub(crate) fn is_part(&self) -> bool {
+        self.handle() != 0
+    }
+
+    /// The handle of the named heap that this is a part of; 0 for heaps of threads.
+    #[inline]
+    pub(crate) fn handle(&self) -> usize {
+        self.named.handle.get()
+    }
+
+    /// Has the bill admit another span of `class`; false if its limit forbids that.
+    pub(super) fn admit_span(&self, central: &Central, class: Class) -> bool {
+        self.bill().is_none_or(|bill| bill.admit(bytes_of(class), &central.pages.pending))
+    }
+
+    /// Takes a span of `class` off the bill.
+    #[inline]
+    pub(super) fn give_back_span(&self, class: Class) {
+        if let Some(bill) = self.bill() {
+            bill.give_back(bytes_of(class));
+        }
+    }
+}
+
+/// The bytes of a span of `class`.
+pub(super) const fn bytes_of(class: Class) -> usize {
+    class.geometry().regions as usize * REGION_BYTES
 }

@@ -8,12 +8,13 @@
 //! - One thread at a time uses a part: the one whose word `user` holds. It alone is that part's thread.
 //! - A part outlives forks: it belongs to the process, whichever that is, unless a fork caught another thread inside it.
 
+use core::cell::Cell;
 use core::mem::offset_of;
 
 use super::generation;
-use super::layout::Heap;
+use super::layout::{Heap, bytes_of};
+use super::offer::NAME;
 use crate::base::class::Class;
-use crate::base::units::REGION_BYTES;
 use crate::central::{Bill, Central};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::cell::{Relaxed, StaticRef};
@@ -22,19 +23,20 @@ use crate::sys::cell::{Relaxed, StaticRef};
 pub(super) struct Named {
     /// The bill of its spans and large blocks. Written by the heap's thread while it holds the spans, and before any
     /// thread has the heap; read by threads that hold the spans.
-    bill: StaticRef<Bill>,
+    pub(super) bill: StaticRef<Bill>,
     /// The handle of the named heap that this is a part of; 0 for heaps of threads. Written as `bill`; read by any thread.
-    handle: Relaxed<AtomicUsize>,
+    pub(super) handle: Relaxed<AtomicUsize>,
     /// The thread that uses this part, by the address of its thread-local word; 0 for none. Any thread may take it.
     user: AtomicUsize,
     /// The heap that this thread used before. Written and read by the user.
     below: StaticRef<Heap>,
     /// The next part of the same named heap. Written before that can be found.
     next: StaticRef<Heap>,
-}
-
-const fn bytes_of(class: Class) -> usize {
-    class.geometry().regions as usize * REGION_BYTES
+    /// Of the heap of a thread that is billed by a name: slow events until the name is asked for again, how many there are
+    /// between two questions now, and the most. Written and read by the heap's thread.
+    until_asked: Cell<u32>,
+    between: Cell<u32>,
+    between_max: Cell<u32>,
 }
 
 impl Named {
@@ -43,24 +45,6 @@ impl Named {
 }
 
 impl Heap {
-    /// The bill of the heap's memory, if it has one.
-    #[inline]
-    pub(crate) fn bill(&self) -> Option<&'static Bill> {
-        self.named.bill.get()
-    }
-
-    /// Whether this is a part of a named heap.
-    #[inline]
-    pub(crate) fn is_part(&self) -> bool {
-        self.handle() != 0
-    }
-
-    /// The handle of the named heap that this is a part of; 0 for heaps of threads.
-    #[inline]
-    pub(crate) fn handle(&self) -> usize {
-        self.named.handle.get()
-    }
-
     /// The next part of the same named heap.
     pub(crate) fn next_part(&self) -> Option<&'static Self> {
         self.named.next.get()
@@ -112,6 +96,9 @@ impl Heap {
 
     /// Makes this heap, which is about to have no thread, one like all others.
     pub(super) fn forget_name(&self) {
+        if let Some(bill) = self.bill().filter(|_| !self.is_part()) {
+            bill.drop_heap(0);
+        }
         self.named.bill.set(None);
         self.named.handle.set(0);
         self.named.below.set(None);
@@ -120,23 +107,49 @@ impl Heap {
         self.named.user.store(0, Ordering::Release);
     }
 
-    /// Has the bill admit another span of `class`; false if its limit forbids that.
-    pub(super) fn admit_span(&self, central: &Central, class: Class) -> bool {
-        self.bill().is_none_or(|bill| bill.admit(bytes_of(class), &central.pages.pending))
-    }
-
-    /// Takes a span of `class` off the bill.
-    #[inline]
-    pub(super) fn give_back_span(&self, class: Class) {
-        if let Some(bill) = self.bill() {
-            bill.give_back(bytes_of(class));
+    /// Has this heap, which is a thread's, be on `bill` from now on, with all that its spans hold. The caller holds the
+    /// spans.
+    pub(crate) fn bill_to(&self, bill: &'static Bill, central: &Central) {
+        let space = central.pages.space();
+        let spans_of = |class| self.spans(class).partial.iter(space).chain(self.spans(class).full.iter(space)).count();
+        let held = Class::all().map(|class| spans_of(class) * bytes_of(class)).sum();
+        bill.add_heap(held, &central.pages.pending);
+        if let Some(before) = self.bill() {
+            before.drop_heap(held);
         }
+        self.named.bill.set(Some(bill));
     }
 
-    /// Puts a span of `class` that the heap has already on the bill, whatever the limit.
-    pub(super) fn take_span(&self, central: &Central, class: Class) {
-        if let Some(bill) = self.bill() {
-            bill.add(bytes_of(class), &central.pages.pending);
+    /// Has the first slow events, and then every `most`th, ask for the name by which this heap is billed. For its thread.
+    pub(crate) fn ask_for_name(&self, most: u32) {
+        self.named.until_asked.set(1);
+        self.named.between.set(1);
+        self.named.between_max.set(most);
+    }
+
+    /// Counts a slow event of a heap with a bill.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn count_down_to_name(&self) {
+        let (left, between) = (self.named.until_asked.get(), self.named.between.get());
+        if left > 1 || between == 0 {
+            return self.named.until_asked.set(left.saturating_sub(1));
+        }
+        self.named.until_asked.set(between);
+        self.named.between.set(between.saturating_mul(2).min(self.named.between_max.get()));
+        self.set_pending(NAME, true);
+    }
+
+    /// Whether the name is to be asked for now; not again then.
+    pub(crate) fn take_question(&self) -> bool {
+        self.take_pending(NAME)
+    }
+
+    /// Does `work` with the spans of this heap held, if no thread holds them.
+    pub(crate) fn with_spans(&self, work: impl FnOnce()) {
+        if self.try_hold_spans() {
+            work();
+            self.free_spans();
         }
     }
 

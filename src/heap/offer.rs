@@ -11,6 +11,9 @@ pub(super) const OFFER: u32 = 1;
 /// Pending work: the thread itself wanted its next call on the slow path.
 pub(super) const AGAIN: u32 = 2;
 
+/// Pending work: the name by which the heap is billed may be another one by now.
+pub(super) const NAME: u32 = 4;
+
 /// The offer to one heap. All-zero bytes are a heap that takes no part in idle return.
 pub(super) struct Offer {
     /// Whether the heap takes part in idle return. Written by its thread while it holds the spans; read by any thread

@@ -348,9 +348,13 @@ impl Heap {
             if shared.central.pages.space().bank_of(region) != self.bank.get() {
                 return place;
             }
+            if !self.admit_span(shared.central, class) {
+                return place;
+            }
             if shared.central.claim_span(class, region, self.entry(class)) {
                 self.spans(class).add(shared.central.pages.space(), span);
-                self.take_span(shared.central, class);
+            } else {
+                self.give_back_span(class);
             }
         }
     }

@@ -136,6 +136,13 @@ pub(crate) fn outstanding() -> Option<(i64, i64)> {
     IN_FORCE.is(&COUNTING).then(sum).map(|[blocks, bytes]| (blocks as i64, bytes as i64))
 }
 
+/// The live large block at `address` ends with its heap: no free will count it.
+pub(crate) fn note_destroyed(address: usize) {
+    if IN_FORCE.is(&COUNTING) {
+        WITHOUT_HEAP.add([-1, -bytes_of(core::ptr::with_exposed_provenance_mut(address))]);
+    }
+}
+
 /// Begins or ends counting in a process in the default mode.
 pub(crate) fn switch(on: bool) {
     table::put_into_force(on.then_some(&COUNTING));

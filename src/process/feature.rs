@@ -23,6 +23,10 @@ pub(crate) struct Feature {
     pub(crate) thread_begins: fn(&Heap),
     /// A thread is about to give its heap up, and still holds it.
     pub(crate) thread_ends: fn(&Heap),
+    /// The name by which the heap of the calling thread is billed may be another one by now. The thread holds the heap.
+    pub(crate) name_may_differ: Option<fn(&Heap)>,
+    /// Statistics are about to be taken, so names of all threads matter. The calling thread holds nothing.
+    pub(crate) names_matter: Option<fn()>,
 }
 
 /// When a fork takes a feature's locks, the function that takes them, and the one that releases them.
@@ -46,8 +50,15 @@ pub(crate) struct Features([StaticRef<Feature>; FEATURES_MAX]);
 
 impl Feature {
     /// A feature without work, for the fields that a feature leaves out.
-    pub(crate) const NONE: Self =
-        Self { attend: || {}, locks: None, in_child: |_| {}, thread_begins: nothing, thread_ends: nothing };
+    pub(crate) const NONE: Self = Self {
+        attend: || {},
+        locks: None,
+        in_child: |_| {},
+        thread_begins: nothing,
+        thread_ends: nothing,
+        name_may_differ: None,
+        names_matter: None,
+    };
 
     /// Where a tool outside the process writes a byte, and which one, to have the next slow call of any thread call
     /// `attend`; zeroes for a feature that did not register, or stands too far back.
@@ -94,6 +105,11 @@ impl Features {
                 (feature.attend)();
             }
         }
+    }
+
+    /// Has the names of all threads be seen, by which their heaps are billed.
+    pub(crate) fn names_matter(&self) {
+        self.iter().filter_map(|feature| feature.names_matter).for_each(|see| see());
     }
 
     fn place_of(&self, feature: &'static Feature) -> Option<u32> {

@@ -15,6 +15,7 @@ mod kept;
 mod live;
 mod maps;
 mod message;
+mod objects;
 mod outside;
 mod pprof;
 pub(crate) mod sampling;
@@ -25,6 +26,7 @@ use self::live::Records;
 use self::stacks::{Entry, HeapName, Newest, Stacks};
 use crate::base::random::probability;
 use crate::pages::Pages;
+use crate::process::state::PROCESS;
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::cell::StaticRef;
 use crate::sys::lock::{Lock, Patience, Rank};
@@ -147,6 +149,9 @@ impl Profile {
         // Relaxed: written under the lock; a dump, which reads without it, takes what it finds.
         let epoch = self.peak_epoch.load(Ordering::Relaxed);
         entry.change(epoch, |objects, bytes| (objects + weight.objects, bytes + weight.bytes));
+        if let Some(bill) = entry.bill {
+            bill.add(weight.bytes as usize, &PROCESS.central.pages.pending);
+        }
         let live = bump(&self.live, weight.bytes);
         if live > self.peak.load(Ordering::Relaxed) {
             self.peak.store(live, Ordering::Relaxed);
@@ -159,6 +164,9 @@ impl Profile {
         // Relaxed: as in `grow`.
         let epoch = self.peak_epoch.load(Ordering::Relaxed);
         entry.change(epoch, |objects, bytes| (objects - weight.objects, bytes - weight.bytes));
+        if let Some(bill) = entry.bill {
+            bill.give_back(weight.bytes as usize);
+        }
         let live = self.live.load(Ordering::Relaxed);
         self.live.store(live - weight.bytes, Ordering::Relaxed);
     }

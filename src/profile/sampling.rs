@@ -3,9 +3,9 @@
 use core::ffi::{CStr, c_int, c_void};
 
 use super::outside::attend;
-use super::{About, DEPTH, Profile};
+use super::{About, DEPTH, Profile, objects};
 use crate::base::lane::Lane;
-use crate::config::Options;
+use crate::config::{Account, Options};
 use crate::diag::{self, Code};
 use crate::heap::{Heap, Unit};
 use crate::process::feature::{Feature, Order};
@@ -115,7 +115,7 @@ pub(crate) fn prepare(options: &Options, sampled: bool) {
         sampled::register(&SAMPLER);
         PROCESS.features.register(&FEATURE);
     }
-    if options.heap_profile.is_some() {
+    if options.heap_profile.is_some() || options.account == Account::Object {
         prepare_slow(options, sampled);
     }
 }
@@ -125,8 +125,13 @@ pub(crate) fn prepare(options: &Options, sampled: bool) {
 #[inline(never)]
 fn prepare_slow(options: &Options, sampled: bool) {
     let profiling = &PROFILING;
+    let by_object = options.account == Account::Object;
     if !sampled {
-        return diag::line(Code::BadOption, &[b"SPANDREL_HEAP_PROFILE: needs mode fast or counting; ignored"]);
+        let name: &[u8] = if by_object { b"SPANDREL_ACCOUNT=object" } else { b"SPANDREL_HEAP_PROFILE" };
+        return diag::line(Code::BadOption, &[name, b": needs mode fast or counting; ignored"]);
+    }
+    if by_object {
+        objects::begin();
     }
     // Relaxed: the start barrier publishes all of it.
     profiling.mean.store(options.heap_profile_rate, Ordering::Relaxed);

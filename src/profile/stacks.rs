@@ -4,8 +4,9 @@
 use core::mem::offset_of;
 
 use super::kept::Kept;
-use super::{PARTS, Weight};
+use super::{PARTS, Weight, objects};
 use crate::base::text;
+use crate::central::Bill;
 use crate::pages::Pages;
 use crate::sys::atomic::{AtomicU64, Ordering};
 use crate::sys::cell::StaticRef;
@@ -64,6 +65,8 @@ pub(super) struct Entry {
     pub(super) frames: &'static [usize],
     /// The named heap that the thread used; `None` for the default heap.
     pub(super) heap: Option<&'static HeapName>,
+    /// The bill of the object whose code asks, if objects have bills.
+    pub(super) bill: Option<&'static Bill>,
 }
 
 /// Where a tool finds the parts of an entry: the one before it, the first of its totals, its frames, its heap's name.
@@ -154,7 +157,7 @@ impl Stacks {
         let frame = |index: usize| frames.get(index).copied().unwrap_or_default();
         let frames: &[usize] = self.kept.values(pages, frames.len(), frame)?;
         let none = || AtomicU64::new(0);
-        let (older, next) = (newest.entry.get(), *bucket);
+        let (older, next, bill) = (newest.entry.get(), *bucket, objects::bill_of(frames));
         let entry = |_| Entry {
             older,
             next,
@@ -168,6 +171,7 @@ impl Stacks {
             peak_epoch: none(),
             frames,
             heap,
+            bill,
         };
         let entry: &Entry = self.kept.values(pages, 1, entry)?.first()?;
         *bucket = Some(entry);

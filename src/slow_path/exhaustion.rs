@@ -12,7 +12,7 @@ use crate::base::units::{LARGE_MAX, REGION_BYTES, regions_for};
 use crate::central::Bill;
 use crate::config;
 use crate::diag::{self, Code};
-use crate::heap::{self, Heap};
+use crate::heap;
 use crate::pages::Work;
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
@@ -36,7 +36,7 @@ pub(super) fn alloc<M: Mode>(request: Request) -> *mut u8 {
     if let Some((heap, bill)) = thread::at_rest().and_then(|heap| Some((heap, heap.bill()?)))
         && (heap.is_part() || is_refused_by(bill, request))
     {
-        return reclaim_or_bill::<M>(heap, bill, request);
+        return reclaim_or_bill::<M>(bill, request);
     }
     if PROCESS.is_bounded() {
         return reclaim_or_refuse::<M>(request);
@@ -77,7 +77,7 @@ fn is_refused_by(bill: &Bill, request: Request) -> bool {
 /// Reclaims what a heap with a bill holds and does not need. If that does not suffice, counts and tells the refusal, and
 /// returns null: libc's memory would be on no bill.
 #[cold]
-fn reclaim_or_bill<M: Mode>(heap: &'static Heap, bill: &Bill, request: Request) -> *mut u8 {
+fn reclaim_or_bill<M: Mode>(bill: &'static Bill, request: Request) -> *mut u8 {
     if let Some(block) = reclaim::<M>(request) {
         return block;
     }
@@ -89,7 +89,7 @@ fn reclaim_or_bill<M: Mode>(heap: &'static Heap, bill: &Bill, request: Request) 
     // The program's function may have freed something.
     reclaim::<M>(request).unwrap_or_else(|| {
         bill.refuse();
-        tenants::refused(bill, heap.handle(), request.size);
+        tenants::refused(bill, request.size);
         core::ptr::null_mut()
     })
 }

@@ -292,7 +292,9 @@ pub(crate) fn fits_in_place(old: usize, size: usize) -> bool {
 /// Resizes a large or direct block without copying. `None` if it has to be copied.
 fn resize_in_lane(block: *mut u8, size: usize) -> Option<Resized> {
     let moved = match PROCESS.central.resolve(block.addr()) {
-        Place::Large { region, span } if Lane::of_size(size) == Lane::Large => {
+        Place::Large { region, span }
+            if Lane::of_size(size) == Lane::Large || size > LARGE_MAX && span.bill().is_some() =>
+        {
             let (old, ticket) = (span.large_bytes(), span.ticket());
             PROCESS.central.resize_large(region, size).then_some(Moved {
                 address: block.addr(),

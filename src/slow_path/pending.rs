@@ -12,6 +12,9 @@ use crate::process::state::PROCESS;
 #[inline(never)]
 pub(super) fn with_heap<M: Mode>(heap: &Heap) {
     heap.defer(|| PROCESS.central.take_deferred(|block| free_deferred::<M>(heap, block)));
+    if heap.take_question() {
+        PROCESS.features.iter().filter_map(|feature| feature.name_may_differ).for_each(|ask| ask(heap));
+    }
     if heap.has_pending() {
         heap.run_pending(PROCESS.shared());
     }

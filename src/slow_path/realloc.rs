@@ -5,6 +5,7 @@ use super::foreign::{Foreign, judge};
 use super::mode::Mode;
 use super::request::{FreeSize, NATURAL_ALIGN, Request, Resized};
 use super::{alloc, foreign, free};
+use crate::base::class::SMALL_MAX;
 use crate::base::units::{LARGE_MAX, REQUEST_MAX};
 use crate::diag::{self, Code, Misuse};
 use crate::process::state::PROCESS;
@@ -69,7 +70,9 @@ pub(crate) fn realloc_aligned<M: Mode>(block: *mut u8, size: usize, align: usize
     }
     // The kernel moves a direct block to a multiple of a page, and of nothing more.
     let stays = old <= LARGE_MAX || align <= PROCESS.central.pages.space().page_bytes();
-    let resized = if stays { M::resize(block, old, size) } else { None };
+    // A class with that alignment has blocks of at least as many bytes.
+    let wanted = if old <= SMALL_MAX { size.max(align.min(old)) } else { size };
+    let resized = if stays { M::resize(block, old, wanted) } else { None };
     resized.unwrap_or_else(|| relocate(block, old, size, alloc, free::free::<M>))
 }
 

@@ -4,7 +4,7 @@
 //! Names come from the program: a row has its name as text that can be shown. Must not know the formats.
 
 use super::snapshot::Snapshot;
-use crate::base::text;
+use crate::base::text::{self, Inline};
 use crate::central::Bill;
 use crate::pages::limits::UNLIMITED;
 use crate::process::tenants::{self, Figures, NAME_BYTES};
@@ -12,11 +12,18 @@ use crate::process::tenants::{self, Figures, NAME_BYTES};
 /// Named heaps that have a row.
 const ROWS: usize = 100;
 
-/// Figures of a named heap, or of several. Sizes are in bytes.
+/// What has a bill: a heap that the program made, or an account. The last one's figures are estimates and part of no sum.
+static KINDS: [Inline<13>; 4] =
+    [Inline::of("heap"), Inline::of("thread-name"), Inline::of("cgroup-thread"), Inline::of("object")];
+const OBJECT: u8 = 3;
+
+/// Figures of a named heap or an account, or of several. Sizes are in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct TenantFigures {
     /// The handle, by which the program knows the heap.
     pub handle: usize,
+    /// What has the bill, by its place in [`KINDS`].
+    pub kind: u8,
     /// The name, with zeroes behind it.
     pub name: [u8; NAME_BYTES],
     /// Regions of spans and large blocks.
@@ -110,15 +117,16 @@ impl Bills {
     }
 }
 
-/// The handle of the named heap that has `bill`; 0 for none.
+/// The handle of the named heap or account that has `bill`; 0 for none.
 pub(super) fn handle_of(bill: Option<&'static Bill>) -> usize {
-    bill.map_or(0, tenants::handle_of_bill)
+    bill.map_or(0, tenants::holder_of_bill)
 }
 
 impl TenantFigures {
     /// Of nothing.
     pub const NONE: Self = Self {
         handle: 0,
+        kind: 0,
         name: [0; NAME_BYTES],
         held: 0,
         peak: 0,
@@ -136,12 +144,15 @@ impl TenantFigures {
     pub(super) fn of(figures: &Figures) -> Self {
         let limit = |bytes: usize| if bytes == UNLIMITED { 0 } else { bytes };
         let Figures { handle, name, held, peak, large, refusals, parts, users, .. } = *figures;
-        let (soft, hard) = (limit(figures.soft), limit(figures.hard));
-        Self { handle, name, held, peak, large, soft, hard, refusals, parts, users, ..Self::NONE }
+        let (soft, hard, kind) = (limit(figures.soft), limit(figures.hard), figures.kind as u8);
+        Self { handle, kind, name, held, peak, large, soft, hard, refusals, parts, users, ..Self::NONE }
     }
 
     /// Adds what can be added up.
     pub(super) fn include(&mut self, other: &Self) {
+        if other.kind == OBJECT {
+            return;
+        }
         let mut other = *other;
         for (sum, more) in self.shares().into_iter().zip(other.shares()) {
             *sum = sum.saturating_add(*more);
@@ -150,6 +161,9 @@ impl TenantFigures {
 
     /// Takes off what was added up.
     fn leave_out(&mut self, other: &Self) {
+        if other.kind == OBJECT {
+            return;
+        }
         let mut other = *other;
         for (sum, less) in self.shares().into_iter().zip(other.shares()) {
             *sum = sum.saturating_sub(*less);
@@ -164,6 +178,29 @@ impl TenantFigures {
     #[must_use]
     pub fn spans(&self) -> usize {
         self.held.saturating_sub(self.large)
+    }
+
+    /// What has the bill: `heap`, `thread-name`, `cgroup-thread` or `object`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        KINDS.get(usize::from(self.kind)).map_or("", Inline::text)
+    }
+
+    /// Whether it is a heap that the program made.
+    #[must_use]
+    pub const fn is_heap(&self) -> bool {
+        self.kind == 0
+    }
+
+    /// The label that has the name in Prometheus's format.
+    pub(super) const fn label(&self) -> &'static str {
+        if self.is_heap() {
+            "heap"
+        } else if self.kind == OBJECT {
+            "object"
+        } else {
+            "account"
+        }
     }
 
     /// The name of a row, in which no character is one of control.

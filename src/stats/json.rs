@@ -39,6 +39,7 @@ fn bills(snapshot: &Snapshot, page: &mut Page<'_>) {
     page.text("},\"named_heaps\":[");
     for (index, heap) in snapshot.bills.rows().enumerate() {
         page.text(if index == 0 { "{\"name\":" } else { ",{\"name\":" }).quoted(heap.shown());
+        page.text(",\"kind\":").quoted(heap.kind());
         for (figure, value) in BILL.iter().zip(figures::bill(heap)) {
             member(page, figure.name(), value);
         }

@@ -45,7 +45,7 @@ fn report(snapshot: &Snapshot) -> bool {
         return false;
     }
     diag::described(Code::ShutdownLeak, |line| leaks.describe(line), print);
-    for heap in snapshot.bills.rows().filter(|heap| heap.live_blocks > 0) {
+    for heap in snapshot.bills.rows().filter(|heap| heap.is_heap() && heap.live_blocks > 0) {
         let describe = |line: &mut Line| {
             line.number(heap.live_blocks as u64).text(" of them, ").number(heap.live_bytes as u64);
             line.text(" bytes, are of heap \"").text(heap.shown()).text("\"");

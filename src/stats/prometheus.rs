@@ -44,10 +44,17 @@ fn bills(snapshot: &Snapshot, page: &mut Page<'_>) {
         let value = |of: &TenantFigures| figures::bill(of).get(index).copied().unwrap_or_default();
         head(page, "bill_", figure);
         for (row, heap) in bills.rows().enumerate() {
-            let is_same = |other: &&TenantFigures| other.shown() == heap.shown();
+            let is_same = |other: &&TenantFigures| (other.label(), other.shown()) == (heap.label(), heap.shown());
             if !bills.rows().take(row).any(|before| is_same(&before)) {
                 let sum = bills.rows().skip(row).filter(is_same).map(value).fold(0, u64::saturating_add);
-                name(page, "bill_", figure).text("{heap=").quoted(heap.shown()).text("} ").number(sum).text("\n");
+                name(page, "bill_", figure)
+                    .text("{")
+                    .text(heap.label())
+                    .text("=")
+                    .quoted(heap.shown())
+                    .text("} ")
+                    .number(sum)
+                    .text("\n");
             }
         }
         let default = (bills.heaps > 0).then(|| ("default", snapshot.default_heap()));

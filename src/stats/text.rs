@@ -88,7 +88,8 @@ fn bills(snapshot: &Snapshot, page: &mut Page<'_>) {
     for (index, heap) in snapshot.bills.rows().enumerate() {
         page.text(PREFIX).right(index as u64 + 1, COLUMN_WIDTH);
         columns(page, heap, BILL.len());
-        page.text("  ").quoted(heap.shown()).text("\n");
+        page.text(if heap.is_heap() { " " } else { "  " }).text(if heap.is_heap() { "" } else { heap.kind() });
+        page.text(" ").quoted(heap.shown()).text("\n");
     }
     if let Some((heaps, sums)) = snapshot.bills.others() {
         page.text(PREFIX).words("others", COLUMN_WIDTH);

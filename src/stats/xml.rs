@@ -58,6 +58,7 @@ fn bills(snapshot: &Snapshot, page: &mut Page<'_>) {
     share(page.text("<default_heap"), &snapshot.default_heap());
     for heap in snapshot.bills.rows() {
         page.text("<named_heap name=").quoted_for_xml(heap.shown());
+        page.text(" kind=").quoted(heap.kind());
         for (figure, value) in BILL.iter().zip(figures::bill(heap)) {
             attribute(page, figure.name(), value);
         }

@@ -195,10 +195,21 @@ pub(crate) fn sleep(milliseconds: u32) {
     let _ = unsafe { raw(libc::SYS_nanosleep, [time.as_ptr().addr(), 0, 0, 0, 0, 0]) };
 }
 
+/// The kernel's room for the name of a thread, its final zero included.
+const THREAD_NAME_BYTES: usize = 16;
+
 /// Names the calling thread, for debuggers and `ps`.
 pub(crate) fn name_thread(name: &CStr) {
     // SAFETY: the kernel copies the name.
     let _ = unsafe { raw(libc::SYS_prctl, [libc::PR_SET_NAME as usize, name.as_ptr().addr(), 0, 0, 0, 0]) };
+}
+
+/// The name of the calling thread, with a zero behind it; `None` if the kernel will not say.
+pub(crate) fn thread_name() -> Option<[u8; THREAD_NAME_BYTES]> {
+    let mut name = [0; THREAD_NAME_BYTES];
+    // SAFETY: the kernel writes these bytes.
+    unsafe { raw(libc::SYS_prctl, [libc::PR_GET_NAME as usize, name.as_mut_ptr().addr(), 0, 0, 0, 0]) }.ok()?;
+    Some(name)
 }
 
 /// How many processors the calling thread may run on; 1 if the kernel will not say.

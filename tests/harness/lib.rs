@@ -2,13 +2,16 @@
 //!
 //! Knows the product only as files (`libspandrel.so`, `libspandrel.a`, `spandrel.h`), never as Rust code.
 
+pub mod background;
 pub mod blocks;
 pub mod build;
 pub mod command;
 pub mod diag;
 pub mod expect;
 pub mod header;
+pub mod http;
 pub mod injection;
+pub mod installed;
 pub mod machine;
 pub mod observed;
 pub mod output;
@@ -20,4 +23,5 @@ pub mod reader;
 pub mod reals;
 pub mod run;
 pub mod sandbox;
+pub mod server;
 pub mod suite;

@@ -2,8 +2,9 @@
 //! about it.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
+use crate::background::Background;
 use crate::build::{self, Source};
 use crate::header::Variant;
 use crate::{paths, run};
@@ -18,6 +19,12 @@ const LIBRARY_BYTES: u64 = 64 << 10;
 pub fn check(live: u64) -> Result<(), String> {
     let most = HELD_BYTES + LIBRARY_BYTES;
     if (HELD_BYTES..=most).contains(&live) { Ok(()) } else { Err(format!("{live} live bytes, {HELD_BYTES} held")) }
+}
+
+/// Wants the bytes of a heap profile to be those that the program holds, as far as samples can say.
+pub fn check_sampled(bytes: u64) -> Result<(), String> {
+    let (bytes, held) = (bytes as f64, HELD_BYTES as f64);
+    if (bytes - held).abs() < held * 0.05 { Ok(()) } else { Err(format!("{bytes} bytes, {held} held")) }
 }
 
 /// The number behind `"name":` in JSON, the first one.
@@ -38,7 +45,7 @@ fn number(text: &str, start: &str) -> Result<u64, String> {
 
 /// The program while it waits, quiet. It ends with this.
 pub struct Waiting {
-    child: Child,
+    process: Background,
     /// Where a block of 5000 bytes is that it holds.
     pub block: usize,
 }
@@ -47,6 +54,12 @@ impl Waiting {
     /// Starts it, so built, with these settings.
     pub fn start(variant: Variant, settings: &[(&str, &str)]) -> Result<Self, String> {
         Self::start_program("observed.c", variant, &[], settings)
+    }
+
+    /// Starts it with a heap profile.
+    pub fn start_profiled() -> Result<Self, String> {
+        let path = paths::scratch()?.join("heap-profile").display().to_string();
+        Self::start(Variant::Preload, &[("SPANDREL_HEAP_PROFILE", &path), ("SPANDREL_HEAP_PROFILE_RATE", "16K")])
     }
 
     /// Starts `programs/lying.c`, whose descriptor has this value in this word.
@@ -79,39 +92,28 @@ impl Waiting {
     /// Starts any program that says `ready ADDRESS` and then waits until its input ends.
     pub fn start_command(mut command: Command) -> Result<Self, String> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| error.to_string())?;
-        let stdout = child.stdout.take().ok_or("no pipe")?;
+        let mut process = Background(command.spawn().map_err(|error| error.to_string())?);
+        let stdout = process.0.stdout.take().ok_or("no pipe")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).map_err(|error| error.to_string())?;
         let block = line.trim().strip_prefix("ready 0x").and_then(|digits| usize::from_str_radix(digits, 16).ok());
-        block.map(|block| Self { child, block }).ok_or_else(|| format!("said `{line}`"))
+        block.map(|block| Self { process, block }).ok_or_else(|| format!("said `{line}`"))
     }
 
     /// Its number.
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
     /// Sends it a signal.
-    pub fn signal(&self, signal: i32) {
-        if let Ok(id) = i32::try_from(self.child.id()) {
-            // SAFETY: takes no pointers; the child is ours and not waited for yet.
-            unsafe { libc::kill(id, signal) };
-        }
+    pub fn signal(&self, number: i32) {
+        self.process.signal(number);
     }
 
     /// Lets it end by itself; an error unless with status 0.
     pub fn finish(mut self) -> Result<(), String> {
-        drop(self.child.stdin.take());
-        let status = self.child.wait().map_err(|error| error.to_string())?;
+        drop(self.process.0.stdin.take());
+        let status = self.process.0.wait().map_err(|error| error.to_string())?;
         if status.success() { Ok(()) } else { Err(format!("{status}")) }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        // Both fail where it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -1,5 +1,4 @@
-//! Names in the pages of the documentation (links, files of the repository, targets of `make`) that lead nowhere, and
-//! the code that stands there.
+//! Names in the pages of the documentation (links, files of the repository, targets of `make`) that lead nowhere.
 //!
 //! Knows: the Markdown that our pages use, and GitHub's names for headings. Must not know: what any page says.
 
@@ -45,43 +44,6 @@ pub fn faults(root: &Path, path: &Path, text: &str) -> Vec<String> {
         let files = spans(line).filter(|span| !file_exists(root, span));
         let targets = spans(line).filter(|span| !target_exists(root, span));
         found.extend(links.chain(files).chain(targets).map(|what| format!("{shown}:{number}: {what} is not there")));
-    }
-    found
-}
-
-/// A block of code, and where it stands.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Block {
-    /// The heading above it, without its signs.
-    pub heading: String,
-    /// The paragraph that ends in a colon before it, on one line; or nothing.
-    pub introduction: String,
-    /// The word behind the fence.
-    pub language: String,
-    /// Its lines.
-    pub text: String,
-}
-
-/// The blocks of code of a page, in order.
-pub fn blocks(page: &str) -> Vec<Block> {
-    let (mut heading, mut introduction, mut found) = (String::new(), String::new(), Vec::new());
-    let mut lines = page.lines();
-    while let Some(line) = lines.next() {
-        if let Some(language) = line.strip_prefix("```") {
-            let text = lines.by_ref().take_while(|line| *line != "```").flat_map(|line| [line, "\n"]).collect();
-            let introduction = core::mem::take(&mut introduction);
-            found.push(Block { heading: heading.clone(), introduction, language: language.to_owned(), text });
-        } else if line.starts_with('#') {
-            heading = line.trim_start_matches(['#', ' ']).to_owned();
-            introduction.clear();
-        } else if line.starts_with("<!--") {
-            // A mark for another reader.
-        } else if !line.is_empty() {
-            introduction.push_str(line);
-            introduction.push(' ');
-        } else if !introduction.ends_with(": ") {
-            introduction.clear();
-        }
     }
     found
 }
@@ -274,19 +236,6 @@ mod tests {
         let right = ["https://x.y/z#a", "https://a-b.c/?d=e%20f"];
         let wrong = ["http://c.d", "https://e", "https://a b.c", "https://.x", "https://x..y", "https://x.y/<z>"];
         assert!(right.into_iter().all(is_address) && !wrong.into_iter().any(is_address));
-    }
-
-    #[test]
-    fn blocks_know_what_stands_before_them() {
-        let page = "# A\n\nx\n\n```sh\none\n\ntwo\n```\n\n## B `c`\n\nTo\ndo:\n\n```text\n```\n";
-        let block = |heading: &str, introduction: &str, language: &str, text: &str| Block {
-            heading: heading.to_owned(),
-            introduction: introduction.to_owned(),
-            language: language.to_owned(),
-            text: text.to_owned(),
-        };
-        let expected = [block("A", "", "sh", "one\n\ntwo\n"), block("B `c`", "To do: ", "text", "")];
-        assert_eq!(blocks(page), expected);
     }
 
     #[test]

@@ -12,12 +12,11 @@ use core::fmt::Write;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
-use crate::blocks::{Kind, Part, parts};
+use crate::blocks::{Kind, Part, blocks, parts};
 use crate::expect::End;
 use crate::output::{STEP, is_like, is_notice, last_lines, last_step, output_of};
-use crate::{pages, paths, run};
+use crate::{installed, pages, paths, run};
 
 /// The shell's status after a command that must not fail failed.
 const FAILED: i32 = 99;
@@ -51,7 +50,7 @@ struct Expected {
 /// # Errors
 /// When a mark is wrong.
 pub fn has_commands(text: &str) -> Result<bool, String> {
-    Ok(parts(text)?.iter().any(|part| matches!(part, Part::Block(..))))
+    Ok(blocks(text)?.iter().any(|block| block.kind().is_some()))
 }
 
 /// Follows the page at `path` below `root`. `package` says why a package is not there, if it is not.
@@ -120,7 +119,9 @@ fn script(
                     put(line, place.as_it_is_here(command));
                 }
             }
-            Part::Block(marks, kind, steps) => {
+            Part::Block(block) => {
+                let Some(kind) = block.kind() else { continue };
+                let (steps, marks) = (block.steps(), block.marks);
                 let missing = marks.needs.iter().find_map(|name| package(name));
                 if let Some(reason) = marks.not_run.or(missing) {
                     account.left_out.push((steps.first().map_or(0, |step| step.line), reason));
@@ -183,8 +184,9 @@ impl Place {
             let link = built.join(file.file_name().unwrap_or_default());
             symlink(&file, &link).map_err(|error| format!("{}: {error}", link.display()))?;
         }
-        if let Some(installed) = installed()? {
-            copy(&installed, &place.outside.join("local"), &[])?;
+        // Pages that use nothing of it need no product.
+        if paths::tool().is_ok() && paths::static_library().is_ok() {
+            copy(&installed::tree()?, &place.outside.join("local"), &[])?;
         }
         let prelude = PRELUDE.replace("STEP", &STEP.to_string()).replace("FAILED", &FAILED.to_string());
         fs::write(place.outside.join("prelude"), prelude).map_err(|error| error.to_string())?;
@@ -213,23 +215,6 @@ fn product() -> Vec<PathBuf> {
     let files = folder.and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
     let is_library = |path: &Path| path.extension().is_some_and(|end| end == "so" || end == "a");
     files.map(|entry| entry.path()).filter(|path| is_library(path) || path.ends_with("spandrel")).collect()
-}
-
-/// A folder where the product is installed, which all pages share; none where it is not built.
-fn installed() -> Result<Option<PathBuf>, String> {
-    static FOLDER: OnceLock<Result<Option<PathBuf>, String>> = OnceLock::new();
-    let install = || {
-        let (Ok(library), Ok(_), Ok(_)) = (paths::shared_library(), paths::static_library(), paths::tool()) else {
-            return Ok(None);
-        };
-        let folder = paths::fresh("installed")?;
-        let mut command = run::command(paths::workspace().join("scripts/install"));
-        command.arg("install").arg(library.parent().unwrap_or(&library));
-        command.env("PREFIX", &folder).env("LIBDIR", folder.join("lib")).env("DESTDIR", "");
-        run::run(&mut command, PATIENCE)?.clean()?;
-        Ok(Some(folder))
-    };
-    FOLDER.get_or_init(install).clone()
 }
 
 /// Links to everything in a folder but to the output of builds and to Git's own. The folders named, in which a reader

@@ -18,7 +18,9 @@ use crate::paths;
 
 /// Before the place of a frame.
 const INDENT: &str = "   ";
-const POLL: Duration = Duration::from_millis(4);
+/// How often to look whether a process has ended: soon at first, as most end soon.
+const FIRST_POLL: Duration = Duration::from_micros(500);
+const LAST_POLL: Duration = Duration::from_millis(8);
 
 /// Everything seen of a finished run.
 #[derive(Clone, Debug)]
@@ -138,7 +140,7 @@ fn is_over(id: u32, elapsed: Duration, limit: Duration) -> bool {
 }
 
 fn wait(child: &mut Child, limit: Duration) -> Result<(End, String), String> {
-    let start = Instant::now();
+    let (start, mut poll) = (Instant::now(), FIRST_POLL);
     loop {
         if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
             let signal = status.signal().map(End::Signal);
@@ -150,7 +152,8 @@ fn wait(child: &mut Child, limit: Duration) -> Result<(End, String), String> {
             child.wait().map_err(|error| error.to_string())?;
             return Ok((End::TimedOut, note));
         }
-        thread::sleep(POLL);
+        thread::sleep(poll);
+        poll = (poll * 2).min(LAST_POLL);
     }
 }
 

@@ -1,5 +1,5 @@
-// spandrel.hpp: containers with the allocator, std::pmr with the resource, over-aligned types, failures, figures. Built
-// by each compiler and standard, with and without exceptions and run-time types.
+// spandrel.hpp: containers with the allocator, std::pmr with the resource, over-aligned types, failures, figures, named
+// heaps. Built by each compiler and standard, with and without exceptions and run-time types.
 #include <spandrel.hpp>
 
 #include <cstdio>
@@ -164,6 +164,30 @@ static void figures() {
     CHECK(spandrel_every_class_stats(nullptr, 1, sizeof *classes) == 0);
 }
 
+static void named_heaps() {
+    const spandrel::heap_options options{"header", 0, 0, nullptr, nullptr, 0};
+    spandrel::heap home(std::nothrow, options);
+    CHECK(home && home.stats().has_value() && std::strcmp(home.stats()->name, "header") == 0);
+    {
+        const spandrel::heap_scope scope(home);
+        const auto one = std::make_unique<Wide>();
+        CHECK(spandrel_heap_of(one.get()) == home.handle() && is_aligned(one.get(), 64));
+    }
+    spandrel::heap_resource resource(home);
+    {
+        std::pmr::vector<std::pmr::string> lines(&resource);
+        for (int i = 0; i < 100; i++) lines.emplace_back(static_cast<std::size_t>(i), 'z');
+        CHECK(spandrel_heap_of(lines.data()) == home.handle());
+    }
+    std::list<Page, spandrel::heap_allocator<Page>> pages(3, spandrel::heap_allocator<Page>(home));
+    for (const Page &page : pages) CHECK(is_aligned(&page, 4096) && spandrel_heap_of(&page) == home.handle());
+    pages.clear();
+    spandrel_heap_t *const handle = home.release();
+    CHECK(!home && spandrel_heap_destroy(handle) == 0);
+    const spandrel::heap_options refused{"refused", 2, 1, nullptr, nullptr, 0};
+    CHECK(!spandrel::heap(std::nothrow, refused));
+}
+
 #if defined(__cpp_exceptions) && defined(__cpp_rtti)
 template <class Error, class Work> static bool throws(Work work) {
     try {
@@ -196,6 +220,7 @@ int main() {
     resources();
     usable();
     figures();
+    named_heaps();
 #if defined(__cpp_exceptions) && defined(__cpp_rtti)
     failures();
 #endif

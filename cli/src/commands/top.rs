@@ -33,15 +33,15 @@ fn seconds(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| format!("takes {} to {} seconds", RANGE.start(), RANGE.end()))
 }
 
-/// Watches until a key ends it, or the process ends.
+/// Watches until a key ends it, or the process ends. Where standard output is no terminal, looks once and prints.
 ///
 /// # Errors
-/// Where the process cannot be read, or there is no terminal.
+/// Where the process cannot be read, or standard input is no terminal.
 pub(crate) fn execute(request: &Request) -> Result<()> {
     let every = Duration::from_secs_f64(request.every);
-    let once = request.once || request.json;
+    let once = request.once || request.json || !io::stdout().is_terminal();
     match request.pid {
-        None if once || !io::stdout().is_terminal() => {
+        None if once => {
             let rows = rows(&mut Watch::default())?;
             if request.json {
                 return output::json(&rows.iter().map(Row::value).collect::<Value>());

@@ -197,12 +197,14 @@ impl Reader<'_> {
     fn read_tenants(&mut self, picture: &mut Picture) -> Result<()> {
         let h = &self.d.heap;
         let mut parts = HashMap::<usize, [usize; 2]>::new();
-        for heap in self.heaps.values() {
-            let part = parts.entry(word(&heap.bytes, h.handle)).or_default();
-            *part = [part[0] + 1, part[1] + usize::from(word(&heap.bytes, h.user) != 0)];
+        for heap in self.heaps.values().filter(|heap| byte(&heap.bytes, h.taken) != 0) {
+            // A heap of a thread has no other user.
+            let is_used = word(&heap.bytes, h.handle) == 0 || word(&heap.bytes, h.user) != 0;
+            let part = parts.entry(word(&heap.bytes, h.bill)).or_default();
+            *part = [part[0] + 1, part[1] + usize::from(is_used)];
         }
-        self.tenants = Tenants::read(self.process, &self.d.tenants, &mut picture.torn, |mut figures| {
-            [figures.parts, figures.users] = parts.get(&figures.handle).copied().unwrap_or_default();
+        self.tenants = Tenants::read(self.process, &self.d.tenants, &mut picture.torn, |bill, mut figures| {
+            [figures.parts, figures.users] = parts.get(&bill).copied().unwrap_or_default();
             picture.snapshot.bills.add(&figures);
         })?;
         Ok(())

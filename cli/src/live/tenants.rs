@@ -4,24 +4,24 @@
 
 use super::limits::{FIGURE_MAX, TENANTS_MAX};
 use super::process::Process;
-use super::words::word;
+use super::words::{byte, word};
 use anyhow::Result;
 use spandrel::descriptor::{TenantFigures, TenantsDescriptor};
 use std::collections::HashMap;
 
 const WORD: usize = size_of::<usize>();
 
-/// The handles of named heaps by the addresses of their bills.
+/// The handles of named heaps and accounts by the addresses of their bills.
 #[derive(Default)]
 pub(super) struct Tenants(HashMap<usize, usize>);
 
 impl Tenants {
-    /// Reads the table; `see` gets the figures of each heap, without those that are sums. What cannot be read is torn.
+    /// Reads the table; `see` gets the address of each bill and its figures, without those that are sums. What cannot be read is torn.
     pub(super) fn read(
         process: &Process,
         d: &TenantsDescriptor,
         torn: &mut usize,
-        mut see: impl FnMut(TenantFigures),
+        mut see: impl FnMut(usize, TenantFigures),
     ) -> Result<Self> {
         let mut bills = HashMap::new();
         let count = process.word(d.count)?.min(TENANTS_MAX);
@@ -36,7 +36,7 @@ impl Tenants {
                 if figures.handle != 0 {
                     let bill = piece.wrapping_add(index * d.record_bytes + d.bill);
                     bills.insert(bill, figures.handle);
-                    see(figures);
+                    see(bill, figures);
                 }
             }
         }
@@ -57,6 +57,7 @@ fn figures(record: &[u8], d: &TenantsDescriptor) -> TenantFigures {
     let held = figure(d.held);
     TenantFigures {
         handle: word(record, d.handle),
+        kind: byte(record, d.kind) as u8,
         name,
         held,
         peak: figure(d.peak).max(held),

@@ -63,6 +63,9 @@ impl Heap {
                 shared.registry.adopt_orphans(shared);
             }
         }
+        if self.bill().is_some() {
+            self.count_down_to_name();
+        }
         if events >= EVENTS {
             self.events.set(0);
             // A pool returns nothing to the kernel, so its bins keep their blocks.
@@ -83,6 +86,9 @@ impl Heap {
             self.tick(shared);
         }
         self.follow_sampling(&shared.registry.sampling);
+        if self.bill().is_some() {
+            self.count_down_to_name();
+        }
         self.receive_blocks(shared, RECEIVED_PER_LARGE, None);
     }
 

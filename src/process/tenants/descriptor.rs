@@ -18,6 +18,9 @@ pub struct TenantsDescriptor {
     pub record_bytes: usize,
     /// The handle of the heap; 0 for a record without one.
     pub handle: usize,
+    /// Its kind, one byte: 0 for a heap, 1 and 2 for an account of threads by name and by control group, 3 for an estimate
+    /// for an object.
+    pub kind: usize,
     /// Its name: 64 bytes, zeroes at the end.
     pub name: usize,
     /// Its bill, which begins there, and to which the following belong.
@@ -41,7 +44,7 @@ pub struct TenantsDescriptor {
 impl TenantsDescriptor {
     /// The values that are the same in every process of this version; addresses are 0.
     pub(crate) const LAYOUT: Self = {
-        let [handle, name, bill] = Tenant::OFFSETS;
+        let [handle, name, bill, kind] = Tenant::OFFSETS;
         let [held, large, peak, soft, hard, refusals] = Bill::OFFSETS;
         Self {
             count: 0,
@@ -49,6 +52,7 @@ impl TenantsDescriptor {
             piece_records: PIECE,
             record_bytes: size_of::<Tenant>(),
             handle,
+            kind,
             name,
             bill,
             held: bill + held,

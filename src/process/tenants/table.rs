@@ -4,6 +4,7 @@
 use core::ffi::{c_int, c_void};
 use core::mem::offset_of;
 
+use super::accounts::{Kind, heaps_with};
 use crate::base::text::Line;
 use crate::central::{Bill, HARD, SOFT};
 use crate::diag::{self, Code};
@@ -24,6 +25,10 @@ const PLACE_BITS: u32 = 17;
 
 const _: () = assert!(PIECE * PIECES < 1 << PLACE_BITS);
 
+/// The numbers of limits for that function.
+const SOFT_LIMIT: c_int = 1;
+const HARD_LIMIT: c_int = 2;
+
 /// The program's function for limits of a named heap. Arguments: the heap's handle, the limit that was met (1 soft, 2
 /// hard), the bytes held, the limit in bytes, and the context that came with the function.
 pub(crate) type Callback = unsafe extern "C" fn(usize, c_int, usize, usize, *mut c_void);
@@ -38,11 +43,14 @@ pub(crate) struct Tenant {
     pub(super) parts: StaticRef<Heap>,
     /// Whether a thread adds a part, or takes all of them.
     pub(super) making: AtomicBool,
-    /// Whether several threads may use the heap at a time. Written before the handle, as all below.
+    /// What the record stands for. Written before the handle, as all below.
+    kind: Relaxed<AtomicU8>,
+    /// Whether several threads may use the heap at a time.
     shared: Relaxed<AtomicBool>,
     callback: AtomicPtr<c_void>,
     context: AtomicPtr<c_void>,
-    /// Whether a thread is in the callback, and whether the line about a limit, and that about a second user, were printed.
+    /// Whether a thread is in the callback, and whether the line about the hard limit, and that about a second user or the
+    /// soft limit of an account, were printed.
     calling: AtomicBool,
     told_limit: AtomicBool,
     pub(super) told_busy: AtomicBool,
@@ -59,13 +67,21 @@ static TABLE: [StaticRef<Piece>; PIECES] = [const { StaticRef::none() }; PIECES]
 /// How many records there are. Written under the lock, after the piece; read by any thread.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 /// What only makers of heaps use.
-static MAKERS: Lock<Makers> = Lock::new(Rank::Tenants, Makers { free: 0, made: 0 });
+static MAKERS: Lock<Makers> = Lock::new(Rank::Tenants, Makers { free: 0, made: 0, accounts: 0, next_sweep: 0 });
 
-struct Makers {
+pub(super) struct Makers {
     /// The first record without a heap, by its place; 0 for none.
     free: u32,
     /// Heaps made so far.
     made: usize,
+    /// Accounts there are, and how many there may be before some without use end.
+    pub(super) accounts: usize,
+    pub(super) next_sweep: usize,
+}
+
+/// What only makers of heaps and accounts use.
+pub(super) fn makers() -> &'static Lock<Makers> {
+    &MAKERS
 }
 
 /// The part of named heaps in forks.
@@ -78,6 +94,7 @@ pub(super) static FEATURE: Feature = Feature {
 /// Figures of a named heap. Sizes are in bytes.
 pub(crate) struct Figures {
     pub(crate) handle: usize,
+    pub(crate) kind: Kind,
     pub(crate) name: [u8; NAME_BYTES],
     pub(crate) held: usize,
     pub(crate) peak: usize,
@@ -100,17 +117,27 @@ fn record(place: usize) -> Option<&'static Tenant> {
     piece.0.get(index % PIECE)
 }
 
-/// The live heap with that handle.
+/// The live heap or account with that handle.
 #[inline]
 pub(crate) fn find(handle: usize) -> Option<&'static Tenant> {
     record(handle & ((1 << PLACE_BITS) - 1)).filter(|tenant| tenant.is(handle))
 }
 
-/// The handle of the heap that has `bill`, which is that of a record; 0 if the heap is gone.
+/// The handle of the named heap that has `bill`, which is that of a record; 0 if the heap is gone, or an account has it.
 pub(crate) fn handle_of_bill(bill: &'static Bill) -> usize {
+    let tenant = tenant_of(bill);
+    if tenant.kind() == Kind::Heap { tenant.handle() } else { 0 }
+}
+
+/// The handle of the named heap or account that has `bill`; 0 if it is gone.
+pub(crate) fn holder_of_bill(bill: &'static Bill) -> usize {
+    tenant_of(bill).handle()
+}
+
+pub(super) fn tenant_of(bill: &'static Bill) -> &'static Tenant {
     let tenant = core::ptr::from_ref(bill).cast::<u8>().wrapping_sub(offset_of!(Tenant, bill));
     // SAFETY: bills are parts of records alone, which stay for the life of the process.
-    unsafe { &*tenant.cast::<Tenant>() }.handle()
+    unsafe { &*tenant.cast::<Tenant>() }
 }
 
 /// Where the number of records is, and where the addresses of their pieces are.
@@ -119,7 +146,7 @@ pub(super) fn addresses() -> [usize; 2] {
 }
 
 /// All records.
-fn records() -> impl Iterator<Item = &'static Tenant> {
+pub(super) fn records() -> impl Iterator<Item = &'static Tenant> {
     // Acquire pairs with the Release in `create`: the piece is there.
     (1..=COUNT.load(Ordering::Acquire)).filter_map(record)
 }
@@ -142,13 +169,18 @@ pub(crate) struct Wanted<'a> {
 /// Makes a heap: its handle; `None` without memory or places for a record.
 pub(crate) fn create(wanted: &Wanted<'_>) -> Option<usize> {
     super::usage::begin();
-    let mut makers = MAKERS.lock();
-    let place = if makers.free != 0 { makers.free as usize } else { more_records(&mut makers)? };
+    make(&mut MAKERS.lock(), wanted, Kind::Heap)
+}
+
+/// Makes a heap or an account: its handle; `None` without memory or places for a record.
+pub(super) fn make(makers: &mut Makers, wanted: &Wanted<'_>, kind: Kind) -> Option<usize> {
+    let place = if makers.free != 0 { makers.free as usize } else { more_records(makers)? };
     let tenant = record(place)?;
     makers.free = tenant.next_free.get();
     makers.made += 1;
     let handle = makers.made << PLACE_BITS | place;
     tenant.bill.open(wanted.limits.0, wanted.limits.1);
+    tenant.kind.set(kind as u8);
     tenant.shared.set(wanted.shared);
     let callback = wanted.callback.map_or(core::ptr::null_mut(), |callback| callback as *mut c_void);
     // Relaxed, as all below: the handle publishes it.
@@ -192,13 +224,21 @@ pub(crate) fn remove(tenant: &Tenant, handle: usize) -> bool {
     tenant.handle.compare_exchange(handle, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
 }
 
-/// Calls `see` with the figures of each heap. Waits for no thread.
+/// Adds a record that has no heap any more to the free ones.
+pub(super) fn put_free(makers: &mut Makers, tenant: &Tenant, handle: usize) {
+    tenant.next_free.set(makers.free);
+    makers.free = (handle & ((1 << PLACE_BITS) - 1)) as u32;
+}
+
+/// Calls `see` with the figures of each heap and account. Waits for no thread.
 pub(crate) fn each(see: &mut dyn FnMut(&Figures)) {
+    PROCESS.features.names_matter();
     records().filter_map(Tenant::figures).for_each(|figures| see(&figures));
 }
 
-/// Calls `see` with the handle of each heap.
+/// Calls `see` with the handle of each heap and account.
 pub(crate) fn each_handle(see: impl FnMut(usize)) {
+    PROCESS.features.names_matter();
     records().map(Tenant::handle).filter(|&handle| handle != 0).for_each(see);
 }
 
@@ -214,15 +254,15 @@ pub(crate) fn tell() {
     records().for_each(Tenant::tell);
 }
 
-/// Says, once for each heap, that its limit refused a request of `size` bytes.
-pub(crate) fn refused(bill: &Bill, handle: usize, size: usize) {
-    let Some(tenant) = find(handle) else { return };
+/// Says, once for each heap and account, that its limit refused a request of `size` bytes.
+pub(crate) fn refused(bill: &'static Bill, size: usize) {
+    let tenant = tenant_of(bill);
     // Relaxed: the line is printed by whichever thread finds false.
     if !tenant.told_limit.swap(true, Ordering::Relaxed) {
         let name = tenant.name();
         let mut what = Line::new();
         what.text("a request of ").number(size as u64).text(" bytes would exceed the hard limit of ");
-        what.number(bill.limits().1 as u64).text(" bytes of heap \"");
+        what.number(bill.limits().1 as u64).text(" bytes of ").text(tenant.what()).text(" \"");
         let name = name.split(|&byte| byte == 0).next().unwrap_or(&[]);
         let mut rest = Line::new();
         rest.text("\": ").number(bill.held() as u64).text(" bytes are held");
@@ -231,8 +271,9 @@ pub(crate) fn refused(bill: &Bill, handle: usize, size: usize) {
 }
 
 impl Tenant {
-    /// Offsets of handle, name and bill.
-    pub(super) const OFFSETS: [usize; 3] = [offset_of!(Self, handle), offset_of!(Self, name), offset_of!(Self, bill)];
+    /// Offsets of handle, name, bill and kind.
+    pub(super) const OFFSETS: [usize; 4] =
+        [offset_of!(Self, handle), offset_of!(Self, name), offset_of!(Self, bill), offset_of!(Self, kind)];
 
     /// Whether this is the live heap with that handle.
     #[inline]
@@ -241,8 +282,13 @@ impl Tenant {
         handle != 0 && self.handle.load(Ordering::Acquire) == handle
     }
 
+    /// What the record stands for.
+    pub(crate) fn kind(&self) -> Kind {
+        Kind::of(self.kind.get())
+    }
+
     /// The handle; 0 if there is no heap.
-    fn handle(&self) -> usize {
+    pub(super) fn handle(&self) -> usize {
         // Acquire pairs with the Release in `create`.
         self.handle.load(Ordering::Acquire)
     }
@@ -294,15 +340,21 @@ impl Tenant {
             return None;
         }
         let (mut parts, mut users, mut live) = (0, 0, [0; 2]);
-        for part in self.parts() {
+        let mut see = |part: &Heap, is_used: bool| {
             let [blocks, bytes] = part.live(PROCESS.shared()).unwrap_or([0; 2]);
             live = [live[0] + blocks, live[1] + bytes];
             parts += 1;
-            users += usize::from(part.user() != 0);
-        }
+            users += usize::from(is_used);
+        };
         let ((soft, hard), held) = (self.bill.limits(), self.bill.held());
+        match self.kind() {
+            Kind::Heap => self.parts().for_each(|part| see(part, part.user() != 0)),
+            Kind::ThreadName | Kind::CgroupThread => heaps_with(&self.bill).for_each(|heap| see(heap, true)),
+            Kind::Object => live = [0, held],
+        }
         Some(Figures {
             handle,
+            kind: self.kind(),
             name: self.name(),
             held,
             peak: self.bill.peak().max(held),
@@ -320,9 +372,7 @@ impl Tenant {
     /// Puts back the record of a heap that was taken out of the table, and has neither parts nor blocks any more.
     pub(crate) fn put_back(&'static self, handle: usize) {
         self.parts.set(None);
-        let mut makers = MAKERS.lock();
-        self.next_free.set(makers.free);
-        makers.free = (handle & ((1 << PLACE_BITS) - 1)) as u32;
+        put_free(&mut MAKERS.lock(), self, handle);
     }
 
     fn tell(&'static self) {
@@ -330,9 +380,9 @@ impl Tenant {
         if self.bill.has_met() && !self.calling.swap(true, Ordering::Acquire) {
             let (met, (soft, hard)) = (self.bill.take_met(), self.bill.limits());
             if met & HARD != 0 {
-                self.call(2, hard);
+                self.call(HARD_LIMIT, hard);
             } else if met & SOFT != 0 {
-                self.call(1, soft);
+                self.call(SOFT_LIMIT, soft);
             }
             // Limits that the function met by its own requests are not reported to it again.
             let _ = self.bill.take_met();
@@ -346,6 +396,9 @@ impl Tenant {
         // Relaxed: it came with the handle.
         let callback = self.callback.load(Ordering::Relaxed);
         if handle == 0 || callback.is_null() {
+            if self.kind() != Kind::Heap && limit == SOFT_LIMIT {
+                self.passed_soft(bytes);
+            }
             return;
         }
         // SAFETY: `create` made the pointer from a function of this type, and it is not null.

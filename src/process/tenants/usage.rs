@@ -3,6 +3,7 @@
 //!
 //! A thread may use several, each above the one before. It then has a chain of parts, of which it uses the uppermost.
 
+use super::accounts::Kind;
 use super::table::{FEATURE, Tenant, find};
 use crate::diag::{self, Code};
 use crate::heap::Heap;
@@ -178,6 +179,15 @@ fn checked(tenant: &Tenant, handle: usize, part: &'static Heap) -> Result<&'stat
 /// The live heap with that handle. Says once that a call named one that is gone.
 #[inline]
 pub(crate) fn find_or_report(handle: usize) -> Result<&'static Tenant, Refused> {
+    match find(handle) {
+        Some(tenant) if tenant.kind() == Kind::Heap => Ok(tenant),
+        Some(_) => Err(Refused::Gone),
+        None => Err(gone(handle)),
+    }
+}
+
+/// As [`find_or_report`], also of an account, which has a bill and limits but cannot be used.
+pub(crate) fn find_bill_or_report(handle: usize) -> Result<&'static Tenant, Refused> {
     find(handle).ok_or_else(|| gone(handle))
 }
 

@@ -15,7 +15,7 @@ const LEVELS: &[&[&str]] = &[
     &["heap"],
     &["process"],
     &["slow_path"],
-    &[ALTERNATIVES, "profile", "stats"],
+    &[ALTERNATIVES, "account", "profile", "stats"],
     &["control"],
     &["api"],
 ];

@@ -1,0 +1,128 @@
+//! Accounts: records of the table that no program made. Each has the bill of all heaps of threads of one name, or of one
+//! control group, or an estimate for one object. Must not know where the names come from.
+
+use core::ptr::null_mut;
+
+use super::table::{Makers, NAME_BYTES, Tenant, Wanted, make, makers, put_free, records, remove, tenant_of};
+use crate::base::text::Line;
+use crate::central::Bill;
+use crate::diag::{self, Code};
+use crate::heap::Heap;
+use crate::process::state::PROCESS;
+use crate::sys::atomic::Ordering;
+
+/// A record stands for one of these.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// A heap that the program made.
+    Heap = 0,
+    /// The threads of one name.
+    ThreadName = 1,
+    /// The threads of one control group.
+    CgroupThread = 2,
+    /// The code of one object; figures are estimates.
+    Object = 3,
+}
+
+impl Kind {
+    /// The kind with that number.
+    pub(super) const fn of(number: u8) -> Self {
+        match number {
+            1 => Self::ThreadName,
+            2 => Self::CgroupThread,
+            3 => Self::Object,
+            _ => Self::Heap,
+        }
+    }
+}
+
+/// Accounts are looked through for some without use when there are this many, then when there are twice as many as are
+/// in use.
+const FIRST_SWEEP: usize = 1024;
+
+/// Calls `take` with the bill of the account of that kind and name, where it is about to be used. A new account gets the
+/// limits that `limits` returns. False without memory or a place for one.
+pub(crate) fn on_account(
+    kind: Kind,
+    name: &[u8],
+    limits: impl FnOnce() -> (usize, usize),
+    take: impl FnOnce(&'static Bill),
+) -> bool {
+    super::usage::begin();
+    // The lock is held until the bill is in use: an account without use may end.
+    let mut makers = makers().lock();
+    let found = records().find(|tenant| tenant.kind() == kind && tenant.is_live() && tenant.has_name(name));
+    let Some(tenant) = found.or_else(|| open(&mut makers, kind, name, limits())) else { return false };
+    take(&tenant.bill);
+    true
+}
+
+/// Whether `bill` is that of the account of that kind and name.
+pub(crate) fn is_account(bill: &'static Bill, kind: Kind, name: &[u8]) -> bool {
+    let tenant = tenant_of(bill);
+    tenant.kind() == kind && tenant.has_name(name)
+}
+
+fn open(makers: &mut Makers, kind: Kind, name: &[u8], limits: (usize, usize)) -> Option<&'static Tenant> {
+    if makers.accounts >= makers.next_sweep.max(FIRST_SWEEP) {
+        sweep(makers);
+    }
+    let wanted = Wanted { name, limits, callback: None, context: null_mut(), shared: false };
+    let handle = make(makers, &wanted, kind)?;
+    makers.accounts += 1;
+    super::table::find(handle)
+}
+
+/// Ends all accounts for which nothing is held and which no thread has.
+fn sweep(makers: &mut Makers) {
+    let unused = |tenant: &&Tenant| {
+        let is_account = matches!(tenant.kind(), Kind::ThreadName | Kind::CgroupThread) && tenant.is_live();
+        is_account && tenant.bill.held() == 0 && tenant.bill.heaps() == 0
+    };
+    for tenant in records().filter(unused) {
+        let handle = tenant.handle();
+        if remove(tenant, handle) {
+            put_free(makers, tenant, handle);
+            makers.accounts -= 1;
+        }
+    }
+    makers.next_sweep = 2 * makers.accounts;
+}
+
+/// The heaps of threads that have `bill`.
+pub(super) fn heaps_with(bill: &Bill) -> impl Iterator<Item = &'static Heap> {
+    let mut last = None;
+    let all = core::iter::from_fn(move || {
+        last = PROCESS.registry.after(last);
+        last
+    });
+    all.filter(move |heap| !heap.is_part() && heap.bill().is_some_and(|other| core::ptr::eq(other, bill)))
+}
+
+impl Tenant {
+    /// The word for what the record stands for.
+    pub(super) fn what(&self) -> &'static str {
+        if self.kind() == Kind::Heap { "heap" } else { "account" }
+    }
+
+    /// Whether it has that name, or what of it a name has room for.
+    fn has_name(&self, name: &[u8]) -> bool {
+        let (own, name) = (self.name(), name.get(..NAME_BYTES - 1).unwrap_or(name));
+        own.starts_with(name) && own.get(name.len()) == Some(&0)
+    }
+
+    /// Says, once for each account, that it holds more than its soft limit of `bytes`: no function of the program hears of it.
+    #[cold]
+    pub(super) fn passed_soft(&self, bytes: usize) {
+        // Relaxed: the line is printed by whichever thread finds false.
+        if !self.told_busy.swap(true, Ordering::Relaxed) {
+            let mut rest = Line::new();
+            rest.text("\" holds ").number(self.bill.held() as u64).text(" bytes, more than its soft limit of ");
+            rest.number(bytes as u64);
+            let name = self.name();
+            let name = name.split(|&byte| byte == 0).next().unwrap_or(&[]);
+            diag::line(Code::HeapLimit, &[b"account \"", name, rest.bytes()]);
+        }
+    }
+}
