@@ -191,6 +191,33 @@ fn outside_and_inside_agree(variant: Variant) -> Result<(), String> {
     Ok(())
 }
 
+/// Accounts of threads are among the bills, with their kind; what is on one is not the default heap's.
+fn accounts_are_bills() -> Result<(), String> {
+    let path = paths::fresh("accounts")?.join("a.json");
+    let text = path.display().to_string();
+    let settings = [
+        ("SPANDREL_ACCOUNT", "thread-name"),
+        ("SPANDREL_STATS_FILE", text.as_str()),
+        ("SPANDREL_STATS_SIGNAL", "USR1"),
+    ];
+    let waiting = Waiting::start_heaps(Variant::Preload, 1, &settings)?;
+    let name = read(Path::new(&format!("/proc/{}/comm", waiting.id())))?;
+    let account = format!("{{\"name\":\"{}\",\"kind\":\"thread-name\",\"held_bytes\":", name.trim_end());
+    let id = waiting.id().to_string();
+    let table = tool(&["stats", &id])?.stdout;
+    let outside = tool(&["stats", &id, "--format", "json"])?.stdout;
+    waiting.signal(libc::SIGUSR1);
+    waiting.finish()?;
+    let inside = read(&path)?;
+    let is_account = |text: &str| text.contains(&account) && text.contains("\"kind\":\"heap\"");
+    let right = is_account(&outside) && is_account(&inside) && lines_with(&table, &["[thread-name]"]) == 1;
+    // Ten large blocks are the thread's, and no heap's that the program made.
+    let default = outside.split_once("\"default_heap\":{\"heaps\":1,\"held_bytes\":").ok_or_else(|| outside.clone())?.1;
+    let held: usize =
+        default.split(',').next().and_then(|digits| digits.parse().ok()).ok_or_else(|| outside.clone())?;
+    if right && held < 1_000_000 { Ok(()) } else { Err(format!("{table}\n{outside}\n{inside}")) }
+}
+
 /// A run of the command, which ends well.
 fn tool(arguments: &[&str]) -> Result<Outcome, String> {
     let outcome = run::run(run::command(paths::tool()?).args(arguments), 60)?;
@@ -349,6 +376,7 @@ fn main() -> ExitCode {
         case("outside_and_inside_agree_preloaded", || outside_and_inside_agree(Variant::Preload)),
         case("outside_and_inside_agree_linked", || outside_and_inside_agree(Variant::Linked)),
         case("outside_and_inside_agree_static", || outside_and_inside_agree(Variant::Static)),
+        case("accounts", accounts_are_bills),
         case("views", views_have_heaps),
         case("profile", || profiles_have_heaps(false)),
         case("profile_outside", || profiles_have_heaps(true)),

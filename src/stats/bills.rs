@@ -180,7 +180,7 @@ impl TenantFigures {
         self.held.saturating_sub(self.large)
     }
 
-    /// What has the bill: `heap`, `thread-name`, `cgroup-thread` or `object`.
+    /// The kind of the holder: `heap`, `thread-name`, `cgroup-thread` or `object`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         KINDS.get(usize::from(self.kind)).map_or("", Inline::text)

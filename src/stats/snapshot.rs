@@ -383,6 +383,8 @@ pub(crate) fn with_snapshot<R>(work: impl FnOnce(&Snapshot) -> R) -> Option<R> {
     if !PROCESS.is_ready() {
         return with_empty("none: libc serves this process", |snapshot| work(snapshot));
     }
+    // Before the heap is held, which may have to change its bill.
+    PROCESS.features.names_matter();
     with_empty(PROCESS.options().profile.row().name, |snapshot| {
         // The heap is held while the snapshot takes locks, so libc serves a signal handler that comes meanwhile.
         let held = thread::access();
