@@ -102,6 +102,10 @@ stress-check: build ## Run what docs/evidence/stress.toml records again, and com
 soak: build ## Run the stress scenarios for SOAK_MINUTES (60) in all, and draw memory over time
 	@$(STRESS) soak --minutes $(SOAK_MINUTES)
 
+.PHONY: tenants
+tenants: library ## A thousand tenants in named heaps come and go for a minute; prints their figures, and the time to destroy heaps
+	@TENANTS_SECONDS=60 $(CARGO) test --quiet --package spandrel-tests --test heaps -- thousand_tenants --nocapture
+
 ATTACK = $(CARGO) run --quiet --package spandrel-attack --
 .PHONY: attack attack-publish
 attack: library peers ## Attack Spandrel and other allocators in 200 ways, compare, and fail if a goal is not reached (a quarter of an hour)

@@ -79,7 +79,7 @@ pub(super) fn of(name: &[u8]) -> (usize, usize) {
     }
     // SAFETY: with that option the start has set the text, before any thread had a heap.
     let text = unsafe { TEXT.get() };
-    let rules = Rule::each(text).filter_map(|(_, rule)| rule);
-    let rule = rules.filter(|rule| rule.is_for(name)).next();
+    let mut rules = Rule::each(text).filter_map(|(_, rule)| rule);
+    let rule = rules.find(|rule| rule.is_for(name));
     rule.map_or((UNLIMITED, UNLIMITED), |rule| (rule.soft, rule.hard))
 }

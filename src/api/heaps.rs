@@ -355,7 +355,7 @@ pub unsafe extern "C" fn spandrel_heap_list(heaps: *mut *mut spandrel_heap_t, mo
     tenants::each_handle(|handle| {
         if count < most {
             // SAFETY: the caller says that so many handles are writable there.
-            unsafe { heaps.add(count).write(heap_of(handle)) };
+            unsafe { heaps.wrapping_add(count).write(heap_of(handle)) };
         }
         count += 1;
     });

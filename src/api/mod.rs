@@ -13,6 +13,8 @@ macro_rules! keep_apart {
 
 #[cfg(not(feature = "export"))]
 mod allocator;
+#[cfg(all(not(feature = "export"), feature = "allocator-api2"))]
+mod api2;
 #[cfg(feature = "export")]
 mod at_fork;
 #[cfg(feature = "export")]

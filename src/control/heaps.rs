@@ -95,7 +95,7 @@ fn adopt_orphans() {
 fn destroy(tenant: &'static Tenant, handle: usize) {
     let shared = PROCESS.shared();
     // Blocks that wait to be freed may be the heap's. They go into batches of this thread.
-    let drop_from = |heap: &Heap| heap.drop_batches_of(handle, shared.central);
+    let drop_from = |heap: &Heap| heap.drop_batches_of(handle, shared);
     empty_own_batches(drop_from);
     if let Some(here) = thread::at_rest() {
         shared.registry.visit_others(here, drop_from);

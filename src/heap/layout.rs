@@ -25,7 +25,7 @@ use crate::pages::map::HEAP_ALIGN;
 use crate::pages::{Bank, Entry, Finder, Pages, Space};
 use crate::sys::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use crate::sys::cell::{Relaxed, StaticRef};
-use crate::sys::lock::Futex;
+use crate::sys::lock::{Futex, Patience};
 
 /// One heap.
 #[repr(C, align(8192))]
@@ -242,6 +242,11 @@ impl Heap {
     /// As [`Heap::hold_spans`], but fails rather than waits. Fails for every orphan.
     pub(super) fn try_hold_spans(&self) -> bool {
         self.belongs_to_process() && self.spans.try_lock().is_some()
+    }
+
+    /// As [`Heap::try_hold_spans`], but waits for so long.
+    pub(super) fn hold_spans_for(&self, patience: &Patience) -> bool {
+        self.belongs_to_process() && patience.lock(&self.spans)
     }
 
     /// Ends [`Heap::hold_spans`].

@@ -5,10 +5,15 @@ use core::cell::Cell;
 use super::layout::Heap;
 use super::registry::{Registry, Shared, heaps_from};
 use super::remote::inbox;
+use super::remote::send::deliver_or_report;
 use crate::base::class::Class;
 use crate::base::units::Region;
-use crate::central::{Batch, Bill, Central};
+use crate::central::{Batch, Bill, Central, Place};
 use crate::pages::{Entry, Pages};
+use crate::sys::lock::Patience;
+
+/// How long figures wait for a thread that is inside a part.
+const WAIT_NANOSECONDS: u64 = 20_000_000;
 
 impl Registry {
     /// A heap that becomes a part of the named heap with that handle, for the thread with that word; `None` if there is no
@@ -58,9 +63,9 @@ impl Heap {
     }
 
     /// Drops the blocks of parts with that handle from this heap's batches.
-    pub(crate) fn drop_batches_of(&self, handle: usize, central: &Central) {
+    pub(crate) fn drop_batches_of(&self, handle: usize, shared: Shared<'_>) {
         for (batch, owner) in self.batches_of(handle) {
-            batch.move_each(|block| owner.note_dropped(central, block));
+            batch.move_each(|block| owner.drop_block(shared, block));
         }
     }
 
@@ -71,12 +76,21 @@ impl Heap {
         }
     }
 
-    /// Notes that a block which another heap's thread freed is dropped on its way: it was counted there.
-    fn note_dropped(&self, central: &Central, block: *mut u8) {
-        let space = central.pages.space();
-        let class = space.region_of(block.addr()).and_then(|region| space.entry(region).class());
-        if let Some(class) = class {
-            self.note_given(class, 1);
+    /// The class of the block at `address` if it is in a span of this heap. One that was sent to it need not be: it may be
+    /// of a span that the heap had before it became a part of this named heap.
+    fn class_of_own(&self, central: &Central, address: usize) -> Option<Class> {
+        match central.resolve(address) {
+            Place::Small { entry, class, .. } if entry.owner() == self.address() => Some(class),
+            _ => None,
+        }
+    }
+
+    /// Drops a block on its way to this heap, which another heap's thread freed and which was counted there; one that is
+    /// not this heap's goes to its owner.
+    fn drop_block(&self, shared: Shared<'_>, block: *mut u8) {
+        match self.class_of_own(shared.central, block.addr()) {
+            Some(class) => self.note_given(class, 1),
+            None => deliver_or_report(shared, block),
         }
     }
 
@@ -89,7 +103,8 @@ impl Heap {
         for chain in [self.pending.replace(core::ptr::null_mut()), self.inbox.close()] {
             let chain = Cell::new(chain);
             while let Some(batch) = inbox::pop(&chain) {
-                self.drop_batch(central, batch);
+                batch.blocks().iter().for_each(|&block| self.drop_block(shared, block));
+                central.release_batch(batch);
             }
         }
         for class in Class::all() {
@@ -105,20 +120,15 @@ impl Heap {
         }
         self.release_empty_batches(shared);
     }
-
-    fn drop_batch(&self, central: &Central, batch: &Batch) {
-        batch.blocks().iter().for_each(|&block| self.note_dropped(central, block));
-        central.release_batch(batch);
-    }
 }
 
 impl Heap {
     /// Blocks that the program has from this heap's spans, and their bytes: those that are out of the spans, less those in
-    /// its bins and its inbox. `None` while another thread holds the spans.
+    /// its bins and its inbox. `None` if another thread holds the spans for long, as one that is stopped there.
     pub(crate) fn live(&self, shared: Shared<'_>) -> Option<[usize; 2]> {
         // The calling thread holds the spans of its own heap already.
         let own = self.is_entered() && self.address() == crate::sys::tls::own_heap();
-        if !own && !self.try_hold_spans() {
+        if !own && !self.hold_spans_for(&Patience::of(WAIT_NANOSECONDS)) {
             return None;
         }
         let space = shared.central.pages.space();
@@ -133,11 +143,10 @@ impl Heap {
         for chain in [self.pending.get(), self.inbox.peek()] {
             let chain = Cell::new(chain);
             while let Some(batch) = inbox::pop(&chain) {
-                for &block in batch.blocks() {
-                    let class = space.region_of(block.addr()).and_then(|region| space.entry(region).class());
-                    let bytes = class.map_or(0, Class::size);
-                    live = [live[0].saturating_sub(1), live[1].saturating_sub(bytes)];
-                }
+                let own = batch.blocks().iter().filter_map(|block| self.class_of_own(shared.central, block.addr()));
+                own.for_each(|class| {
+                    live = [live[0].saturating_sub(1), live[1].saturating_sub(class.size())];
+                });
             }
         }
         if !own {

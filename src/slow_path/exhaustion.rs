@@ -52,9 +52,14 @@ pub(super) fn alloc<M: Mode>(request: Request) -> *mut u8 {
 
 /// Reclaims, for a process whose memory is bounded. If that does not suffice, prints one line and returns null.
 fn reclaim_or_refuse<M: Mode>(request: Request) -> *mut u8 {
-    if let Some(block) = reclaim::<M>(request) {
-        return block;
-    }
+    reclaim::<M>(request).unwrap_or_else(|| {
+        explain_bounds(request);
+        core::ptr::null_mut()
+    })
+}
+
+/// Says once that a pool, or the hard limit of the process, does not allow `request`.
+fn explain_bounds(request: Request) {
     let pages = &PROCESS.central.pages;
     diag::once_described(Code::PageExhaustion, |line| {
         line.text("a request of ").number(request.size as u64);
@@ -65,7 +70,6 @@ fn reclaim_or_refuse<M: Mode>(request: Request) -> *mut u8 {
         }
         line.number(pages.held_bytes() as u64).text(" bytes are in use");
     });
-    core::ptr::null_mut()
 }
 
 /// Whether the hard limit of `bill` forbids what `request` needs.
@@ -82,6 +86,11 @@ fn reclaim_or_bill<M: Mode>(bill: &'static Bill, request: Request) -> *mut u8 {
         return block;
     }
     if !is_refused_by(bill, request) {
+        if PROCESS.is_bounded() {
+            explain_bounds(request)
+        } else {
+            explain_refusal()
+        }
         return core::ptr::null_mut();
     }
     bill.meet_hard();

@@ -230,7 +230,7 @@ pub(super) fn put_free(makers: &mut Makers, tenant: &Tenant, handle: usize) {
     makers.free = (handle & ((1 << PLACE_BITS) - 1)) as u32;
 }
 
-/// Calls `see` with the figures of each heap and account. Waits for no thread.
+/// Calls `see` with the figures of each heap and account. Waits a moment for threads that are inside them.
 pub(crate) fn each(see: &mut dyn FnMut(&Figures)) {
     PROCESS.features.names_matter();
     records().filter_map(Tenant::figures).for_each(|figures| see(&figures));

@@ -22,6 +22,7 @@ static const struct {
     {"fork-nested", fork_nested, NULL},
     {"fork-crowd", fork_crowd, NULL},
     {"thread-crowd", thread_crowd, NULL},
+    {"tenants", tenants, NULL},
     {"shutdown", shutdown_storm, NULL},
 };
 

@@ -165,10 +165,14 @@ bool piece_resize(struct worker *worker, struct piece *piece, size_t size) {
     return true;
 }
 
-void piece_put(struct worker *worker, struct piece *piece) {
+// Takes a piece off the books whose block goes in another way than by itself, such as with its heap.
+void *piece_forget(struct worker *worker, struct piece *piece) {
     piece_verify(piece);
     watch_release(piece);
     count(worker, -(int64_t)piece->size);
-    free(piece->at);
+    void *block = piece->at;
     piece->at = NULL;
+    return block;
 }
+
+void piece_put(struct worker *worker, struct piece *piece) { free(piece_forget(worker, piece)); }

@@ -62,6 +62,7 @@ bool piece_get(struct worker *worker, struct piece *piece, size_t size);
 bool piece_get_plain(struct worker *worker, struct piece *piece, size_t size);
 bool piece_resize(struct worker *worker, struct piece *piece, size_t size);
 void piece_verify(const struct piece *piece);
+void *piece_forget(struct worker *worker, struct piece *piece);
 void piece_put(struct worker *worker, struct piece *piece);
 
 // crew.c: workers and threads, the status page, the account at the end.
@@ -110,6 +111,7 @@ void fork_nested(void);
 int fork_nested_target(const char *seconds, const char *seed);
 void fork_crowd(void);
 void thread_crowd(void);
+void tenants(void);
 int fork_child_of_exec(void);
 void shutdown_storm(void);
 int shutdown_child(const char *mode);

@@ -101,7 +101,7 @@ const CROWDED: &[Profile] = &[HostedSmall, HostedServer, CompilerInternal, TestF
 const HOSTILE: &str = "hostile-descriptor";
 
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 20] = [
+pub const SCENARIOS: [Scenario; 21] = [
     Scenario { name: "churn", title: "Churn", body: "churn", ..ORDINARY },
     Scenario { name: "remote-free", title: "Remote-free storm", body: "remote-free", ..ORDINARY },
     Scenario { name: "producer-consumer", title: "Producer, consumer", body: "producer-consumer", ..ORDINARY },
@@ -153,6 +153,15 @@ pub const SCENARIOS: [Scenario; 20] = [
         ..ORDINARY
     },
     Scenario { name: "thread-crowd", title: "10,000 threads", body: "thread-crowd", profiles: CROWDED, ..ORDINARY },
+    // A child that ends by _exit tells no leaks; what its parent's heaps held goes with it.
+    Scenario {
+        name: "tenants",
+        title: "Tenants",
+        body: "tenants",
+        environment: &[("SPANDREL_LEAKS", "0")],
+        codes: &["ALLOCATOR_HEAP_LIMIT"],
+        ..ORDINARY
+    },
     Scenario { name: "shutdown", title: "Shutdown", body: "shutdown", ..ORDINARY },
     Scenario {
         name: "huge-pages-madvise",
