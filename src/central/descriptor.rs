@@ -76,7 +76,8 @@ impl CentralDescriptor {
     pub(crate) const LAYOUT: Self = {
         let [batches, taken, adopted] = CentralList::OFFSETS;
         let [batch_next, batch_len, batch_gone, batch_blocks] = Batch::OFFSETS;
-        let [span_first, span_out, span_state, span_purged, span_bytes, span_bitmap, span_room, inline] = Span::OFFSETS;
+        let [span_first, span_out, span_state, span_purged, span_bytes, span_bitmap] = Span::OFFSETS;
+        let [span_room, inline] = Span::LARGE_OFFSETS;
         Self {
             lists: 0,
             list_step: size_of::<ClassStore>(),

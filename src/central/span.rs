@@ -139,16 +139,15 @@ fn put_row(places: &mut [*mut u8], last: usize, size: usize) {
 
 impl Span {
     /// Offsets of the fields that `CentralDescriptor` describes.
-    pub(super) const OFFSETS: [usize; 8] = [
+    pub(super) const OFFSETS: [usize; 6] = [
         offset_of!(Self, first),
         offset_of!(Self, used),
         offset_of!(Self, state),
         offset_of!(Self, rest),
         offset_of!(Self, bytes),
         offset_of!(Self, bitmap),
-        offset_of!(Self, room),
-        offset_of!(Self, inline),
     ];
+    pub(super) const LARGE_OFFSETS: [usize; 2] = [offset_of!(Self, room), offset_of!(Self, inline)];
     /// In the word for what is out: every block is.
     pub(super) const FULL: usize = FULL as usize;
 

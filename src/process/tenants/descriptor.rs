@@ -1,6 +1,8 @@
 //! Where the table of named heaps is, for tools that read a process from outside. Must not know how they read it.
 
-use super::table::{PIECE, Tenant, addresses};
+use core::mem::offset_of;
+
+use super::table::{COUNT, PIECE, TABLE, Tenant};
 use crate::central::Bill;
 use crate::pages::limits::UNLIMITED;
 
@@ -44,16 +46,16 @@ pub struct TenantsDescriptor {
 impl TenantsDescriptor {
     /// The values that are the same in every process of this version; addresses are 0.
     pub(crate) const LAYOUT: Self = {
-        let [handle, name, bill, kind] = Tenant::OFFSETS;
+        let bill = offset_of!(Tenant, bill);
         let [held, large, peak, soft, hard, refusals] = Bill::OFFSETS;
         Self {
             count: 0,
             pieces: 0,
             piece_records: PIECE,
             record_bytes: size_of::<Tenant>(),
-            handle,
-            kind,
-            name,
+            handle: offset_of!(Tenant, handle),
+            kind: offset_of!(Tenant, kind),
+            name: offset_of!(Tenant, name),
             bill,
             held: bill + held,
             large: bill + large,
@@ -72,7 +74,7 @@ impl TenantsDescriptor {
 
     /// That of this process.
     pub(crate) fn own() -> Self {
-        let [count, pieces] = addresses();
+        let (count, pieces) = (core::ptr::from_ref(&COUNT).addr(), TABLE.as_ptr().addr());
         Self { count, pieces, ..Self::LAYOUT }
     }
 }

@@ -37,14 +37,14 @@ pub(crate) type Callback = unsafe extern "C" fn(usize, c_int, usize, usize, *mut
 pub(crate) struct Tenant {
     /// The heap's handle; 0 for none. Written by the thread that makes the heap, or takes it out of the table; read by
     /// any.
-    handle: AtomicUsize,
+    pub(super) handle: AtomicUsize,
     pub(crate) bill: Bill,
     /// The parts, the newest first. Written by the thread that has `making`; read by any.
     pub(super) parts: StaticRef<Heap>,
     /// Whether a thread adds a part, or takes all of them.
     pub(super) making: AtomicBool,
     /// What the record stands for. Written before the handle, as all below.
-    kind: Relaxed<AtomicU8>,
+    pub(super) kind: Relaxed<AtomicU8>,
     /// Whether several threads may use the heap at a time.
     shared: Relaxed<AtomicBool>,
     callback: AtomicPtr<c_void>,
@@ -54,18 +54,18 @@ pub(crate) struct Tenant {
     calling: AtomicBool,
     told_limit: AtomicBool,
     pub(super) told_busy: AtomicBool,
-    name: [Relaxed<AtomicU8>; NAME_BYTES],
+    pub(super) name: [Relaxed<AtomicU8>; NAME_BYTES],
     /// The next record without a heap, by its place. Guarded by the lock of the table.
     next_free: Relaxed<AtomicU32>,
 }
 
 /// Some records in a piece of metadata.
-struct Piece([Tenant; PIECE]);
+pub(super) struct Piece([Tenant; PIECE]);
 
 /// The records. Written under the lock; read by any thread.
-static TABLE: [StaticRef<Piece>; PIECES] = [const { StaticRef::none() }; PIECES];
+pub(super) static TABLE: [StaticRef<Piece>; PIECES] = [const { StaticRef::none() }; PIECES];
 /// How many records there are. Written under the lock, after the piece; read by any thread.
-static COUNT: AtomicUsize = AtomicUsize::new(0);
+pub(super) static COUNT: AtomicUsize = AtomicUsize::new(0);
 /// What only makers of heaps use.
 static MAKERS: Lock<Makers> = Lock::new(Rank::Tenants, Makers { free: 0, made: 0, accounts: 0, next_sweep: 0 });
 
@@ -129,20 +129,10 @@ pub(crate) fn handle_of_bill(bill: &'static Bill) -> usize {
     if tenant.kind() == Kind::Heap { tenant.handle() } else { 0 }
 }
 
-/// The handle of the named heap or account that has `bill`; 0 if it is gone.
-pub(crate) fn holder_of_bill(bill: &'static Bill) -> usize {
-    tenant_of(bill).handle()
-}
-
 pub(super) fn tenant_of(bill: &'static Bill) -> &'static Tenant {
     let tenant = core::ptr::from_ref(bill).cast::<u8>().wrapping_sub(offset_of!(Tenant, bill));
     // SAFETY: bills are parts of records alone, which stay for the life of the process.
     unsafe { &*tenant.cast::<Tenant>() }
-}
-
-/// Where the number of records is, and where the addresses of their pieces are.
-pub(super) fn addresses() -> [usize; 2] {
-    [core::ptr::from_ref(&COUNT).addr(), TABLE.as_ptr().addr()]
 }
 
 /// All records.
@@ -271,10 +261,6 @@ pub(crate) fn refused(bill: &'static Bill, size: usize) {
 }
 
 impl Tenant {
-    /// Offsets of handle, name, bill and kind.
-    pub(super) const OFFSETS: [usize; 4] =
-        [offset_of!(Self, handle), offset_of!(Self, name), offset_of!(Self, bill), offset_of!(Self, kind)];
-
     /// Whether this is the live heap with that handle.
     #[inline]
     pub(crate) fn is(&self, handle: usize) -> bool {
