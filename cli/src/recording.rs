@@ -1,9 +1,11 @@
 //! The record of a process: what it is, figures over time, and where everything lay at the last look. Kept as JSON.
 
 use crate::live::{self, Picture, Subject};
+use crate::view::HeapRow;
 use crate::{moment, view};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use spandrel::descriptor::TenantFigures;
 use spandrel::table::REGION_BYTES;
 use std::fs;
 use std::path::Path;
@@ -36,6 +38,8 @@ pub(crate) struct Recording {
     pub(crate) pieces: Vec<Piece>,
     /// Classes at the last look, those with most bytes first.
     pub(crate) classes: Vec<ClassUse>,
+    /// Named heaps at the last look, and what has no name; empty without named heaps.
+    pub(crate) heaps: Vec<HeapRow>,
 }
 
 /// Figures of one moment, in bytes.
@@ -124,6 +128,7 @@ impl Recording {
         self.resident = subject.resident_parts().unwrap_or_default();
         self.pieces = pieces(&picture);
         self.classes = view::class_rows(&picture).iter().map(class_use).collect();
+        self.heaps = view::heap_rows(s);
         Ok(())
     }
 
@@ -174,11 +179,20 @@ impl Recording {
                 "at_hand": class.at_hand, "tail": class.tail,
             })
         });
+        let heaps = self.heaps.iter().map(|row| {
+            let heap = &row.figures;
+            json!({
+                "name": row.name, "is_named": row.is_named, "held": heap.held, "peak": heap.peak,
+                "live": heap.live_bytes, "blocks": heap.live_blocks, "soft": heap.soft, "hard": heap.hard,
+                "refusals": heap.refusals, "users": heap.users,
+            })
+        });
         json!({
             "version": VERSION, "title": self.title, "profile": self.profile, "date": self.date,
             "command": self.command, "mode": self.mode, "options": self.options, "threads": self.threads,
             "resident": self.resident, "region_bytes": self.region_bytes, "samples": samples.collect::<Vec<_>>(),
             "pieces": pieces.collect::<Vec<_>>(), "classes": classes.collect::<Vec<_>>(),
+            "heaps": heaps.collect::<Vec<_>>(),
         })
     }
 
@@ -200,6 +214,7 @@ impl Recording {
             region_bytes: size(&value["region_bytes"])?,
             pieces: value["pieces"].as_array()?.iter().map(piece).collect::<Option<_>>()?,
             classes: value["classes"].as_array()?.iter().map(class).collect::<Option<_>>()?,
+            heaps: value["heaps"].as_array().into_iter().flatten().map(heap).collect::<Option<_>>()?,
         })
     }
 }
@@ -250,6 +265,21 @@ fn class(value: &Value) -> Option<ClassUse> {
         at_hand: bytes("at_hand")?,
         tail: bytes("tail")?,
     })
+}
+
+fn heap(value: &Value) -> Option<HeapRow> {
+    let figures = TenantFigures {
+        held: size(&value["held"])?,
+        peak: size(&value["peak"])?,
+        live_bytes: size(&value["live"])?,
+        live_blocks: size(&value["blocks"])?,
+        soft: size(&value["soft"])?,
+        hard: size(&value["hard"])?,
+        refusals: size(&value["refusals"])?,
+        users: size(&value["users"])?,
+        ..TenantFigures::NONE
+    };
+    Some(HeapRow { figures, name: value["name"].as_str()?.to_owned(), is_named: value["is_named"].as_bool()? })
 }
 
 fn class_use(row: &view::ClassRow) -> ClassUse {
@@ -304,6 +334,13 @@ pub(crate) mod tests {
             samples: vec![Sample { seconds: 0.5, live: 7, ..Sample::default() }],
             pieces: kinds.map(|kind| Piece { region: 1, regions: 2, kind }).to_vec(),
             classes: vec![ClassUse { block_bytes: 64, span_bytes: 5, live: 4, at_hand: 3, tail: 2 }],
+            heaps: [(true, 9), (false, 0)]
+                .map(|(is_named, peak)| HeapRow {
+                    figures: TenantFigures { held: 8, peak, soft: 7, users: 6, ..TenantFigures::NONE },
+                    name: "a\"<".to_owned(),
+                    is_named,
+                })
+                .to_vec(),
             ..Recording::default()
         };
         let value = recording.to_value();

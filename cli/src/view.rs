@@ -5,7 +5,7 @@
 use crate::live::{self, Owner, Picture, Process};
 use crate::quantity::show;
 use serde_json::{Value, json};
-use spandrel::descriptor::{CentralListFigures, ClassFigures, Format, Snapshot};
+use spandrel::descriptor::{CentralListFigures, ClassFigures, Format, Snapshot, TenantFigures};
 use spandrel::table::{self, ClassInfo};
 use std::fmt::Write;
 
@@ -199,7 +199,73 @@ pub(crate) fn text(picture: &Picture, resident: Option<u64>) -> String {
         show(spans as u64),
         show(out as u64)
     );
-    text
+    text + &heap_table(picture)
+}
+
+/// A named heap, or a share that has no name: that of the default heap, or of the heaps without a row.
+#[derive(Clone, Debug)]
+pub(crate) struct HeapRow {
+    pub(crate) figures: TenantFigures,
+    /// The name, or what the share is called.
+    pub(crate) name: String,
+    /// Shares have the figures alone that can be added up.
+    pub(crate) is_named: bool,
+}
+
+/// Named heaps, the largest first, then the shares of all others; none without named heaps.
+pub(crate) fn heap_rows(snapshot: &Snapshot) -> Vec<HeapRow> {
+    let share = |figures, name| HeapRow { figures, name, is_named: false };
+    let name = |row: &TenantFigures| match row.is_heap() {
+        true => row.shown().to_owned(),
+        false => format!("{} [{}]", row.shown(), row.kind()),
+    };
+    let named = |row: &TenantFigures| HeapRow { figures: *row, name: name(row), is_named: true };
+    let mut rows: Vec<_> = snapshot.bills.rows().map(named).collect();
+    rows.extend(snapshot.bills.others().map(|(heaps, sums)| share(*sums, format!("({heaps} more heaps)"))));
+    if !rows.is_empty() {
+        rows.push(share(snapshot.default_heap(), "(default heap)".to_owned()));
+    }
+    rows
+}
+
+impl HeapRow {
+    /// Bytes held, the most of them, live bytes and blocks, the limit, refusals and users, as they are shown.
+    pub(crate) fn cells(&self) -> [String; 7] {
+        let heap = &self.figures;
+        let bytes = |value: usize| show(value as u64);
+        let of_named = |text: String| if self.is_named { text } else { String::new() };
+        let limit = match (heap.soft, heap.hard) {
+            (0, 0) => String::new(),
+            (soft, 0) => format!("{} soft", bytes(soft)),
+            (_, hard) => bytes(hard),
+        };
+        [
+            bytes(heap.held),
+            of_named(bytes(heap.peak)),
+            bytes(heap.live_bytes),
+            heap.live_blocks.to_string(),
+            limit,
+            of_named(heap.refusals.to_string()),
+            of_named(heap.users.to_string()),
+        ]
+    }
+}
+
+fn heap_table(picture: &Picture) -> String {
+    let rows = heap_rows(&picture.snapshot);
+    let mut text = String::new();
+    let mut line = |cells: [String; 7], name: &str| {
+        let [held, peak, live, blocks, limit, refused, users] = cells;
+        let _ = writeln!(
+            text,
+            "{held:>10}  {peak:>10}  {live:>10}  {blocks:>9}  {limit:>13}  {refused:>7}  {users:>5}  {name}"
+        );
+    };
+    if !rows.is_empty() {
+        line(["held", "peak", "live", "blocks", "limit", "refused", "users"].map(str::to_owned), "heap");
+    }
+    rows.iter().for_each(|row| line(row.cells(), &row.name));
+    if text.is_empty() { text } else { format!("\n{text}") }
 }
 
 #[cfg(test)]

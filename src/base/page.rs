@@ -31,6 +31,38 @@ impl<'a> Page<'a> {
         self.blanks(width.saturating_sub(name.len()))
     }
 
+    /// Adds text without control characters between quotes, as JSON and Prometheus want it.
+    pub(crate) fn quoted(&mut self, text: &str) -> &mut Self {
+        self.push(b'"');
+        for byte in text.bytes() {
+            if matches!(byte, b'"' | b'\\') {
+                self.push(b'\\');
+            }
+            self.push(byte);
+        }
+        self.push(b'"');
+        self
+    }
+
+    /// Adds text without control characters between quotes, as XML wants it.
+    pub(crate) fn quoted_for_xml(&mut self, text: &str) -> &mut Self {
+        self.push(b'"');
+        for byte in text.bytes() {
+            match byte {
+                b'"' => self.text("&quot;"),
+                b'&' => self.text("&amp;"),
+                b'<' => self.text("&lt;"),
+                b'>' => self.text("&gt;"),
+                _ => {
+                    self.push(byte);
+                    continue;
+                }
+            };
+        }
+        self.push(b'"');
+        self
+    }
+
     /// Adds a decimal number.
     pub(crate) fn number(&mut self, value: u64) -> &mut Self {
         text::each_digit(value, 10, &mut |digit| self.push(digit));
@@ -96,6 +128,14 @@ mod tests {
         drop(page);
         let expected: std::string::String = (0..1000).map(|number| std::format!("{number}\n")).collect();
         assert_eq!(seen, expected.as_bytes());
+    }
+
+    #[test]
+    fn quotes_end_where_they_should() {
+        let mut seen = Vec::new();
+        let mut print = |bytes: &[u8]| seen.extend_from_slice(bytes);
+        Page::new(&mut print).quoted(r#"a"} 1\"#).text(" ").quoted_for_xml("<a b=\"&\">");
+        assert_eq!(seen, br#""a\"} 1\\" "&lt;a b=&quot;&amp;&quot;&gt;""#);
     }
 
     #[test]

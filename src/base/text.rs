@@ -85,6 +85,29 @@ pub(crate) fn each_digit(value: u64, base: u64, see: &mut dyn FnMut(u8)) {
     }
 }
 
+/// Replaces by `?` each byte that is of no text in UTF-8, or of a character that no reader should obey: of control, or of
+/// those that turn letters round. The bytes are text then.
+pub(crate) fn make_plain(bytes: &mut [u8]) {
+    const LONGEST: usize = 4;
+    let mut at = 0;
+    while at < bytes.len() {
+        let letter = |len| core::str::from_utf8(bytes.get(at..at + len)?).ok()?.chars().next();
+        let letter = (1..=LONGEST).find_map(letter);
+        let len = letter.map_or(1, char::len_utf8);
+        if !letter.is_some_and(is_plain) {
+            bytes.iter_mut().skip(at).take(len).for_each(|byte| *byte = b'?');
+        }
+        at += len;
+    }
+}
+
+fn is_plain(letter: char) -> bool {
+    let is_control = matches!(letter, '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}');
+    let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    // XML has no place for these two.
+    !is_control && !turns && !matches!(letter, '\u{fffe}' | '\u{ffff}')
+}
+
 /// A text of at most `N` bytes that lies in the table itself. In place of a pointer to it, which the loader would have to
 /// write into every process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,6 +143,20 @@ mod tests {
         assert_eq!(Inline::<8>::of("").text(), "");
         assert_eq!(Inline::<8>::of("metadata").text(), "metadata");
         assert_eq!(Inline::<9>::of("straße").text(), "straße");
+    }
+
+    #[test]
+    fn plain_text_stays_and_all_else_becomes_marks() {
+        let plain = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            make_plain(&mut bytes);
+            std::string::String::from_utf8(bytes).unwrap()
+        };
+        assert_eq!(plain("straße 漢字 😀 <&\"\\>".as_bytes()), "straße 漢字 😀 <&\"\\>");
+        assert_eq!(plain(b"a\0b\nc\x1b[31m\x7f"), "a?b?c?[31m?");
+        // A C1 control, a mark of direction, a noncharacter; pieces and surrogates that are no UTF-8.
+        assert_eq!(plain("\u{9b}\u{202e}\u{ffff}|".as_bytes()), "????????|");
+        assert_eq!(plain(b"\xff\xc3|\xe6\xbc|\xed\xa0\x80|\xc3"), "??|??|???|?");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!   limit is set, an admission never takes it above.
 
 use core::cell::Cell;
+use core::mem::offset_of;
 
 use crate::pages::{Pending, Work};
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -57,6 +58,16 @@ impl LargeBills {
 
 // Relaxed throughout: each word is valid by itself at any time, and memory is handed over by other means.
 impl Bill {
+    /// Offsets of what is held, its large part, the peak, the soft and the hard limit, and the refusals.
+    pub(crate) const OFFSETS: [usize; 6] = [
+        offset_of!(Self, held),
+        offset_of!(Self, large),
+        offset_of!(Self, peak),
+        offset_of!(Self, soft),
+        offset_of!(Self, hard),
+        offset_of!(Self, refusals),
+    ];
+
     /// Sets both limits, in bytes; [`crate::pages::limits::UNLIMITED`] for none.
     pub(crate) fn set_limits(&self, soft: usize, hard: usize) {
         self.soft.set(soft);

@@ -13,7 +13,7 @@ use crate::base::units::{REGION_BYTES, Region, regions_for};
 use crate::pages::{Bank, Space};
 
 /// In the word of a large block's ticket: the next word names its bill.
-const BILLED: u64 = 1 << 32;
+pub(super) const BILLED: u64 = 1 << 32;
 
 /// The bill in the header of a large block.
 impl Span {

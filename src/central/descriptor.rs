@@ -3,6 +3,7 @@
 use core::mem::offset_of;
 
 use super::batch::Batch;
+use super::billing::BILLED;
 use super::central_list::CentralList;
 use super::span::{Span, State};
 use super::store::{Central, ClassStore};
@@ -51,6 +52,15 @@ pub struct CentralDescriptor {
     pub span_bytes: usize,
     /// Where the bitmap of the blocks that are out is, a bit each in words.
     pub span_bitmap: usize,
+    /// In the header of a large block: the regions of its run where these are more than its bytes need, two bytes, else 0;
+    /// the word of which the bit `billed` says that the block is on a bill, and the bill's address.
+    pub span_room: usize,
+    /// See `span_room`.
+    pub span_mark: usize,
+    /// See `span_room`.
+    pub span_bill: usize,
+    /// See `span_room`.
+    pub billed: usize,
     /// A bit among the blocks that are out which is not a number.
     pub out_mark: usize,
     /// The state of a span with every block out.
@@ -67,6 +77,7 @@ impl CentralDescriptor {
         let [batches, taken, adopted] = CentralList::OFFSETS;
         let [batch_next, batch_len, batch_gone, batch_blocks] = Batch::OFFSETS;
         let [span_first, span_out, span_state, span_purged, span_bytes, span_bitmap] = Span::OFFSETS;
+        let [span_room, inline] = Span::LARGE_OFFSETS;
         Self {
             lists: 0,
             list_step: size_of::<ClassStore>(),
@@ -86,6 +97,10 @@ impl CentralDescriptor {
             span_purged,
             span_bytes,
             span_bitmap,
+            span_room,
+            span_mark: inline,
+            span_bill: inline + size_of::<usize>(),
+            billed: BILLED as usize,
             out_mark: Span::FULL,
             state_full: State::Full as usize,
             direct_blocks: 0,

@@ -30,6 +30,16 @@ pub struct LargeFigures {
     pub large_blocks: usize,
     /// Their bytes.
     pub large_bytes: usize,
+    /// Bytes of their regions.
+    pub region_bytes: usize,
+}
+
+impl LargeFigures {
+    /// Bytes that these blocks hold: regions, and mappings.
+    #[must_use]
+    pub const fn held(&self) -> usize {
+        self.region_bytes + self.direct_bytes
+    }
 }
 
 impl Central {

@@ -147,6 +147,7 @@ impl Span {
         offset_of!(Self, bytes),
         offset_of!(Self, bitmap),
     ];
+    pub(super) const LARGE_OFFSETS: [usize; 2] = [offset_of!(Self, room), offset_of!(Self, inline)];
     /// In the word for what is out: every block is.
     pub(super) const FULL: usize = FULL as usize;
 

@@ -70,7 +70,7 @@ codes! {
         "Pages ran out for a reason that is known: a pool or a hard limit is used up, or `vm.max_map_count` is reached. Printed once."
         => "With a pool or a hard limit the call fails with ENOMEM, and libc is not asked. Otherwise as for `ALLOCATOR_EXHAUSTION`.";
     ShutdownLeak "ALLOCATOR_SHUTDOWN_LEAK":
-        "Blocks were live when the process ended, with `SPANDREL_LEAKS=1`: how many, and of which sizes."
+        "Blocks were live when the process ended, with `SPANDREL_LEAKS=1`: how many, and of which sizes; then how many of each named heap."
         => "A process that would have ended with status 0 ends with 23.";
     NumaPolicy "ALLOCATOR_NUMA_POLICY":
         "An option asks for a placement on NUMA nodes in a profile that has none, or on a node that does not exist, or the kernel refuses it."

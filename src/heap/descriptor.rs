@@ -5,6 +5,7 @@ use core::mem::offset_of;
 use super::bin::Bin;
 use super::counters::Counters;
 use super::layout::Heap;
+use super::named::Named;
 use super::remote::inbox::Inbox;
 use super::remote::outbox::Outbox;
 
@@ -50,6 +51,12 @@ pub struct HeapDescriptor {
     pub pending: usize,
     /// The batch pushed to the inbox last.
     pub inbox: usize,
+    /// The address of the bill of its memory; 0 for none.
+    pub bill: usize,
+    /// The handle of the named heap that it is a part of; 0 for a heap of a thread.
+    pub handle: usize,
+    /// Not 0 while a thread uses this part.
+    pub user: usize,
 }
 
 impl HeapDescriptor {
@@ -63,7 +70,8 @@ impl HeapDescriptor {
 
     /// The offsets; the first heap's address is at `first`.
     pub(super) const fn of(first: usize) -> Self {
-        let counters = offset_of!(Heap, counters);
+        let (counters, named) = (offset_of!(Heap, counters), offset_of!(Heap, named));
+        let [bill, handle, user] = Named::OFFSETS;
         let [refills, flushes, received_refills, sent, received, sent_blocks, received_blocks] = Counters::OFFSETS;
         Self {
             first,
@@ -85,6 +93,9 @@ impl HeapDescriptor {
             outbox_places: Outbox::BATCHES[1],
             pending: offset_of!(Heap, pending),
             inbox: offset_of!(Heap, inbox) + Inbox::HEAD_AT,
+            bill: named + bill,
+            handle: named + handle,
+            user: named + user,
         }
     }
 }

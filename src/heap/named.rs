@@ -9,6 +9,7 @@
 //! - A part outlives forks: it belongs to the process, whichever that is, unless a fork caught another thread inside it.
 
 use core::cell::Cell;
+use core::mem::offset_of;
 
 use super::generation;
 use super::layout::{Heap, bytes_of};
@@ -36,6 +37,11 @@ pub(super) struct Named {
     until_asked: Cell<u32>,
     between: Cell<u32>,
     between_max: Cell<u32>,
+}
+
+impl Named {
+    /// Offsets of bill, handle and user.
+    pub(super) const OFFSETS: [usize; 3] = [offset_of!(Self, bill), offset_of!(Self, handle), offset_of!(Self, user)];
 }
 
 impl Heap {

@@ -23,7 +23,7 @@ mod scratch;
 mod stacks;
 
 use self::live::Records;
-use self::stacks::{Entry, Stacks};
+use self::stacks::{Entry, HeapName, Newest, Stacks};
 use crate::base::random::probability;
 use crate::pages::Pages;
 use crate::process::state::PROCESS;
@@ -41,8 +41,7 @@ const PARTS: u64 = 256;
 /// All samples so far. Written under the lock; any thread reads the atomic fields, and may see old values.
 pub(crate) struct Profile {
     state: Lock<State>,
-    /// The newest stack; each names the one before it.
-    newest: StaticRef<Entry>,
+    newest: Newest,
     /// Changes with each new peak.
     peak_epoch: AtomicU64,
     /// Estimated bytes asked for so far, live now, and live at the peak.
@@ -82,7 +81,7 @@ impl Profile {
     pub(crate) const fn new() -> Self {
         Self {
             state: Lock::new(Rank::Profile, State { stacks: Stacks::new(), records: Records::new() }),
-            newest: StaticRef::none(),
+            newest: Newest { entry: StaticRef::none(), name: StaticRef::none() },
             peak_epoch: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             live: AtomicU64::new(0),
@@ -90,13 +89,20 @@ impl Profile {
         }
     }
 
-    /// Adds a sampled request of `asked` bytes from the stack `frames`, which allocated a block of `size` bytes or grew
-    /// one to that: the ticket with which the block is removed, 0 where there is no memory for it.
-    pub(crate) fn add(&self, pages: &Pages, frames: &[usize], (asked, size): (usize, usize), mean: usize) -> u32 {
+    /// Adds a sampled request of `asked` bytes, which allocated a block of `size` bytes or grew one to that: the ticket
+    /// with which the block is removed, 0 where there is no memory for it. `stack` is the name of the heap that it is of,
+    /// empty for the default heap, and the frames.
+    pub(crate) fn add(
+        &self,
+        pages: &Pages,
+        stack: (&[u8], &[usize]),
+        (asked, size): (usize, usize),
+        mean: usize,
+    ) -> u32 {
         let (asked, weight) = (Weight::of_part(asked, size, mean), Weight::of(size, mean));
         let mut state = self.state.lock();
         let State { stacks, records } = &mut *state;
-        let Some(entry) = stacks.intern(pages, frames, &self.newest) else { return 0 };
+        let Some(entry) = stacks.intern(pages, stack, &self.newest) else { return 0 };
         let Some(ticket) = records.add(pages, entry, weight) else { return 0 };
         self.ask(entry, asked);
         self.grow(entry, weight);
@@ -167,11 +173,21 @@ impl Profile {
 
     /// The stacks so far, the newest first.
     fn entries(&self) -> impl Iterator<Item = &'static Entry> + use<> {
-        let mut next = self.newest.get();
+        let mut next = self.newest.entry.get();
         core::iter::from_fn(move || {
             let entry = next?;
             next = entry.older;
             Some(entry)
+        })
+    }
+
+    /// The names of heaps so far, the newest first.
+    fn names(&self) -> impl Iterator<Item = &'static HeapName> + use<> {
+        let mut next = self.newest.name.get();
+        core::iter::from_fn(move || {
+            let name = next?;
+            next = name.older;
+            Some(name)
         })
     }
 }

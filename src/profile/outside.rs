@@ -27,16 +27,17 @@ pub(crate) fn outside() -> ([usize; 3], SamplesDescriptor) {
     if byte == 0 {
         return ([byte, value, 0], SamplesDescriptor::NONE);
     }
-    let [older, totals, frames] = LAYOUT;
+    let [older, totals, frames, heap] = LAYOUT;
     let samples = SamplesDescriptor {
         on: core::ptr::from_ref(&PROFILING.on).addr(),
         mean: core::ptr::from_ref(&PROFILING.mean).addr(),
         since: core::ptr::from_ref(&PROFILING.since).addr(),
-        newest: core::ptr::from_ref(&PROFILING.profile.newest).addr(),
+        newest: core::ptr::from_ref(&PROFILING.profile.newest.entry).addr(),
         peak_epoch: core::ptr::from_ref(&PROFILING.profile.peak_epoch).addr(),
         older,
         totals,
         frames,
+        heap,
         parts: PARTS as usize,
     };
     ([byte, value, core::ptr::from_ref(&OUTSIDE).addr()], samples)

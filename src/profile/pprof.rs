@@ -7,7 +7,7 @@ use super::gzip::Gzip;
 use super::maps::Maps;
 use super::message::Message;
 use super::scratch::{Addresses, Parts, Scratch};
-use super::stacks::Entry;
+use super::stacks::{Entry, HeapName};
 use super::{DEPTH, Profile};
 use crate::base::text::Inline;
 use crate::sys::atomic::Ordering;
@@ -25,7 +25,7 @@ pub(crate) struct About {
 }
 
 /// Texts, by number. The first has to be empty.
-static TEXTS: [Inline<13>; 10] = [
+static TEXTS: [Inline<13>; 11] = [
     Inline::of(""),
     Inline::of("alloc_objects"),
     Inline::of("count"),
@@ -36,12 +36,14 @@ static TEXTS: [Inline<13>; 10] = [
     Inline::of("peak_objects"),
     Inline::of("peak_space"),
     Inline::of("space"),
+    Inline::of("heap"),
 ];
 const COUNT: u64 = 2;
 const BYTES: u64 = 4;
 const INUSE_SPACE: u64 = 6;
 const PEAK_SPACE: u64 = 8;
 const SPACE: u64 = 9;
+const HEAP: u64 = 10;
 /// The values of each stack: name and unit.
 const VALUES: [(u64, u64); 6] =
     [(1, COUNT), (3, BYTES), (5, COUNT), (INUSE_SPACE, BYTES), (7, COUNT), (PEAK_SPACE, BYTES)];
@@ -62,6 +64,9 @@ mod field {
     pub(super) const TYPE_UNIT: u64 = 2;
     pub(super) const SAMPLE_LOCATIONS: u64 = 1;
     pub(super) const SAMPLE_VALUES: u64 = 2;
+    pub(super) const SAMPLE_LABEL: u64 = 3;
+    pub(super) const LABEL_KEY: u64 = 1;
+    pub(super) const LABEL_TEXT: u64 = 2;
     pub(super) const MAPPING_ID: u64 = 1;
     pub(super) const MAPPING_START: u64 = 2;
     pub(super) const MAPPING_LIMIT: u64 = 3;
@@ -72,8 +77,11 @@ mod field {
     pub(super) const LOCATION_ADDRESS: u64 = 3;
 }
 
-// Addresses of ten bytes each, six values, and two headers fit into the messages of the scratch memory.
-const _: () = assert!(DEPTH * 10 + 64 <= size_of::<[u8; 4 << 10]>());
+/// Two numbers of texts, with the numbers of their fields.
+const LABEL_BYTES: usize = 16;
+
+// Addresses of ten bytes each, six values, a label, and headers fit into the messages of the scratch memory.
+const _: () = assert!(DEPTH * 10 + 64 + LABEL_BYTES <= size_of::<[u8; 4 << 10]>());
 
 /// Writes the samples so far to a file at `path`; the error number where that fails.
 pub(crate) fn write(profile: &Profile, path: &CStr, about: &About) -> Result<(), i32> {
@@ -85,11 +93,16 @@ pub(crate) fn write(profile: &Profile, path: &CStr, about: &About) -> Result<(),
     let file = Gzip::begin(Output::begin(path)?, block);
     let mut writer = Writer { file, outer, inner };
     writer.head(about);
-    writer.texts(&maps);
+    // The newest stack before the newest name: so the names of all stacks are there.
+    let entries = profile.entries();
+    let mut names = profile.names().peekable();
+    // Names are written from the newest to the oldest, which is number 0.
+    let oldest = TEXTS.len() + maps.all().len() + names.peek().map_or(0, |newest| newest.number);
+    writer.texts(&maps, names);
     // Relaxed: a peak that is reached meanwhile is in the next dump.
     let epoch = profile.peak_epoch.load(Ordering::Relaxed);
-    for entry in profile.entries() {
-        writer.sample(entry, epoch);
+    for entry in entries {
+        writer.sample(entry, epoch, oldest);
         writer.locations(entry, &maps, &mut addresses);
     }
     writer.file.end()
@@ -126,12 +139,13 @@ impl Writer<'_> {
         self.file.write(message.finish());
     }
 
-    /// Writes the texts, then the mappings. The number of a name follows those of the texts.
-    fn texts(&mut self, maps: &Maps<'_>) {
-        let names = maps.all().iter().map(|map| maps.name(map));
-        for text in TEXTS.iter().map(|text| text.text().as_bytes()).chain(names) {
-            self.file.write(Message::new(self.outer).field(field::STRING, text).finish());
+    /// Writes the texts, then the mappings. The numbers of files follow those of the texts, then come those of heaps.
+    fn texts(&mut self, maps: &Maps<'_>, heaps: impl Iterator<Item = &'static HeapName>) {
+        let files = maps.all().iter().map(|map| maps.name(map));
+        for text in TEXTS.iter().map(|text| text.text().as_bytes()).chain(files) {
+            self.text(text);
         }
+        heaps.for_each(|heap| self.text(heap.text()));
         for (index, map) in maps.all().iter().enumerate() {
             self.nested(field::MAPPING, |message| {
                 message.number(field::MAPPING_ID, index as u64 + 1).number(field::MAPPING_START, map.start as u64);
@@ -141,7 +155,18 @@ impl Writer<'_> {
         }
     }
 
-    fn sample(&mut self, entry: &Entry, epoch: u64) {
+    fn text(&mut self, text: &[u8]) {
+        self.file.write(Message::new(self.outer).field(field::STRING, text).finish());
+    }
+
+    /// Writes a stack. `oldest` is the number of the text that is the first name of a heap.
+    fn sample(&mut self, entry: &Entry, epoch: u64, oldest: usize) {
+        let mut room = [0; LABEL_BYTES];
+        let mut label = Message::new(&mut room);
+        if let Some(heap) = entry.heap {
+            label.number(field::LABEL_KEY, HEAP).number(field::LABEL_TEXT, oldest.saturating_sub(heap.number) as u64);
+        }
+        let label = label.finish();
         let mut packed = Message::new(self.inner);
         for frame in entry.frames {
             packed.varint(call_before(*frame) as u64);
@@ -151,10 +176,14 @@ impl Writer<'_> {
             packed.varint(*value);
         }
         let (locations, values) = packed.finish().split_at_checked(locations).unwrap_or((&[], &[]));
-        let len = header_len(locations.len()) + locations.len() + header_len(values.len()) + values.len();
+        let labelled = if label.is_empty() { 0 } else { header_len(label.len()) + label.len() };
+        let len = header_len(locations.len()) + locations.len() + header_len(values.len()) + values.len() + labelled;
         let mut message = Message::new(self.outer);
         message.begin(field::SAMPLE, len);
         message.field(field::SAMPLE_LOCATIONS, locations).field(field::SAMPLE_VALUES, values);
+        if !label.is_empty() {
+            message.field(field::SAMPLE_LABEL, label);
+        }
         self.file.write(message.finish());
     }
 

@@ -10,6 +10,7 @@ use crate::diag::{self, Code};
 use crate::heap::{Heap, Unit};
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
+use crate::process::tenants::{self, NAME_BYTES};
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::mode;
 use crate::slow_path::request::{Moved, Request};
@@ -296,19 +297,24 @@ fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
         Some(class) => PROCESS.central.alloc_small_apart(class.size(), request.align, bank, heap.bill()),
         None => PROCESS.central.alloc_billed(request.size, request.align, bank, heap.bill()),
     }?;
-    let ticket = note(request.size, request.size);
+    let ticket = note(heap, request.size, request.size);
     PROCESS.central.set_ticket(fresh.address(), fresh.lane() == Lane::Direct, ticket);
     let block = mode::hand_out(fresh, request);
     dump_if_due();
     Some(block)
 }
 
-/// Adds a sample of `asked` bytes, for which there is a block of `size` bytes, to the profile: the ticket.
-fn note(asked: usize, size: usize) -> u32 {
+/// Adds a sample of `asked` bytes, for which there is a block of `size` bytes of `heap`, to the profile: the ticket.
+fn note(heap: &Heap, asked: usize, size: usize) -> u32 {
     let mut frames = [0; DEPTH];
     let len = unwind::capture(0, &mut frames);
     let frames = frames.get(..len).unwrap_or(&[]);
-    PROFILING.profile.add(&PROCESS.central.pages, frames, (asked, size), PROFILING.mean())
+    let mut name = [0; NAME_BYTES];
+    if let Some(bill) = heap.bill() {
+        // A heap that is gone has no name any more.
+        let _ = tenants::name_of(tenants::handle_of_bill(bill), &mut name);
+    }
+    PROFILING.profile.add(&PROCESS.central.pages, (&name, frames), (asked, size), PROFILING.mean())
 }
 
 /// Takes the block of `ticket`, which was freed, out of the profile.
@@ -329,7 +335,7 @@ fn resized(moved: &Moved) {
     if let HeapAccess::Own(heap) = thread::access()
         && heap.is_sample(asked)
     {
-        PROCESS.central.set_ticket(moved.address, moved.direct, note(asked, moved.size));
+        PROCESS.central.set_ticket(moved.address, moved.direct, note(&heap, asked, moved.size));
     }
 }
 

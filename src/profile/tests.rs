@@ -19,10 +19,19 @@ fn pages() -> Pages {
     pages
 }
 
-fn totals(profile: &Profile) -> BTreeMap<Vec<usize>, stacks::Totals> {
+/// The name of a heap, and frames.
+type Stack = (&'static str, Vec<usize>);
+
+fn totals(profile: &Profile) -> BTreeMap<(String, Vec<usize>), stacks::Totals> {
     // Relaxed: one thread.
     let epoch = profile.peak_epoch.load(Ordering::Relaxed);
-    profile.entries().map(|entry| (entry.frames.to_vec(), entry.totals(epoch))).collect()
+    let name = |entry: &Entry| entry.heap.map_or("".into(), |heap| String::from_utf8_lossy(heap.text()).into_owned());
+    profile.entries().map(|entry| ((name(entry), entry.frames.to_vec()), entry.totals(epoch))).collect()
+}
+
+/// Some share their frames, others their heap.
+fn stack_of(number: usize) -> Stack {
+    (["", "one", "two"][number % 3], (0..=number / 2).map(|frame| 0x1000 + frame * 7).collect())
 }
 
 #[derive(Clone, Debug)]
@@ -46,22 +55,22 @@ proptest! {
     #[test]
     fn live_and_peak_are_those_of_a_copy_made_at_each_peak(steps in steps()) {
         let (profile, pages) = (Box::new(Profile::new()), pages());
-        let mut live: Vec<(u32, Vec<usize>, Weight)> = Vec::new();
-        let mut asked: BTreeMap<Vec<usize>, u64> = BTreeMap::new();
+        let mut live: Vec<(u32, Stack, Weight)> = Vec::new();
+        let mut asked: BTreeMap<Stack, u64> = BTreeMap::new();
         let (mut peak, mut at_peak) = (0, BTreeMap::new());
-        let sum = |live: &[(u32, Vec<usize>, Weight)]| {
-            let mut sums: BTreeMap<Vec<usize>, u64> = BTreeMap::new();
+        let sum = |live: &[(u32, Stack, Weight)]| {
+            let mut sums: BTreeMap<Stack, u64> = BTreeMap::new();
             live.iter().for_each(|(_, stack, weight)| *sums.entry(stack.clone()).or_default() += weight.bytes);
             sums
         };
         for step in steps {
             match step {
                 Step::Add { stack, size } => {
-                    let frames: Vec<usize> = (0..=stack).map(|frame| 0x1000 + frame * 7).collect();
-                    let ticket = profile.add(&pages, &frames, (size, size), MEAN);
+                    let stack = stack_of(stack);
+                    let ticket = profile.add(&pages, (stack.0.as_bytes(), &stack.1), (size, size), MEAN);
                     prop_assert!(ticket != 0 && live.iter().all(|(other, _, _)| *other != ticket));
-                    *asked.entry(frames.clone()).or_default() += Weight::of(size, MEAN).bytes;
-                    live.push((ticket, frames, Weight::of(size, MEAN)));
+                    *asked.entry(stack.clone()).or_default() += Weight::of(size, MEAN).bytes;
+                    live.push((ticket, stack, Weight::of(size, MEAN)));
                 }
                 Step::Drop { victim } if !live.is_empty() => {
                     let (ticket, ..) = live.swap_remove(victim % live.len());
@@ -80,10 +89,13 @@ proptest! {
             if now > peak {
                 (peak, at_peak) = (now, sums.clone());
             }
-            for (frames, [[_, all], [_, bytes], [_, most]]) in totals(&profile) {
-                prop_assert_eq!(bytes, sums.get(&frames).copied().unwrap_or(0));
-                prop_assert_eq!(most, at_peak.get(&frames).copied().unwrap_or(0));
-                prop_assert_eq!(all, asked[&frames]);
+            let found = totals(&profile);
+            prop_assert_eq!(found.len(), asked.len());
+            for (stack, all) in &asked {
+                let [[_, total], [_, bytes], [_, most]] = found[&(stack.0.to_owned(), stack.1.clone())];
+                prop_assert_eq!(bytes, sums.get(stack).copied().unwrap_or(0));
+                prop_assert_eq!(most, at_peak.get(stack).copied().unwrap_or(0));
+                prop_assert_eq!(total, *all);
             }
         }
     }
@@ -105,4 +117,22 @@ fn unknown_tickets_are_nothing() {
     profile.remove(0);
     profile.remove(7);
     profile.resize(u32::MAX, (0, 1), MEAN);
+}
+
+#[test]
+fn names_of_heaps_are_plain_kept_once_and_bounded() {
+    let (profile, pages) = (Box::new(Profile::new()), pages());
+    let add = |name: &[u8]| assert_ne!(profile.add(&pages, (name, &[1]), (8, 8), MEAN), 0);
+    let names = || profile.names().map(|name| String::from_utf8(name.text().to_vec()).unwrap()).collect::<Vec<_>>();
+    for name in [&b""[..], b"a\n\xff", b"a\n\xff", b"\0hidden", b"a??", b"b\0hidden", &[b'x'; 99]] {
+        add(name);
+    }
+    assert_eq!(names(), [&"x".repeat(64), "b", "a??"]);
+    assert_eq!(profile.names().map(|name| name.number).collect::<Vec<_>>(), [2, 1, 0]);
+    // The default heap has an entry, too.
+    assert_eq!(profile.entries().count(), 4);
+    (0..3000).for_each(|number| add(format!("heap {number}").as_bytes()));
+    let kept = names();
+    assert_eq!((kept.len(), kept[0].as_str()), (1001, "(further heaps)"));
+    assert_eq!(profile.entries().count(), 4 + 997 + 1);
 }

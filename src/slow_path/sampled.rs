@@ -38,6 +38,8 @@ pub struct SamplesDescriptor {
     pub totals: usize,
     /// In a record: where its frames are, the innermost first, and how many. Two words.
     pub frames: usize,
+    /// In a record: where the name of the named heap is that the thread used, 64 bytes with zeroes at the end, or 0. A word.
+    pub heap: usize,
     /// The parts of an object in which objects are counted.
     pub parts: usize,
 }
@@ -45,7 +47,7 @@ pub struct SamplesDescriptor {
 impl SamplesDescriptor {
     /// No profile can be.
     pub const NONE: Self =
-        Self { on: 0, mean: 0, since: 0, newest: 0, peak_epoch: 0, older: 0, totals: 0, frames: 0, parts: 0 };
+        Self { on: 0, mean: 0, since: 0, newest: 0, peak_epoch: 0, older: 0, totals: 0, frames: 0, heap: 0, parts: 0 };
 }
 
 /// The functions that make and free samples.

@@ -8,8 +8,10 @@
 pub use crate::central::{CentralDescriptor, CentralListFigures, LargeFigures, RECEIVED_PER_TURN};
 pub use crate::heap::{HeapDescriptor, Traffic};
 pub use crate::pages::{BANKS, PageFigures, PagesDescriptor};
+pub use crate::process::tenants::TenantsDescriptor;
 pub use crate::slow_path::sampled::{REQUEST_WORDS, START, STOP, SamplesDescriptor};
 pub use crate::stats::Format;
+pub use crate::stats::bills::{Bills, TenantFigures};
 pub use crate::stats::snapshot::{ClassFigures, HeapFigures, Snapshot};
 
 use crate::base::class::{self, Class, GEOMETRY_BYTES};
@@ -24,7 +26,7 @@ pub const SYMBOL: &str = "spandrel_live";
 /// The first word of a descriptor that was written.
 pub const MAGIC: usize = usize::from_le_bytes(*b"spandrel");
 /// Changes whenever the descriptor's own layout does.
-pub const VERSION: usize = 5;
+pub const VERSION: usize = 6;
 
 /// The descriptor of this process, by the name under which tools find it. All zeroes until the allocator has started,
 /// and in a process that libc serves.
@@ -79,6 +81,8 @@ pub struct Descriptor {
     pub central: CentralDescriptor,
     /// Heaps.
     pub heap: HeapDescriptor,
+    /// Named heaps.
+    pub tenants: TenantsDescriptor,
     /// How a tool has the process start or end a heap profile: the address of a byte, what to write there once the words
     /// of the request are there, and their address ([`REQUEST_WORDS`]). Zeroes where requests cannot be sampled.
     pub sampling: [usize; 3],
@@ -103,6 +107,7 @@ impl Descriptor {
         pages: PagesDescriptor::LAYOUT,
         central: CentralDescriptor::LAYOUT,
         heap: HeapDescriptor::LAYOUT,
+        tenants: TenantsDescriptor::LAYOUT,
         sampling: [0; 3],
         samples: SamplesDescriptor::NONE,
     };
@@ -120,6 +125,7 @@ impl Descriptor {
             pages: self.pages.layout(),
             central: self.central.layout(),
             heap: self.heap.layout(),
+            tenants: self.tenants.layout(),
             sampling: [0; 3],
             samples: SamplesDescriptor::NONE,
             ..*self
@@ -162,6 +168,7 @@ impl Descriptor {
             pages,
             central,
             heap,
+            tenants: TenantsDescriptor::own(),
             sampling,
             samples,
         }

@@ -3,6 +3,7 @@
 //! Names are those of the Prometheus metrics without prefix; `_bytes` and `_blocks` are units. Must not know the
 //! formats.
 
+use super::bills::TenantFigures;
 use super::snapshot::{ClassFigures, HeapFigures, Snapshot};
 use crate::base::class::Class;
 use crate::base::text::Inline;
@@ -77,6 +78,7 @@ figures! {
     Gauge("large_bytes", "Their bytes.", s.large.large_bytes as u64);
     Gauge("direct_blocks", "Live blocks of the direct lane.", s.large.direct_blocks as u64);
     Gauge("direct_bytes", "Their bytes.", s.large.direct_bytes as u64);
+    Gauge("held_bytes", "Spans, large and direct blocks, in whole regions: the sum of all bills.", s.held() as u64);
     Gauge("in_use_bytes", "Regions that are in no free run.", s.in_use() as u64);
     Gauge("hole_bytes", "Free pages of spans that were purged and not used again.", s.holes as u64);
     Gauge("dirty_bytes", "Free runs whose pages the kernel has not got back.", s.pages.dirty as u64);
@@ -138,6 +140,25 @@ figures! {
     Counter("received_blocks", "Blocks of its own that others freed.", h.traffic.received_blocks);
 }
 
+/// Figures of a bill that are also there for the default heap, and for the heaps without a row: the first of the table.
+pub(super) const SHARED: usize = 5;
+
+figures! {
+    /// Of a named heap.
+    BILL, bill, t: TenantFigures;
+    Gauge("held_bytes", "Spans and large blocks of a heap: the bytes that its limits bound.", t.held as u64);
+    Gauge("span_bytes", "The part of these that is spans.", t.spans() as u64);
+    Gauge("large_bytes", "The part of these that is large blocks.", t.large as u64);
+    Gauge("live_bytes", "Blocks that the program holds, by the size of the block.", t.live_bytes as u64);
+    Gauge("live_blocks", "How many these are.", t.live_blocks as u64);
+    Gauge("peak_bytes", "The most bytes that the heap held.", t.peak as u64);
+    Gauge("soft_limit_bytes", "The soft limit of the heap; 0 for none.", t.soft as u64);
+    Gauge("hard_limit_bytes", "The hard limit of the heap; 0 for none.", t.hard as u64);
+    Counter("refusals", "Requests that the hard limit refused.", t.refusals as u64);
+    Gauge("parts", "Fast parts of the heap: the most threads that used it at a time.", t.parts as u64);
+    Gauge("users", "Threads that use the heap now.", t.users as u64);
+}
+
 fn tail(class: Class) -> u64 {
     let geometry = class.geometry();
     (geometry.regions as usize * REGION_BYTES) as u64 - u64::from(geometry.capacity) * u64::from(geometry.size)
@@ -166,6 +187,16 @@ mod tests {
         names(&mut PROCESS.iter().map(|figure| figure.name()));
         names(&mut CLASS.iter().map(|figure| figure.name()));
         names(&mut HEAP.iter().map(|figure| figure.name()));
+        names(&mut BILL.iter().map(|figure| figure.name()));
+    }
+
+    #[test]
+    fn the_figures_that_are_shared_are_those_that_can_be_added_up() {
+        let one = TenantFigures { held: 5, large: 3, live_bytes: 4, live_blocks: 1, ..TenantFigures::NONE };
+        let mut sum = TenantFigures { peak: 9, soft: 9, hard: 9, refusals: 9, parts: 9, users: 9, ..one };
+        sum.include(&sum.clone());
+        assert_eq!(bill(&sum), [10, 4, 6, 8, 2, 9, 9, 9, 9, 9, 9]);
+        assert_eq!(bill(&one)[..SHARED], [5, 2, 3, 4, 1]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The snapshot as one JSON object.
 
-use super::figures::{self, CLASS, Figure, HEAP, PROCESS};
+use super::bills::TenantFigures;
+use super::figures::{self, BILL, CLASS, Figure, HEAP, PROCESS, SHARED};
 use super::snapshot::Snapshot;
 use crate::base::page::Page;
 use crate::sys::memory;
@@ -24,7 +25,38 @@ pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
     for (index, heap) in snapshot.each_heap().enumerate() {
         object(page, index, ("thread", u64::from(heap.thread)), &HEAP, &figures::heap(heap));
     }
-    page.text("]}\n");
+    page.text("]");
+    bills(snapshot, page);
+    page.text("}\n");
+}
+
+fn bills(snapshot: &Snapshot, page: &mut Page<'_>) {
+    if snapshot.bills.heaps == 0 {
+        return;
+    }
+    page.text(",\"default_heap\":{\"heaps\":1");
+    shares(page, &snapshot.default_heap());
+    page.text("},\"named_heaps\":[");
+    for (index, heap) in snapshot.bills.rows().enumerate() {
+        page.text(if index == 0 { "{\"name\":" } else { ",{\"name\":" }).quoted(heap.shown());
+        page.text(",\"kind\":").quoted(heap.kind());
+        for (figure, value) in BILL.iter().zip(figures::bill(heap)) {
+            member(page, figure.name(), value);
+        }
+        page.text("}");
+    }
+    page.text("]");
+    if let Some((heaps, sums)) = snapshot.bills.others() {
+        page.text(",\"other_named_heaps\":{\"heaps\":").number(heaps as u64);
+        shares(page, sums);
+        page.text("}");
+    }
+}
+
+fn shares(page: &mut Page<'_>, sums: &TenantFigures) {
+    for (figure, value) in BILL.iter().zip(figures::bill(sums)).take(SHARED) {
+        member(page, figure.name(), value);
+    }
 }
 
 fn member(page: &mut Page<'_>, name: &str, value: u64) {

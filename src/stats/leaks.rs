@@ -31,16 +31,35 @@ pub(crate) fn free_what_libc_keeps() {
 
 /// Reports the blocks that are live after all destructors, and ends the process.
 pub(crate) fn end() {
-    let Some(leaks) = with_snapshot(Leaks::of) else { return };
+    let Some(leaked) = with_snapshot(report) else { return };
     // Relaxed: this thread wrote it.
-    let mut status = EXIT_STATUS.load(Ordering::Relaxed) as i32;
-    if leaks.blocks() > 0 {
-        diag::described(Code::ShutdownLeak, |line| leaks.describe(line), |bytes| PROCESS.reports.write(bytes));
-        if status == 0 {
-            status = LEAK_STATUS;
-        }
+    let status = EXIT_STATUS.load(Ordering::Relaxed) as i32;
+    call::exit(if leaked && status == 0 { LEAK_STATUS } else { status });
+}
+
+/// Reports the live blocks, then those of each named heap; false if there are none.
+fn report(snapshot: &Snapshot) -> bool {
+    let leaks = Leaks::of(snapshot);
+    let print = |bytes: &[u8]| PROCESS.reports.write(bytes);
+    if leaks.blocks() == 0 {
+        return false;
     }
-    call::exit(status);
+    diag::described(Code::ShutdownLeak, |line| leaks.describe(line), print);
+    for heap in snapshot.bills.rows().filter(|heap| heap.is_heap() && heap.live_blocks > 0) {
+        let describe = |line: &mut Line| {
+            line.number(heap.live_blocks as u64).text(" of them, ").number(heap.live_bytes as u64);
+            line.text(" bytes, are of heap \"").text(heap.shown()).text("\"");
+        };
+        diag::described(Code::ShutdownLeak, describe, print);
+    }
+    if let Some((heaps, sums)) = snapshot.bills.others().filter(|(_, sums)| sums.live_blocks > 0) {
+        let describe = |line: &mut Line| {
+            line.number(sums.live_blocks as u64).text(" of them, ").number(sums.live_bytes as u64);
+            line.text(" bytes, are of ").number(heaps as u64).text(" more heaps");
+        };
+        diag::described(Code::ShutdownLeak, describe, print);
+    }
+    true
 }
 
 /// Blocks that are live.

@@ -2,6 +2,7 @@
 //! the process; reports at exit, on a signal, of leaks and of crashes.
 
 pub(crate) mod address;
+mod bills;
 pub(crate) mod crash;
 pub mod descriptor;
 mod figures;

@@ -1,6 +1,7 @@
 //! The snapshot in Prometheus's text format (version 0.0.4).
 
-use super::figures::{self, CLASS, Figure, HEAP, Kind, PROCESS};
+use super::bills::TenantFigures;
+use super::figures::{self, BILL, CLASS, Figure, HEAP, Kind, PROCESS, SHARED};
 use super::snapshot::Snapshot;
 use crate::base::page::Page;
 use crate::sys::memory;
@@ -30,6 +31,36 @@ pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
         for heap in snapshot.each_heap() {
             name(page, "heap_", figure).text("{thread=\"").number(u64::from(heap.thread)).text("\"} ");
             page.number(figures::heap(heap).get(index).copied().unwrap_or_default()).text("\n");
+        }
+    }
+    bills(snapshot, page);
+}
+
+/// The bills: a series for each name, and one for each share that has no name; none without named heaps. Heaps of one
+/// name are one series, because no two series may have the same labels.
+fn bills(snapshot: &Snapshot, page: &mut Page<'_>) {
+    let bills = &snapshot.bills;
+    for (index, figure) in BILL.iter().enumerate() {
+        let value = |of: &TenantFigures| figures::bill(of).get(index).copied().unwrap_or_default();
+        head(page, "bill_", figure);
+        for (row, heap) in bills.rows().enumerate() {
+            let is_same = |other: &&TenantFigures| (other.label(), other.shown()) == (heap.label(), heap.shown());
+            if !bills.rows().take(row).any(|before| is_same(&before)) {
+                let sum = bills.rows().skip(row).filter(is_same).map(value).fold(0, u64::saturating_add);
+                name(page, "bill_", figure)
+                    .text("{")
+                    .text(heap.label())
+                    .text("=")
+                    .quoted(heap.shown())
+                    .text("} ")
+                    .number(sum)
+                    .text("\n");
+            }
+        }
+        let default = (bills.heaps > 0).then(|| ("default", snapshot.default_heap()));
+        let others = bills.others().map(|(_, sums)| ("others", *sums));
+        for (share, sums) in [default, others].into_iter().flatten().filter(|_| index < SHARED) {
+            name(page, "bill_", figure).text("{share=\"").text(share).text("\"} ").number(value(&sums)).text("\n");
         }
     }
 }

@@ -2,19 +2,20 @@
 //! The snapshot: all figures at one moment.
 //!
 //! Other threads go on while it is taken, so parts of it may be some calls apart; in a quiet process it is exact. It
-//! has some twelve kilobytes, too much for the stack of whichever thread makes a report, and a report must not need
+//! has some thirty kilobytes, too much for the stack of whichever thread makes a report, and a report must not need
 //! memory of the heap's. So there is one place for it, and a mapping while another report uses that.
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 
+use super::bills::{Bills, TenantFigures, handle_of};
 use crate::base::class::{self, Class};
 use crate::base::units::{REGION_BYTES, Region};
 use crate::central::{CentralListFigures, LargeFigures, Span, State};
 use crate::heap::{Heap, Shared, Traffic};
 use crate::pages::{Entry, PageFigures};
 use crate::process::state::PROCESS;
-use crate::process::thread;
+use crate::process::{tenants, thread};
 use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::sys::memory::{self, CALL_KINDS};
 
@@ -110,6 +111,8 @@ pub struct Snapshot {
     pub holes: usize,
     /// Whether a thread held spans that had to be read, so that some blocks on their way count as live.
     pub disturbed: bool,
+    /// Named heaps.
+    pub bills: Bills,
 }
 
 impl Snapshot {
@@ -127,6 +130,7 @@ impl Snapshot {
             calls: [0; CALL_KINDS],
             holes: 0,
             disturbed: false,
+            bills: Bills::NONE,
         }
     }
 
@@ -151,12 +155,13 @@ impl Snapshot {
         self.calls = memory::calls();
         (self.large.direct_blocks, self.large.direct_bytes) = shared.central.direct_figures();
         shared.registry.each_ever(|heap| heap.out().set(0));
+        tenants::each(&mut |figures| self.bills.add(&TenantFigures::of(figures)));
         shared.central.each_span(|span, entry, region| self.see_span(span, entry, region));
         for class in Class::all() {
             let mut cached = 0;
             let central = shared.central.list_figures(class, |block| {
                 cached += 1;
-                disown(shared.central.entry_of(block));
+                self.disown(shared.central.entry_of(block));
             });
             let received = shared.central.received_refills(class);
             let figures = self.class(class);
@@ -167,7 +172,7 @@ impl Snapshot {
                 let entry = shared.central.entry_of(block);
                 if let Some(class) = entry.class() {
                     self.class(class).in_flight += 1;
-                    disown(entry);
+                    self.disown(entry);
                 }
             });
             self.disturbed |= !seen;
@@ -181,6 +186,8 @@ impl Snapshot {
         let Some(class) = entry.class() else {
             self.large.large_blocks += 1;
             self.large.large_bytes += span.large_bytes();
+            self.large.region_bytes += span.large_regions() as usize * REGION_BYTES;
+            self.bills.credit(handle_of(span.bill()), 1, span.large_bytes());
             return;
         };
         if span.first() != region {
@@ -195,7 +202,9 @@ impl Snapshot {
             figures.partial += 1
         }
         if let Some(owner) = heap_of(entry) {
-            owner.out().set(owner.out().get() + span.used() as usize * class.size());
+            let (blocks, bytes) = (span.used() as usize, span.used() as usize * class.size());
+            owner.out().set(owner.out().get() + bytes);
+            self.bills.credit(handle_of(owner.bill()), blocks, bytes);
         }
     }
 
@@ -213,14 +222,24 @@ impl Snapshot {
             figures.refills += refills;
             figures.flushes += flushes;
             figures.binned += (binned * class.size()) as u64;
+            self.bills.debit(handle_of(heap.bill()), binned, binned * class.size());
         }
         self.traffic.sent += figures.traffic.sent;
         self.traffic.sent_blocks += figures.traffic.sent_blocks;
         self.traffic.received += figures.traffic.received;
         self.traffic.received_blocks += figures.traffic.received_blocks;
-        if heap.is_taken() {
+        // A part of a named heap is no thread's: its figures are on the bill.
+        if heap.is_taken() && !heap.is_part() {
             figures.live = (heap.out().get() as u64).saturating_sub(figures.binned);
             self.add_heap(figures);
+        }
+    }
+
+    /// Takes a free block off the bytes that are out of its owner's spans.
+    fn disown(&mut self, entry: Entry) {
+        if let (Some(owner), Some(class)) = (heap_of(entry), entry.class()) {
+            owner.out().set(owner.out().get().saturating_sub(class.size()));
+            self.bills.debit(handle_of(owner.bill()), 1, class.size());
         }
     }
 
@@ -364,6 +383,8 @@ pub(crate) fn with_snapshot<R>(work: impl FnOnce(&Snapshot) -> R) -> Option<R> {
     if !PROCESS.is_ready() {
         return with_empty("none: libc serves this process", |snapshot| work(snapshot));
     }
+    // Before the heap is held, which may have to change its bill.
+    PROCESS.features.names_matter();
     with_empty(PROCESS.options().profile.row().name, |snapshot| {
         // The heap is held while the snapshot takes locks, so libc serves a signal handler that comes meanwhile.
         let held = thread::access();
@@ -371,13 +392,6 @@ pub(crate) fn with_snapshot<R>(work: impl FnOnce(&Snapshot) -> R) -> Option<R> {
         drop(held);
         work(snapshot)
     })
-}
-
-/// Takes a free block off the bytes that are out of its owner's spans.
-fn disown(entry: Entry) {
-    if let (Some(owner), Some(class)) = (heap_of(entry), entry.class()) {
-        owner.out().set(owner.out().get().saturating_sub(class.size()));
-    }
 }
 
 /// The heap that an entry names, if it names one.

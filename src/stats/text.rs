@@ -1,6 +1,7 @@
 //! `malloc_stats`: the snapshot as lines of text, in columns.
 
-use super::figures::{self, CLASS, Figure, HEAP, PROCESS};
+use super::bills::TenantFigures;
+use super::figures::{self, BILL, CLASS, Figure, HEAP, PROCESS, SHARED};
 use super::snapshot::{ClassFigures, HEAPS, Snapshot};
 use crate::base::class::Class;
 use crate::base::page::Page;
@@ -21,6 +22,7 @@ pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
     shares(snapshot, page);
     classes(snapshot, page);
     heaps(snapshot, page);
+    bills(snapshot, page);
 }
 
 fn row(page: &mut Page<'_>, name: &str, value: u64) {
@@ -70,5 +72,35 @@ fn heaps(snapshot: &Snapshot, page: &mut Page<'_>) {
     }
     if snapshot.heaps > HEAPS {
         page.text(PREFIX).text("and ").number((snapshot.heaps - HEAPS) as u64).text(" more threads\n");
+    }
+}
+
+/// Named heaps: a line each, the name at its end, because names are of many lengths.
+fn bills(snapshot: &Snapshot, page: &mut Page<'_>) {
+    if snapshot.bills.heaps == 0 {
+        return;
+    }
+    header(page, "heap", &BILL);
+    page.text("  name\n");
+    page.text(PREFIX).words("default", COLUMN_WIDTH);
+    columns(page, &snapshot.default_heap(), SHARED);
+    page.text("\n");
+    for (index, heap) in snapshot.bills.rows().enumerate() {
+        page.text(PREFIX).right(index as u64 + 1, COLUMN_WIDTH);
+        columns(page, heap, BILL.len());
+        page.text(if heap.is_heap() { " " } else { "  " }).text(if heap.is_heap() { "" } else { heap.kind() });
+        page.text(" ").quoted(heap.shown()).text("\n");
+    }
+    if let Some((heaps, sums)) = snapshot.bills.others() {
+        page.text(PREFIX).words("others", COLUMN_WIDTH);
+        columns(page, sums, SHARED);
+        page.text("  ").number(heaps as u64).text(" more heaps\n");
+    }
+}
+
+/// The first `count` figures of a bill.
+fn columns(page: &mut Page<'_>, of: &TenantFigures, count: usize) {
+    for (column, value) in BILL.iter().zip(figures::bill(of)).take(count) {
+        page.right(value, 2 + COLUMN_WIDTH.max(column.name().len()));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The document has one heap, number 0, for all threads: free blocks in bins are its "fast" ones.
 
-use super::figures::{self, CLASS, PROCESS};
+use super::bills::TenantFigures;
+use super::figures::{self, BILL, CLASS, PROCESS, SHARED};
 use super::snapshot::Snapshot;
 use crate::base::page::Page;
 
@@ -46,7 +47,33 @@ pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
         }
         page.text("/>\n");
     }
+    bills(snapshot, page);
     page.text("</spandrel>\n</malloc>\n");
+}
+
+fn bills(snapshot: &Snapshot, page: &mut Page<'_>) {
+    if snapshot.bills.heaps == 0 {
+        return;
+    }
+    share(page.text("<default_heap"), &snapshot.default_heap());
+    for heap in snapshot.bills.rows() {
+        page.text("<named_heap name=").quoted_for_xml(heap.shown());
+        page.text(" kind=").quoted(heap.kind());
+        for (figure, value) in BILL.iter().zip(figures::bill(heap)) {
+            attribute(page, figure.name(), value);
+        }
+        page.text("/>\n");
+    }
+    if let Some((heaps, sums)) = snapshot.bills.others() {
+        share(page.text("<other_named_heaps heaps=\"").number(heaps as u64).text("\""), sums);
+    }
+}
+
+fn share(page: &mut Page<'_>, sums: &TenantFigures) {
+    for (figure, value) in BILL.iter().zip(figures::bill(sums)).take(SHARED) {
+        attribute(page, figure.name(), value);
+    }
+    page.text("/>\n");
 }
 
 fn attribute(page: &mut Page<'_>, name: &str, value: u64) {

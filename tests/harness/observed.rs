@@ -72,6 +72,11 @@ impl Waiting {
         Self::start_program("stalling.c", Variant::Preload, &[word.to_string()], &[])
     }
 
+    /// Starts `programs/heaps.c`, with so many named heaps besides those with names that mean harm.
+    pub fn start_heaps(variant: Variant, count: usize, settings: &[(&str, &str)]) -> Result<Self, String> {
+        Self::start_program("heaps.c", variant, &[count.to_string()], settings)
+    }
+
     fn start_program(
         source: &str,
         variant: Variant,

@@ -75,12 +75,22 @@ struct What {
     /// The value to count: inuse_space, alloc_space, peak_space, or one of these with _objects
     #[arg(long)]
     value: Option<String>,
+    /// Only what was asked for in the named heap of this name ("": in the default heap)
+    #[arg(long, value_name = "NAME")]
+    heap: Option<String>,
     /// Rows shown
     #[arg(long, default_value_t = 25)]
     rows: usize,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+impl What {
+    /// The profile at `file`, as far as it is wanted.
+    fn read(&self, file: &Path) -> Result<Profile> {
+        profile::read(file)?.only(self.heap.as_deref())
+    }
 }
 
 #[derive(Debug, Args)]
@@ -125,7 +135,7 @@ pub(crate) fn execute(request: &Request) -> Result<()> {
     match &request.view {
         None => sample::make(&request.make),
         Some(View::Show { file, what, order }) => {
-            let profile = profile::read(file)?;
+            let profile = what.read(file)?;
             let value = profile.value(what.value.as_deref())?;
             if what.json {
                 return output::json(&profile::table_values(&profile, value, *order, what.rows));
@@ -134,7 +144,7 @@ pub(crate) fn execute(request: &Request) -> Result<()> {
             Ok(())
         }
         Some(View::Collapse { file, what }) => {
-            let profile = profile::read(file)?;
+            let profile = what.read(file)?;
             let value = profile.value(what.value.as_deref())?;
             if what.json {
                 return output::json(&profile::collapsed(&profile, value));
@@ -143,7 +153,7 @@ pub(crate) fn execute(request: &Request) -> Result<()> {
             Ok(())
         }
         Some(View::Flame { file, what, picture }) => {
-            let profile = profile::read(file)?;
+            let profile = what.read(file)?;
             let title = picture.title.clone().unwrap_or_else(|| title_of(&profile, file));
             let value = profile.value(what.value.as_deref())?;
             if what.json {
@@ -164,7 +174,8 @@ pub(crate) fn execute(request: &Request) -> Result<()> {
 }
 
 fn compare(before: &Path, after: &Path, what: &What, flame: Option<&Path>) -> Result<()> {
-    let (old, new) = (profile::read(before)?, profile::read(after)?);
+    // The heap may be newer than the earlier profile.
+    let (old, new) = (profile::read(before)?.of_heap(what.heap.as_deref()), what.read(after)?);
     let value = what.value.as_deref();
     let difference = profile::difference(&old, &new, value)?;
     if what.json {

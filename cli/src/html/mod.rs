@@ -6,6 +6,7 @@ mod map;
 
 use crate::quantity::show;
 use crate::recording::Recording;
+use crate::view::HeapRow;
 use anyhow::Result;
 
 /// Colours that mean the same in map and bars.
@@ -34,6 +35,9 @@ pub(crate) fn page(recording: &Recording) -> Result<String> {
     }
     if recording.samples.len() > 1 {
         page.push_str(&section("Resident and live bytes over time", &chart::over_time(&recording.samples)));
+    }
+    if !recording.heaps.is_empty() {
+        page.push_str(&section("Named heaps", &heaps(recording)));
     }
     page.push_str(&section("The heap, region by region", &map::regions(recording)));
     page.push_str(&section("Where the bytes of each class are", &classes::uses(&recording.classes)));
@@ -79,6 +83,27 @@ fn resident(recording: &Recording) -> String {
     format!("<table class=\"parts\">{rows}</table>\n")
 }
 
+/// A row for each named heap, and for what has no name: figures, and a bar of what is held, the live part of it first.
+fn heaps(recording: &Recording) -> String {
+    const WIDEST: f64 = 300.0;
+    let most = recording.heaps.iter().map(|row| row.figures.held).max().unwrap_or(0) as u64;
+    let row = |row: &HeapRow| {
+        let width = |bytes: usize| WIDEST * crate::view::share(bytes as u64, most);
+        let (live, held) = (width(row.figures.live_bytes.min(row.figures.held)), width(row.figures.held));
+        let cells: String = row.cells().iter().map(|cell| format!("<td>{cell}</td>")).collect();
+        let bar = format!(
+            "<i class=\"bar\" style=\"background:{LIVE};width:{live:.0}px\"></i>\
+             <i class=\"bar\" style=\"background:{FREE};width:{:.0}px\"></i>",
+            held - live
+        );
+        format!("<tr><td>{}</td>{cells}<td>{bar}</td></tr>\n", escape(&row.name))
+    };
+    let names = ["heap", "held", "peak", "live", "blocks", "limit", "refused", "users"];
+    let head: String = names.iter().map(|name| format!("<th>{name}</th>")).collect();
+    let rows: String = recording.heaps.iter().map(row).collect();
+    format!("{}<table class=\"parts\"><tr>{head}</tr>\n{rows}</table>\n", key(&[(LIVE, "live"), (FREE, "free")]))
+}
+
 fn totals(recording: &Recording) -> String {
     let last = recording.last();
     let cells = [
@@ -120,7 +145,10 @@ mod tests {
                    {"seconds":2,"resident":19,"live":15,"obtained":18,"binned":1,"cached":0,"dirty":0,"purged":0,"metadata":1}],
         "pieces":[{"region":1,"regions":1,"kind":{"span":{"block_bytes":64,"out":512,"blocks":512}}},{"region":2,"regions":3,"kind":"large"},
                   {"region":5,"regions":2,"kind":"dirty"},{"region":9,"regions":1,"kind":"clean"}],
-        "classes":[{"block_bytes":64,"span_bytes":32768,"live":30000,"at_hand":2768,"tail":0}]}"#;
+        "classes":[{"block_bytes":64,"span_bytes":32768,"live":30000,"at_hand":2768,"tail":0}],
+        "heaps":[{"name":"</td><script>","is_named":true,"held":65536,"peak":98304,"live":32768,"blocks":512,"soft":0,"hard":1048576,
+                  "refusals":3,"users":1},
+                 {"name":"(default heap)","is_named":false,"held":0,"peak":0,"live":0,"blocks":0,"soft":0,"hard":0,"refusals":0,"users":0}]}"#;
 
     fn balanced(page: &str) {
         for element in ["svg", "table", "h2", "title", "g", "text", "p"] {
@@ -137,6 +165,8 @@ mod tests {
         assert!(page.contains("512 of 512 blocks of 64 bytes out") && page.contains("over time"));
         assert!(page.contains("x --fast &lt;1&gt;") && page.contains("hardened") && page.contains("2026-11-22"));
         assert!(page.contains("prefers-color-scheme: dark") && page.contains("blocks and free runs"));
+        assert!(page.contains("<td>&lt;/td&gt;&lt;script&gt;</td><td>64.0 KiB</td><td>96.0 KiB</td>"));
+        assert!(page.contains("width:150px") && page.contains("<td>(default heap)</td><td>0 B</td><td></td>"));
         // Figures of nothing have no column.
         assert!(
             page.contains("<th>metadata</th>")
@@ -149,6 +179,6 @@ mod tests {
     fn nothing_makes_a_page_too_and_names_are_escaped() {
         let page = page(&parsed(EMPTY)).unwrap();
         balanced(&page);
-        assert!(page.contains("7 (&lt;a&amp;b&gt;)") && !page.contains("over time"));
+        assert!(page.contains("7 (&lt;a&amp;b&gt;)") && !page.contains("over time") && !page.contains("Named heaps"));
     }
 }

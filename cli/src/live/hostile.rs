@@ -169,29 +169,34 @@ fn stacks_that_lie_are_bounded() {
     let process = Process::open(std::process::id()).unwrap();
     let (on, frames) = (1_u8, [7_usize; 200]);
     // A record that leads to itself, of more objects and frames than there can be, in no parts.
-    let mut record = [usize::MAX; 10];
+    let mut record = [usize::MAX; 11];
     record[0] = record.as_ptr().addr();
     record[8] = frames.as_ptr().addr();
+    let name = *b"\x1b[2J\xff\0hidden";
+    let name = [&name[..], &[b'x'; 64]].concat();
+    record[10] = name.as_ptr().addr();
     let words = [512, 1, record.as_ptr().addr(), 0];
     let [mean, since, newest, peak_epoch] = [0, 1, 2, 3].map(|index| address_of(&words, index));
     let on = std::ptr::from_ref(&on).addr();
-    let (older, totals, frames) = (0, WORD, 8 * WORD);
+    let (older, totals, frames, heap) = (0, WORD, 8 * WORD, 10 * WORD);
     let mut lying = good;
-    lying.samples = SamplesDescriptor { on, mean, since, newest, peak_epoch, older, totals, frames, parts: 0 };
+    lying.samples = SamplesDescriptor { on, mean, since, newest, peak_epoch, older, totals, frames, heap, parts: 0 };
     let read = samples::read(&process, &lying).unwrap().unwrap();
     let figure = 1_i64 << 47;
     assert_eq!((read.stacks.len(), read.stacks[0].frames.len(), read.stacks[0].values), (1, 128, [figure; 6]));
+    assert_eq!(read.stacks[0].heap.as_deref(), Some("?[2J\u{fffd}"));
     for wild in [usize::MAX, 1 << 20] {
-        for place in 0..3 {
+        for place in 0..4 {
             let mut lying = lying;
-            [&mut lying.samples.older, &mut lying.samples.totals, &mut lying.samples.frames][place].clone_from(&wild);
+            let s = &mut lying.samples;
+            *[&mut s.older, &mut s.totals, &mut s.frames, &mut s.heap][place] = wild;
             assert!(samples::read(&process, &lying).is_err());
         }
     }
     // Records that follow each other through all of a large memory.
-    let mut chain = vec![0; 10 << 17];
+    let mut chain = vec![0; 11 << 17];
     for index in 0..(1 << 17) - 1 {
-        chain[index * 10] = address_of(&chain, (index + 1) * 10);
+        chain[index * 11] = address_of(&chain, (index + 1) * 11);
     }
     let words = [512, 1, chain.as_ptr().addr(), 0];
     lying.samples.newest = address_of(&words, 2);

@@ -15,6 +15,7 @@ mod reader;
 mod request;
 mod samples;
 mod search;
+mod tenants;
 mod words;
 
 pub(crate) use bindings::{Allocator, Binding};

@@ -7,6 +7,7 @@
 use super::limits::{BATCHES_MAX, CACHED_MAX, FIGURE_MAX, HEAPS_MAX, NAME_MAX, REGIONS_MAX, SLOTS_MAX};
 use super::picture::{Large, Owner, Picture, Run, Span};
 use super::process::Process;
+use super::tenants::Tenants;
 use super::words::{byte, half, word};
 use anyhow::{Result, bail};
 use spandrel::descriptor::{
@@ -40,6 +41,7 @@ fn read_as(process: &Process, descriptor: &Descriptor, keeps: bool) -> Result<Pi
         batches: BATCHES_MAX,
         heaps: HashMap::new(),
         out: HashMap::new(),
+        tenants: Tenants::default(),
         keeps,
     };
     let mut picture = Picture {
@@ -53,6 +55,7 @@ fn read_as(process: &Process, descriptor: &Descriptor, keeps: bool) -> Result<Pi
     };
     reader.read_pages(&mut picture)?;
     reader.find_heaps(&mut picture)?;
+    reader.read_tenants(&mut picture)?;
     reader.read_regions(&mut picture)?;
     reader.read_central_lists(&mut picture)?;
     reader.read_heaps(&mut picture)?;
@@ -69,8 +72,10 @@ struct Reader<'a> {
     batches: usize,
     /// Heaps by address: their threads, 0 for none, in the order of the registry, and their bytes.
     heaps: HashMap<usize, HeapRead>,
-    /// Bytes of blocks out of the spans of each heap.
-    out: HashMap<usize, u64>,
+    /// Blocks out of the spans of each heap, and their bytes.
+    out: HashMap<usize, [usize; 2]>,
+    /// Named heaps.
+    tenants: Tenants,
     /// Whether the picture gets lists of spans, large blocks and runs.
     keeps: bool,
 }
@@ -188,6 +193,23 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// Reads the table of named heaps. Their parts, and those of them that threads use, are among the heaps.
+    fn read_tenants(&mut self, picture: &mut Picture) -> Result<()> {
+        let h = &self.d.heap;
+        let mut parts = HashMap::<usize, [usize; 2]>::new();
+        for heap in self.heaps.values().filter(|heap| byte(&heap.bytes, h.taken) != 0) {
+            // A heap of a thread has no other user.
+            let is_used = word(&heap.bytes, h.handle) == 0 || word(&heap.bytes, h.user) != 0;
+            let part = parts.entry(word(&heap.bytes, h.bill)).or_default();
+            *part = [part[0] + 1, part[1] + usize::from(is_used)];
+        }
+        self.tenants = Tenants::read(self.process, &self.d.tenants, &mut picture.torn, |bill, mut figures| {
+            [figures.parts, figures.users] = parts.get(&bill).copied().unwrap_or_default();
+            picture.snapshot.bills.add(&figures);
+        })?;
+        Ok(())
+    }
+
     fn read_regions(&mut self, picture: &mut Picture) -> Result<()> {
         for bank in 0..self.banks.len() {
             let first = bank * self.d.pages.bank_regions;
@@ -229,13 +251,18 @@ impl Reader<'_> {
                 picture.runs.push(Run { region, regions, dirty: byte(record, p.run_dirty) != 0 });
             }
         } else if entry == p.large {
-            let bytes = word(span, c.span_bytes);
-            if bytes > FIGURE_MAX || !self.are_used(region, bytes.div_ceil(REGION_BYTES)) {
+            let (bytes, room) = (word(span, c.span_bytes), byte(span, c.span_room) | byte(span, c.span_room + 1) << 8);
+            let regions = bytes.min(FIGURE_MAX).div_ceil(REGION_BYTES).max(room);
+            if bytes > FIGURE_MAX || !self.are_used(region, regions) {
                 picture.torn += 1;
                 return;
             }
-            picture.snapshot.large.large_blocks += 1;
-            picture.snapshot.large.large_bytes += bytes;
+            let large = &mut picture.snapshot.large;
+            large.large_blocks += 1;
+            large.large_bytes += bytes;
+            large.region_bytes += regions * REGION_BYTES;
+            let bill = if word(span, c.span_mark) & c.billed != 0 { word(span, c.span_bill) } else { 0 };
+            picture.snapshot.bills.credit(self.tenants.of_bill(bill), 1, bytes);
             if self.keeps {
                 picture.large.push(Large { region, bytes });
             }
@@ -277,7 +304,8 @@ impl Reader<'_> {
         if self.keeps {
             picture.spans.push(Span { region, class, out, owner });
         }
-        *self.out.entry(self.owner_of(entry)).or_default() += (out * class.block_bytes) as u64;
+        let sum = self.out.entry(self.owner_of(entry)).or_default();
+        *sum = [sum[0] + out, sum[1] + out * class.block_bytes];
     }
 
     /// The class of a span's entry.
@@ -323,7 +351,7 @@ impl Reader<'_> {
             match entry.and_then(|entry| Some((entry, self.class_of(entry)?))) {
                 Some((entry, class)) => {
                     if let Some(out) = self.out.get_mut(&self.owner_of(entry)) {
-                        *out = out.saturating_sub(class.block_bytes as u64);
+                        *out = [out[0].saturating_sub(1), out[1].saturating_sub(class.block_bytes)];
                     }
                     see(class);
                 }
@@ -389,6 +417,7 @@ impl Reader<'_> {
             },
             ..HeapFigures::default()
         };
+        let mut binned_blocks = 0;
         for class in &self.classes {
             let bin = class.index * h.bin_step;
             let slots = word(heap, bin + h.bin_top).saturating_sub(word(heap, bin + h.bin_base)) / WORD;
@@ -403,14 +432,19 @@ impl Reader<'_> {
             of_heap.refills += refills;
             of_heap.flushes += flushes;
             of_heap.binned += (binned * class.block_bytes) as u64;
+            binned_blocks += binned;
         }
         let traffic = &mut picture.snapshot.traffic;
         traffic.sent += of_heap.traffic.sent;
         traffic.sent_blocks += of_heap.traffic.sent_blocks;
         traffic.received += of_heap.traffic.received;
         traffic.received_blocks += of_heap.traffic.received_blocks;
-        if taken {
-            of_heap.live = self.out.get(&address).copied().unwrap_or(0).saturating_sub(of_heap.binned);
+        let [blocks, bytes] = self.out.get(&address).copied().unwrap_or_default();
+        of_heap.live = (bytes as u64).saturating_sub(of_heap.binned);
+        let tenant = self.tenants.of_bill(word(heap, h.bill));
+        picture.snapshot.bills.credit(tenant, blocks.saturating_sub(binned_blocks), of_heap.live as usize);
+        // A part of a named heap is no thread's: its figures are on the bill.
+        if taken && word(heap, h.handle) == 0 {
             picture.snapshot.add_heap(of_heap);
             picture.heaps.push(of_heap);
         }

@@ -3,9 +3,9 @@
 //!
 //! Must not know: names of functions, formats of profiles.
 
-use super::limits::{CODE_MAX, FIGURE_MAX, FRAMES_MAX, RECORD_MAX, STACKS_MAX};
+use super::limits::{CODE_MAX, FIGURE_MAX, FRAMES_MAX, NAME_MAX, RECORD_MAX, STACKS_MAX};
 use super::process::{Mapping, Process};
-use super::words::word;
+use super::words::{name, word};
 use anyhow::{Result, ensure};
 use spandrel::descriptor::Descriptor;
 use std::collections::HashSet;
@@ -15,10 +15,11 @@ const WORD: usize = size_of::<usize>();
 const TOTALS: usize = 7;
 const EPOCH: usize = 6;
 
-/// A call stack, the innermost frame first, and objects and bytes that it asked for, that are live, and that were live
+/// A call stack, the innermost frame first, the name of the named heap that its thread used, and objects and bytes that it asked for, that are live, and that were live
 /// at the peak.
 pub(crate) struct Sampled {
     pub(crate) frames: Vec<usize>,
+    pub(crate) heap: Option<String>,
     pub(crate) values: [i64; 6],
 }
 
@@ -53,7 +54,8 @@ pub(super) fn read(process: &Process, d: &Descriptor) -> Result<Option<Samples>>
         return Ok(None);
     }
     let s = &d.samples;
-    let ends = [(s.older, 1), (s.totals, TOTALS), (s.frames, 2)].map(|(at, words)| at.saturating_add(words * WORD));
+    let ends = [(s.older, 1), (s.totals, TOTALS), (s.frames, 2), (s.heap, 1)]
+        .map(|(at, words)| at.saturating_add(words * WORD));
     let bytes = ends.into_iter().max().unwrap_or(0);
     ensure!(bytes <= RECORD_MAX, "process {}: {bytes} bytes are no record of a stack", process.id());
     let (mean, since, epoch) = (process.word(s.mean)?, process.word(s.since)?, process.word(s.peak_epoch)?);
@@ -70,8 +72,13 @@ pub(super) fn read(process: &Process, d: &Descriptor) -> Result<Option<Samples>>
         let ([asked, asked_bytes], [live, live_bytes]) = (of(0), of(2));
         let [first, count] = [0, WORD].map(|at| word(&record, s.frames + at));
         let frames = process.bytes(first, count.min(FRAMES_MAX) * WORD)?;
+        let heap = match word(&record, s.heap) {
+            0 => None,
+            address => Some(name(&process.bytes(address, NAME_MAX)?)),
+        };
         stacks.push(Sampled {
             frames: frames.chunks_exact(WORD).map(|frame| word(frame, 0)).collect(),
+            heap,
             values: [asked, asked_bytes, live, live_bytes, peak[0], peak[1]],
         });
     }

@@ -1,4 +1,4 @@
-//! Numbers in bytes that were read from a process. A word that is not there is 0.
+//! Numbers and names in bytes that were read from a process. A word that is not there is 0.
 
 /// The word at `offset`.
 pub(super) fn word(bytes: &[u8], offset: usize) -> usize {
@@ -15,4 +15,10 @@ pub(super) fn half(bytes: &[u8], offset: usize) -> usize {
 /// The byte at `offset`.
 pub(super) fn byte(bytes: &[u8], offset: usize) -> usize {
     bytes.get(offset).map_or(0, |&byte| usize::from(byte))
+}
+
+/// The text up to the first zero, without what a terminal would obey.
+pub(super) fn name(bytes: &[u8]) -> String {
+    let name = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(name).replace(char::is_control, "?")
 }

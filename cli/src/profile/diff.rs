@@ -25,6 +25,9 @@ pub(crate) fn difference<'a>(before: &'a Profile, after: &'a Profile, value: Opt
     Ok(Difference { before, after, values: (before.value(Some(name))?, number) })
 }
 
+/// The name of a heap, and the frames of a stack.
+type Place<'a> = (&'a str, &'a [Frame]);
+
 impl Difference<'_> {
     /// The `rows` functions whose own value changed most: names, and changes of the own and the cumulative value.
     fn changes(&self, rows: usize) -> Vec<((String, String), (i64, i64))> {
@@ -78,14 +81,14 @@ impl Difference<'_> {
         text
     }
 
-    /// The `rows` stacks that grew most, and by how much.
-    fn growths(&self, rows: usize) -> Vec<(&[Frame], i64)> {
-        let mut stacks: BTreeMap<&[Frame], i64> = BTreeMap::new();
+    /// The `rows` stacks of a heap that grew most, and by how much.
+    fn growths(&self, rows: usize) -> Vec<(Place<'_>, i64)> {
+        let mut stacks: BTreeMap<Place<'_>, i64> = BTreeMap::new();
         for stack in &self.after.stacks {
-            *stacks.entry(&stack.frames).or_default() += stack.values[self.values.1];
+            *stacks.entry((&stack.heap, &stack.frames)).or_default() += stack.values[self.values.1];
         }
         for stack in &self.before.stacks {
-            *stacks.entry(&stack.frames).or_default() -= stack.values[self.values.0];
+            *stacks.entry((&stack.heap, &stack.frames)).or_default() -= stack.values[self.values.0];
         }
         let mut grown: Vec<_> = stacks.into_iter().filter(|(_, growth)| *growth > 0).collect();
         grown.sort_by_key(|(_, growth)| std::cmp::Reverse(*growth));
@@ -96,18 +99,40 @@ impl Difference<'_> {
     /// The same as values.
     pub(crate) fn grown_values(&self, rows: usize) -> Value {
         let frame = |frame: &Frame| json!({ "function": frame.name, "object": frame.object, "place": frame.place });
-        let stacks = self.growths(rows).into_iter().map(
-            |(frames, growth)| json!({ "bytes": growth, "stack": frames.iter().rev().map(frame).collect::<Vec<_>>() }),
-        );
-        Value::Array(stacks.collect())
+        let stack = |((heap, frames), growth): (Place<'_>, i64)| {
+            let heap = (!heap.is_empty()).then_some(heap);
+            json!({ "bytes": growth, "heap": heap, "stack": frames.iter().rev().map(frame).collect::<Vec<_>>() })
+        };
+        self.growths(rows).into_iter().map(stack).collect()
     }
 
     /// The `rows` stacks that grew most, whole: what a program that leaks holds more and more of.
     pub(crate) fn grown(&self, rows: usize) -> String {
         let mut text = String::new();
-        for (frames, growth) in self.growths(rows) {
-            text += &format!("+{} from\n", self.after.show(self.values.1, growth));
+        for ((heap, frames), growth) in self.growths(rows) {
+            let heap = if heap.is_empty() { String::new() } else { format!(" in heap {heap:?}") };
+            text += &format!("+{}{heap} from\n", self.after.show(self.values.1, growth));
             text += &lines_of(frames);
+        }
+        text + &self.grown_heaps(rows)
+    }
+
+    /// The `rows` heaps that grew most; nothing without named heaps.
+    fn grown_heaps(&self, rows: usize) -> String {
+        let mut heaps: BTreeMap<&str, i64> = BTreeMap::new();
+        for stack in &self.after.stacks {
+            *heaps.entry(&stack.heap).or_default() += stack.values[self.values.1];
+        }
+        for stack in &self.before.stacks {
+            *heaps.entry(&stack.heap).or_default() -= stack.values[self.values.0];
+        }
+        let has_names = heaps.keys().any(|heap| !heap.is_empty());
+        let mut grown: Vec<_> = heaps.into_iter().filter(|(_, growth)| has_names && *growth > 0).collect();
+        grown.sort_by_key(|(_, growth)| std::cmp::Reverse(*growth));
+        let mut text = String::new();
+        for (heap, growth) in grown.into_iter().take(rows) {
+            let heap = if heap.is_empty() { "the default heap".to_owned() } else { format!("heap {heap:?}") };
+            text += &format!("+{} in all in {heap}\n", self.after.show(self.values.1, growth));
         }
         text
     }
@@ -137,5 +162,22 @@ mod tests {
         assert_eq!(lines[2..5], ["-30 B -30 B b [program]", "+7 B +7 B c [program]", "+5 B +5 B a [program]"]);
         assert!(difference.grown(1).starts_with("+7 B from\n    c [program]\n    main"));
         assert!(super::difference(&before, &after, Some("x")).is_err());
+    }
+
+    #[test]
+    fn stacks_and_sums_are_told_by_heap() {
+        let (before, after) =
+            (of(&[("main", 10), ("x:main", 30)]), of(&[("main", 15), ("x:main", 50), ("y\u{22}:main", 9)]));
+        let difference = difference(&before, &after, None).unwrap();
+        let text = difference.grown(9);
+        let heads: Vec<_> = text.lines().filter(|line| line.starts_with('+')).collect();
+        let (stacks, sums) = heads.split_at(3);
+        assert_eq!(stacks, [r#"+20 B in heap "x" from"#, r#"+9 B in heap "y\"" from"#, "+5 B from"]);
+        assert_eq!(
+            sums,
+            [r#"+20 B in all in heap "x""#, r#"+9 B in all in heap "y\"""#, "+5 B in all in the default heap"]
+        );
+        let values = difference.grown_values(9);
+        assert_eq!((&values[0]["heap"], &values[2]["heap"]), (&json!("x"), &Value::Null));
     }
 }

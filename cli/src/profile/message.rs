@@ -182,6 +182,8 @@ impl Message for ValueType {
 pub(super) struct Sample {
     pub(super) locations: Vec<u64>,
     pub(super) values: Vec<i64>,
+    /// Keys and texts, which are written as kinds and units are.
+    pub(super) labels: Vec<ValueType>,
 }
 
 impl Message for Sample {
@@ -193,6 +195,7 @@ impl Message for Sample {
                 value.numbers(&mut numbers)?;
                 self.values.extend(numbers.into_iter().map(u64::cast_signed));
             }
+            3 => self.labels.push(value.message()?),
             _ => {}
         }
         Ok(())
@@ -200,7 +203,7 @@ impl Message for Sample {
 
     fn put(&self, out: &mut Writer) {
         out.numbers(1, self.locations.iter().copied());
-        out.numbers(2, self.values.iter().map(|value| value.cast_unsigned()));
+        out.numbers(2, self.values.iter().map(|value| value.cast_unsigned())).messages(3, &self.labels);
     }
 }
 

@@ -30,4 +30,6 @@ pub(crate) use table::{Order, table, table_values};
 pub(crate) struct Stack {
     pub(crate) frames: Vec<Frame>,
     pub(crate) values: Vec<i64>,
+    /// The name of the named heap; empty for the default heap.
+    pub(crate) heap: String,
 }

@@ -263,7 +263,11 @@ mod tests {
             mappings: vec![mapping(1, 1), mapping(2, 1), mapping(3, 2)],
             locations: vec![location(1, 1), location(2, 2), location(3, 3), location(4, 0), location(5, 0)],
             samples: [&[2, 1, 4, 1, 2, 5, 1, 2][..], &[3, 2, 1, 4, 2, 3, 1, 5, 2], &[3, 2], &[4, 2]]
-                .map(|ids| super::super::message::Sample { locations: ids.to_vec(), values: vec![1] })
+                .map(|ids| super::super::message::Sample {
+                    locations: ids.to_vec(),
+                    values: vec![1],
+                    labels: Vec::new(),
+                })
                 .to_vec(),
             ..Profile::default()
         };
@@ -283,7 +287,11 @@ mod tests {
             functions: (1..=4).map(function).collect(),
             locations: vec![location(1, &[2]), location(2, &[2, 1]), location(3, &[1, 4, 3]), location(4, &[3])],
             samples: [&[1, 2, 3, 4][..], &[1, 2], &[4, 1]]
-                .map(|ids| super::super::message::Sample { locations: ids.to_vec(), values: vec![1] })
+                .map(|ids| super::super::message::Sample {
+                    locations: ids.to_vec(),
+                    values: vec![1],
+                    labels: Vec::new(),
+                })
                 .to_vec(),
             ..Profile::default()
         };

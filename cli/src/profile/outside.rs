@@ -4,6 +4,7 @@
 
 use super::message::{Location, Mapping, Profile, Sample, ValueType};
 use super::names::{self, AtRunTime};
+use super::read::HEAP;
 use crate::live::Samples;
 use crate::symbols::Symbols;
 use anyhow::Result;
@@ -71,9 +72,11 @@ fn profile(samples: &Samples, now: u64) -> Profile {
             ..Mapping::default()
         });
     }
+    let key = texts.number(HEAP);
     let stacks = samples.stacks.iter().map(|stack| Sample {
         locations: stack.frames.iter().map(|&frame| call_before(frame)).collect(),
         values: stack.values.to_vec(),
+        labels: stack.heap.iter().map(|heap| ValueType { name: key, unit: texts.number(heap) }).collect(),
     });
     let stacks: Vec<_> = stacks.collect();
     let places: BTreeSet<u64> = stacks.iter().flat_map(|stack| &stack.locations).copied().collect();
@@ -114,8 +117,13 @@ mod tests {
         let own = Process::open(std::process::id()).unwrap();
         let code: Vec<_> = own.mappings().unwrap().into_iter().filter(|mapping| mapping.executable).collect();
         let here = a_packed_profile_has_names_values_and_mappings as fn() as usize + 16;
-        let stack = |frames: &[usize], bytes| Sampled { frames: frames.to_vec(), values: [9, 90, 1, bytes, 2, 20] };
-        let stacks = vec![stack(&[0, here], 10), stack(&[usize::MAX], 5), stack(&[], 1)];
+        let stack = |heap: Option<&str>, frames: &[usize], bytes| Sampled {
+            frames: frames.to_vec(),
+            heap: heap.map(str::to_owned),
+            values: [9, 90, 1, bytes, 2, 20],
+        };
+        let stacks =
+            vec![stack(None, &[0, here], 10), stack(Some("a\"b"), &[usize::MAX], 5), stack(Some("space"), &[], 1)];
         let samples = Samples { mean: 512, since: 1_000_000_000, stacks, code };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("heap");
@@ -128,5 +136,6 @@ mod tests {
         let name = &profile.stacks[0].frames[0].name;
         assert!(name.contains("a_packed_profile_has_names_values_and_mappings"), "{name}");
         assert_eq!(profile.stacks[1].frames[0].name, format!("{:#x}", usize::MAX - 1));
+        assert_eq!(profile.stacks.iter().map(|stack| stack.heap.as_str()).collect::<Vec<_>>(), ["", "a\"b", "space"]);
     }
 }

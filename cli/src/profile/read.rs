@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -30,6 +31,8 @@ pub(crate) struct Profile {
 }
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// The label of samples that has the name of their heap.
+pub(super) const HEAP: &str = "heap";
 
 /// Reads the file at `path`.
 ///
@@ -63,7 +66,12 @@ fn decode(data: &[u8]) -> Result<Profile> {
     let functions: HashMap<_, _> = raw.functions.iter().map(|function| (function.id, *function)).collect();
     let named: HashMap<_, _> =
         raw.locations.iter().map(|location| (location.id, names::frames(&raw, location, &functions))).collect();
-    let stacks = raw.samples.iter().map(|sample| stack(sample, &named, values.len())).collect();
+    let heap = |sample: &message::Sample| {
+        let label = sample.labels.iter().find(|label| raw.text(label.name) == HEAP);
+        label.map_or("", |label| raw.text(label.unit)).replace(char::is_control, "?")
+    };
+    let stack = |sample: &message::Sample| Stack { heap: heap(sample), ..stack(sample, &named, values.len()) };
+    let stacks = raw.samples.iter().map(stack).collect();
     Ok(Profile { values, stacks, period: raw.period, seconds: raw.duration as f64 / 1e9, default })
 }
 
@@ -89,7 +97,7 @@ fn stack(sample: &message::Sample, named: &HashMap<u64, Vec<Frame>>, values: usi
         outermost_first.filter_map(|id| named.get(id)).flat_map(|frames| frames.iter().rev()).cloned().collect();
     let mut known = sample.values.clone();
     known.resize(values, 0);
-    Stack { frames, values: known }
+    Stack { frames, values: known, heap: String::new() }
 }
 
 impl Profile {
@@ -104,6 +112,40 @@ impl Profile {
             let known: Vec<_> = self.values.iter().map(|(name, _)| name.as_str()).collect();
             format!("there is no value {name}; there are {}", known.join(", "))
         })
+    }
+
+    /// The profile of what was asked for in the named heap of that name alone; the default heap's for an empty one.
+    ///
+    /// # Errors
+    /// Where it has no stack of that heap; the message names some heaps.
+    pub(crate) fn only(self, heap: Option<&str>) -> Result<Self> {
+        const NAMED: usize = 10;
+        if let Some(heap) = heap
+            && !self.stacks.iter().any(|stack| stack.heap == heap)
+        {
+            let known: BTreeSet<_> = self.stacks.iter().map(|stack| format!("{:?}", stack.heap)).collect();
+            let some: Vec<_> = known.into_iter().take(NAMED).collect();
+            bail!("there is no heap {heap:?} in it; there are {}", some.join(", "));
+        }
+        Ok(self.of_heap(heap))
+    }
+
+    /// As [`Profile::only`], where the heap may be missing.
+    pub(crate) fn of_heap(mut self, heap: Option<&str>) -> Self {
+        self.stacks.retain(|stack| heap.is_none_or(|heap| stack.heap == heap));
+        self
+    }
+
+    /// The sums of value number `value` by heap, the largest first; none in a profile without named heaps.
+    pub(crate) fn heaps(&self, value: usize) -> Vec<(&str, i64)> {
+        let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
+        for stack in &self.stacks {
+            *sums.entry(&stack.heap).or_default() += stack.values[value];
+        }
+        let has_names = sums.keys().any(|name| !name.is_empty());
+        let mut sums: Vec<_> = sums.into_iter().filter(|_| has_names).collect();
+        sums.sort_by_key(|(_, sum)| Reverse(*sum));
+        sums
     }
 
     /// The name of value number `value`, and what it counts where that is known.
@@ -139,12 +181,12 @@ impl Profile {
 pub(super) mod tests {
     use super::*;
 
-    /// A profile of stacks given as `outer;inner` with one value in bytes.
+    /// A profile of stacks given as `outer;inner` or `heap:outer;inner` with one value in bytes.
     pub(in crate::profile) fn of(stacks: &[(&str, i64)]) -> Profile {
         let frame = |name: &str| Frame { name: name.to_owned(), object: "program".to_owned(), place: None };
-        let stack = |&(names, value): &(&str, i64)| Stack {
-            frames: names.split(';').map(frame).collect(),
-            values: vec![value],
+        let stack = |&(names, value): &(&str, i64)| {
+            let (heap, names) = names.split_once(':').unwrap_or(("", names));
+            Stack { frames: names.split(';').map(frame).collect(), values: vec![value], heap: heap.to_owned() }
         };
         Profile {
             values: vec![("inuse_space".to_owned(), "bytes".to_owned())],
@@ -156,10 +198,14 @@ pub(super) mod tests {
     }
 
     fn raw() -> message::Profile {
-        let texts = ["", "inuse_space", "bytes", "/no/file", "named", "a.c"];
+        let texts = ["", "inuse_space", "bytes", "/no/file", "named", "a.c", HEAP, "a\u{1b}b"];
         message::Profile {
             values: vec![message::ValueType { name: 1, unit: 2 }],
-            samples: vec![message::Sample { locations: vec![7, 9], values: vec![100] }],
+            samples: vec![message::Sample {
+                locations: vec![7, 9],
+                values: vec![100],
+                labels: [(2, 4), (6, 7)].map(|(name, unit)| message::ValueType { name, unit }).to_vec(),
+            }],
             mappings: vec![message::Mapping {
                 id: 1,
                 start: 0x1000,
@@ -191,6 +237,7 @@ pub(super) mod tests {
         let names: Vec<_> = profile.stacks[0].frames.iter().map(|frame| frame.name.as_str()).collect();
         assert_eq!(names, ["named", "file+0x110"]);
         assert_eq!(profile.stacks[0].frames[0].place.as_deref(), Some("a.c:8"));
+        assert_eq!(profile.stacks[0].heap, "a?b");
         assert_eq!((profile.total(0), profile.show(0, -2048).as_str()), (100, "-2.00 KiB"));
         assert!(profile.value(Some("other")).unwrap_err().to_string().contains("inuse_space"));
     }
@@ -206,6 +253,7 @@ pub(super) mod tests {
         assert_eq!(finished.text(finished.default_value), "inuse_space");
         let (before, after) = (read(&from).unwrap(), read(&to).unwrap());
         assert_eq!(before.stacks[0].frames, after.stacks[0].frames);
+        assert_eq!(before.stacks[0].heap, after.stacks[0].heap);
         assert_eq!(message::Profile::decode(&finished.encode()).unwrap(), finished);
     }
 
@@ -218,5 +266,16 @@ pub(super) mod tests {
         unknown.samples[0].locations.push(77);
         unknown.samples[0].values.clear();
         assert_eq!(decode(&unknown.encode()).unwrap().total(0), 0);
+    }
+
+    #[test]
+    fn heaps_are_summed_up_and_chosen() {
+        let profile = || of(&[("main;a", 10), ("x:main;a", 30), ("x:main;b", 5), ("y:main", 12)]);
+        assert_eq!(profile().heaps(0), [("x", 35), ("y", 12), ("", 10)]);
+        assert!(of(&[("main", 5)]).heaps(0).is_empty());
+        let total = |heap| profile().only(heap).map(|profile| profile.total(0));
+        assert_eq!([None, Some("x"), Some("")].map(|heap| total(heap).unwrap()), [57, 35, 10]);
+        let error = total(Some("z")).unwrap_err().to_string();
+        assert!(error.contains(r#"no heap "z""#) && error.contains(r#""", "x", "y""#), "{error}");
     }
 }

@@ -1,10 +1,10 @@
-//! One process: its memory in bars and over time, its classes or its threads.
+//! One process: its memory in bars and over time, its classes, its threads or its named heaps.
 
 use super::{Table, Wish};
 use crate::live::Picture;
 use crate::quantity::show;
 use crate::terminal::{Key, Line, Style};
-use crate::view::{self, ClassRow, bar, share};
+use crate::view::{self, ClassRow, HeapRow, bar, share};
 use spandrel::descriptor::HeapFigures;
 use std::cmp::Reverse;
 
@@ -30,9 +30,11 @@ const CLASSES: [(&str, isize); 8] = [
 ];
 const THREADS: [(&str, isize); 7] =
     [("THREAD", 9), ("LIVE", 10), ("IN BINS", 10), ("REFILLS", 10), ("FLUSHES", 10), ("SENT", 10), ("RECEIVED", 10)];
-/// The column of live bytes in both.
+const HEAPS: [(&str, isize); 8] =
+    [("HELD", 9), ("PEAK", 9), ("LIVE", 9), ("BLOCKS", 8), ("LIMIT", 13), ("REFUSED", 7), ("USERS", 5), ("HEAP", -11)];
+/// The column of live bytes of classes and threads.
 const LIVE: usize = 1;
-const KEYS: &str = "q quits  Esc back  Tab threads  s sorts  r reverses  / filters";
+const KEYS: &str = "q quits  Esc back  Tab tables  s sorts  r reverses  / filters";
 /// Lines besides the rows of the table.
 const AROUND: usize = 11;
 /// Steps of a line over time.
@@ -40,31 +42,52 @@ const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'
 /// Columns before the lines over time.
 const LABEL: usize = 10;
 
+/// The tables, in the order in which Tab shows them.
+#[derive(Clone, Copy)]
+enum Shown {
+    Classes,
+    Threads,
+    Heaps,
+}
+
 /// See the module.
 pub(crate) struct One {
     classes: Table,
     threads: Table,
-    shows_threads: bool,
+    heaps: Table,
+    shown: Shown,
 }
 
 impl One {
     /// Of no process yet; classes and threads with most live memory come first.
     pub(crate) fn new() -> Self {
         let table = || Table { column: LIVE, ..Table::default() };
-        Self { classes: table(), threads: table(), shows_threads: false }
+        Self { classes: table(), threads: table(), heaps: Table::default(), shown: Shown::Classes }
+    }
+
+    /// The table that is shown, its columns, and what draws it.
+    fn table(&mut self) -> (&mut Table, &'static [(&'static str, isize)], fn(&Picture, &Table) -> Vec<Line>) {
+        match self.shown {
+            Shown::Classes => (&mut self.classes, &CLASSES, class_lines),
+            Shown::Threads => (&mut self.threads, &THREADS, thread_lines),
+            Shown::Heaps => (&mut self.heaps, &HEAPS, heap_lines),
+        }
     }
 
     /// The wish that a key means.
     pub(crate) fn press(&mut self, key: Key) -> Wish {
-        let (table, columns) = match self.shows_threads {
-            false => (&mut self.classes, CLASSES.len()),
-            true => (&mut self.threads, THREADS.len()),
-        };
-        if table.press(key, columns) {
+        let (table, columns, _) = self.table();
+        if table.press(key, columns.len()) {
             return Wish::Draw;
         }
         match key {
-            Key::Tab => self.shows_threads = !self.shows_threads,
+            Key::Tab => {
+                self.shown = match self.shown {
+                    Shown::Classes => Shown::Threads,
+                    Shown::Threads => Shown::Heaps,
+                    Shown::Heaps => Shown::Classes,
+                };
+            }
             Key::Letter('q') | Key::Interrupt => return Wish::Quit,
             Key::Escape => return Wish::Leave,
             _ => {}
@@ -80,11 +103,11 @@ impl One {
         lines.push(over_time(" resident", frame.history.iter().map(|(_, resident)| *resident), width, Style::Yellow));
         lines.push(Line::default());
         let room = rows.saturating_sub(AROUND);
-        let (table, names, drawn) = if self.shows_threads {
-            (&mut self.threads, &THREADS[..], thread_lines as fn(&Picture, &Table) -> Vec<Line>)
-        } else {
-            (&mut self.classes, &CLASSES[..], class_lines as fn(&Picture, &Table) -> Vec<Line>)
-        };
+        if matches!(self.shown, Shown::Heaps) && frame.picture.snapshot.bills.heaps == 0 {
+            // Most programs have no named heaps.
+            self.shown = Shown::Classes;
+        }
+        let (table, names, drawn) = self.table();
         lines.push(table.head(names));
         let body = drawn(frame.picture, table);
         lines.extend(table.window(body, room));
@@ -212,13 +235,37 @@ fn thread_lines(picture: &Picture, table: &Table) -> Vec<Line> {
     heaps.iter().map(line).collect()
 }
 
+fn heap_lines(picture: &Picture, table: &Table) -> Vec<Line> {
+    let key = |row: &HeapRow| {
+        let heap = &row.figures;
+        let limit = if heap.hard == 0 { heap.soft } else { heap.hard };
+        let figures = [heap.held, heap.peak, heap.live_bytes, heap.live_blocks, limit, heap.refusals, heap.users];
+        figures.get(table.column).copied().unwrap_or(0)
+    };
+    let mut rows: Vec<_> =
+        view::heap_rows(&picture.snapshot).into_iter().filter(|row| table.shows(&row.name)).collect();
+    // In the column of names all keys are the same.
+    rows.sort_by(|one, other| key(other).cmp(&key(one)).then_with(|| one.name.cmp(&other.name)));
+    if table.reversed {
+        rows.reverse();
+    }
+    let line = |row: &HeapRow| {
+        let [held, peak, live, blocks, limit, refused, users] = row.cells();
+        let style = if row.figures.refusals > 0 { Style::Red } else { Style::Plain };
+        let name = &row.name;
+        let figures = format!(" {held:>9} {peak:>9} {live:>9} {blocks:>8} {limit:>13} {refused:>7} {users:>5}");
+        Line::of(style, format!("{figures} {name}"))
+    };
+    rows.iter().map(line).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn tables_fit_into_eighty_columns() {
-        for columns in [&CLASSES[..], &THREADS] {
+        for columns in [&CLASSES[..], &THREADS, &HEAPS] {
             assert!(columns.iter().map(|(_, width)| 1 + width.unsigned_abs()).sum::<usize>() <= 80);
         }
         // Behind it stands which rows are shown, and of how many.

@@ -260,6 +260,7 @@ fn targets(look: &Look, host: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spandrel::descriptor::TenantFigures;
 
     const IDENTITY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -310,6 +311,22 @@ mod tests {
         }
         assert!(text.contains("spandrel_readable{pid=\"9\"") && !text.contains("spandrel_live_bytes{pid=\"9\""));
         assert!(!text.contains("permitted"), "reasons are for the index page alone");
+    }
+
+    #[test]
+    fn names_of_heaps_cannot_end_their_labels() {
+        let mut snapshot = Snapshot::empty("x");
+        for (name, held) in [(&b"a\"} 9\nspandrel_x{\\\xff"[..], 5), (b"b", 7), (b"b", 8)] {
+            let mut heap = TenantFigures { held, ..TenantFigures::NONE };
+            heap.name[..name.len()].copy_from_slice(name);
+            snapshot.bills.add(&heap);
+        }
+        let figures = Figures { snapshot, resident: None, is_profiled: false };
+        let of = Seen { figures: Ok(Box::new(figures)), ..seen("a", false) };
+        let text = metrics(&Look { seen: vec![of], ..look() }, Detail::default()).text(Form::Prometheus);
+        let held: Vec<_> = text.lines().filter(|line| line.starts_with("spandrel_bill_held_bytes{")).collect();
+        let ends = [r#",heap="b"} 15"#, r#",heap="a\"} 9?spandrel_x{\\?"} 5"#, r#",share="default"} 0"#];
+        assert!(held.len() == 3 && held.iter().zip(ends).all(|(line, end)| line.ends_with(end)), "{held:?}");
     }
 
     #[test]

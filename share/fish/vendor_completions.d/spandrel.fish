@@ -103,16 +103,19 @@ complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and not __fis
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and not __fish_seen_subcommand_from show collapse flame diff help" -a "diff" -d 'The changes from one profile to another'
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and not __fish_seen_subcommand_from show collapse flame diff help" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from show" -l value -d 'The value to count: inuse_space, alloc_space, peak_space, or one of these with _objects' -r
+complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from show" -l heap -d 'Only what was asked for in the named heap of this name ("": in the default heap)' -r
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from show" -l rows -d 'Rows shown' -r
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from show" -l order -r -f -a "own\t'The memory that functions asked for themselves'
 cumulative\t'That and what the functions that they called did'"
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from show" -l json -d 'Print JSON'
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from collapse" -l value -d 'The value to count: inuse_space, alloc_space, peak_space, or one of these with _objects' -r
+complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from collapse" -l heap -d 'Only what was asked for in the named heap of this name ("": in the default heap)' -r
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from collapse" -l rows -d 'Rows shown' -r
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from collapse" -l json -d 'Print JSON'
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from collapse" -s h -l help -d 'Print help'
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from flame" -l value -d 'The value to count: inuse_space, alloc_space, peak_space, or one of these with _objects' -r
+complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from flame" -l heap -d 'Only what was asked for in the named heap of this name ("": in the default heap)' -r
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from flame" -l rows -d 'Rows shown' -r
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from flame" -s o -l file -d 'Where it goes' -r -F
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from flame" -l output -d 'Its kind: a page that searches and zooms, or a picture (default: by the ending of its name)' -r -f -a "html\t'A page for a browser, which searches and zooms'
@@ -123,6 +126,7 @@ complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_se
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from flame" -l json -d 'Print JSON'
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from flame" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from diff" -l value -d 'The value to count: inuse_space, alloc_space, peak_space, or one of these with _objects' -r
+complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from diff" -l heap -d 'Only what was asked for in the named heap of this name ("": in the default heap)' -r
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from diff" -l rows -d 'Rows shown' -r
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from diff" -l flame -d 'Also draw a flame graph of the later one, coloured by what changed' -r -F
 complete -c spandrel -n "__fish_spandrel_using_subcommand profile; and __fish_seen_subcommand_from diff" -l json -d 'Print JSON'

@@ -64,6 +64,11 @@ pub(crate) fn is_account(bill: &'static Bill, kind: Kind, name: &[u8]) -> bool {
     tenant.kind() == kind && tenant.has_name(name)
 }
 
+/// The handle of the named heap or account that has `bill`; 0 if it is gone.
+pub(crate) fn holder_of_bill(bill: &'static Bill) -> usize {
+    tenant_of(bill).handle()
+}
+
 fn open(makers: &mut Makers, kind: Kind, name: &[u8], limits: (usize, usize)) -> Option<&'static Tenant> {
     if makers.accounts >= makers.next_sweep.max(FIRST_SWEEP) {
         sweep(makers);

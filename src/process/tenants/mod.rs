@@ -8,11 +8,14 @@
 //! - The parts of a heap stay its own until its handle is 0 and one thread has taken all of them.
 
 mod accounts;
+mod descriptor;
 mod table;
 mod usage;
 
-pub(crate) use accounts::{Kind, is_account, on_account};
+pub(crate) use accounts::{Kind, holder_of_bill, is_account, on_account};
+pub use descriptor::TenantsDescriptor;
 pub(crate) use table::{
-    Callback, Figures, NAME_BYTES, Tenant, Wanted, create, each_handle, handle_of_bill, refused, remove, tell,
+    Callback, Figures, NAME_BYTES, Tenant, Wanted, create, each, each_handle, handle_of_bill, name_of, refused, remove,
+    tell,
 };
 pub(crate) use usage::{Refused, current, find_bill_or_report, find_or_report, switch, take_all, visit};

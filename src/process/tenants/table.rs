@@ -2,6 +2,7 @@
 //! The table of named heaps: records in metadata, found by the place in a handle.
 
 use core::ffi::{c_int, c_void};
+use core::mem::offset_of;
 
 use super::accounts::{Kind, heaps_with};
 use crate::base::text::Line;
@@ -17,7 +18,7 @@ use crate::sys::lock::{Lock, Rank};
 /// Bytes of a name, and of the zero behind it.
 pub(crate) const NAME_BYTES: usize = 64;
 /// Records of a piece of metadata, and how many pieces there may be.
-const PIECE: usize = 32;
+pub(super) const PIECE: usize = 32;
 const PIECES: usize = 2048;
 /// Bits of a handle that are the place in the table, counted from 1.
 const PLACE_BITS: u32 = 17;
@@ -36,14 +37,14 @@ pub(crate) type Callback = unsafe extern "C" fn(usize, c_int, usize, usize, *mut
 pub(crate) struct Tenant {
     /// The heap's handle; 0 for none. Written by the thread that makes the heap, or takes it out of the table; read by
     /// any.
-    handle: AtomicUsize,
+    pub(super) handle: AtomicUsize,
     pub(crate) bill: Bill,
     /// The parts, the newest first. Written by the thread that has `making`; read by any.
     pub(super) parts: StaticRef<Heap>,
     /// Whether a thread adds a part, or takes all of them.
     pub(super) making: AtomicBool,
     /// What the record stands for. Written before the handle, as all below.
-    kind: Relaxed<AtomicU8>,
+    pub(super) kind: Relaxed<AtomicU8>,
     /// Whether several threads may use the heap at a time.
     shared: Relaxed<AtomicBool>,
     callback: AtomicPtr<c_void>,
@@ -53,18 +54,18 @@ pub(crate) struct Tenant {
     calling: AtomicBool,
     told_limit: AtomicBool,
     pub(super) told_busy: AtomicBool,
-    name: [Relaxed<AtomicU8>; NAME_BYTES],
+    pub(super) name: [Relaxed<AtomicU8>; NAME_BYTES],
     /// The next record without a heap, by its place. Guarded by the lock of the table.
     next_free: Relaxed<AtomicU32>,
 }
 
 /// Some records in a piece of metadata.
-struct Piece([Tenant; PIECE]);
+pub(super) struct Piece([Tenant; PIECE]);
 
 /// The records. Written under the lock; read by any thread.
-static TABLE: [StaticRef<Piece>; PIECES] = [const { StaticRef::none() }; PIECES];
+pub(super) static TABLE: [StaticRef<Piece>; PIECES] = [const { StaticRef::none() }; PIECES];
 /// How many records there are. Written under the lock, after the piece; read by any thread.
-static COUNT: AtomicUsize = AtomicUsize::new(0);
+pub(super) static COUNT: AtomicUsize = AtomicUsize::new(0);
 /// What only makers of heaps use.
 static MAKERS: Lock<Makers> = Lock::new(Rank::Tenants, Makers { free: 0, made: 0, accounts: 0, next_sweep: 0 });
 
@@ -129,7 +130,7 @@ pub(crate) fn handle_of_bill(bill: &'static Bill) -> usize {
 }
 
 pub(super) fn tenant_of(bill: &'static Bill) -> &'static Tenant {
-    let tenant = core::ptr::from_ref(bill).cast::<u8>().wrapping_sub(core::mem::offset_of!(Tenant, bill));
+    let tenant = core::ptr::from_ref(bill).cast::<u8>().wrapping_sub(offset_of!(Tenant, bill));
     // SAFETY: bills are parts of records alone, which stay for the life of the process.
     unsafe { &*tenant.cast::<Tenant>() }
 }
