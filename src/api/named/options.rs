@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "calls the function that a program named")]
-//! What a named heap is to be: its name, its limits, and the function that is called when it meets one.
+//! The options of a named heap: its name, its limits, and the function that is called when it meets one.
 
 use core::ffi::{c_int, c_void};
 use core::num::NonZeroUsize;
