@@ -58,6 +58,10 @@ pub(crate) struct One {
     shown: Shown,
 }
 
+/// The headings of a table and their widths; what draws it.
+type Columns = &'static [(&'static str, isize)];
+type Draw = fn(&Picture, &Table) -> Vec<Line>;
+
 impl One {
     /// Of no process yet; classes and threads with most live memory come first.
     pub(crate) fn new() -> Self {
@@ -66,7 +70,7 @@ impl One {
     }
 
     /// The table that is shown, its columns, and what draws it.
-    fn table(&mut self) -> (&mut Table, &'static [(&'static str, isize)], fn(&Picture, &Table) -> Vec<Line>) {
+    fn table(&mut self) -> (&mut Table, Columns, Draw) {
         match self.shown {
             Shown::Classes => (&mut self.classes, &CLASSES, class_lines),
             Shown::Threads => (&mut self.threads, &THREADS, thread_lines),
