@@ -11,6 +11,8 @@
 // env: SPANDREL_MODE=tracked
 // run: guarded
 // env: SPANDREL_MODE=guarded
+// run: hardened
+// env: SPANDREL_MODE=hardened
 #include <stdatomic.h>
 #include <fcntl.h>
 #include <sys/wait.h>

@@ -265,8 +265,9 @@ mod tests {
         alone(module_path!(), "aligned_blocks_stay_beside_many_threads", || {
             let all = std::sync::Barrier::new(THREADS);
             std::thread::scope(|scope| {
-                let threads = (0..THREADS).map(|_| scope.spawn(|| (all.wait(), work(), all.wait())));
-                threads.collect::<std::vec::Vec<_>>();
+                for _ in 0..THREADS {
+                    scope.spawn(|| (all.wait(), work(), all.wait()));
+                }
             });
         });
     }

@@ -182,8 +182,15 @@ fn free_blocks(part: &Heap) {
         PROCESS.features.iter().for_each(|feature| (feature.thread_ends)(&heap));
         heap.collect_wholly(shared);
     }
+    // In the child of a fork, a block that a thread was freeing then is out of its span and not live.
+    let is_live = |block| IN_FORCE.get().is_none_or(|mode| (mode.is_live)(block));
     for region in shared.central.pages.regions() {
-        part.each_out(shared, region, |address| dispatch::free(core::ptr::with_exposed_provenance_mut(address)));
+        part.each_out(shared, region, |address| {
+            let block = core::ptr::with_exposed_provenance_mut(address);
+            if is_live(block) {
+                dispatch::free(block);
+            }
+        });
     }
 }
 

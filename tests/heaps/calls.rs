@@ -279,10 +279,13 @@ impl Calls {
     }
 }
 
+/// The result of an order, and its errno.
+type Outcome = (Word, c_int);
+
 /// Where an order is, and then its result. Neither a mutex nor a condition variable of the standard library allocates.
 #[derive(Default)]
 struct Desk {
-    state: Mutex<(Option<Order>, Option<(Word, c_int)>)>,
+    state: Mutex<(Option<Order>, Option<Outcome>)>,
     changed: Condvar,
 }
 

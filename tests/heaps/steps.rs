@@ -120,10 +120,10 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(thread, place, way, size)| Step::Alloc { thread, place, way, size }),
         6 => (thread.clone(), place(), 1_usize..5000, 1_usize..300)
             .prop_map(|(thread, place, size, count)| Step::AllocMany { thread, place, size, count }),
-        10 => (thread.clone(), victim.clone()).prop_map(|(thread, victim)| Step::Free { thread, victim }),
-        4 => (thread.clone(), victim.clone(), 1_usize..300)
+        10 => (thread.clone(), victim).prop_map(|(thread, victim)| Step::Free { thread, victim }),
+        4 => (thread.clone(), victim, 1_usize..300)
             .prop_map(|(thread, victim, count)| Step::FreeMany { thread, victim, count }),
-        6 => (thread.clone(), place(), victim.clone(), size())
+        6 => (thread.clone(), place(), victim, size())
             .prop_map(|(thread, place, victim, size)| Step::Realloc { thread, place, victim, size }),
         4 => (thread.clone(), place(), victim).prop_map(|(thread, place, victim)| Step::Move { thread, place, victim }),
         1 => thread.clone().prop_map(|thread| Step::Safepoint { thread }),

@@ -10,12 +10,13 @@
 mod accounts;
 mod descriptor;
 mod table;
+mod telling;
 mod usage;
 
 pub(crate) use accounts::{Kind, holder_of_bill, is_account, on_account};
 pub use descriptor::TenantsDescriptor;
 pub(crate) use table::{
-    Callback, Figures, NAME_BYTES, Tenant, Wanted, create, each, each_handle, handle_of_bill, name_of, refused, remove,
-    tell,
+    Callback, Figures, NAME_BYTES, Tenant, Wanted, create, each, each_handle, handle_of_bill, name_of, remove,
 };
+pub(crate) use telling::{refused, tell};
 pub(crate) use usage::{Refused, current, find_bill_or_report, find_or_report, switch, take_all, visit};

@@ -5,9 +5,7 @@ use core::ffi::{c_int, c_void};
 use core::mem::offset_of;
 
 use super::accounts::{Kind, heaps_with};
-use crate::base::text::Line;
-use crate::central::{Bill, HARD, SOFT};
-use crate::diag::{self, Code};
+use crate::central::Bill;
 use crate::heap::Heap;
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
@@ -24,10 +22,6 @@ const PIECES: usize = 2048;
 const PLACE_BITS: u32 = 17;
 
 const _: () = assert!(PIECE * PIECES < 1 << PLACE_BITS);
-
-/// The numbers of limits for that function.
-const SOFT_LIMIT: c_int = 1;
-const HARD_LIMIT: c_int = 2;
 
 /// The program's function for limits of a named heap. Arguments: the heap's handle, the limit that was met (1 soft, 2
 /// hard), the bytes held, the limit in bytes, and the context that came with the function.
@@ -47,12 +41,12 @@ pub(crate) struct Tenant {
     pub(super) kind: Relaxed<AtomicU8>,
     /// Whether several threads may use the heap at a time.
     shared: Relaxed<AtomicBool>,
-    callback: AtomicPtr<c_void>,
-    context: AtomicPtr<c_void>,
+    pub(super) callback: AtomicPtr<c_void>,
+    pub(super) context: AtomicPtr<c_void>,
     /// Whether a thread is in the callback, and whether the line about the hard limit, and that about a second user or the
     /// soft limit of an account, were printed.
-    calling: AtomicBool,
-    told_limit: AtomicBool,
+    pub(super) calling: AtomicBool,
+    pub(super) told_limit: AtomicBool,
     pub(super) told_busy: AtomicBool,
     pub(super) name: [Relaxed<AtomicU8>; NAME_BYTES],
     /// The next record without a heap, by its place. Guarded by the lock of the table.
@@ -237,52 +231,12 @@ pub(crate) fn name_of(handle: usize, name: &mut [u8; NAME_BYTES]) -> bool {
     find(handle).map(|tenant| *name = tenant.name()).is_some()
 }
 
-/// Calls the functions of the program for all limits of named heaps that were met since the last time. The calling thread
-/// is outside the allocator.
-#[cold]
-pub(crate) fn tell() {
-    records().for_each(Tenant::tell);
-}
-
-/// Says, once for each heap and account, that its limit refused a request of `size` bytes.
-pub(crate) fn refused(bill: &'static Bill, size: usize) {
-    let tenant = tenant_of(bill);
-    // Relaxed: the line is printed by whichever thread finds false.
-    if !tenant.told_limit.swap(true, Ordering::Relaxed) {
-        let name = tenant.name();
-        let mut what = Line::new();
-        what.text("a request of ").number(size as u64).text(" bytes would exceed the hard limit of ");
-        what.number(bill.limits().1 as u64).text(" bytes of ").text(tenant.what()).text(" \"");
-        let name = name.split(|&byte| byte == 0).next().unwrap_or(&[]);
-        let mut rest = Line::new();
-        rest.text("\": ").number(bill.held() as u64).text(" bytes are held");
-        diag::line(Code::HeapLimit, &[what.bytes(), name, rest.bytes()]);
-    }
-}
-
 impl Tenant {
     /// Whether this is the live heap with that handle.
     #[inline]
     pub(crate) fn is(&self, handle: usize) -> bool {
         // Acquire pairs with the Release in `create`.
         handle != 0 && self.handle.load(Ordering::Acquire) == handle
-    }
-
-    /// Has the bill admit `bytes` outside of a request; false if its limit forbids that, of which the program is told as of
-    /// a request. The calling thread is outside the allocator.
-    pub(crate) fn admit_or_tell(&'static self, bytes: usize) -> bool {
-        let admit = || self.bill.admit(bytes, &PROCESS.central.pages.pending);
-        if admit() {
-            return true;
-        }
-        self.bill.meet_hard();
-        self.tell();
-        let admitted = admit();
-        if !admitted {
-            self.bill.refuse();
-            refused(&self.bill, bytes);
-        }
-        admitted
     }
 
     /// What the record stands for.
@@ -376,37 +330,5 @@ impl Tenant {
     pub(crate) fn put_back(&'static self, handle: usize) {
         self.parts.set(None);
         put_free(&mut MAKERS.lock(), self, handle);
-    }
-
-    fn tell(&'static self) {
-        // Acquire pairs with the Release below: one thread at a time is in the callback.
-        if self.bill.has_met() && !self.calling.swap(true, Ordering::Acquire) {
-            let (met, (soft, hard)) = (self.bill.take_met(), self.bill.limits());
-            if met & HARD != 0 {
-                self.call(HARD_LIMIT, hard);
-            } else if met & SOFT != 0 {
-                self.call(SOFT_LIMIT, soft);
-            }
-            // Limits that the function met by its own requests are not reported to it again.
-            let _ = self.bill.take_met();
-            // Release pairs with the Acquire above.
-            self.calling.store(false, Ordering::Release);
-        }
-    }
-
-    fn call(&self, limit: c_int, bytes: usize) {
-        let handle = self.handle();
-        // Relaxed: it came with the handle.
-        let callback = self.callback.load(Ordering::Relaxed);
-        if handle == 0 || callback.is_null() {
-            if self.kind() != Kind::Heap && limit == SOFT_LIMIT {
-                self.passed_soft(bytes);
-            }
-            return;
-        }
-        // SAFETY: `create` made the pointer from a function of this type, and it is not null.
-        let callback = unsafe { core::mem::transmute::<*mut c_void, Callback>(callback) };
-        // SAFETY: the program set the function to be called so; this thread holds no heap and no lock.
-        unsafe { callback(handle, limit, self.bill.held(), bytes, self.context.load(Ordering::Relaxed)) };
     }
 }
