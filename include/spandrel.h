@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /**
- * What spandrel_heap_use returns where it fails.
+ * The result of spandrel_heap_use where it fails.
  */
 #define SPANDREL_HEAP_FAILED ((spandrel_heap_t *)-1)
 
@@ -344,14 +344,16 @@ typedef bool (*spandrel_walk_callback)(const struct spandrel_block *block, void 
 typedef struct spandrel_heap spandrel_heap_t;
 
 /**
- * Called on the thread that met a limit of a heap, from inside its call: the heap, which limit (SPANDREL_LIMIT_...), the
- * bytes that the heap holds, the limit in bytes, and the context of the options. May allocate and free; it is not called
- * again for that heap meanwhile. A request that the hard limit refuses is tried again after it. Must not throw.
+ * Called on the thread that met a limit of a heap, from inside its call: the heap, which limit
+ * (SPANDREL_LIMIT_...), the bytes that the heap holds, the limit in bytes, and the context of the options. May
+ * allocate and free; it is not called again for that heap meanwhile. A request that the hard limit refuses is
+ * tried again after it. Must not throw.
  */
 typedef void (*spandrel_heap_callback)(spandrel_heap_t *heap, int limit, size_t held, size_t bytes, void *context);
 
 /**
- * What a heap is to be. All-zero bytes are a heap named "heap" without limits, for one thread at a time.
+ * The properties of a heap that is to be made. All-zero bytes are a heap named "heap" without limits, for one
+ * thread at a time.
  */
 struct spandrel_heap_options {
   /**
@@ -410,7 +412,8 @@ struct spandrel_heap_stats {
    */
   size_t large_bytes;
   /**
-   * Blocks that the program has, by the size of the block. Blocks that another thread freed count until they arrive.
+   * Blocks that the program has, by the size of the block. Blocks that another thread freed count until they
+   * arrive.
    */
   size_t live_bytes;
   /**
@@ -651,10 +654,10 @@ size_t spandrel_walk(spandrel_walk_callback callback, void *context);
 bool spandrel_explain_fault(const void *address);
 
 /**
- * Makes a heap of the program's own, whose blocks share no span with others; NULL for `options` is all zeroes. It costs
- * about half a kilobyte until a thread uses it, and some pages then. NULL, and errno EINVAL for unknown flags and a soft
- * limit above the hard one, ENOMEM if there is no memory or no place (65,536 heaps), ENOTSUP if libc or the functions of
- * mode "custom" serve the process.
+ * Makes a heap of the program's own, whose blocks share no span with others; NULL for `options` is all zeroes. It
+ * costs about half a kilobyte until a thread uses it, and some pages then. NULL, and errno EINVAL for unknown
+ * flags and a soft limit above the hard one, ENOMEM if there is no memory or no place (65,536 heaps), ENOTSUP if
+ * libc or the functions of mode "custom" serve the process.
  *
  * The caller makes sure that:
  * - `options` is NULL or readable, and its name NULL or a C string.
@@ -662,25 +665,27 @@ bool spandrel_explain_fault(const void *address);
 spandrel_heap_t *spandrel_heap_create(const spandrel_heap_options_t *options);
 
 /**
- * Frees all blocks of a heap at once, and the heap: in time by spans, not blocks, but for modes that look at each block
- * ("hardened", "tracked"). Nothing may use the blocks any more, libraries that allocated them included. 0, or an error number: EINVAL if there is no such heap,
- * EBUSY if a thread uses it, the caller included, EAGAIN from inside the allocator. Not for signal handlers.
+ * Frees all blocks of a heap at once, and the heap: in time by spans, not blocks, but for modes that look at each
+ * block ("hardened", "tracked"). Nothing may use the blocks any more, libraries that allocated them included. 0,
+ * or an error number: EINVAL if there is no such heap, EBUSY if a thread uses it, the caller included, EAGAIN from
+ * inside the allocator. Not for signal handlers.
  */
 int spandrel_heap_destroy(spandrel_heap_t *heap);
 
 /**
- * Ends a heap whose blocks stay: live ones are as those of malloc from then on. Fails as `spandrel_heap_destroy` does.
+ * Ends a heap whose blocks stay: live ones are as those of malloc from then on. Fails as `spandrel_heap_destroy`
+ * does.
  */
 int spandrel_heap_delete(spandrel_heap_t *heap);
 
 /**
- * Has all requests of the calling thread be the heap's from now on, as fast as before: malloc, new and all others, those of
- * libraries among them: the buffer that stdio gets at the first printf goes when the heap is destroyed. Returns
- * the heap before, NULL for the default one. NULL leaves all heaps. Heaps nest: one that is used above another stays above
- * it until that one, or one below it, is used again; then all above it are left. A thread that ends leaves its heaps.
- * SPANDREL_HEAP_FAILED, and errno EINVAL if there is no such heap, EBUSY if another thread uses it and it is not
- * SPANDREL_HEAP_SHARED, ENOMEM, EAGAIN from inside the allocator. A signal handler must go back to the heap that it found,
- * and not by NULL.
+ * Has all requests of the calling thread be the heap's from now on, as fast as before: malloc, new and all others,
+ * those of libraries among them: the buffer that stdio gets at the first printf goes when the heap is destroyed.
+ * Returns the heap before, NULL for the default one. NULL leaves all heaps. Heaps nest: one that is used above
+ * another stays above it until that one, or one below it, is used again; then all above it are left. A thread that
+ * ends leaves its heaps. SPANDREL_HEAP_FAILED, and errno EINVAL if there is no such heap, EBUSY if another thread
+ * uses it and it is not SPANDREL_HEAP_SHARED, ENOMEM, EAGAIN from inside the allocator. A signal handler must go
+ * back to the heap that it found, and not by NULL.
  */
 spandrel_heap_t *spandrel_heap_use(spandrel_heap_t *heap);
 
@@ -695,8 +700,9 @@ spandrel_heap_t *spandrel_heap_current(void);
 spandrel_heap_t *spandrel_heap_of(const void *block);
 
 /**
- * As malloc, from `heap`, wherever the thread stands; NULL for the default heap. Errors as for `spandrel_heap_use`, and
- * ENOMEM above the heap's hard limit. free and all other functions take the block, from any thread.
+ * As malloc, from `heap`, wherever the thread stands; NULL for the default heap. Errors as for
+ * `spandrel_heap_use`, and ENOMEM above the heap's hard limit. free and all other functions take the block, from
+ * any thread.
  */
 void *spandrel_heap_malloc(spandrel_heap_t *heap, size_t size);
 
@@ -719,27 +725,24 @@ void *spandrel_heap_aligned_alloc(spandrel_heap_t *heap, size_t alignment, size_
 void *spandrel_heap_realloc(spandrel_heap_t *heap, void *block, size_t size);
 
 /**
- * Gives a live block to `heap`, NULL for the default one: a large block stays where it is, a small one is copied. Returns
- * where it is then. NULL, and errno as for `spandrel_heap_malloc`; the block is as it was then. A block keeps the alignment
- * of malloc, and not a larger one.
+ * Gives a live block to `heap`, NULL for the default one: a large block stays where it is, a small one is copied.
+ * Returns where it is then. NULL, and errno as for `spandrel_heap_malloc`; the block is as it was then. A block
+ * keeps the alignment of malloc, and not a larger one.
  *
  * The caller makes sure that:
  * - `block` is a live block.
  */
-void *spandrel_heap_move(spandrel_heap_t *heap,
-                         void *block);
+void *spandrel_heap_move(spandrel_heap_t *heap, void *block);
 
 /**
- * Sets the soft and the hard limit of a heap in bytes, 0 for none. 0, or EINVAL if there is no such heap, or the soft limit
- * is above the hard one. Where more is held already, requests fail until enough is freed.
+ * Sets the soft and the hard limit of a heap in bytes, 0 for none. 0, or EINVAL if there is no such heap, or the
+ * soft limit is above the hard one. Where more is held already, requests fail until enough is freed.
  */
-int spandrel_heap_set_limits(spandrel_heap_t *heap,
-                             size_t soft,
-                             size_t hard);
+int spandrel_heap_set_limits(spandrel_heap_t *heap, size_t soft, size_t hard);
 
 /**
- * Fills the first `struct_size` bytes of `*stats` with the figures of a heap. 0, or EINVAL if there is no such heap,
- * `stats` is NULL, or `struct_size` is larger than this version's structure.
+ * Fills the first `struct_size` bytes of `*stats` with the figures of a heap. 0, or EINVAL if there is no such
+ * heap, `stats` is NULL, or `struct_size` is larger than this version's structure.
  *
  * The caller makes sure that:
  * - `stats` is NULL or writable for `struct_size` bytes.
@@ -747,7 +750,8 @@ int spandrel_heap_set_limits(spandrel_heap_t *heap,
 int spandrel_heap_stats(spandrel_heap_t *heap, spandrel_heap_stats_t *stats, size_t struct_size);
 
 /**
- * Stores the handles of up to `most` heaps in `heaps`; how many heaps there are. `heaps` may be NULL where `most` is 0.
+ * Stores the handles of up to `most` heaps in `heaps`; how many heaps there are. `heaps` may be NULL where `most`
+ * is 0.
  *
  * The caller makes sure that:
  * - `heaps` is writable for `most` handles.

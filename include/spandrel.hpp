@@ -220,7 +220,7 @@ struct heap_limits {
 };
 
 /* The owner of a named heap. Its destructor destroys the heap with all blocks in it. A heap that a thread uses just
-   then stays as it was, and the library prints ALLOCATOR_HEAP_BUSY. */
+   then stays as it was, and the library prints ALLOCATOR_HEAP_IN_USE. */
 class heap {
 public:
     /* An owner without a heap. */

@@ -25,7 +25,7 @@ const SEED: &str = "HEAP_MODEL_SEED";
 /// How many seconds the tenants come and go.
 const SECONDS: &str = "TENANTS_SECONDS";
 /// Misuses that random programs make on purpose, and refusals.
-const EXPECTED: [&str; 3] = ["ALLOCATOR_HEAP_BUSY", "ALLOCATOR_HEAP_GONE", "ALLOCATOR_HEAP_LIMIT"];
+const EXPECTED: [&str; 3] = ["ALLOCATOR_HEAP_IN_USE", "ALLOCATOR_HEAP_GONE", "ALLOCATOR_HEAP_LIMIT"];
 
 fn seed() -> u64 {
     let given = env::var(SEED).ok().and_then(|text| text.parse().ok());
@@ -74,7 +74,7 @@ fn tenants() -> Result<(), String> {
             return Err(format!("{name} is 0: that was not tested\n{outcome}"));
         }
     }
-    // What comes with threads, and pages of bins that stay.
+    // The memory that comes with threads, and pages of bins that stay.
     bounded(&outcome, 8 * 1024)
 }
 

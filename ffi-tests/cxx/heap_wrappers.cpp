@@ -1,6 +1,6 @@
 // spandrel.hpp's named heaps: an owner destroys its heap, scopes nest and end by exceptions too, resources and
 // allocators take every block from their heap and are equal by heap, and failures are exceptions of the right kind.
-// expect: exit 0 stderr ALLOCATOR_HEAP_LIMIT|ALLOCATOR_HEAP_BUSY|ALLOCATOR_HEAP_GONE x3
+// expect: exit 0 stderr ALLOCATOR_HEAP_LIMIT|ALLOCATOR_HEAP_IN_USE|ALLOCATOR_HEAP_GONE x3
 // variants: linked static
 // run: fast
 // run: tracked

@@ -48,11 +48,14 @@ static void check_sums(const struct spandrel_stats *before) {
         sum.large_bytes += bill.large_bytes;
     }
     struct spandrel_stats now = process_now();
-    CHECK_WITH(now.span_bytes - before->span_bytes == sum.span_bytes, now.span_bytes - before->span_bytes - sum.span_bytes);
-    CHECK_WITH(now.live_bytes - before->live_bytes == live_of_process, now.live_bytes - before->live_bytes - live_of_process);
+    CHECK_WITH(now.span_bytes - before->span_bytes == sum.span_bytes,
+        now.span_bytes - before->span_bytes - sum.span_bytes);
+    CHECK_WITH(now.live_bytes - before->live_bytes == live_of_process,
+        now.live_bytes - before->live_bytes - live_of_process);
     size_t obtained = now.obtained_bytes - before->obtained_bytes;
     // Regions that were ever used.
-    CHECK_WITH(obtained >= sum.span_bytes + sum.large_bytes, (long)obtained - (long)sum.span_bytes - (long)sum.large_bytes);
+    CHECK_WITH(obtained >= sum.span_bytes + sum.large_bytes,
+        (long)obtained - (long)sum.span_bytes - (long)sum.large_bytes);
 }
 
 int main(void) {

@@ -59,13 +59,15 @@ static void check_refusals(void) {
 static void check_figures(void) {
     spandrel_heap_t *heap = heap_new("figures", 0, 0);
     struct spandrel_heap_stats bill = bill_of(heap);
-    CHECK(bill.live_bytes == 0 && bill.live_blocks == 0 && bill.refusals == 0 && bill.users == 0 && bill.large_bytes == 0);
+    CHECK(bill.live_bytes == 0 && bill.live_blocks == 0 && bill.refusals == 0 && bill.users == 0
+        && bill.large_bytes == 0);
     unsigned char part[sizeof bill + 64];
     memset(part, 0xa5, sizeof part);
     CHECK(spandrel_heap_stats(heap, (struct spandrel_heap_stats *)(void *)part, sizeof bill) == 0);
     for (size_t i = sizeof bill; i < sizeof part; i++) CHECK_WITH(part[i] == 0xa5, i);
     memset(part, 0xa5, sizeof part);
-    CHECK(spandrel_heap_stats(heap, (struct spandrel_heap_stats *)(void *)part, sizeof bill.name + sizeof(size_t)) == 0);
+    CHECK(spandrel_heap_stats(heap, (struct spandrel_heap_stats *)(void *)part,
+        sizeof bill.name + sizeof(size_t)) == 0);
     for (size_t i = sizeof bill.name + sizeof(size_t); i < sizeof part; i++) CHECK_WITH(part[i] == 0xa5, i);
     CHECK(spandrel_heap_stats(heap, (struct spandrel_heap_stats *)(void *)part, sizeof part) == EINVAL);
     CHECK(spandrel_heap_stats(heap, NULL, sizeof bill) == EINVAL);

@@ -1,5 +1,5 @@
-// Deleting a heap gives its live blocks to the default heap: they keep their contents, can be used, resized and freed by
-// any thread, and are the default heap's from then on. What was free in it goes back.
+// Deleting a heap gives its live blocks to the default heap: they keep their contents, can be used, resized and freed
+// by any thread, and are the default heap's from then on. Its free memory goes back.
 // expect: exit 0
 // variants: preload linked static
 // run: fast
@@ -101,8 +101,10 @@ int main(int argc, char **argv) {
         after = process_now();
         if (round == 1) before = after;
         // Nothing of a round stays but what a thread's end leaves to libc.
-        if (round > 1) CHECK_WITH(after.live_bytes <= before.live_bytes + 4 * KIB, after.live_bytes - before.live_bytes);
-        if (round > 1) CHECK_WITH(after.large_blocks == before.large_blocks && after.direct_blocks == before.direct_blocks, round);
+        if (round > 1) CHECK_WITH(after.live_bytes <= before.live_bytes + 4 * KIB,
+            after.live_bytes - before.live_bytes);
+        if (round > 1) CHECK_WITH(after.large_blocks == before.large_blocks
+            && after.direct_blocks == before.direct_blocks, round);
     }
     return 0;
 }

@@ -1,6 +1,6 @@
-// Destroying a heap frees all of its blocks at once: those in bins, those of every lane, aligned ones, ones that realloc
-// made larger, ones that were sampled for the heap profile or placed between guards. The process holds as much as
-// before, and neither other heaps nor the default heap lose anything.
+// Destroying a heap frees all of its blocks at once: those in bins, those of every lane, aligned ones, ones that
+// realloc made larger, ones that were sampled for the heap profile or placed between guards. The process holds as much
+// as before, and neither other heaps nor the default heap lose anything.
 // expect: exit 0
 // variants: preload linked static
 // run: fast

@@ -26,7 +26,8 @@ static void nap(void) {
     nanosleep(&time, NULL);
 }
 
-// Steps: 0 nothing, 1 the handler is wanted, 2 it freed the blocks, 3 their memory is in use again, 4 the handler is over.
+// Steps: 0 nothing, 1 the handler is wanted, 2 it freed the blocks, 3 their memory is in use again, 4 the handler is
+// over.
 static void on_signal(int number) {
     (void)number;
     int kept = errno;
@@ -57,7 +58,8 @@ static void one_round(pthread_t thread) {
     while (atomic_load(&step) == 1) nap();
     destroy(heap);
     spandrel_heap_t *next = heap_new("next", 0, 0);
-    for (size_t i = 0; i < fresh_count; i++) held_fill(&fresh[i], spandrel_heap_malloc(i % 2 == 0 ? next : NULL, size), size, i);
+    for (size_t i = 0; i < fresh_count; i++) held_fill(&fresh[i], spandrel_heap_malloc(i % 2 == 0 ? next : NULL,
+        size), size, i);
     int seen = 2;
     atomic_compare_exchange_strong(&step, &seen, 3);
     while (atomic_load(&step) != 4) nap();

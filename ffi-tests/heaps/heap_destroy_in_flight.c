@@ -95,9 +95,10 @@ static int round_of(size_t size, spandrel_heap_t *stands) {
     check_fresh(next);
     join(b);
     check_fresh(next);
-    // What B gave back is not handed out while it is live.
+    // A block that B gave back is not handed out while it is live.
     static struct held more[NEW];
-    for (int i = 0; i < NEW; i++) held_fill(&more[i], spandrel_heap_malloc(i % 2 == 0 ? next : NULL, size), size, (size_t)i + NEW);
+    for (int i = 0; i < NEW; i++) held_fill(&more[i], spandrel_heap_malloc(i % 2 == 0 ? next : NULL, size), size,
+        (size_t)i + NEW);
     check_fresh(next);
     for (int i = 0; i < NEW; i++) held_check(&more[i]);
     for (int i = 0; i < NEW; i++) {

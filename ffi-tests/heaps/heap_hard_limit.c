@@ -1,6 +1,6 @@
-// A hard limit holds to the span, in every lane and by every function: what the heap holds is never more; a request that
-// needs more gets NULL and ENOMEM, nothing comes from libc, the callback hears of it, one line names the heap; and what
-// is freed serves again. A request is refused only where one more span, or the large block, would be too much.
+// A hard limit holds to the span, in every lane and by every function: what the heap holds is never more; a request
+// that needs more gets NULL and ENOMEM, nothing comes from libc, the callback hears of it, one line names the heap; and
+// what is freed serves again. A request is refused only where one more span, or the large block, would be too much.
 // run: fast
 // expect: exit 0 stderr ALLOCATOR_HEAP_LIMIT x12
 // says: ALLOCATOR_HEAP_LIMIT … limited to the span
@@ -84,7 +84,7 @@ static void check_size(size_t size, unsigned way) {
     calls = 0;
     int first = use_up(size, way);
     CHECK(calls >= 1 && bill_of(heap).refusals >= 1);
-    // What one more would need, and what other heaps of the process hold, is not part of it.
+    // The need of one more, and the memory of other heaps of the process, are not part of it.
     CHECK_WITH(bill_of(heap).held_bytes + size + SPAN_MAX > hard, bill_of(heap).held_bytes);
     CHECK_WITH((size_t)first * size > hard / 3, (size_t)first * size);
     CHECK(opaque(malloc(hard + 1)) == NULL && errno == ENOMEM);
@@ -130,7 +130,8 @@ static void check_growth(void) {
     destroy(heap);
 }
 
-// A limit that is set below what is held refuses all that needs a span, until enough is freed; one that is lifted is gone.
+// A limit that is set below what is held refuses all that needs a span, until enough is freed; one that is lifted is
+// gone.
 static void check_change(void) {
     heap = heap_new("limited to the span", 0, 0);
     enum { COUNT = 64 };

@@ -1,5 +1,6 @@
-// spandrel_heap_move gives a block to another heap: a large one stays where it is, a small one is copied, as is a direct
-// mapping of the default heap, and both bills say so. It gives to the default heap as well, takes from it, and leaves the block as it was where it fails.
+// spandrel_heap_move gives a block to another heap: a large one stays where it is, a small one is copied, as is a
+// direct mapping of the default heap, and both bills say so. It gives to the default heap as well, takes from it, and
+// leaves the block as it was where it fails.
 // expect: exit 0 stderr ALLOCATOR_HEAP_LIMIT
 // variants: preload linked static
 // run: fast
@@ -35,7 +36,9 @@ static void check_moves(spandrel_heap_t *from, spandrel_heap_t *to, size_t size)
     if (from != to && to != NULL) CHECK(settled(to).live_bytes - to_before >= size);
     if (from == to) CHECK(block.at == at);
     free(block.at);
-    if (to != NULL && live_is_known()) CHECK_WITH(settled(to).live_bytes <= (from == to ? to_before - usable : to_before), size);
+    if (to != NULL && live_is_known()) {
+        CHECK_WITH(settled(to).live_bytes <= (from == to ? to_before - usable : to_before), size);
+    }
 }
 
 // Each move is refused by the limit of the heap that would get the block.

@@ -1,5 +1,5 @@
-// Where libc or a provider serves the process there are no heaps: creating one is refused with ENOTSUP, the default heap
-// serves as malloc does, and nothing else breaks.
+// Where libc or a provider serves the process there are no heaps: creating one is refused with ENOTSUP, the default
+// heap serves as malloc does, and nothing else breaks.
 // expect: exit 0
 // variants: preload linked static
 // run: force_libc

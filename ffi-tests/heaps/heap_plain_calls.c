@@ -58,13 +58,13 @@ int main(void) {
     from = heap_new("from", 0, 0);
     other = heap_new("other", 0, 0);
     shared = heap_new("shared", 0, SPANDREL_HEAP_SHARED);
-    spandrel_heap_t *makers[] = {NULL, from, shared}, *stands[] = {NULL, other, shared};
+    spandrel_heap_t *givers[] = {NULL, from, shared}, *stands[] = {NULL, other, shared};
     static struct held blocks[HEAP_SIZE_COUNT];
     for (int round = 0; round < ROUNDS; round++) {
         for (int i = 0; i < HEAP_SIZE_COUNT; i++) {
             // The largest ones now and then, for they take long.
             size_t size = HEAP_SIZES[round % 8 == 0 ? i : i % 8];
-            void *block = spandrel_heap_malloc(makers[round % 3], size);
+            void *block = spandrel_heap_malloc(givers[round % 3], size);
             CHECK(block != NULL);
             held_fill(&blocks[i], block, size, (size_t)i);
         }

@@ -1,6 +1,6 @@
-// The hard limit of the process bounds all heaps together: at it a heap without a limit of its own gets NULL and ENOMEM,
-// nothing comes from libc, and creating a heap fails in the same way or serves. A heap that is destroyed makes room for
-// others.
+// The hard limit of the process bounds all heaps together: at it a heap without a limit of its own gets NULL and
+// ENOMEM, nothing comes from libc, and creating a heap fails in the same way or serves. A heap that is destroyed makes
+// room for others.
 // expect: exit 0 stderr ALLOCATOR_PAGE_EXHAUSTION
 // variants: preload linked static
 // run: hard_limit

@@ -1,7 +1,7 @@
 // A shared heap serves eight threads at once, which free one another's blocks, come and go; its limit holds to the span
 // at every moment all the same, it counts its users and parts, and it cannot be destroyed while one thread uses it.
 // timeout: 60
-// expect: exit 0 stderr ALLOCATOR_HEAP_LIMIT|ALLOCATOR_HEAP_BUSY x2
+// expect: exit 0 stderr ALLOCATOR_HEAP_LIMIT|ALLOCATOR_HEAP_IN_USE x2
 // variants: preload linked static
 // run: fast
 // run: counting
@@ -99,7 +99,9 @@ int main(void) {
     CHECK_WITH(atomic_load(&refused) > 0, bill_of(heap).peak_bytes);
     size_t live = 0;
     use_from(NULL, heap);
-    for (int i = 0; i < PLACES; i++) if (atomic_load(&places[i]) != NULL) live += malloc_usable_size(atomic_load(&places[i]));
+    for (int i = 0; i < PLACES; i++) {
+        if (atomic_load(&places[i]) != NULL) live += malloc_usable_size(atomic_load(&places[i]));
+    }
     CHECK_WITH(bill_of(heap).live_bytes >= live, live);
     for (int i = 0; i < PLACES; i += 2)
         if (atomic_load(&places[i]) != NULL) unmake(atomic_load(&places[i]));

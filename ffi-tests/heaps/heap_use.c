@@ -18,7 +18,8 @@ static spandrel_heap_t *a, *b, *c;
 static void check_requests(spandrel_heap_t *heap) {
     for (int i = 0; i < HEAP_SIZE_COUNT; i++) {
         size_t size = HEAP_SIZES[i];
-        void *blocks[6] = {malloc(size), calloc(1, size), aligned_alloc(64, size), memalign(4096, size), realloc(NULL, size)};
+        void *blocks[6] = {malloc(size), calloc(1, size), aligned_alloc(64, size), memalign(4096, size),
+            realloc(NULL, size)};
         CHECK(posix_memalign(&blocks[5], 32, size) == 0);
         for (int k = 0; k < 6; k++) {
             CHECK(blocks[k] != NULL);
@@ -76,13 +77,13 @@ static void *exit_once(void *unused) { pthread_exit(unused); }
 
 static pthread_key_t key;
 
-static void allocate_late(void *unused) {
+static void allocate_at_end(void *unused) {
     (void)unused;
     free(opaque(malloc(100)));
     free(opaque(malloc(100000)));
 }
 
-static void *end_late(void *unused) {
+static void *end_allocating(void *unused) {
     CHECK(pthread_setspecific(key, &key) == 0);
     end_inside(unused);
     pthread_exit(NULL);
@@ -120,12 +121,12 @@ int main(void) {
     join(start(exit_once, NULL));
     check_nesting();
     check_end(end_inside);
-    CHECK(pthread_key_create(&key, allocate_late) == 0);
+    CHECK(pthread_key_create(&key, allocate_at_end) == 0);
     struct held block;
     held_fill(&block, spandrel_heap_malloc(a, 500), 500, 1);
     use_from(NULL, b);
     use_from(b, NULL);
-    join(start(end_late, NULL));
+    join(start(end_allocating, NULL));
     check_users(0, 0, 0);
     held_check(&block);
     free(block.at);

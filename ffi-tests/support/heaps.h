@@ -9,7 +9,8 @@
 #define REGION (32 * KIB)
 
 // Every lane, and classes whose blocks cross regions.
-static const size_t HEAP_SIZES[] = {1, 16, 100, 1000, 3000, 20000, 32768, 40000, 300000, 3 * 1024 * 1024, 33 * 1024 * 1024};
+static const size_t HEAP_SIZES[] = {1, 16, 100, 1000, 3000, 20000, 32768, 40000, 300000, 3 * 1024 * 1024,
+    33 * 1024 * 1024};
 enum { HEAP_SIZE_COUNT = sizeof HEAP_SIZES / sizeof HEAP_SIZES[0] };
 
 static inline spandrel_heap_t *heap_new(const char *name, size_t hard, unsigned flags) {
@@ -37,7 +38,7 @@ static inline struct spandrel_stats process_now(void) {
     return stats;
 }
 
-// What the calling thread uses from now on is `heap`; it used `before`.
+// The calling thread uses `heap` from now on; it used `before`.
 static inline void use_from(spandrel_heap_t *before, spandrel_heap_t *heap) {
     spandrel_heap_t *seen = spandrel_heap_use(heap);
     CHECK_WITH(seen == before, errno);

@@ -32,15 +32,17 @@ pub struct spandrel_heap {
 #[expect(non_camel_case_types, reason = "a name of C")]
 pub type spandrel_heap_t = spandrel_heap;
 
-/// Called on the thread that met a limit of a heap, from inside its call: the heap, which limit (SPANDREL_LIMIT_...), the
-/// bytes that the heap holds, the limit in bytes, and the context of the options. May allocate and free; it is not called
-/// again for that heap meanwhile. A request that the hard limit refuses is tried again after it. Must not throw.
+/// Called on the thread that met a limit of a heap, from inside its call: the heap, which limit
+/// (SPANDREL_LIMIT_...), the bytes that the heap holds, the limit in bytes, and the context of the options. May
+/// allocate and free; it is not called again for that heap meanwhile. A request that the hard limit refuses is
+/// tried again after it. Must not throw.
 #[expect(non_camel_case_types, reason = "a name of C")]
 pub type spandrel_heap_callback = Option<
     unsafe extern "C" fn(heap: *mut spandrel_heap_t, limit: c_int, held: usize, bytes: usize, context: *mut c_void),
 >;
 
-/// What a heap is to be. All-zero bytes are a heap named "heap" without limits, for one thread at a time.
+/// The properties of a heap that is to be made. All-zero bytes are a heap named "heap" without limits, for one
+/// thread at a time.
 #[repr(C)]
 pub struct spandrel_heap_options {
     /// The name, which is copied; NULL for "heap".
@@ -70,7 +72,8 @@ pub struct spandrel_heap_stats {
     pub span_bytes: usize,
     /// Large blocks.
     pub large_bytes: usize,
-    /// Blocks that the program has, by the size of the block. Blocks that another thread freed count until they arrive.
+    /// Blocks that the program has, by the size of the block. Blocks that another thread freed count until they
+    /// arrive.
     pub live_bytes: usize,
     /// How many they are, large ones left out.
     pub live_blocks: usize,
@@ -107,7 +110,7 @@ fn heap_of(handle: usize) -> *mut spandrel_heap_t {
 const fn error_of(refused: Refused) -> c_int {
     match refused {
         Refused::Gone => libc::EINVAL,
-        Refused::Busy => libc::EBUSY,
+        Refused::InUse => libc::EBUSY,
         Refused::Memory => libc::ENOMEM,
         Refused::Inside => libc::EAGAIN,
     }
@@ -123,10 +126,10 @@ const fn limit(bytes: usize) -> usize {
     if bytes == 0 { UNLIMITED } else { bytes }
 }
 
-/// Makes a heap of the program's own, whose blocks share no span with others; NULL for `options` is all zeroes. It costs
-/// about half a kilobyte until a thread uses it, and some pages then. NULL, and errno EINVAL for unknown flags and a soft
-/// limit above the hard one, ENOMEM if there is no memory or no place (65,536 heaps), ENOTSUP if libc or the functions of
-/// mode "custom" serve the process.
+/// Makes a heap of the program's own, whose blocks share no span with others; NULL for `options` is all zeroes. It
+/// costs about half a kilobyte until a thread uses it, and some pages then. NULL, and errno EINVAL for unknown
+/// flags and a soft limit above the hard one, ENOMEM if there is no memory or no place (65,536 heaps), ENOTSUP if
+/// libc or the functions of mode "custom" serve the process.
 ///
 /// # Safety
 /// - `options` is NULL or readable, and its name NULL or a C string.
@@ -158,27 +161,29 @@ pub unsafe extern "C" fn spandrel_heap_create(options: *const spandrel_heap_opti
     }
 }
 
-/// Frees all blocks of a heap at once, and the heap: in time by spans, not blocks, but for modes that look at each block
-/// ("hardened", "tracked"). Nothing may use the blocks any more, libraries that allocated them included. 0, or an error number: EINVAL if there is no such heap,
-/// EBUSY if a thread uses it, the caller included, EAGAIN from inside the allocator. Not for signal handlers.
+/// Frees all blocks of a heap at once, and the heap: in time by spans, not blocks, but for modes that look at each
+/// block ("hardened", "tracked"). Nothing may use the blocks any more, libraries that allocated them included. 0,
+/// or an error number: EINVAL if there is no such heap, EBUSY if a thread uses it, the caller included, EAGAIN from
+/// inside the allocator. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_heap_destroy(heap: *mut spandrel_heap_t) -> c_int {
     done(heaps::end(handle_of(heap), End::Destroy))
 }
 
-/// Ends a heap whose blocks stay: live ones are as those of malloc from then on. Fails as `spandrel_heap_destroy` does.
+/// Ends a heap whose blocks stay: live ones are as those of malloc from then on. Fails as `spandrel_heap_destroy`
+/// does.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_heap_delete(heap: *mut spandrel_heap_t) -> c_int {
     done(heaps::end(handle_of(heap), End::Delete))
 }
 
-/// Has all requests of the calling thread be the heap's from now on, as fast as before: malloc, new and all others, those of
-/// libraries among them: the buffer that stdio gets at the first printf goes when the heap is destroyed. Returns
-/// the heap before, NULL for the default one. NULL leaves all heaps. Heaps nest: one that is used above another stays above
-/// it until that one, or one below it, is used again; then all above it are left. A thread that ends leaves its heaps.
-/// SPANDREL_HEAP_FAILED, and errno EINVAL if there is no such heap, EBUSY if another thread uses it and it is not
-/// SPANDREL_HEAP_SHARED, ENOMEM, EAGAIN from inside the allocator. A signal handler must go back to the heap that it found,
-/// and not by NULL.
+/// Has all requests of the calling thread be the heap's from now on, as fast as before: malloc, new and all others,
+/// those of libraries among them: the buffer that stdio gets at the first printf goes when the heap is destroyed.
+/// Returns the heap before, NULL for the default one. NULL leaves all heaps. Heaps nest: one that is used above
+/// another stays above it until that one, or one below it, is used again; then all above it are left. A thread that
+/// ends leaves its heaps. SPANDREL_HEAP_FAILED, and errno EINVAL if there is no such heap, EBUSY if another thread
+/// uses it and it is not SPANDREL_HEAP_SHARED, ENOMEM, EAGAIN from inside the allocator. A signal handler must go
+/// back to the heap that it found, and not by NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_heap_use(heap: *mut spandrel_heap_t) -> *mut spandrel_heap_t {
     match tenants::switch(handle_of(heap)) {
@@ -216,8 +221,9 @@ fn on_heap(heap: *mut spandrel_heap_t, work: impl FnOnce() -> *mut u8) -> *mut c
     }
 }
 
-/// As malloc, from `heap`, wherever the thread stands; NULL for the default heap. Errors as for `spandrel_heap_use`, and
-/// ENOMEM above the heap's hard limit. free and all other functions take the block, from any thread.
+/// As malloc, from `heap`, wherever the thread stands; NULL for the default heap. Errors as for
+/// `spandrel_heap_use`, and ENOMEM above the heap's hard limit. free and all other functions take the block, from
+/// any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_heap_malloc(heap: *mut spandrel_heap_t, size: usize) -> *mut c_void {
     on_heap(heap, || fast_path::malloc(size, malloc_slow))
@@ -278,9 +284,9 @@ fn answer(resized: Resized) -> *mut c_void {
     }
 }
 
-/// Gives a live block to `heap`, NULL for the default one: a large block stays where it is, a small one is copied. Returns
-/// where it is then. NULL, and errno as for `spandrel_heap_malloc`; the block is as it was then. A block keeps the alignment
-/// of malloc, and not a larger one.
+/// Gives a live block to `heap`, NULL for the default one: a large block stays where it is, a small one is copied.
+/// Returns where it is then. NULL, and errno as for `spandrel_heap_malloc`; the block is as it was then. A block
+/// keeps the alignment of malloc, and not a larger one.
 ///
 /// # Safety
 /// - `block` is a live block.
@@ -295,8 +301,8 @@ pub unsafe extern "C" fn spandrel_heap_move(heap: *mut spandrel_heap_t, block: *
     }
 }
 
-/// Sets the soft and the hard limit of a heap in bytes, 0 for none. 0, or EINVAL if there is no such heap, or the soft limit
-/// is above the hard one. Where more is held already, requests fail until enough is freed.
+/// Sets the soft and the hard limit of a heap in bytes, 0 for none. 0, or EINVAL if there is no such heap, or the
+/// soft limit is above the hard one. Where more is held already, requests fail until enough is freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_heap_set_limits(heap: *mut spandrel_heap_t, soft: usize, hard: usize) -> c_int {
     if limit(soft) > limit(hard) && soft != 0 {
@@ -325,8 +331,8 @@ impl spandrel_heap_stats {
     }
 }
 
-/// Fills the first `struct_size` bytes of `*stats` with the figures of a heap. 0, or EINVAL if there is no such heap,
-/// `stats` is NULL, or `struct_size` is larger than this version's structure.
+/// Fills the first `struct_size` bytes of `*stats` with the figures of a heap. 0, or EINVAL if there is no such
+/// heap, `stats` is NULL, or `struct_size` is larger than this version's structure.
 ///
 /// # Safety
 /// - `stats` is NULL or writable for `struct_size` bytes.
@@ -345,7 +351,8 @@ pub unsafe extern "C" fn spandrel_heap_stats(
     if unsafe { hand_out(&spandrel_heap_stats::of(&figures), stats, struct_size) } { 0 } else { libc::EINVAL }
 }
 
-/// Stores the handles of up to `most` heaps in `heaps`; how many heaps there are. `heaps` may be NULL where `most` is 0.
+/// Stores the handles of up to `most` heaps in `heaps`; how many heaps there are. `heaps` may be NULL where `most`
+/// is 0.
 ///
 /// # Safety
 /// - `heaps` is writable for `most` handles.

@@ -14,7 +14,7 @@ use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use crate::sys::cell::Relaxed;
 use crate::sys::lock::{Lock, Rank};
 
-/// The soft limit is told again only after this share of it was free meanwhile.
+/// The program hears of the soft limit again only after this share of it was free meanwhile.
 const FREED_SHARE: usize = 8;
 
 /// One bill. All-zero bytes are one of a closed account, which admits nothing.

@@ -1,4 +1,4 @@
-//! What a program asks of named heaps beyond their use: make them, end them, and move blocks between them.
+//! The requests of a program about named heaps beyond their use: make them, end them, and move blocks between them.
 //!
 //! A heap ends in one of three ways. *Destroyed* in the default mode and in mode `counting`, its spans are released whole:
 //! whatever other threads hold of its blocks is dropped first ([`crate::heap`] says where that can be). Destroyed in other
@@ -59,7 +59,7 @@ pub(crate) fn end(handle: usize, how: End) -> Result<(), Refused> {
         }
     }
     if !tenants::take_all(tenant) {
-        return Err(Refused::Busy);
+        return Err(Refused::InUse);
     }
     if !tenants::remove(tenant, handle) {
         return Err(Refused::Gone);
@@ -98,7 +98,7 @@ fn destroy(tenant: &'static Tenant, handle: usize) {
     let drop_from = |heap: &Heap| heap.drop_batches_of(handle, shared);
     empty_own_batches(drop_from);
     if let Some(here) = thread::at_rest() {
-        shared.registry.visit_others(here, drop_from);
+        shared.registry.with_others(here, drop_from);
     }
     // Other threads may have deferred more meanwhile, for want of memory.
     empty_own_batches(drop_from);
@@ -136,7 +136,7 @@ fn free_all(tenant: &'static Tenant, handle: usize) {
     let send_from = |heap: &Heap| heap.send_batches_of(handle, shared);
     empty_own_batches(send_from);
     if let Some(here) = thread::at_rest() {
-        shared.registry.visit_others(here, send_from);
+        shared.registry.with_others(here, send_from);
     }
     empty_own_batches(send_from);
     tenant.parts().for_each(|part| on_part(part, || free_blocks(part)));
@@ -176,7 +176,7 @@ fn on_part(part: &'static Heap, work: impl FnOnce()) {
 /// Frees all blocks of spans of `part`, on which the calling thread stands, in the mode in force.
 fn free_blocks(part: &Heap) {
     let shared = PROCESS.shared();
-    // What waits in inbox, quarantine and bins is free already. A quarantine takes in what comes out of the inbox.
+    // The blocks in inbox, quarantine and bins are free already. A quarantine takes in what comes out of the inbox.
     if let HeapAccess::Own(heap) = thread::access() {
         let _ = heap.exchange(shared, usize::MAX);
         PROCESS.features.iter().for_each(|feature| (feature.thread_ends)(&heap));

@@ -108,7 +108,7 @@ codes! {
     HeapLimit "ALLOCATOR_HEAP_LIMIT":
         "A request to a named heap, or of a thread with an account, would exceed the hard limit: the heap or account, the limit, what it holds and the request. Printed once for each. Or an account passed its soft limit."
         => "The call fails with ENOMEM, and libc is not asked. The heap's callback is called. At a soft limit the process goes on.";
-    HeapBusy "ALLOCATOR_HEAP_BUSY":
+    HeapInUse "ALLOCATOR_HEAP_IN_USE":
         "A thread asked for a named heap that another thread uses, though it was not made with `SPANDREL_HEAP_SHARED`; or a heap in use was to be destroyed or deleted."
         => "The call fails with EBUSY.";
     HeapGone "ALLOCATOR_HEAP_GONE":

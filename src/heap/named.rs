@@ -19,7 +19,7 @@ use crate::central::{Bill, Central};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::cell::{Relaxed, StaticRef};
 
-/// What a heap is beyond that of a thread. All-zero bytes are a thread's heap without a bill.
+/// The properties of a heap beyond that of a thread. All-zero bytes are a thread's heap without a bill.
 pub(super) struct Named {
     /// The bill of its spans and large blocks. Written by the heap's thread while it holds the spans, and before any
     /// thread has the heap; read by threads that hold the spans.

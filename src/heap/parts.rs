@@ -40,7 +40,7 @@ impl Registry {
     /// Calls `work` with each heap of a thread and each part, but for `own`, the calling thread's, under the lock of its
     /// spans; that thread holds nothing. Waits for each thread that is inside its heap, so that a block which it was about
     /// to send is in a batch or gone.
-    pub(crate) fn visit_others(&self, own: &Heap, work: impl Fn(&Heap)) {
+    pub(crate) fn with_others(&self, own: &Heap, work: impl Fn(&Heap)) {
         for heap in heaps_from(self.first.get()) {
             if heap.taken.get() && heap.belongs_to_process() && heap.address() != own.address() {
                 heap.hold_spans();

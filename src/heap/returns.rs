@@ -208,8 +208,8 @@ impl Heap {
             return;
         }
         let out = self.out_if_few(shared, class);
-        // Of a class that is given up, what the program frees goes past the bin, so that the spans become empty and serve
-        // another thread. The next refill makes the bin an array again.
+        // Of a class that is given up, what the program frees goes past the bin, so that the spans become empty and
+        // serve another thread. The next refill makes the bin an array again.
         let is_tail = out.is_some_and(|out| out <= bin.len() + TAIL);
         if is_tail && bin.capacity() > 0 || bin.capacity() == 0 && self.is_crowded() {
             // Small bins of a coarse class would have its requests miss more often, and split it.

@@ -12,7 +12,7 @@ use crate::process::tenants::{self, Figures, NAME_BYTES};
 /// Named heaps that have a row.
 const ROWS: usize = 100;
 
-/// What has a bill: a heap that the program made, or an account. The last one's figures are estimates and part of no sum.
+/// A holder of a bill: a heap that the program made, or an account. The last one's figures are estimates and part of no sum.
 static KINDS: [Inline<13>; 4] =
     [Inline::of("heap"), Inline::of("thread-name"), Inline::of("cgroup-thread"), Inline::of("object")];
 const OBJECT: u8 = 3;
@@ -22,7 +22,7 @@ const OBJECT: u8 = 3;
 pub struct TenantFigures {
     /// The handle, by which the program knows the heap.
     pub handle: usize,
-    /// What has the bill, by its place in [`KINDS`].
+    /// The holder of the bill, by its place in [`KINDS`].
     pub kind: u8,
     /// The name, with zeroes behind it.
     pub name: [u8; NAME_BYTES],

@@ -60,7 +60,7 @@ pub struct Block {
     pub introduction: String,
     /// The word behind the fence.
     pub language: String,
-    /// What marks say of it; nothing of one that is not for a shell.
+    /// The text of its marks; nothing of one that is not for a shell.
     pub marks: Marks,
     /// The line of the page where its first one stands, from 1.
     pub first: usize,

@@ -176,7 +176,7 @@ impl Calls {
         unsafe { (self.of)(pointer(block)) }
     }
 
-    /// What the heap has, once it has received all blocks that were sent to it. For the thread that gives orders.
+    /// The figures of the heap, once it has received all blocks that were sent to it. For the thread that gives orders.
     pub(crate) fn settled(&self, heap: Word) -> Result<Bill, c_int> {
         // SAFETY: the heap is live; nothing is allocated before it is left again.
         let before = unsafe { (self.use_heap)(heap) };
@@ -213,7 +213,7 @@ pub(crate) enum Way {
     Aligned(usize),
 }
 
-/// What a thread is to do. A heap of `None` is the one that the thread uses: the plain function of C is called.
+/// An order to a thread. A heap of `None` is the one that the thread uses: the plain function of C is called.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Order {
     Use(Word),

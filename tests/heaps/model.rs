@@ -22,7 +22,7 @@ struct Heap {
     handle: Word,
     shared: bool,
     hard: usize,
-    /// What it held when it was last looked at: a limit that was set below it refuses what is more.
+    /// The bytes that it held when it was last looked at: a limit that was set below it refuses what is more.
     held: usize,
 }
 
@@ -317,7 +317,7 @@ impl World {
         self.live.values().filter(|block| block.heap == handle && block.usable <= LARGE).count()
     }
 
-    /// What holds between any two calls.
+    /// The rules that hold between any two calls.
     fn check(&mut self) -> Checked {
         for slot in 0..SLOTS {
             let Some(handle) = self.heaps[slot].as_ref().map(|heap| heap.handle) else { continue };
@@ -359,8 +359,8 @@ impl World {
         listed.sort_unstable();
         own.sort_unstable();
         prop_assert_eq!(listed, own);
-        // Batches may lie with any of them. Of several parts one is used here, and not the others; and blocks in quarantine
-        // count as live.
+        // Batches may lie with any of them. Of several parts one is used here, and not the others; and blocks in
+        // quarantine count as live.
         let mut is_exact = std::env::var("SPANDREL_MODE").as_deref() != Ok("hardened");
         for heap in self.heaps.iter().flatten() {
             let bill = self.calls.settled(heap.handle).map_err(|error| TestCaseError::fail(format!("use: {error}")))?;

@@ -16,7 +16,7 @@ struct block {
     size_t size, usable;
 };
 
-// What the program knows of a tenant; guarded by its lock.
+// The state of a tenant; guarded by its lock.
 struct tenant {
     pthread_mutex_t lock;
     spandrel_heap_t *heap;
@@ -250,7 +250,7 @@ int main(int argc, char **argv) {
     double seconds = strtod(argv[1], NULL);
     tenants = own_memory(TENANTS * sizeof *tenants);
     for (int i = 0; i < TENANTS; i++) CHECK(pthread_mutex_init(&tenants[i].lock, NULL) == 0);
-    // What libc and the threads themselves keep is there before anything is counted.
+    // The memory that libc and the threads themselves keep is there before anything is counted.
     pthread_t threads[THREADS];
     printf("tenants=%d\n", TENANTS);
     atomic_store(&stop, true);
@@ -262,7 +262,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < TENANTS; i++)
         if (tenants[i].heap != NULL) go(&tenants[i]);
     printf("before_the_first=%zu\n", resident_kib());
-    // What a thousand heaps leave for the next ones is there from now on.
+    // The memory that a thousand heaps leave for the next ones is there from now on.
     uint64_t random = 1;
     for (int i = 0; i < TENANTS; i++) {
         come(&tenants[i], &random);

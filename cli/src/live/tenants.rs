@@ -16,7 +16,7 @@ const WORD: usize = size_of::<usize>();
 pub(super) struct Tenants(HashMap<usize, usize>);
 
 impl Tenants {
-    /// Reads the table; `see` gets the address of each bill and its figures, without those that are sums. What cannot be read is torn.
+    /// Reads the table; `see` gets the address of each bill and its figures, without those that are sums. A record that cannot be read is torn.
     pub(super) fn read(
         process: &Process,
         d: &TenantsDescriptor,

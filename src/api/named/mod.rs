@@ -74,7 +74,7 @@ impl HeapId {
 fn of_refused(refused: Refused) -> io::Error {
     of_errno(match refused {
         Refused::Gone => libc::EINVAL,
-        Refused::Busy => libc::EBUSY,
+        Refused::InUse => libc::EBUSY,
         Refused::Memory => libc::ENOMEM,
         Refused::Inside => libc::EAGAIN,
     })

@@ -3,7 +3,7 @@
 
 use core::ptr::null_mut;
 
-use super::table::{Makers, NAME_BYTES, Tenant, Wanted, make, makers, put_free, records, remove, tenant_of};
+use super::table::{NAME_BYTES, Places, Tenant, Wanted, make, places, put_free, records, remove, tenant_of};
 use crate::base::text::Line;
 use crate::central::Bill;
 use crate::diag::{self, Code};
@@ -51,9 +51,9 @@ pub(crate) fn on_account(
 ) -> bool {
     super::usage::begin();
     // The lock is held until the bill is in use: an account without use may end.
-    let mut makers = makers().lock();
+    let mut places = places().lock();
     let found = records().find(|tenant| tenant.kind() == kind && tenant.is_live() && tenant.has_name(name));
-    let Some(tenant) = found.or_else(|| open(&mut makers, kind, name, limits())) else { return false };
+    let Some(tenant) = found.or_else(|| open(&mut places, kind, name, limits())) else { return false };
     take(&tenant.bill);
     true
 }
@@ -69,18 +69,18 @@ pub(crate) fn holder_of_bill(bill: &'static Bill) -> usize {
     tenant_of(bill).handle()
 }
 
-fn open(makers: &mut Makers, kind: Kind, name: &[u8], limits: (usize, usize)) -> Option<&'static Tenant> {
-    if makers.accounts >= makers.next_sweep.max(FIRST_SWEEP) {
-        sweep(makers);
+fn open(places: &mut Places, kind: Kind, name: &[u8], limits: (usize, usize)) -> Option<&'static Tenant> {
+    if places.accounts >= places.next_sweep.max(FIRST_SWEEP) {
+        sweep(places);
     }
     let wanted = Wanted { name, limits, callback: None, context: null_mut(), shared: false };
-    let handle = make(makers, &wanted, kind)?;
-    makers.accounts += 1;
+    let handle = make(places, &wanted, kind)?;
+    places.accounts += 1;
     super::table::find(handle)
 }
 
 /// Ends all accounts for which nothing is held and which no thread has.
-fn sweep(makers: &mut Makers) {
+fn sweep(places: &mut Places) {
     let unused = |tenant: &&Tenant| {
         let is_account = matches!(tenant.kind(), Kind::ThreadName | Kind::CgroupThread) && tenant.is_live();
         is_account && tenant.bill.held() == 0 && tenant.bill.heaps() == 0
@@ -88,11 +88,11 @@ fn sweep(makers: &mut Makers) {
     for tenant in records().filter(unused) {
         let handle = tenant.handle();
         if remove(tenant, handle) {
-            put_free(makers, tenant, handle);
-            makers.accounts -= 1;
+            put_free(places, tenant, handle);
+            places.accounts -= 1;
         }
     }
-    makers.next_sweep = 2 * makers.accounts;
+    places.next_sweep = 2 * places.accounts;
 }
 
 /// The heaps of threads that have `bill`.
@@ -121,7 +121,7 @@ impl Tenant {
     #[cold]
     pub(super) fn passed_soft(&self, bytes: usize) {
         // Relaxed: the line is printed by whichever thread finds false.
-        if !self.told_busy.swap(true, Ordering::Relaxed) {
+        if !self.told_in_use.swap(true, Ordering::Relaxed) {
             let mut rest = Line::new();
             rest.text("\" holds ").number(self.bill.held() as u64).text(" bytes, more than its soft limit of ");
             rest.number(bytes as u64);

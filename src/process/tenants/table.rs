@@ -37,7 +37,7 @@ pub(crate) struct Tenant {
     pub(super) parts: StaticRef<Heap>,
     /// Whether a thread adds a part, or takes all of them.
     pub(super) making: AtomicBool,
-    /// What the record stands for. Written before the handle, as all below.
+    /// The kind of holder that the record stands for. Written before the handle, as all below.
     pub(super) kind: Relaxed<AtomicU8>,
     /// Whether several threads may use the heap at a time.
     shared: Relaxed<AtomicBool>,
@@ -47,7 +47,7 @@ pub(crate) struct Tenant {
     /// soft limit of an account, were printed.
     pub(super) calling: AtomicBool,
     pub(super) told_limit: AtomicBool,
-    pub(super) told_busy: AtomicBool,
+    pub(super) told_in_use: AtomicBool,
     pub(super) name: [Relaxed<AtomicU8>; NAME_BYTES],
     /// The next record without a heap, by its place. Guarded by the lock of the table.
     next_free: Relaxed<AtomicU32>,
@@ -60,10 +60,10 @@ pub(super) struct Piece([Tenant; PIECE]);
 pub(super) static TABLE: [StaticRef<Piece>; PIECES] = [const { StaticRef::none() }; PIECES];
 /// How many records there are. Written under the lock, after the piece; read by any thread.
 pub(super) static COUNT: AtomicUsize = AtomicUsize::new(0);
-/// What only makers of heaps use.
-static MAKERS: Lock<Makers> = Lock::new(Rank::Tenants, Makers { free: 0, made: 0, accounts: 0, next_sweep: 0 });
+/// The state that only threads which make heaps use.
+static PLACES: Lock<Places> = Lock::new(Rank::Tenants, Places { free: 0, made: 0, accounts: 0, next_sweep: 0 });
 
-pub(super) struct Makers {
+pub(super) struct Places {
     /// The first record without a heap, by its place; 0 for none.
     free: u32,
     /// Heaps made so far.
@@ -73,14 +73,14 @@ pub(super) struct Makers {
     pub(super) next_sweep: usize,
 }
 
-/// What only makers of heaps and accounts use.
-pub(super) fn makers() -> &'static Lock<Makers> {
-    &MAKERS
+/// The state that only threads which make heaps and accounts use.
+pub(super) fn places() -> &'static Lock<Places> {
+    &PLACES
 }
 
 /// The part of named heaps in forks.
 pub(super) static FEATURE: Feature = Feature {
-    locks: Some((Order::BeforeCentral, |patience| MAKERS.lock_for_fork(patience), || MAKERS.unlock_after_fork())),
+    locks: Some((Order::BeforeCentral, |patience| PLACES.lock_for_fork(patience), || PLACES.unlock_after_fork())),
     in_child: super::usage::in_child,
     ..Feature::NONE
 };
@@ -140,7 +140,7 @@ pub(super) fn each_record(see: impl FnMut(&'static Tenant)) {
     records().for_each(see);
 }
 
-/// What a program says of a heap that it makes.
+/// A program's description of a heap that it makes.
 pub(crate) struct Wanted<'a> {
     pub(crate) name: &'a [u8],
     /// Limits in bytes; [`crate::pages::limits::UNLIMITED`] for none.
@@ -153,16 +153,16 @@ pub(crate) struct Wanted<'a> {
 /// Makes a heap: its handle; `None` without memory or places for a record.
 pub(crate) fn create(wanted: &Wanted<'_>) -> Option<usize> {
     super::usage::begin();
-    make(&mut MAKERS.lock(), wanted, Kind::Heap)
+    make(&mut PLACES.lock(), wanted, Kind::Heap)
 }
 
 /// Makes a heap or an account: its handle; `None` without memory or places for a record.
-pub(super) fn make(makers: &mut Makers, wanted: &Wanted<'_>, kind: Kind) -> Option<usize> {
-    let place = if makers.free != 0 { makers.free as usize } else { more_records(makers)? };
+pub(super) fn make(places: &mut Places, wanted: &Wanted<'_>, kind: Kind) -> Option<usize> {
+    let place = if places.free != 0 { places.free as usize } else { more_records(places)? };
     let tenant = record(place)?;
-    makers.free = tenant.next_free.get();
-    makers.made += 1;
-    let handle = makers.made << PLACE_BITS | place;
+    places.free = tenant.next_free.get();
+    places.made += 1;
+    let handle = places.made << PLACE_BITS | place;
     tenant.bill.open(wanted.limits.0, wanted.limits.1);
     tenant.kind.set(kind as u8);
     tenant.shared.set(wanted.shared);
@@ -171,7 +171,7 @@ pub(super) fn make(makers: &mut Makers, wanted: &Wanted<'_>, kind: Kind) -> Opti
     tenant.callback.store(callback, Ordering::Relaxed);
     tenant.context.store(wanted.context, Ordering::Relaxed);
     tenant.told_limit.store(false, Ordering::Relaxed);
-    tenant.told_busy.store(false, Ordering::Relaxed);
+    tenant.told_in_use.store(false, Ordering::Relaxed);
     let name = wanted.name.iter().take(NAME_BYTES - 1).copied().chain(core::iter::repeat(0));
     tenant.name.iter().zip(name).for_each(|(place, byte)| place.set(byte));
     tenant.parts.set(None);
@@ -183,7 +183,7 @@ pub(super) fn make(makers: &mut Makers, wanted: &Wanted<'_>, kind: Kind) -> Opti
 
 /// Adds a piece of records to the free ones; the place of the first.
 #[cold]
-fn more_records(makers: &mut Makers) -> Option<usize> {
+fn more_records(places: &mut Places) -> Option<usize> {
     // Relaxed: this thread has the lock under which it is written.
     let count = COUNT.load(Ordering::Relaxed);
     let place = TABLE.get(count / PIECE)?;
@@ -197,7 +197,7 @@ fn more_records(makers: &mut Makers) -> Option<usize> {
     }
     // Release pairs with the Acquire in `records`.
     COUNT.store(count + PIECE, Ordering::Release);
-    makers.free = count as u32 + 1;
+    places.free = count as u32 + 1;
     Some(count + 1)
 }
 
@@ -209,9 +209,9 @@ pub(crate) fn remove(tenant: &Tenant, handle: usize) -> bool {
 }
 
 /// Adds a record that has no heap any more to the free ones.
-pub(super) fn put_free(makers: &mut Makers, tenant: &Tenant, handle: usize) {
-    tenant.next_free.set(makers.free);
-    makers.free = (handle & ((1 << PLACE_BITS) - 1)) as u32;
+pub(super) fn put_free(places: &mut Places, tenant: &Tenant, handle: usize) {
+    tenant.next_free.set(places.free);
+    places.free = (handle & ((1 << PLACE_BITS) - 1)) as u32;
 }
 
 /// Calls `see` with the figures of each heap and account. Waits a moment for threads that are inside them.
@@ -239,7 +239,7 @@ impl Tenant {
         handle != 0 && self.handle.load(Ordering::Acquire) == handle
     }
 
-    /// What the record stands for.
+    /// The kind of holder that the record stands for.
     pub(crate) fn kind(&self) -> Kind {
         Kind::of(self.kind.get())
     }
@@ -329,6 +329,6 @@ impl Tenant {
     /// Puts back the record of a heap that was taken out of the table, and has neither parts nor blocks any more.
     pub(crate) fn put_back(&'static self, handle: usize) {
         self.parts.set(None);
-        put_free(&mut MAKERS.lock(), self, handle);
+        put_free(&mut PLACES.lock(), self, handle);
     }
 }

@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "calls a function of the program's")]
-//! What a program is told of the limits of named heaps and accounts: by its function, or by a line.
+//! How a program hears of the limits of named heaps and accounts: by its function, or by a line.
 
 use core::ffi::{c_int, c_void};
 
@@ -39,7 +39,7 @@ pub(crate) fn refused(bill: &'static Bill, size: usize) {
 }
 
 impl Tenant {
-    /// Has the bill admit `bytes` outside of a request; false if its limit forbids that, of which the program is told as of
+    /// Has the bill admit `bytes` outside of a request; false if its limit forbids that, of which the program hears as of
     /// a request. The calling thread is outside the allocator.
     pub(crate) fn admit_or_tell(&'static self, bytes: usize) -> bool {
         let admit = || self.bill.admit(bytes, &PROCESS.central.pages.pending);

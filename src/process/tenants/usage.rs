@@ -26,7 +26,7 @@ pub(crate) enum Refused {
     /// There is no such heap any more.
     Gone,
     /// Another thread uses it.
-    Busy,
+    InUse,
     /// There is no memory.
     Memory,
     /// The call came from inside the allocator, or from a thread that ends.
@@ -169,7 +169,7 @@ fn take_more(tenant: &'static Tenant, handle: usize, thread: usize) -> Result<&'
         }
         if number < TRIES { spin() } else { call::pause(PAUSE_NANOSECONDS) }
     }
-    Err(busy(tenant))
+    Err(in_use(tenant))
 }
 
 /// The part, which the calling thread took, unless the heap is gone by now.
@@ -207,22 +207,22 @@ fn gone(handle: usize) -> Refused {
 
 /// Says once that two threads use a heap.
 #[cold]
-fn busy(tenant: &Tenant) -> Refused {
+fn in_use(tenant: &Tenant) -> Refused {
     // Relaxed: the line is printed by whichever thread finds false.
-    if !tenant.told_busy.swap(true, Ordering::Relaxed) {
+    if !tenant.told_in_use.swap(true, Ordering::Relaxed) {
         let name = tenant.name();
         let name = name.split(|&byte| byte == 0).next().unwrap_or(&[]);
-        diag::line(Code::HeapBusy, &[b"heap \"", name, b"\" is in use by another thread"]);
+        diag::line(Code::HeapInUse, &[b"heap \"", name, b"\" is in use by another thread"]);
     }
-    Refused::Busy
+    Refused::InUse
 }
 
 /// Takes all parts of a heap for the calling thread, and the right to add one, so that nothing else uses it; false, and
-/// nothing is taken, if a thread uses it. [`Tenant::put_back`] or the next maker of a heap ends it.
+/// nothing is taken, if a thread uses it. [`Tenant::put_back`] or the next heap of that record ends it.
 pub(crate) fn take_all(tenant: &Tenant) -> bool {
     // Acquire pairs with the Release in `take_more`.
     if tenant.making.swap(true, Ordering::Acquire) {
-        let _ = busy(tenant);
+        let _ = in_use(tenant);
         return false;
     }
     let thread = tls::word_address();
@@ -233,7 +233,7 @@ pub(crate) fn take_all(tenant: &Tenant) -> bool {
     tenant.parts().take(taken).for_each(Heap::leave);
     // Release pairs with the Acquire in `take_more`.
     tenant.making.store(false, Ordering::Release);
-    let _ = busy(tenant);
+    let _ = in_use(tenant);
     false
 }
 

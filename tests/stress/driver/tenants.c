@@ -66,7 +66,7 @@ static void work_outside(struct worker *worker, struct tenant *tenant) {
     worker->may_be_refused = false;
 }
 
-// What is the heap's goes with it; pieces that came from elsewhere stay.
+// The heap's own pieces go with it; pieces that came from elsewhere stay.
 static void go(struct worker *worker, struct tenant *tenant) {
     for (size_t i = 0; i < tenant->table.count; i++) {
         struct piece *piece = &tenant->table.pieces[i];

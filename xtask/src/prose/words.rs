@@ -59,7 +59,7 @@ pub(super) const WORDS: &[Out] = &[
     out(&["depot", "depots"], "central list", Everywhere).except(&["bonwick"]),
     out(&["shelf", "shelves"], "central list", Everywhere),
     out(&["standing"], "HeapAccess", Names),
-    out(&["busy"], "entered; HeapGuard", Names),
+    out(&["busy"], "entered; HeapGuard", Names).except(&["resourcebusy", "resource_busy"]),
     out(&["ring", "rings", "bell", "bells"], "pending work", Names).except(&["ring"]),
     out(&["keep house", "keeps house"], "run pending work", Everywhere),
     out(&["late"], "deferred", Names).except(&["late"]),

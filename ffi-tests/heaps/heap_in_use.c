@@ -1,8 +1,8 @@
 // A heap that is not shared serves one thread at a time: another one that wants to use it, or names it in a call, gets
 // EBUSY and nothing else happens; one line says so for each heap. A heap that a thread uses, at whatever depth, is
 // neither destroyed nor deleted. It is free again when that thread has left it, or ended.
-// expect: exit 0 stderr ALLOCATOR_HEAP_BUSY x2
-// says: ALLOCATOR_HEAP_BUSY … in use
+// expect: exit 0 stderr ALLOCATOR_HEAP_IN_USE x2
+// says: ALLOCATOR_HEAP_IN_USE … in use
 // variants: preload linked static
 // run: fast
 // run: counting
@@ -34,7 +34,7 @@ static void *use_heap(void *unused) {
     return unused;
 }
 
-static void check_busy(spandrel_heap_t *of) {
+static void check_in_use(spandrel_heap_t *of) {
     errno = 0;
     CHECK(spandrel_heap_use(of) == SPANDREL_HEAP_FAILED && errno == EBUSY);
     CHECK(spandrel_heap_current() == NULL);
@@ -63,8 +63,8 @@ int main(void) {
     below = heap_new("below, in use", 0, 0);
     pthread_t user = start(use_heap, NULL);
     wait_turn();
-    check_busy(heap);
-    check_busy(below);
+    check_in_use(heap);
+    check_in_use(below);
     // Blocks of a heap in use may be freed and resized by anybody.
     held_check(&block);
     unsigned char *moved = opaque(realloc(block.at, 100000));
