@@ -83,7 +83,7 @@ allocator-fast-path-check: library ## Measure the flows, the page backend and so
 
 native-memory-control-check: library ## The same, and look at profiles, hooks, limits, exhaustion, shutdown and modes, and compare with docs/evidence
 	@$(XTASK) gate check --skip numa $(SHARED)
-	@SPANDREL_CALLS=all $(CARGO) test --quiet --package spandrel-tests --test injection
+	@TEST_CALLS=all $(CARGO) test --quiet --package spandrel-tests --test injection
 
 evidence: build ## Measure and rewrite the figures in docs/evidence, and the pages that are generated
 	@$(XTASK) gate record

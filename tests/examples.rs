@@ -58,12 +58,12 @@ fn prints(folder: &Path, example: &Example, settings: &[(&str, &Path)]) -> Resul
     if is_as_promised { Ok(()) } else { Err(format!("promised:\n{}\n{outcome}", promised.join("\n"))) }
 }
 
-/// In the tree of the build. `SPANDREL_EXAMPLES` names the folder of the Rust examples where they are built already, with
+/// In the tree of the build. `TEST_EXAMPLES` names the folder of the Rust examples where they are built already, with
 /// the features of all tests, as cargo would build what they need once more for them alone.
 fn prints_what_it_says(example: &Example) -> Result<(), String> {
     let (library, out) = (paths::shared_library()?, paths::fresh(&format!("built-{}", example.name))?);
     let mut settings = vec![("LIBRARY", library.as_path()), ("OUT", &out)];
-    let built = env::var_os("SPANDREL_EXAMPLES").map(PathBuf::from);
+    let built = env::var_os("TEST_EXAMPLES").map(PathBuf::from);
     settings.extend(built.as_deref().map(|folder| ("RUST_BUILT", folder)));
     prints(&folder(), example, &settings)
 }

@@ -1,7 +1,7 @@
 //! Memory is refused at one point after another: system calls for memory that the library makes under load fail alone, and
 //! in a row with those that follow, also with huge pages. No run may crash, tear, leak or stay refused.
 //!
-//! Which call comes when differs from run to run, so every sixth is enough for a test. With `SPANDREL_CALLS=all`, in `make
+//! Which call comes when differs from run to run, so every sixth is enough for a test. With `TEST_CALLS=all`, in `make
 //! native-memory-control-check`, each call fails in a run of its own.
 
 use std::env;
@@ -14,7 +14,7 @@ const UNHEARD: &str = "the kernel has no listener";
 
 /// Refuses `count` calls from each, or each sixth, one on in turn, and wants every kind of call among the refused ones.
 fn sweep(count: i64, environment: Environment<'_>) -> Result<(), String> {
-    let stride = if env::var_os("SPANDREL_CALLS").is_some_and(|value| value == "all") { 1 } else { 6 };
+    let stride = if env::var_os("TEST_CALLS").is_some_and(|value| value == "all") { 1 } else { 6 };
     let Sweep { calls, failed, broken, .. } = injection::sweep(count, stride, environment)?.ok_or(UNHEARD)?;
     if let Some(first) = broken.first() {
         return Err(format!("{} of {calls} runs: {first}", broken.len()));

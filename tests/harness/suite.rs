@@ -22,10 +22,10 @@ where
     })
 }
 
-/// Adds a line to the file that `SPANDREL_TEST_TIMES` names: the seconds of a case, those of CPU time, the target and the
+/// Adds a line to the file that `TEST_CASE_TIMES` names: the seconds of a case, those of CPU time, the target and the
 /// case. The CPU time is that of all cases that ran meanwhile, so it is the case's own with `--test-threads=1` alone.
 fn note_times(case: &str, elapsed: Duration, cpu: Duration) {
-    let Some(path) = std::env::var_os("SPANDREL_TEST_TIMES") else { return };
+    let Some(path) = std::env::var_os("TEST_CASE_TIMES") else { return };
     let program = std::env::current_exe().ok();
     let stem = program.as_ref().and_then(|program| program.file_stem()?.to_str()).unwrap_or_default();
     let target = stem.rsplit_once('-').map_or(stem, |(target, _)| target);
