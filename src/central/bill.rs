@@ -28,6 +28,8 @@ pub(crate) struct Bill {
     /// The limits, in bytes; [`crate::pages::limits::UNLIMITED`] for none. Written by the program, read by any thread.
     soft: Relaxed<AtomicUsize>,
     hard: Relaxed<AtomicUsize>,
+    /// Whether the hard limit has forbidden something since this was last asked. Any thread reads and writes it.
+    denied: Relaxed<AtomicBool>,
     /// Requests that the hard limit refused. Any thread adds.
     refusals: AtomicUsize,
     /// Whether more than the soft limit is held, and was told. Any thread reads and writes it.
@@ -123,6 +125,13 @@ impl Bill {
         self.refusals.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether the hard limit has forbidden something since this was last asked.
+    pub(crate) fn take_denied(&self) -> bool {
+        let denied = self.denied.get();
+        self.denied.set(false);
+        denied
+    }
+
     /// Notes that the hard limit is about to refuse a request.
     pub(crate) fn meet_hard(&self) {
         self.met.fetch_or(HARD, Ordering::Relaxed);
@@ -143,7 +152,10 @@ impl Bill {
     pub(crate) fn admit(&self, bytes: usize, pending: &Pending) -> bool {
         let mut held = self.held();
         loop {
-            let Some(now) = held.checked_add(bytes).filter(|&now| now <= self.hard.get()) else { return false };
+            let Some(now) = held.checked_add(bytes).filter(|&now| now <= self.hard.get()) else {
+                self.denied.set(true);
+                return false;
+            };
             match self.held.compare_exchange_weak(held, now, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => break self.note_more(now, pending),
                 Err(other) => held = other,

@@ -5,10 +5,10 @@
 use core::ffi::{c_int, c_void};
 
 use super::foreign;
-use super::mode::{self, Mode};
+use super::mode::Mode;
 use super::request::Request;
 use crate::base::lane::Lane;
-use crate::base::units::{LARGE_MAX, REGION_BYTES, regions_for};
+use crate::base::units::LARGE_MAX;
 use crate::central::Bill;
 use crate::config;
 use crate::diag::{self, Code};
@@ -34,7 +34,7 @@ static CALLING: AtomicBool = AtomicBool::new(false);
 #[cold]
 pub(super) fn alloc<M: Mode>(request: Request) -> *mut u8 {
     if let Some((heap, bill)) = thread::at_rest().and_then(|heap| Some((heap, heap.bill()?)))
-        && (heap.is_part() || is_refused_by(bill, request))
+        && (bill.take_denied() || heap.is_part())
     {
         return reclaim_or_bill::<M>(bill, request);
     }
@@ -72,12 +72,6 @@ fn explain_bounds(request: Request) {
     });
 }
 
-/// Whether the hard limit of `bill` forbids what `request` needs.
-fn is_refused_by(bill: &Bill, request: Request) -> bool {
-    let regions = mode::class_of(request).map_or(regions_for(request.size), |class| class.geometry().regions as usize);
-    bill.held().saturating_add(regions.saturating_mul(REGION_BYTES)) > bill.limits().1
-}
-
 /// Reclaims what a heap with a bill holds and does not need. If that does not suffice, counts and tells the refusal, and
 /// returns null: libc's memory would be on no bill.
 #[cold]
@@ -85,7 +79,7 @@ fn reclaim_or_bill<M: Mode>(bill: &'static Bill, request: Request) -> *mut u8 {
     if let Some(block) = reclaim::<M>(request) {
         return block;
     }
-    if !is_refused_by(bill, request) {
+    if !bill.take_denied() {
         if PROCESS.is_bounded() {
             explain_bounds(request)
         } else {

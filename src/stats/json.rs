@@ -7,6 +7,7 @@ use crate::base::page::Page;
 use crate::sys::memory;
 
 /// Writes the object, in a line of its own.
+#[inline(never)]
 pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
     page.text("{\"profile\":\"").text(snapshot.profile).text("\"");
     for (figure, value) in PROCESS.iter().zip(figures::process(snapshot)) {
@@ -30,6 +31,7 @@ pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
     page.text("}\n");
 }
 
+#[inline(never)]
 fn bills(snapshot: &Snapshot, page: &mut Page<'_>) {
     if snapshot.bills.heaps == 0 {
         return;
@@ -53,6 +55,7 @@ fn bills(snapshot: &Snapshot, page: &mut Page<'_>) {
     }
 }
 
+#[inline(never)]
 fn shares(page: &mut Page<'_>, sums: &TenantFigures) {
     for (figure, value) in BILL.iter().zip(figures::bill(sums)).take(SHARED) {
         member(page, figure.name(), value);

@@ -9,6 +9,7 @@ use crate::sys::memory;
 static CALLS: Figure = Figure::new(Kind::Counter, "system_calls", "System calls for memory, refused ones included.");
 
 /// Writes all metrics.
+#[inline(never)]
 pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
     for (figure, value) in PROCESS.iter().zip(figures::process(snapshot)) {
         head(page, "", figure);
@@ -38,6 +39,7 @@ pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
 
 /// The bills: a series for each name, and one for each share that has no name; none without named heaps. Heaps of one
 /// name are one series, because no two series may have the same labels.
+#[inline(never)]
 fn bills(snapshot: &Snapshot, page: &mut Page<'_>) {
     let bills = &snapshot.bills;
     for (index, figure) in BILL.iter().enumerate() {

@@ -13,6 +13,7 @@ const VALUE_WIDTH: usize = 16;
 const COLUMN_WIDTH: usize = 11;
 
 /// Writes the report.
+#[inline(never)]
 pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
     page.text(PREFIX).text("profile ").text(snapshot.profile).text("\n");
     for (figure, value) in PROCESS.iter().zip(figures::process(snapshot)) {
@@ -29,6 +30,7 @@ fn row(page: &mut Page<'_>, name: &str, value: u64) {
     page.text(PREFIX).words(name, NAME_WIDTH).right(value, VALUE_WIDTH).text("\n");
 }
 
+#[inline(never)]
 fn shares(snapshot: &Snapshot, page: &mut Page<'_>) {
     let (spans, in_use) = (snapshot.spans() as u64, snapshot.in_use() as u64);
     let live = (snapshot.live() - snapshot.large.direct_bytes) as u64;
@@ -60,6 +62,7 @@ fn classes(snapshot: &Snapshot, page: &mut Page<'_>) {
     }
 }
 
+#[inline(never)]
 fn heaps(snapshot: &Snapshot, page: &mut Page<'_>) {
     header(page, "thread", &HEAP);
     page.text("\n");
@@ -76,6 +79,7 @@ fn heaps(snapshot: &Snapshot, page: &mut Page<'_>) {
 }
 
 /// Named heaps: a line each, the name at its end, because names are of many lengths.
+#[inline(never)]
 fn bills(snapshot: &Snapshot, page: &mut Page<'_>) {
     if snapshot.bills.heaps == 0 {
         return;

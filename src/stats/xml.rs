@@ -8,6 +8,7 @@ use super::snapshot::Snapshot;
 use crate::base::page::Page;
 
 /// Writes the document.
+#[inline(never)]
 pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
     let obtained = snapshot.pages.used as u64;
     let binned = snapshot.binned() as u64;
@@ -51,6 +52,7 @@ pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
     page.text("</spandrel>\n</malloc>\n");
 }
 
+#[inline(never)]
 fn bills(snapshot: &Snapshot, page: &mut Page<'_>) {
     if snapshot.bills.heaps == 0 {
         return;
@@ -69,6 +71,7 @@ fn bills(snapshot: &Snapshot, page: &mut Page<'_>) {
     }
 }
 
+#[inline(never)]
 fn share(page: &mut Page<'_>, sums: &TenantFigures) {
     for (figure, value) in BILL.iter().zip(figures::bill(sums)).take(SHARED) {
         attribute(page, figure.name(), value);
