@@ -59,7 +59,9 @@ impl Heap {
 
     fn receive_batch(&self, shared: Shared<'_>, batch: &Batch, wanted: Option<Class>) {
         let common = batch.common();
-        match common.class().filter(|class| class.geometry().regions == 1 && common.owner() == self.address()) {
+        // A batch may be older than a part: its blocks are others' then, and a part has none of these in its bins.
+        let is_own = common.owner() == self.address() && !self.is_part();
+        match common.class().filter(|class| is_own && class.geometry().regions == 1) {
             Some(class) => {
                 let blocks = batch.given_out();
                 let taken = if wanted == Some(class) { self.bin(class).take_in(blocks.pointers()) } else { 0 };
