@@ -9,7 +9,7 @@ use crate::control::heaps;
 use crate::pages::limits::UNLIMITED;
 use crate::process::tenants::{self, Figures, NAME_BYTES};
 
-/// Figures of a heap at one moment; sizes are in bytes. [`NamedHeap::stats`] takes them.
+/// Figures of a heap at one moment; sizes are in bytes. `NamedHeap::stats` takes them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct HeapStats {
