@@ -22,7 +22,7 @@ const OBJECT: u8 = 3;
 pub struct TenantFigures {
     /// The handle, by which the program knows the heap.
     pub handle: usize,
-    /// The holder of the bill, by its place in [`KINDS`].
+    /// The holder of the bill, by its place in `KINDS`.
     pub kind: u8,
     /// The name, with zeroes behind it.
     pub name: [u8; NAME_BYTES],
