@@ -86,7 +86,7 @@ fn main() -> ExitCode {
             }
         };
     }
-    const RUNS: [(&str, &[(&str, &str)]); 7] = [
+    const RUNS: [(&str, &[(&str, &str)]); 8] = [
         ("fast", &[]),
         ("fast_purged_at_once", &[("SPANDREL_PURGE_DELAY", "0")]),
         ("fast_with_tiny_bins", &[("SPANDREL_BIN_BYTES", "1K")]),
@@ -94,6 +94,7 @@ fn main() -> ExitCode {
         ("tracked", &[("SPANDREL_MODE", "tracked")]),
         ("hardened", &[("SPANDREL_MODE", "hardened")]),
         ("guarded", &[("SPANDREL_MODE", "guarded"), ("SPANDREL_GUARDED_RATE", "50")]),
+        ("profiled", &[("SPANDREL_HEAP_PROFILE_RATE", "2000"), ("SPANDREL_HEAP_PROFILE", "/dev/null")]),
     ];
     let of_mode = |(name, settings): (&str, &'static [(&str, &str)])| {
         case(&format!("model_{name}"), move || model(released()?, settings, 30))

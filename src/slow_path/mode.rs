@@ -289,6 +289,11 @@ pub(crate) fn fits_in_place(old: usize, size: usize) -> bool {
         && (size.saturating_mul(SLACK) >= old || Class::of_size(size).is_some_and(|class| class.size() == old))
 }
 
+/// Whether blocks that the calling thread makes are on a bill, so that one which is on none and has to move is copied.
+fn is_billed_here() -> bool {
+    thread::at_rest().is_some_and(|heap| heap.bill().is_some())
+}
+
 /// Resizes a large or direct block without copying. `None` if it has to be copied.
 fn resize_in_lane(block: *mut u8, size: usize) -> Option<Resized> {
     let moved = match PROCESS.central.resolve(block.addr()) {
@@ -305,12 +310,12 @@ fn resize_in_lane(block: *mut u8, size: usize) -> Option<Resized> {
             })
         }
         // The figures of lanes would count a block that changes its lane twice.
-        Place::Large { region, span } if size > LARGE_MAX && !PROCESS.inspects() => {
+        Place::Large { region, span } if size > LARGE_MAX && !PROCESS.inspects() && !is_billed_here() => {
             let (old, ticket) = (span.large_bytes(), span.ticket());
             let address = PROCESS.central.move_large(region, size)?;
             Some(Moved { address, direct: true, ticket, old, size })
         }
-        Place::Direct(direct) if size > LARGE_MAX => {
+        Place::Direct(direct) if size > LARGE_MAX && (size <= direct.bytes || !is_billed_here()) => {
             let address = PROCESS.central.resize_direct(direct, size)?;
             Some(Moved { address, direct: true, ticket: direct.ticket, old: direct.bytes, size })
         }

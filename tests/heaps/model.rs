@@ -204,6 +204,9 @@ impl World {
         let old = self.live[&at].clone();
         let (block, errno) = self.workers[thread].ask(Order::Move { heap, block: at });
         if block == 0 {
+            // A large block does not need the heap, but room below its limit.
+            let is_large = old.usable > LARGE || is_profiled();
+            let target = if is_large && target == Err(libc::EBUSY) && errno == libc::ENOMEM { Ok(heap) } else { target };
             self.check_refusal(target, old.usable, errno)?;
             return self.check_block(at);
         }
