@@ -26,7 +26,7 @@ const BETWEEN_GROUPS: u32 = 256;
 const UNKNOWN: &[u8] = b"(unknown)";
 
 static FEATURE: Feature =
-    Feature { thread_begins: begin, name_may_differ: Some(ask), names_matter: Some(ask_for_all), ..Feature::NONE };
+    Feature { thread_begins: Some(begin), name_may_differ: Some(ask), names_matter: Some(ask_for_all), ..Feature::NONE };
 
 /// Registers what `options` ask for. Part of the start.
 pub(crate) fn register(options: &Options) {

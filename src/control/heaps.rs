@@ -179,7 +179,7 @@ fn free_blocks(part: &Heap) {
     // The blocks in inbox, quarantine and bins are free already. A quarantine takes in what comes out of the inbox.
     if let HeapAccess::Own(heap) = thread::access() {
         let _ = heap.exchange(shared, usize::MAX);
-        PROCESS.features.iter().for_each(|feature| (feature.thread_ends)(&heap));
+        PROCESS.features.thread_ends(&heap);
         heap.collect_wholly(shared);
     }
     // In the child of a fork, a block that a thread was freeing then is out of its span and not live.

@@ -8,21 +8,22 @@ use crate::process::state::PROCESS;
 use crate::sys::cell::{Flag, StaticRef};
 use crate::sys::lock::Patience;
 
-/// The functions of a feature that the core calls. [`Feature::NONE`] has the defaults, which do nothing.
+/// The functions of a feature that the core calls, where it has them: a table of functions that do nothing would cost the
+/// loader a write each.
 pub(crate) struct Feature {
     /// Does the work for which [`Feature::want_attention`] asked: in a slow call, after it has released the thread's
     /// heap, with no lock held.
-    pub(crate) attend: fn(),
+    pub(crate) attend: Option<fn()>,
     /// Takes the feature's locks before a fork, and releases them after it: in the parent on the same thread, in the
     /// child on the copy of that thread.
     pub(crate) locks: Option<Locks>,
     /// Runs in the child of a fork, and drops the work that other threads had begun. The argument is true if the thread
     /// that forked was inside the allocator, so it may be in the middle of work of its own.
-    pub(crate) in_child: fn(bool),
+    pub(crate) in_child: Option<fn(bool)>,
     /// A thread has got its heap.
-    pub(crate) thread_begins: fn(&Heap),
+    pub(crate) thread_begins: Option<fn(&Heap)>,
     /// A thread is about to give its heap up, and still holds it.
-    pub(crate) thread_ends: fn(&Heap),
+    pub(crate) thread_ends: Option<fn(&Heap)>,
     /// The name by which the heap of the calling thread is billed may be another one by now. The thread holds the heap.
     pub(crate) name_may_differ: Option<fn(&Heap)>,
     /// Statistics are about to be taken, so names of all threads matter. The calling thread holds nothing.
@@ -51,11 +52,11 @@ pub(crate) struct Features([StaticRef<Feature>; FEATURES_MAX]);
 impl Feature {
     /// A feature without work, for the fields that a feature leaves out.
     pub(crate) const NONE: Self = Self {
-        attend: || {},
+        attend: None,
         locks: None,
-        in_child: |_| {},
-        thread_begins: nothing,
-        thread_ends: nothing,
+        in_child: None,
+        thread_begins: None,
+        thread_ends: None,
         name_may_differ: None,
         names_matter: None,
     };
@@ -76,9 +77,6 @@ impl Feature {
         }
     }
 }
-
-/// Each thread calls it, so it has a name by which the linker puts it beside other code that each thread runs.
-fn nothing(_: &Heap) {}
 
 impl Features {
     pub(super) const fn new() -> Self {
@@ -101,10 +99,27 @@ impl Features {
         let pending = &PROCESS.central.pages.pending;
         for (place, feature) in self.iter().enumerate() {
             let asked = Work::asked_outside(place as u32).is_some_and(|work| pending.take(work));
-            if pending.take(Work::of_feature(place as u32)) || asked {
-                (feature.attend)();
+            if (pending.take(Work::of_feature(place as u32)) || asked)
+                && let Some(attend) = feature.attend
+            {
+                attend();
             }
         }
+    }
+
+    /// Says that the calling thread has got `heap`.
+    pub(super) fn thread_begins(&self, heap: &Heap) {
+        self.iter().filter_map(|feature| feature.thread_begins).for_each(|begin| begin(heap));
+    }
+
+    /// Says that the calling thread, which holds `heap`, is about to give it up.
+    pub(crate) fn thread_ends(&self, heap: &Heap) {
+        self.iter().filter_map(|feature| feature.thread_ends).for_each(|end| end(heap));
+    }
+
+    /// Has the features drop what other threads had begun, in the child of a fork.
+    pub(super) fn in_child(&self, inside: bool) {
+        self.iter().filter_map(|feature| feature.in_child).for_each(|drop_work| drop_work(inside));
     }
 
     /// Has the name be asked for by which `heap` is billed, which the calling thread holds.

@@ -246,7 +246,7 @@ fn go_on_in_child(fork: &Fork) {
     if !is_single {
         libc::reset_streams();
     }
-    PROCESS.features.iter().for_each(|feature| (feature.in_child)(inside));
+    PROCESS.features.in_child(inside);
     let own = thread::note_copy();
     if inside {
         PROCESS.registry.leave_others(own);

@@ -197,7 +197,7 @@ fn make_heap() -> Result<&'static Heap, Reason> {
         PROCESS.registry.release(heap);
         return Err(Reason::Exiting);
     }
-    PROCESS.features.iter().for_each(|feature| (feature.thread_begins)(heap));
+    PROCESS.features.thread_begins(heap);
     tls::set_own_heap(heap.address());
     join_idle_return(heap);
     Ok(heap)
@@ -215,7 +215,7 @@ pub(super) fn make_part(named: (usize, &'static Bill)) -> Option<&'static Heap> 
     choose_fast_heap(part);
     part.reopen_fast_path(PROCESS.shared());
     part.thread.id.set(call::thread_id());
-    PROCESS.features.iter().for_each(|feature| (feature.thread_begins)(part));
+    PROCESS.features.thread_begins(part);
     join_idle_return(part);
     Some(part)
 }
@@ -231,7 +231,7 @@ pub(crate) fn stand_on(heap: &'static Heap) {
 /// Gives up the heap of `guard`, and has the calling thread's word be `word`; its fast path sees the inert heap.
 pub(crate) fn give_up(guard: HeapGuard, word: usize) {
     let heap = guard.heap();
-    PROCESS.features.iter().for_each(|feature| (feature.thread_ends)(heap));
+    PROCESS.features.thread_ends(heap);
     guard.retire(PROCESS.shared());
     // The guard is not dropped, so the fast path of this thread sees the inert heap from here on.
     core::mem::forget(guard);

@@ -76,9 +76,9 @@ pub(super) static PROFILING: Profiling = Profiling::new();
 static SAMPLER: Sampler = Sampler { sample, freed, resized };
 
 pub(super) static FEATURE: Feature = Feature {
-    attend,
+    attend: Some(attend),
     locks: Some((Order::BeforeCentral, lock_for_fork, unlock_after_fork)),
-    in_child: forget_writer,
+    in_child: Some(forget_writer),
     ..Feature::NONE
 };
 

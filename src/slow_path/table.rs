@@ -105,7 +105,7 @@ pub(crate) fn can_sample() -> bool {
 }
 
 /// Has a thread that ends do all deferred frees, because no other thread may make a slow call after it.
-static DEFERRED_FREES: Feature = Feature { thread_ends: free_deferred_blocks, ..Feature::NONE };
+static DEFERRED_FREES: Feature = Feature { thread_ends: Some(free_deferred_blocks), ..Feature::NONE };
 
 /// Registers the feature above. Part of the start.
 pub(crate) fn register() {

@@ -25,7 +25,7 @@ static WRITING: AtomicBool = AtomicBool::new(false);
 /// How many reports were written.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-static REPORT: Feature = Feature { attend, in_child: forget_writer, ..Feature::NONE };
+static REPORT: Feature = Feature { attend: Some(attend), in_child: Some(forget_writer), ..Feature::NONE };
 
 const MILLISECONDS: u64 = 1000;
 

@@ -87,8 +87,8 @@ pub(crate) fn begin(options: &Options) {
 /// The mode's part in a fork, and in the life of a thread.
 static FEATURE: Feature = Feature {
     locks: Some((Order::AfterCentral, large::lock_for_fork, large::unlock_after_fork)),
-    thread_begins: begin_thread,
-    thread_ends: empty_waiting,
+    thread_begins: Some(begin_thread),
+    thread_ends: Some(empty_waiting),
     ..Feature::NONE
 };
 

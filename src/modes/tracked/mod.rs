@@ -138,7 +138,7 @@ static FEATURE: Feature = Feature {
         |patience: &Patience| NOTES.lock_for_fork(patience),
         || NOTES.unlock_after_fork(),
     )),
-    thread_begins,
+    thread_begins: Some(thread_begins),
     ..Feature::NONE
 };
 

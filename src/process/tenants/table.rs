@@ -81,7 +81,7 @@ pub(super) fn places() -> &'static Lock<Places> {
 /// The part of named heaps in forks.
 pub(super) static FEATURE: Feature = Feature {
     locks: Some((Order::BeforeCentral, |patience| PLACES.lock_for_fork(patience), || PLACES.unlock_after_fork())),
-    in_child: super::usage::in_child,
+    in_child: Some(super::usage::in_child),
     ..Feature::NONE
 };
 
