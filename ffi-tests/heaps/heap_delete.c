@@ -68,6 +68,11 @@ static void one_round(int round) {
     pthread_barrier_wait(&turn);
     int error = spandrel_heap_delete(heap);
     CHECK_WITH(error == 0, error);
+    // The next heap, which may get the place of that one, has nothing of it, and takes nothing along.
+    spandrel_heap_t *next = heap_new("next", 0, 0);
+    CHECK_WITH(bill_of(next).held_bytes == 0, bill_of(next).held_bytes);
+    check_all(NULL);
+    destroy(next);
     check_all(NULL);
     pthread_barrier_wait(&turn);
     // No new block lies over one that lives on.
