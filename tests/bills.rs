@@ -262,8 +262,8 @@ fn views_have_heaps() -> Result<(), String> {
         if found == [1, 1, 1] {
             break;
         }
-        // On a machine with much other work the first looks may end before the process was read.
-        if start.elapsed().as_secs() > 60 {
+        // On a machine with much other work the first looks may end before the process was read, and then show none.
+        if found != [0, 0, 0] || start.elapsed().as_secs() > 60 {
             return Err(format!("{found:?}\n{text}"));
         }
     }

@@ -18,7 +18,8 @@ const PROFILE: &str = "mutant";
 /// The profile that the command is built in.
 const COMMAND: &str = "tool";
 /// The targets of `tests/` that run the command `spandrel`.
-const OF_COMMAND: [&str; 6] = ["cli", "doctor", "observe", "profile_command", "profile_views", "serve"];
+const OF_COMMAND: [&str; 8] =
+    ["bills", "cli", "doctor", "fleet", "observe", "profile_command", "profile_views", "serve"];
 /// The profile that the models of the repository itself are built in.
 const MODELS: &str = "model";
 
