@@ -15,18 +15,21 @@
 // env: SPANDREL_MODE=hardened
 #include <stdatomic.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include "heaps.h"
 
 enum { COUNT = 400, FORKS = 4, CHURNERS = 3 };
 #define HARD (4 * MIB)
 
-enum { OWN, OTHERS, NOBODYS, SHARED, KINDS };
+enum { OWN, OTHERS, SLEEPERS, NOBODYS, SHARED, KINDS };
 static spandrel_heap_t *heaps[KINDS];
 static struct held blocks[KINDS][COUNT];
 static _Atomic bool stop;
 static bool in_child;
-static pthread_barrier_t ready;
+static pthread_barrier_t ready, over;
+// Children that found the small blocks of a thread which slept in its heap; shared with them.
+static _Atomic int *kept;
 
 static void make_blocks(int kind) {
     for (int i = 0; i < COUNT; i++) {
@@ -50,6 +53,15 @@ static void *go_on(void *unused) {
     use_from(NULL, heaps[OTHERS]);
     pthread_barrier_wait(&ready);
     for (uint64_t round = 0; !atomic_load(&stop); round++) churn(round, 100, 64, 3000);
+    return unused;
+}
+
+// A thread that sleeps in a heap of its own while the process forks.
+static void *sleep_on(void *unused) {
+    use_from(NULL, heaps[SLEEPERS]);
+    churn(2, 500, 64, 3000);
+    pthread_barrier_wait(&ready);
+    pthread_barrier_wait(&over);
     return unused;
 }
 
@@ -87,6 +99,7 @@ static bool inherit(int depth) {
     CHECK(spandrel_heap_list(NULL, 0) == KINDS);
     for (int kind = 0; kind < KINDS; kind++) check_blocks(kind);
     CHECK(bill_of(heaps[OTHERS]).users == 0 && bill_of(heaps[OWN]).users == 1);
+    CHECK(bill_of(heaps[SLEEPERS]).users == 0);
     churn(3, 1000, 100, 5000);
     for (int kind = 0; kind < KINDS; kind++)
         for (int i = depth; i < COUNT; i += 3) {
@@ -99,6 +112,7 @@ static bool inherit(int depth) {
     churn(5, 1000, 100, 5000);
     use_from(heaps[SHARED], heaps[OWN]);
     join(start(stand_on, heaps[OTHERS]));
+    join(start(stand_on, heaps[SLEEPERS]));
     join(start(stand_on, heaps[SHARED]));
     for (int kind = 0; kind < KINDS; kind++) check_blocks(kind);
     pid_t child = depth == 0 ? fork() : -1;
@@ -111,7 +125,10 @@ static bool inherit(int depth) {
 
 static _Noreturn void live_as_child(void) {
     if (inherit(0)) inherit(1);
+    // By now the child has what was of heaps that the fork caught threads in.
     destroy(heaps[OTHERS]);
+    if (spandrel_heap_of(blocks[SLEEPERS][2].at) == heaps[SLEEPERS]) atomic_fetch_add(kept, 1);
+    destroy(heaps[SLEEPERS]);
     CHECK(spandrel_heap_delete(heaps[SHARED]) == 0);
     for (int i = 0; i < COUNT; i++) {
         if (blocks[SHARED][i].at == NULL) continue;
@@ -135,13 +152,16 @@ static _Noreturn void live_as_child(void) {
 }
 
 int main(void) {
-    static const char *const names[] = {"own", "another thread's", "nobody's", "shared"};
+    static const char *const names[] = {"own", "another thread's", "a sleeping thread's", "nobody's", "shared"};
+    kept = mmap(NULL, sizeof *kept, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(kept != MAP_FAILED);
     for (int kind = 0; kind < KINDS; kind++) {
         heaps[kind] = heap_new(names[kind], 0, kind == SHARED ? SPANDREL_HEAP_SHARED : 0);
         make_blocks(kind);
     }
     pthread_t threads[1 + CHURNERS];
-    CHECK(pthread_barrier_init(&ready, NULL, 2 + CHURNERS) == 0);
+    CHECK(pthread_barrier_init(&ready, NULL, 3 + CHURNERS) == 0 && pthread_barrier_init(&over, NULL, 2) == 0);
+    pthread_t sleeper = start(sleep_on, NULL);
     threads[0] = start(go_on, NULL);
     for (uintptr_t i = 1; i <= CHURNERS; i++) threads[i] = start(go_on_shared, (void *)i);
     pthread_barrier_wait(&ready);
@@ -157,6 +177,10 @@ int main(void) {
     }
     atomic_store(&stop, true);
     for (int i = 0; i <= CHURNERS; i++) join(threads[i]);
+    pthread_barrier_wait(&over);
+    join(sleeper);
+    // A thread that returns memory of idle ones may be inside the sleeper's heap at one fork, but not at all.
+    CHECK(atomic_load(kept) > 0);
     for (int kind = 0; kind < KINDS; kind++) check_blocks(kind);
     CHECK(bill_of(heaps[OTHERS]).users == 0 && bill_of(heaps[SHARED]).users == 0);
     use_from(heaps[OWN], NULL);
