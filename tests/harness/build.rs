@@ -128,12 +128,13 @@ fn folder_for(library: &Path) -> Result<PathBuf, String> {
     prepared(paths::output().join(format!("with-{:016x}", hasher.finish())))
 }
 
-/// The source and every header it might include: those beside it, the shared ones, and the public one.
+/// The source and every header it might include: those beside it, the shared ones, and the public ones.
 fn inputs_of(source: &Source) -> Vec<PathBuf> {
     let beside = source.path.parent().map(Path::to_path_buf);
     let folders = beside.into_iter().chain([paths::ffi_support(), paths::include()]);
     let files = folders.filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
-    let headers = files.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "h"));
+    let is_header = |path: &PathBuf| path.extension().is_some_and(|end| end == "h" || end == "hpp");
+    let headers = files.map(|entry| entry.path()).filter(is_header);
     headers.chain([source.path.clone()]).collect()
 }
 
