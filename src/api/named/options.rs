@@ -133,6 +133,7 @@ impl<'name> HeapOptions<'name> {
             shared: self.is_shared,
         });
         let handle = made.map_err(|why| match why {
+            NoHeap::Inside => of_errno(libc::EAGAIN),
             NoHeap::Memory => of_errno(libc::ENOMEM),
             NoHeap::Unserved => of_errno(libc::ENOTSUP),
         })?;
