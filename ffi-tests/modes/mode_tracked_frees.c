@@ -72,7 +72,8 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
-enum { RACES = 200, HELD = 1000 };
+// Many enough that the bin has room for the later frees, which are more than the default mode looks back.
+enum { RACES = 200, HELD = 1000, LATER = 40 };
 
 __attribute__((noinline)) void *make_block(size_t size) {
     void *block = opaque(malloc(size));
@@ -182,12 +183,11 @@ static void misuse(const char *what) {
     if (strcmp(what, "misaligned") == 0) free_again(block + 5);
     if (strcmp(what, "inlarge") == 0) free_again(block + 65536);
     if (strcmp(what, "remote") == 0) join(start(free_in_thread, block));
+    bool late = strcmp(what, "late") == 0;
+    for (int i = 0; late && i < HELD; i++) held[i] = make_block(100);
     free_once(block);
+    for (int i = 0; late && i < LATER; i++) free(held[i]);
     if (strcmp(what, "aba") == 0) free_once(make_block(3000));
-    if (strcmp(what, "late") == 0) {
-        for (int i = 0; i < HELD; i++) held[i] = make_block(200);
-        for (int i = 0; i < HELD; i++) free(held[i]);
-    }
     if (strcmp(what, "realloc") == 0) block = realloc(block, 5000);
     if (strcmp(what, "usable") == 0) CHECK(malloc_usable_size(block) == 0);
     if (strcmp(what, "sized") == 0) free_sized(block, 100);
