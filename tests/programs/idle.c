@@ -1,8 +1,8 @@
 // A process that becomes idle. Argument: what it does.
 //   calls, silent: threads fill 160 MiB with blocks of many sizes, free all but some and sleep; the first thread calls
 //     malloc and free of small blocks now and then, or nothing at all. Resident memory has to fall to a tenth; with a
-//     second argument, `stays`, more than a fifth has to stay, with `shrinks` less. Then all threads wake up and find
-//     their blocks unchanged.
+//     second argument, `stays`, more than a fifth has to stay, with `shrinks` less than a sixth. Then all threads wake up
+//     and find their blocks unchanged.
 //   waking: threads work, sleep for a moment and work on, while others drain their heaps.
 //   large: the first thread frees large blocks and makes no more calls; their pages have to go back.
 //   forked: a thread forks. In the child it allocates, frees and sleeps, while another one calls now and then: the
@@ -77,13 +77,13 @@ static void go_quiet(bool calls, bool stays, bool shrinks) {
     CHECK_WITH(full >= PEAK_KIB * 3 / 4, full);
     pthread_barrier_wait(&meet);
     pthread_barrier_wait(&meet);
-    for (int turn = 0; turn < (stays ? 60 : 400) && now > full / (shrinks ? 5 : 10); turn++, now = resident()) {
+    for (int turn = 0; turn < (stays ? 60 : 400) && now > full / (shrinks ? 6 : 10); turn++, now = resident()) {
         nap(50);
         if (!calls) continue;
         for (int i = 0; i < 3; i++) free(opaque(malloc(64)));
     }
     printf("full=%ld now=%ld\n", full / 1024, now / 1024);
-    CHECK_WITH(stays ? now > full / 5 : now <= full / (shrinks ? 5 : 10), now);
+    CHECK_WITH(stays ? now > full / 5 : now <= full / (shrinks ? 6 : 10), now);
     pthread_barrier_wait(&meet);
     for (int i = 0; i < THREADS; i++) join(threads[i]);
 }
