@@ -64,7 +64,8 @@ impl Tenant {
 
     /// Calls the function for a limit, unless a thread is in it, or ends the heap.
     fn tell(&'static self, limit: c_int) {
-        // Acquire pairs with the Release below, and with that of `put_back`: function and context stay those of this heap.
+        // Acquire pairs with the Release below, and with that of `put_back`: function and context stay those of this
+        // heap.
         if self.calling.swap(true, Ordering::Acquire) {
             return;
         }
