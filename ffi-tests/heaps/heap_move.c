@@ -57,8 +57,8 @@ static void check_refusal(spandrel_heap_t *from) {
     destroy(small);
 }
 
-// A mapping of the default heap that has to move as it grows becomes the heap's that the thread uses. The second one lies
-// below the first, and has no room.
+// A mapping of the default heap that has to move as it grows becomes the heap's that the thread uses. The second one
+// lies below the first, and has no room.
 static void check_growth(spandrel_heap_t *heap) {
     static struct held blocks[2];
     for (size_t i = 0; i < 2; i++) held_fill(&blocks[i], opaque(malloc(40 * MIB)), 40 * MIB, i);

@@ -1,6 +1,6 @@
-// The function that hears of a limit uses other heaps, goes back to the one that it found, or leaves all: the call that it
-// interrupts goes on, and the thread uses what it used before, or, where the function left that, no heap. No part stays
-// taken: another thread may use both heaps afterwards, and they can be destroyed.
+// The function that hears of a limit uses other heaps, goes back to the one that it found, or leaves all: the call that
+// it interrupts goes on, and the thread uses what it used before, or, where the function left that, no heap. No part
+// stays taken: another thread may use both heaps afterwards, and they can be destroyed.
 // expect: exit 0 stderr ALLOCATOR_HEAP_LIMIT x12
 // variants: preload linked static
 // run: fast

@@ -33,11 +33,11 @@ pub struct spandrel_heap {
 #[expect(non_camel_case_types, reason = "a name of C")]
 pub type spandrel_heap_t = spandrel_heap;
 
-/// Called when a limit of a heap was met: the heap, which limit (SPANDREL_LIMIT_...), the bytes that the heap holds,
-/// the limit in bytes, and the context of the options. For the hard limit that is on the thread whose request it
-/// refuses, from inside its call, and the request is tried again after it; for the soft limit soon after, on any thread
-/// that makes a request. May allocate and free, and use other heaps if it goes back; it is not called again for that heap
-/// meanwhile, and cannot destroy it. Must not throw.
+/// Called when a limit of a heap was met: the heap, which limit (SPANDREL_LIMIT_...), the bytes that the heap
+/// holds, the limit in bytes, and the context of the options. For the hard limit that is on the thread whose
+/// request it refuses, from inside its call, and the request is tried again after it; for the soft limit soon
+/// after, on any thread that makes a request. May allocate and free, and use other heaps if it goes back; it is
+/// not called again for that heap meanwhile, and cannot destroy it. Must not throw.
 #[expect(non_camel_case_types, reason = "a name of C")]
 pub type spandrel_heap_callback = Option<
     unsafe extern "C" fn(heap: *mut spandrel_heap_t, limit: c_int, held: usize, bytes: usize, context: *mut c_void),
@@ -132,8 +132,9 @@ const fn limit(bytes: usize) -> usize {
 
 /// Makes a heap of the program's own, whose blocks share no span with others; NULL for `options` is all zeroes. It
 /// costs a quarter of a kilobyte until a thread uses it, and some pages then. NULL, and errno EINVAL for unknown
-/// flags, words that are reserved and a soft limit above the hard one, ENOMEM if there is no memory or no place (65,536
-/// heaps), EAGAIN from inside the allocator, ENOTSUP if libc or the functions of mode "custom" serve the process.
+/// flags, words that are reserved and a soft limit above the hard one, ENOMEM if there is no memory or no place
+/// (65,536 heaps), EAGAIN from inside the allocator, ENOTSUP if libc or the functions of mode "custom" serve the
+/// process.
 ///
 /// # Safety
 /// - `options` is NULL or readable, and its name NULL or a C string.
@@ -355,8 +356,9 @@ impl spandrel_heap_stats {
     }
 }
 
-/// Fills the first `struct_size` bytes of `*stats` with the figures of a heap or account. 0, or EINVAL if there is no such
-/// heap, of which no line is printed, `stats` is NULL, or `struct_size` is larger than this version's structure.
+/// Fills the first `struct_size` bytes of `*stats` with the figures of a heap or account. 0, or EINVAL if there is
+/// no such heap, of which no line is printed, `stats` is NULL, or `struct_size` is larger than this version's
+/// structure.
 ///
 /// # Safety
 /// - `stats` is NULL or writable for `struct_size` bytes.
@@ -371,8 +373,8 @@ pub unsafe extern "C" fn spandrel_heap_stats(
     if unsafe { hand_out(&spandrel_heap_stats::of(&figures), stats, struct_size) } { 0 } else { libc::EINVAL }
 }
 
-/// Stores the handles of up to `most` heaps and accounts in `heaps`; how many there are. `heaps` may be NULL where `most`
-/// is 0.
+/// Stores the handles of up to `most` heaps and accounts in `heaps`; how many there are. `heaps` may be NULL where
+/// `most` is 0.
 ///
 /// # Safety
 /// - `heaps` is writable for `most` handles.

@@ -9,7 +9,6 @@
 use core::cell::Cell;
 use core::mem::offset_of;
 
-use super::store::Central;
 use crate::pages::limits::UNLIMITED;
 use crate::pages::{Pending, Work};
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -55,7 +54,7 @@ pub(crate) type FindBill = fn(usize) -> Option<&'static Bill>;
 /// anywhere.
 pub(super) struct LargeBills {
     pub(super) lock: Lock<()>,
-    find: StaticRef<FindBill>,
+    pub(super) find: StaticRef<FindBill>,
 }
 
 impl LargeBills {
@@ -66,13 +65,6 @@ impl LargeBills {
     /// The bill at a place; `None` for 0, and where there is none.
     pub(super) fn at(&self, place: usize) -> Option<&'static Bill> {
         if place == 0 { None } else { self.find.get().and_then(|find| find(place)) }
-    }
-}
-
-impl Central {
-    /// Has bills be found by `find`, before there is one.
-    pub(crate) fn find_bills_by(&self, find: &'static FindBill) {
-        self.bills.find.set(Some(find));
     }
 }
 

@@ -4,7 +4,7 @@
 //! - Large blocks with a bill are linked through their headers: a header with a bill is in that bill's list. The lock
 //!   [`super::bill::LargeBills`] guards lists and headers' bills.
 
-use super::bill::Bill;
+use super::bill::{Bill, FindBill};
 use super::large::{Fresh, with_room};
 use super::span::{Span, header};
 use super::store::Central;
@@ -33,6 +33,11 @@ impl Span {
 }
 
 impl Central {
+    /// Has bills be found by `find`, before there is one.
+    pub(crate) fn find_bills_by(&self, find: &'static FindBill) {
+        self.bills.find.set(Some(find));
+    }
+
     /// The bill of a large block. A hint for threads that neither have the block nor hold the lock of large bills.
     pub(crate) fn bill_of(&self, span: &Span) -> Option<&'static Bill> {
         let [place, ..] = &span.inline;
@@ -106,8 +111,8 @@ impl Central {
         if !span.is_billed() {
             return;
         }
-        // Another thread may take the block off as well, and its run may be another block's once this one is freed: so the
-        // bytes are given back under the lock.
+        // Another thread may take the block off as well, and its run may be another block's once this one is freed: so
+        // the bytes are given back under the lock.
         let _lock = self.bills.lock.lock();
         let Some(bill) = self.bill_of(span) else { return };
         unlink(self.pages.space(), bill, span, region);

@@ -91,8 +91,8 @@ impl Heap {
         self.named.user.store(0, Ordering::Release);
     }
 
-    /// Ends [`Heap::take_for`] of a thread that found another heap's part: that may be one of yet another heap by now, which
-    /// its maker has.
+    /// Ends [`Heap::take_for`] of a thread that found another heap's part: that may be one of yet another heap by now, and a
+    /// thread's that uses it.
     #[cold]
     pub(crate) fn leave_stale(&self) {
         let thread = tls::word_address();

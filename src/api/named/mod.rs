@@ -292,7 +292,8 @@ pub struct HeapScope<'heap> {
 
 impl Drop for HeapScope<'_> {
     fn drop(&mut self) {
-        // It fails only if that heap is gone or another thread's by now, which the thread had left before: then it leaves all.
+        // It fails only if that heap is gone or another thread's by now, which the thread had left before: then it
+        // leaves all.
         if tenants::switch(self.before).is_err() {
             let _ = tenants::switch(0);
         }

@@ -13,6 +13,7 @@ use crate::process::state::PROCESS;
 use crate::sys::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use crate::sys::cell::{Relaxed, StaticRef};
 use crate::sys::lock::{Lock, Rank};
+use crate::sys::tls;
 
 /// Bytes of a name, and of the zero behind it.
 pub(crate) const NAME_BYTES: usize = 64;
@@ -44,9 +45,9 @@ pub(crate) struct Tenant {
     shared: Relaxed<AtomicBool>,
     pub(super) callback: AtomicPtr<c_void>,
     pub(super) context: AtomicPtr<c_void>,
-    /// Whether a thread is in the callback, or ends the heap; and whether the line about the hard limit, and that about a
-    /// second user or the soft limit of an account, were printed.
-    pub(super) calling: AtomicBool,
+    /// The thread that is in the callback, or ends the heap, by the address of its word; 0 for none.
+    calling: AtomicUsize,
+    /// Whether the line about the hard limit, and that about a second user or the soft limit of an account, were printed.
     pub(super) told_limit: AtomicBool,
     pub(super) told_line: AtomicBool,
     pub(super) name: [Relaxed<AtomicU8>; NAME_BYTES],
@@ -137,11 +138,6 @@ pub(super) fn tenant_of(bill: &'static Bill) -> &'static Tenant {
 pub(super) fn records() -> impl Iterator<Item = &'static Tenant> {
     // Acquire pairs with the Release in `create`: the piece is there.
     (1..=COUNT.load(Ordering::Acquire)).filter_map(record)
-}
-
-/// Calls `see` with each record, of a heap or not.
-pub(super) fn each_record(see: impl FnMut(&'static Tenant)) {
-    records().for_each(see);
 }
 
 /// A program's description of a heap that it makes.
@@ -299,6 +295,27 @@ impl Tenant {
         core::array::from_fn(|index| self.name.get(index).map_or(0, |byte| byte.get()))
     }
 
+    /// Takes the right to call the heap's function, and to end the heap, for this thread; false if a thread has it.
+    pub(super) fn begin_call(&self) -> bool {
+        // Acquire pairs with the Release in `end_call`: function and context stay those of this heap.
+        self.calling.compare_exchange(0, tls::word_address(), Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Ends [`Tenant::begin_call`].
+    pub(super) fn end_call(&self) {
+        // Release pairs with the Acquire in `begin_call`.
+        self.calling.store(0, Ordering::Release);
+    }
+
+    /// Ends what a thread began that the child of a fork does not have.
+    pub(super) fn end_call_of_others(&self) {
+        // Relaxed: the child has one thread.
+        let thread = self.calling.load(Ordering::Relaxed);
+        if thread != 0 && thread != tls::word_address() {
+            self.end_call();
+        }
+    }
+
     /// Adds the name in quotes to a line, control characters as `?`.
     pub(super) fn quote(&self, line: &mut Line) {
         let name = self.name();
@@ -346,9 +363,9 @@ impl Tenant {
     /// Puts back the record of a heap that was taken out of the table, and has neither parts nor blocks any more.
     pub(crate) fn put_back(&'static self, handle: usize) {
         self.parts.set(None);
-        // Release, twice: pairs with the Acquire of threads that add a part, end the heap or call its function.
+        // Release pairs with the Acquire of threads that add a part or end the heap.
         self.making.store(false, Ordering::Release);
-        self.calling.store(false, Ordering::Release);
+        self.end_call();
         put_free(&mut PLACES.lock(), self, handle);
     }
 }

@@ -64,8 +64,7 @@ impl Tenant {
 
     /// Calls the function for a limit, unless a thread is in it, or ends the heap.
     fn tell(&'static self, limit: c_int) {
-        // Acquire pairs with the Release below, and with that of `put_back`: function and context stay those of this heap.
-        if self.calling.swap(true, Ordering::Acquire) {
+        if !self.begin_call() {
             return;
         }
         let (soft, hard) = self.bill.limits();
@@ -74,8 +73,7 @@ impl Tenant {
         } else if self.bill.take_met_soft() {
             self.call(SOFT_LIMIT, soft);
         }
-        // Release pairs with the Acquire above.
-        self.calling.store(false, Ordering::Release);
+        self.end_call();
     }
 
     fn call(&self, limit: c_int, bytes: usize) {

@@ -4,7 +4,7 @@
 //! A thread may use several, each above the one before. It then has a chain of parts, of which it uses the uppermost.
 
 use super::accounts::Kind;
-use super::table::{FEATURE, Tenant, find};
+use super::table::{FEATURE, Tenant, find, records};
 use crate::base::text::Line;
 use crate::diag::{self, Code};
 use crate::heap::{Heap, fast_path};
@@ -337,8 +337,7 @@ pub(crate) fn take_all(tenant: &Tenant, handle: usize) -> Result<(), Refused> {
     if tenant.making.swap(true, Ordering::Acquire) {
         return Err(in_use(tenant));
     }
-    // Acquire pairs with the Release in `Tenant::tell` and `put_back`.
-    let is_called = tenant.calling.swap(true, Ordering::Acquire);
+    let is_called = !tenant.begin_call();
     let thread = tls::word_address();
     let taken = if is_called { 0 } else { tenant.parts().take_while(|part| part.take_for(thread)).count() };
     // The record may be another heap's by now.
@@ -348,8 +347,7 @@ pub(crate) fn take_all(tenant: &Tenant, handle: usize) -> Result<(), Refused> {
     }
     tenant.parts().take(taken).for_each(Heap::leave);
     if !is_called {
-        // Release pairs with the Acquire in `Tenant::tell`.
-        tenant.calling.store(false, Ordering::Release);
+        tenant.end_call();
     }
     // Release pairs with the Acquire in `take_more`.
     tenant.making.store(false, Ordering::Release);
@@ -363,7 +361,7 @@ pub(super) fn in_child(inside: bool) {
         return;
     }
     let thread = tls::word_address();
-    super::table::each_record(|tenant| {
+    records().for_each(|tenant| {
         let may_stay = |part: &Heap| part.user() == thread || part.outlive_user(tenant.is_live());
         // Both are read before a part is written, so that a child which only calls exec copies no page of any.
         if !tenant.parts().all(|part| part.user() == 0 && !part.is_torn()) || !tenant.is_live() {
@@ -373,5 +371,6 @@ pub(super) fn in_child(inside: bool) {
         if tenant.making.load(Ordering::Relaxed) && tenant.is_live() {
             tenant.making.store(false, Ordering::Relaxed);
         }
+        tenant.end_call_of_others();
     });
 }
