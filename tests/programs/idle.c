@@ -1,8 +1,8 @@
 // A process that becomes idle. Argument: what it does.
 //   calls, silent: threads fill 160 MiB with blocks of many sizes, free all but some and sleep; the first thread calls
 //     malloc and free of small blocks now and then, or nothing at all. Resident memory has to fall to a tenth; with a
-//     second argument, `stays`, more than a fifth has to stay, with `shrinks` less than a sixth. Then all threads wake up
-//     and find their blocks unchanged.
+//     second argument, `stays`, more than a fifth has to stay, with `shrinks` less than a sixth. Then all threads wake
+//     up and find their blocks unchanged.
 //   waking: threads work, sleep for a moment and work on, while others drain their heaps.
 //   large: the first thread frees large blocks and makes no more calls; their pages have to go back.
 //   forked: a thread forks. In the child it allocates, frees and sleeps, while another one calls now and then: the
