@@ -26,7 +26,7 @@ pub const SYMBOL: &str = "spandrel_live";
 /// The first word of a descriptor that was written.
 pub const MAGIC: usize = usize::from_le_bytes(*b"spandrel");
 /// Changes whenever the descriptor's own layout does.
-pub const VERSION: usize = 6;
+pub const VERSION: usize = 7;
 
 /// The descriptor of this process, by the name under which tools find it. All zeroes until the allocator has started,
 /// and in a process that libc serves.
