@@ -344,10 +344,11 @@ typedef bool (*spandrel_walk_callback)(const struct spandrel_block *block, void 
 typedef struct spandrel_heap spandrel_heap_t;
 
 /**
- * Called on the thread that met a limit of a heap, from inside its call: the heap, which limit
- * (SPANDREL_LIMIT_...), the bytes that the heap holds, the limit in bytes, and the context of the options. May
- * allocate and free; it is not called again for that heap meanwhile. A request that the hard limit refuses is
- * tried again after it. Must not throw.
+ * Called when a limit of a heap was met: the heap, which limit (SPANDREL_LIMIT_...), the bytes that the heap
+ * holds, the limit in bytes, and the context of the options. For the hard limit that is on the thread whose
+ * request it refuses, from inside its call, and the request is tried again after it; for the soft limit soon
+ * after, on any thread that makes a request. May allocate and free, and use other heaps if it goes back; it is
+ * not called again for that heap meanwhile, and cannot destroy it. Must not throw.
  */
 typedef void (*spandrel_heap_callback)(spandrel_heap_t *heap, int limit, size_t held, size_t bytes, void *context);
 
@@ -380,6 +381,10 @@ struct spandrel_heap_options {
    * 0, or SPANDREL_HEAP_SHARED.
    */
   unsigned int flags;
+  /**
+   * 0, for later versions.
+   */
+  size_t reserved[4];
 };
 
 /**
@@ -412,8 +417,8 @@ struct spandrel_heap_stats {
    */
   size_t large_bytes;
   /**
-   * Blocks that the program has, by the size of the block. Blocks that another thread freed count until they
-   * arrive.
+   * Blocks that the program has, by the size of the block, large ones by their regions. Blocks that another thread
+   * freed count until they arrive.
    */
   size_t live_bytes;
   /**
@@ -433,7 +438,7 @@ struct spandrel_heap_stats {
    */
   size_t refusals;
   /**
-   * Fast parts: the most threads that used the heap at the same time.
+   * The most threads that used the heap at the same time.
    */
   size_t parts;
   /**
@@ -655,9 +660,10 @@ bool spandrel_explain_fault(const void *address);
 
 /**
  * Makes a heap of the program's own, whose blocks share no span with others; NULL for `options` is all zeroes. It
- * costs about half a kilobyte until a thread uses it, and some pages then. NULL, and errno EINVAL for unknown
- * flags and a soft limit above the hard one, ENOMEM if there is no memory or no place (65,536 heaps), ENOTSUP if
- * libc or the functions of mode "custom" serve the process.
+ * costs a quarter of a kilobyte until a thread uses it, and some pages then. NULL, and errno EINVAL for unknown
+ * flags, words that are reserved and a soft limit above the hard one, ENOMEM if there is no memory or no place
+ * (65,536 heaps), EAGAIN from inside the allocator, ENOTSUP if libc or the functions of mode "custom" serve the
+ * process.
  *
  * The caller makes sure that:
  * - `options` is NULL or readable, and its name NULL or a C string.
@@ -700,7 +706,7 @@ spandrel_heap_t *spandrel_heap_current(void);
 spandrel_heap_t *spandrel_heap_of(const void *block);
 
 /**
- * As malloc, from `heap`, wherever the thread stands; NULL for the default heap. Errors as for
+ * As malloc, from `heap`, whichever heap the thread uses; NULL for the default heap. Errors as for
  * `spandrel_heap_use`, and ENOMEM above the heap's hard limit. free and all other functions take the block, from
  * any thread.
  */
@@ -741,8 +747,9 @@ void *spandrel_heap_move(spandrel_heap_t *heap, void *block);
 int spandrel_heap_set_limits(spandrel_heap_t *heap, size_t soft, size_t hard);
 
 /**
- * Fills the first `struct_size` bytes of `*stats` with the figures of a heap. 0, or EINVAL if there is no such
- * heap, `stats` is NULL, or `struct_size` is larger than this version's structure.
+ * Fills the first `struct_size` bytes of `*stats` with the figures of a heap or account. 0, or EINVAL if there is
+ * no such heap, of which no line is printed, `stats` is NULL, or `struct_size` is larger than this version's
+ * structure.
  *
  * The caller makes sure that:
  * - `stats` is NULL or writable for `struct_size` bytes.
@@ -750,8 +757,8 @@ int spandrel_heap_set_limits(spandrel_heap_t *heap, size_t soft, size_t hard);
 int spandrel_heap_stats(spandrel_heap_t *heap, spandrel_heap_stats_t *stats, size_t struct_size);
 
 /**
- * Stores the handles of up to `most` heaps in `heaps`; how many heaps there are. `heaps` may be NULL where `most`
- * is 0.
+ * Stores the handles of up to `most` heaps and accounts in `heaps`; how many there are. `heaps` may be NULL where
+ * `most` is 0.
  *
  * The caller makes sure that:
  * - `heaps` is writable for `most` handles.

@@ -321,7 +321,10 @@ public:
 
     heap_scope(const heap_scope &) = delete;
     heap_scope &operator=(const heap_scope &) = delete;
-    ~heap_scope() { static_cast<void>(::spandrel_heap_use(before_)); }
+    ~heap_scope() {
+        /* It fails only where that heap is gone, or another thread's by now. */
+        if (::spandrel_heap_use(before_) == SPANDREL_HEAP_FAILED) static_cast<void>(::spandrel_heap_use(nullptr));
+    }
 
 private:
     spandrel_heap_t *before_;

@@ -43,6 +43,9 @@ static void check_refusals(void) {
     struct spandrel_heap_options options = {.name = "x", .flags = 0x80};
     errno = 0;
     CHECK(spandrel_heap_create(&options) == NULL && errno == EINVAL);
+    options = (struct spandrel_heap_options){.name = "x", .reserved = {0, 0, 0, 1}};
+    errno = 0;
+    CHECK(spandrel_heap_create(&options) == NULL && errno == EINVAL);
     options = (struct spandrel_heap_options){.name = "x", .soft_limit = 2 * MIB, .hard_limit = MIB};
     errno = 0;
     CHECK(spandrel_heap_create(&options) == NULL && errno == EINVAL);

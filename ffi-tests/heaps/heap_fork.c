@@ -14,7 +14,7 @@
 // run: guarded_often
 // env: SPANDREL_MODE=guarded
 // env: SPANDREL_GUARDED_RATE=2
-// env: SPANDREL_GUARDED_SLOTS=4096
+// env: SPANDREL_GUARDED_SLOTS=300
 // run: hardened
 // env: SPANDREL_MODE=hardened
 #include <stdatomic.h>

@@ -13,6 +13,12 @@
 // run: free_by_another_thread
 // args: thread 100
 // says: ALLOCATOR_HEAP_GONE … its heap was destroyed
+// run: realloc
+// args: realloc 100
+// says: ALLOCATOR_HEAP_GONE … its heap was destroyed
+// run: measure_large
+// args: measure 100000
+// says: ALLOCATOR_HEAP_GONE … its heap was destroyed
 // run: report
 // args: free 100
 // says: ALLOCATOR_HEAP_GONE … its heap was destroyed
@@ -51,6 +57,8 @@ int main(int argc, char **argv) {
         pthread_barrier_wait(&turn);
         join(other);
     } else {
+        if (strcmp(argv[1], "realloc") == 0) gone = realloc(opaque(gone), 4000);
+        if (strcmp(argv[1], "measure") == 0) CHECK(malloc_usable_size(opaque(gone)) == 0);
         free(opaque(gone));
     }
     // Nothing was harmed.

@@ -77,7 +77,7 @@ static int use_up(size_t size, unsigned way) {
 }
 
 static void check_size(size_t size, unsigned way) {
-    struct spandrel_heap_options options = {"limited to the span", 0, hard, on_limit, &calls, 0};
+    struct spandrel_heap_options options = {"limited to the span", 0, hard, on_limit, &calls, 0, {0}};
     heap = spandrel_heap_create(&options);
     CHECK(heap != NULL);
     use_from(NULL, heap);

@@ -14,11 +14,6 @@
 // run: tracked
 // args: 300
 // env: SPANDREL_MODE=tracked
-// run: guarded_often
-// args: 300
-// env: SPANDREL_MODE=guarded
-// env: SPANDREL_GUARDED_RATE=2
-// env: SPANDREL_GUARDED_SLOTS=4096
 // run: junk
 // args: 300
 // env: SPANDREL_JUNK=1

@@ -57,6 +57,26 @@ static void check_refusal(spandrel_heap_t *from) {
     destroy(small);
 }
 
+// A mapping of the default heap that has to move as it grows becomes the heap's that the thread uses. The second one
+// lies below the first, and has no room.
+static void check_growth(spandrel_heap_t *heap) {
+    static struct held blocks[2];
+    for (size_t i = 0; i < 2; i++) held_fill(&blocks[i], opaque(malloc(40 * MIB)), 40 * MIB, i);
+    use_from(NULL, heap);
+    int moved = 0;
+    for (size_t i = 0; i < 2; i++) {
+        unsigned char *before = blocks[i].at;
+        blocks[i].at = opaque(realloc(before, 80 * MIB));
+        held_check(&blocks[i]);
+        CHECK(spandrel_heap_of(blocks[i].at) == (blocks[i].at == before ? NULL : heap));
+        moved += blocks[i].at != before;
+    }
+    CHECK(moved > 0 && bill_of(heap).large_bytes >= (size_t)moved * 80 * MIB);
+    use_from(heap, NULL);
+    for (size_t i = 0; i < 2; i++) free(blocks[i].at);
+    CHECK(bill_of(heap).large_bytes == 0 || !live_is_known());
+}
+
 int main(void) {
     spandrel_heap_t *a = heap_new("a", 0, 0), *b = heap_new("b", 0, SPANDREL_HEAP_SHARED);
     spandrel_heap_t *heaps[] = {NULL, a, b};
@@ -64,6 +84,7 @@ int main(void) {
         for (int to = 0; to < 3; to++)
             for (int i = 0; i < HEAP_SIZE_COUNT; i++) check_moves(heaps[from], heaps[to], HEAP_SIZES[i]);
     check_refusal(a);
+    check_growth(a);
     // A block that moved outlives its first heap.
     struct held blocks[HEAP_SIZE_COUNT];
     for (int i = 0; i < HEAP_SIZE_COUNT; i++) {

@@ -14,8 +14,8 @@
 // env: SPANDREL_MODE=guarded
 // run: guarded_often
 // env: SPANDREL_MODE=guarded
-// env: SPANDREL_GUARDED_RATE=2
-// env: SPANDREL_GUARDED_SLOTS=4096
+// env: SPANDREL_GUARDED_RATE=50
+// env: SPANDREL_GUARDED_SLOTS=300
 // run: no_idle_return
 // env: SPANDREL_IDLE_RETURN=off
 #include <stdatomic.h>

@@ -25,8 +25,12 @@ const BETWEEN_GROUPS: u32 = 256;
 /// The name of threads whose name the kernel does not say.
 const UNKNOWN: &[u8] = b"(unknown)";
 
-static FEATURE: Feature =
-    Feature { thread_begins: Some(begin), name_may_differ: Some(ask), names_matter: Some(ask_for_all), ..Feature::NONE };
+static FEATURE: Feature = Feature {
+    thread_begins: Some(begin),
+    name_may_differ: Some(ask),
+    names_matter: Some(ask_for_all),
+    ..Feature::NONE
+};
 
 /// Registers what `options` ask for. Part of the start.
 pub(crate) fn register(options: &Options) {

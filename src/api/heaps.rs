@@ -6,6 +6,7 @@ use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 
 use super::c::{fail, free_slow, malloc_slow, or_out_of_memory};
 use super::extension::hand_out;
+use crate::base::class::Class;
 use crate::control::heaps::{self, End, NoHeap};
 use crate::control::{dispatch, requests};
 use crate::heap::fast_path;
@@ -32,10 +33,11 @@ pub struct spandrel_heap {
 #[expect(non_camel_case_types, reason = "a name of C")]
 pub type spandrel_heap_t = spandrel_heap;
 
-/// Called on the thread that met a limit of a heap, from inside its call: the heap, which limit
-/// (SPANDREL_LIMIT_...), the bytes that the heap holds, the limit in bytes, and the context of the options. May
-/// allocate and free; it is not called again for that heap meanwhile. A request that the hard limit refuses is
-/// tried again after it. Must not throw.
+/// Called when a limit of a heap was met: the heap, which limit (SPANDREL_LIMIT_...), the bytes that the heap
+/// holds, the limit in bytes, and the context of the options. For the hard limit that is on the thread whose
+/// request it refuses, from inside its call, and the request is tried again after it; for the soft limit soon
+/// after, on any thread that makes a request. May allocate and free, and use other heaps if it goes back; it is
+/// not called again for that heap meanwhile, and cannot destroy it. Must not throw.
 #[expect(non_camel_case_types, reason = "a name of C")]
 pub type spandrel_heap_callback = Option<
     unsafe extern "C" fn(heap: *mut spandrel_heap_t, limit: c_int, held: usize, bytes: usize, context: *mut c_void),
@@ -57,6 +59,8 @@ pub struct spandrel_heap_options {
     pub context: *mut c_void,
     /// 0, or SPANDREL_HEAP_SHARED.
     pub flags: c_uint,
+    /// 0, for later versions.
+    pub reserved: [usize; 4],
 }
 
 /// Figures of a heap at one moment. Sizes are in bytes.
@@ -72,8 +76,8 @@ pub struct spandrel_heap_stats {
     pub span_bytes: usize,
     /// Large blocks. In mode "guarded" the pages of sampled blocks as well.
     pub large_bytes: usize,
-    /// Blocks that the program has, by the size of the block. Blocks that another thread freed count until they
-    /// arrive.
+    /// Blocks that the program has, by the size of the block, large ones by their regions. Blocks that another thread
+    /// freed count until they arrive.
     pub live_bytes: usize,
     /// How many they are, large ones left out; sampled ones of mode "guarded" are among them.
     pub live_blocks: usize,
@@ -83,7 +87,7 @@ pub struct spandrel_heap_stats {
     pub hard_limit: usize,
     /// Requests that the hard limit refused.
     pub refusals: usize,
-    /// Fast parts: the most threads that used the heap at the same time.
+    /// The most threads that used the heap at the same time.
     pub parts: usize,
     /// Threads that use it now.
     pub users: usize,
@@ -127,9 +131,10 @@ const fn limit(bytes: usize) -> usize {
 }
 
 /// Makes a heap of the program's own, whose blocks share no span with others; NULL for `options` is all zeroes. It
-/// costs about half a kilobyte until a thread uses it, and some pages then. NULL, and errno EINVAL for unknown
-/// flags and a soft limit above the hard one, ENOMEM if there is no memory or no place (65,536 heaps), ENOTSUP if
-/// libc or the functions of mode "custom" serve the process.
+/// costs a quarter of a kilobyte until a thread uses it, and some pages then. NULL, and errno EINVAL for unknown
+/// flags, words that are reserved and a soft limit above the hard one, ENOMEM if there is no memory or no place
+/// (65,536 heaps), EAGAIN from inside the allocator, ENOTSUP if libc or the functions of mode "custom" serve the
+/// process.
 ///
 /// # Safety
 /// - `options` is NULL or readable, and its name NULL or a C string.
@@ -142,7 +147,8 @@ pub unsafe extern "C" fn spandrel_heap_create(options: *const spandrel_heap_opti
     let name = (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) });
     let (soft, hard) = options.map_or((0, 0), |options| (options.soft_limit, options.hard_limit));
     let flags = options.map_or(0, |options| options.flags);
-    if flags & !SPANDREL_HEAP_SHARED != 0 || limit(soft) > limit(hard) && soft != 0 {
+    let is_later = options.is_some_and(|options| options.reserved.iter().any(|&word| word != 0));
+    if is_later || flags & !SPANDREL_HEAP_SHARED != 0 || limit(soft) > limit(hard) && soft != 0 {
         return fail(libc::EINVAL);
     }
     let callback = options.and_then(|options| options.callback);
@@ -157,6 +163,7 @@ pub unsafe extern "C" fn spandrel_heap_create(options: *const spandrel_heap_opti
     match made {
         Ok(handle) => heap_of(handle),
         Err(NoHeap::Memory) => fail(libc::ENOMEM),
+        Err(NoHeap::Inside) => fail(libc::EAGAIN),
         Err(NoHeap::Unserved) => fail(libc::ENOTSUP),
     }
 }
@@ -221,19 +228,32 @@ fn on_heap(heap: *mut spandrel_heap_t, work: impl FnOnce() -> *mut u8) -> *mut c
     }
 }
 
-/// As malloc, from `heap`, wherever the thread stands; NULL for the default heap. Errors as for
+/// As [`spandrel_heap_malloc`], where the bins of the heap do not serve it, or the thread uses that heap.
+#[inline(never)]
+fn malloc_on(heap: *mut spandrel_heap_t, size: usize) -> *mut c_void {
+    on_heap(heap, || fast_path::malloc(size, malloc_slow))
+}
+
+/// As malloc, from `heap`, whichever heap the thread uses; NULL for the default heap. Errors as for
 /// `spandrel_heap_use`, and ENOMEM above the heap's hard limit. free and all other functions take the block, from
 /// any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_heap_malloc(heap: *mut spandrel_heap_t, size: usize) -> *mut c_void {
-    on_heap(heap, || fast_path::malloc(size, malloc_slow))
+    let block = tenants::pop(handle_of(heap), size);
+    if block.is_null() { malloc_on(heap, size) } else { block.cast() }
 }
 
 /// As calloc, from `heap`.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_heap_calloc(heap: *mut spandrel_heap_t, count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = count.checked_mul(size) else { return fail(libc::ENOMEM) };
-    on_heap(heap, || or_out_of_memory(dispatch::alloc(Request { size: bytes, align: 1, zero: true })))
+    let block = tenants::pop(handle_of(heap), bytes);
+    if block.is_null() {
+        return on_heap(heap, || or_out_of_memory(dispatch::alloc(Request { size: bytes, align: 1, zero: true })));
+    }
+    // SAFETY: the block was just allocated with that many bytes, and the program does not have it yet.
+    unsafe { block.write_bytes(0, bytes) };
+    block.cast()
 }
 
 /// As aligned_alloc, from `heap`.
@@ -245,6 +265,11 @@ pub extern "C" fn spandrel_heap_aligned_alloc(
 ) -> *mut c_void {
     if !alignment.is_power_of_two() {
         return fail(libc::EINVAL);
+    }
+    let block =
+        Class::rounded(size, alignment).map_or(core::ptr::null_mut(), |rounded| tenants::pop(handle_of(heap), rounded));
+    if !block.is_null() {
+        return block.cast();
     }
     on_heap(heap, || or_out_of_memory(dispatch::alloc(Request { size, align: alignment, zero: false })))
 }
@@ -331,8 +356,9 @@ impl spandrel_heap_stats {
     }
 }
 
-/// Fills the first `struct_size` bytes of `*stats` with the figures of a heap. 0, or EINVAL if there is no such
-/// heap, `stats` is NULL, or `struct_size` is larger than this version's structure.
+/// Fills the first `struct_size` bytes of `*stats` with the figures of a heap or account. 0, or EINVAL if there is
+/// no such heap, of which no line is printed, `stats` is NULL, or `struct_size` is larger than this version's
+/// structure.
 ///
 /// # Safety
 /// - `stats` is NULL or writable for `struct_size` bytes.
@@ -342,17 +368,13 @@ pub unsafe extern "C" fn spandrel_heap_stats(
     stats: *mut spandrel_heap_stats_t,
     struct_size: usize,
 ) -> c_int {
-    let figures = match tenants::find_bill_or_report(handle_of(heap)) {
-        Ok(tenant) => tenant.figures(),
-        Err(refused) => return error_of(refused),
-    };
-    let Some(figures) = figures else { return libc::EINVAL };
+    let Some(figures) = tenants::figures_of(handle_of(heap)) else { return libc::EINVAL };
     // SAFETY: the caller says that `stats` is NULL or writable for `struct_size` bytes.
     if unsafe { hand_out(&spandrel_heap_stats::of(&figures), stats, struct_size) } { 0 } else { libc::EINVAL }
 }
 
-/// Stores the handles of up to `most` heaps in `heaps`; how many heaps there are. `heaps` may be NULL where `most`
-/// is 0.
+/// Stores the handles of up to `most` heaps and accounts in `heaps`; how many there are. `heaps` may be NULL where
+/// `most` is 0.
 ///
 /// # Safety
 /// - `heaps` is writable for `most` handles.

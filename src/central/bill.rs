@@ -9,12 +9,13 @@
 use core::cell::Cell;
 use core::mem::offset_of;
 
+use crate::pages::limits::UNLIMITED;
 use crate::pages::{Pending, Work};
 use crate::sys::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use crate::sys::cell::Relaxed;
+use crate::sys::cell::{Relaxed, StaticRef};
 use crate::sys::lock::{Lock, Rank};
 
-/// The program hears of the soft limit again only after this share of it was free meanwhile.
+/// The soft limit is reported again only after this share of it was free.
 const FREED_SHARE: usize = 8;
 
 /// One bill. All-zero bytes are one of a closed account, which admits nothing.
@@ -30,14 +31,14 @@ pub(crate) struct Bill {
     /// The limits, in bytes; [`crate::pages::limits::UNLIMITED`] for none. Written by the program, read by any thread.
     soft: Relaxed<AtomicUsize>,
     hard: Relaxed<AtomicUsize>,
-    /// Whether the hard limit has forbidden something since this was last asked. Any thread reads and writes it.
-    denied: Relaxed<AtomicBool>,
     /// Requests that the hard limit refused. Any thread adds.
     refusals: AtomicUsize,
-    /// Whether more than the soft limit is held, and was told. Any thread reads and writes it.
+    /// Whether more than the soft limit is held, and was reported. Any thread reads and writes it.
     over: AtomicBool,
-    /// The limits that were met and not told yet: [`SOFT`], [`HARD`]. Any thread sets and takes.
-    met: AtomicU32,
+    /// Whether the soft limit was met and is not reported yet. Any thread sets and takes it.
+    met: AtomicBool,
+    /// Where a holder's record is, counted from 1: large blocks name the bill so. Written before any block has the bill.
+    place: Relaxed<AtomicU32>,
     /// Heaps of threads that are on this bill. Any thread adds and subtracts.
     heaps: AtomicUsize,
     /// The first of its large blocks, by region; 0 for none. Guarded by the lock of large bills.
@@ -74,16 +75,25 @@ impl Apart {
 // SAFETY: the cell is used under the lock that its comment names; the rest is atomic.
 unsafe impl Sync for Bill {}
 
-/// Limits that were met.
-pub(crate) const SOFT: u32 = 1;
-pub(crate) const HARD: u32 = 2;
+/// The function that finds a bill by its place.
+pub(crate) type FindBill = fn(usize) -> Option<&'static Bill>;
 
-/// The lock of the lists of large blocks, of all bills.
-pub(super) struct LargeBills(pub(super) Lock<()>);
+/// The lock of the lists of large blocks, of all bills; and how a bill is found. A header may be read at any moment, also
+/// when it has become that of something else: a number that is none of a place leads to no bill, an address would lead
+/// anywhere.
+pub(super) struct LargeBills {
+    pub(super) lock: Lock<()>,
+    pub(super) find: StaticRef<FindBill>,
+}
 
 impl LargeBills {
     pub(super) const fn new() -> Self {
-        Self(Lock::new(Rank::Bills, ()))
+        Self { lock: Lock::new(Rank::Bills, ()), find: StaticRef::none() }
+    }
+
+    /// The bill at a place; `None` for 0, and where there is none.
+    pub(super) fn at(&self, place: usize) -> Option<&'static Bill> {
+        if place == 0 { None } else { self.find.get().and_then(|find| find(place)) }
     }
 }
 
@@ -105,6 +115,28 @@ impl Bill {
     pub(crate) fn set_limits(&self, soft: usize, hard: usize) {
         self.soft.set(soft);
         self.hard.set(hard);
+        // A new limit is reported anew.
+        self.over.store(false, Ordering::Relaxed);
+    }
+
+    /// Sets where the record of the holder is, counted from 1.
+    pub(crate) fn set_place(&self, place: usize) {
+        self.place.set(place as u32);
+    }
+
+    /// Where the record of the holder is.
+    pub(super) fn place(&self) -> usize {
+        self.place.get() as usize
+    }
+
+    /// Whether there is a hard limit.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.hard.get() != UNLIMITED
+    }
+
+    /// Whether the hard limit would admit `bytes` more.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.held().checked_add(bytes).is_some_and(|now| now <= self.hard.get())
     }
 
     /// Both limits, in bytes.
@@ -117,8 +149,7 @@ impl Bill {
         self.set_limits(soft, hard);
         self.peak.store(self.held(), Ordering::Relaxed);
         self.refusals.store(0, Ordering::Relaxed);
-        self.over.store(false, Ordering::Relaxed);
-        self.met.store(0, Ordering::Relaxed);
+        self.met.store(false, Ordering::Relaxed);
     }
 
     /// Bytes held.
@@ -149,8 +180,7 @@ impl Bill {
     /// Adds a block of `bytes` that is no run of regions, as a large one; false, and nothing is added, if the hard limit
     /// forbids it. That is no refusal: a span that is admitted already may serve the request.
     pub(super) fn admit_apart(&self, bytes: usize, pending: &Pending) -> bool {
-        let has_room = self.held().checked_add(bytes).is_some_and(|now| now <= self.hard.get());
-        let admitted = has_room && self.admit(bytes, pending);
+        let admitted = self.admit(bytes, pending);
         if admitted {
             self.add_large(bytes);
             self.apart.add(bytes);
@@ -180,37 +210,22 @@ impl Bill {
         self.refusals.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether the hard limit has forbidden something since this was last asked.
-    pub(crate) fn take_denied(&self) -> bool {
-        let denied = self.denied.get();
-        self.denied.set(false);
-        denied
+    /// Whether the soft limit was met and is not reported yet.
+    pub(crate) fn has_met_soft(&self) -> bool {
+        self.met.load(Ordering::Relaxed)
     }
 
-    /// Notes that the hard limit is about to refuse a request.
-    pub(crate) fn meet_hard(&self) {
-        self.met.fetch_or(HARD, Ordering::Relaxed);
+    /// As [`Bill::has_met_soft`]; the caller reports it.
+    pub(crate) fn take_met_soft(&self) -> bool {
+        self.met.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether a limit was met that was not told yet.
-    pub(crate) fn has_met(&self) -> bool {
-        self.met.load(Ordering::Relaxed) != 0
-    }
-
-    /// Takes the limits that were met since the last time.
-    pub(crate) fn take_met(&self) -> u32 {
-        if self.met.load(Ordering::Relaxed) == 0 { 0 } else { self.met.swap(0, Ordering::Relaxed) }
-    }
-
-    /// Adds `bytes` that are about to be taken; false, and nothing is added, if the hard limit forbids them. Tells of the
-    /// soft limit by pending work.
+    /// Adds `bytes` that are about to be taken; false, and nothing is added, if the hard limit forbids them. Where the soft
+    /// limit is met, work is pending.
     pub(crate) fn admit(&self, bytes: usize, pending: &Pending) -> bool {
         let mut held = self.held();
         loop {
-            let Some(now) = held.checked_add(bytes).filter(|&now| now <= self.hard.get()) else {
-                self.denied.set(true);
-                return false;
-            };
+            let Some(now) = held.checked_add(bytes).filter(|&now| now <= self.hard.get()) else { return false };
             match self.held.compare_exchange_weak(held, now, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => break self.note_more(now, pending),
                 Err(other) => held = other,
@@ -247,7 +262,7 @@ impl Bill {
             self.peak.fetch_max(now, Ordering::Relaxed);
         }
         if now > self.soft.get() && !self.over.swap(true, Ordering::Relaxed) {
-            self.met.fetch_or(SOFT, Ordering::Relaxed);
+            self.met.store(true, Ordering::Relaxed);
             pending.set(Work::BILL_LIMIT);
         }
     }

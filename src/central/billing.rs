@@ -1,48 +1,49 @@
-#![expect(unsafe_code, reason = "headers name bills")]
 //! Large blocks on bills: which they are, how they come there and go.
 //!
 //! # Invariants
 //! - Large blocks with a bill are linked through their headers: a header with a bill is in that bill's list. The lock
 //!   [`super::bill::LargeBills`] guards lists and headers' bills.
 
-use super::bill::Bill;
+use super::bill::{Bill, FindBill};
 use super::large::{Fresh, with_room};
 use super::span::{Span, header};
 use super::store::Central;
 use crate::base::units::{REGION_BYTES, Region, regions_for};
 use crate::pages::{Bank, Space};
 
-/// In the word of a large block's ticket: the next word names its bill.
-pub(super) const BILLED: u64 = 1 << 32;
-
-/// The bill in the header of a large block.
+/// The bill in the header of a large block: the place of its holder's record, 0 for none.
 impl Span {
     /// Whether the block is sampled or on a bill, so that more is to be done when it is freed than to give back its run.
     pub(super) fn is_marked(&self) -> bool {
-        self.inline.first().is_some_and(|word| word.get() != 0)
+        let [place, ticket, ..] = &self.inline;
+        place.get() | ticket.get() != 0
     }
 
     /// Whether a large block is on a bill. A hint for threads that do not have it.
-    pub(super) fn is_billed(&self) -> bool {
-        self.inline.first().is_some_and(|word| word.get() & BILLED != 0)
-    }
-
-    /// The bill of a large block.
-    pub(crate) fn bill(&self) -> Option<&'static Bill> {
-        let [_, word, ..] = &self.inline;
-        // SAFETY: a header that is marked so names a bill, and bills lie in memory that stays.
-        self.is_billed().then(|| unsafe { &*core::ptr::with_exposed_provenance::<Bill>(word.get() as usize) })
+    pub(crate) fn is_billed(&self) -> bool {
+        let [place, ..] = &self.inline;
+        place.get() != 0
     }
 
     /// Sets the bill. The caller holds the lock of large bills.
-    pub(super) fn set_bill(&self, bill: Option<&'static Bill>) {
-        let [mark, word, ..] = &self.inline;
-        mark.set(mark.get() & !BILLED | if bill.is_some() { BILLED } else { 0 });
-        word.set(bill.map_or(0, |bill| core::ptr::from_ref(bill).expose_provenance() as u64));
+    fn set_bill(&self, bill: Option<&'static Bill>) {
+        let [place, ..] = &self.inline;
+        place.set(bill.map_or(0, Bill::place) as u64);
     }
 }
 
 impl Central {
+    /// Has bills be found by `find`, before there is one.
+    pub(crate) fn find_bills_by(&self, find: &'static FindBill) {
+        self.bills.find.set(Some(find));
+    }
+
+    /// The bill of a large block. A hint for threads that neither have the block nor hold the lock of large bills.
+    pub(crate) fn bill_of(&self, span: &Span) -> Option<&'static Bill> {
+        let [place, ..] = &span.inline;
+        self.bills.at(place.get() as usize)
+    }
+
     /// As [`Central::alloc_large`], on `bill` where there is one. Such a block is always a run of regions.
     pub(crate) fn alloc_billed(
         &self,
@@ -112,7 +113,7 @@ impl Central {
     /// Puts the large block at `region`, whose bytes `bill` admitted, on that bill.
     pub(crate) fn put_on_bill(&self, region: Region, bill: &'static Bill) {
         let (space, span) = (self.pages.space(), self.span(region));
-        let _lock = self.bills.0.lock();
+        let _lock = self.bills.lock.lock();
         bill.add_large(bytes_of(span));
         span.previous.set(0);
         span.next.set(bill.first.replace(region.0));
@@ -128,48 +129,44 @@ impl Central {
         if !span.is_billed() {
             return;
         }
-        let lock = self.bills.0.lock();
-        let Some(bill) = span.bill() else { return };
+        // Another thread may take the block off as well, and its run may be another block's once this one is freed: so
+        // the bytes are given back under the lock.
+        let _lock = self.bills.lock.lock();
+        let Some(bill) = self.bill_of(span) else { return };
         unlink(self.pages.space(), bill, span, region);
-        drop(lock);
         bill.give_back(bytes_of(span));
     }
 
     /// Takes some large block off `bill`: its first region.
     pub(crate) fn pop_off_bill(&self, bill: &'static Bill) -> Option<Region> {
-        let lock = self.bills.0.lock();
+        let _lock = self.bills.lock.lock();
         let region = Region(Some(bill.first.get()).filter(|&first| first != 0)?);
         let span = self.span(region);
         unlink(self.pages.space(), bill, span, region);
-        drop(lock);
         bill.give_back(bytes_of(span));
         Some(region)
     }
 
-    /// Has the bill of a large block, if it has one, admit a change of its run to `regions`; false if that is forbidden. Its
-    /// thread calls this before it changes the run.
-    pub(super) fn admit_change(&self, span: &Span, regions: u32) -> bool {
-        let Some(bill) = span.bill() else { return true };
-        let (old, more) = (span.large_regions(), |regions: u32| regions as usize * REGION_BYTES);
-        if regions <= old {
-            bill.drop_large(more(old - regions));
-            bill.give_back(more(old - regions));
-            return true;
+    /// Changes the run of the large block at `span`, of `old` regions, to one of `regions` by `change`; false, and nothing is
+    /// changed, if that fails or the block's bill forbids it. No other thread takes the block off its bill meanwhile.
+    pub(super) fn change_run(&self, span: &Span, regions: u32, change: impl FnOnce() -> bool) -> bool {
+        if !span.is_billed() {
+            return change();
         }
-        let admitted = bill.admit(more(regions - old), &self.pages.pending);
-        if admitted {
-            bill.add_large(more(regions - old));
+        let _lock = self.bills.lock.lock();
+        let Some(bill) = self.bill_of(span) else { return change() };
+        let (before, after) = (bytes_of(span), regions as usize * REGION_BYTES);
+        let more = after.saturating_sub(before);
+        if more > 0 && !bill.admit(more, &self.pages.pending) {
+            return false;
         }
-        admitted
-    }
-
-    /// Undoes [`Central::admit_change`] to more regions: the run stays as it is.
-    pub(super) fn undo_change(&self, span: &Span, regions: u32) {
-        if let Some(bill) = span.bill() {
-            let bytes = (regions - span.large_regions()) as usize * REGION_BYTES;
-            bill.drop_large(bytes);
-            bill.give_back(bytes);
+        let changed = change();
+        if changed {
+            bill.add_large(more);
+            bill.drop_large(before.saturating_sub(after));
         }
+        bill.give_back(if changed { before.saturating_sub(after) } else { more });
+        changed
     }
 }
 

@@ -3,7 +3,6 @@
 use core::mem::offset_of;
 
 use super::batch::Batch;
-use super::billing::BILLED;
 use super::central_list::CentralList;
 use super::span::{Span, State};
 use super::store::{Central, ClassStore};
@@ -53,14 +52,10 @@ pub struct CentralDescriptor {
     /// Where the bitmap of the blocks that are out is, a bit each in words.
     pub span_bitmap: usize,
     /// In the header of a large block: the regions of its run where these are more than its bytes need, two bytes, else 0;
-    /// the word of which the bit `billed` says that the block is on a bill, and the bill's address.
+    /// the place of the record that has the block's bill, counted from 1, or 0, a word.
     pub span_room: usize,
     /// See `span_room`.
-    pub span_mark: usize,
-    /// See `span_room`.
     pub span_bill: usize,
-    /// See `span_room`.
-    pub billed: usize,
     /// A bit among the blocks that are out which is not a number.
     pub out_mark: usize,
     /// The state of a span with every block out.
@@ -100,9 +95,7 @@ impl CentralDescriptor {
             span_bytes,
             span_bitmap,
             span_room,
-            span_mark: inline,
-            span_bill: inline + size_of::<usize>(),
-            billed: BILLED as usize,
+            span_bill: inline,
             out_mark: Span::FULL,
             state_full: State::Full as usize,
             direct_blocks: 0,

@@ -15,6 +15,9 @@ use crate::sys::memory;
 /// cost nothing.
 const ZERO_BY_HAND_MAX: usize = 4 * MIB;
 
+/// Words in the place of a large block's bitmap: its bill and its ticket.
+const MARKS: usize = 2;
+
 /// Most regions of a run that gets room to spare between its guards.
 pub(crate) const ROOM_MAX: u32 = 64;
 
@@ -79,9 +82,7 @@ impl Span {
         let span = header(space, region);
         span.first.set(region.0);
         span.set_large(regions, bytes);
-        if let Some(word) = span.inline.first() {
-            word.set(0);
-        }
+        span.inline.iter().take(MARKS).for_each(|word| word.set(0));
         span.state.set(State::Large as u8);
     }
 
@@ -112,16 +113,16 @@ impl Span {
     }
 
     /// The ticket by which a sampled block is known; 0 for others. Only large blocks have one, in the place of their
-    /// bitmap.
+    /// bitmap, behind the mark of its bill.
     pub(crate) fn ticket(&self) -> u32 {
-        self.inline.first().map_or(0, |word| word.get() as u32)
+        let [_, ticket, ..] = &self.inline;
+        ticket.get() as u32
     }
 
     /// Sets the ticket.
     pub(super) fn set_ticket(&self, ticket: u32) {
-        if let Some(word) = self.inline.first() {
-            word.set(word.get() & !u64::from(u32::MAX) | u64::from(ticket));
-        }
+        let [_, word, ..] = &self.inline;
+        word.set(u64::from(ticket));
     }
 }
 
@@ -286,27 +287,25 @@ impl Central {
             true => old,
             false => new,
         };
-        if guarded && (new as usize) < regions_for(span.large_bytes()) || !self.admit_change(span, room) {
+        if guarded && (new as usize) < regions_for(span.large_bytes()) {
             return false;
         }
-        let grown = room <= old
-            || if guarded {
-                self.pages.grow_guarded(region, old, room)
-            } else {
-                self.pages.acquire_behind(region.plus(old), new - old).is_some()
-            };
-        if !grown {
-            self.undo_change(span, room);
-            return false;
-        }
-        span.set_large(room, bytes);
-        if guarded {
-            return true;
-        }
-        if new < old {
+        let changed = self.change_run(span, room, || {
+            let fits = room <= old
+                || if guarded {
+                    self.pages.grow_guarded(region, old, room)
+                } else {
+                    self.pages.acquire_behind(region.plus(old), new - old).is_some()
+                };
+            if fits {
+                span.set_large(room, bytes);
+            }
+            fits
+        });
+        if changed && !guarded && new < old {
             self.pages.release(region.plus(new), old - new);
         }
-        true
+        changed
     }
 
     /// Has the large block at `address`, which the caller has and nothing else uses, hold `bytes` bytes; how many it

@@ -22,7 +22,7 @@ mod spread;
 mod store;
 
 pub(crate) use batch::{Batch, Blocks};
-pub(crate) use bill::{Bill, HARD, SOFT};
+pub(crate) use bill::{Bill, FindBill};
 pub(crate) use central_list::Returned;
 #[cfg(debug_assertions)]
 pub(crate) use check::{Verdict, must};

@@ -343,17 +343,17 @@ impl Central {
             shared.list.lock_for_fork(patience);
         }
         self.direct.lock_for_fork(patience);
+        self.bills.lock.lock_for_fork(patience);
         self.pages.lock_runs_for_fork(patience);
         self.batches.lock_for_fork(patience);
-        self.bills.0.lock_for_fork(patience);
         self.pages.lock_metadata_for_fork(patience);
     }
 
     /// Ends `lock_for_fork`.
     pub(crate) fn unlock_after_fork(&self) {
         self.pages.unlock_after_fork();
-        self.bills.0.unlock_after_fork();
         self.batches.unlock_after_fork();
+        self.bills.lock.unlock_after_fork();
         self.direct.unlock_after_fork();
         for shared in &self.classes {
             shared.list.unlock_after_fork();

@@ -188,7 +188,7 @@ options! {
     account: Account = Account::Off, "SPANDREL_ACCOUNT", account::ACCOUNT, "off", account::account,
         "By what the memory of a program that makes no heaps is billed: see docs/accounts.md.";
     account_limits: bool = false, "SPANDREL_ACCOUNT_LIMITS", value::PATH, "", value::path,
-        "A file with limits of accounts by name: lines `NAME SOFT HARD`, where `*` stands for any letters and `none` for no limit. See docs/accounts.md.";
+        "A file with limits of accounts by name: lines `NAME SOFT HARD`, where `*` stands for any characters, also for no character, and `none` for no limit. See docs/accounts.md.";
 }
 
 /// Whether the process's environment has any option.

@@ -24,6 +24,8 @@ use crate::sys::call;
 /// Why a heap is not made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum NoHeap {
+    /// The call came from inside the allocator.
+    Inside,
     /// There is no memory, or no place for another one.
     Memory,
     /// Spandrel does not serve the process, or the functions of a program do.
@@ -36,6 +38,7 @@ pub(crate) fn create(wanted: &Wanted<'_>) -> Result<usize, NoHeap> {
     if !PROCESS.is_ready() || PROCESS.options().mode() == Mode::Custom {
         return Err(NoHeap::Unserved);
     }
+    tenants::be_outside().map_err(|_| NoHeap::Inside)?;
     tenants::create(wanted).ok_or(NoHeap::Memory)
 }
 
@@ -51,20 +54,10 @@ pub(crate) enum End {
 /// Ends the heap with that handle. The calling thread must be outside the allocator, and no thread may use the heap.
 pub(crate) fn end(handle: usize, how: End) -> Result<(), Refused> {
     let tenant = tenants::find_or_report(handle)?;
-    if thread::at_rest().is_none() {
-        if let HeapAccess::Own(heap) = thread::access() {
-            drop(heap);
-        }
-        if thread::at_rest().is_none() {
-            return Err(Refused::Inside);
-        }
-    }
-    if !tenants::take_all(tenant) {
-        return Err(Refused::InUse);
-    }
-    if !tenants::remove(tenant, handle) {
-        return Err(Refused::Gone);
-    }
+    tenants::be_outside()?;
+    tenants::take_all(tenant, handle)?;
+    let removed = tenants::remove(tenant, handle);
+    debug_assert!(removed, "one thread at a time ends a heap");
     // A handler would run while other heaps are held.
     let blocked = call::block_signals();
     adopt_orphans();
@@ -222,7 +215,7 @@ pub(crate) fn heap_of(address: usize) -> usize {
     }
     let bill = match PROCESS.central.resolve(address) {
         Place::Small { entry, .. } if !entry.is_central() => return Heap::of_entry(entry).handle(),
-        Place::Large { span, .. } => span.bill(),
+        Place::Large { span, .. } => PROCESS.central.bill_of(span),
         Place::Foreign => sampled::bill_of(address),
         _ => None,
     };
@@ -232,6 +225,7 @@ pub(crate) fn heap_of(address: usize) -> usize {
 /// Gives the live block at `block` to the heap with that handle, the calling thread's own for 0: where it is then, which for
 /// a large block is where it was.
 pub(crate) fn give(handle: usize, block: *mut u8) -> Result<*mut u8, Refused> {
+    tenants::be_outside()?;
     if give_in_place(handle, block)? {
         return Ok(block);
     }
@@ -267,6 +261,11 @@ fn give_in_place(handle: usize, block: *mut u8) -> Result<bool, Refused> {
     central.take_off_bill(region);
     if let Some(tenant) = to {
         central.put_on_bill(region, &tenant.bill);
+        if !tenant.is(handle) {
+            // Another thread ended the heap meanwhile.
+            central.take_off_bill(region);
+            return Err(Refused::Gone);
+        }
     }
     Ok(true)
 }

@@ -180,7 +180,7 @@ impl FastHeap {
 
     /// As [`FastHeap::pop_fast`], for a request above `FAST_MAX`.
     #[inline(always)]
-    fn pop_medium(&self, size: usize) -> *mut u8 {
+    pub(super) fn pop_medium(&self, size: usize) -> *mut u8 {
         // SAFETY: the word is a field of this structure.
         if !unsafe { processor::is_at_most::<MEDIUM_MAX>(size, self.start()) } {
             return core::ptr::null_mut();

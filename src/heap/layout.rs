@@ -18,7 +18,7 @@ use super::named::Named;
 use super::offer::{AGAIN, Offer};
 use super::remote::inbox::Inbox;
 use super::remote::outbox::Outbox;
-use crate::base::class::{self, Class};
+use crate::base::class::{self, Class, FAST_MAX};
 use crate::base::units::REGION_BYTES;
 use crate::central::{Batch, Bill, Central, Spans};
 use crate::pages::map::HEAP_ALIGN;
@@ -144,6 +144,15 @@ impl Heap {
         // SAFETY: all-zero bytes are a heap whose bins are not prepared, whose lists are empty and whose inbox is open.
         // Pieces are aligned to their size, and metadata is never unmapped.
         Some(unsafe { &*piece.cast::<Self>() })
+    }
+
+    /// A block for a request of `size` bytes; null if the fast path has none. For the heap's thread, which need not stand on
+    /// this heap.
+    #[inline]
+    pub(crate) fn pop_at_rest(&self, size: usize) -> *mut u8 {
+        // SAFETY: the word is the address of a heap, or of the inert one.
+        let heap = unsafe { FastHeap::at(self.word_at_rest()) };
+        if size > FAST_MAX { heap.pop_medium(size) } else { heap.pop_fast(size) }
     }
 
     /// The value of the thread's word while the heap is not entered.

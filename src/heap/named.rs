@@ -18,6 +18,7 @@ use crate::base::class::Class;
 use crate::central::{Bill, Central};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::cell::{Relaxed, StaticRef};
+use crate::sys::tls;
 
 /// The properties of a heap beyond that of a thread. All-zero bytes are a thread's heap without a bill.
 pub(super) struct Named {
@@ -82,6 +83,21 @@ impl Heap {
         self.named.below.set(None);
         // Release pairs with the Acquire in `take_for`: the next thread sees what this one wrote.
         self.named.user.store(0, Ordering::Release);
+    }
+
+    /// Ends [`Heap::take_for`] of a thread that did not stand on this part.
+    pub(crate) fn end_pop(&self) {
+        // Release: as in `leave`.
+        self.named.user.store(0, Ordering::Release);
+    }
+
+    /// Ends [`Heap::take_for`] of a thread that found another heap's part: that may be one of yet another heap by now, and a
+    /// thread's that uses it.
+    #[cold]
+    pub(crate) fn leave_stale(&self) {
+        let thread = tls::word_address();
+        // Release: as in `leave`.
+        let _ = self.named.user.compare_exchange(thread, 0, Ordering::Release, Ordering::Relaxed);
     }
 
     /// Makes this heap, which no thread has, a part of the named heap with that handle, for the thread with that word.
@@ -164,6 +180,7 @@ impl Heap {
             return false;
         }
         if self.user() != 0 {
+            self.outbox.end_join();
             self.leave();
         }
         true

@@ -15,7 +15,8 @@ const PART: u32 = 4;
 /// The shortest such sleep, in milliseconds.
 const NAP_MIN: u32 = 10;
 
-static BACKGROUND: Feature = Feature { attend: Some(start), in_child: Some(|_| BACKGROUND.want_attention()), ..Feature::NONE };
+static BACKGROUND: Feature =
+    Feature { attend: Some(start), in_child: Some(|_| BACKGROUND.want_attention()), ..Feature::NONE };
 
 /// Has the first slow call start the thread. The start of the process cannot, because creating a thread allocates.
 pub(crate) fn register() {

@@ -141,12 +141,15 @@ pub(crate) fn is_at_rest() -> bool {
 /// call writes may be used.
 #[inline]
 pub(crate) fn at_rest() -> Option<&'static Heap> {
+    current().filter(|heap| tls::locks() == 0 && !heap.is_entered())
+}
+
+/// The calling thread's heap, if it has one: as [`at_rest`], also from inside the allocator.
+#[inline]
+pub(crate) fn current() -> Option<&'static Heap> {
     let word = tls::own_heap();
-    if word <= LAST_STATE || tls::locks() > 0 {
-        return None;
-    }
     // SAFETY: a word above `LAST_STATE` is the address of this thread's heap, which is never unmapped.
-    Some(unsafe { Heap::at(word) }).filter(|heap| !heap.is_entered())
+    (word > LAST_STATE).then(|| unsafe { Heap::at(word) })
 }
 
 /// Gives a new thread its heap, if the process is ready.
@@ -291,6 +294,8 @@ pub(crate) fn suspend() -> bool {
                 return false;
             }
             core::mem::forget(HeapGuard::new(heap));
+            // Another thread may drain those below, and the child must not have their locks from it.
+            heap.chain().skip(1).for_each(Heap::hold_spans);
         }
         _ => return false,
     }
@@ -305,6 +310,7 @@ pub(crate) fn resume() {
         word if word > LAST_STATE => {
             // SAFETY: a word above `LAST_STATE` is the address of this thread's heap, which is never unmapped.
             let heap = unsafe { Heap::at(word) };
+            heap.chain().skip(1).for_each(Heap::free_spans);
             drop(HeapGuard(heap));
         }
         _ => {}

@@ -8,11 +8,11 @@ use super::foreign;
 use super::mode::Mode;
 use super::request::Request;
 use crate::base::lane::Lane;
-use crate::base::units::LARGE_MAX;
-use crate::central::Bill;
+use crate::base::units::{LARGE_MAX, REGION_BYTES};
+use crate::central::{Bill, ROOM_MAX};
 use crate::config;
 use crate::diag::{self, Code};
-use crate::heap;
+use crate::heap::{self, Heap};
 use crate::pages::Work;
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
@@ -34,7 +34,7 @@ static CALLING: AtomicBool = AtomicBool::new(false);
 #[cold]
 pub(super) fn alloc<M: Mode>(request: Request) -> *mut u8 {
     if let Some((heap, bill)) = thread::at_rest().and_then(|heap| Some((heap, heap.bill()?)))
-        && (bill.take_denied() || heap.is_part())
+        && (bill.is_limited() || heap.is_part())
     {
         return reclaim_or_bill::<M>(bill, request);
     }
@@ -76,25 +76,39 @@ fn explain_bounds(request: Request) {
 /// returns null: libc's memory would be on no bill.
 #[cold]
 fn reclaim_or_bill<M: Mode>(bill: &'static Bill, request: Request) -> *mut u8 {
-    if let Some(block) = reclaim::<M>(request) {
+    if let Some(block) = collect_and_serve::<M>(request) {
         return block;
     }
-    if !bill.take_denied() {
-        if PROCESS.is_bounded() {
-            explain_bounds(request)
-        } else {
-            explain_refusal()
-        }
-        return core::ptr::null_mut();
+    // Whichever class or run serves it, a request takes no more than this.
+    let most = request.size.saturating_add(ROOM_MAX as usize * REGION_BYTES);
+    if bill.has_room(most) {
+        return reclaim::<M>(request).unwrap_or_else(|| {
+            if PROCESS.is_bounded() {
+                explain_bounds(request)
+            } else {
+                explain_refusal()
+            }
+            core::ptr::null_mut()
+        });
     }
-    bill.meet_hard();
-    tenants::tell();
-    // The program's function may have freed something.
-    reclaim::<M>(request).unwrap_or_else(|| {
+    tenants::tell_hard(bill);
+    // The program's function may have freed something, and may have left the heap.
+    let is_on_bill = thread::at_rest().and_then(Heap::bill).is_some_and(|now| core::ptr::eq(now, bill));
+    let served = if is_on_bill { collect_and_serve::<M>(request) } else { None };
+    served.unwrap_or_else(|| {
         bill.refuse();
         tenants::refused(bill, request.size);
         core::ptr::null_mut()
     })
+}
+
+/// Takes the free blocks that the mode and the calling thread's heap keep back to their spans, and tries the request once
+/// more. Nothing is taken from other heaps: a heap at its limit must not slow them.
+fn collect_and_serve<M: Mode>(request: Request) -> Option<*mut u8> {
+    let HeapAccess::Own(heap) = thread::access() else { return None };
+    M::give_up(Some(&heap));
+    heap.collect(PROCESS.shared());
+    M::serve(&heap, request)
 }
 
 /// Reclaims: takes the free blocks that the mode, the transfer caches and the calling thread's heap keep back to their
@@ -149,7 +163,7 @@ pub(crate) fn set_limit_callback(callback: Option<LimitCallback>) {
 pub(super) fn report_limits() {
     let pending = &PROCESS.central.pages.pending;
     if pending.take(Work::BILL_LIMIT) {
-        tenants::tell();
+        tenants::tell_soft();
     }
     let (soft, hard) = PROCESS.central.pages.limits.get();
     if pending.take(Work::HARD_LIMIT) {

@@ -291,15 +291,13 @@ pub(crate) fn fits_in_place(old: usize, size: usize) -> bool {
 
 /// Whether blocks that the calling thread makes are on a bill, so that one which is on none and has to move is copied.
 fn is_billed_here() -> bool {
-    thread::at_rest().is_some_and(|heap| heap.bill().is_some())
+    thread::current().is_some_and(|heap| heap.bill().is_some())
 }
 
 /// Resizes a large or direct block without copying. `None` if it has to be copied.
 fn resize_in_lane(block: *mut u8, size: usize) -> Option<Resized> {
     let moved = match PROCESS.central.resolve(block.addr()) {
-        Place::Large { region, span }
-            if Lane::of_size(size) == Lane::Large || size > LARGE_MAX && span.bill().is_some() =>
-        {
+        Place::Large { region, span } if Lane::of_size(size) == Lane::Large || size > LARGE_MAX && span.is_billed() => {
             let (old, ticket) = (span.large_bytes(), span.ticket());
             PROCESS.central.resize_large(region, size).then_some(Moved {
                 address: block.addr(),

@@ -7,6 +7,7 @@ use super::request::{FreeSize, NATURAL_ALIGN, Request, Resized};
 use super::{alloc, foreign, free};
 use crate::base::class::SMALL_MAX;
 use crate::base::units::{LARGE_MAX, REQUEST_MAX};
+use crate::central::Refused;
 use crate::diag::{self, Code, Misuse};
 use crate::process::state::PROCESS;
 use crate::sys::memory;
@@ -36,6 +37,8 @@ fn identify<M: Mode>(call: &'static str, block: *mut u8) -> Known {
             }
         },
         Err(refused) => {
+            let central = &PROCESS.central;
+            let refused = if refused == Refused::Inside { central.why_nowhere(block.addr()) } else { refused };
             refused.report(call, block, 0);
             Known::Invalid
         }

@@ -23,7 +23,8 @@ static BEFORE: [SetOnce<Option<Action>>; SIGNALS.len()] = [const { SetOnce::new(
 /// Whether a thread has made a report. Any thread writes and reads.
 static REPORTED: AtomicBool = AtomicBool::new(false);
 
-static CRASH: Feature = Feature { thread_begins: Some(prepare_thread), thread_ends: Some(leave_thread), ..Feature::NONE };
+static CRASH: Feature =
+    Feature { thread_begins: Some(prepare_thread), thread_ends: Some(leave_thread), ..Feature::NONE };
 
 static SIGNALS: [(c_int, Inline<7>); 2] = [(signal::SEGV, Inline::of("SIGSEGV")), (signal::BUS, Inline::of("SIGBUS"))];
 /// Enough for the report, with room for a handler of the program's.

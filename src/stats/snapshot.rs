@@ -187,7 +187,7 @@ impl Snapshot {
             self.large.large_blocks += 1;
             self.large.large_bytes += span.large_bytes();
             self.large.region_bytes += span.large_regions() as usize * REGION_BYTES;
-            self.bills.credit(handle_of(span.bill()), 1, span.large_bytes());
+            self.bills.credit(handle_of(PROCESS.central.bill_of(span)), 1, span.large_bytes());
             return;
         };
         if span.first() != region {

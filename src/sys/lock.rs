@@ -40,12 +40,12 @@ pub(crate) enum Rank {
     /// Changes of the table of direct mappings. `mremap` of a block: between the move and its note the old address may become
     /// another block's.
     Direct,
+    /// Which large blocks are on which bills. As for page runs: a block that grows takes what lies behind it.
+    Bills,
     /// Page runs. Those that make an area larger: a commit, and advice on huge pages and core dumps.
     Runs,
     /// The pool of empty batches. None.
     Batches,
-    /// Which large blocks are on which bills. None.
-    Bills,
     /// Metadata storage. As for page runs.
     Metadata,
     /// The functions of mode `custom`. None.

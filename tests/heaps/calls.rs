@@ -27,6 +27,7 @@ struct Options {
     callback: *const c_void,
     context: *mut c_void,
     flags: c_uint,
+    reserved: [usize; 4],
 }
 
 /// A name, which the model does not read.
@@ -129,7 +130,15 @@ impl Calls {
     /// A heap with that hard limit, 0 for none.
     pub(crate) fn create(&self, shared: bool, hard: usize) -> Word {
         let flags = if shared { SHARED } else { 0 };
-        let options = Options { name: c"model".as_ptr(), soft: 0, hard, callback: null(), context: null_mut(), flags };
+        let options = Options {
+            name: c"model".as_ptr(),
+            soft: 0,
+            hard,
+            callback: null(),
+            context: null_mut(),
+            flags,
+            reserved: [0; 4],
+        };
         // SAFETY: the options are as the header declares them.
         unsafe { (self.create)(&raw const options) }
     }

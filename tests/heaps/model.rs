@@ -206,7 +206,8 @@ impl World {
         if block == 0 {
             // A large block does not need the heap, but room below its limit.
             let is_large = old.usable > LARGE || is_profiled();
-            let target = if is_large && target == Err(libc::EBUSY) && errno == libc::ENOMEM { Ok(heap) } else { target };
+            let target =
+                if is_large && target == Err(libc::EBUSY) && errno == libc::ENOMEM { Ok(heap) } else { target };
             self.check_refusal(target, old.usable, errno)?;
             return self.check_block(at);
         }

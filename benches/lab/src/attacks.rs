@@ -39,8 +39,22 @@ pub struct Times {
     pub cpu: String,
     /// Load average before the first run.
     pub load_before: f64,
+    /// The full run that the means of other allocators come from; none where this run had all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub others_from: Option<Others>,
     /// Allocators that ran.
     pub allocators: Vec<Mean>,
+}
+
+/// A full run of the same commit, whose default allocators a run of hardened ones left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Others {
+    /// Date and time of the run (UTC).
+    pub date: String,
+    /// Its command line.
+    pub command: String,
+    /// The allocators whose means come from it.
+    pub allocators: Vec<String>,
 }
 
 /// The means of one allocator against the base of the tables.
@@ -88,8 +102,27 @@ impl Times {
             command: results.made.command.clone(),
             cpu: results.machine.cpu.clone(),
             load_before: results.machine.load_before,
+            others_from: None,
             allocators: results.present().filter(|one| one.group != Group::Modes).filter_map(mean).collect(),
         }
+    }
+
+    /// The same, and the means of the default allocators that are in `full` alone.
+    ///
+    /// # Errors
+    /// When `full` measured another commit.
+    pub fn with_others(mut self, full: &Results) -> Result<Self> {
+        let full = Self::of(full);
+        if full.commit != self.commit {
+            bail!("the full run measured {}, and this one {}: run both at one commit", full.commit, self.commit);
+        }
+        let has = |name: &str| self.allocators.iter().any(|mean| mean.name == name);
+        let is_other = |mean: &Mean| mean.group == Group::Default && !has(&mean.name);
+        let others: Vec<Mean> = full.allocators.into_iter().filter(is_other).collect();
+        let names = others.iter().map(|mean| mean.name.clone()).collect();
+        self.others_from = Some(Others { date: full.date, command: full.command, allocators: names });
+        self.allocators.extend(others);
+        Ok(self)
     }
 
     /// Reads a file.
@@ -194,6 +227,9 @@ pub fn marks(times: &Times, attacks: &Attacks) -> (Vec<Mark>, Vec<String>) {
 pub struct Publish {
     /// results.json of a run (default: that of the last `make bench-security`)
     results: Option<PathBuf>,
+    /// results.json of a full run of the same commit, for the default allocators that the other one left out
+    #[arg(long)]
+    others: Option<PathBuf>,
 }
 
 /// Records the means of a run and draws the picture.
@@ -205,15 +241,17 @@ pub fn publish(request: &Publish) -> Result<()> {
     let last = repo::target(&root).join(FOLDER).join(command::RESULTS);
     let results = Results::read(request.results.as_deref().unwrap_or(&last))?;
     publish::refuse(&results, &Targets::read(&root.join(targets::FILE))?, Form::Security)?;
-    record(&results, &root)
+    let others = request.others.as_deref().map(Results::read).transpose()?;
+    record(&results, others.as_ref(), &root)
 }
 
 /// Records the means of results and draws the picture.
 ///
 /// # Errors
 /// When there is no hardened allocator, or something cannot be written.
-fn record(results: &Results, root: &Path) -> Result<()> {
+fn record(results: &Results, others: Option<&Results>, root: &Path) -> Result<()> {
     let times = Times::of(results);
+    let times = others.map_or(Ok(times.clone()), |full| times.with_others(full))?;
     if !times.allocators.iter().any(|mean| mean.group == Group::Hardened) {
         bail!("no hardened allocator completed a workload in these results");
     }

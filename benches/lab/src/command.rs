@@ -191,6 +191,15 @@ pub(crate) struct Lab {
     pub(crate) out: PathBuf,
 }
 
+/// The words of a command, without the folders of this machine.
+fn command_line(words: impl Iterator<Item = String>) -> String {
+    let shown = |word: String| {
+        let path = Path::new(&word);
+        path.file_name().filter(|_| path.is_absolute()).map_or(word.clone(), |name| name.to_string_lossy().into_owned())
+    };
+    words.map(shown).collect::<Vec<_>>().join(" ")
+}
+
 impl Lab {
     /// Builds the workloads and the launcher; results go into `out`, or else into a directory below that of the build.
     pub(crate) fn prepare(out: Option<&Path>, otherwise: &str) -> Result<Self> {
@@ -231,7 +240,7 @@ impl Lab {
             made: Made {
                 date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
                 commit: machine::commit(&self.root),
-                command: env::args().skip(1).collect::<Vec<_>>().join(" "),
+                command: command_line(env::args().skip(1)),
                 seed: repetition.seed,
                 form,
                 runs: repetition.least,
@@ -337,5 +346,17 @@ pub(crate) fn announce(works: &[Work], columns: &[Column], left_out: &BTreeMap<S
     }
     for (name, reason) in left_out {
         println!("without {name}: {reason}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_have_no_folders_of_a_machine() {
+        let words = ["run", "--library", "/home/someone/libspandrel.so", "--out", "target/mine"];
+        let shown = command_line(words.iter().map(|word| (*word).to_owned()));
+        assert_eq!(shown, "run --library libspandrel.so --out target/mine");
     }
 }

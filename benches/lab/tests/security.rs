@@ -142,6 +142,18 @@ fn marks_have_times_and_attacks() {
 }
 
 #[test]
+fn other_defaults_come_from_a_full_run_of_the_same_commit() {
+    let mut part = made_up();
+    part.allocators.retain(|one| one.name != "spandrel");
+    let times = Times::of(&part).with_others(&made_up()).unwrap();
+    let others = times.others_from.as_ref().unwrap();
+    assert_eq!(others.allocators, ["spandrel"], "hardened ones and those that ran are not others");
+    assert!(times.allocators.iter().any(|mean| mean.name == "spandrel"));
+    part.made.commit = "another".to_owned();
+    assert!(Times::of(&part).with_others(&made_up()).is_err());
+}
+
+#[test]
 fn recorded_means_are_read_as_they_were_written() {
     let (times, dir) = (Times::of(&made_up()), tempfile::tempdir().unwrap());
     let path = dir.path().join("times.json");

@@ -262,8 +262,7 @@ impl Reader<'_> {
             large.large_blocks += 1;
             large.large_bytes += bytes;
             large.region_bytes += regions * REGION_BYTES;
-            let bill = if word(span, c.span_mark) & c.billed != 0 { word(span, c.span_bill) } else { 0 };
-            picture.snapshot.bills.credit(self.tenants.of_bill(bill), 1, bytes);
+            picture.snapshot.bills.credit(self.tenants.of_place(word(span, c.span_bill)), 1, bytes);
             if self.keeps {
                 picture.large.push(Large { region, bytes });
             }

@@ -11,9 +11,14 @@ use std::collections::HashMap;
 
 const WORD: usize = size_of::<usize>();
 
-/// The handles of named heaps and accounts by the addresses of their bills.
+/// The handles of named heaps and accounts.
 #[derive(Default)]
-pub(super) struct Tenants(HashMap<usize, usize>);
+pub(super) struct Tenants {
+    /// By the addresses of their bills.
+    by_bill: HashMap<usize, usize>,
+    /// By the places of their records, counted from 1.
+    by_place: HashMap<usize, usize>,
+}
 
 impl Tenants {
     /// Reads the table; `see` gets the address of each bill and its figures, without those that are sums. A record that cannot be read is torn.
@@ -23,10 +28,11 @@ impl Tenants {
         torn: &mut usize,
         mut see: impl FnMut(usize, TenantFigures),
     ) -> Result<Self> {
-        let mut bills = HashMap::new();
+        let mut tenants = Self::default();
         let count = process.word(d.count)?.min(TENANTS_MAX);
         let pieces = process.bytes(d.pieces, count.div_ceil(d.piece_records) * WORD)?;
-        for piece in pieces.chunks_exact(WORD).map(|chunk| word(chunk, 0)).filter(|&piece| piece != 0) {
+        let pieces = pieces.chunks_exact(WORD).map(|chunk| word(chunk, 0)).enumerate();
+        for (number, piece) in pieces.filter(|&(_, piece)| piece != 0) {
             let Ok(records) = process.bytes(piece, d.piece_records * d.record_bytes) else {
                 *torn += 1;
                 continue;
@@ -35,17 +41,23 @@ impl Tenants {
                 let figures = figures(record, d);
                 if figures.handle != 0 {
                     let bill = piece.wrapping_add(index * d.record_bytes + d.bill);
-                    bills.insert(bill, figures.handle);
+                    tenants.by_bill.insert(bill, figures.handle);
+                    tenants.by_place.insert(number * d.piece_records + index + 1, figures.handle);
                     see(bill, figures);
                 }
             }
         }
-        Ok(Self(bills))
+        Ok(tenants)
     }
 
     /// The handle of the heap that has the bill at this address; 0 for none.
     pub(super) fn of_bill(&self, address: usize) -> usize {
-        if address == 0 { 0 } else { self.0.get(&address).copied().unwrap_or(0) }
+        self.by_bill.get(&address).copied().unwrap_or(0)
+    }
+
+    /// The handle of the heap with the record at that place; 0 for none.
+    pub(super) fn of_place(&self, place: usize) -> usize {
+        self.by_place.get(&place).copied().unwrap_or(0)
     }
 }
 

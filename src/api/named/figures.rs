@@ -33,7 +33,7 @@ pub struct HeapStats {
     pub hard_limit: Option<NonZeroUsize>,
     /// Requests that the hard limit refused.
     pub refusals: usize,
-    /// Fast parts: the most threads that used the heap at the same time.
+    /// The most threads that used the heap at the same time.
     pub parts: usize,
     /// Threads that use it now.
     pub users: usize,
@@ -71,7 +71,7 @@ fn limit_of(bytes: usize) -> Option<NonZeroUsize> {
 
 /// The figures of a heap, if it is there.
 pub(super) fn stats_of(heap: HeapId) -> Option<HeapStats> {
-    tenants::find_or_report(heap.handle()).ok()?.figures().map(|figures| HeapStats::of(&figures))
+    tenants::figures_of(heap.handle()).map(|figures| HeapStats::of(&figures))
 }
 
 /// Questions about heaps.

@@ -13,6 +13,7 @@ use std::io;
 use super::allocator::AllocError;
 use super::report::of_errno;
 use super::rust::Spandrel;
+use crate::base::class::Class;
 use crate::control::heaps::{self, End};
 use crate::process::tenants::{self, Refused};
 use crate::slow_path::request::NATURAL_ALIGN;
@@ -129,7 +130,13 @@ impl NamedHeap {
     /// [shared](HeapOptions::shared).
     #[inline]
     pub fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        self.visit(|| Spandrel.allocate(layout))
+        let popped = Class::rounded(layout.size(), layout.align())
+            .filter(|_| layout.size() != 0)
+            .and_then(|size| NonNull::new(tenants::pop(self.id.handle(), size)));
+        match popped {
+            Some(block) => Ok(NonNull::slice_from_raw_parts(block, layout.size())),
+            None => self.visit(|| Spandrel.allocate(layout)),
+        }
     }
 
     /// As [`NamedHeap::allocate`], and all bytes are 0.
@@ -285,7 +292,10 @@ pub struct HeapScope<'heap> {
 
 impl Drop for HeapScope<'_> {
     fn drop(&mut self) {
-        // It fails only if that heap is gone or another thread's by now, which the thread had left before.
-        let _ = tenants::switch(self.before);
+        // It fails only if that heap is gone or another thread's by now, which the thread had left before: then it
+        // leaves all.
+        if tenants::switch(self.before).is_err() {
+            let _ = tenants::switch(0);
+        }
     }
 }

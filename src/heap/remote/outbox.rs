@@ -14,6 +14,7 @@ use core::cell::Cell;
 
 use crate::central::Batch;
 use crate::pages::map::{BIN_BYTES, HEAP_ALIGN};
+use crate::sys::atomic::settle_stores;
 
 /// Places for batches, in each lane.
 const PLACES: usize = 16;
@@ -32,6 +33,8 @@ pub(in crate::heap) enum Lane {
 /// that holds the spans. All-zero bytes are an empty outbox.
 pub(in crate::heap) struct Outbox {
     batches: [Cell<*const Batch>; LANES * PLACES],
+    /// Whether the fast path is adding to a batch of the outer lane: a signal handler must not, then.
+    joining: Cell<bool>,
     pub(in crate::heap) empty_batches: Cell<*const Batch>,
     pub(in crate::heap) empty_count: Cell<u32>,
 }
@@ -42,6 +45,7 @@ impl Outbox {
 
     /// Drops all batches, whatever they hold.
     pub(in crate::heap) fn forget(&self) {
+        self.joining.set(false);
         self.batches.iter().for_each(|place| place.set(core::ptr::null()));
         self.empty_batches.set(core::ptr::null());
         self.empty_count.set(0);
@@ -82,6 +86,31 @@ impl Outbox {
         // SAFETY: a place holds null or a valid batch of this thread's.
         let batch = unsafe { self.place(key, lane).get().as_ref() }?;
         (batch.key.get() == key).then_some(batch)
+    }
+
+    /// Does `join`, which adds a block to a batch of the outer lane, unless this call comes from a signal handler that
+    /// interrupted such a join: false then.
+    #[inline(always)]
+    pub(in crate::heap) fn join(&self, join: impl FnOnce() -> bool) -> bool {
+        if self.joining.get() {
+            return false;
+        }
+        self.joining.set(true);
+        settle_stores();
+        let joined = join();
+        settle_stores();
+        self.joining.set(false);
+        joined
+    }
+
+    /// Forgets an interrupted join, whose thread ends.
+    pub(in crate::heap) fn end_join(&self) {
+        self.joining.set(false);
+    }
+
+    /// Whether the thread was interrupted in [`Outbox::join`].
+    pub(in crate::heap) fn is_joining(&self) -> bool {
+        self.joining.get()
     }
 
     /// The places of `lane`.

@@ -33,7 +33,7 @@ impl FastHeap {
     pub(in crate::heap) fn send_common<const COUNT: bool>(&self, block: *mut u8) -> bool {
         self.with_entry_in_reach(block, false, |word| {
             let heap = self.heap();
-            let joined = heap.join_common(word, block);
+            let joined = heap.outbox.join(|| heap.join_common(word, block));
             if COUNT && joined {
                 heap.note_sent(word.plain());
             }
@@ -47,7 +47,8 @@ impl FastHeap {
     pub(in crate::heap) fn send_more<const COUNT: bool>(&self, block: *mut u8, class: Option<Class>) -> bool {
         self.with_entry_in_reach(block, false, |word| {
             let (heap, entry) = (self.heap(), word.entry());
-            let joined = class.is_none_or(|class| entry.class() == Some(class)) && heap.join_batch(word, block);
+            let joined = class.is_none_or(|class| entry.class() == Some(class))
+                && heap.outbox.join(|| heap.join_batch(word, block));
             if COUNT && joined {
                 heap.note_sent(entry);
             }
@@ -124,7 +125,9 @@ impl Heap {
         if lane == Lane::Inner {
             shared.note_leaving(block);
         }
-        let Some(batch) = self.collecting(shared, key_of(entry), lane) else {
+        // A batch that an interrupted call is adding to is neither to be sent nor to be added to.
+        let may_collect = lane == Lane::Inner || !self.outbox.is_joining();
+        let Some(batch) = may_collect.then(|| self.collecting(shared, key_of(entry), lane)).flatten() else {
             return deliver_or_report(shared, block);
         };
         // The owner's bin is far away for this processor, so only the first block of a batch is compared with it.
@@ -158,6 +161,7 @@ impl Heap {
     pub(in crate::heap) fn close_outbox(&self, shared: Shared<'_>) {
         self.empty_lane(shared, Lane::Outer);
         self.empty_lane(shared, Lane::Inner);
+        self.outbox.end_join();
     }
 
     fn empty_lane(&self, shared: Shared<'_>, lane: Lane) {

@@ -83,13 +83,7 @@ impl Mode for Guarded {
     /// Below the hard limit of a bill there may be room for a page, where there is none for a span: that of a freed sample,
     /// which is to serve again.
     fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
-        mode::serve(heap, request).or_else(|| {
-            let bill = heap.bill()?;
-            let block = sample(heap, request)?;
-            // Nothing is refused.
-            let _ = bill.take_denied();
-            Some(block)
-        })
+        mode::serve(heap, request).or_else(|| if heap.bill().is_some() { sample(heap, request) } else { None })
     }
 
     fn free(heap: &Heap, block: *mut u8) -> Freed {

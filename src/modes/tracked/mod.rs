@@ -253,7 +253,7 @@ fn ticket_of(address: usize) -> u32 {
 fn heap_at(address: usize) -> usize {
     let bill = match PROCESS.central.resolve(address) {
         Place::Small { entry, .. } if !entry.is_central() => Heap::of_entry(entry).bill(),
-        Place::Large { span, .. } => span.bill(),
+        Place::Large { span, .. } => PROCESS.central.bill_of(span),
         _ => None,
     };
     bill.map_or(0, tenants::handle_of_bill)

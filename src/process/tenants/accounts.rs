@@ -121,13 +121,11 @@ impl Tenant {
     #[cold]
     pub(super) fn passed_soft(&self, bytes: usize) {
         // Relaxed: the line is printed by whichever thread finds false.
-        if !self.told_in_use.swap(true, Ordering::Relaxed) {
-            let mut rest = Line::new();
-            rest.text("\" holds ").number(self.bill.held() as u64).text(" bytes, more than its soft limit of ");
-            rest.number(bytes as u64);
-            let name = self.name();
-            let name = name.split(|&byte| byte == 0).next().unwrap_or(&[]);
-            diag::line(Code::HeapLimit, &[b"account \"", name, rest.bytes()]);
+        if !self.told_line.swap(true, Ordering::Relaxed) {
+            let mut line = Line::new();
+            self.quote(line.text("account "));
+            line.text(" holds ").number(self.bill.held() as u64).text(" bytes, more than its soft limit of ");
+            diag::line(Code::HeapLimit, &[line.number(bytes as u64).bytes()]);
         }
     }
 }

@@ -16,7 +16,10 @@ mod usage;
 pub(crate) use accounts::{Kind, holder_of_bill, is_account, on_account};
 pub use descriptor::TenantsDescriptor;
 pub(crate) use table::{
-    Callback, Figures, NAME_BYTES, Tenant, Wanted, create, each, each_handle, handle_of_bill, name_of, remove,
+    Callback, Figures, NAME_BYTES, Tenant, Wanted, create, each, each_handle, figures_of, handle_of_bill, name_of,
+    remove,
 };
-pub(crate) use telling::{refused, tell};
-pub(crate) use usage::{Refused, current, find_bill_or_report, find_or_report, switch, take_all, visit};
+pub(crate) use telling::{refused, tell_hard, tell_soft};
+pub(crate) use usage::{
+    Refused, be_outside, current, find_bill_or_report, find_or_report, pop, switch, take_all, visit,
+};

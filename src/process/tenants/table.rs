@@ -1,11 +1,12 @@
-#![expect(unsafe_code, reason = "places records in metadata, calls a function of the program's")]
+#![expect(unsafe_code, reason = "places records in metadata")]
 //! The table of named heaps: records in metadata, found by the place in a handle.
 
 use core::ffi::{c_int, c_void};
 use core::mem::offset_of;
 
 use super::accounts::{Kind, heaps_with};
-use crate::central::Bill;
+use crate::base::text::Line;
+use crate::central::{Bill, FindBill};
 use crate::heap::Heap;
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
@@ -43,11 +44,11 @@ pub(crate) struct Tenant {
     shared: Relaxed<AtomicBool>,
     pub(super) callback: AtomicPtr<c_void>,
     pub(super) context: AtomicPtr<c_void>,
-    /// Whether a thread is in the callback, and whether the line about the hard limit, and that about a second user or the
-    /// soft limit of an account, were printed.
+    /// Whether a thread is in the callback, or ends the heap; and whether the line about the hard limit, and that about a
+    /// second user or the soft limit of an account, were printed.
     pub(super) calling: AtomicBool,
     pub(super) told_limit: AtomicBool,
-    pub(super) told_in_use: AtomicBool,
+    pub(super) told_line: AtomicBool,
     pub(super) name: [Relaxed<AtomicU8>; NAME_BYTES],
     /// The next record without a heap, by its place. Guarded by the lock of the table.
     next_free: Relaxed<AtomicU32>,
@@ -113,6 +114,9 @@ fn record(place: usize) -> Option<&'static Tenant> {
     piece.0.get(index % PIECE)
 }
 
+/// For headers of large blocks.
+static FIND_BILL: FindBill = |place| record(place).map(|tenant| &tenant.bill);
+
 /// The live heap or account with that handle.
 #[inline]
 pub(crate) fn find(handle: usize) -> Option<&'static Tenant> {
@@ -166,6 +170,7 @@ pub(super) fn make(places: &mut Places, wanted: &Wanted<'_>, kind: Kind) -> Opti
     places.made += 1;
     let handle = places.made << PLACE_BITS | place;
     tenant.bill.open(wanted.limits.0, wanted.limits.1);
+    tenant.bill.set_place(place);
     tenant.kind.set(kind as u8);
     tenant.shared.set(wanted.shared);
     let callback = wanted.callback.map_or(core::ptr::null_mut(), |callback| callback as *mut c_void);
@@ -173,11 +178,9 @@ pub(super) fn make(places: &mut Places, wanted: &Wanted<'_>, kind: Kind) -> Opti
     tenant.callback.store(callback, Ordering::Relaxed);
     tenant.context.store(wanted.context, Ordering::Relaxed);
     tenant.told_limit.store(false, Ordering::Relaxed);
-    tenant.told_in_use.store(false, Ordering::Relaxed);
+    tenant.told_line.store(false, Ordering::Relaxed);
     let name = wanted.name.iter().take(NAME_BYTES - 1).copied().chain(core::iter::repeat(0));
     tenant.name.iter().zip(name).for_each(|(place, byte)| place.set(byte));
-    tenant.parts.set(None);
-    tenant.making.store(false, Ordering::Relaxed);
     // Release pairs with the Acquire in `Tenant::is`.
     tenant.handle.store(handle, Ordering::Release);
     Some(handle)
@@ -190,6 +193,7 @@ fn more_records(places: &mut Places) -> Option<usize> {
     let count = COUNT.load(Ordering::Relaxed);
     let place = TABLE.get(count / PIECE)?;
     let piece = PROCESS.central.pages.acquire_zeroed(size_of::<Piece>())?.cast::<Piece>();
+    PROCESS.central.find_bills_by(&FIND_BILL);
     // SAFETY: all-zero bytes are records without heaps; pieces are aligned to their size, and metadata stays.
     place.set(Some(unsafe { &*piece }));
     for number in count + 1..count + PIECE {
@@ -220,6 +224,11 @@ pub(super) fn put_free(places: &mut Places, tenant: &Tenant, handle: usize) {
 pub(crate) fn each(see: &mut dyn FnMut(&Figures)) {
     PROCESS.features.names_matter();
     records().filter_map(Tenant::figures).for_each(|figures| see(&figures));
+}
+
+/// The figures of the live heap or account with that handle.
+pub(crate) fn figures_of(handle: usize) -> Option<Figures> {
+    find(handle)?.figures().filter(|figures| figures.handle == handle)
 }
 
 /// Calls `see` with the handle of each heap and account.
@@ -292,6 +301,12 @@ impl Tenant {
         core::array::from_fn(|index| self.name.get(index).map_or(0, |byte| byte.get()))
     }
 
+    /// Adds the name in quotes to a line, control characters as `?`.
+    pub(super) fn quote(&self, line: &mut Line) {
+        let name = self.name();
+        line.text("\"").raw(name.split(|&byte| byte == 0).next().unwrap_or(&[])).text("\"");
+    }
+
     /// The figures; `None` if there is no heap.
     pub(crate) fn figures(&self) -> Option<Figures> {
         let handle = self.handle();
@@ -311,7 +326,7 @@ impl Tenant {
             Kind::ThreadName | Kind::CgroupThread => heaps_with(&self.bill).for_each(|heap| see(heap, true)),
             Kind::Object => live = [0, held],
         }
-        Some(Figures {
+        let figures = Figures {
             handle,
             kind: self.kind(),
             name: self.name(),
@@ -326,12 +341,17 @@ impl Tenant {
             refusals: self.bill.refusals(),
             parts,
             users,
-        })
+        };
+        // The record may be another heap's by now.
+        self.is(handle).then_some(figures)
     }
 
     /// Puts back the record of a heap that was taken out of the table, and has neither parts nor blocks any more.
     pub(crate) fn put_back(&'static self, handle: usize) {
         self.parts.set(None);
+        // Release, twice: pairs with the Acquire of threads that add a part, end the heap or call its function.
+        self.making.store(false, Ordering::Release);
+        self.calling.store(false, Ordering::Release);
         put_free(&mut PLACES.lock(), self, handle);
     }
 }

@@ -1,12 +1,12 @@
 #![expect(unsafe_code, reason = "calls a function of the program's")]
-//! How a program hears of the limits of named heaps and accounts: by its function, or by a line.
+//! Reports of the limits of named heaps and accounts: by the program's function, or by a line.
 
 use core::ffi::{c_int, c_void};
 
 use super::accounts::Kind;
 use super::table::{Callback, Tenant, records, tenant_of};
 use crate::base::text::Line;
-use crate::central::{Bill, HARD, SOFT};
+use crate::central::Bill;
 use crate::diag::{self, Code};
 use crate::process::state::PROCESS;
 use crate::sys::atomic::Ordering;
@@ -15,11 +15,20 @@ use crate::sys::atomic::Ordering;
 const SOFT_LIMIT: c_int = 1;
 const HARD_LIMIT: c_int = 2;
 
-/// Calls the functions of the program for all limits of named heaps that were met since the last time. The calling thread
-/// is outside the allocator.
+/// Calls the functions of the program for all soft limits of named heaps that were met since the last time. The calling
+/// thread is outside the allocator.
 #[cold]
-pub(crate) fn tell() {
-    records().for_each(Tenant::tell);
+pub(crate) fn tell_soft() {
+    for tenant in records().filter(|tenant| tenant.bill.has_met_soft()) {
+        tenant.tell(SOFT_LIMIT);
+    }
+}
+
+/// Calls the function of the program for the hard limit of the heap that has `bill`. The calling thread is outside the
+/// allocator.
+#[cold]
+pub(crate) fn tell_hard(bill: &'static Bill) {
+    tenant_of(bill).tell(HARD_LIMIT);
 }
 
 /// Says, once for each heap and account, that its limit refused a request of `size` bytes.
@@ -27,14 +36,12 @@ pub(crate) fn refused(bill: &'static Bill, size: usize) {
     let tenant = tenant_of(bill);
     // Relaxed: the line is printed by whichever thread finds false.
     if !tenant.told_limit.swap(true, Ordering::Relaxed) {
-        let name = tenant.name();
         let mut what = Line::new();
         what.text("a request of ").number(size as u64).text(" bytes would exceed the hard limit of ");
-        what.number(bill.limits().1 as u64).text(" bytes of ").text(tenant.what()).text(" \"");
-        let name = name.split(|&byte| byte == 0).next().unwrap_or(&[]);
-        let mut rest = Line::new();
-        rest.text("\": ").number(bill.held() as u64).text(" bytes are held");
-        diag::line(Code::HeapLimit, &[what.bytes(), name, rest.bytes()]);
+        what.number(bill.limits().1 as u64).text(" bytes of ").text(tenant.what()).text(" ");
+        tenant.quote(&mut what);
+        what.text(": ").number(bill.held() as u64).text(" bytes are held");
+        diag::line(Code::HeapLimit, &[what.bytes()]);
     }
 }
 
@@ -46,8 +53,7 @@ impl Tenant {
         if admit() {
             return true;
         }
-        self.bill.meet_hard();
-        self.tell();
+        self.tell(HARD_LIMIT);
         let admitted = admit();
         if !admitted {
             self.bill.refuse();
@@ -56,20 +62,21 @@ impl Tenant {
         admitted
     }
 
-    fn tell(&'static self) {
-        // Acquire pairs with the Release below: one thread at a time is in the callback.
-        if self.bill.has_met() && !self.calling.swap(true, Ordering::Acquire) {
-            let (met, (soft, hard)) = (self.bill.take_met(), self.bill.limits());
-            if met & HARD != 0 {
-                self.call(HARD_LIMIT, hard);
-            } else if met & SOFT != 0 {
-                self.call(SOFT_LIMIT, soft);
-            }
-            // Limits that the function met by its own requests are not reported to it again.
-            let _ = self.bill.take_met();
-            // Release pairs with the Acquire above.
-            self.calling.store(false, Ordering::Release);
+    /// Calls the function for a limit, unless a thread is in it, or ends the heap.
+    fn tell(&'static self, limit: c_int) {
+        // Acquire pairs with the Release below, and with that of `put_back`: function and context stay those of this
+        // heap.
+        if self.calling.swap(true, Ordering::Acquire) {
+            return;
         }
+        let (soft, hard) = self.bill.limits();
+        if limit == HARD_LIMIT {
+            self.call(HARD_LIMIT, hard);
+        } else if self.bill.take_met_soft() {
+            self.call(SOFT_LIMIT, soft);
+        }
+        // Release pairs with the Acquire above.
+        self.calling.store(false, Ordering::Release);
     }
 
     fn call(&self, limit: c_int, bytes: usize) {

@@ -5,8 +5,9 @@
 
 use super::accounts::Kind;
 use super::table::{FEATURE, Tenant, find};
+use crate::base::text::Line;
 use crate::diag::{self, Code};
-use crate::heap::Heap;
+use crate::heap::{Heap, fast_path};
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
 use crate::sys::atomic::{AtomicBool, Ordering, spin};
@@ -29,7 +30,8 @@ pub(crate) enum Refused {
     InUse,
     /// There is no memory.
     Memory,
-    /// The call came from inside the allocator, or from a thread that ends.
+    /// The call came from inside the allocator, from a thread that ends, or from a handler that interrupted a [`pop`] from that
+    /// heap.
     Inside,
 }
 
@@ -54,6 +56,11 @@ pub(crate) fn current() -> usize {
 #[inline]
 fn here() -> Result<&'static Heap, Refused> {
     thread::at_rest().map_or_else(first_here, Ok)
+}
+
+/// Refuses where the calling thread is inside the allocator, and may hold a lock.
+pub(crate) fn be_outside() -> Result<(), Refused> {
+    here().map(drop)
 }
 
 #[cold]
@@ -101,6 +108,26 @@ fn leave_above(here: &'static Heap, lower: &'static Heap) {
     }
 }
 
+/// A block for a request of `size` bytes from the bins of the heap with that handle, which the calling thread takes for that
+/// moment if it does not stand there. Null where more is to be done than that: [`visit`] does it.
+#[inline(always)]
+pub(crate) fn pop(handle: usize, size: usize) -> *mut u8 {
+    let Some(part) = find(handle).and_then(|tenant| tenant.parts.get()) else { return core::ptr::null_mut() };
+    if tls::own_heap() == part.address() && part.handle() == handle {
+        return fast_path::malloc(size, |_, _| core::ptr::null_mut());
+    }
+    if !part.take_for(tls::word_address()) {
+        return core::ptr::null_mut();
+    }
+    if part.handle() != handle {
+        part.leave_stale();
+        return core::ptr::null_mut();
+    }
+    let block = part.pop_at_rest(size);
+    part.end_pop();
+    block
+}
+
 /// Does `work` on the heap with that handle, the calling thread's own for 0, and goes back to the one that it uses.
 #[inline]
 pub(crate) fn visit<R>(handle: usize, work: impl FnOnce() -> R) -> Result<R, Refused> {
@@ -108,25 +135,101 @@ pub(crate) fn visit<R>(handle: usize, work: impl FnOnce() -> R) -> Result<R, Ref
     if handle == here.handle() {
         return Ok(work());
     }
-    let is_it = |heap: &&'static Heap| heap.handle() == handle;
-    let (heap, taken) = match here.chain().find(is_it) {
-        Some(lower) => (lower, false),
-        None => (take(handle)?, true),
-    };
-    if taken {
-        put_above(here, heap);
+    if let Some(lower) = here.chain().find(|heap| heap.handle() == handle) {
+        thread::stand_on(lower);
+        let result = work();
+        come_up(here, lower);
+        return Ok(result);
     }
-    thread::stand_on(heap);
+    let (part, taken) = take_or_share(handle)?;
+    let below = part.below();
+    put_above(here, part);
+    thread::stand_on(part);
     let result = work();
-    // The program's functions, which the work may have called, may have left the thread on another part.
-    if let Some(now) = thread::at_rest().filter(|now| now.chain().any(|at| core::ptr::eq(at, heap))) {
-        leave_above(now, heap);
+    let is_as_before = is_current(part) && part.below().is_some_and(|lower| core::ptr::eq(lower, here));
+    if is_as_before {
+        thread::stand_on(here);
     }
-    thread::stand_on(here);
-    if taken {
-        heap.leave();
+    match (taken, is_as_before) {
+        (true, true) => part.leave(),
+        (true, false) => come_down(here, part),
+        (false, true) => part.set_below(below),
+        (false, false) => {
+            if is_used(part) {
+                leave_down_to(part);
+                thread::stand_on(here);
+            }
+            part.set_below(below);
+        }
     }
     Ok(result)
+}
+
+/// Whether the calling thread uses `heap`, above all others.
+#[inline]
+fn is_current(heap: &Heap) -> bool {
+    thread::at_rest().is_some_and(|now| core::ptr::eq(now, heap))
+}
+
+/// Whether the calling thread uses `heap`, itself or below others.
+fn is_used(heap: &Heap) -> bool {
+    thread::at_rest().is_some_and(|now| now.chain().any(|lower| core::ptr::eq(lower, heap)))
+}
+
+/// Leaves the parts above `lower`, which the calling thread uses.
+fn leave_down_to(lower: &'static Heap) {
+    if let Some(now) = thread::at_rest() {
+        leave_above(now, lower);
+    }
+}
+
+/// Goes back to `here` from `lower`, a heap below it. The program's functions, which the work on `lower` may have called,
+/// may have used other heaps, or left all: the thread stays where they left it then, without the parts above `lower`.
+fn come_up(here: &'static Heap, lower: &'static Heap) {
+    if is_used(lower) {
+        leave_down_to(lower);
+        return thread::stand_on(here);
+    }
+    let mut part = here;
+    while !core::ptr::eq(part, lower) {
+        let Some(below) = part.below() else { return };
+        part.leave();
+        part = below;
+    }
+}
+
+/// Leaves `part`, which the calling thread took above `here`, and goes back to `here`, after the program's functions used
+/// other heaps meanwhile, or left all: the thread stays where they left it, if that is not above `here`.
+#[cold]
+fn come_down(here: &'static Heap, part: &'static Heap) {
+    if is_used(part) {
+        leave_down_to(part);
+        if let Some(below) = part.below() {
+            thread::stand_on(below);
+        }
+        part.leave();
+    }
+    if is_used(here) {
+        leave_down_to(here);
+    }
+}
+
+/// A part of the heap with that handle, and whether the calling thread took it. One that it has already is that of a
+/// [`pop`] which a handler interrupted: a bin lets the handler in, and the part stays the interrupted call's.
+#[inline]
+fn take_or_share(handle: usize) -> Result<(&'static Heap, bool), Refused> {
+    match take(handle) {
+        Ok(part) => Ok((part, true)),
+        Err(Refused::Inside) => interrupted(handle).map(|part| (part, false)).ok_or(Refused::Inside),
+        Err(refused) => Err(refused),
+    }
+}
+
+/// The part of the heap with that handle that the calling thread has and does not stand on, if there is one.
+#[cold]
+fn interrupted(handle: usize) -> Option<&'static Heap> {
+    let thread = tls::word_address();
+    find(handle)?.parts().find(|part| part.user() == thread && part.handle() == handle)
 }
 
 /// Takes a part of the heap with that handle for the calling thread.
@@ -145,6 +248,9 @@ fn take(handle: usize) -> Result<&'static Heap, Refused> {
 /// As [`take`], where no part is free.
 #[cold]
 fn take_more(tenant: &'static Tenant, handle: usize, thread: usize) -> Result<&'static Heap, Refused> {
+    if !tenant.is_shared() && interrupted(handle).is_some() {
+        return Err(Refused::Inside);
+    }
     let tries = if tenant.is_shared() { TRIES + PAUSES } else { TRIES };
     for number in 0..tries {
         for part in tenant.parts() {
@@ -178,7 +284,7 @@ fn checked(tenant: &Tenant, handle: usize, part: &'static Heap) -> Result<&'stat
     if tenant.is(handle) && part.handle() == handle {
         return Ok(part);
     }
-    part.leave();
+    part.leave_stale();
     Err(gone(handle))
 }
 
@@ -199,42 +305,55 @@ pub(crate) fn find_bill_or_report(handle: usize) -> Result<&'static Tenant, Refu
 
 #[cold]
 fn gone(handle: usize) -> Refused {
+    if handle == 0 {
+        // The default heap, which is no heap of the program's.
+        return Refused::Gone;
+    }
     diag::once_described(Code::HeapGone, |line| {
         line.text("a call names a heap that does not exist any more, ").address(handle);
     });
     Refused::Gone
 }
 
-/// Says once that two threads use a heap.
+/// Says once that a heap is in use.
 #[cold]
 fn in_use(tenant: &Tenant) -> Refused {
     // Relaxed: the line is printed by whichever thread finds false.
-    if !tenant.told_in_use.swap(true, Ordering::Relaxed) {
-        let name = tenant.name();
-        let name = name.split(|&byte| byte == 0).next().unwrap_or(&[]);
-        diag::line(Code::HeapInUse, &[b"heap \"", name, b"\" is in use by another thread"]);
+    if !tenant.told_line.swap(true, Ordering::Relaxed) {
+        let own = tenant.parts().any(|part| part.user() == tls::word_address());
+        let mut line = Line::new();
+        tenant.quote(line.text("heap "));
+        line.text(" is in use by ").text(if own { "this thread" } else { "another thread" });
+        diag::line(Code::HeapInUse, &[line.bytes()]);
     }
     Refused::InUse
 }
 
-/// Takes all parts of a heap for the calling thread, and the right to add one, so that nothing else uses it; false, and
-/// nothing is taken, if a thread uses it. [`Tenant::put_back`] or the next heap of that record ends it.
-pub(crate) fn take_all(tenant: &Tenant) -> bool {
-    // Acquire pairs with the Release in `take_more`.
+/// Takes all parts of the heap with that handle for the calling thread, the right to add one, and the right to call its
+/// function, so that nothing else uses it. Nothing is taken if a thread uses it, is in its function, or ended it. Ended by
+/// [`Tenant::put_back`].
+pub(crate) fn take_all(tenant: &Tenant, handle: usize) -> Result<(), Refused> {
+    // Acquire pairs with the Release in `take_more` and `put_back`.
     if tenant.making.swap(true, Ordering::Acquire) {
-        let _ = in_use(tenant);
-        return false;
+        return Err(in_use(tenant));
     }
+    // Acquire pairs with the Release in `Tenant::tell` and `put_back`.
+    let is_called = tenant.calling.swap(true, Ordering::Acquire);
     let thread = tls::word_address();
-    let taken = tenant.parts().take_while(|part| part.take_for(thread)).count();
-    if taken == tenant.parts().count() {
-        return true;
+    let taken = if is_called { 0 } else { tenant.parts().take_while(|part| part.take_for(thread)).count() };
+    // The record may be another heap's by now.
+    let is_it = tenant.is(handle);
+    if is_it && !is_called && taken == tenant.parts().count() {
+        return Ok(());
     }
     tenant.parts().take(taken).for_each(Heap::leave);
+    if !is_called {
+        // Release pairs with the Acquire in `Tenant::tell`.
+        tenant.calling.store(false, Ordering::Release);
+    }
     // Release pairs with the Acquire in `take_more`.
     tenant.making.store(false, Ordering::Release);
-    let _ = in_use(tenant);
-    false
+    Err(if is_it { in_use(tenant) } else { gone(handle) })
 }
 
 /// In the child of a fork: parts that threads used which the child does not have are free for use, but for those inside

@@ -50,6 +50,7 @@ struct Options {
     callback: Option<unsafe extern "C" fn()>,
     context: *mut c_void,
     flags: c_uint,
+    reserved: [usize; 4],
 }
 
 /// The flag for heaps that several threads use at the same time.
@@ -82,6 +83,7 @@ impl Library for Spandrel {
             callback: None,
             context: ptr::null_mut(),
             flags: self.flags,
+            reserved: [0; 4],
         };
         // SAFETY: the options are valid.
         unsafe { (self.create)(&raw const options) }
