@@ -13,7 +13,7 @@
 // env: SPANDREL_MODE=guarded
 // run: guarded_often
 // env: SPANDREL_MODE=guarded
-// env: SPANDREL_GUARDED_RATE=2
+// env: SPANDREL_GUARDED_RATE=20
 // env: SPANDREL_GUARDED_SLOTS=300
 // run: hardened
 // env: SPANDREL_MODE=hardened
