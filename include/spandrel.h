@@ -413,7 +413,7 @@ struct spandrel_heap_stats {
    */
   size_t span_bytes;
   /**
-   * Large blocks.
+   * Large blocks. In mode "guarded" the pages of sampled blocks as well.
    */
   size_t large_bytes;
   /**
@@ -422,7 +422,7 @@ struct spandrel_heap_stats {
    */
   size_t live_bytes;
   /**
-   * How many they are, large ones left out.
+   * How many they are, large ones left out; sampled ones of mode "guarded" are among them.
    */
   size_t live_blocks;
   /**

@@ -105,6 +105,33 @@ fn sums_are_right(name: &str, script: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// In mode guarded each sampled block is on the bill of its heap, by its page.
+const GUARDED: &str = "
+import json, sys
+figures = json.load(open(sys.argv[1]))
+named = figures['named_heaps']
+rows = named + [figures['default_heap'], figures['other_named_heaps']]
+shares = ('held_bytes', 'span_bytes', 'large_bytes', 'live_bytes', 'live_blocks')
+sums = {name: sum(row[name] for row in rows) for name in shares}
+blocks = sum(c['live_blocks'] for c in figures['classes']) + figures['large_blocks'] + figures['direct_blocks']
+whole = {name: figures[name] for name in ('held_bytes', 'span_bytes', 'live_bytes')}
+whole |= {'live_blocks': blocks, 'large_bytes': figures['held_bytes'] - figures['span_bytes']}
+assert sums == whole, (sums, whole)
+pages = [heap for heap in named if heap['large_bytes'] % (32 << 10) > 0]
+assert len(pages) > 10 and all(heap['live_blocks'] >= 101 for heap in named), named
+print('read')
+";
+
+/// The settings of mode guarded, with many samples.
+const SAMPLED: [(&str, &str); 3] =
+    [("SPANDREL_MODE", "guarded"), ("SPANDREL_GUARDED_RATE", "20"), ("SPANDREL_GUARDED_SLOTS", "4096")];
+
+fn samples_are_on_bills() -> Result<(), String> {
+    let path = paths::fresh("guarded")?.join("a.json").display().to_string();
+    heaps(200, &[&SAMPLED[..], &[("SPANDREL_STATS_FILE", &path)]].concat())?.clean()?;
+    python(GUARDED, &[&path], "read\n")
+}
+
 const PROMETHEUS: &str = "
 import json, sys
 from prometheus_client.parser import text_string_to_metric_families as parse
@@ -167,12 +194,12 @@ fn nothing_is_said_without_heaps() -> Result<(), String> {
 }
 
 /// The bills that the command reads from outside are those that a quiet process prints itself, to the last one.
-fn outside_and_inside_agree(variant: Variant) -> Result<(), String> {
-    let folder = paths::fresh(&format!("bills-{variant:?}"))?;
+fn outside_and_inside_agree(variant: Variant, more: &[(&str, &str)]) -> Result<(), String> {
+    let folder = paths::fresh(&format!("bills-{variant:?}-{}", more.len()))?;
     for count in [1, 150] {
         let path = folder.join(format!("{count}.json"));
         let text = path.display().to_string();
-        let settings = [("SPANDREL_STATS_FILE", text.as_str()), ("SPANDREL_STATS_SIGNAL", "USR1")];
+        let settings = [&[("SPANDREL_STATS_FILE", text.as_str()), ("SPANDREL_STATS_SIGNAL", "USR1")], more].concat();
         let waiting = Waiting::start_heaps(variant, count, &settings)?;
         waiting.signal(libc::SIGUSR1);
         let start = std::time::Instant::now();
@@ -373,9 +400,11 @@ fn main() -> ExitCode {
         case("text", text_is_bounded),
         case("none", nothing_is_said_without_heaps),
         case("refusals", refusals_are_counted),
-        case("outside_and_inside_agree_preloaded", || outside_and_inside_agree(Variant::Preload)),
-        case("outside_and_inside_agree_linked", || outside_and_inside_agree(Variant::Linked)),
-        case("outside_and_inside_agree_static", || outside_and_inside_agree(Variant::Static)),
+        case("outside_and_inside_agree_preloaded", || outside_and_inside_agree(Variant::Preload, &[])),
+        case("outside_and_inside_agree_linked", || outside_and_inside_agree(Variant::Linked, &[])),
+        case("outside_and_inside_agree_static", || outside_and_inside_agree(Variant::Static, &[])),
+        case("outside_and_inside_agree_guarded", || outside_and_inside_agree(Variant::Preload, &SAMPLED)),
+        case("guarded", samples_are_on_bills),
         case("accounts", accounts_are_bills),
         case("views", views_have_heaps),
         case("profile", || profiles_have_heaps(false)),

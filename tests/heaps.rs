@@ -23,8 +23,9 @@ const CASES: &str = "HEAP_MODEL_CASES";
 const SEED: &str = "HEAP_MODEL_SEED";
 /// How many seconds the tenants come and go.
 const SECONDS: &str = "TENANTS_SECONDS";
-/// Misuses that random programs make on purpose, and refusals.
-const EXPECTED: [&str; 3] = ["ALLOCATOR_HEAP_IN_USE", "ALLOCATOR_HEAP_GONE", "ALLOCATOR_HEAP_LIMIT"];
+/// Misuses that random programs make on purpose, refusals, and the end of the pages where each block is to have one.
+const EXPECTED: [&str; 4] =
+    ["ALLOCATOR_HEAP_IN_USE", "ALLOCATOR_HEAP_GONE", "ALLOCATOR_HEAP_LIMIT", "ALLOCATOR_GUARDED_SLOTS"];
 
 /// The seed of the environment, for campaigns; else the same at each run.
 fn seed() -> u64 {
@@ -86,7 +87,9 @@ fn main() -> ExitCode {
             }
         };
     }
-    const RUNS: [(&str, &[(&str, &str)]); 8] = [
+    const GUARDED_EACH: &[(&str, &str)] =
+        &[("SPANDREL_MODE", "guarded"), ("SPANDREL_GUARDED_RATE", "1"), ("SPANDREL_GUARDED_SLOTS", "4096")];
+    const RUNS: [(&str, &[(&str, &str)]); 9] = [
         ("fast", &[]),
         ("fast_purged_at_once", &[("SPANDREL_PURGE_DELAY", "0")]),
         ("fast_with_tiny_bins", &[("SPANDREL_BIN_BYTES", "1K")]),
@@ -94,6 +97,7 @@ fn main() -> ExitCode {
         ("tracked", &[("SPANDREL_MODE", "tracked")]),
         ("hardened", &[("SPANDREL_MODE", "hardened")]),
         ("guarded", &[("SPANDREL_MODE", "guarded"), ("SPANDREL_GUARDED_RATE", "50")]),
+        ("guarded_each", GUARDED_EACH),
         ("profiled", &[("SPANDREL_HEAP_PROFILE_RATE", "2000"), ("SPANDREL_HEAP_PROFILE", "/dev/null")]),
     ];
     let of_mode = |(name, settings): (&str, &'static [(&str, &str)])| {

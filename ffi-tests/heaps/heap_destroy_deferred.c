@@ -9,6 +9,11 @@
 // args: 3000
 // run: large
 // args: 100000
+// run: guarded_often
+// args: 64
+// env: SPANDREL_MODE=guarded
+// env: SPANDREL_GUARDED_RATE=2
+// env: SPANDREL_GUARDED_SLOTS=4096
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>

@@ -12,6 +12,10 @@
 // env: SPANDREL_MODE=hardened
 // run: guarded
 // env: SPANDREL_MODE=guarded
+// run: guarded_often
+// env: SPANDREL_MODE=guarded
+// env: SPANDREL_GUARDED_RATE=20
+// env: SPANDREL_GUARDED_SLOTS=4096
 // run: no_idle_return
 // env: SPANDREL_IDLE_RETURN=off
 // run: thread

@@ -11,6 +11,10 @@
 // env: SPANDREL_MODE=tracked
 // run: guarded
 // env: SPANDREL_MODE=guarded
+// run: guarded_often
+// env: SPANDREL_MODE=guarded
+// env: SPANDREL_GUARDED_RATE=20
+// env: SPANDREL_GUARDED_SLOTS=300
 // run: hardened
 // env: SPANDREL_MODE=hardened
 #include <stdatomic.h>

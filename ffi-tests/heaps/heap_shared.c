@@ -1,5 +1,6 @@
 // A shared heap serves eight threads at once, which free one another's blocks, come and go; its limit holds to the span
 // at every moment all the same, it counts its users and parts, and it cannot be destroyed while one thread uses it.
+// In a static program the stack of a sample takes mode guarded milliseconds, so there are few samples.
 // timeout: 60
 // expect: exit 0 stderr ALLOCATOR_HEAP_LIMIT|ALLOCATOR_HEAP_IN_USE x2
 // variants: preload linked static
@@ -12,6 +13,7 @@
 // env: SPANDREL_MODE=hardened
 // run: guarded
 // env: SPANDREL_MODE=guarded
+// env: SPANDREL_GUARDED_RATE=100000
 // run: no_idle_return
 // env: SPANDREL_IDLE_RETURN=off
 #include <stdatomic.h>

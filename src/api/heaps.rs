@@ -74,12 +74,12 @@ pub struct spandrel_heap_stats {
     pub peak_bytes: usize,
     /// Regions cut into blocks of a class.
     pub span_bytes: usize,
-    /// Large blocks.
+    /// Large blocks. In mode "guarded" the pages of sampled blocks as well.
     pub large_bytes: usize,
     /// Blocks that the program has, by the size of the block, large ones by their regions. Blocks that another thread
     /// freed count until they arrive.
     pub live_bytes: usize,
-    /// How many they are, large ones left out.
+    /// How many they are, large ones left out; sampled ones of mode "guarded" are among them.
     pub live_blocks: usize,
     /// The limits; 0 for none.
     pub soft_limit: usize,
@@ -346,7 +346,7 @@ impl spandrel_heap_stats {
             span_bytes: figures.held - figures.large,
             large_bytes: figures.large,
             live_bytes: figures.small_bytes + figures.large,
-            live_blocks: figures.small_blocks,
+            live_blocks: figures.small_blocks + figures.apart[0],
             soft_limit: or_zero(figures.soft),
             hard_limit: or_zero(figures.hard),
             refusals: figures.refusals,

@@ -24,6 +24,8 @@ pub(crate) struct Bill {
     held: AtomicUsize,
     /// The part of them that is large blocks. Written as `held`.
     large: AtomicUsize,
+    /// The large blocks that are no runs of regions. Written as `held`.
+    apart: Apart,
     /// The most that was held. Any thread raises it.
     peak: AtomicUsize,
     /// The limits, in bytes; [`crate::pages::limits::UNLIMITED`] for none. Written by the program, read by any thread.
@@ -41,6 +43,33 @@ pub(crate) struct Bill {
     heaps: AtomicUsize,
     /// The first of its large blocks, by region; 0 for none. Guarded by the lock of large bills.
     pub(super) first: Cell<u32>,
+}
+
+/// Blocks *apart*: those that a mode places outside of spans, runs of regions and direct mappings. How many, and their
+/// bytes; any thread adds and subtracts.
+pub(super) struct Apart([AtomicUsize; 2]);
+
+// Relaxed throughout: figures, of which each is valid by itself.
+impl Apart {
+    pub(super) const fn new() -> Self {
+        Self([const { AtomicUsize::new(0) }; 2])
+    }
+
+    pub(super) fn add(&self, bytes: usize) {
+        let Self([blocks, sum]) = self;
+        blocks.fetch_add(1, Ordering::Relaxed);
+        sum.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn subtract(&self, bytes: usize) {
+        let Self([blocks, sum]) = self;
+        blocks.fetch_sub(1, Ordering::Relaxed);
+        sum.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> [usize; 2] {
+        self.0.each_ref().map(|figure| figure.load(Ordering::Relaxed))
+    }
 }
 
 // SAFETY: the cell is used under the lock that its comment names; the rest is atomic.
@@ -70,14 +99,16 @@ impl LargeBills {
 
 // Relaxed throughout: each word is valid by itself at any time, and memory is handed over by other means.
 impl Bill {
-    /// Offsets of what is held, its large part, the peak, the soft and the hard limit, and the refusals.
-    pub(crate) const OFFSETS: [usize; 6] = [
+    /// Offsets of what is held, its large part, the peak, the soft and the hard limit, the refusals, and the figures of
+    /// the blocks that are no runs.
+    pub(crate) const OFFSETS: [usize; 7] = [
         offset_of!(Self, held),
         offset_of!(Self, large),
         offset_of!(Self, peak),
         offset_of!(Self, soft),
         offset_of!(Self, hard),
         offset_of!(Self, refusals),
+        offset_of!(Self, apart),
     ];
 
     /// Sets both limits, in bytes; [`crate::pages::limits::UNLIMITED`] for none.
@@ -139,6 +170,29 @@ impl Bill {
     /// Ends [`Bill::add_large`].
     pub(super) fn drop_large(&self, bytes: usize) {
         self.large.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Of the large blocks those that are no runs of regions: how many, and their bytes.
+    pub(crate) fn apart(&self) -> [usize; 2] {
+        self.apart.get()
+    }
+
+    /// Adds a block of `bytes` that is no run of regions, as a large one; false, and nothing is added, if the hard limit
+    /// forbids it. That is no refusal: a span that is admitted already may serve the request.
+    pub(super) fn admit_apart(&self, bytes: usize, pending: &Pending) -> bool {
+        let admitted = self.admit(bytes, pending);
+        if admitted {
+            self.add_large(bytes);
+            self.apart.add(bytes);
+        }
+        admitted
+    }
+
+    /// Ends [`Bill::admit_apart`].
+    pub(crate) fn give_back_apart(&self, bytes: usize) {
+        self.apart.subtract(bytes);
+        self.drop_large(bytes);
+        self.give_back(bytes);
     }
 
     /// The most that was held.

@@ -92,6 +92,24 @@ impl Central {
         fresh
     }
 
+    /// Counts a block of `bytes` that a mode places outside of spans, runs and direct mappings, on `bill` where there is
+    /// one; false, and nothing is counted, if its limit forbids that. Takes no lock.
+    pub(crate) fn admit_apart(&self, bytes: usize, bill: Option<&'static Bill>) -> bool {
+        let admitted = bill.is_none_or(|bill| bill.admit_apart(bytes, &self.pages.pending));
+        if admitted {
+            self.apart.add(bytes);
+        }
+        admitted
+    }
+
+    /// Ends [`Central::admit_apart`].
+    pub(crate) fn dismiss_apart(&self, bytes: usize, bill: Option<&'static Bill>) {
+        self.apart.subtract(bytes);
+        if let Some(bill) = bill {
+            bill.give_back_apart(bytes);
+        }
+    }
+
     /// Puts the large block at `region`, whose bytes `bill` admitted, on that bill.
     pub(crate) fn put_on_bill(&self, region: Region, bill: &'static Bill) {
         let (space, span) = (self.pages.space(), self.span(region));

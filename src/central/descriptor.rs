@@ -64,6 +64,8 @@ pub struct CentralDescriptor {
     pub direct_blocks: usize,
     /// See `direct_blocks`.
     pub direct_bytes: usize,
+    /// Where the blocks that a mode places apart are counted; their bytes are in the next word.
+    pub apart: usize,
 }
 
 impl CentralDescriptor {
@@ -98,12 +100,13 @@ impl CentralDescriptor {
             state_full: State::Full as usize,
             direct_blocks: 0,
             direct_bytes: 0,
+            apart: 0,
         }
     };
 
     /// As [`CentralDescriptor::LAYOUT`], of this one.
     pub(crate) const fn layout(self) -> Self {
-        Self { lists: 0, made: 0, received_turns: 0, direct_blocks: 0, direct_bytes: 0, ..self }
+        Self { lists: 0, made: 0, received_turns: 0, direct_blocks: 0, direct_bytes: 0, apart: 0, ..self }
     }
 }
 
@@ -118,6 +121,7 @@ impl Central {
             received_turns: core::ptr::from_ref(first).addr() + offset_of!(ClassStore, received_turns),
             direct_blocks,
             direct_bytes,
+            apart: core::ptr::from_ref(&self.apart).addr(),
             ..CentralDescriptor::LAYOUT
         }
     }

@@ -22,7 +22,7 @@ pub struct CentralListFigures {
 /// Blocks that no class holds.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct LargeFigures {
-    /// Live direct blocks and their bytes.
+    /// Live direct blocks and their bytes; blocks that a mode places apart are among them.
     pub direct_blocks: usize,
     /// See `direct_blocks`.
     pub direct_bytes: usize,
@@ -66,9 +66,10 @@ impl Central {
         self.of_class(class).map_or(0, |store| store.received_turns.load(Ordering::Relaxed) as u64 * RECEIVED_PER_TURN)
     }
 
-    /// Live direct blocks and their bytes.
+    /// Live direct blocks and their bytes, and those of the blocks that a mode places apart.
     pub(crate) fn direct_figures(&self) -> (usize, usize) {
-        self.direct.totals()
+        let ((blocks, bytes), apart) = (self.direct.totals(), self.apart.get());
+        (blocks + apart[0], bytes + apart[1])
     }
 
     /// The map's entry of the region of `block`; [`Entry::NONE`] for all that is not in our data area.

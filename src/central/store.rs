@@ -2,7 +2,7 @@
 //! The central store: everything that heaps share, each part behind its own lock.
 
 use super::batch::{Batch, Stack};
-use super::bill::LargeBills;
+use super::bill::{Apart, LargeBills};
 use super::central_list::{CentralList, Returned};
 use super::deferred::Deferred;
 use super::direct::DirectBlocks;
@@ -21,6 +21,7 @@ pub(crate) struct Central {
     pub(crate) pages: Pages,
     pub(super) classes: [ClassStore; class::COUNT],
     pub(super) direct: DirectBlocks,
+    pub(super) apart: Apart,
     batches: Lock<Stack>,
     pub(super) bills: LargeBills,
     /// Most bytes that a transfer cache keeps. Written at start, read by any thread.
@@ -64,6 +65,7 @@ impl Central {
             pages: Pages::new(),
             classes: [const { ClassStore::new() }; class::COUNT],
             direct: DirectBlocks::new(),
+            apart: Apart::new(),
             batches: Lock::new(Rank::Batches, Stack::new()),
             bills: LargeBills::new(),
             cache_bytes: AtomicUsize::new(CACHE_BYTES),

@@ -3,7 +3,8 @@
 //! A heap ends in one of three ways. *Destroyed* in the default mode and in mode `counting`, its spans are released whole:
 //! whatever other threads hold of its blocks is dropped first ([`crate::heap`] says where that can be). Destroyed in other
 //! modes, which keep notes of blocks, each block is freed, and the rest is as for a delete. *Deleted*, its parts retire like
-//! the heaps of threads that end, so that the central list gets spans with live blocks.
+//! the heaps of threads that end, so that the central list gets spans with live blocks. Sampled blocks that lie outside of
+//! spans and regions are freed one by one, or lose their bill.
 
 use super::{dispatch, start};
 use crate::base::units::REGION_BYTES;
@@ -69,6 +70,7 @@ pub(crate) fn end(handle: usize, how: End) -> Result<(), Refused> {
         }
         End::Delete => {
             while PROCESS.central.pop_off_bill(&tenant.bill).is_some() {}
+            each_apart(tenant, false, |_| {});
             retire(tenant);
         }
     }
@@ -95,6 +97,7 @@ fn destroy(tenant: &'static Tenant, handle: usize) {
     }
     // Other threads may have deferred more meanwhile, for want of memory.
     empty_own_batches(drop_from);
+    each_apart(tenant, true, dispatch::free);
     for part in parts_of(tenant) {
         part.hold_spans();
         part.destroy(shared);
@@ -193,6 +196,16 @@ fn free_large(tenant: &'static Tenant) {
     while let Some(region) = central.pop_off_bill(&tenant.bill) {
         dispatch::free(core::ptr::with_exposed_provenance_mut(central.pages.space().address(region)));
     }
+    each_apart(tenant, true, dispatch::free);
+}
+
+/// Takes all sampled blocks of a heap that lie apart off its bill, and does `work` with each. `die`: it is freed then.
+fn each_apart(tenant: &'static Tenant, die: bool, work: impl Fn(*mut u8)) {
+    let mut last = 0;
+    while let Some(address) = sampled::take_off_bill(&tenant.bill, last, die) {
+        last = address;
+        work(core::ptr::with_exposed_provenance_mut(address));
+    }
 }
 
 /// The handle of the heap that has the live block at `address`; 0 for those of threads, and for all other addresses.
@@ -200,11 +213,13 @@ pub(crate) fn heap_of(address: usize) -> usize {
     if !PROCESS.is_ready() {
         return 0;
     }
-    match PROCESS.central.resolve(address) {
-        Place::Small { entry, .. } if !entry.is_central() => Heap::of_entry(entry).handle(),
-        Place::Large { span, .. } => PROCESS.central.bill_of(span).map_or(0, tenants::handle_of_bill),
-        _ => 0,
-    }
+    let bill = match PROCESS.central.resolve(address) {
+        Place::Small { entry, .. } if !entry.is_central() => return Heap::of_entry(entry).handle(),
+        Place::Large { span, .. } => PROCESS.central.bill_of(span),
+        Place::Foreign => sampled::bill_of(address),
+        _ => None,
+    };
+    bill.map_or(0, tenants::handle_of_bill)
 }
 
 /// Gives the live block at `block` to the heap with that handle, the calling thread's own for 0: where it is then, which for
@@ -258,7 +273,8 @@ fn give_in_place(handle: usize, block: *mut u8) -> Result<bool, Refused> {
 /// Moves `block` to a block of `size` bytes of the heap with that handle.
 fn relocate(handle: usize, block: *mut u8, size: usize) -> Result<Resized, Refused> {
     let old = dispatch::usable_size(block);
-    if old == 0 {
+    // A mode may have blocks without a usable byte.
+    if old == 0 && IN_FORCE.get().is_none_or(|mode| !(mode.is_live)(block)) {
         return Ok(Resized::Misused);
     }
     tenants::visit(handle, || realloc::relocate(block, old, size, dispatch::alloc, dispatch::free))

@@ -73,7 +73,7 @@ impl Profiling {
 
 pub(super) static PROFILING: Profiling = Profiling::new();
 
-static SAMPLER: Sampler = Sampler { sample, freed, resized };
+static SAMPLER: Sampler = Sampler { sample, freed, resized, bill_of: |_| None, take_off_bill: |_, _, _| None };
 
 pub(super) static FEATURE: Feature = Feature {
     attend: Some(attend),

@@ -4,6 +4,7 @@
 
 use super::request::{Moved, Request};
 use crate::base::lane::Lane;
+use crate::central::Bill;
 use crate::heap::Heap;
 use crate::process::state::PROCESS;
 use crate::sys::cell::StaticRef;
@@ -59,6 +60,10 @@ pub(crate) struct Sampler {
     pub(crate) freed: fn(u32),
     /// Notes that a large block was resized without copying.
     pub(crate) resized: fn(&Moved),
+    /// The bill of the live sampled block at that address, if the block lies apart.
+    pub(crate) bill_of: fn(usize) -> Option<&'static Bill>,
+    /// Takes sampled blocks that lie apart off a bill; see [`take_off_bill`].
+    pub(crate) take_off_bill: fn(&'static Bill, usize, bool) -> Option<usize>,
 }
 
 /// The sampler in force. Written by the start, read by any thread.
@@ -88,6 +93,18 @@ pub(crate) fn freed(ticket: u32) -> Lane {
         (sampler.freed)(ticket);
     }
     Lane::Large
+}
+
+/// The bill of the live sampled block at `address`, if the block lies outside of spans, runs and direct mappings.
+pub(crate) fn bill_of(address: usize) -> Option<&'static Bill> {
+    SAMPLER.get().and_then(|sampler| (sampler.bill_of)(address))
+}
+
+/// Takes a live sampled block off `bill` that lies outside of spans, runs and direct mappings, because its heap ends: the
+/// block's address. `after` is the last one found so, 0 at first. `dies`: the heap is destroyed, and the caller frees
+/// the block. The calling thread is outside the allocator.
+pub(crate) fn take_off_bill(bill: &'static Bill, after: usize, dies: bool) -> Option<usize> {
+    SAMPLER.get().and_then(|sampler| (sampler.take_off_bill)(bill, after, dies))
 }
 
 /// Notes that a large block was resized without copying.

@@ -140,12 +140,13 @@ impl TenantFigures {
         users: 0,
     };
 
-    /// Without live blocks, which a snapshot counts itself.
+    /// Of live blocks only those apart; a snapshot counts the others itself.
     pub(super) fn of(figures: &Figures) -> Self {
         let limit = |bytes: usize| if bytes == UNLIMITED { 0 } else { bytes };
         let Figures { handle, name, held, peak, large, refusals, parts, users, .. } = *figures;
+        let [live_blocks, live_bytes] = figures.apart;
         let (soft, hard, kind) = (limit(figures.soft), limit(figures.hard), figures.kind as u8);
-        Self { handle, kind, name, held, peak, large, soft, hard, refusals, parts, users, ..Self::NONE }
+        Self { handle, kind, name, held, peak, large, live_blocks, live_bytes, soft, hard, refusals, parts, users }
     }
 
     /// Adds what can be added up.

@@ -136,8 +136,9 @@ impl Reader<'_> {
         for (index, call) in picture.snapshot.calls.iter_mut().enumerate().take(count) {
             *call = self.figure(address.wrapping_add(index * WORD))? as u64;
         }
-        picture.snapshot.large.direct_blocks = self.figure(self.d.central.direct_blocks)?;
-        picture.snapshot.large.direct_bytes = self.figure(self.d.central.direct_bytes)?;
+        let (central, large) = (&self.d.central, &mut picture.snapshot.large);
+        large.direct_blocks = self.figure(central.direct_blocks)? + self.figure(central.apart)?;
+        large.direct_bytes = self.figure(central.direct_bytes)? + self.figure(central.apart.wrapping_add(WORD))?;
         Ok(())
     }
 

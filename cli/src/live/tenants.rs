@@ -77,6 +77,9 @@ fn figures(record: &[u8], d: &TenantsDescriptor) -> TenantFigures {
         soft: limit(d.soft),
         hard: limit(d.hard),
         refusals: figure(d.refusals),
+        // The reader adds the others, as it meets their spans.
+        live_blocks: figure(d.apart),
+        live_bytes: figure(d.apart + WORD),
         ..TenantFigures::NONE
     }
 }

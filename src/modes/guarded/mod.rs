@@ -11,7 +11,7 @@ use core::ffi::{CStr, c_int, c_void};
 use self::pool::{Act, Fate, Layout, Place, Pool, Refusal, State};
 use crate::base::lane::Lane;
 use crate::base::text::Line;
-use crate::central::Refused;
+use crate::central::{Bill, Refused};
 use crate::config::{FRAMES_MAX, Options};
 use crate::diag::{self, Code, Family, Misuse};
 use crate::heap::second_path::SAMPLED_BY_CALLS;
@@ -80,6 +80,12 @@ impl Mode for Guarded {
     // Those of the pool are not of spans.
     const NOTES: bool = false;
 
+    /// Below the hard limit of a bill there may be room for a page, where there is none for a span: that of a freed sample,
+    /// which is to serve again.
+    fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
+        mode::serve(heap, request).or_else(|| if heap.bill().is_some() { sample(heap, request) } else { None })
+    }
+
     fn free(heap: &Heap, block: *mut u8) -> Freed {
         if is_of_pool(block.addr()) { free(heap.thread.id.get(), block, true) } else { mode::free_on(heap, block) }
     }
@@ -103,6 +109,7 @@ impl Mode for Guarded {
         match with_pool(|pool| pool.place(block.addr()).copied()).flatten() {
             Some(place) if place.address != block.addr() || place.state == State::Unused => Err(Refused::Inside),
             Some(place) if place.state == State::Live => Ok(Some(place.size)),
+            Some(place) if place.with_heap => Err(Refused::Destroyed),
             Some(_) => Err(Refused::Double),
             None => Err(Refused::Inside),
         }
@@ -119,7 +126,7 @@ impl Mode for Guarded {
 }
 
 /// How requests are sampled; no large block of the pool is ever resized, and none has a ticket.
-static SAMPLER: Sampler = Sampler { sample, freed: |_| {}, resized: |_| {} };
+static SAMPLER: Sampler = Sampler { sample, freed: |_| {}, resized: |_| {}, bill_of, take_off_bill };
 
 /// The mode's locks for a fork.
 static FORK: Feature =
@@ -145,13 +152,9 @@ fn act(thread: u32) -> Act {
 #[cold]
 #[inline(never)]
 fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
-    if heap.is_part() {
-        // The pool has no bills, and a named heap that is destroyed takes its blocks along.
-        return None;
-    }
     let made = act(heap.thread.id.get());
     // The lock is released before a report.
-    let made = POOL.lock().alloc(request.size, request.align, made);
+    let made = POOL.lock().alloc(request.size, request.align, made, heap.bill());
     let address = match made {
         Ok(address) => address,
         // A sample is meant to leave most requests out; one that takes every request promises more.
@@ -160,10 +163,21 @@ fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
             diag::once(Code::GuardedSlots, what);
             return None;
         }
-        Err(Refusal::Full | Refusal::Unfit | Refusal::Kernel) => return None,
+        Err(Refusal::Full | Refusal::Unfit | Refusal::Limit | Refusal::Kernel) => return None,
     };
     inspect::count(Lane::Direct, request.size);
     Some(core::ptr::with_exposed_provenance_mut(address))
+}
+
+/// The bill of the live block at `address`, if that is one of the pool.
+fn bill_of(address: usize) -> Option<&'static Bill> {
+    if is_of_pool(address) { with_pool(|pool| pool.bill_of(address)).flatten() } else { None }
+}
+
+/// As [`sampled::take_off_bill`].
+fn take_off_bill(bill: &'static Bill, after: usize, dies: bool) -> Option<usize> {
+    let _held = thread::access();
+    POOL.lock().take_off_bill(bill, after, dies)
 }
 
 #[cold]
@@ -181,6 +195,7 @@ fn free(thread: u32, block: *mut u8, check: bool) -> Freed {
         Fate::Freed => return Freed::Direct,
         Fate::Overflowed(_) => (Code::HeapOverflow, "something wrote behind the block"),
         Fate::Underflowed(_) => (Code::HeapOverflow, "something wrote before the block"),
+        Fate::Double if place.is_some_and(|place| place.with_heap) => (Code::HeapGone, "its heap was destroyed"),
         Fate::Double => (Code::DoubleFree, "the block is free already"),
         Fate::Inside => (Code::InvalidPointer, "no block starts there"),
     };
@@ -217,6 +232,9 @@ fn describe(place: &Place, line: &mut Line) {
     if let Some(family) = place.made.family {
         line.text(", made by ").text(family.name());
     }
+    if place.state == State::Freed && place.with_heap {
+        line.text(", freed with its heap");
+    }
     line.text(")");
 }
 
@@ -226,7 +244,7 @@ const NAME: &str = "spandrel: guarded: ";
 fn show(place: &Place, print: &mut dyn FnMut(&[u8])) {
     show_act("allocated", place.made, print);
     if place.state == State::Freed && place.freed.thread != 0 {
-        show_act("freed", place.freed, print);
+        show_act(if place.with_heap { "freed with its heap" } else { "freed" }, place.freed, print);
     }
 }
 

@@ -1,7 +1,7 @@
 #![expect(unsafe_code, reason = "protects pages and marks the rest of them")]
 //! Sampled blocks on pages of their own, with a guard page on either side of each (the idea is GWP-ASan's). The page of
-//! a freed block has no access, so that any use of it faults, until all other places have been used. Must not know how
-//! requests are sampled.
+//! a freed block has no access, so that any use of it faults, until all other places have been used. A live block of a
+//! heap with a bill is on that, by its page. Must not know how requests are sampled.
 //!
 //! ```text
 //! guard | page 0 | guard | page 1 | guard | ...      a block lies at the start or at the end of its page
@@ -10,8 +10,10 @@
 use core::ops::Range;
 
 use crate::base::random::Random;
+use crate::central::Bill;
 use crate::config::GuardedSide;
 use crate::diag::Family;
+use crate::process::state::PROCESS;
 use crate::sys::memory;
 use crate::unwind::StackId;
 
@@ -51,7 +53,7 @@ pub(crate) enum State {
 }
 
 /// A place, with its block or its last one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) address: usize,
     /// As asked for: the usable size, too.
@@ -59,6 +61,10 @@ pub(crate) struct Place {
     pub(crate) state: State,
     pub(crate) made: Act,
     pub(crate) freed: Act,
+    /// The bill that a live block is on.
+    bill: Option<&'static Bill>,
+    /// Whether the block goes, or went, with its heap, which the program destroyed.
+    pub(crate) with_heap: bool,
     /// The place that was freed after this one.
     next: Link,
 }
@@ -78,8 +84,16 @@ fn place_of(link: Link) -> Option<usize> {
 }
 
 impl Place {
-    const UNUSED: Self =
-        Self { address: 0, size: 0, state: State::Unused, made: Act::NONE, freed: Act::NONE, next: NOWHERE };
+    const UNUSED: Self = Self {
+        address: 0,
+        size: 0,
+        state: State::Unused,
+        made: Act::NONE,
+        freed: Act::NONE,
+        bill: None,
+        with_heap: false,
+        next: NOWHERE,
+    };
 
     /// How far `address` is from the block: 0 within it.
     fn distance(&self, address: usize) -> usize {
@@ -108,6 +122,8 @@ pub(crate) enum Refusal {
     Unfit,
     /// All places are live.
     Full,
+    /// The hard limit of the bill forbids another page.
+    Limit,
     /// The kernel refuses.
     Kernel,
 }
@@ -184,16 +200,28 @@ impl Pool {
         self.places.get(self.index_of(address)?)
     }
 
-    /// A block of `size` bytes at a multiple of `align`, all zero.
-    pub(crate) fn alloc(&mut self, size: usize, align: usize, made: Act) -> Result<usize, Refusal> {
+    /// A block of `size` bytes at a multiple of `align`, all zero. Its page is on `bill` until it is freed.
+    pub(crate) fn alloc(
+        &mut self,
+        size: usize,
+        align: usize,
+        made: Act,
+        bill: Option<&'static Bill>,
+    ) -> Result<usize, Refusal> {
         if size > self.page || align > self.page {
             return Err(Refusal::Unfit);
         }
         let is_new = self.used < self.count;
         let index = if is_new { self.used } else { place_of(self.oldest).ok_or(Refusal::Full)? };
         let page = self.page_of(index);
+        if !PROCESS.central.admit_apart(self.page, bill) {
+            return Err(Refusal::Limit);
+        }
         // SAFETY: the page lies in the address space that `begin` reserved.
-        unsafe { memory::commit(page, self.page) }.map_err(|_| Refusal::Kernel)?;
+        if unsafe { memory::commit(page, self.page) }.is_err() {
+            PROCESS.central.dismiss_apart(self.page, bill);
+            return Err(Refusal::Kernel);
+        }
         let address = page + self.offset_of(size, align);
         for bytes in marked(address, size, page, self.page) {
             // SAFETY: the bytes lie in the page, which was just committed and which the program does not have yet.
@@ -201,7 +229,7 @@ impl Pool {
         }
         let place = self.places.get_mut(index).ok_or(Refusal::Full)?;
         let next = core::mem::replace(&mut place.next, NOWHERE);
-        *place = Place { address, size, state: State::Live, made, ..Place::UNUSED };
+        *place = Place { address, size, state: State::Live, made, bill, ..Place::UNUSED };
         if is_new {
             self.used += 1;
         } else {
@@ -254,6 +282,7 @@ impl Pool {
         let underflowed = || before.iter().rev().position(is_wrong).map(|at| Fate::Underflowed(at + 1));
         let fate = overflowed.or_else(underflowed).unwrap_or(Fate::Freed);
         (place.state, place.freed, place.next) = (State::Freed, freed, NOWHERE);
+        PROCESS.central.dismiss_apart(page_bytes, place.bill.take());
         match place_of(newest).and_then(|newest| self.places.get_mut(newest)) {
             Some(before) => before.next = link_to(index),
             None => self.oldest = link_to(index),
@@ -265,6 +294,24 @@ impl Pool {
         // SAFETY: as above.
         let _ = unsafe { memory::protect(page, page_bytes) };
         fate
+    }
+
+    /// The bill of the live block at `address`.
+    pub(crate) fn bill_of(&self, address: usize) -> Option<&'static Bill> {
+        self.place(address).filter(|place| place.address == address)?.bill
+    }
+
+    /// Takes the next block behind the place of `after`, the first for 0, that is on `bill` off it; its address.
+    /// `with_heap`: it is freed next, because its heap is destroyed.
+    pub(crate) fn take_off_bill(&mut self, bill: &'static Bill, after: usize, with_heap: bool) -> Option<usize> {
+        let first = self.index_of(after).map_or(0, |index| index + 1);
+        let is_on = |place: &&mut Place| place.bill.is_some_and(|other| core::ptr::eq(other, bill));
+        let place = self.places.iter_mut().take(self.used).skip(first).find(is_on)?;
+        place.with_heap = with_heap;
+        if let Some(bill) = place.bill.take() {
+            bill.give_back_apart(self.page);
+        }
+        Some(place.address)
     }
 
     /// The block that an access to `address` in the pool was meant for: the one whose page it is, or the nearer one of

@@ -39,6 +39,8 @@ pub struct TenantsDescriptor {
     pub hard: usize,
     /// Requests that the hard limit refused.
     pub refusals: usize,
+    /// Of the large blocks those that a mode places apart: how many, and in the next word their bytes.
+    pub apart: usize,
     /// See `soft`: no offset, but a value.
     pub unlimited: usize,
 }
@@ -47,7 +49,7 @@ impl TenantsDescriptor {
     /// The values that are the same in every process of this version; addresses are 0.
     pub(crate) const LAYOUT: Self = {
         let bill = offset_of!(Tenant, bill);
-        let [held, large, peak, soft, hard, refusals] = Bill::OFFSETS;
+        let [held, large, peak, soft, hard, refusals, apart] = Bill::OFFSETS;
         Self {
             count: 0,
             pieces: 0,
@@ -63,6 +65,7 @@ impl TenantsDescriptor {
             soft: bill + soft,
             hard: bill + hard,
             refusals: bill + refusals,
+            apart: bill + apart,
             unlimited: UNLIMITED,
         }
     };

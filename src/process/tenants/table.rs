@@ -95,6 +95,8 @@ pub(crate) struct Figures {
     pub(crate) held: usize,
     pub(crate) peak: usize,
     pub(crate) large: usize,
+    /// Of the large blocks those that a mode places apart, which are of requests for small ones: how many, and their bytes.
+    pub(crate) apart: [usize; 2],
     /// Bytes of blocks of spans that the program has, and how many; 0 for spans that another thread works on just now.
     pub(crate) small_bytes: usize,
     pub(crate) small_blocks: usize,
@@ -348,6 +350,7 @@ impl Tenant {
             held,
             peak: self.bill.peak().max(held),
             large: self.bill.large().min(held),
+            apart: self.bill.apart(),
             small_bytes: live[1],
             small_blocks: live[0],
             soft,

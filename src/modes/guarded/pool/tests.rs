@@ -19,8 +19,8 @@ fn pool_of(count: usize, layout: Layout) -> (Box<Pool>, usize, usize) {
 fn blocks_lie_at_the_ends_of_pages_and_places_are_used_again_last() {
     let (mut pool, start, end) = pool(4);
     assert_eq!(end - start, 9 * PAGE);
-    let blocks: Vec<usize> = (0..4).map(|size| pool.alloc(size + 100, 1, Act::default()).unwrap()).collect();
-    assert_eq!(pool.alloc(1, 1, Act::default()), Err(Refusal::Full));
+    let blocks: Vec<usize> = (0..4).map(|size| pool.alloc(size + 100, 1, Act::default(), None).unwrap()).collect();
+    assert_eq!(pool.alloc(1, 1, Act::default(), None), Err(Refusal::Full));
     for (index, &block) in blocks.iter().enumerate() {
         let page = start + (2 * index + 1) * PAGE;
         assert!(block == page || block + 100 + index + 15 >= page + PAGE, "{block:x}");
@@ -32,18 +32,18 @@ fn blocks_lie_at_the_ends_of_pages_and_places_are_used_again_last() {
     }
     assert_eq!(pool.free(blocks[1] + 8, Act::default(), true), Fate::Inside);
     for expected in [2, 0, 3] {
-        let block = pool.alloc(PAGE, 1, Act::default()).unwrap();
+        let block = pool.alloc(PAGE, 1, Act::default(), None).unwrap();
         assert_eq!(block, start + (2 * expected + 1) * PAGE);
     }
-    assert_eq!(pool.alloc(1, 1, Act::default()), Err(Refusal::Full));
+    assert_eq!(pool.alloc(1, 1, Act::default(), None), Err(Refusal::Full));
     let (mut pool, start, _) = self::pool(32);
     for index in 0..32 {
-        let empty = pool.alloc(0, 1, Act::default()).unwrap();
+        let empty = pool.alloc(0, 1, Act::default(), None).unwrap();
         assert_eq!((empty - start) / PAGE, 2 * index + 1);
         assert_eq!(pool.free(empty, Act::default(), true), Fate::Freed);
     }
     for (size, align) in [(PAGE + 1, 1), (1, 2 * PAGE)] {
-        assert_eq!(pool.alloc(size, align, Act::default()), Err(Refusal::Unfit));
+        assert_eq!(pool.alloc(size, align, Act::default(), None), Err(Refusal::Unfit));
     }
 }
 
@@ -53,7 +53,7 @@ fn a_place_is_never_live_twice() {
     let (mut live, mut random) = (Vec::new(), Random::new(11));
     for _ in 0..10_000 {
         if random.next() & 1 == 0 {
-            match pool.alloc(10, 1, Act::default()) {
+            match pool.alloc(10, 1, Act::default(), None) {
                 Ok(block) => {
                     assert!(!live.iter().any(|&other: &usize| other / PAGE == block / PAGE));
                     live.push(block);
@@ -73,7 +73,7 @@ fn alignment_holds_and_what_is_written_behind_is_seen() {
     let mut seen = 0;
     for round in 0..64_usize {
         let align = 1 << (round % 10);
-        let block = pool.alloc(21, align, Act::default()).unwrap();
+        let block = pool.alloc(21, align, Act::default(), None).unwrap();
         assert_eq!(block % align.max(16), 0);
         if block % PAGE != 0 {
             // SAFETY: the byte lies in the page of the block, which nobody else uses.
@@ -93,7 +93,7 @@ fn exact_blocks_end_where_the_guard_page_begins() {
     for (side, align) in [(GuardedSide::Right, 1), (GuardedSide::Right, 32), (GuardedSide::Left, 1)] {
         let (mut pool, ..) = pool_of(64, Layout { side, exact: true });
         for size in 0..64 {
-            let block = pool.alloc(size, align, Act::default()).unwrap();
+            let block = pool.alloc(size, align, Act::default(), None).unwrap();
             // An empty block lies in its page, too.
             let rest = PAGE - block % PAGE - size.max(1);
             match side {
@@ -115,7 +115,7 @@ fn writes_on_either_side_are_seen_whichever_end_the_block_lies_at() {
         (GuardedSide::Right, -65, Fate::Freed),
     ] {
         let (mut pool, ..) = pool_of(1, Layout { side, exact: true });
-        let block = pool.alloc(100, 1, Act::default()).unwrap();
+        let block = pool.alloc(100, 1, Act::default(), None).unwrap();
         let place = core::ptr::with_exposed_provenance_mut::<u8>(block.wrapping_add_signed(at));
         // SAFETY: the byte lies in the page of the block, which nobody else uses.
         unsafe { place.write(1) };
@@ -127,11 +127,11 @@ fn writes_on_either_side_are_seen_whichever_end_the_block_lies_at() {
 fn an_access_belongs_to_the_nearest_block() {
     let (mut pool, start, _) = pool(3);
     assert!(pool.nearest(start + 5).is_none());
-    let block = pool.alloc(PAGE, 1, Act::default()).unwrap();
+    let block = pool.alloc(PAGE, 1, Act::default(), None).unwrap();
     for address in [block - 1, block, block + PAGE, block - PAGE] {
         assert_eq!(pool.nearest(address).map(|place| place.address), Some(block));
     }
-    let other = pool.alloc(PAGE, 1, Act::default()).unwrap();
+    let other = pool.alloc(PAGE, 1, Act::default(), None).unwrap();
     assert_eq!(pool.nearest(block + PAGE + 10).map(|place| place.address), Some(block));
     assert_eq!(pool.nearest(other - 10).map(|place| place.address), Some(other));
 }
