@@ -1,5 +1,5 @@
-// Coroutines that stand on a heap each: whoever switches says which heap comes next, in any order, and every block is
-// of the heap of the coroutine that asked for it. One that is dropped half-way leaves nothing behind when its heap is
+// Coroutines that use a heap each: the scheduler names the heap of the next one, in any order, and every block is of
+// the heap of the coroutine that asked for it. One that is dropped half-way leaves nothing behind when its heap is
 // destroyed.
 // expect: exit 0
 // variants: preload linked static

@@ -77,8 +77,8 @@ pub(crate) trait Mode {
         false
     }
 
-    /// Whether the free of a block by a call that interrupted the allocator is to be deferred. The mode has done or
-    /// reported it if not. May take no lock.
+    /// Whether the free of a block by a call that interrupted the allocator is to be deferred. If not, the mode has done or
+    /// reported it, or leaves the block as it is. May take no lock.
     fn can_defer(_: *mut u8) -> bool {
         true
     }

@@ -211,7 +211,7 @@ impl World {
             self.check_refusal(target, old.usable, errno)?;
             return self.check_block(at);
         }
-        // The bill of a large block changes, whoever uses the heap.
+        // The bill of a large block changes also while another thread uses the heap.
         let target = if target == Err(libc::EBUSY) && block == at { heap } else { target.unwrap_or(FAILED) };
         prop_assert!(target != FAILED, "moved where that is an error");
         // A mapping of the default heap's own is copied.

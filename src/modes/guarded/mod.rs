@@ -102,6 +102,11 @@ impl Mode for Guarded {
         is_of_pool(block.addr())
     }
 
+    /// A block may end at the end of its page with fewer bytes than the link of a deferred free has: it keeps its slot.
+    fn can_defer(block: *mut u8) -> bool {
+        !is_of_pool(block.addr()) || block.addr().is_multiple_of(size_of::<usize>())
+    }
+
     fn usable(block: *mut u8) -> Result<Option<usize>, Refused> {
         if !is_of_pool(block.addr()) {
             return mode::usable(block);
