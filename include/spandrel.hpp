@@ -229,7 +229,7 @@ public:
     /* Makes a heap. Flags: SPANDREL_HEAP_SHARED if several threads use it at the same time. Throws std::bad_alloc, or
        std::system_error: EINVAL if the soft limit is above the hard one, ENOTSUP if libc or mode "custom" serves. */
     explicit heap(const char *name, heap_limits limits = {}, unsigned flags = 0)
-        : heap(heap_options{name, limits.soft, limits.hard, nullptr, nullptr, flags}) {}
+        : heap(heap_options{name, limits.soft, limits.hard, nullptr, nullptr, flags, {}}) {}
 
     /* The same with all options, such as a callback. */
     explicit heap(const heap_options &options) : heap(std::nothrow, options) {
