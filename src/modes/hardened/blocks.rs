@@ -141,9 +141,6 @@ pub(super) fn check_before(call: &'static str, block: usize, whole: usize, state
         if is_canary || seen == 0 && !live {
             return;
         }
-        if seen != 0 {
-            break;
-        }
     }
     let size = size_by_state(whole, state);
     let what = "something wrote before the block, or behind the one before it";
@@ -240,11 +237,14 @@ fn describe(line: &mut Line, size: usize, whole: usize) {
 /// Rewrites the canaries of a live block of `old` bytes in `wholes[0]` for `size` bytes in `wholes[1]`; `None` if
 /// another thread has freed the block.
 pub(super) fn resize(block: *mut u8, wholes: [usize; 2], old: usize, size: usize, state: u8) -> Option<()> {
-    for canary in [old, wholes[0] - CANARY] {
-        // Bytes that become the program's to read have no canary in them.
-        // SAFETY: both lie in the block, behind the bytes that the program has used.
-        unsafe { memory::zero(block.wrapping_add(canary), CANARY) };
-    }
+    // Bytes that become the program's to read have no canary in them. The last word of a block that stays as long is
+    // none of them, and keeps a canary: a free of the next block, on another thread, may look at it meanwhile.
+    let last = wholes[0] - CANARY;
+    let (behind, at_end) = if wholes[0] == wholes[1] { (CANARY.min(last - old), 0) } else { (CANARY, CANARY) };
+    // SAFETY: the bytes lie in the block, behind those that the program has used.
+    unsafe { memory::zero(block.wrapping_add(old), behind) };
+    // SAFETY: as above.
+    unsafe { memory::zero(block.wrapping_add(last), at_end) };
     // SAFETY: the program resizes the block, so this call has it; it has room for the request and a canary.
     let live = unsafe { keys().write(block.addr(), wholes[1], size) };
     let unit = unit(block.addr())?;

@@ -52,11 +52,12 @@ impl Keys {
     pub(super) unsafe fn write(&self, block: usize, whole: usize, size: usize) -> u8 {
         let canary = self.canary(block + whole);
         let slack = whole - CANARY - size;
-        // SAFETY: there are as many bytes behind the request.
-        unsafe { put(block + size, turned(canary, size)) };
         let is_tail = slack > SLACK_MAX;
-        // SAFETY: the last word of the block. With so much slack the canary ends before it.
+        // The last word first, and by one store: a free of the next block, on another thread, may look at it meanwhile.
+        // The other canary leaves it as it is. SAFETY: the last word of the block.
         unsafe { put(block + whole - CANARY, if is_tail { canary ^ slack as u64 } else { canary }) };
+        // SAFETY: there are as many bytes behind the request. With so much slack the canary ends before the last word.
+        unsafe { put(block + size, turned(canary, size)) };
         if is_tail { TAIL } else { LIVE | slack as u8 }
     }
 
