@@ -165,7 +165,7 @@ static void figures() {
 }
 
 static void named_heaps() {
-    const spandrel::heap_options options{"header", 0, 0, nullptr, nullptr, 0};
+    const spandrel::heap_options options{"header", 0, 0, nullptr, nullptr, 0, {}};
     spandrel::heap home(std::nothrow, options);
     CHECK(home && home.stats().has_value() && std::strcmp(home.stats()->name, "header") == 0);
     {
@@ -184,7 +184,7 @@ static void named_heaps() {
     pages.clear();
     spandrel_heap_t *const handle = home.release();
     CHECK(!home && spandrel_heap_destroy(handle) == 0);
-    const spandrel::heap_options refused{"refused", 2, 1, nullptr, nullptr, 0};
+    const spandrel::heap_options refused{"refused", 2, 1, nullptr, nullptr, 0, {}};
     CHECK(!spandrel::heap(std::nothrow, refused));
 }
 
