@@ -4,6 +4,7 @@
 //   malloc: after one malloc and free.
 //   pages: how many pages of code one malloc and free use, and how much of the code the kernel maps for these, the mean
 //     over all addresses. The pages are counted by their first use, which neither address nor page cache changes.
+//   pages work: the same of a program that works for a while.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -11,6 +12,7 @@
 
 // The kernel maps WINDOW pages around one that is used; addresses that are multiples of that are the borders.
 enum { PAGE = 4096, WINDOW = 16, PAGES_MAX = 1024 };
+enum { BLOCKS = 4096, ROUNDS = 50 };
 
 static char text[1 << 18];
 static char *code;
@@ -59,12 +61,29 @@ static void on_fault(int number, siginfo_t *info, void *context) {
     if (mprotect(code + page * PAGE, PAGE, PROT_READ | PROT_EXEC) != 0) _exit(4);
 }
 
-static int use_code(void) {
+// Blocks of many sizes that come and go for so long that bins grow, overflow and are scavenged, and spans become empty.
+static void work(void) {
+    static void *blocks[BLOCKS];
+    unsigned random = 1;
+    for (int round = 0; round < ROUNDS * BLOCKS; round++) {
+        random = random * 1664525 + 1013904223;
+        size_t place = random >> 16 & (BLOCKS - 1);
+        free(blocks[place]);
+        blocks[place] = round < (ROUNDS - 1) * BLOCKS ? opaque(malloc(1 + (random >> 8) % 1024)) : NULL;
+    }
+    for (size_t place = 0; place < BLOCKS; place++) free(blocks[place]);
+}
+
+static int use_code(int much) {
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
     read_sizes();
     if (code_pages == 0 || code_pages > PAGES_MAX || sigaction(SIGSEGV, &action, NULL) != 0) return 0;
     if (mprotect(code, code_pages * PAGE, PROT_NONE) != 0) return 0;
-    free(opaque(malloc(16)));
+    if (much) {
+        work();
+    } else {
+        free(opaque(malloc(16)));
+    }
     return mprotect(code, code_pages * PAGE, PROT_READ | PROT_EXEC) == 0;
 }
 
@@ -84,7 +103,7 @@ static long mapped_kib(void) {
 
 int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "pages") == 0) {
-        if (!use_code()) return 2;
+        if (!use_code(argc > 2)) return 2;
         size_t pages = 0;
         for (size_t page = 0; page < code_pages; page++) pages += used[page] != 0;
         dprintf(1, "pages=%zu mapped=%ld\n", pages, mapped_kib());
