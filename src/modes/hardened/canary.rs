@@ -54,7 +54,8 @@ impl Keys {
         let slack = whole - CANARY - size;
         let is_tail = slack > SLACK_MAX;
         // The last word first, and by one store: a free of the next block, on another thread, may look at it meanwhile.
-        // The other canary leaves it as it is. SAFETY: the last word of the block.
+        // The other canary leaves it as it is.
+        // SAFETY: the last word of the block.
         unsafe { put(block + whole - CANARY, if is_tail { canary ^ slack as u64 } else { canary }) };
         // SAFETY: there are as many bytes behind the request. With so much slack the canary ends before the last word.
         unsafe { put(block + size, turned(canary, size)) };
