@@ -240,11 +240,12 @@ pub(super) fn resize(block: *mut u8, wholes: [usize; 2], old: usize, size: usize
     // Bytes that become the program's to read have no canary in them. The last word of a block that stays as long is
     // none of them, and keeps a canary: a free of the next block, on another thread, may look at it meanwhile.
     let last = wholes[0] - CANARY;
-    let (behind, at_end) = if wholes[0] == wholes[1] { (CANARY.min(last - old), 0) } else { (CANARY, CANARY) };
     // SAFETY: the bytes lie in the block, behind those that the program has used.
-    unsafe { memory::zero(block.wrapping_add(old), behind) };
-    // SAFETY: as above.
-    unsafe { memory::zero(block.wrapping_add(last), at_end) };
+    unsafe { memory::zero(block.wrapping_add(old), CANARY.min(last - old)) };
+    if wholes[0] != wholes[1] {
+        // SAFETY: as above.
+        unsafe { memory::zero(block.wrapping_add(last), CANARY) };
+    }
     // SAFETY: the program resizes the block, so this call has it; it has room for the request and a canary.
     let live = unsafe { keys().write(block.addr(), wholes[1], size) };
     let unit = unit(block.addr())?;
