@@ -74,20 +74,19 @@ impl Heap {
 
     /// Takes this part for the thread with that word; false if a thread uses it.
     pub(crate) fn take_for(&self, thread: usize) -> bool {
-        // Acquire pairs with the Release in `leave`.
+        // Acquire pairs with the Release in `end_pop`.
         self.named.user.compare_exchange(0, thread, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// Ends [`Heap::take_for`]. The thread stands on another heap by now.
+    /// Ends [`Heap::take_for`] of a thread that used this part, and uses another heap by now.
     pub(crate) fn leave(&self) {
         self.named.below.set(None);
-        // Release pairs with the Acquire in `take_for`: the next thread sees what this one wrote.
-        self.named.user.store(0, Ordering::Release);
+        self.end_pop();
     }
 
-    /// Ends [`Heap::take_for`] of a thread that did not stand on this part.
+    /// Ends [`Heap::take_for`] of a thread that went on using another heap.
     pub(crate) fn end_pop(&self) {
-        // Release: as in `leave`.
+        // Release pairs with the Acquire in `take_for`: the next thread sees what this one wrote.
         self.named.user.store(0, Ordering::Release);
     }
 
@@ -96,7 +95,7 @@ impl Heap {
     #[cold]
     pub(crate) fn leave_stale(&self) {
         let thread = tls::word_address();
-        // Release: as in `leave`.
+        // Release: as in `end_pop`.
         let _ = self.named.user.compare_exchange(thread, 0, Ordering::Release, Ordering::Relaxed);
     }
 

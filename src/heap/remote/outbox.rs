@@ -45,7 +45,7 @@ impl Outbox {
 
     /// Drops all batches, whatever they hold.
     pub(in crate::heap) fn forget(&self) {
-        self.joining.set(false);
+        self.end_join();
         self.batches.iter().for_each(|place| place.set(core::ptr::null()));
         self.empty_batches.set(core::ptr::null());
         self.empty_count.set(0);
