@@ -219,7 +219,7 @@ pub extern "C" fn spandrel_heap_of(block: *const c_void) -> *mut spandrel_heap_t
 /// Does `work` on `heap`; null, and errno, where that cannot be.
 fn on_heap(heap: *mut spandrel_heap_t, work: impl FnOnce() -> *mut u8) -> *mut c_void {
     if heap.is_null() && !requests::is_active() {
-        // libc serves the process, wherever a thread stands.
+        // libc serves the process, whichever heap a thread uses.
         return work().cast();
     }
     match tenants::visit(handle_of(heap), work) {

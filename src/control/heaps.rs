@@ -153,23 +153,23 @@ fn parts_of(tenant: &'static Tenant) -> impl Iterator<Item = &'static Heap> + us
 fn retire(tenant: &'static Tenant) {
     for part in parts_of(tenant) {
         let Some(here) = thread::at_rest() else { return };
-        thread::stand_on(part);
+        thread::use_heap(part);
         if let HeapAccess::Own(guard) = thread::access() {
             thread::give_up(guard, here.address());
         }
-        thread::stand_on(here);
+        thread::use_heap(here);
     }
 }
 
 /// Does `work` while the calling thread uses `part`, which it took.
 fn on_part(part: &'static Heap, work: impl FnOnce()) {
     let Some(here) = thread::at_rest() else { return };
-    thread::stand_on(part);
+    thread::use_heap(part);
     work();
-    thread::stand_on(here);
+    thread::use_heap(here);
 }
 
-/// Frees all blocks of spans of `part`, on which the calling thread stands, in the mode in force.
+/// Frees all blocks of spans of `part`, which the calling thread uses, in the mode in force.
 fn free_blocks(part: &Heap) {
     let shared = PROCESS.shared();
     // The blocks in inbox, quarantine and bins are free already. A quarantine takes in what comes out of the inbox.

@@ -146,8 +146,8 @@ impl Heap {
         Some(unsafe { &*piece.cast::<Self>() })
     }
 
-    /// A block for a request of `size` bytes; null if the fast path has none. For the heap's thread, which need not stand on
-    /// this heap.
+    /// A block for a request of `size` bytes; null if the fast path has none. For the heap's thread, which may
+    /// use another heap.
     #[inline]
     pub(crate) fn pop_at_rest(&self, size: usize) -> *mut u8 {
         // SAFETY: the word is the address of a heap, or of the inert one.

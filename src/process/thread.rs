@@ -225,7 +225,7 @@ pub(super) fn make_part(named: (usize, &'static Bill)) -> Option<&'static Heap> 
 
 /// Has the calling thread, which is outside the allocator, use `heap` from now on: its own, or a part that it took.
 #[inline]
-pub(crate) fn stand_on(heap: &'static Heap) {
+pub(crate) fn use_heap(heap: &'static Heap) {
     tls::set_own_heap(heap.address());
     settle_stores();
     tls::set_fast_heap(heap.word_at_rest());
@@ -384,7 +384,7 @@ pub(super) fn leave_parts() {
     while let Some(part) = at_rest().filter(|heap| heap.is_part())
         && let Some(below) = part.below()
     {
-        stand_on(below);
+        use_heap(below);
         part.leave();
     }
 }

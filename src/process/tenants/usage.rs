@@ -1,7 +1,8 @@
-//! The use of named heaps by threads: a thread that uses one stands on a part of it, so that its calls take that part's
-//! fast path and slow path, and the thread's own heap waits like that of a thread that sleeps.
+//! The use of named heaps by threads: the two words of a thread that uses one name a part of it, so that its calls take
+//! that part's fast path and slow path, and the thread's own heap is like that of a thread that sleeps.
 //!
-//! A thread may use several, each above the one before. It then has a chain of parts, of which it uses the uppermost.
+//! A thread may use several, each above the one before. It then has a chain of parts, and the uppermost serves its calls.
+//! The program's functions for limits may use other heaps and leave all, so a slow call may return to another chain.
 
 use super::accounts::Kind;
 use super::table::{FEATURE, Tenant, find, records};
@@ -30,8 +31,8 @@ pub(crate) enum Refused {
     InUse,
     /// There is no memory.
     Memory,
-    /// The call came from inside the allocator, from a thread that ends, or from a handler that interrupted a [`pop`] from that
-    /// heap.
+    /// The thread cannot use it now: it is inside the allocator, or ends, or has taken a part of the heap for a [`pop`],
+    /// which a signal handler interrupted.
     Inside,
 }
 
@@ -93,7 +94,7 @@ pub(crate) fn switch(handle: usize) -> Result<usize, Refused> {
     }
     let part = take(handle)?;
     put_above(here, part);
-    thread::stand_on(part);
+    thread::use_heap(part);
     Ok(before)
 }
 
@@ -102,14 +103,14 @@ fn leave_above(here: &'static Heap, lower: &'static Heap) {
     let mut part = here;
     while !core::ptr::eq(part, lower) {
         let Some(below) = part.below() else { return };
-        thread::stand_on(below);
+        thread::use_heap(below);
         part.leave();
         part = below;
     }
 }
 
-/// A block for a request of `size` bytes from the bins of the heap with that handle, which the calling thread takes for that
-/// moment if it does not stand there. Null where more is to be done than that: [`visit`] does it.
+/// A block for a request of `size` bytes from the bins of the heap with that handle, of which the calling thread takes a
+/// part for that moment if it does not use one. Null where more is to be done than that: [`visit`] does it.
 #[inline(always)]
 pub(crate) fn pop(handle: usize, size: usize) -> *mut u8 {
     let Some(part) = find(handle).and_then(|tenant| tenant.parts.get()) else { return core::ptr::null_mut() };
@@ -136,7 +137,7 @@ pub(crate) fn visit<R>(handle: usize, work: impl FnOnce() -> R) -> Result<R, Ref
         return Ok(work());
     }
     if let Some(lower) = here.chain().find(|heap| heap.handle() == handle) {
-        thread::stand_on(lower);
+        thread::use_heap(lower);
         let result = work();
         come_up(here, lower);
         return Ok(result);
@@ -144,11 +145,11 @@ pub(crate) fn visit<R>(handle: usize, work: impl FnOnce() -> R) -> Result<R, Ref
     let (part, taken) = take_or_share(handle)?;
     let below = part.below();
     put_above(here, part);
-    thread::stand_on(part);
+    thread::use_heap(part);
     let result = work();
     let is_as_before = is_current(part) && part.below().is_some_and(|lower| core::ptr::eq(lower, here));
     if is_as_before {
-        thread::stand_on(here);
+        thread::use_heap(here);
     }
     match (taken, is_as_before) {
         (true, true) => part.leave(),
@@ -157,7 +158,7 @@ pub(crate) fn visit<R>(handle: usize, work: impl FnOnce() -> R) -> Result<R, Ref
         (false, false) => {
             if is_used(part) {
                 leave_down_to(part);
-                thread::stand_on(here);
+                thread::use_heap(here);
             }
             part.set_below(below);
         }
@@ -188,7 +189,7 @@ fn leave_down_to(lower: &'static Heap) {
 fn come_up(here: &'static Heap, lower: &'static Heap) {
     if is_used(lower) {
         leave_down_to(lower);
-        return thread::stand_on(here);
+        return thread::use_heap(here);
     }
     let mut part = here;
     while !core::ptr::eq(part, lower) {
@@ -205,7 +206,7 @@ fn come_down(here: &'static Heap, part: &'static Heap) {
     if is_used(part) {
         leave_down_to(part);
         if let Some(below) = part.below() {
-            thread::stand_on(below);
+            thread::use_heap(below);
         }
         part.leave();
     }
@@ -225,7 +226,7 @@ fn take_or_share(handle: usize) -> Result<(&'static Heap, bool), Refused> {
     }
 }
 
-/// The part of the heap with that handle that the calling thread has and does not stand on, if there is one.
+/// The part of the heap with that handle that the calling thread has taken and does not use, if there is one.
 #[cold]
 fn interrupted(handle: usize) -> Option<&'static Heap> {
     let thread = tls::word_address();
