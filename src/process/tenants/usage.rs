@@ -139,7 +139,11 @@ pub(crate) fn visit<R>(handle: usize, work: impl FnOnce() -> R) -> Result<R, Ref
     if let Some(lower) = here.chain().find(|heap| heap.handle() == handle) {
         thread::use_heap(lower);
         let result = work();
-        come_up(here, lower);
+        if is_current(lower) {
+            thread::use_heap(here);
+        } else {
+            come_up(here, lower);
+        }
         return Ok(result);
     }
     let (part, taken) = take_or_share(handle)?;
@@ -147,21 +151,15 @@ pub(crate) fn visit<R>(handle: usize, work: impl FnOnce() -> R) -> Result<R, Ref
     put_above(here, part);
     thread::use_heap(part);
     let result = work();
-    let is_as_before = is_current(part) && part.below().is_some_and(|lower| core::ptr::eq(lower, here));
-    if is_as_before {
+    if is_current(part) && part.below().is_some_and(|lower| core::ptr::eq(lower, here)) {
         thread::use_heap(here);
+    } else if !come_down(here, part) {
+        return Ok(result);
     }
-    match (taken, is_as_before) {
-        (true, true) => part.leave(),
-        (true, false) => come_down(here, part),
-        (false, true) => part.set_below(below),
-        (false, false) => {
-            if is_used(part) {
-                leave_down_to(part);
-                thread::use_heap(here);
-            }
-            part.set_below(below);
-        }
+    if taken {
+        part.leave()
+    } else {
+        part.set_below(below)
     }
     Ok(result)
 }
@@ -184,8 +182,9 @@ fn leave_down_to(lower: &'static Heap) {
     }
 }
 
-/// Goes back to `here` from `lower`, a heap below it. The program's functions, which the work on `lower` may have called,
-/// may have used other heaps, or left all: the thread stays where they left it then, without the parts above `lower`.
+/// Goes back to `here` from `lower`, a heap below it, after the program's functions used other heaps meanwhile, or left
+/// all: the thread stays where they left it then, without the parts above `lower`.
+#[cold]
 fn come_up(here: &'static Heap, lower: &'static Heap) {
     if is_used(lower) {
         leave_down_to(lower);
@@ -199,20 +198,21 @@ fn come_up(here: &'static Heap, lower: &'static Heap) {
     }
 }
 
-/// Leaves `part`, which the calling thread took above `here`, and goes back to `here`, after the program's functions used
-/// other heaps meanwhile, or left all: the thread stays where they left it, if that is not above `here`.
+/// Goes back to `here` from `part`, a heap above it, after the program's functions used other heaps meanwhile, or left
+/// all: the thread stays where they left it, if that is not above `here`. False if they left `part` as well.
 #[cold]
-fn come_down(here: &'static Heap, part: &'static Heap) {
-    if is_used(part) {
+fn come_down(here: &'static Heap, part: &'static Heap) -> bool {
+    let has_part = is_used(part);
+    if has_part {
         leave_down_to(part);
         if let Some(below) = part.below() {
             thread::use_heap(below);
         }
-        part.leave();
     }
     if is_used(here) {
         leave_down_to(here);
     }
+    has_part
 }
 
 /// A part of the heap with that handle, and whether the calling thread took it. One that it has already is that of a
