@@ -105,25 +105,29 @@ fn reclaim_or_bill<M: Mode>(bill: &'static Bill, request: Request) -> *mut u8 {
 /// Takes the free blocks that the mode and the calling thread's heap keep back to their spans, and tries the request once
 /// more. Nothing is taken from other heaps: a heap at its limit must not slow them.
 fn collect_and_serve<M: Mode>(request: Request) -> Option<*mut u8> {
-    let HeapAccess::Own(heap) = thread::access() else { return None };
-    M::give_up(Some(&heap));
-    heap.collect(PROCESS.shared());
-    M::serve(&heap, request)
+    serve_after::<M>(request, |heap| heap.collect(PROCESS.shared()))
 }
 
 /// Reclaims: takes the free blocks that the mode, the transfer caches and the calling thread's heap keep back to their
 /// spans, purges all free runs, so that they merge, and tries the request once more.
 fn reclaim<M: Mode>(request: Request) -> Option<*mut u8> {
+    serve_after::<M>(request, |heap| {
+        let shared = PROCESS.shared();
+        PROCESS.central.empty_caches(|batch| heap::deliver_each(shared, batch));
+        if PROCESS.has_pool() {
+            heap.collect_wholly(shared);
+        } else {
+            heap.collect(shared);
+        }
+        PROCESS.central.pages.purge_all();
+    })
+}
+
+/// Has the mode give up what it keeps back, does `collect` with the calling thread's heap, and tries the request again.
+fn serve_after<M: Mode>(request: Request, collect: impl FnOnce(&Heap)) -> Option<*mut u8> {
     let HeapAccess::Own(heap) = thread::access() else { return None };
-    let shared = PROCESS.shared();
     M::give_up(Some(&heap));
-    PROCESS.central.empty_caches(|batch| heap::deliver_each(shared, batch));
-    if PROCESS.has_pool() {
-        heap.collect_wholly(shared);
-    } else {
-        heap.collect(shared);
-    }
-    PROCESS.central.pages.purge_all();
+    collect(&heap);
     M::serve(&heap, request)
 }
 
