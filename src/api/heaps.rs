@@ -12,6 +12,7 @@ use crate::control::{dispatch, requests};
 use crate::heap::fast_path;
 use crate::pages::limits::UNLIMITED;
 use crate::process::tenants::{self, Callback, Figures, NAME_BYTES, Refused, Wanted};
+use crate::slow_path::mode;
 use crate::slow_path::request::{Request, Resized};
 
 /// Several threads may use the heap at the same time.
@@ -213,7 +214,7 @@ pub extern "C" fn spandrel_heap_current() -> *mut spandrel_heap_t {
 /// The heap of the live block at `block`; NULL for the default one, and for pointers that are not Spandrel's.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_heap_of(block: *const c_void) -> *mut spandrel_heap_t {
-    heap_of(heaps::heap_of(block.addr()))
+    heap_of(mode::heap_of(block.addr()))
 }
 
 /// Does `work` on `heap`; null, and errno, where that cannot be.

@@ -15,6 +15,7 @@ use crate::modes::counting;
 use crate::process::state::PROCESS;
 use crate::process::tenants::{self, Refused, Tenant, Wanted};
 use crate::process::thread::{self, HeapAccess};
+use crate::slow_path::mode::heap_of;
 use crate::slow_path::realloc;
 use crate::slow_path::request::Resized;
 use crate::slow_path::sampled;
@@ -206,20 +207,6 @@ fn each_apart(tenant: &'static Tenant, die: bool, work: impl Fn(*mut u8)) {
         last = address;
         work(core::ptr::with_exposed_provenance_mut(address));
     }
-}
-
-/// The handle of the heap that has the live block at `address`; 0 for those of threads, and for all other addresses.
-pub(crate) fn heap_of(address: usize) -> usize {
-    if !PROCESS.is_ready() {
-        return 0;
-    }
-    let bill = match PROCESS.central.resolve(address) {
-        Place::Small { entry, .. } if !entry.is_central() => return Heap::of_entry(entry).handle(),
-        Place::Large { span, .. } => PROCESS.central.bill_of(span),
-        Place::Foreign => sampled::bill_of(address),
-        _ => None,
-    };
-    bill.map_or(0, tenants::handle_of_bill)
 }
 
 /// Gives the live block at `block` to the heap with that handle, the calling thread's own for 0: where it is then, which for

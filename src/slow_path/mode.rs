@@ -14,6 +14,7 @@ use crate::heap::second_path::SecondPath;
 use crate::heap::{self, Freed, Heap};
 use crate::pages::Unit;
 use crate::process::state::PROCESS;
+use crate::process::tenants;
 use crate::process::thread::{self, HeapAccess};
 use crate::sys::tls;
 
@@ -259,6 +260,20 @@ fn bytes_of(block: *mut u8) -> Result<Option<usize>, Refused> {
 /// Usable bytes of the live block at `address`, which the caller knows to be one; an error where none can start.
 pub(crate) fn bytes_at(address: usize) -> Result<Option<usize>, Refused> {
     PROCESS.central.resolve(address).usable(address, NO_OWNER)
+}
+
+/// The handle of the named heap that has the live block at `address`; 0 for the default heap, and where no block is.
+pub(crate) fn heap_of(address: usize) -> usize {
+    if !PROCESS.is_ready() {
+        return 0;
+    }
+    let bill = match PROCESS.central.resolve(address) {
+        Place::Small { entry, .. } if !entry.is_central() => return Heap::of_entry(entry).handle(),
+        Place::Large { span, .. } => PROCESS.central.bill_of(span),
+        Place::Foreign => sampled::bill_of(address),
+        _ => None,
+    };
+    bill.map_or(0, tenants::handle_of_bill)
 }
 
 /// Whether `block` is one of those of its class that the thread which owns its span freed last.

@@ -5,9 +5,9 @@ use core::ptr::NonNull;
 
 use super::HeapId;
 use crate::api::rust::Spandrel;
-use crate::control::heaps;
 use crate::pages::limits::UNLIMITED;
 use crate::process::tenants::{self, Figures, NAME_BYTES};
+use crate::slow_path::mode;
 
 /// Figures of a heap at one moment; sizes are in bytes. `NamedHeap::stats` takes them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,7 +79,7 @@ impl Spandrel {
     /// The named heap of the live block at `block`; `None` for the default heap, and for addresses that are no block's.
     #[must_use]
     pub fn heap_of(&self, block: NonNull<u8>) -> Option<HeapId> {
-        HeapId::of(heaps::heap_of(block.addr().get()))
+        HeapId::of(mode::heap_of(block.addr().get()))
     }
 
     /// The named heap that serves the calling thread; `None` for the default heap.

@@ -29,7 +29,6 @@ use crate::heap::{Freed, Heap};
 use crate::pages::Unit;
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
-use crate::process::tenants;
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::mode::{self, Mode, Paths, Print};
 use crate::slow_path::request::{FreeSize, NATURAL_ALIGN, Request, Resized};
@@ -127,7 +126,7 @@ impl Mode for Tracked {
         let options = PROCESS.options();
         let shown =
             Shown { top: options.tracked_top, runtime: options.tracked_runtime, frames: options.tracked_frames };
-        report::report((&NOTES, heap_at), &STACKS, &EPOCH, &shown, print);
+        report::report((&NOTES, mode::heap_of), &STACKS, &EPOCH, &shown, print);
     }
 }
 
@@ -247,16 +246,6 @@ fn ticket_of(address: usize) -> u32 {
         Place::Direct(direct) if direct.address == address => direct.ticket,
         _ => NO_BLOCK,
     }
-}
-
-/// The handle of the named heap of the live block at `address`; 0 for the default heap.
-fn heap_at(address: usize) -> usize {
-    let bill = match PROCESS.central.resolve(address) {
-        Place::Small { entry, .. } if !entry.is_central() => Heap::of_entry(entry).bill(),
-        Place::Large { span, .. } => PROCESS.central.bill_of(span),
-        _ => None,
-    };
-    bill.map_or(0, tenants::handle_of_bill)
 }
 
 /// Why no live block starts at `address`, which the shadow reaches.
