@@ -11,7 +11,7 @@ use crate::control::heaps::{self, End, NoHeap};
 use crate::control::{dispatch, requests};
 use crate::heap::fast_path;
 use crate::pages::limits::UNLIMITED;
-use crate::process::tenants::{self, Callback, Figures, NAME_BYTES, Refused, Wanted};
+use crate::process::tenants::{self, Callback, Figures, NAME_BYTES, Unavailable, Wanted};
 use crate::slow_path::mode;
 use crate::slow_path::request::{Request, Resized};
 
@@ -112,17 +112,17 @@ fn heap_of(handle: usize) -> *mut spandrel_heap_t {
     core::ptr::without_provenance_mut(handle)
 }
 
-const fn error_of(refused: Refused) -> c_int {
-    match refused {
-        Refused::Gone => libc::EINVAL,
-        Refused::InUse => libc::EBUSY,
-        Refused::Memory => libc::ENOMEM,
-        Refused::Inside => libc::EAGAIN,
+const fn error_of(reason: Unavailable) -> c_int {
+    match reason {
+        Unavailable::Gone => libc::EINVAL,
+        Unavailable::InUse => libc::EBUSY,
+        Unavailable::Memory => libc::ENOMEM,
+        Unavailable::Inside => libc::EAGAIN,
     }
 }
 
 /// 0, or an error number.
-fn done(result: Result<(), Refused>) -> c_int {
+fn done(result: Result<(), Unavailable>) -> c_int {
     result.map_or_else(error_of, |()| 0)
 }
 
@@ -198,8 +198,8 @@ pub extern "C" fn spandrel_heap_use(heap: *mut spandrel_heap_t) -> *mut spandrel
         Ok(before) => heap_of(before),
         // libc serves the process: there is nothing to leave.
         Err(_) if heap.is_null() && !requests::is_active() => core::ptr::null_mut(),
-        Err(refused) => {
-            let _: *mut u8 = fail(error_of(refused));
+        Err(reason) => {
+            let _: *mut u8 = fail(error_of(reason));
             heap_of(FAILED)
         }
     }
@@ -225,7 +225,7 @@ fn on_heap(heap: *mut spandrel_heap_t, work: impl FnOnce() -> *mut u8) -> *mut c
     }
     match tenants::visit(handle_of(heap), work) {
         Ok(block) => block.cast(),
-        Err(refused) => fail(error_of(refused)),
+        Err(reason) => fail(error_of(reason)),
     }
 }
 
@@ -298,7 +298,7 @@ pub unsafe extern "C" fn spandrel_heap_realloc(
     }
     match heaps::resize(handle_of(heap), block.cast(), size) {
         Ok(resized) => answer(resized),
-        Err(refused) => fail(error_of(refused)),
+        Err(reason) => fail(error_of(reason)),
     }
 }
 
@@ -323,7 +323,7 @@ pub unsafe extern "C" fn spandrel_heap_move(heap: *mut spandrel_heap_t, block: *
     }
     match heaps::give(handle_of(heap), block.cast()) {
         Ok(block) => block.cast(),
-        Err(refused) => fail(error_of(refused)),
+        Err(reason) => fail(error_of(reason)),
     }
 }
 

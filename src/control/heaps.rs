@@ -13,7 +13,7 @@ use crate::config::Mode;
 use crate::heap::Heap;
 use crate::modes::counting;
 use crate::process::state::PROCESS;
-use crate::process::tenants::{self, Refused, Tenant, Wanted};
+use crate::process::tenants::{self, Tenant, Unavailable, Wanted};
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::mode::heap_of;
 use crate::slow_path::realloc;
@@ -53,7 +53,7 @@ pub(crate) enum End {
 }
 
 /// Ends the heap with that handle. The calling thread must be outside the allocator, and no thread may use the heap.
-pub(crate) fn end(handle: usize, how: End) -> Result<(), Refused> {
+pub(crate) fn end(handle: usize, how: End) -> Result<(), Unavailable> {
     let tenant = tenants::find_or_report(handle)?;
     tenants::be_outside()?;
     tenants::take_all(tenant, handle)?;
@@ -211,21 +211,21 @@ fn each_apart(tenant: &'static Tenant, die: bool, work: impl Fn(*mut u8)) {
 
 /// Gives the live block at `block` to the heap with that handle, the calling thread's own for 0: where it is then, which for
 /// a large block is where it was.
-pub(crate) fn give(handle: usize, block: *mut u8) -> Result<*mut u8, Refused> {
+pub(crate) fn give(handle: usize, block: *mut u8) -> Result<*mut u8, Unavailable> {
     tenants::be_outside()?;
     if give_in_place(handle, block)? {
         return Ok(block);
     }
     match relocate(handle, block, dispatch::usable_size(block))? {
         Resized::At(moved) => Ok(moved),
-        Resized::OutOfMemory | Resized::Misused => Err(Refused::Memory),
+        Resized::OutOfMemory | Resized::Misused => Err(Unavailable::Memory),
     }
 }
 
 /// Makes `block` hold `size` bytes as a block of the heap with that handle, the calling thread's own for 0.
 ///
 /// A large block that is another heap's is copied as well: it must stay that heap's where this fails.
-pub(crate) fn resize(handle: usize, block: *mut u8, size: usize) -> Result<Resized, Refused> {
+pub(crate) fn resize(handle: usize, block: *mut u8, size: usize) -> Result<Resized, Unavailable> {
     if heap_of(block.addr()) == handle {
         tenants::visit(handle, || dispatch::realloc(block, size))
     } else {
@@ -234,7 +234,7 @@ pub(crate) fn resize(handle: usize, block: *mut u8, size: usize) -> Result<Resiz
 }
 
 /// Whether the live block at `block` is the heap's, or a large one, which is the heap's now.
-fn give_in_place(handle: usize, block: *mut u8) -> Result<bool, Refused> {
+fn give_in_place(handle: usize, block: *mut u8) -> Result<bool, Unavailable> {
     let to = if handle == 0 { None } else { Some(tenants::find_or_report(handle)?) };
     if heap_of(block.addr()) == handle {
         return Ok(true);
@@ -243,7 +243,7 @@ fn give_in_place(handle: usize, block: *mut u8) -> Result<bool, Refused> {
     let Place::Large { region, span } = central.resolve(block.addr()) else { return Ok(false) };
     let bytes = span.large_regions() as usize * REGION_BYTES;
     if to.is_some_and(|tenant| !tenant.admit_or_tell(bytes)) {
-        return Err(Refused::Memory);
+        return Err(Unavailable::Memory);
     }
     central.take_off_bill(region);
     if let Some(tenant) = to {
@@ -251,14 +251,14 @@ fn give_in_place(handle: usize, block: *mut u8) -> Result<bool, Refused> {
         if !tenant.is(handle) {
             // Another thread ended the heap meanwhile.
             central.take_off_bill(region);
-            return Err(Refused::Gone);
+            return Err(Unavailable::Gone);
         }
     }
     Ok(true)
 }
 
 /// Moves `block` to a block of `size` bytes of the heap with that handle.
-fn relocate(handle: usize, block: *mut u8, size: usize) -> Result<Resized, Refused> {
+fn relocate(handle: usize, block: *mut u8, size: usize) -> Result<Resized, Unavailable> {
     let old = dispatch::usable_size(block);
     // A mode may have blocks without a usable byte.
     if old == 0 && IN_FORCE.get().is_none_or(|mode| !(mode.is_live)(block)) {
@@ -268,7 +268,7 @@ fn relocate(handle: usize, block: *mut u8, size: usize) -> Result<Resized, Refus
 }
 
 /// Sets the limits of the heap with that handle; [`crate::pages::limits::UNLIMITED`] for none.
-pub(crate) fn set_limits(handle: usize, soft: usize, hard: usize) -> Result<(), Refused> {
+pub(crate) fn set_limits(handle: usize, soft: usize, hard: usize) -> Result<(), Unavailable> {
     tenants::find_bill_or_report(handle)?.bill.set_limits(soft, hard);
     Ok(())
 }

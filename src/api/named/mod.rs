@@ -15,7 +15,7 @@ use super::report::of_errno;
 use super::rust::Spandrel;
 use crate::base::class::Class;
 use crate::control::heaps::{self, End};
-use crate::process::tenants::{self, Refused};
+use crate::process::tenants::{self, Unavailable};
 use crate::slow_path::request::NATURAL_ALIGN;
 
 mod figures;
@@ -72,12 +72,12 @@ impl HeapId {
     }
 }
 
-fn of_refused(refused: Refused) -> io::Error {
-    of_errno(match refused {
-        Refused::Gone => libc::EINVAL,
-        Refused::InUse => libc::EBUSY,
-        Refused::Memory => libc::ENOMEM,
-        Refused::Inside => libc::EAGAIN,
+fn of_unavailable(reason: Unavailable) -> io::Error {
+    of_errno(match reason {
+        Unavailable::Gone => libc::EINVAL,
+        Unavailable::InUse => libc::EBUSY,
+        Unavailable::Memory => libc::ENOMEM,
+        Unavailable::Inside => libc::EAGAIN,
     })
 }
 
@@ -103,7 +103,7 @@ impl NamedHeap {
     /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) if another thread uses the heap, which is not
     /// [shared](HeapOptions::shared); [`OutOfMemory`](io::ErrorKind::OutOfMemory).
     pub fn scope(&self) -> io::Result<HeapScope<'_>> {
-        let before = tenants::switch(self.id.handle()).map_err(of_refused)?;
+        let before = tenants::switch(self.id.handle()).map_err(of_unavailable)?;
         Ok(HeapScope { before, heap: PhantomData, thread: PhantomData })
     }
 
@@ -216,7 +216,7 @@ impl NamedHeap {
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the soft limit is above the hard one.
     pub fn set_limits(&self, soft: Option<NonZeroUsize>, hard: Option<NonZeroUsize>) -> io::Result<()> {
         let (soft, hard) = options::limits(soft, hard)?;
-        heaps::set_limits(self.id.handle(), soft, hard).map_err(of_refused)
+        heaps::set_limits(self.id.handle(), soft, hard).map_err(of_unavailable)
     }
 
     /// The figures of this moment; `None` if code in another language ended the heap.
@@ -251,7 +251,7 @@ impl NamedHeap {
     /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) if a thread uses the heap, in a scope that was forgotten; it
     /// stays as it is to the end of the process.
     pub unsafe fn destroy(self) -> io::Result<()> {
-        heaps::end(core::mem::ManuallyDrop::new(self).id.handle(), End::Destroy).map_err(of_refused)
+        heaps::end(core::mem::ManuallyDrop::new(self).id.handle(), End::Destroy).map_err(of_unavailable)
     }
 }
 

@@ -24,7 +24,7 @@ const PAUSE_NANOSECONDS: u64 = 100_000;
 
 /// Why a thread does not get a heap.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Refused {
+pub(crate) enum Unavailable {
     /// There is no such heap any more.
     Gone,
     /// Another thread uses it.
@@ -55,21 +55,21 @@ pub(crate) fn current() -> usize {
 
 /// The heap that the calling thread uses. A new thread gets its own first.
 #[inline]
-fn here() -> Result<&'static Heap, Refused> {
+fn here() -> Result<&'static Heap, Unavailable> {
     thread::at_rest().map_or_else(first_here, Ok)
 }
 
 /// Refuses where the calling thread is inside the allocator, and may hold a lock.
-pub(crate) fn be_outside() -> Result<(), Refused> {
+pub(crate) fn be_outside() -> Result<(), Unavailable> {
     here().map(drop)
 }
 
 #[cold]
-fn first_here() -> Result<&'static Heap, Refused> {
+fn first_here() -> Result<&'static Heap, Unavailable> {
     if let HeapAccess::Own(heap) = thread::access() {
         drop(heap);
     }
-    thread::at_rest().ok_or(Refused::Inside)
+    thread::at_rest().ok_or(Unavailable::Inside)
 }
 
 /// Has `part`, which the calling thread took, lie above the heap that it uses.
@@ -82,7 +82,7 @@ fn put_above(here: &'static Heap, part: &Heap) {
 /// Has the calling thread use the heap with that handle from now on, or its own for 0; the handle of the one before. A
 /// heap that it uses already, below others, stays where it is, and those above it are left.
 #[inline]
-pub(crate) fn switch(handle: usize) -> Result<usize, Refused> {
+pub(crate) fn switch(handle: usize) -> Result<usize, Unavailable> {
     let here = here()?;
     let before = here.handle();
     if handle == before {
@@ -131,7 +131,7 @@ pub(crate) fn pop(handle: usize, size: usize) -> *mut u8 {
 
 /// Does `work` on the heap with that handle, the calling thread's own for 0, and goes back to the one that it uses.
 #[inline]
-pub(crate) fn visit<R>(handle: usize, work: impl FnOnce() -> R) -> Result<R, Refused> {
+pub(crate) fn visit<R>(handle: usize, work: impl FnOnce() -> R) -> Result<R, Unavailable> {
     let here = here()?;
     if handle == here.handle() {
         return Ok(work());
@@ -218,11 +218,11 @@ fn come_down(here: &'static Heap, part: &'static Heap) -> bool {
 /// A part of the heap with that handle, and whether the calling thread took it. One that it has already is that of a
 /// [`pop`] which a handler interrupted: a bin lets the handler in, and the part stays the interrupted call's.
 #[inline]
-fn take_or_share(handle: usize) -> Result<(&'static Heap, bool), Refused> {
+fn take_or_share(handle: usize) -> Result<(&'static Heap, bool), Unavailable> {
     match take(handle) {
         Ok(part) => Ok((part, true)),
-        Err(Refused::Inside) => interrupted(handle).map(|part| (part, false)).ok_or(Refused::Inside),
-        Err(refused) => Err(refused),
+        Err(Unavailable::Inside) => interrupted(handle).map(|part| (part, false)).ok_or(Unavailable::Inside),
+        Err(reason) => Err(reason),
     }
 }
 
@@ -235,7 +235,7 @@ fn interrupted(handle: usize) -> Option<&'static Heap> {
 
 /// Takes a part of the heap with that handle for the calling thread.
 #[inline]
-fn take(handle: usize) -> Result<&'static Heap, Refused> {
+fn take(handle: usize) -> Result<&'static Heap, Unavailable> {
     let tenant = find_or_report(handle)?;
     let thread = tls::word_address();
     for part in tenant.parts() {
@@ -248,9 +248,9 @@ fn take(handle: usize) -> Result<&'static Heap, Refused> {
 
 /// As [`take`], where no part is free.
 #[cold]
-fn take_more(tenant: &'static Tenant, handle: usize, thread: usize) -> Result<&'static Heap, Refused> {
+fn take_more(tenant: &'static Tenant, handle: usize, thread: usize) -> Result<&'static Heap, Unavailable> {
     if !tenant.is_shared() && interrupted(handle).is_some() {
-        return Err(Refused::Inside);
+        return Err(Unavailable::Inside);
     }
     let tries = if tenant.is_shared() { TRIES + PAUSES } else { TRIES };
     for number in 0..tries {
@@ -271,7 +271,7 @@ fn take_more(tenant: &'static Tenant, handle: usize, thread: usize) -> Result<&'
             // Release pairs with the Acquire above.
             tenant.making.store(false, Ordering::Release);
             if may_add {
-                return part.ok_or_else(|| if tenant.is(handle) { Refused::Memory } else { gone(handle) });
+                return part.ok_or_else(|| if tenant.is(handle) { Unavailable::Memory } else { gone(handle) });
             }
         }
         if number < TRIES { spin() } else { call::pause(PAUSE_NANOSECONDS) }
@@ -281,7 +281,7 @@ fn take_more(tenant: &'static Tenant, handle: usize, thread: usize) -> Result<&'
 
 /// The part, which the calling thread took, unless the heap is gone by now.
 #[inline]
-fn checked(tenant: &Tenant, handle: usize, part: &'static Heap) -> Result<&'static Heap, Refused> {
+fn checked(tenant: &Tenant, handle: usize, part: &'static Heap) -> Result<&'static Heap, Unavailable> {
     if tenant.is(handle) && part.handle() == handle {
         return Ok(part);
     }
@@ -291,34 +291,34 @@ fn checked(tenant: &Tenant, handle: usize, part: &'static Heap) -> Result<&'stat
 
 /// The live heap with that handle. Says once that a call named one that is gone.
 #[inline]
-pub(crate) fn find_or_report(handle: usize) -> Result<&'static Tenant, Refused> {
+pub(crate) fn find_or_report(handle: usize) -> Result<&'static Tenant, Unavailable> {
     match find(handle) {
         Some(tenant) if tenant.kind() == Kind::Heap => Ok(tenant),
-        Some(_) => Err(Refused::Gone),
+        Some(_) => Err(Unavailable::Gone),
         None => Err(gone(handle)),
     }
 }
 
 /// As [`find_or_report`], also of an account, which has a bill and limits but cannot be used.
-pub(crate) fn find_bill_or_report(handle: usize) -> Result<&'static Tenant, Refused> {
+pub(crate) fn find_bill_or_report(handle: usize) -> Result<&'static Tenant, Unavailable> {
     find(handle).ok_or_else(|| gone(handle))
 }
 
 #[cold]
-fn gone(handle: usize) -> Refused {
+fn gone(handle: usize) -> Unavailable {
     if handle == 0 {
         // The default heap, which is no heap of the program's.
-        return Refused::Gone;
+        return Unavailable::Gone;
     }
     diag::once_described(Code::HeapGone, |line| {
         line.text("a call names a heap that does not exist any more, ").address(handle);
     });
-    Refused::Gone
+    Unavailable::Gone
 }
 
 /// Says once that a heap is in use.
 #[cold]
-fn in_use(tenant: &Tenant) -> Refused {
+fn in_use(tenant: &Tenant) -> Unavailable {
     // Relaxed: the line is printed by whichever thread finds false.
     if !tenant.told_line.swap(true, Ordering::Relaxed) {
         let own = tenant.parts().any(|part| part.user() == tls::word_address());
@@ -327,13 +327,13 @@ fn in_use(tenant: &Tenant) -> Refused {
         line.text(" is in use by ").text(if own { "this thread" } else { "another thread" });
         diag::line(Code::HeapInUse, &[line.bytes()]);
     }
-    Refused::InUse
+    Unavailable::InUse
 }
 
 /// Takes all parts of the heap with that handle for the calling thread, the right to add one, and the right to call its
 /// function, so that nothing else uses it. Nothing is taken if a thread uses it, is in its function, or ended it. Ended by
 /// [`Tenant::put_back`].
-pub(crate) fn take_all(tenant: &Tenant, handle: usize) -> Result<(), Refused> {
+pub(crate) fn take_all(tenant: &Tenant, handle: usize) -> Result<(), Unavailable> {
     // Acquire pairs with the Release in `take_more` and `put_back`.
     if tenant.making.swap(true, Ordering::Acquire) {
         return Err(in_use(tenant));
