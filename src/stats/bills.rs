@@ -4,25 +4,20 @@
 //! Names come from the program: a row has its name as text that can be shown. Must not know the formats.
 
 use super::snapshot::Snapshot;
-use crate::base::text::{self, Inline};
+use crate::base::text;
 use crate::central::Bill;
 use crate::pages::limits::UNLIMITED;
-use crate::process::tenants::{self, Figures, NAME_BYTES};
+use crate::process::tenants::{self, Figures, Kind, NAME_BYTES};
 
 /// Named heaps that have a row.
 const ROWS: usize = 100;
-
-/// A holder of a bill: a heap that the program made, or an account. The last one's figures are estimates and part of no sum.
-static KINDS: [Inline<13>; 4] =
-    [Inline::of("heap"), Inline::of("thread-name"), Inline::of("cgroup-thread"), Inline::of("object")];
-const OBJECT: u8 = 3;
 
 /// Figures of a named heap or an account, or of several. Sizes are in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct TenantFigures {
     /// The handle, by which the program knows the heap.
     pub handle: usize,
-    /// The holder of the bill, by its place in `KINDS`.
+    /// The kind of the holder, by its number.
     pub kind: u8,
     /// The name, with zeroes behind it.
     pub name: [u8; NAME_BYTES],
@@ -151,7 +146,7 @@ impl TenantFigures {
 
     /// Adds what can be added up.
     pub(super) fn include(&mut self, other: &Self) {
-        if other.kind == OBJECT {
+        if Kind::of(other.kind).is_estimate() {
             return;
         }
         let mut other = *other;
@@ -162,7 +157,7 @@ impl TenantFigures {
 
     /// Takes off what was added up.
     fn leave_out(&mut self, other: &Self) {
-        if other.kind == OBJECT {
+        if Kind::of(other.kind).is_estimate() {
             return;
         }
         let mut other = *other;
@@ -184,24 +179,18 @@ impl TenantFigures {
     /// The kind of the holder: `heap`, `thread-name`, `cgroup-thread` or `object`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        KINDS.get(usize::from(self.kind)).map_or("", Inline::text)
+        Kind::of(self.kind).name()
     }
 
     /// Whether it is a heap that the program made.
     #[must_use]
     pub const fn is_heap(&self) -> bool {
-        self.kind == 0
+        Kind::of(self.kind).is_heap()
     }
 
     /// The label that has the name in Prometheus's format.
     pub(super) const fn label(&self) -> &'static str {
-        if self.is_heap() {
-            "heap"
-        } else if self.kind == OBJECT {
-            "object"
-        } else {
-            "account"
-        }
+        Kind::of(self.kind).word()
     }
 
     /// The name of a row, in which no character is one of control.

@@ -4,7 +4,7 @@
 use core::ptr::null_mut;
 
 use super::table::{NAME_BYTES, Places, Tenant, Wanted, make, places, put_free, records, remove, tenant_of};
-use crate::base::text::Line;
+use crate::base::text::{Inline, Line};
 use crate::central::Bill;
 use crate::diag::{self, Code};
 use crate::heap::Heap;
@@ -25,15 +25,48 @@ pub(crate) enum Kind {
     Object = 3,
 }
 
+/// The kinds as statistics name them, by their numbers.
+static NAMES: [Inline<13>; 4] =
+    [Inline::of("heap"), Inline::of("thread-name"), Inline::of("cgroup-thread"), Inline::of("object")];
+
 impl Kind {
     /// The kind with that number.
-    pub(super) const fn of(number: u8) -> Self {
+    pub(crate) const fn of(number: u8) -> Self {
         match number {
             1 => Self::ThreadName,
             2 => Self::CgroupThread,
             3 => Self::Object,
             _ => Self::Heap,
         }
+    }
+
+    /// The name of the kind: `heap`, `thread-name`, `cgroup-thread` or `object`.
+    pub(crate) fn name(self) -> &'static str {
+        NAMES.get(self as usize).map_or("", Inline::text)
+    }
+
+    /// The word for a record of the kind: `heap`, `account` or `object`.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Heap => "heap",
+            Self::ThreadName | Self::CgroupThread => "account",
+            Self::Object => "object",
+        }
+    }
+
+    /// Whether it is a heap that the program made.
+    pub(crate) const fn is_heap(self) -> bool {
+        matches!(self, Self::Heap)
+    }
+
+    /// Whether it is an account on whose bill the heaps of threads are.
+    pub(super) const fn is_of_threads(self) -> bool {
+        matches!(self, Self::ThreadName | Self::CgroupThread)
+    }
+
+    /// Whether the figures are estimates, which are part of no sum.
+    pub(crate) const fn is_estimate(self) -> bool {
+        matches!(self, Self::Object)
     }
 }
 
@@ -82,8 +115,7 @@ fn open(places: &mut Places, kind: Kind, name: &[u8], limits: (usize, usize)) ->
 /// Ends all accounts for which nothing is held and which no thread has.
 fn sweep(places: &mut Places) {
     let unused = |tenant: &&Tenant| {
-        let is_account = matches!(tenant.kind(), Kind::ThreadName | Kind::CgroupThread) && tenant.is_live();
-        is_account && tenant.bill.held() == 0 && tenant.bill.heaps() == 0
+        tenant.kind().is_of_threads() && tenant.is_live() && tenant.bill.held() == 0 && tenant.bill.heaps() == 0
     };
     for tenant in records().filter(unused) {
         let handle = tenant.handle();
@@ -106,11 +138,6 @@ pub(super) fn heaps_with(bill: &Bill) -> impl Iterator<Item = &'static Heap> {
 }
 
 impl Tenant {
-    /// The word for what the record stands for.
-    pub(super) fn what(&self) -> &'static str {
-        if self.kind() == Kind::Heap { "heap" } else { "account" }
-    }
-
     /// Whether it has that name, or what of it a name has room for.
     fn has_name(&self, name: &[u8]) -> bool {
         let (own, name) = (self.name(), name.get(..NAME_BYTES - 1).unwrap_or(name));

@@ -127,7 +127,7 @@ pub(crate) fn find(handle: usize) -> Option<&'static Tenant> {
 /// The handle of the named heap that has `bill`, which is that of a record; 0 if the heap is gone, or an account has it.
 pub(crate) fn handle_of_bill(bill: &'static Bill) -> usize {
     let tenant = tenant_of(bill);
-    if tenant.kind() == Kind::Heap { tenant.handle() } else { 0 }
+    if tenant.kind().is_heap() { tenant.handle() } else { 0 }
 }
 
 pub(super) fn tenant_of(bill: &'static Bill) -> &'static Tenant {

@@ -3,7 +3,6 @@
 
 use core::ffi::{c_int, c_void};
 
-use super::accounts::Kind;
 use super::table::{Callback, Tenant, records, tenant_of};
 use crate::base::text::Line;
 use crate::central::Bill;
@@ -38,7 +37,7 @@ pub(crate) fn refused(bill: &'static Bill, size: usize) {
     if !tenant.told_limit.swap(true, Ordering::Relaxed) {
         let mut what = Line::new();
         what.text("a request of ").number(size as u64).text(" bytes would exceed the hard limit of ");
-        what.number(bill.limits().1 as u64).text(" bytes of ").text(tenant.what()).text(" ");
+        what.number(bill.limits().1 as u64).text(" bytes of ").text(tenant.kind().word()).text(" ");
         tenant.quote(&mut what);
         what.text(": ").number(bill.held() as u64).text(" bytes are held");
         diag::line(Code::HeapLimit, &[what.bytes()]);
@@ -81,7 +80,7 @@ impl Tenant {
         // Relaxed: it came with the handle.
         let callback = self.callback.load(Ordering::Relaxed);
         if handle == 0 || callback.is_null() {
-            if self.kind() != Kind::Heap && limit == SOFT_LIMIT {
+            if !self.kind().is_heap() && limit == SOFT_LIMIT {
                 self.passed_soft(bytes);
             }
             return;

@@ -4,7 +4,6 @@
 //! A thread may use several, each above the one before. It then has a chain of parts, and the uppermost serves its calls.
 //! The program's functions for limits may use other heaps and leave all, so a slow call may return to another chain.
 
-use super::accounts::Kind;
 use super::table::{FEATURE, Tenant, find, records};
 use crate::base::text::Line;
 use crate::diag::{self, Code};
@@ -293,7 +292,7 @@ fn checked(tenant: &Tenant, handle: usize, part: &'static Heap) -> Result<&'stat
 #[inline]
 pub(crate) fn find_or_report(handle: usize) -> Result<&'static Tenant, Unavailable> {
     match find(handle) {
-        Some(tenant) if tenant.kind() == Kind::Heap => Ok(tenant),
+        Some(tenant) if tenant.kind().is_heap() => Ok(tenant),
         Some(_) => Err(Unavailable::Gone),
         None => Err(gone(handle)),
     }
