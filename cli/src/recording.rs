@@ -5,7 +5,7 @@ use crate::view::HeapRow;
 use crate::{moment, view};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use spandrel::descriptor::TenantFigures;
+use spandrel::descriptor::HolderFigures;
 use spandrel::table::REGION_BYTES;
 use std::fs;
 use std::path::Path;
@@ -268,7 +268,7 @@ fn class(value: &Value) -> Option<ClassUse> {
 }
 
 fn heap(value: &Value) -> Option<HeapRow> {
-    let figures = TenantFigures {
+    let figures = HolderFigures {
         held: size(&value["held"])?,
         peak: size(&value["peak"])?,
         live_bytes: size(&value["live"])?,
@@ -277,7 +277,7 @@ fn heap(value: &Value) -> Option<HeapRow> {
         hard: size(&value["hard"])?,
         refusals: size(&value["refusals"])?,
         users: size(&value["users"])?,
-        ..TenantFigures::NONE
+        ..HolderFigures::NONE
     };
     Some(HeapRow { figures, name: value["name"].as_str()?.to_owned(), is_named: value["is_named"].as_bool()? })
 }
@@ -336,7 +336,7 @@ pub(crate) mod tests {
             classes: vec![ClassUse { block_bytes: 64, span_bytes: 5, live: 4, at_hand: 3, tail: 2 }],
             heaps: [(true, 9), (false, 0)]
                 .map(|(is_named, peak)| HeapRow {
-                    figures: TenantFigures { held: 8, peak, soft: 7, users: 6, ..TenantFigures::NONE },
+                    figures: HolderFigures { held: 8, peak, soft: 7, users: 6, ..HolderFigures::NONE },
                     name: "a\"<".to_owned(),
                     is_named,
                 })

@@ -5,7 +5,7 @@
 use crate::live::{self, Owner, Picture, Process};
 use crate::quantity::show;
 use serde_json::{Value, json};
-use spandrel::descriptor::{CentralListFigures, ClassFigures, Format, Snapshot, TenantFigures};
+use spandrel::descriptor::{CentralListFigures, ClassFigures, Format, HolderFigures, Snapshot};
 use spandrel::table::{self, ClassInfo};
 use std::fmt::Write;
 
@@ -205,7 +205,7 @@ pub(crate) fn text(picture: &Picture, resident: Option<u64>) -> String {
 /// A named heap, or a share that has no name: that of the default heap, or of the heaps without a row.
 #[derive(Clone, Debug)]
 pub(crate) struct HeapRow {
-    pub(crate) figures: TenantFigures,
+    pub(crate) figures: HolderFigures,
     /// The name, or what the share is called.
     pub(crate) name: String,
     /// Shares have the figures alone that can be added up.
@@ -215,11 +215,11 @@ pub(crate) struct HeapRow {
 /// Named heaps, the largest first, then the shares of all others; none without named heaps.
 pub(crate) fn heap_rows(snapshot: &Snapshot) -> Vec<HeapRow> {
     let share = |figures, name| HeapRow { figures, name, is_named: false };
-    let name = |row: &TenantFigures| match row.is_heap() {
+    let name = |row: &HolderFigures| match row.is_heap() {
         true => row.shown().to_owned(),
         false => format!("{} [{}]", row.shown(), row.kind()),
     };
-    let named = |row: &TenantFigures| HeapRow { figures: *row, name: name(row), is_named: true };
+    let named = |row: &HolderFigures| HeapRow { figures: *row, name: name(row), is_named: true };
     let mut rows: Vec<_> = snapshot.bills.rows().map(named).collect();
     rows.extend(snapshot.bills.others().map(|(heaps, sums)| share(*sums, format!("({heaps} more heaps)"))));
     if !rows.is_empty() {

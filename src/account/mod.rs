@@ -13,8 +13,8 @@ use self::name::Name;
 use crate::config::{Account, Options};
 use crate::heap::Heap;
 use crate::process::feature::Feature;
+use crate::process::holders::{Kind, is_account, on_account};
 use crate::process::state::PROCESS;
-use crate::process::tenants::{Kind, is_account, on_account};
 
 pub(crate) use limits::prepare;
 

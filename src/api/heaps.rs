@@ -11,7 +11,7 @@ use crate::control::heaps::{self, End, NoHeap};
 use crate::control::{dispatch, requests};
 use crate::heap::fast_path;
 use crate::pages::limits::UNLIMITED;
-use crate::process::tenants::{self, Callback, Figures, NAME_BYTES, Unavailable, Wanted};
+use crate::process::holders::{self, Callback, Figures, NAME_BYTES, Unavailable, Wanted};
 use crate::slow_path::mode;
 use crate::slow_path::request::{Request, Resized};
 
@@ -194,7 +194,7 @@ pub extern "C" fn spandrel_heap_delete(heap: *mut spandrel_heap_t) -> c_int {
 /// back to the heap that it found, and not by NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_heap_use(heap: *mut spandrel_heap_t) -> *mut spandrel_heap_t {
-    match tenants::switch(handle_of(heap)) {
+    match holders::switch(handle_of(heap)) {
         Ok(before) => heap_of(before),
         // libc serves the process: there is nothing to leave.
         Err(_) if heap.is_null() && !requests::is_active() => core::ptr::null_mut(),
@@ -208,7 +208,7 @@ pub extern "C" fn spandrel_heap_use(heap: *mut spandrel_heap_t) -> *mut spandrel
 /// The heap that the calling thread uses; NULL for the default one.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_heap_current() -> *mut spandrel_heap_t {
-    heap_of(tenants::current())
+    heap_of(holders::current())
 }
 
 /// The heap of the live block at `block`; NULL for the default one, and for pointers that are not Spandrel's.
@@ -223,7 +223,7 @@ fn on_heap(heap: *mut spandrel_heap_t, work: impl FnOnce() -> *mut u8) -> *mut c
         // libc serves the process, whichever heap a thread uses.
         return work().cast();
     }
-    match tenants::visit(handle_of(heap), work) {
+    match holders::visit(handle_of(heap), work) {
         Ok(block) => block.cast(),
         Err(reason) => fail(error_of(reason)),
     }
@@ -240,7 +240,7 @@ fn malloc_on(heap: *mut spandrel_heap_t, size: usize) -> *mut c_void {
 /// any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_heap_malloc(heap: *mut spandrel_heap_t, size: usize) -> *mut c_void {
-    let block = tenants::pop(handle_of(heap), size);
+    let block = holders::pop(handle_of(heap), size);
     if block.is_null() { malloc_on(heap, size) } else { block.cast() }
 }
 
@@ -248,7 +248,7 @@ pub extern "C" fn spandrel_heap_malloc(heap: *mut spandrel_heap_t, size: usize) 
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_heap_calloc(heap: *mut spandrel_heap_t, count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = count.checked_mul(size) else { return fail(libc::ENOMEM) };
-    let block = tenants::pop(handle_of(heap), bytes);
+    let block = holders::pop(handle_of(heap), bytes);
     if block.is_null() {
         return on_heap(heap, || or_out_of_memory(dispatch::alloc(Request { size: bytes, align: 1, zero: true })));
     }
@@ -268,7 +268,7 @@ pub extern "C" fn spandrel_heap_aligned_alloc(
         return fail(libc::EINVAL);
     }
     let block =
-        Class::rounded(size, alignment).map_or(core::ptr::null_mut(), |rounded| tenants::pop(handle_of(heap), rounded));
+        Class::rounded(size, alignment).map_or(core::ptr::null_mut(), |rounded| holders::pop(handle_of(heap), rounded));
     if !block.is_null() {
         return block.cast();
     }
@@ -369,7 +369,7 @@ pub unsafe extern "C" fn spandrel_heap_stats(
     stats: *mut spandrel_heap_stats_t,
     struct_size: usize,
 ) -> c_int {
-    let Some(figures) = tenants::figures_of(handle_of(heap)) else { return libc::EINVAL };
+    let Some(figures) = holders::figures_of(handle_of(heap)) else { return libc::EINVAL };
     // SAFETY: the caller says that `stats` is NULL or writable for `struct_size` bytes.
     if unsafe { hand_out(&spandrel_heap_stats::of(&figures), stats, struct_size) } { 0 } else { libc::EINVAL }
 }
@@ -382,7 +382,7 @@ pub unsafe extern "C" fn spandrel_heap_stats(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_heap_list(heaps: *mut *mut spandrel_heap_t, most: usize) -> usize {
     let mut count = 0;
-    tenants::each_handle(|handle| {
+    holders::each_handle(|handle| {
         if count < most {
             // SAFETY: the caller says that so many handles are writable there.
             unsafe { heaps.wrapping_add(count).write(heap_of(handle)) };

@@ -12,8 +12,8 @@ use crate::central::Place;
 use crate::config::Mode;
 use crate::heap::Heap;
 use crate::modes::counting;
+use crate::process::holders::{self, Holder, Unavailable, Wanted};
 use crate::process::state::PROCESS;
-use crate::process::tenants::{self, Tenant, Unavailable, Wanted};
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::mode::heap_of;
 use crate::slow_path::realloc;
@@ -39,8 +39,8 @@ pub(crate) fn create(wanted: &Wanted<'_>) -> Result<usize, NoHeap> {
     if !PROCESS.is_ready() || PROCESS.options().mode() == Mode::Custom {
         return Err(NoHeap::Unserved);
     }
-    tenants::be_outside().map_err(|_| NoHeap::Inside)?;
-    tenants::create(wanted).ok_or(NoHeap::Memory)
+    holders::be_outside().map_err(|_| NoHeap::Inside)?;
+    holders::create(wanted).ok_or(NoHeap::Memory)
 }
 
 /// How a heap ends.
@@ -54,28 +54,28 @@ pub(crate) enum End {
 
 /// Ends the heap with that handle. The calling thread must be outside the allocator, and no thread may use the heap.
 pub(crate) fn end(handle: usize, how: End) -> Result<(), Unavailable> {
-    let tenant = tenants::find_or_report(handle)?;
-    tenants::be_outside()?;
-    tenants::take_all(tenant, handle)?;
-    let removed = tenants::remove(tenant, handle);
+    let holder = holders::find_or_report(handle)?;
+    holders::be_outside()?;
+    holders::take_all(holder, handle)?;
+    let removed = holders::remove(holder, handle);
     debug_assert!(removed, "one thread at a time ends a heap");
     // A handler would run while other heaps are held.
     let blocked = call::block_signals();
     adopt_orphans();
     let releases_whole = IN_FORCE.get().is_none_or(|mode| !mode.notes) && !PROCESS.inspects();
     match how {
-        End::Destroy if releases_whole => destroy(tenant, handle),
+        End::Destroy if releases_whole => destroy(holder, handle),
         End::Destroy => {
-            free_all(tenant, handle);
-            retire(tenant);
+            free_all(holder, handle);
+            retire(holder);
         }
         End::Delete => {
-            while PROCESS.central.pop_off_bill(&tenant.bill).is_some() {}
-            each_apart(tenant, false, |_| {});
-            retire(tenant);
+            while PROCESS.central.pop_off_bill(&holder.bill).is_some() {}
+            each_apart(holder, false, |_| {});
+            retire(holder);
         }
     }
-    tenant.put_back(handle);
+    holder.put_back(handle);
     call::set_blocked_signals(blocked);
     Ok(())
 }
@@ -88,7 +88,7 @@ fn adopt_orphans() {
 }
 
 /// Releases the memory of a heap whose parts this thread took.
-fn destroy(tenant: &'static Tenant, handle: usize) {
+fn destroy(holder: &'static Holder, handle: usize) {
     let shared = PROCESS.shared();
     // Blocks that wait to be freed may be the heap's. They go into batches of this thread.
     let drop_from = |heap: &Heap| heap.drop_batches_of(handle, shared);
@@ -98,15 +98,15 @@ fn destroy(tenant: &'static Tenant, handle: usize) {
     }
     // Other threads may have deferred more meanwhile, for want of memory.
     empty_own_batches(drop_from);
-    each_apart(tenant, true, dispatch::free);
-    for part in parts_of(tenant) {
+    each_apart(holder, true, dispatch::free);
+    for part in parts_of(holder) {
         part.hold_spans();
         part.destroy(shared);
         part.close_offers();
         part.free_spans();
         shared.registry.release(part);
     }
-    while let Some(region) = shared.central.pop_off_bill(&tenant.bill) {
+    while let Some(region) = shared.central.pop_off_bill(&holder.bill) {
         counting::note_destroyed(shared.central.pages.space().address(region));
         if let Some(ticket) = shared.central.destroy_large(region)
             && ticket != 0
@@ -128,7 +128,7 @@ fn empty_own_batches(empty: impl Fn(&Heap)) {
 }
 
 /// Frees all blocks of a heap, whose parts this thread took, in the mode in force.
-fn free_all(tenant: &'static Tenant, handle: usize) {
+fn free_all(holder: &'static Holder, handle: usize) {
     let shared = PROCESS.shared();
     let send_from = |heap: &Heap| heap.send_batches_of(handle, shared);
     empty_own_batches(send_from);
@@ -136,13 +136,13 @@ fn free_all(tenant: &'static Tenant, handle: usize) {
         shared.registry.with_others(here, send_from);
     }
     empty_own_batches(send_from);
-    tenant.parts().for_each(|part| on_part(part, || free_blocks(part)));
-    free_large(tenant);
+    holder.parts().for_each(|part| on_part(part, || free_blocks(part)));
+    free_large(holder);
 }
 
 /// The parts of a heap, of which each may be released before the next is asked for.
-fn parts_of(tenant: &'static Tenant) -> impl Iterator<Item = &'static Heap> + use<> {
-    let mut next = tenant.parts().next();
+fn parts_of(holder: &'static Holder) -> impl Iterator<Item = &'static Heap> + use<> {
+    let mut next = holder.parts().next();
     core::iter::from_fn(move || {
         let part = next?;
         next = part.next_part();
@@ -151,8 +151,8 @@ fn parts_of(tenant: &'static Tenant) -> impl Iterator<Item = &'static Heap> + us
 }
 
 /// Has the parts of a heap, which this thread took, retire like heaps of threads that end.
-fn retire(tenant: &'static Tenant) {
-    for part in parts_of(tenant) {
+fn retire(holder: &'static Holder) {
+    for part in parts_of(holder) {
         let Some(here) = thread::at_rest() else { return };
         thread::use_heap(part);
         if let HeapAccess::Own(guard) = thread::access() {
@@ -192,18 +192,18 @@ fn free_blocks(part: &Heap) {
 }
 
 /// Frees all large blocks of a heap in the mode in force.
-fn free_large(tenant: &'static Tenant) {
+fn free_large(holder: &'static Holder) {
     let central = &PROCESS.central;
-    while let Some(region) = central.pop_off_bill(&tenant.bill) {
+    while let Some(region) = central.pop_off_bill(&holder.bill) {
         dispatch::free(core::ptr::with_exposed_provenance_mut(central.pages.space().address(region)));
     }
-    each_apart(tenant, true, dispatch::free);
+    each_apart(holder, true, dispatch::free);
 }
 
 /// Takes all sampled blocks of a heap that lie apart off its bill, and does `work` with each. `die`: it is freed then.
-fn each_apart(tenant: &'static Tenant, die: bool, work: impl Fn(*mut u8)) {
+fn each_apart(holder: &'static Holder, die: bool, work: impl Fn(*mut u8)) {
     let mut last = 0;
-    while let Some(address) = sampled::take_off_bill(&tenant.bill, last, die) {
+    while let Some(address) = sampled::take_off_bill(&holder.bill, last, die) {
         last = address;
         work(core::ptr::with_exposed_provenance_mut(address));
     }
@@ -212,7 +212,7 @@ fn each_apart(tenant: &'static Tenant, die: bool, work: impl Fn(*mut u8)) {
 /// Gives the live block at `block` to the heap with that handle, the calling thread's own for 0: where it is then, which for
 /// a large block is where it was.
 pub(crate) fn give(handle: usize, block: *mut u8) -> Result<*mut u8, Unavailable> {
-    tenants::be_outside()?;
+    holders::be_outside()?;
     if give_in_place(handle, block)? {
         return Ok(block);
     }
@@ -227,7 +227,7 @@ pub(crate) fn give(handle: usize, block: *mut u8) -> Result<*mut u8, Unavailable
 /// A large block that is another heap's is copied as well: it must stay that heap's where this fails.
 pub(crate) fn resize(handle: usize, block: *mut u8, size: usize) -> Result<Resized, Unavailable> {
     if heap_of(block.addr()) == handle {
-        tenants::visit(handle, || dispatch::realloc(block, size))
+        holders::visit(handle, || dispatch::realloc(block, size))
     } else {
         relocate(handle, block, size)
     }
@@ -235,20 +235,20 @@ pub(crate) fn resize(handle: usize, block: *mut u8, size: usize) -> Result<Resiz
 
 /// Whether the live block at `block` is the heap's, or a large one, which is the heap's now.
 fn give_in_place(handle: usize, block: *mut u8) -> Result<bool, Unavailable> {
-    let to = if handle == 0 { None } else { Some(tenants::find_or_report(handle)?) };
+    let to = if handle == 0 { None } else { Some(holders::find_or_report(handle)?) };
     if heap_of(block.addr()) == handle {
         return Ok(true);
     }
     let central = &PROCESS.central;
     let Place::Large { region, span } = central.resolve(block.addr()) else { return Ok(false) };
     let bytes = span.large_regions() as usize * REGION_BYTES;
-    if to.is_some_and(|tenant| !tenant.admit_or_tell(bytes)) {
+    if to.is_some_and(|holder| !holder.admit_or_tell(bytes)) {
         return Err(Unavailable::Memory);
     }
     central.take_off_bill(region);
-    if let Some(tenant) = to {
-        central.put_on_bill(region, &tenant.bill);
-        if !tenant.is(handle) {
+    if let Some(holder) = to {
+        central.put_on_bill(region, &holder.bill);
+        if !holder.is(handle) {
             // Another thread ended the heap meanwhile.
             central.take_off_bill(region);
             return Err(Unavailable::Gone);
@@ -264,11 +264,11 @@ fn relocate(handle: usize, block: *mut u8, size: usize) -> Result<Resized, Unava
     if old == 0 && IN_FORCE.get().is_none_or(|mode| !(mode.is_live)(block)) {
         return Ok(Resized::Misused);
     }
-    tenants::visit(handle, || realloc::relocate(block, old, size, dispatch::alloc, dispatch::free))
+    holders::visit(handle, || realloc::relocate(block, old, size, dispatch::alloc, dispatch::free))
 }
 
 /// Sets the limits of the heap with that handle; [`crate::pages::limits::UNLIMITED`] for none.
 pub(crate) fn set_limits(handle: usize, soft: usize, hard: usize) -> Result<(), Unavailable> {
-    tenants::find_bill_or_report(handle)?.bill.set_limits(soft, hard);
+    holders::find_bill_or_report(handle)?.bill.set_limits(soft, hard);
     Ok(())
 }

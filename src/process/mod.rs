@@ -5,7 +5,7 @@ pub(crate) mod background;
 pub(crate) mod barrier;
 pub(crate) mod feature;
 pub(crate) mod fork;
+pub(crate) mod holders;
 pub(crate) mod state;
 pub(crate) mod tally;
-pub(crate) mod tenants;
 pub(crate) mod thread;

@@ -4,7 +4,7 @@
 
 use crate::central::Bill;
 use crate::pages::limits::UNLIMITED;
-use crate::process::tenants::{Kind, on_account};
+use crate::process::holders::{Kind, on_account};
 use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::unwind;
 

@@ -9,8 +9,8 @@ use crate::config::{Account, Options};
 use crate::diag::{self, Code};
 use crate::heap::{Heap, Unit};
 use crate::process::feature::{Feature, Order};
+use crate::process::holders::{self, NAME_BYTES};
 use crate::process::state::PROCESS;
-use crate::process::tenants::{self, NAME_BYTES};
 use crate::process::thread::{self, HeapAccess};
 use crate::slow_path::mode;
 use crate::slow_path::request::{Moved, Request};
@@ -312,7 +312,7 @@ fn note(heap: &Heap, asked: usize, size: usize) -> u32 {
     let mut name = [0; NAME_BYTES];
     if let Some(bill) = heap.bill() {
         // A heap that is gone has no name any more.
-        let _ = tenants::name_of(tenants::handle_of_bill(bill), &mut name);
+        let _ = holders::name_of(holders::heap_of_bill(bill), &mut name);
     }
     PROFILING.profile.add(&PROCESS.central.pages, (&name, frames), (asked, size), PROFILING.mean())
 }

@@ -14,9 +14,9 @@ use crate::config;
 use crate::diag::{self, Code};
 use crate::heap::{self, Heap};
 use crate::pages::Work;
+use crate::process::holders;
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
-use crate::process::tenants;
 use crate::process::thread::{self, HeapAccess};
 use crate::sys::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::sys::file;
@@ -91,13 +91,13 @@ fn reclaim_or_bill<M: Mode>(bill: &'static Bill, request: Request) -> *mut u8 {
             core::ptr::null_mut()
         });
     }
-    tenants::tell_hard(bill);
+    holders::tell_hard(bill);
     // The program's function may have freed something, and may have left the heap.
     let is_on_bill = thread::at_rest().and_then(Heap::bill).is_some_and(|now| core::ptr::eq(now, bill));
     let served = if is_on_bill { collect_and_serve::<M>(request) } else { None };
     served.unwrap_or_else(|| {
         bill.refuse();
-        tenants::refused(bill, request.size);
+        holders::refused(bill, request.size);
         core::ptr::null_mut()
     })
 }
@@ -167,7 +167,7 @@ pub(crate) fn set_limit_callback(callback: Option<LimitCallback>) {
 pub(super) fn report_limits() {
     let pending = &PROCESS.central.pages.pending;
     if pending.take(Work::BILL_LIMIT) {
-        tenants::tell_soft();
+        holders::tell_soft();
     }
     let (soft, hard) = PROCESS.central.pages.limits.get();
     if pending.take(Work::HARD_LIMIT) {

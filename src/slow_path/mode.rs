@@ -13,8 +13,8 @@ use crate::central::{Fresh, Place, Refused};
 use crate::heap::second_path::SecondPath;
 use crate::heap::{self, Freed, Heap};
 use crate::pages::Unit;
+use crate::process::holders;
 use crate::process::state::PROCESS;
-use crate::process::tenants;
 use crate::process::thread::{self, HeapAccess};
 use crate::sys::tls;
 
@@ -273,7 +273,7 @@ pub(crate) fn heap_of(address: usize) -> usize {
         Place::Foreign => sampled::bill_of(address),
         _ => None,
     };
-    bill.map_or(0, tenants::handle_of_bill)
+    bill.map_or(0, holders::heap_of_bill)
 }
 
 /// Whether `block` is one of those of its class that the thread which owns its span freed last.

@@ -7,14 +7,14 @@ use super::snapshot::Snapshot;
 use crate::base::text;
 use crate::central::Bill;
 use crate::pages::limits::UNLIMITED;
-use crate::process::tenants::{self, Figures, Kind, NAME_BYTES};
+use crate::process::holders::{self, Figures, Kind, NAME_BYTES};
 
 /// Named heaps that have a row.
 const ROWS: usize = 100;
 
 /// Figures of a named heap or an account, or of several. Sizes are in bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct TenantFigures {
+pub struct HolderFigures {
     /// The handle, by which the program knows the heap.
     pub handle: usize,
     /// The kind of the holder, by its number.
@@ -46,19 +46,19 @@ pub struct TenantFigures {
 /// The figures of all named heaps. All-zero bytes are those of none.
 pub struct Bills {
     /// The largest heaps, the largest first.
-    rows: [TenantFigures; ROWS],
+    rows: [HolderFigures; ROWS],
     /// The sums of those that have no row.
-    others: TenantFigures,
+    others: HolderFigures,
     /// How many heaps there are.
     pub heaps: usize,
 }
 
 impl Bills {
     /// Of no heap.
-    pub(super) const NONE: Self = Self { rows: [TenantFigures::NONE; ROWS], others: TenantFigures::NONE, heaps: 0 };
+    pub(super) const NONE: Self = Self { rows: [HolderFigures::NONE; ROWS], others: HolderFigures::NONE, heaps: 0 };
 
     /// Adds a heap. Of heaps that hold the same the first ones come first.
-    pub fn add(&mut self, figures: &TenantFigures) {
+    pub fn add(&mut self, figures: &HolderFigures) {
         let filled = self.heaps.min(ROWS);
         self.heaps += 1;
         let mut moved = *figures;
@@ -76,7 +76,7 @@ impl Bills {
     }
 
     /// The row of the heap with that handle, once all are added, or the sums that it is in; `None` if there is no such heap.
-    fn place(&mut self, handle: usize) -> Option<&mut TenantFigures> {
+    fn place(&mut self, handle: usize) -> Option<&mut HolderFigures> {
         if handle == 0 {
             return None;
         }
@@ -101,23 +101,23 @@ impl Bills {
     }
 
     /// The heaps that have a row, the largest first.
-    pub fn rows(&self) -> impl Iterator<Item = &TenantFigures> {
+    pub fn rows(&self) -> impl Iterator<Item = &HolderFigures> {
         self.rows.iter().take(self.heaps)
     }
 
     /// How many heaps have no row, and the sums of what can be added up; `None` if all have one.
     #[must_use]
-    pub fn others(&self) -> Option<(usize, &TenantFigures)> {
+    pub fn others(&self) -> Option<(usize, &HolderFigures)> {
         self.heaps.checked_sub(ROWS).filter(|&left| left > 0).map(|left| (left, &self.others))
     }
 }
 
 /// The handle of the named heap or account that has `bill`; 0 for none.
 pub(super) fn handle_of(bill: Option<&'static Bill>) -> usize {
-    bill.map_or(0, tenants::holder_of_bill)
+    bill.map_or(0, holders::handle_of_bill)
 }
 
-impl TenantFigures {
+impl HolderFigures {
     /// Of nothing.
     pub const NONE: Self = Self {
         handle: 0,
@@ -210,14 +210,14 @@ impl Snapshot {
 
     /// The default heap's share: what the process has and no named heap.
     #[must_use]
-    pub fn default_heap(&self) -> TenantFigures {
+    pub fn default_heap(&self) -> HolderFigures {
         let large = &self.large;
-        let mut share = TenantFigures {
+        let mut share = HolderFigures {
             held: self.held(),
             large: large.held(),
             live_bytes: self.live(),
             live_blocks: self.total(super::ClassFigures::live) as usize + large.large_blocks + large.direct_blocks,
-            ..TenantFigures::NONE
+            ..HolderFigures::NONE
         };
         self.bills.rows().for_each(|row| share.leave_out(row));
         share.leave_out(&self.bills.others);
@@ -231,8 +231,8 @@ mod tests {
     use std::boxed::Box;
     use std::vec::Vec;
 
-    fn heap(name: &[u8], held: usize) -> TenantFigures {
-        let mut figures = TenantFigures { held, live_blocks: 1, ..TenantFigures::NONE };
+    fn heap(name: &[u8], held: usize) -> HolderFigures {
+        let mut figures = HolderFigures { held, live_blocks: 1, ..HolderFigures::NONE };
         figures.name[..name.len()].copy_from_slice(name);
         figures
     }
@@ -256,7 +256,7 @@ mod tests {
         for (name, held) in [(&b"a"[..], 5), (b"b", 9), (b"c", 5)] {
             bills.add(&heap(name, held));
         }
-        assert_eq!(bills.rows().map(TenantFigures::shown).collect::<Vec<_>>(), ["b", "a", "c"]);
+        assert_eq!(bills.rows().map(HolderFigures::shown).collect::<Vec<_>>(), ["b", "a", "c"]);
         assert!(bills.others().is_none());
         let mut one_more = Box::new(Bills::NONE);
         (0..=ROWS).for_each(|_| one_more.add(&heap(b"x", 3)));
@@ -267,13 +267,13 @@ mod tests {
     fn live_blocks_are_those_of_their_heap_or_of_the_others() {
         let mut bills = Box::new(Bills::NONE);
         (1..=ROWS + 2)
-            .for_each(|handle| bills.add(&TenantFigures { handle, held: 1000 - handle, ..TenantFigures::NONE }));
+            .for_each(|handle| bills.add(&HolderFigures { handle, held: 1000 - handle, ..HolderFigures::NONE }));
         for (handle, blocks) in [(7, 5), (ROWS + 1, 30), (ROWS + 2, 4), (0, 100)] {
             bills.credit(handle, blocks, blocks * 16);
         }
         bills.debit(7, 2, 32);
         bills.debit(ROWS + 1, 40, 16);
-        let live = |figures: &TenantFigures| (figures.live_blocks, figures.live_bytes);
+        let live = |figures: &HolderFigures| (figures.live_blocks, figures.live_bytes);
         assert_eq!(bills.rows().map(live).filter(|live| *live != (0, 0)).collect::<Vec<_>>(), [(3, 48)]);
         assert_eq!(bills.others().map(|(_, sums)| live(sums)), Some((0, 33 * 16)));
         let mut few = Box::new(Bills::NONE);
@@ -287,7 +287,7 @@ mod tests {
         let mut bills = Box::new(Bills::NONE);
         bills.add(&heap(b"a\x1b[2J\n\xff\"<\\&\0hidden", 1));
         bills.add(&heap(&[b'x'; 64], 0));
-        let names: Vec<_> = bills.rows().map(TenantFigures::shown).collect();
+        let names: Vec<_> = bills.rows().map(HolderFigures::shown).collect();
         assert_eq!(names[0], "a?[2J??\"<\\&");
         assert_eq!(names[1].len(), 64);
     }
@@ -296,7 +296,7 @@ mod tests {
     fn the_default_heap_has_what_no_other_has() {
         let mut snapshot = Box::new(Snapshot::empty("x"));
         (snapshot.large.large_bytes, snapshot.large.large_blocks, snapshot.large.region_bytes) = (900, 3, 1000);
-        snapshot.bills.add(&TenantFigures { large: 300, live_bytes: 250, ..heap(b"a", 300) });
+        snapshot.bills.add(&HolderFigures { large: 300, live_bytes: 250, ..heap(b"a", 300) });
         let share = snapshot.default_heap();
         assert_eq!((share.held, share.large, share.live_bytes, share.live_blocks), (700, 700, 650, 2));
         snapshot.bills.add(&heap(b"b", 5000));

@@ -8,10 +8,10 @@
 pub use crate::central::{CentralDescriptor, CentralListFigures, LargeFigures, RECEIVED_PER_TURN};
 pub use crate::heap::{HeapDescriptor, Traffic};
 pub use crate::pages::{BANKS, PageFigures, PagesDescriptor};
-pub use crate::process::tenants::TenantsDescriptor;
+pub use crate::process::holders::HoldersDescriptor;
 pub use crate::slow_path::sampled::{REQUEST_WORDS, START, STOP, SamplesDescriptor};
 pub use crate::stats::Format;
-pub use crate::stats::bills::{Bills, TenantFigures};
+pub use crate::stats::bills::{Bills, HolderFigures};
 pub use crate::stats::snapshot::{ClassFigures, HeapFigures, Snapshot};
 
 use crate::base::class::{self, Class, GEOMETRY_BYTES};
@@ -82,7 +82,7 @@ pub struct Descriptor {
     /// Heaps.
     pub heap: HeapDescriptor,
     /// Named heaps.
-    pub tenants: TenantsDescriptor,
+    pub holders: HoldersDescriptor,
     /// How a tool has the process start or end a heap profile: the address of a byte, what to write there once the words
     /// of the request are there, and their address ([`REQUEST_WORDS`]). Zeroes where requests cannot be sampled.
     pub sampling: [usize; 3],
@@ -107,7 +107,7 @@ impl Descriptor {
         pages: PagesDescriptor::LAYOUT,
         central: CentralDescriptor::LAYOUT,
         heap: HeapDescriptor::LAYOUT,
-        tenants: TenantsDescriptor::LAYOUT,
+        holders: HoldersDescriptor::LAYOUT,
         sampling: [0; 3],
         samples: SamplesDescriptor::NONE,
     };
@@ -125,7 +125,7 @@ impl Descriptor {
             pages: self.pages.layout(),
             central: self.central.layout(),
             heap: self.heap.layout(),
-            tenants: self.tenants.layout(),
+            holders: self.holders.layout(),
             sampling: [0; 3],
             samples: SamplesDescriptor::NONE,
             ..*self
@@ -168,7 +168,7 @@ impl Descriptor {
             pages,
             central,
             heap,
-            tenants: TenantsDescriptor::own(),
+            holders: HoldersDescriptor::own(),
             sampling,
             samples,
         }

@@ -3,7 +3,7 @@
 //! Names are those of the Prometheus metrics without prefix; `_bytes` and `_blocks` are units. Must not know the
 //! formats.
 
-use super::bills::TenantFigures;
+use super::bills::HolderFigures;
 use super::snapshot::{ClassFigures, HeapFigures, Snapshot};
 use crate::base::class::Class;
 use crate::base::text::Inline;
@@ -145,7 +145,7 @@ pub(super) const SHARED: usize = 5;
 
 figures! {
     /// Of a named heap.
-    BILL, bill, t: TenantFigures;
+    BILL, bill, t: HolderFigures;
     Gauge("held_bytes", "Spans and large blocks of a heap: the bytes that its limits bound.", t.held as u64);
     Gauge("span_bytes", "The part of these that is spans.", t.spans() as u64);
     Gauge("large_bytes", "The part of these that is large blocks.", t.large as u64);
@@ -192,8 +192,8 @@ mod tests {
 
     #[test]
     fn the_figures_that_are_shared_are_those_that_can_be_added_up() {
-        let one = TenantFigures { held: 5, large: 3, live_bytes: 4, live_blocks: 1, ..TenantFigures::NONE };
-        let mut sum = TenantFigures { peak: 9, soft: 9, hard: 9, refusals: 9, parts: 9, users: 9, ..one };
+        let one = HolderFigures { held: 5, large: 3, live_bytes: 4, live_blocks: 1, ..HolderFigures::NONE };
+        let mut sum = HolderFigures { peak: 9, soft: 9, hard: 9, refusals: 9, parts: 9, users: 9, ..one };
         sum.include(&sum.clone());
         assert_eq!(bill(&sum), [10, 4, 6, 8, 2, 9, 9, 9, 9, 9, 9]);
         assert_eq!(bill(&one)[..SHARED], [5, 2, 3, 4, 1]);

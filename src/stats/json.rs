@@ -1,6 +1,6 @@
 //! The snapshot as one JSON object.
 
-use super::bills::TenantFigures;
+use super::bills::HolderFigures;
 use super::figures::{self, BILL, CLASS, Figure, HEAP, PROCESS, SHARED};
 use super::snapshot::Snapshot;
 use crate::base::page::Page;
@@ -56,7 +56,7 @@ fn bills(snapshot: &Snapshot, page: &mut Page<'_>) {
 }
 
 #[inline(never)]
-fn shares(page: &mut Page<'_>, sums: &TenantFigures) {
+fn shares(page: &mut Page<'_>, sums: &HolderFigures) {
     for (figure, value) in BILL.iter().zip(figures::bill(sums)).take(SHARED) {
         member(page, figure.name(), value);
     }

@@ -1,6 +1,6 @@
 //! The snapshot in Prometheus's text format (version 0.0.4).
 
-use super::bills::TenantFigures;
+use super::bills::HolderFigures;
 use super::figures::{self, BILL, CLASS, Figure, HEAP, Kind, PROCESS, SHARED};
 use super::snapshot::Snapshot;
 use crate::base::page::Page;
@@ -43,10 +43,10 @@ pub(super) fn report(snapshot: &Snapshot, page: &mut Page<'_>) {
 fn bills(snapshot: &Snapshot, page: &mut Page<'_>) {
     let bills = &snapshot.bills;
     for (index, figure) in BILL.iter().enumerate() {
-        let value = |of: &TenantFigures| figures::bill(of).get(index).copied().unwrap_or_default();
+        let value = |of: &HolderFigures| figures::bill(of).get(index).copied().unwrap_or_default();
         head(page, "bill_", figure);
         for (row, heap) in bills.rows().enumerate() {
-            let is_same = |other: &&TenantFigures| (other.label(), other.shown()) == (heap.label(), heap.shown());
+            let is_same = |other: &&HolderFigures| (other.label(), other.shown()) == (heap.label(), heap.shown());
             if !bills.rows().take(row).any(|before| is_same(&before)) {
                 let sum = bills.rows().skip(row).filter(is_same).map(value).fold(0, u64::saturating_add);
                 name(page, "bill_", figure)

@@ -8,14 +8,14 @@
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 
-use super::bills::{Bills, TenantFigures, handle_of};
+use super::bills::{Bills, HolderFigures, handle_of};
 use crate::base::class::{self, Class};
 use crate::base::units::{REGION_BYTES, Region};
 use crate::central::{CentralListFigures, LargeFigures, Span, State};
 use crate::heap::{Heap, Shared, Traffic};
 use crate::pages::{Entry, PageFigures};
 use crate::process::state::PROCESS;
-use crate::process::{tenants, thread};
+use crate::process::{holders, thread};
 use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::sys::memory::{self, CALL_KINDS};
 
@@ -155,7 +155,7 @@ impl Snapshot {
         self.calls = memory::calls();
         (self.large.direct_blocks, self.large.direct_bytes) = shared.central.direct_figures();
         shared.registry.each_ever(|heap| heap.out().set(0));
-        tenants::each(&mut |figures| self.bills.add(&TenantFigures::of(figures)));
+        holders::each(&mut |figures| self.bills.add(&HolderFigures::of(figures)));
         shared.central.each_span(|span, entry, region| self.see_span(span, entry, region));
         for class in Class::all() {
             let mut cached = 0;

@@ -1,6 +1,6 @@
 //! `malloc_stats`: the snapshot as lines of text, in columns.
 
-use super::bills::TenantFigures;
+use super::bills::HolderFigures;
 use super::figures::{self, BILL, CLASS, Figure, HEAP, PROCESS, SHARED};
 use super::snapshot::{ClassFigures, HEAPS, Snapshot};
 use crate::base::class::Class;
@@ -103,7 +103,7 @@ fn bills(snapshot: &Snapshot, page: &mut Page<'_>) {
 }
 
 /// The first `count` figures of a bill.
-fn columns(page: &mut Page<'_>, of: &TenantFigures, count: usize) {
+fn columns(page: &mut Page<'_>, of: &HolderFigures, count: usize) {
     for (column, value) in BILL.iter().zip(figures::bill(of)).take(count) {
         page.right(value, 2 + COLUMN_WIDTH.max(column.name().len()));
     }

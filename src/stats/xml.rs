@@ -2,7 +2,7 @@
 //!
 //! The document has one heap, number 0, for all threads: free blocks in bins are its "fast" ones.
 
-use super::bills::TenantFigures;
+use super::bills::HolderFigures;
 use super::figures::{self, BILL, CLASS, PROCESS, SHARED};
 use super::snapshot::Snapshot;
 use crate::base::page::Page;
@@ -72,7 +72,7 @@ fn bills(snapshot: &Snapshot, page: &mut Page<'_>) {
 }
 
 #[inline(never)]
-fn share(page: &mut Page<'_>, sums: &TenantFigures) {
+fn share(page: &mut Page<'_>, sums: &HolderFigures) {
     for (figure, value) in BILL.iter().zip(figures::bill(sums)).take(SHARED) {
         attribute(page, figure.name(), value);
     }

@@ -33,8 +33,8 @@ pub(crate) enum Rank {
     Registry,
     /// The heap profile. None.
     Profile,
-    /// The table of named heaps. None.
-    Tenants,
+    /// The table of the holders of bills. None.
+    Holders,
     /// One class's central list. None.
     CentralList,
     /// Changes of the table of direct mappings. `mremap` of a block: between the move and its note the old address may become

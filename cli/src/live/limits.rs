@@ -9,8 +9,8 @@ pub(super) const REGIONS_MAX: usize = 1 << 23;
 pub(super) const REGIONS_RESERVED_MAX: usize = 1 << 29;
 /// Heaps, read as a whole.
 pub(super) const HEAPS_MAX: usize = 1 << 15;
-/// Named heaps.
-pub(super) const TENANTS_MAX: usize = 1 << 16;
+/// Holders of bills.
+pub(super) const HOLDERS_MAX: usize = 1 << 16;
 /// Batches of all chains together.
 pub(super) const BATCHES_MAX: usize = 1 << 16;
 /// Blocks in a bin.

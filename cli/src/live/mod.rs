@@ -4,6 +4,7 @@
 
 mod bindings;
 mod fleet;
+mod holders;
 #[cfg(test)]
 mod hostile;
 mod limits;
@@ -15,7 +16,6 @@ mod reader;
 mod request;
 mod samples;
 mod search;
-mod tenants;
 mod words;
 
 pub(crate) use bindings::{Allocator, Binding};

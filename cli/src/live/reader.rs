@@ -4,10 +4,10 @@
 //! (`object`), every number is bounded (`limits`), all chains together have an end, and what cannot be is counted as
 //! torn and left out.
 
+use super::holders::Holders;
 use super::limits::{BATCHES_MAX, CACHED_MAX, FIGURE_MAX, HEAPS_MAX, NAME_MAX, REGIONS_MAX, SLOTS_MAX};
 use super::picture::{Large, Owner, Picture, Run, Span};
 use super::process::Process;
-use super::tenants::Tenants;
 use super::words::{byte, half, word};
 use anyhow::{Result, bail};
 use spandrel::descriptor::{
@@ -41,7 +41,7 @@ fn read_as(process: &Process, descriptor: &Descriptor, keeps: bool) -> Result<Pi
         batches: BATCHES_MAX,
         heaps: HashMap::new(),
         out: HashMap::new(),
-        tenants: Tenants::default(),
+        holders: Holders::default(),
         keeps,
     };
     let mut picture = Picture {
@@ -55,7 +55,7 @@ fn read_as(process: &Process, descriptor: &Descriptor, keeps: bool) -> Result<Pi
     };
     reader.read_pages(&mut picture)?;
     reader.find_heaps(&mut picture)?;
-    reader.read_tenants(&mut picture)?;
+    reader.read_holders(&mut picture)?;
     reader.read_regions(&mut picture)?;
     reader.read_central_lists(&mut picture)?;
     reader.read_heaps(&mut picture)?;
@@ -75,7 +75,7 @@ struct Reader<'a> {
     /// Blocks out of the spans of each heap, and their bytes.
     out: HashMap<usize, [usize; 2]>,
     /// Named heaps.
-    tenants: Tenants,
+    holders: Holders,
     /// Whether the picture gets lists of spans, large blocks and runs.
     keeps: bool,
 }
@@ -194,8 +194,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Reads the table of named heaps. Their parts, and those of them that threads use, are among the heaps.
-    fn read_tenants(&mut self, picture: &mut Picture) -> Result<()> {
+    /// Reads the table of holders. The parts of named heaps, and those of them that threads use, are among the heaps.
+    fn read_holders(&mut self, picture: &mut Picture) -> Result<()> {
         let h = &self.d.heap;
         let mut parts = HashMap::<usize, [usize; 2]>::new();
         for heap in self.heaps.values().filter(|heap| byte(&heap.bytes, h.taken) != 0) {
@@ -204,7 +204,7 @@ impl Reader<'_> {
             let part = parts.entry(word(&heap.bytes, h.bill)).or_default();
             *part = [part[0] + 1, part[1] + usize::from(is_used)];
         }
-        self.tenants = Tenants::read(self.process, &self.d.tenants, &mut picture.torn, |bill, mut figures| {
+        self.holders = Holders::read(self.process, &self.d.holders, &mut picture.torn, |bill, mut figures| {
             [figures.parts, figures.users] = parts.get(&bill).copied().unwrap_or_default();
             picture.snapshot.bills.add(&figures);
         })?;
@@ -262,7 +262,7 @@ impl Reader<'_> {
             large.large_blocks += 1;
             large.large_bytes += bytes;
             large.region_bytes += regions * REGION_BYTES;
-            picture.snapshot.bills.credit(self.tenants.of_place(word(span, c.span_bill)), 1, bytes);
+            picture.snapshot.bills.credit(self.holders.of_place(word(span, c.span_bill)), 1, bytes);
             if self.keeps {
                 picture.large.push(Large { region, bytes });
             }
@@ -441,8 +441,8 @@ impl Reader<'_> {
         traffic.received_blocks += of_heap.traffic.received_blocks;
         let [blocks, bytes] = self.out.get(&address).copied().unwrap_or_default();
         of_heap.live = (bytes as u64).saturating_sub(of_heap.binned);
-        let tenant = self.tenants.of_bill(word(heap, h.bill));
-        picture.snapshot.bills.credit(tenant, blocks.saturating_sub(binned_blocks), of_heap.live as usize);
+        let holder = self.holders.of_bill(word(heap, h.bill));
+        picture.snapshot.bills.credit(holder, blocks.saturating_sub(binned_blocks), of_heap.live as usize);
         // A part of a named heap is no thread's: its figures are on the bill.
         if taken && word(heap, h.handle) == 0 {
             picture.snapshot.add_heap(of_heap);

@@ -260,7 +260,7 @@ fn targets(look: &Look, host: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spandrel::descriptor::TenantFigures;
+    use spandrel::descriptor::HolderFigures;
 
     const IDENTITY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -317,7 +317,7 @@ mod tests {
     fn names_of_heaps_cannot_end_their_labels() {
         let mut snapshot = Snapshot::empty("x");
         for (name, held) in [(&b"a\"} 9\nspandrel_x{\\\xff"[..], 5), (b"b", 7), (b"b", 8)] {
-            let mut heap = TenantFigures { held, ..TenantFigures::NONE };
+            let mut heap = HolderFigures { held, ..HolderFigures::NONE };
             heap.name[..name.len()].copy_from_slice(name);
             snapshot.bills.add(&heap);
         }

@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 use super::HeapId;
 use crate::api::rust::Spandrel;
 use crate::pages::limits::UNLIMITED;
-use crate::process::tenants::{self, Figures, NAME_BYTES};
+use crate::process::holders::{self, Figures, NAME_BYTES};
 use crate::slow_path::mode;
 
 /// Figures of a heap at one moment; sizes are in bytes. `NamedHeap::stats` takes them.
@@ -71,7 +71,7 @@ fn limit_of(bytes: usize) -> Option<NonZeroUsize> {
 
 /// The figures of a heap, if it is there.
 pub(super) fn stats_of(heap: HeapId) -> Option<HeapStats> {
-    tenants::figures_of(heap.handle()).map(|figures| HeapStats::of(&figures))
+    holders::figures_of(heap.handle()).map(|figures| HeapStats::of(&figures))
 }
 
 /// Questions about heaps.
@@ -85,12 +85,12 @@ impl Spandrel {
     /// The named heap that serves the calling thread; `None` for the default heap.
     #[must_use]
     pub fn current_heap(&self) -> Option<HeapId> {
-        HeapId::of(tenants::current())
+        HeapId::of(holders::current())
     }
 
     /// Calls `visit` with each named heap and its figures, in no order.
     pub fn for_each_heap(&self, mut visit: impl FnMut(HeapId, &HeapStats)) {
-        tenants::each_handle(|handle| {
+        holders::each_handle(|handle| {
             if let Some(heap) = HeapId::of(handle)
                 && let Some(stats) = stats_of(heap)
             {

@@ -15,7 +15,7 @@ use super::report::of_errno;
 use super::rust::Spandrel;
 use crate::base::class::Class;
 use crate::control::heaps::{self, End};
-use crate::process::tenants::{self, Unavailable};
+use crate::process::holders::{self, Unavailable};
 use crate::slow_path::request::NATURAL_ALIGN;
 
 mod figures;
@@ -103,7 +103,7 @@ impl NamedHeap {
     /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) if another thread uses the heap, which is not
     /// [shared](HeapOptions::shared); [`OutOfMemory`](io::ErrorKind::OutOfMemory).
     pub fn scope(&self) -> io::Result<HeapScope<'_>> {
-        let before = tenants::switch(self.id.handle()).map_err(of_unavailable)?;
+        let before = holders::switch(self.id.handle()).map_err(of_unavailable)?;
         Ok(HeapScope { before, heap: PhantomData, thread: PhantomData })
     }
 
@@ -119,7 +119,7 @@ impl NamedHeap {
     /// Does `work` on the heap, whichever the thread uses.
     #[inline]
     fn visit<R>(&self, work: impl FnOnce() -> Result<R, AllocError>) -> Result<R, AllocError> {
-        tenants::visit(self.id.handle(), work).unwrap_or(Err(AllocError))
+        holders::visit(self.id.handle(), work).unwrap_or(Err(AllocError))
     }
 
     /// A block of the heap for `layout`, whichever heap the thread uses. The result is that of [`Spandrel::allocate`],
@@ -132,7 +132,7 @@ impl NamedHeap {
     pub fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
         let popped = Class::rounded(layout.size(), layout.align())
             .filter(|_| layout.size() != 0)
-            .and_then(|size| NonNull::new(tenants::pop(self.id.handle(), size)));
+            .and_then(|size| NonNull::new(holders::pop(self.id.handle(), size)));
         match popped {
             Some(block) => Ok(NonNull::slice_from_raw_parts(block, layout.size())),
             None => self.visit(|| Spandrel.allocate(layout)),
@@ -294,8 +294,8 @@ impl Drop for HeapScope<'_> {
     fn drop(&mut self) {
         // It fails only if that heap is gone or another thread's by now, which the thread had left before: then it
         // leaves all.
-        if tenants::switch(self.before).is_err() {
-            let _ = tenants::switch(0);
+        if holders::switch(self.before).is_err() {
+            let _ = holders::switch(0);
         }
     }
 }

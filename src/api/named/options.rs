@@ -9,7 +9,7 @@ use super::{HeapId, NamedHeap};
 use crate::api::report::of_errno;
 use crate::control::heaps::{self, NoHeap};
 use crate::pages::limits::UNLIMITED;
-use crate::process::tenants::{Callback, NAME_BYTES, Wanted};
+use crate::process::holders::{Callback, NAME_BYTES, Wanted};
 
 /// The heap that a program is going to make.
 ///

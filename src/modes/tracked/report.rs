@@ -5,7 +5,7 @@ use super::note::{Block, Notes};
 use super::runtime;
 use crate::base::text::{self, Line};
 use crate::diag;
-use crate::process::tenants::{self, NAME_BYTES};
+use crate::process::holders::{self, NAME_BYTES};
 use crate::slow_path::mode::Print;
 use crate::sys::clock::Epoch;
 use crate::sys::mapping::{Mapped, zeroed};
@@ -178,7 +178,7 @@ fn describe_heap(line: &mut Line, heap: usize) {
     let mut name = [0; NAME_BYTES];
     if heap == 0 {
         line.text("the default heap");
-    } else if tenants::name_of(heap, &mut name) {
+    } else if holders::name_of(heap, &mut name) {
         let len = name.iter().position(|&byte| byte == 0).unwrap_or(NAME_BYTES);
         let (name, _) = name.split_at_mut(len);
         text::make_plain(name);

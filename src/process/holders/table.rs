@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "places records in metadata")]
-//! The table of named heaps: records in metadata, found by the place in a handle.
+//! The table of holders: records in metadata, found by the place in a handle.
 
 use core::ffi::{c_int, c_void};
 use core::mem::offset_of;
@@ -29,17 +29,16 @@ const _: () = assert!(PIECE * PIECES < 1 << PLACE_BITS);
 /// hard), the bytes held, the limit in bytes, and the context that came with the function.
 pub(crate) type Callback = unsafe extern "C" fn(usize, c_int, usize, usize, *mut c_void);
 
-/// A named heap. All-zero bytes are a record without one.
-pub(crate) struct Tenant {
-    /// The heap's handle; 0 for none. Written by the thread that makes the heap, or takes it out of the table; read by
-    /// any.
+/// A holder of a bill: a named heap or an account. All-zero bytes are a record without one.
+pub(crate) struct Holder {
+    /// The handle; 0 for none. Written by the thread that makes the holder, or takes it out of the table; read by any.
     pub(super) handle: AtomicUsize,
     pub(crate) bill: Bill,
-    /// The parts, the newest first. Written by the thread that has `making`; read by any.
+    /// The parts of a heap, the newest first. Written by the thread that has `making`; read by any.
     pub(super) parts: StaticRef<Heap>,
     /// Whether a thread adds a part, or takes all of them.
     pub(super) making: AtomicBool,
-    /// The kind of holder that the record stands for. Written before the handle, as all below.
+    /// The kind, by its number. Written before the handle, as all below.
     pub(super) kind: Relaxed<AtomicU8>,
     /// Whether several threads may use the heap at a time.
     shared: Relaxed<AtomicBool>,
@@ -51,31 +50,31 @@ pub(crate) struct Tenant {
     pub(super) told_limit: AtomicBool,
     pub(super) told_line: AtomicBool,
     pub(super) name: [Relaxed<AtomicU8>; NAME_BYTES],
-    /// The next record without a heap, by its place. Guarded by the lock of the table.
+    /// The next record without a holder, by its place. Guarded by the lock of the table.
     next_free: Relaxed<AtomicU32>,
 }
 
 /// Some records in a piece of metadata.
-pub(super) struct Piece([Tenant; PIECE]);
+pub(super) struct Piece([Holder; PIECE]);
 
 /// The records. Written under the lock; read by any thread.
 pub(super) static TABLE: [StaticRef<Piece>; PIECES] = [const { StaticRef::none() }; PIECES];
 /// How many records there are. Written under the lock, after the piece; read by any thread.
 pub(super) static COUNT: AtomicUsize = AtomicUsize::new(0);
-/// The state that only threads which make heaps use.
-static PLACES: Lock<Places> = Lock::new(Rank::Tenants, Places { free: 0, made: 0, accounts: 0, next_sweep: 0 });
+/// The state that only threads which make holders use.
+static PLACES: Lock<Places> = Lock::new(Rank::Holders, Places { free: 0, made: 0, accounts: 0, next_sweep: 0 });
 
 pub(super) struct Places {
-    /// The first record without a heap, by its place; 0 for none.
+    /// The first record without a holder, by its place; 0 for none.
     free: u32,
-    /// Heaps made so far.
+    /// Holders made so far.
     made: usize,
     /// Accounts there are, and how many there may be before some without use end.
     pub(super) accounts: usize,
     pub(super) next_sweep: usize,
 }
 
-/// The state that only threads which make heaps and accounts use.
+/// The state that only threads which make holders use.
 pub(super) fn places() -> &'static Lock<Places> {
     &PLACES
 }
@@ -87,7 +86,7 @@ pub(super) static FEATURE: Feature = Feature {
     ..Feature::NONE
 };
 
-/// Figures of a named heap. Sizes are in bytes.
+/// Figures of a holder. Sizes are in bytes.
 pub(crate) struct Figures {
     pub(crate) handle: usize,
     pub(crate) kind: Kind,
@@ -109,35 +108,35 @@ pub(crate) struct Figures {
 }
 
 /// The record at a place, counted from 1.
-fn record(place: usize) -> Option<&'static Tenant> {
+fn record(place: usize) -> Option<&'static Holder> {
     let index = place.checked_sub(1)?;
     let piece = TABLE.get(index / PIECE)?.get()?;
     piece.0.get(index % PIECE)
 }
 
 /// For headers of large blocks.
-static FIND_BILL: FindBill = |place| record(place).map(|tenant| &tenant.bill);
+static FIND_BILL: FindBill = |place| record(place).map(|holder| &holder.bill);
 
-/// The live heap or account with that handle.
+/// The holder with that handle.
 #[inline]
-pub(crate) fn find(handle: usize) -> Option<&'static Tenant> {
-    record(handle & ((1 << PLACE_BITS) - 1)).filter(|tenant| tenant.is(handle))
+pub(crate) fn find(handle: usize) -> Option<&'static Holder> {
+    record(handle & ((1 << PLACE_BITS) - 1)).filter(|holder| holder.is(handle))
 }
 
 /// The handle of the named heap that has `bill`, which is that of a record; 0 if the heap is gone, or an account has it.
-pub(crate) fn handle_of_bill(bill: &'static Bill) -> usize {
-    let tenant = tenant_of(bill);
-    if tenant.kind().is_heap() { tenant.handle() } else { 0 }
+pub(crate) fn heap_of_bill(bill: &'static Bill) -> usize {
+    let holder = holder_of(bill);
+    if holder.kind().is_heap() { holder.handle() } else { 0 }
 }
 
-pub(super) fn tenant_of(bill: &'static Bill) -> &'static Tenant {
-    let tenant = core::ptr::from_ref(bill).cast::<u8>().wrapping_sub(offset_of!(Tenant, bill));
+pub(super) fn holder_of(bill: &'static Bill) -> &'static Holder {
+    let holder = core::ptr::from_ref(bill).cast::<u8>().wrapping_sub(offset_of!(Holder, bill));
     // SAFETY: bills are parts of records alone, which stay for the life of the process.
-    unsafe { &*tenant.cast::<Tenant>() }
+    unsafe { &*holder.cast::<Holder>() }
 }
 
 /// All records.
-pub(super) fn records() -> impl Iterator<Item = &'static Tenant> {
+pub(super) fn records() -> impl Iterator<Item = &'static Holder> {
     // Acquire pairs with the Release in `create`: the piece is there.
     (1..=COUNT.load(Ordering::Acquire)).filter_map(record)
 }
@@ -158,27 +157,27 @@ pub(crate) fn create(wanted: &Wanted<'_>) -> Option<usize> {
     make(&mut PLACES.lock(), wanted, Kind::Heap)
 }
 
-/// Makes a heap or an account: its handle; `None` without memory or places for a record.
+/// Makes a holder: its handle; `None` without memory or places for a record.
 pub(super) fn make(places: &mut Places, wanted: &Wanted<'_>, kind: Kind) -> Option<usize> {
     let place = if places.free != 0 { places.free as usize } else { more_records(places)? };
-    let tenant = record(place)?;
-    places.free = tenant.next_free.get();
+    let holder = record(place)?;
+    places.free = holder.next_free.get();
     places.made += 1;
     let handle = places.made << PLACE_BITS | place;
-    tenant.bill.open(wanted.limits.0, wanted.limits.1);
-    tenant.bill.set_place(place);
-    tenant.kind.set(kind as u8);
-    tenant.shared.set(wanted.shared);
+    holder.bill.open(wanted.limits.0, wanted.limits.1);
+    holder.bill.set_place(place);
+    holder.kind.set(kind as u8);
+    holder.shared.set(wanted.shared);
     let callback = wanted.callback.map_or(core::ptr::null_mut(), |callback| callback as *mut c_void);
     // Relaxed, as all below: the handle publishes it.
-    tenant.callback.store(callback, Ordering::Relaxed);
-    tenant.context.store(wanted.context, Ordering::Relaxed);
-    tenant.told_limit.store(false, Ordering::Relaxed);
-    tenant.told_line.store(false, Ordering::Relaxed);
+    holder.callback.store(callback, Ordering::Relaxed);
+    holder.context.store(wanted.context, Ordering::Relaxed);
+    holder.told_limit.store(false, Ordering::Relaxed);
+    holder.told_line.store(false, Ordering::Relaxed);
     let name = wanted.name.iter().take(NAME_BYTES - 1).copied().chain(core::iter::repeat(0));
-    tenant.name.iter().zip(name).for_each(|(place, byte)| place.set(byte));
-    // Release pairs with the Acquire in `Tenant::is`.
-    tenant.handle.store(handle, Ordering::Release);
+    holder.name.iter().zip(name).for_each(|(place, byte)| place.set(byte));
+    // Release pairs with the Acquire in `Holder::is`.
+    holder.handle.store(handle, Ordering::Release);
     Some(handle)
 }
 
@@ -190,11 +189,11 @@ fn more_records(places: &mut Places) -> Option<usize> {
     let place = TABLE.get(count / PIECE)?;
     let piece = PROCESS.central.pages.acquire_zeroed(size_of::<Piece>())?.cast::<Piece>();
     PROCESS.central.find_bills_by(&FIND_BILL);
-    // SAFETY: all-zero bytes are records without heaps; pieces are aligned to their size, and metadata stays.
+    // SAFETY: all-zero bytes are records without holders; pieces are aligned to their size, and metadata stays.
     place.set(Some(unsafe { &*piece }));
     for number in count + 1..count + PIECE {
-        if let Some(tenant) = record(number) {
-            tenant.next_free.set(number as u32 + 1);
+        if let Some(holder) = record(number) {
+            holder.next_free.set(number as u32 + 1);
         }
     }
     // Release pairs with the Acquire in `records`.
@@ -203,61 +202,61 @@ fn more_records(places: &mut Places) -> Option<usize> {
     Some(count + 1)
 }
 
-/// Takes the heap out of the table: its handle is of no use from now on; false if another thread did. [`Tenant::put_back`]
+/// Takes the holder out of the table: its handle is of no use from now on; false if another thread did. [`Holder::put_back`]
 /// follows.
-pub(crate) fn remove(tenant: &Tenant, handle: usize) -> bool {
+pub(crate) fn remove(holder: &Holder, handle: usize) -> bool {
     // AcqRel: what this thread wrote to the heap comes before, and what it does to it after.
-    tenant.handle.compare_exchange(handle, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    holder.handle.compare_exchange(handle, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
 }
 
-/// Adds a record that has no heap any more to the free ones.
-pub(super) fn put_free(places: &mut Places, tenant: &Tenant, handle: usize) {
-    tenant.next_free.set(places.free);
+/// Adds a record that has no holder any more to the free ones.
+pub(super) fn put_free(places: &mut Places, holder: &Holder, handle: usize) {
+    holder.next_free.set(places.free);
     places.free = (handle & ((1 << PLACE_BITS) - 1)) as u32;
 }
 
-/// Calls `see` with the figures of each heap and account. Waits a moment for threads that are inside them.
+/// Calls `see` with the figures of each holder. Waits a moment for threads that are inside them.
 pub(crate) fn each(see: &mut dyn FnMut(&Figures)) {
     PROCESS.features.names_matter();
-    records().filter_map(Tenant::figures).for_each(|figures| see(&figures));
+    records().filter_map(Holder::figures).for_each(|figures| see(&figures));
 }
 
-/// The figures of the live heap or account with that handle.
+/// The figures of the holder with that handle.
 pub(crate) fn figures_of(handle: usize) -> Option<Figures> {
     find(handle)?.figures().filter(|figures| figures.handle == handle)
 }
 
-/// Calls `see` with the handle of each heap and account.
+/// Calls `see` with the handle of each holder.
 pub(crate) fn each_handle(see: impl FnMut(usize)) {
     PROCESS.features.names_matter();
-    records().map(Tenant::handle).filter(|&handle| handle != 0).for_each(see);
+    records().map(Holder::handle).filter(|&handle| handle != 0).for_each(see);
 }
 
-/// Copies the name of the heap with that handle, which ends with a zero; false if there is no such heap.
+/// Copies the name of the holder with that handle, which ends with a zero; false if there is none.
 pub(crate) fn name_of(handle: usize, name: &mut [u8; NAME_BYTES]) -> bool {
-    find(handle).map(|tenant| *name = tenant.name()).is_some()
+    find(handle).map(|holder| *name = holder.name()).is_some()
 }
 
-impl Tenant {
-    /// Whether this is the live heap with that handle.
+impl Holder {
+    /// Whether this is the holder with that handle.
     #[inline]
     pub(crate) fn is(&self, handle: usize) -> bool {
         // Acquire pairs with the Release in `create`.
         handle != 0 && self.handle.load(Ordering::Acquire) == handle
     }
 
-    /// The kind of holder that the record stands for.
+    /// The kind.
     pub(crate) fn kind(&self) -> Kind {
         Kind::of(self.kind.get())
     }
 
-    /// The handle; 0 if there is no heap.
+    /// The handle; 0 for none.
     pub(super) fn handle(&self) -> usize {
         // Acquire pairs with the Release in `create`.
         self.handle.load(Ordering::Acquire)
     }
 
-    /// Whether the record is that of a heap.
+    /// Whether the record has a holder.
     pub(super) fn is_live(&self) -> bool {
         // Relaxed: the child of a fork asks, which has one thread.
         self.handle.load(Ordering::Relaxed) != 0
@@ -303,7 +302,7 @@ impl Tenant {
         self.calling.compare_exchange(0, tls::word_address(), Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// Ends [`Tenant::begin_call`].
+    /// Ends [`Holder::begin_call`].
     pub(super) fn end_call(&self) {
         // Release pairs with the Acquire in `begin_call`.
         self.calling.store(0, Ordering::Release);
@@ -324,7 +323,7 @@ impl Tenant {
         line.text("\"").raw(name.split(|&byte| byte == 0).next().unwrap_or(&[])).text("\"");
     }
 
-    /// The figures; `None` if there is no heap.
+    /// The figures; `None` if there is no holder.
     pub(crate) fn figures(&self) -> Option<Figures> {
         let handle = self.handle();
         if handle == 0 {
@@ -359,7 +358,7 @@ impl Tenant {
             parts,
             users,
         };
-        // The record may be another heap's by now.
+        // The record may be another holder's by now.
         self.is(handle).then_some(figures)
     }
 

@@ -3,7 +3,7 @@
 
 use core::ffi::{c_int, c_void};
 
-use super::table::{Callback, Tenant, records, tenant_of};
+use super::table::{Callback, Holder, holder_of, records};
 use crate::base::text::Line;
 use crate::central::Bill;
 use crate::diag::{self, Code};
@@ -18,8 +18,8 @@ const HARD_LIMIT: c_int = 2;
 /// thread is outside the allocator.
 #[cold]
 pub(crate) fn tell_soft() {
-    for tenant in records().filter(|tenant| tenant.bill.has_met_soft()) {
-        tenant.tell(SOFT_LIMIT);
+    for holder in records().filter(|holder| holder.bill.has_met_soft()) {
+        holder.tell(SOFT_LIMIT);
     }
 }
 
@@ -27,24 +27,24 @@ pub(crate) fn tell_soft() {
 /// allocator.
 #[cold]
 pub(crate) fn tell_hard(bill: &'static Bill) {
-    tenant_of(bill).tell(HARD_LIMIT);
+    holder_of(bill).tell(HARD_LIMIT);
 }
 
 /// Says, once for each heap and account, that its limit refused a request of `size` bytes.
 pub(crate) fn refused(bill: &'static Bill, size: usize) {
-    let tenant = tenant_of(bill);
+    let holder = holder_of(bill);
     // Relaxed: the line is printed by whichever thread finds false.
-    if !tenant.told_limit.swap(true, Ordering::Relaxed) {
+    if !holder.told_limit.swap(true, Ordering::Relaxed) {
         let mut what = Line::new();
         what.text("a request of ").number(size as u64).text(" bytes would exceed the hard limit of ");
-        what.number(bill.limits().1 as u64).text(" bytes of ").text(tenant.kind().word()).text(" ");
-        tenant.quote(&mut what);
+        what.number(bill.limits().1 as u64).text(" bytes of ").text(holder.kind().word()).text(" ");
+        holder.quote(&mut what);
         what.text(": ").number(bill.held() as u64).text(" bytes are held");
         diag::line(Code::HeapLimit, &[what.bytes()]);
     }
 }
 
-impl Tenant {
+impl Holder {
     /// Has the bill admit `bytes` outside of a request; false if its limit forbids that, of which the program hears as of
     /// a request. The calling thread is outside the allocator.
     pub(crate) fn admit_or_tell(&'static self, bytes: usize) -> bool {

@@ -1,15 +1,15 @@
-//! Where the table of named heaps is, for tools that read a process from outside. Must not know how they read it.
+//! Where the table of holders is, for tools that read a process from outside. Must not know how they read it.
 
 use core::mem::offset_of;
 
-use super::table::{COUNT, PIECE, TABLE, Tenant};
+use super::table::{COUNT, Holder, PIECE, TABLE};
 use crate::central::Bill;
 use crate::pages::limits::UNLIMITED;
 
 /// Addresses, sizes, and offsets of words in a record.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TenantsDescriptor {
+pub struct HoldersDescriptor {
     /// Where the number of records is, and the addresses of their pieces, a word each.
     pub count: usize,
     /// See `count`.
@@ -18,7 +18,7 @@ pub struct TenantsDescriptor {
     pub piece_records: usize,
     /// See `piece_records`.
     pub record_bytes: usize,
-    /// The handle of the heap; 0 for a record without one.
+    /// The handle of the holder; 0 for a record without one.
     pub handle: usize,
     /// Its kind, one byte: 0 for a heap, 1 and 2 for an account of threads by name and by control group, 3 for an estimate
     /// for an object.
@@ -45,19 +45,19 @@ pub struct TenantsDescriptor {
     pub unlimited: usize,
 }
 
-impl TenantsDescriptor {
+impl HoldersDescriptor {
     /// The values that are the same in every process of this version; addresses are 0.
     pub(crate) const LAYOUT: Self = {
-        let bill = offset_of!(Tenant, bill);
+        let bill = offset_of!(Holder, bill);
         let [held, large, peak, soft, hard, refusals, apart] = Bill::OFFSETS;
         Self {
             count: 0,
             pieces: 0,
             piece_records: PIECE,
-            record_bytes: size_of::<Tenant>(),
-            handle: offset_of!(Tenant, handle),
-            kind: offset_of!(Tenant, kind),
-            name: offset_of!(Tenant, name),
+            record_bytes: size_of::<Holder>(),
+            handle: offset_of!(Holder, handle),
+            kind: offset_of!(Holder, kind),
+            name: offset_of!(Holder, name),
             bill,
             held: bill + held,
             large: bill + large,
@@ -70,7 +70,7 @@ impl TenantsDescriptor {
         }
     };
 
-    /// As [`TenantsDescriptor::LAYOUT`], of this one.
+    /// As [`HoldersDescriptor::LAYOUT`], of this one.
     pub(crate) const fn layout(self) -> Self {
         Self { count: 0, pieces: 0, ..self }
     }

@@ -1,10 +1,11 @@
 //! The use of named heaps by threads: the two words of a thread that uses one name a part of it, so that its calls take
 //! that part's fast path and slow path, and the thread's own heap is like that of a thread that sleeps.
 //!
-//! A thread may use several, each above the one before. It then has a chain of parts, and the uppermost serves its calls.
-//! The program's functions for limits may use other heaps and leave all, so a slow call may return to another chain.
+//! A thread may use several, each above the one before. It then has a chain of parts, and the uppermost serves its
+//! calls. The program's functions for limits may use other heaps and leave all, so a slow call may return to another
+//! chain.
 
-use super::table::{FEATURE, Tenant, find, records};
+use super::table::{FEATURE, Holder, find, records};
 use crate::base::text::Line;
 use crate::diag::{self, Code};
 use crate::heap::{Heap, fast_path};
@@ -30,8 +31,8 @@ pub(crate) enum Unavailable {
     InUse,
     /// There is no memory.
     Memory,
-    /// The thread cannot use it now: it is inside the allocator, or ends, or has taken a part of the heap for a [`pop`],
-    /// which a signal handler interrupted.
+    /// The thread cannot use it now: it is inside the allocator, or ends, or has taken a part of the heap for a
+    /// [`pop`], which a signal handler interrupted.
     Inside,
 }
 
@@ -108,11 +109,11 @@ fn leave_above(here: &'static Heap, lower: &'static Heap) {
     }
 }
 
-/// A block for a request of `size` bytes from the bins of the heap with that handle, of which the calling thread takes a
-/// part for that moment if it does not use one. Null where more is to be done than that: [`visit`] does it.
+/// A block for a request of `size` bytes from the bins of the heap with that handle, of which the calling thread takes
+/// a part for that moment if it does not use one. Null where more is to be done than that: [`visit`] does it.
 #[inline(always)]
 pub(crate) fn pop(handle: usize, size: usize) -> *mut u8 {
-    let Some(part) = find(handle).and_then(|tenant| tenant.parts.get()) else { return core::ptr::null_mut() };
+    let Some(part) = find(handle).and_then(|holder| holder.parts.get()) else { return core::ptr::null_mut() };
     if tls::own_heap() == part.address() && part.handle() == handle {
         return fast_path::malloc(size, |_, _| core::ptr::null_mut());
     }
@@ -235,53 +236,53 @@ fn interrupted(handle: usize) -> Option<&'static Heap> {
 /// Takes a part of the heap with that handle for the calling thread.
 #[inline]
 fn take(handle: usize) -> Result<&'static Heap, Unavailable> {
-    let tenant = find_or_report(handle)?;
+    let holder = find_or_report(handle)?;
     let thread = tls::word_address();
-    for part in tenant.parts() {
+    for part in holder.parts() {
         if part.take_for(thread) {
-            return checked(tenant, handle, part);
+            return checked(holder, handle, part);
         }
     }
-    take_more(tenant, handle, thread)
+    take_more(holder, handle, thread)
 }
 
 /// As [`take`], where no part is free.
 #[cold]
-fn take_more(tenant: &'static Tenant, handle: usize, thread: usize) -> Result<&'static Heap, Unavailable> {
-    if !tenant.is_shared() && interrupted(handle).is_some() {
+fn take_more(holder: &'static Holder, handle: usize, thread: usize) -> Result<&'static Heap, Unavailable> {
+    if !holder.is_shared() && interrupted(handle).is_some() {
         return Err(Unavailable::Inside);
     }
-    let tries = if tenant.is_shared() { TRIES + PAUSES } else { TRIES };
+    let tries = if holder.is_shared() { TRIES + PAUSES } else { TRIES };
     for number in 0..tries {
-        for part in tenant.parts() {
+        for part in holder.parts() {
             if part.take_for(thread) {
-                return checked(tenant, handle, part);
+                return checked(holder, handle, part);
             }
         }
-        let may_add = tenant.is_shared() || tenant.parts.get().is_none();
+        let may_add = holder.is_shared() || holder.parts.get().is_none();
         // Acquire pairs with the Release below, and with that of `take_all`.
-        if may_add && !tenant.making.swap(true, Ordering::Acquire) {
-            let may_add = tenant.is_shared() || tenant.parts.get().is_none();
-            let part = if may_add && tenant.is(handle) { thread::make_part((handle, &tenant.bill)) } else { None };
+        if may_add && !holder.making.swap(true, Ordering::Acquire) {
+            let may_add = holder.is_shared() || holder.parts.get().is_none();
+            let part = if may_add && holder.is(handle) { thread::make_part((handle, &holder.bill)) } else { None };
             if let Some(part) = part {
-                part.set_next_part(tenant.parts.get());
-                tenant.parts.set(Some(part));
+                part.set_next_part(holder.parts.get());
+                holder.parts.set(Some(part));
             }
             // Release pairs with the Acquire above.
-            tenant.making.store(false, Ordering::Release);
+            holder.making.store(false, Ordering::Release);
             if may_add {
-                return part.ok_or_else(|| if tenant.is(handle) { Unavailable::Memory } else { gone(handle) });
+                return part.ok_or_else(|| if holder.is(handle) { Unavailable::Memory } else { gone(handle) });
             }
         }
         if number < TRIES { spin() } else { call::pause(PAUSE_NANOSECONDS) }
     }
-    Err(in_use(tenant))
+    Err(in_use(holder))
 }
 
 /// The part, which the calling thread took, unless the heap is gone by now.
 #[inline]
-fn checked(tenant: &Tenant, handle: usize, part: &'static Heap) -> Result<&'static Heap, Unavailable> {
-    if tenant.is(handle) && part.handle() == handle {
+fn checked(holder: &Holder, handle: usize, part: &'static Heap) -> Result<&'static Heap, Unavailable> {
+    if holder.is(handle) && part.handle() == handle {
         return Ok(part);
     }
     part.leave_stale();
@@ -290,16 +291,16 @@ fn checked(tenant: &Tenant, handle: usize, part: &'static Heap) -> Result<&'stat
 
 /// The live heap with that handle. Says once that a call named one that is gone.
 #[inline]
-pub(crate) fn find_or_report(handle: usize) -> Result<&'static Tenant, Unavailable> {
+pub(crate) fn find_or_report(handle: usize) -> Result<&'static Holder, Unavailable> {
     match find(handle) {
-        Some(tenant) if tenant.kind().is_heap() => Ok(tenant),
+        Some(holder) if holder.kind().is_heap() => Ok(holder),
         Some(_) => Err(Unavailable::Gone),
         None => Err(gone(handle)),
     }
 }
 
 /// As [`find_or_report`], also of an account, which has a bill and limits but cannot be used.
-pub(crate) fn find_bill_or_report(handle: usize) -> Result<&'static Tenant, Unavailable> {
+pub(crate) fn find_bill_or_report(handle: usize) -> Result<&'static Holder, Unavailable> {
     find(handle).ok_or_else(|| gone(handle))
 }
 
@@ -317,12 +318,12 @@ fn gone(handle: usize) -> Unavailable {
 
 /// Says once that a heap is in use.
 #[cold]
-fn in_use(tenant: &Tenant) -> Unavailable {
+fn in_use(holder: &Holder) -> Unavailable {
     // Relaxed: the line is printed by whichever thread finds false.
-    if !tenant.told_line.swap(true, Ordering::Relaxed) {
-        let own = tenant.parts().any(|part| part.user() == tls::word_address());
+    if !holder.told_line.swap(true, Ordering::Relaxed) {
+        let own = holder.parts().any(|part| part.user() == tls::word_address());
         let mut line = Line::new();
-        tenant.quote(line.text("heap "));
+        holder.quote(line.text("heap "));
         line.text(" is in use by ").text(if own { "this thread" } else { "another thread" });
         diag::line(Code::HeapInUse, &[line.bytes()]);
     }
@@ -331,27 +332,27 @@ fn in_use(tenant: &Tenant) -> Unavailable {
 
 /// Takes all parts of the heap with that handle for the calling thread, the right to add one, and the right to call its
 /// function, so that nothing else uses it. Nothing is taken if a thread uses it, is in its function, or ended it. Ended by
-/// [`Tenant::put_back`].
-pub(crate) fn take_all(tenant: &Tenant, handle: usize) -> Result<(), Unavailable> {
+/// [`Holder::put_back`].
+pub(crate) fn take_all(holder: &Holder, handle: usize) -> Result<(), Unavailable> {
     // Acquire pairs with the Release in `take_more` and `put_back`.
-    if tenant.making.swap(true, Ordering::Acquire) {
-        return Err(in_use(tenant));
+    if holder.making.swap(true, Ordering::Acquire) {
+        return Err(in_use(holder));
     }
-    let is_called = !tenant.begin_call();
+    let is_called = !holder.begin_call();
     let thread = tls::word_address();
-    let taken = if is_called { 0 } else { tenant.parts().take_while(|part| part.take_for(thread)).count() };
+    let taken = if is_called { 0 } else { holder.parts().take_while(|part| part.take_for(thread)).count() };
     // The record may be another heap's by now.
-    let is_it = tenant.is(handle);
-    if is_it && !is_called && taken == tenant.parts().count() {
+    let is_it = holder.is(handle);
+    if is_it && !is_called && taken == holder.parts().count() {
         return Ok(());
     }
-    tenant.parts().take(taken).for_each(Heap::leave);
+    holder.parts().take(taken).for_each(Heap::leave);
     if !is_called {
-        tenant.end_call();
+        holder.end_call();
     }
     // Release pairs with the Acquire in `take_more`.
-    tenant.making.store(false, Ordering::Release);
-    Err(if is_it { in_use(tenant) } else { gone(handle) })
+    holder.making.store(false, Ordering::Release);
+    Err(if is_it { in_use(holder) } else { gone(handle) })
 }
 
 /// In the child of a fork: parts that threads used which the child does not have are free for use, but for those inside
@@ -361,16 +362,16 @@ pub(super) fn in_child(inside: bool) {
         return;
     }
     let thread = tls::word_address();
-    records().for_each(|tenant| {
-        let may_stay = |part: &Heap| part.user() == thread || part.outlive_user(tenant.is_live());
+    records().for_each(|holder| {
+        let may_stay = |part: &Heap| part.user() == thread || part.outlive_user(holder.is_live());
         // Both are read before a part is written, so that a child which only calls exec copies no page of any.
-        if !tenant.parts().all(|part| part.user() == 0 && !part.is_torn()) || !tenant.is_live() {
-            tenant.keep_parts(may_stay);
+        if !holder.parts().all(|part| part.user() == 0 && !part.is_torn()) || !holder.is_live() {
+            holder.keep_parts(may_stay);
         }
         // Relaxed: the child has one thread.
-        if tenant.making.load(Ordering::Relaxed) && tenant.is_live() {
-            tenant.making.store(false, Ordering::Relaxed);
+        if holder.making.load(Ordering::Relaxed) && holder.is_live() {
+            holder.making.store(false, Ordering::Relaxed);
         }
-        tenant.end_call_of_others();
+        holder.end_call_of_others();
     });
 }

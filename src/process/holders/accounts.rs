@@ -3,7 +3,7 @@
 
 use core::ptr::null_mut;
 
-use super::table::{NAME_BYTES, Places, Tenant, Wanted, make, places, put_free, records, remove, tenant_of};
+use super::table::{Holder, NAME_BYTES, Places, Wanted, holder_of, make, places, put_free, records, remove};
 use crate::base::text::{Inline, Line};
 use crate::central::Bill;
 use crate::diag::{self, Code};
@@ -11,7 +11,7 @@ use crate::heap::Heap;
 use crate::process::state::PROCESS;
 use crate::sys::atomic::Ordering;
 
-/// A record stands for one of these.
+/// The kinds of holders.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -45,7 +45,7 @@ impl Kind {
         NAMES.get(self as usize).map_or("", Inline::text)
     }
 
-    /// The word for a record of the kind: `heap`, `account` or `object`.
+    /// The word for a holder of the kind: `heap`, `account` or `object`.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Heap => "heap",
@@ -85,24 +85,24 @@ pub(crate) fn on_account(
     super::usage::begin();
     // The lock is held until the bill is in use: an account without use may end.
     let mut places = places().lock();
-    let found = records().find(|tenant| tenant.kind() == kind && tenant.is_live() && tenant.has_name(name));
-    let Some(tenant) = found.or_else(|| open(&mut places, kind, name, limits())) else { return false };
-    take(&tenant.bill);
+    let found = records().find(|holder| holder.kind() == kind && holder.is_live() && holder.has_name(name));
+    let Some(holder) = found.or_else(|| open(&mut places, kind, name, limits())) else { return false };
+    take(&holder.bill);
     true
 }
 
 /// Whether `bill` is that of the account of that kind and name.
 pub(crate) fn is_account(bill: &'static Bill, kind: Kind, name: &[u8]) -> bool {
-    let tenant = tenant_of(bill);
-    tenant.kind() == kind && tenant.has_name(name)
+    let holder = holder_of(bill);
+    holder.kind() == kind && holder.has_name(name)
 }
 
-/// The handle of the named heap or account that has `bill`; 0 if it is gone.
-pub(crate) fn holder_of_bill(bill: &'static Bill) -> usize {
-    tenant_of(bill).handle()
+/// The handle of the holder of `bill`; 0 if it is gone.
+pub(crate) fn handle_of_bill(bill: &'static Bill) -> usize {
+    holder_of(bill).handle()
 }
 
-fn open(places: &mut Places, kind: Kind, name: &[u8], limits: (usize, usize)) -> Option<&'static Tenant> {
+fn open(places: &mut Places, kind: Kind, name: &[u8], limits: (usize, usize)) -> Option<&'static Holder> {
     if places.accounts >= places.next_sweep.max(FIRST_SWEEP) {
         sweep(places);
     }
@@ -114,13 +114,13 @@ fn open(places: &mut Places, kind: Kind, name: &[u8], limits: (usize, usize)) ->
 
 /// Ends all accounts for which nothing is held and which no thread has.
 fn sweep(places: &mut Places) {
-    let unused = |tenant: &&Tenant| {
-        tenant.kind().is_of_threads() && tenant.is_live() && tenant.bill.held() == 0 && tenant.bill.heaps() == 0
+    let unused = |holder: &&Holder| {
+        holder.kind().is_of_threads() && holder.is_live() && holder.bill.held() == 0 && holder.bill.heaps() == 0
     };
-    for tenant in records().filter(unused) {
-        let handle = tenant.handle();
-        if remove(tenant, handle) {
-            put_free(places, tenant, handle);
+    for holder in records().filter(unused) {
+        let handle = holder.handle();
+        if remove(holder, handle) {
+            put_free(places, holder, handle);
             places.accounts -= 1;
         }
     }
@@ -137,7 +137,7 @@ pub(super) fn heaps_with(bill: &Bill) -> impl Iterator<Item = &'static Heap> {
     all.filter(move |heap| !heap.is_part() && heap.bill().is_some_and(|other| core::ptr::eq(other, bill)))
 }
 
-impl Tenant {
+impl Holder {
     /// Whether it has that name, or what of it a name has room for.
     fn has_name(&self, name: &[u8]) -> bool {
         let (own, name) = (self.name(), name.get(..NAME_BYTES - 1).unwrap_or(name));
