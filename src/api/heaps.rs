@@ -6,7 +6,6 @@ use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 
 use super::c::{fail, free_slow, malloc_slow, or_out_of_memory};
 use super::extension::hand_out;
-use crate::base::class::Class;
 use crate::control::heaps::{self, End, NoHeap};
 use crate::control::{dispatch, requests};
 use crate::heap::fast_path;
@@ -267,12 +266,11 @@ pub extern "C" fn spandrel_heap_aligned_alloc(
     if !alignment.is_power_of_two() {
         return fail(libc::EINVAL);
     }
-    let block =
-        Class::rounded(size, alignment).map_or(core::ptr::null_mut(), |rounded| holders::pop(handle_of(heap), rounded));
-    if !block.is_null() {
-        return block.cast();
+    let block = holders::pop_aligned(handle_of(heap), size, alignment);
+    if block.is_null() {
+        return on_heap(heap, || or_out_of_memory(dispatch::alloc(Request { size, align: alignment, zero: false })));
     }
-    on_heap(heap, || or_out_of_memory(dispatch::alloc(Request { size, align: alignment, zero: false })))
+    block.cast()
 }
 
 /// As realloc; the result is a block of `heap`, whatever heap the block was of.

@@ -13,7 +13,6 @@ use std::io;
 use super::allocator::AllocError;
 use super::report::of_errno;
 use super::rust::Spandrel;
-use crate::base::class::Class;
 use crate::control::heaps::{self, End};
 use crate::process::holders::{self, Unavailable};
 use crate::slow_path::request::NATURAL_ALIGN;
@@ -130,11 +129,11 @@ impl NamedHeap {
     /// [shared](HeapOptions::shared).
     #[inline]
     pub fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        let popped = Class::rounded(layout.size(), layout.align())
-            .filter(|_| layout.size() != 0)
-            .and_then(|size| NonNull::new(holders::pop(self.id.handle(), size)));
-        match popped {
-            Some(block) => Ok(NonNull::slice_from_raw_parts(block, layout.size())),
+        let (size, align) = (layout.size(), layout.align());
+        let popped =
+            if size == 0 { core::ptr::null_mut() } else { holders::pop_aligned(self.id.handle(), size, align) };
+        match NonNull::new(popped) {
+            Some(block) => Ok(NonNull::slice_from_raw_parts(block, size)),
             None => self.visit(|| Spandrel.allocate(layout)),
         }
     }

@@ -21,5 +21,5 @@ pub(crate) use table::{
 };
 pub(crate) use telling::{refused, tell_hard, tell_soft};
 pub(crate) use usage::{
-    Unavailable, be_outside, current, find_bill_or_report, find_or_report, pop, switch, take_all, visit,
+    Unavailable, be_outside, current, find_bill_or_report, find_or_report, pop, pop_aligned, switch, take_all, visit,
 };

@@ -6,6 +6,7 @@
 //! chain.
 
 use super::table::{FEATURE, Holder, find, records};
+use crate::base::class::Class;
 use crate::base::text::Line;
 use crate::diag::{self, Code};
 use crate::heap::{Heap, fast_path};
@@ -127,6 +128,12 @@ pub(crate) fn pop(handle: usize, size: usize) -> *mut u8 {
     let block = part.pop_at_rest(size);
     part.end_pop();
     block
+}
+
+/// As [`pop`], a block that starts at a multiple of `align`, a power of two.
+#[inline(always)]
+pub(crate) fn pop_aligned(handle: usize, size: usize, align: usize) -> *mut u8 {
+    Class::rounded(size, align).map_or(core::ptr::null_mut(), |size| pop(handle, size))
 }
 
 /// Does `work` on the heap with that handle, the calling thread's own for 0, and goes back to the one that it uses.
