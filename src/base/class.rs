@@ -26,7 +26,7 @@ const LINEAR: usize = FAST_MAX / LINEAR_STEP;
 const DOUBLINGS: usize = 5;
 const STEPS: usize = 8;
 /// Coarse classes up to this are powers of two.
-const COARSE_POWERS_MAX: usize = 128;
+const COARSE_POWERS_MAX: usize = 512;
 const STEPS_SHIFT: u32 = STEPS.trailing_zeros();
 const SPAN_BLOCKS_MIN: usize = 8;
 const SPAN_TAIL_PERCENT: usize = 6;
@@ -177,9 +177,10 @@ impl Class {
         self.geometry().size as usize
     }
 
-    /// The class that serves the requests of this one in a heap that uses little of it: 16, 32, 64 or 128 bytes, then
-    /// two classes per doubling. Itself where it is such a class, tiny or above [`FAST_MAX`]. Blocks of the coarse class
-    /// have whatever alignment this one's have, and less than twice the bytes of any request but a tiny one.
+    /// The class that serves the requests of this one in a heap that uses little of it: a power of two, or 768 bytes,
+    /// where half of a block is many bytes. Itself where it is such a class, tiny or above [`FAST_MAX`]. Blocks of the
+    /// coarse class have whatever alignment this one's have, and less than twice the bytes of any request but a tiny
+    /// one.
     #[inline]
     pub(crate) const fn coarse(self) -> Self {
         if self.0 == 0 || self.0 as usize >= LINEAR {

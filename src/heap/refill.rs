@@ -21,7 +21,7 @@ const SPANS_COMPARED: usize = 4;
 const GROWTH_EVENTS: u8 = 3;
 
 /// While the bin of a coarse class has room for no more than so many bytes, further classes may begin to use it.
-const COARSE_BYTES: usize = 16 * KIB;
+const COARSE_BYTES: usize = 32 * KIB;
 /// A thread that starts beside so many others that its bins may hold less than this has narrow bins at first, for
 /// classes up to [`FAST_MAX`]: their bytes, the least number of blocks in that of a coarse class, and the slow events in a
 /// row after which a bin may hold as much as any.
