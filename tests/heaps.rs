@@ -84,7 +84,7 @@ fn thousand_tenants() -> Result<(), String> {
 }
 
 fn tenants_guarded() -> Result<(), String> {
-    tenants("1", &[("SPANDREL_MODE", "guarded"), ("SPANDREL_GUARDED_RATE", "50")]).map(drop)
+    tenants("0.6", &[("SPANDREL_MODE", "guarded"), ("SPANDREL_GUARDED_RATE", "50")]).map(drop)
 }
 
 fn main() -> ExitCode {
