@@ -242,7 +242,7 @@ static _Noreturn void live_as_child(void) {
     free_some(MAINS, 0, 2);
     use_all();
     check_live(MAINS);
-    // What the lost thread had in its bins stays out.
+    // The blocks in the lost thread's bins stay out.
     end_all(SIZE_MAX);
     _exit(0);
 }

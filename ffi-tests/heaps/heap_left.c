@@ -116,7 +116,7 @@ static void one_round(size_t size, bool destroys, enum who who) {
     if (who == SLEEPS) pthread_barrier_wait(&turn);
     spandrel_safepoint(0);
     size_t now = process_now().live_bytes;
-    // What libc frees for a thread at its end may go before or after.
+    // The blocks that libc frees for a thread at its end may go before or after.
     CHECK_WITH(now == before || (who == ENDS && now < before) || !live_is_known(), now - before);
     if (counts_blocks && who != ENDS) {
         CHECK(spandrel_outstanding(&counted, NULL));

@@ -1,7 +1,7 @@
 // Two threads at the hard limit of a shared heap. While one is in the function that hears of the limit, the other one
 // takes, is refused, frees, or changes the limit: the heap never holds more than its limit, each refused request counts
-// and gets ENOMEM, a request is tried again after the function, and a limit that was lifted is not reported. What both
-// free serves both again.
+// and gets ENOMEM, a request is tried again after the function, and a limit that was lifted is not reported. The memory
+// that both free serves both again.
 // expect: exit 0 stderr ALLOCATOR_HEAP_LIMIT x3
 // variants: preload linked static
 // run: fast
@@ -17,7 +17,7 @@ enum { MOST = 64 };
 #define SIZE (4 * REGION)
 #define HARD (16 * SIZE)
 
-// What the other thread does while the first one is in the function.
+// The other thread does this while the first one is in the function.
 enum way { FREES_ONE, FREES_ALL_AND_TAKES_ALL, IS_REFUSED, LIFTS, LOWERS, WAYS };
 
 static spandrel_heap_t *heap;
@@ -95,7 +95,7 @@ static void check(void) {
         .name = "of two", .hard_limit = HARD, .callback = on_limit, .context = &turn, .flags = SPANDREL_HEAP_SHARED};
     CHECK((heap = spandrel_heap_create(&options)) != NULL);
     calls = 0;
-    // What starting a thread allocates is not the heap's.
+    // The memory that starting a thread takes is not the heap's.
     pthread_t other = start(be_the_other, NULL);
     use_from(NULL, heap);
     wait_turn();
