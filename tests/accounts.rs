@@ -5,10 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use harness::build::{self, Source};
 use harness::expect::End;
+use harness::header::Variant;
 use harness::paths;
 use harness::programs::Program;
-use harness::run::Outcome;
+use harness::run::{self, Outcome};
 use harness::suite::{case, case_if, main as run_cases};
 
 const THREADS: (&str, &str) = ("SPANDREL_ACCOUNT", "thread-name");
@@ -155,15 +157,60 @@ fn group_obstacle() -> Option<String> {
     made.err()
 }
 
+/// A control group of version 2 for a process, and one below it for threads of that process.
+struct Threaded {
+    folder: PathBuf,
+    below: PathBuf,
+}
+
+impl Threaded {
+    fn new() -> Result<Self, String> {
+        let mounts = fs::read_to_string("/proc/self/mounts").map_err(|error| error.to_string())?;
+        let mount = mounts.lines().find_map(|line| {
+            let mut words = line.split(' ').skip(1);
+            let (place, kind) = (words.next()?, words.next()?);
+            (kind == "cgroup2").then_some(place)
+        });
+        let mount = mount.ok_or("no control groups of version 2 are mounted")?;
+        let folder = Path::new(mount).join(format!("spandrel-{}", std::process::id()));
+        let group = Self { below: folder.join("threads"), folder };
+        let made = fs::create_dir(&group.folder).and_then(|()| fs::create_dir(&group.below));
+        let made = made.and_then(|()| fs::write(group.below.join("cgroup.type"), "threaded"));
+        made.map(|()| group).map_err(|error| format!("{mount}: {error}"))
+    }
+}
+
+impl Drop for Threaded {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.below);
+        let _ = fs::remove_dir(&self.folder);
+    }
+}
+
 /// A thread's memory goes with it to another group.
 fn groups_have_bills() -> Result<(), String> {
     let group = Group::new()?;
     let name = group.folder.file_name().and_then(|name| name.to_str()).ok_or("no name")?.to_owned();
     let path = group.threads.to_str().ok_or("no text")?.to_owned();
-    let outcome = accounted(&["group", &path], &[GROUPS])?;
+    group_has_its_bill(&accounted(&["group", &path], &[GROUPS])?, &format!("/{name}"))
+}
+
+/// The same in version 2, where a group has threads of one process.
+fn threaded_groups_have_bills() -> Result<(), String> {
+    let group = Threaded::new()?;
+    let program = build::program(&Source::new(paths::program_source("accounted.c")), Variant::Preload)?;
+    let mut command = run::preloaded("sh")?;
+    command.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(group.folder.join("cgroup.procs")).arg(program);
+    command.arg("group").arg(group.below.join("cgroup.threads")).envs([GROUPS]);
+    let outcome = run::run(&mut command, 120)?;
+    let name = group.folder.file_name().and_then(|name| name.to_str()).ok_or("no name")?;
+    group_has_its_bill(&outcome, &format!("/{name}/threads"))
+}
+
+/// The bill of the group whose path ends so is that of its thread, and most of all.
+fn group_has_its_bill(outcome: &Outcome, end: &str) -> Result<(), String> {
     outcome.clean()?;
-    let (own, whole) =
-        (bytes_of(&outcome.stdout, |found| found == format!("/{name}")), bytes_of(&outcome.stdout, |_| true));
+    let (own, whole) = (bytes_of(&outcome.stdout, |found| found.ends_with(end)), bytes_of(&outcome.stdout, |_| true));
     // Five times eleven sizes of 256 KiB each.
     const LEAST: u64 = 5 * 2816 * 1024;
     if own >= LEAST && whole > own && whole < 2 * own { Ok(()) } else { Err(format!("{own} of {whole}\n{outcome}")) }
@@ -202,6 +249,7 @@ fn main() -> ExitCode {
         case("the_first_line_wins", the_first_line_wins),
         case("refused_limits_end_the_process", refused_limits_end_the_process),
         case_if(group_obstacle(), "groups_have_bills", groups_have_bills),
+        case_if(Threaded::new().err(), "threaded_groups_have_bills", threaded_groups_have_bills),
         case("objects_have_estimates", objects_have_estimates),
     ];
     run_cases(cases, false)

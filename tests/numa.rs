@@ -122,6 +122,20 @@ fn programs_run_on_two_nodes() -> Result<(), String> {
     Ok(())
 }
 
+/// Named heaps whose parts are used on both nodes in turn: bills, limits and figures are as on one node.
+fn tenants_come_and_go_on_two_nodes() -> Result<(), String> {
+    let outcome = with_two_nodes("tenants.c", &["0.3"], &[])?;
+    if outcome.end != End::Exit(0) || outcome.diagnostics().iter().any(|line| line.code != "ALLOCATOR_HEAP_LIMIT") {
+        return Err(outcome.to_string());
+    }
+    for name in ["created", "destroyed", "deleted", "refused", "freed_by_others", "audits", "node0", "node1"] {
+        if number(&outcome, name)? == 0 {
+            return Err(format!("{name} is 0: that was not tested\n{outcome}"));
+        }
+    }
+    Ok(())
+}
+
 /// The other bank helps one that is full: one thread gets both, 64 MiB each, before it gets mappings, which are placed
 /// one by one.
 fn a_full_bank_has_the_other_help_out() -> Result<(), String> {
@@ -159,6 +173,7 @@ fn main() -> ExitCode {
             ),
             case_if(obstacle(), "a_kernel_that_refuses_is_reported_once", a_kernel_that_refuses_is_reported_once),
             case_if(supervisor.clone(), "programs_run_on_two_nodes", programs_run_on_two_nodes),
+            case_if(supervisor.clone(), "tenants_come_and_go_on_two_nodes", tenants_come_and_go_on_two_nodes),
             case_if(supervisor.clone(), "a_full_bank_has_the_other_help_out", a_full_bank_has_the_other_help_out),
             case_if(supervisor.clone(), "a_tiny_reservation_is_not_divided", a_tiny_reservation_is_not_divided),
             case_if(supervisor, "huge_pages_and_nodes_go_together", huge_pages_and_nodes_go_together),

@@ -1,6 +1,6 @@
 // The hard limit of the process bounds all heaps together: at it a heap without a limit of its own gets NULL and
 // ENOMEM, nothing comes from libc, and creating a heap fails in the same way or serves. A heap that is destroyed makes
-// room for others.
+// room for others. At a heap's own limit a refusal is the process's where that is met first.
 // expect: exit 0 stderr ALLOCATOR_PAGE_EXHAUSTION
 // variants: preload linked static
 // run: hard_limit
@@ -39,7 +39,14 @@ int main(void) {
             CHECK(bill_of(first).held_bytes <= 32 * MIB && bill_of(first).refusals == 0);
             destroy(first);
             CHECK_WITH(use_up(second, sizes[i]) > 20 * MIB, sizes[i]);
+            size_t held = bill_of(second).held_bytes;
             destroy(second);
+            // Room for one more span or block, which the process does not have.
+            spandrel_heap_t *limited = heap_new("limited", held + 2 * MIB, 0);
+            use_up(limited, sizes[i]);
+            CHECK_WITH(bill_of(limited).held_bytes + MIB <= held + 2 * MIB, bill_of(limited).held_bytes);
+            CHECK_WITH(bill_of(limited).refusals == 0, sizes[i]);
+            destroy(limited);
         }
     // Heaps themselves need memory, too: those that there is room for can be used and destroyed.
     static spandrel_heap_t *made[MANY];

@@ -1,5 +1,6 @@
 // Above the soft limit of a heap its callback is called once, and again only after an eighth of the limit was free in
-// between; requests are served all the same. Another heap with the same limit is not meant.
+// between; requests are served all the same. Another heap with the same limit is not meant, and a limit that was raised
+// is not reported.
 // expect: exit 0
 // variants: preload linked static
 // run: fast
@@ -59,6 +60,13 @@ int main(void) {
     free(opaque(malloc(40 * MIB)));
     CHECK_WITH(calls == 3, calls);
     free(more);
+    // A limit that a block met on its way from another heap, and that is raised before a request reports it.
+    void *outside = opaque(malloc(SIZE));
+    CHECK(spandrel_heap_set_limits(heap, SOFT, 0) == 0);
+    CHECK(spandrel_heap_move(heap, outside) == outside);
+    CHECK(spandrel_heap_set_limits(heap, 10 * SOFT, 0) == 0);
+    free(opaque(malloc(40 * MIB)));
+    CHECK_WITH(calls == 3, calls);
     CHECK(bill_of(heap).refusals == 0);
     destroy(heap);
     destroy(other);

@@ -33,6 +33,8 @@ pub(crate) struct Bill {
     hard: Relaxed<AtomicUsize>,
     /// Requests that the hard limit refused. Any thread adds.
     refusals: AtomicUsize,
+    /// Admissions that the hard limit forbade, of which a request may try several. Any thread adds.
+    denials: AtomicUsize,
     /// Whether more than the soft limit is held, and was reported. Any thread reads and writes it.
     over: AtomicBool,
     /// Whether the soft limit was met and is not reported yet. Any thread sets and takes it.
@@ -115,8 +117,9 @@ impl Bill {
     pub(crate) fn set_limits(&self, soft: usize, hard: usize) {
         self.soft.set(soft);
         self.hard.set(hard);
-        // A new limit is reported anew.
+        // A new limit is reported anew, and the old one no more.
         self.over.store(false, Ordering::Relaxed);
+        self.met.store(false, Ordering::Relaxed);
     }
 
     /// Sets where the record of the holder is, counted from 1.
@@ -149,7 +152,6 @@ impl Bill {
         self.set_limits(soft, hard);
         self.peak.store(self.held(), Ordering::Relaxed);
         self.refusals.store(0, Ordering::Relaxed);
-        self.met.store(false, Ordering::Relaxed);
     }
 
     /// Bytes held.
@@ -180,7 +182,7 @@ impl Bill {
     /// Adds a block of `bytes` that is no run of regions, as a large one; false, and nothing is added, if the hard limit
     /// forbids it. That is no refusal: a span that is admitted already may serve the request.
     pub(super) fn admit_apart(&self, bytes: usize, pending: &Pending) -> bool {
-        let admitted = self.admit(bytes, pending);
+        let admitted = self.try_admit(bytes, pending);
         if admitted {
             self.add_large(bytes);
             self.apart.add(bytes);
@@ -220,9 +222,24 @@ impl Bill {
         self.met.swap(false, Ordering::Relaxed)
     }
 
+    /// Admissions that the hard limit forbade so far. A thread whose attempt at a request failed, and that finds as many as
+    /// before it, knows that memory was short elsewhere. That there is room now says nothing: other threads take and give
+    /// back meanwhile.
+    pub(crate) fn denials(&self) -> usize {
+        self.denials.load(Ordering::Relaxed)
+    }
+
     /// Adds `bytes` that are about to be taken; false, and nothing is added, if the hard limit forbids them. Where the soft
     /// limit is met, work is pending.
     pub(crate) fn admit(&self, bytes: usize, pending: &Pending) -> bool {
+        let admitted = self.try_admit(bytes, pending);
+        if !admitted {
+            self.denials.fetch_add(1, Ordering::Relaxed);
+        }
+        admitted
+    }
+
+    fn try_admit(&self, bytes: usize, pending: &Pending) -> bool {
         let mut held = self.held();
         loop {
             let Some(now) = held.checked_add(bytes).filter(|&now| now <= self.hard.get()) else { return false };
@@ -276,3 +293,6 @@ impl Bill {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod models;

@@ -1,6 +1,7 @@
 //! The part of this layer that the model checker compiles.
 
 mod batch;
+mod bill;
 mod deferred;
 mod ranges;
 

@@ -8,8 +8,8 @@ use super::foreign;
 use super::mode::Mode;
 use super::request::Request;
 use crate::base::lane::Lane;
-use crate::base::units::{LARGE_MAX, REGION_BYTES};
-use crate::central::{Bill, ROOM_MAX};
+use crate::base::units::LARGE_MAX;
+use crate::central::Bill;
 use crate::config;
 use crate::diag::{self, Code};
 use crate::heap::{self, Heap};
@@ -76,20 +76,20 @@ fn explain_bounds(request: Request) {
 /// returns null: libc's memory would be on no bill.
 #[cold]
 fn reclaim_or_bill<M: Mode>(bill: &'static Bill, request: Request) -> *mut u8 {
-    if let Some(block) = collect_and_serve::<M>(request) {
+    let before = bill.denials();
+    // A request may be too large for an admission to be tried.
+    let is_limit = || bill.denials() != before || !bill.has_room(request.size);
+    let served = collect_and_serve::<M>(request).or_else(|| if is_limit() { None } else { reclaim::<M>(request) });
+    if let Some(block) = served {
         return block;
     }
-    // Whichever class or run serves it, a request takes no more than this.
-    let most = request.size.saturating_add(ROOM_MAX as usize * REGION_BYTES);
-    if bill.has_room(most) {
-        return reclaim::<M>(request).unwrap_or_else(|| {
-            if PROCESS.is_bounded() {
-                explain_bounds(request)
-            } else {
-                explain_refusal()
-            }
-            core::ptr::null_mut()
-        });
+    if !is_limit() {
+        if PROCESS.is_bounded() {
+            explain_bounds(request);
+        } else {
+            explain_refusal();
+        }
+        return core::ptr::null_mut();
     }
     holders::tell_hard(bill);
     // The program's function may have freed something, and may have left the heap.

@@ -81,6 +81,15 @@ mod modelled {
                 pub(crate) fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
                     self.get().fetch_sub(value, order)
                 }
+                pub(crate) fn fetch_max(&self, value: $value, order: Ordering) -> $value {
+                    self.get().fetch_max(value, order)
+                }
+                pub(crate) fn fetch_or(&self, value: $value, order: Ordering) -> $value {
+                    self.get().fetch_or(value, order)
+                }
+                pub(crate) fn fetch_and(&self, value: $value, order: Ordering) -> $value {
+                    self.get().fetch_and(value, order)
+                }
             }
         };
     }

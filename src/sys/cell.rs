@@ -170,16 +170,14 @@ pub(crate) trait Flag: Copy {
 /// A word of bits that any thread sets and takes. A thread writes the data that a bit announces before it sets the bit.
 pub(crate) struct Flags<F>(AtomicU32, core::marker::PhantomData<F>);
 
-#[cfg_attr(loom, allow(dead_code, reason = "no model has flags"))]
+#[cfg_attr(loom, allow(dead_code, reason = "no model takes a flag"))]
 impl<F: Flag> Flags<F> {
     /// No bit is set.
-    #[cfg(not(loom))]
     pub(crate) const fn new() -> Self {
         Self(AtomicU32::new(0), core::marker::PhantomData)
     }
 
     /// Sets a bit. May be called by a signal handler.
-    #[cfg(not(loom))]
     pub(crate) fn set(&self, flag: F) {
         // Release pairs with the Acquire in `take`.
         self.0.fetch_or(flag.bit(), Ordering::Release);
@@ -193,7 +191,6 @@ impl<F: Flag> Flags<F> {
     }
 
     /// Takes a bit; whether it was set.
-    #[cfg(not(loom))]
     pub(crate) fn take(&self, flag: F) -> bool {
         // Relaxed: a hint. Acquire pairs with the Release in `set`.
         self.0.load(Ordering::Relaxed) & flag.bit() != 0

@@ -7,6 +7,7 @@ use super::table::{Callback, Holder, holder_of, records};
 use crate::base::text::Line;
 use crate::central::Bill;
 use crate::diag::{self, Code};
+use crate::pages::limits::UNLIMITED;
 use crate::process::state::PROCESS;
 use crate::sys::atomic::Ordering;
 
@@ -32,12 +33,12 @@ pub(crate) fn tell_hard(bill: &'static Bill) {
 
 /// Says, once for each heap and account, that its limit refused a request of `size` bytes.
 pub(crate) fn refused(bill: &'static Bill, size: usize) {
-    let holder = holder_of(bill);
-    // Relaxed: the line is printed by whichever thread finds false.
-    if !holder.told_limit.swap(true, Ordering::Relaxed) {
+    let (holder, (_, hard)) = (holder_of(bill), bill.limits());
+    // Relaxed: the line is printed by whichever thread finds false. Another one may have lifted the limit meanwhile.
+    if hard != UNLIMITED && !holder.told_limit.swap(true, Ordering::Relaxed) {
         let mut what = Line::new();
         what.text("a request of ").number(size as u64).text(" bytes would exceed the hard limit of ");
-        what.number(bill.limits().1 as u64).text(" bytes of ").text(holder.kind().word()).text(" ");
+        what.number(hard as u64).text(" bytes of ").text(holder.kind().word()).text(" ");
         holder.quote(&mut what);
         what.text(": ").number(bill.held() as u64).text(" bytes are held");
         diag::line(Code::HeapLimit, &[what.bytes()]);
@@ -76,6 +77,10 @@ impl Holder {
     }
 
     fn call(&self, limit: c_int, bytes: usize) {
+        // Another thread may have lifted the limit meanwhile.
+        if bytes == UNLIMITED {
+            return;
+        }
         let handle = self.handle();
         // Relaxed: it came with the handle.
         let callback = self.callback.load(Ordering::Relaxed);

@@ -1,5 +1,5 @@
 //! Checks what a script can of the way the project writes: lines that fit, words that are out, sentences with a
-//! subject.
+//! subject, no marks of a merge that is not done.
 //!
 //! Knows: the rules, and which folders keep them already. Must not know: Rust, C or Markdown (`text`), the words
 //! (`words`).
@@ -110,6 +110,8 @@ pub fn run(root: &Path, request: &Request) -> Result<()> {
 
 const LINES: &str = "lines";
 const SENTENCES: &str = "sentences";
+/// Git writes them around what it could not merge.
+const MERGE_MARKS: [&str; 2] = ["<<<<<<< ", ">>>>>>> "];
 
 fn is_in(file: &str, places: &[&str]) -> bool {
     places.iter().any(|place| file.starts_with(place))
@@ -127,6 +129,9 @@ fn check(file: &str, text: &str) -> Vec<Finding> {
         // A table has its rows on a line each, and an address cannot be broken.
         if columns > LONGEST_LINE && !line.starts_with('|') && !line.contains("https://") && !quoted.contains(&number) {
             found(number, format!("has {columns} columns, at most {LONGEST_LINE} are allowed"), pending);
+        }
+        if MERGE_MARKS.iter().any(|mark| line.starts_with(mark)) {
+            found(number, "has the mark of a merge that is not done".to_owned(), None);
         }
     }
     let pending = is_in(file, BARE_OPENINGS_IN).then_some(SENTENCES);
@@ -251,6 +256,13 @@ mod tests {
             [(1, None), (3, None)]
         );
         assert_eq!(problems("scripts/a.md", "# What it is\n\nWhatever. Say what.\n"), [(0, None); 0]);
+    }
+
+    #[test]
+    fn merges_that_are_not_done_are_found() {
+        let text = "One.\n<<<<<<< HEAD\nTwo.\n=======\nThree.\n>>>>>>> other\nA <<<<<<< b.\n";
+        let lines: Vec<usize> = check("scripts/a.md", text).iter().map(|finding| finding.line).collect();
+        assert_eq!(lines, [2, 6]);
     }
 
     #[test]
