@@ -47,6 +47,10 @@ pub(crate) enum Due {
     AtRest,
     /// All that changed since their holes were purged.
     Now,
+    /// Those that changed since they were checked, and of them holes of at least a region alone: a purge costs a system
+    /// call and an interrupt of the other processors, however small the hole, and a span whose blocks come back one after
+    /// another is soon free as a whole.
+    Shrinking,
 }
 
 /// The words of the largest bitmap.
@@ -131,13 +135,14 @@ impl Central {
         if let Some(waiting) = waiting {
             filled.leave_out(geometry, start, waiting);
         }
+        let least = if due == Due::Shrinking { page.max(REGION_BYTES) } else { page };
         let mut purged = 0;
         filled.each_gap(geometry, |low, high| {
             let from = (start + low as usize * size).next_multiple_of(page);
             // Behind the last block lies nothing.
             let to = if high == geometry.capacity { end } else { (start + high as usize * size) & !(page - 1) };
             // SAFETY: whole pages of blocks that are not out, or zero; the caller keeps others from taking them.
-            if from < to && unsafe { self.pages.purge_hole(from, to - from) } {
+            if from + least <= to && unsafe { self.pages.purge_hole(from, to - from) } {
                 purged += to - from;
             }
         });
@@ -147,16 +152,20 @@ impl Central {
 }
 
 impl Span {
-    /// Notes a check; `Purged` if the span is to be purged now, which happens once until it changes.
+    /// Notes a check; `Purged` if the span is to be purged now, which happens once until it changes. The small holes that
+    /// `Shrinking` leaves are due once the span is at rest.
     fn look(&self, due: Due, with_waiting: bool) -> Holes {
         let (before, count) = (self.rest.get(), self.used() << COUNT_SHIFT);
-        let same = before & COUNT == count;
+        let same = before & (SEEN | PURGED) != 0 && before & COUNT == count;
         let purged = if with_waiting { PURGED | WITH_WAITING } else { PURGED };
-        let (mark, holes) = match before & (SEEN | PURGED) {
-            PURGED if same && before & purged == purged => return Holes::None,
-            SEEN | PURGED if same => (purged, Holes::Purged),
-            _ if due == Due::Now => (purged, Holes::Purged),
-            _ => (SEEN, Holes::Waiting),
+        if same && before & purged == purged {
+            return Holes::None;
+        }
+        let (mark, holes) = match due {
+            Due::Shrinking if same => return Holes::Waiting,
+            Due::Shrinking => (SEEN, Holes::Purged),
+            Due::AtRest if !same => (SEEN, Holes::Waiting),
+            Due::AtRest | Due::Now => (purged, Holes::Purged),
         };
         self.rest.set(mark | count | before & PURGED_KIB);
         holes

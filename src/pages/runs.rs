@@ -45,8 +45,10 @@ pub(crate) struct Runs {
 }
 
 const NONE: u32 = 0;
-/// Regions that may be dirty in any case: a process that grows and shrinks once keeps no more.
+/// Regions that may be dirty in any case, or this part of what is in use if that is more: a process that grows and shrinks
+/// once keeps no more.
 const DIRTY_MIN: u32 = regions_for(8 * MIB) as u32;
+const DIRTY_PART: u32 = 4;
 /// A process that uses again what it freed may have so many dirty, however little is in use: those of one block of the
 /// largest kind that comes from runs.
 const REUSED_MIN: u32 = regions_for(LARGE_MAX) as u32;
@@ -172,19 +174,30 @@ impl Runs {
         self.put(space, Run { region: Region(start), count: len, dirty: run.dirty }, stamp, behind);
     }
 
-    /// Takes out the dirty run freed longest ago, if that was at least `delay` milliseconds before `now`, or if more is
-    /// dirty than the process is likely to want again soon. `cached` dirty regions are in the run cache.
+    /// Takes out a dirty run to purge: that which was freed longest ago, if that was at least `delay` milliseconds before
+    /// `now`; else the longest, if more is dirty than the process is likely to want again soon, since a purge costs a
+    /// system call and an interrupt of the other processors, however short the run. `cached` dirty regions are in the run
+    /// cache.
     pub(crate) fn expire(&mut self, space: &Space, now: u32, delay: u32, cached: u32) -> Option<Run> {
-        let start = self.oldest;
-        if start == NONE {
+        if self.oldest == NONE {
             return None;
         }
-        if waited(now, space.node(start).stamp.get()) < delay && !self.is_excessive(cached) {
+        let start = if waited(now, space.node(self.oldest).stamp.get()) >= delay {
+            self.oldest
+        } else if self.is_excessive(cached) {
+            self.longest(space)
+        } else {
             return None;
-        }
+        };
         let run = self.take_out(space, start);
         self.reused = self.reused.saturating_sub(run.count);
         Some(run)
+    }
+
+    /// The longest dirty run of all banks; there is one.
+    fn longest(&self, space: &Space) -> u32 {
+        let starts = space.banks().map(|bank| self.trees(space, bank).dirty.longest(space));
+        starts.filter(|&start| start != NONE).max_by_key(|&start| space.node(start).len.get()).unwrap_or(self.oldest)
     }
 
     /// Notes that `count` regions are used again. Purged ones count as well: the process would have needed what was given
@@ -209,10 +222,12 @@ impl Runs {
         self.dirty_regions + cached > self.dirty_max(cached)
     }
 
-    /// How many regions may be dirty, those in the cache among them: [`DIRTY_MIN`], or, where the process used again as much
-    /// as it freed, [`REUSED_MIN`] and as much as is in use.
+    /// How many regions may be dirty, those in the cache among them: [`DIRTY_MIN`], or a [`DIRTY_PART`] of what is in use,
+    /// or, where the process used again as much as it freed, [`REUSED_MIN`] and as much as is in use.
     pub(super) fn dirty_max(&self, cached: u32) -> u32 {
-        DIRTY_MIN + self.reused.min(self.taken().saturating_sub(cached) + REUSED_MIN - DIRTY_MIN)
+        let used = self.taken().saturating_sub(cached);
+        let earned = self.reused.min(used + REUSED_MIN - DIRTY_MIN);
+        (used / DIRTY_PART).max(DIRTY_MIN + earned)
     }
 
     fn is_free(&self, space: &Space, start: u32, dirty: bool) -> bool {

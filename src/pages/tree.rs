@@ -134,6 +134,15 @@ impl Tree {
         }
         best
     }
+
+    /// The longest run, at the highest address of those; 0 if there is none.
+    pub(super) fn longest<N: Nodes>(&self, nodes: &N) -> u32 {
+        let (mut last, mut at) = (NONE, self.root.get());
+        while at != NONE {
+            (last, at) = (at, nodes.node(at).right.get());
+        }
+        last
+    }
 }
 
 #[cfg(test)]
@@ -175,6 +184,7 @@ mod tests {
                 if query {
                     let expected = model.range((len, 0)..).next().map_or(0, |&(_, start)| start);
                     prop_assert_eq!(tree.best_fit(&table, len), expected);
+                    prop_assert_eq!(tree.longest(&table), model.last().map_or(0, |&(_, start)| start));
                 } else if let Some(key) = present {
                     tree.remove(&table, index);
                     model.remove(&key);

@@ -45,7 +45,7 @@ impl Heap {
         }
         for (region, span) in self.spans(class).partial.iter(central.pages.space()).take(SPANS_PER_FLUSH) {
             if span.used() * SPARSE <= capacity {
-                let _ = central.purge_holes(class, region, Due::Now, None);
+                let _ = central.purge_holes(class, region, Due::Shrinking, None);
             }
         }
     }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::{HEAPS, World, retire};
 use crate::base::class::Class;
 use crate::base::units::{KIB, MIB, REGION_BYTES};
+use crate::central::{Due, Holes, Place};
 use crate::heap::{Freed, Heap};
 
 const PAGE: usize = 4 * KIB;
@@ -233,4 +234,40 @@ fn blocks_in_purged_pages_are_counted_until_one_is_taken() {
     }
     heap.alloc(world.shared(), class).expect("memory");
     assert!(holes() < purged, "a span from which blocks were taken counts as present");
+}
+
+#[test]
+fn a_span_that_shrinks_gives_back_large_holes_alone() {
+    let world = World::new(64 * MIB);
+    let (heap, other) = (world.heap(), world.heap());
+    [heap, other].map(|heap| heap.take_part(true));
+    let wide = Class::all().filter(|class| class.geometry().regions >= 4);
+    let class = wide.max_by_key(|class| class.geometry().capacity).expect("spans of several regions");
+    let (geometry, size) = (class.geometry(), class.size());
+    let mut blocks: Vec<_> =
+        (0..geometry.capacity).map(|_| heap.alloc(world.shared(), class).expect("memory").addr()).collect();
+    blocks.sort_unstable();
+    let Place::Small { span, .. } = world.central.resolve(blocks[0]) else { panic!("not a small block") };
+    let first = span.first();
+    // A hole of half of the span, and a small one behind it.
+    let (half, last) = (blocks.len() / 2, blocks.len() - 1);
+    let small = half + (2 * PAGE).div_ceil(size).max(2);
+    let mut purge = |due| (world.central.purge_holes(class, first, due, None), span.purged_bytes());
+    for (index, &block) in blocks.iter().enumerate() {
+        if index < half || (half + 1..=small).contains(&index) {
+            free(&world, heap, block);
+        }
+    }
+    assert!(small < last && size * (small - half) < REGION_BYTES, "{size} bytes");
+    // A collection would purge around the block that stays in the bin.
+    let _ = heap.make_offer(1);
+    assert!(other.drain_other(world.shared(), heap, 2, &mut { u32::MAX }));
+    let (holes, large) = purge(Due::Shrinking);
+    assert_eq!(holes, Holes::Purged);
+    assert!(large >= REGION_BYTES && large <= half * size, "{large} bytes");
+    assert_eq!(purge(Due::Shrinking), (Holes::Waiting, large), "it has not changed");
+    let (holes, all) = purge(Due::AtRest);
+    assert!(holes == Holes::Purged && all > large, "{all} of {large} bytes, at rest");
+    assert_eq!(purge(Due::Shrinking), (Holes::None, all));
+    assert_eq!(purge(Due::AtRest), (Holes::None, all));
 }

@@ -66,6 +66,46 @@ fn much_that_is_free_does_not_wait() {
 }
 
 #[test]
+fn a_quarter_of_what_is_in_use_may_wait() {
+    let space = Space::reserve(256 * MIB, 4096).expect("256 MiB");
+    let mut runs = Runs::new();
+    let used = grow_and_shrink(&mut runs, &space, 3);
+    assert_eq!((used.len(), runs.reused), (8, 0));
+    assert!(dirty_after_purge(&mut runs, &space, LONG) <= DIRTY_MIN, "a quarter of 32 MiB is 8");
+    let more = runs.acquire(&space, Bank::FIRST, 20 * COUNT, REGION_BYTES).expect("room");
+    runs.reused = 0;
+    grow_and_shrink(&mut runs, &space, RUNS as usize);
+    runs.reused = 0;
+    let dirty = dirty_after_purge(&mut runs, &space, LONG);
+    assert!(
+        dirty > DIRTY_MIN && dirty <= runs.taken() / DIRTY_PART,
+        "{dirty} of {}, with {}",
+        runs.taken(),
+        more.count
+    );
+}
+
+#[test]
+fn of_too_much_the_longest_goes_first_and_by_time_the_oldest() {
+    let space = Space::reserve(256 * MIB, 4096).expect("256 MiB");
+    let mut runs = Runs::new();
+    let lens = [3, DIRTY_MIN, 9, 2 * DIRTY_MIN, 5];
+    let taken = lens.map(|len| {
+        let run = runs.acquire(&space, Bank::FIRST, len, REGION_BYTES).expect("room");
+        // Keeps the next one from merging with it.
+        let _between = runs.acquire(&space, Bank::FIRST, 1, REGION_BYTES).expect("room");
+        run
+    });
+    for (now, run) in (0..).zip(taken) {
+        runs.release(&space, Run { dirty: true, ..run }, now);
+    }
+    runs.reused = 0;
+    let mut next = |now| runs.expire(&space, now, 10, 0).map(|run| run.count);
+    assert_eq!([next(5), next(5), next(5)], [Some(lens[3]), Some(lens[1]), None]);
+    assert_eq!([next(12), next(12), next(12)], [Some(lens[0]), Some(lens[2]), None]);
+}
+
+#[test]
 fn as_much_waits_as_is_in_use_where_it_is_used_again() {
     let space = Space::reserve(256 * MIB, 4096).expect("256 MiB");
     let mut runs = Runs::new();
