@@ -11,6 +11,8 @@
 #include "check.h"
 #include "spandrel_weak.h"
 
+enum { MANY = 16 };
+
 static size_t purged(void) {
     struct spandrel_stats stats;
     CHECK(spandrel_stats(&stats, sizeof stats));
@@ -44,5 +46,11 @@ int main(int argc, char **argv) {
     CHECK_WITH(purged() == 0, purged());
     CHECK(opaque(malloc(MIB)) == block);
     free(between);
+    // More than the cache of large blocks keeps: the rest are free runs, and so what the next release may purge.
+    void *many[MANY];
+    for (int i = 0; i < MANY; i++) many[i] = memset(opaque(malloc(MIB)), 1, MIB);
+    for (int i = 0; i < MANY; i++) free(many[i]);
+    for (int i = 0; i < MANY; i++) CHECK_WITH(resident(many[i], MIB) == MIB / 4096, i);
+    CHECK_WITH(purged() == 0, purged());
     return 0;
 }
