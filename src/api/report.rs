@@ -107,9 +107,9 @@ pub struct ClassStats {
     pub cached_blocks: usize,
     /// Blocks that a thread freed for another heap, and that have not arrived there yet.
     pub in_flight_blocks: usize,
-    /// Spans from which blocks can be fetched.
+    /// Spans that have free blocks.
     pub partial_spans: usize,
-    /// Spans with every block out.
+    /// Spans that have no free block.
     pub full_spans: usize,
     /// Bins refilled so far.
     pub refills: u64,
