@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "asks for the bytes of a block that the caller vouches for")]
-//! The questions and requests of a Rust program: figures, free memory, limits, the heap profile.
+//! Figures and requests of a Rust program: statistics, giving memory back, limits, the heap profile.
 //!
 //! The counterpart of `extension.rs` in Rust's types. These calls come from the program, and may allocate for it.
 
