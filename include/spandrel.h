@@ -58,12 +58,12 @@
 #define SPANDREL_FORMAT_PROMETHEUS 3
 
 /**
- * More than the soft limit is in use. Called again only after an eighth of it was free in between.
+ * More than the soft limit is in use. The callback is called again only after an eighth of it was free in between.
  */
 #define SPANDREL_LIMIT_SOFT 1
 
 /**
- * The hard limit is about to refuse a request; it is tried again after the callback.
+ * A request would exceed the hard limit; it is tried again after the callback.
  */
 #define SPANDREL_LIMIT_HARD 2
 
@@ -78,14 +78,14 @@
 #define SPANDREL_HEAP_NAME_MAX 63
 
 /**
- * A heap that the program made: a handle, not an address that can be read. The handle of a heap that is gone is
- * recognised.
+ * A named heap: a handle, not an address that can be read. Calls recognise the handle of a heap that was destroyed or
+ * deleted.
  */
 struct spandrel_heap;
 
 /**
- * Called on the thread that met a limit, from inside its call: which limit (SPANDREL_LIMIT_...), the bytes in use,
- * the limit in bytes. May allocate and free; it is not called again meanwhile. Must not throw.
+ * Called on the thread that met a limit, from inside its call, with the limit (SPANDREL_LIMIT_...), the bytes in use,
+ * and the limit in bytes. It may allocate and free; it is not called again while it runs. It must not throw.
  */
 typedef void (*spandrel_limit_callback)(int limit, size_t held, size_t bytes);
 
@@ -190,7 +190,7 @@ struct spandrel_stats {
 };
 
 /**
- * The structure where C++ takes the plain name for the function: `struct spandrel_stats` by a name of its own.
+ * The same structure by a name for C++, where `spandrel_stats` is the function.
  */
 typedef struct spandrel_stats spandrel_stats_t;
 
@@ -227,11 +227,11 @@ struct spandrel_class_stats {
    */
   size_t in_flight_blocks;
   /**
-   * Spans from which blocks can be fetched.
+   * Spans that have free blocks.
    */
   size_t partial_spans;
   /**
-   * Spans with every block out.
+   * Spans that have no free block.
    */
   size_t full_spans;
   /**
@@ -265,15 +265,15 @@ struct spandrel_class_stats {
 };
 
 /**
- * The structure where C++ takes the plain name for the function.
+ * The same structure by a name for C++, where `spandrel_class_stats` is the function.
  */
 typedef struct spandrel_class_stats spandrel_class_stats_t;
 
 /**
  * Functions of the program that serve malloc and its family, with the contracts of the C functions of these names.
- * `malloc` and `free` are required; the others may be NULL: then malloc and a fill, malloc and a copy, Spandrel's
- * own aligned blocks, and the size asked for replace them. Spandrel serves the calls that these functions make
- * themselves.
+ * `malloc` and `free` are required; the others may be NULL. Replacements are malloc and a fill for calloc, malloc and
+ * a copy for realloc, Spandrel's own aligned blocks for aligned_alloc, and the requested size for malloc_usable_size.
+ * If these functions call malloc themselves, Spandrel serves the call.
  */
 struct spandrel_functions {
   /**
@@ -311,7 +311,7 @@ struct spandrel_block {
    */
   void *address;
   /**
-   * The bytes that were asked for.
+   * The requested bytes.
    */
   size_t size;
   /**
@@ -323,7 +323,7 @@ struct spandrel_block {
    */
   uint32_t thread;
   /**
-   * How many frames there are.
+   * The number of frames.
    */
   uint32_t frame_count;
   /**
@@ -339,22 +339,21 @@ struct spandrel_block {
 typedef bool (*spandrel_walk_callback)(const struct spandrel_block *block, void *context);
 
 /**
- * The structure where C++ takes the plain name for something else.
+ * The same type by a name that C++ code can use besides a function of the plain name.
  */
 typedef struct spandrel_heap spandrel_heap_t;
 
 /**
- * Called when a limit of a heap was met: the heap, which limit (SPANDREL_LIMIT_...), the bytes that the heap
- * holds, the limit in bytes, and the context of the options. For the hard limit that is on the thread whose
- * request it refuses, from inside its call, and the request is tried again after it; for the soft limit soon
- * after, on any thread that makes a request. May allocate and free, and use other heaps if it goes back; it is
- * not called again for that heap meanwhile, and cannot destroy it. Must not throw.
+ * Called when a heap meets a limit, with the heap, the limit (SPANDREL_LIMIT_...), the bytes that the heap holds, the
+ * limit in bytes, and the context of the options. At the hard limit it runs on the thread whose request would fail,
+ * from inside its call, and the request is tried again afterwards; at the soft limit it runs soon afterwards, on any
+ * thread that makes a request. It may allocate and free, and use other heaps if it returns to the one before. It is
+ * not called again for the same heap while it runs, and cannot destroy that heap. It must not throw.
  */
 typedef void (*spandrel_heap_callback)(spandrel_heap_t *heap, int limit, size_t held, size_t bytes, void *context);
 
 /**
- * The properties of a heap that is to be made. All-zero bytes are a heap named "heap" without limits, for one
- * thread at a time.
+ * The properties of a new heap. All-zero bytes stand for a heap named "heap" without limits, for one thread at a time.
  */
 struct spandrel_heap_options {
   /**
@@ -382,13 +381,13 @@ struct spandrel_heap_options {
    */
   unsigned int flags;
   /**
-   * 0, for later versions.
+   * Must be 0; for later versions.
    */
   size_t reserved[4];
 };
 
 /**
- * As `spandrel_heap_options`, for C++.
+ * The same structure by a name for C++.
  */
 typedef struct spandrel_heap_options spandrel_heap_options_t;
 
@@ -401,11 +400,11 @@ struct spandrel_heap_stats {
    */
   char name[64];
   /**
-   * Spans and large blocks: what the limits bound. Exact at any moment.
+   * Spans and large blocks: the bytes that the limits bound. Exact at any moment.
    */
   size_t held_bytes;
   /**
-   * The most that held_bytes was.
+   * The maximum of held_bytes so far.
    */
   size_t peak_bytes;
   /**
@@ -417,12 +416,12 @@ struct spandrel_heap_stats {
    */
   size_t large_bytes;
   /**
-   * Blocks that the program has, by the size of the block, large ones by their regions. Blocks that another thread
-   * freed count until they arrive.
+   * Blocks that the program holds: small ones by the size of the block, large ones by their regions. Blocks that
+   * another thread freed count until they have returned.
    */
   size_t live_bytes;
   /**
-   * How many they are, large ones left out; sampled ones of mode "guarded" are among them.
+   * The number of these without large blocks; sampled blocks of mode "guarded" count.
    */
   size_t live_blocks;
   /**
@@ -448,7 +447,7 @@ struct spandrel_heap_stats {
 };
 
 /**
- * As `spandrel_heap_stats`, where that is the function.
+ * The same structure by a name for C++, where `spandrel_heap_stats` is the function.
  */
 typedef struct spandrel_heap_stats spandrel_heap_stats_t;
 
@@ -479,13 +478,13 @@ int spandrel_lane_of_size(size_t size);
 int spandrel_lane_of_pointer(const void *pointer);
 
 /**
- * The usable bytes of a block from malloc(size). It may have more in a process with many threads, in mode "guarded",
- * and where libc serves the process. 0 for a size that malloc refuses.
+ * The usable bytes of a block from malloc(size). The block may have more in a process with many threads, in mode
+ * "guarded", and if libc serves the process. 0 for a size that malloc refuses.
  */
 size_t spandrel_good_size(size_t size);
 
 /**
- * As malloc(size), and stores the bytes that may be used in `*usable` (if that is not NULL), 0 if it returns NULL.
+ * As malloc(size); also stores the usable bytes in `*usable` (if that is not NULL), 0 if it returns NULL.
  *
  * The caller makes sure that:
  * - `usable` is NULL or writable.
@@ -493,22 +492,22 @@ size_t spandrel_good_size(size_t size);
 void *spandrel_alloc_at_least(size_t size, size_t *usable);
 
 /**
- * Returns the free blocks of the calling thread's heap to their spans, but one of each class; with `everything`
- * also those of the transfer caches, and then gives all free pages back to the kernel.
+ * Returns the free blocks in the calling thread's bins to their spans, except one of each class. With `everything` it
+ * also does so for the transfer caches, and then gives all free pages back to the kernel.
  */
 void spandrel_collect(bool everything);
 
 /**
- * Exchanges freed blocks with other threads, at a point that the program chooses: a safepoint, the border between
- * two messages, the end of an arena. Sends off the blocks of other threads' heaps that the calling thread freed,
- * and receives blocks of its own heap that others freed, in whole batches (at most 124 blocks each) until it has
- * received `most` blocks; 0 for 250. True if more wait. Cheap if there is nothing to do. Never fails; does nothing
- * in a thread that has not allocated, and if libc serves the process. Not for signal handlers.
+ * Exchanges freed blocks with other threads, at a point that the program chooses: a safepoint, or between two messages
+ * or frames. Sends the blocks of other threads' heaps that the calling thread freed, and receives blocks of its own
+ * heap that others freed, in whole batches (at most 124 blocks each) until it has received `most` blocks (0 stands for
+ * 250). Returns true if more blocks are waiting. Cheap if there is nothing to do. Never fails; does nothing in a
+ * thread that has not allocated, and if libc serves the process. Not for signal handlers.
  */
 bool spandrel_safepoint(size_t most);
 
 /**
- * Bytes of free runs whose pages the kernel has not got back yet.
+ * Bytes of dirty free runs: their pages were not given back to the kernel yet.
  */
 size_t spandrel_resident_bytes(void);
 
@@ -518,15 +517,15 @@ size_t spandrel_resident_bytes(void);
 void spandrel_set_limit_callback(spandrel_limit_callback callback);
 
 /**
- * Sets the soft and the hard limit in bytes, 0 for none, as SPANDREL_SOFT_LIMIT and SPANDREL_HARD_LIMIT do. False,
- * and errno EINVAL, if the soft limit is not below the hard one, in a profile with a pool, and if libc serves the
- * process.
+ * Sets the soft and the hard limit in bytes, 0 for none, as SPANDREL_SOFT_LIMIT and SPANDREL_HARD_LIMIT do. Returns
+ * false and sets errno to EINVAL if the soft limit is not below the hard one, in a profile with a pool, and if libc
+ * serves the process.
  */
 bool spandrel_set_limits(size_t soft, size_t hard);
 
 /**
- * Fills the first `struct_size` bytes of `*stats`; false, and errno EINVAL, if `stats` is NULL or `struct_size` is
- * larger than this version's structure; ENOMEM if there is no memory to work in.
+ * Fills the first `struct_size` bytes of `*stats`. Returns false and sets errno: EINVAL if `stats` is NULL or
+ * `struct_size` is larger than this version's structure, ENOMEM if there is no memory to work in.
  *
  * The caller makes sure that:
  * - `stats` is NULL or writable for `struct_size` bytes.
@@ -534,15 +533,15 @@ bool spandrel_set_limits(size_t soft, size_t hard);
 bool spandrel_stats(spandrel_stats_t *stats, size_t struct_size);
 
 /**
- * Writes all figures to file descriptor `fd` in `format` (SPANDREL_FORMAT_...), without taking memory; false, and
- * errno EINVAL or EIO, if there is no such format or `fd` did not take all bytes.
+ * Writes all figures to file descriptor `fd` in `format` (SPANDREL_FORMAT_...), without allocating. Returns false and
+ * sets errno: EINVAL if there is no such format, EIO if `fd` did not take all bytes.
  */
 bool spandrel_stats_write(int fd, int format);
 
 /**
  * Starts to sample requests for the heap profile, one every `rate` bytes on average; 0 for
- * SPANDREL_HEAP_PROFILE_RATE. Other threads follow at their next call on the slow path. False, and errno ENOTSUP,
- * if libc or a mode other than `fast` and `counting` serves the process.
+ * SPANDREL_HEAP_PROFILE_RATE. Other threads follow at their next slow call. Returns false and sets errno to ENOTSUP
+ * if libc or a mode other than "fast" and "counting" serves the process.
  */
 bool spandrel_profile_start(size_t rate);
 
@@ -553,8 +552,8 @@ void spandrel_profile_stop(void);
 
 /**
  * Writes the heap profile to the file `path`, or, if that is NULL, to the file that SPANDREL_HEAP_PROFILE names.
- * False, and errno, if it cannot be written; EBUSY if another thread is writing it, or if no samples were ever
- * taken. May be called in a signal handler.
+ * Returns false and sets errno if it cannot be written: EBUSY if another thread is writing it, or if no samples were
+ * ever taken. May be called in a signal handler.
  *
  * The caller makes sure that:
  * - `path` is NULL or a C string.
@@ -573,8 +572,8 @@ size_t spandrel_call_stack(size_t *frames, size_t count);
 
 /**
  * Fills the first `struct_size` bytes of `*stats` with the figures of class `index`, counted from 0, the smallest
- * blocks first; false, and errno EINVAL, if there is no such class, if `stats` is NULL, or if `struct_size` is
- * larger than this version's structure.
+ * blocks first. Returns false and sets errno to EINVAL if there is no such class, if `stats` is NULL, or if
+ * `struct_size` is larger than this version's structure.
  *
  * The caller makes sure that:
  * - `stats` is NULL or writable for `struct_size` bytes.
@@ -582,9 +581,9 @@ size_t spandrel_call_stack(size_t *frames, size_t count);
 bool spandrel_class_stats(size_t index, spandrel_class_stats_t *stats, size_t struct_size);
 
 /**
- * As spandrel_class_stats for every class at one moment: `stats` has `count` structures of `struct_size` bytes each,
- * and as many classes are filled in, the smallest blocks first. How many classes there are, which may be more; 0, and
- * errno EINVAL or ENOMEM, as with spandrel_class_stats.
+ * As spandrel_class_stats, for every class at one moment: fills `count` structures of `struct_size` bytes each in
+ * `stats`, the smallest blocks first. Returns the number of classes, which may be more than `count`; if it fails, it
+ * returns 0 and sets errno to EINVAL or ENOMEM.
  *
  * The caller makes sure that:
  * - `stats` is NULL, with a `count` of 0, or writable for `count` times `struct_size` bytes.
@@ -597,11 +596,11 @@ size_t spandrel_every_class_stats(spandrel_class_stats_t *stats, size_t count, s
 const char *spandrel_mode(void);
 
 /**
- * Switches to the mode of that name. "counting" can be switched on in a process in mode "fast", and off again
- * ("fast"); it then counts from 0. Other threads follow at their next call; one that is inside a call just then
- * may make some more before it follows. All other modes must record every block from the first one on. False, and
- * errno EINVAL for an unknown name, ENOTSUP for a mode that cannot be switched to or from. True for the mode in
- * force.
+ * Switches to the mode of that name: from "fast" to "counting", which counts from 0 then, and back. Other threads
+ * follow at their next call; a thread that is inside a call may make some more before it follows. All other modes have
+ * to record every block from the first one on, and can be chosen only at start. Returns true also for the mode in
+ * force. Returns false and sets errno: EINVAL for an unknown name, ENOTSUP for a mode that cannot be switched to or
+ * from.
  *
  * The caller makes sure that:
  * - `name` is a C string.
@@ -609,9 +608,9 @@ const char *spandrel_mode(void);
 bool spandrel_set_mode(const char *name);
 
 /**
- * In mode "counting": stores how many blocks, and how many usable bytes of them, were allocated and not freed
- * since counting began. Below zero if the program freed more blocks from before. Either pointer may be NULL.
- * False, and errno ENOTSUP, in other modes.
+ * In mode "counting": stores the number of blocks, and of their usable bytes, that were allocated and not freed since
+ * counting began. Below zero if the program freed more blocks from before. Either pointer may be NULL. Returns false
+ * and sets errno to ENOTSUP in other modes.
  *
  * The caller makes sure that:
  * - `blocks` and `bytes` are NULL or writable.
@@ -619,12 +618,12 @@ bool spandrel_set_mode(const char *name);
 bool spandrel_outstanding(int64_t *blocks, int64_t *bytes);
 
 /**
- * Sets the functions that serve from now on, a structure of `struct_size` bytes; NULL for Spandrel itself. Each
- * block returns to the functions that made it, even if others serve by then, so the functions must stay loaded.
- * Other threads follow at once with free, and with malloc at their next call; one that is inside a call just then
- * may be served by Spandrel some more times before it follows. False, and errno EINVAL without malloc or free or
- * with a `struct_size` that is larger than this version's structure, ENOSPC after 64 different sets of functions,
- * ENOTSUP in modes other than "fast" and "custom".
+ * Sets the functions that serve all calls from now on, a structure of `struct_size` bytes; NULL for Spandrel itself.
+ * Each block returns to the functions that allocated it, even if others are in force by then, so the functions must
+ * stay loaded. Other threads follow at once with free, and with malloc at their next call; a thread that is inside a
+ * call may be served by Spandrel some more times before it follows. Returns false and sets errno: EINVAL without
+ * malloc or free, or if `struct_size` is larger than this version's structure; ENOSPC after 64 different sets of
+ * functions; ENOTSUP in modes other than "fast" and "custom".
  *
  * The caller makes sure that:
  * - `functions` is NULL or readable for `struct_size` bytes.
@@ -633,8 +632,8 @@ bool spandrel_set_alloc_functions(const struct spandrel_functions *functions, si
 
 /**
  * In mode "tracked": fills the first `struct_size` bytes of `*block` with the record of the live block that starts
- * at `pointer`. False, and errno ENOENT if there is none, EINVAL if `block` is NULL or `struct_size` is larger
- * than this version's structure, ENOTSUP in other modes.
+ * at `pointer`. Returns false and sets errno: ENOENT if there is no such block, EINVAL if `block` is NULL or
+ * `struct_size` is larger than this version's structure, ENOTSUP in other modes.
  *
  * The caller makes sure that:
  * - `block` is NULL or writable for `struct_size` bytes.
@@ -642,9 +641,9 @@ bool spandrel_set_alloc_functions(const struct spandrel_functions *functions, si
 bool spandrel_block_info(const void *pointer, struct spandrel_block *block, size_t struct_size);
 
 /**
- * In mode "tracked": calls `callback` with each live block and `context`, in no order, and returns how many calls
- * returned true. Other threads go on meanwhile: a block may be free again when it is shown, and one made meanwhile
- * may be missing. 0, and errno ENOTSUP, in other modes.
+ * In mode "tracked": calls `callback` with each live block and `context`, in no particular order, and returns how many
+ * calls returned true. Other threads continue meanwhile, so a block may be free again when the callback gets it, and
+ * new blocks may be missing. Returns 0 and sets errno to ENOTSUP in other modes.
  *
  * The caller makes sure that:
  * - `callback` is NULL or may be called with any block and `context`; it must not throw.
@@ -652,18 +651,18 @@ bool spandrel_block_info(const void *pointer, struct spandrel_block *block, size
 size_t spandrel_walk(spandrel_walk_callback callback, void *context);
 
 /**
- * In mode "guarded": prints on fd 2 which sampled block an access to `address`, that of a fault for example, was
- * meant for, and where the block was allocated and freed. False if there is no such block. May be called from any
- * signal handler.
+ * In mode "guarded": prints on fd 2 to which sampled block an access to `address` belongs, for example the address of
+ * a fault, and where the block was allocated and freed. Returns false if there is no such block. May be called from
+ * any signal handler.
  */
 bool spandrel_explain_fault(const void *address);
 
 /**
- * Makes a heap of the program's own, whose blocks share no span with others; NULL for `options` is all zeroes. It
- * costs a quarter of a kilobyte until a thread uses it, and some pages then. NULL, and errno EINVAL for unknown
- * flags, words that are reserved and a soft limit above the hard one, ENOMEM if there is no memory or no place
- * (65,536 heaps), EAGAIN from inside the allocator, ENOTSUP if libc or the functions of mode "custom" serve the
- * process.
+ * Creates a named heap, whose blocks share no span with those of other heaps. NULL for `options` is the same as all
+ * zeroes. A heap takes a quarter of a kilobyte until a thread uses it, and some pages from then on. If it fails, it
+ * returns NULL and sets errno: EINVAL for unknown flags, reserved words that are not 0 or a soft limit above the hard
+ * one; ENOMEM if there is no memory, or there are 65,536 heaps; EAGAIN in a signal handler that interrupted the
+ * allocator; ENOTSUP if libc or the functions of mode "custom" serve the process.
  *
  * The caller makes sure that:
  * - `options` is NULL or readable, and its name NULL or a C string.
@@ -671,27 +670,27 @@ bool spandrel_explain_fault(const void *address);
 spandrel_heap_t *spandrel_heap_create(const spandrel_heap_options_t *options);
 
 /**
- * Frees all blocks of a heap at once, and the heap: in time by spans, not blocks, but for modes that look at each
- * block ("hardened", "tracked"). Nothing may use the blocks any more, libraries that allocated them included. 0,
- * or an error number: EINVAL if there is no such heap, EBUSY if a thread uses it, the caller included, EAGAIN from
- * inside the allocator. Not for signal handlers.
+ * Frees a heap with all of its blocks. The time depends on the number of spans, or of blocks in modes "hardened" and
+ * "tracked". The program must not use the blocks any more, nor may libraries that allocated them. Returns 0 or an
+ * error number: EINVAL if there is no such heap, EBUSY if a thread uses it, the caller included, EAGAIN in a signal
+ * handler that interrupted the allocator. Not for signal handlers.
  */
 int spandrel_heap_destroy(spandrel_heap_t *heap);
 
 /**
- * Ends a heap whose blocks stay: live ones are as those of malloc from then on. Fails as `spandrel_heap_destroy`
- * does.
+ * Ends a heap and keeps its blocks: from then on they are blocks of the default heap. Returns 0 or an error number as
+ * `spandrel_heap_destroy` does.
  */
 int spandrel_heap_delete(spandrel_heap_t *heap);
 
 /**
- * Has all requests of the calling thread be the heap's from now on, as fast as before: malloc, new and all others,
- * those of libraries among them: the buffer that stdio gets at the first printf goes when the heap is destroyed.
- * Returns the heap before, NULL for the default one. NULL leaves all heaps. Heaps nest: one that is used above
- * another stays above it until that one, or one below it, is used again; then all above it are left. A thread that
- * ends leaves its heaps. SPANDREL_HEAP_FAILED, and errno EINVAL if there is no such heap, EBUSY if another thread
- * uses it and it is not SPANDREL_HEAP_SHARED, ENOMEM, EAGAIN from inside the allocator. A signal handler must go
- * back to the heap that it found, and not by NULL.
+ * From now on the heap serves all requests of the calling thread, as fast as before: malloc, new and all others, also
+ * those of libraries. (So destroying the heap frees, for example, the buffer that stdio allocated at a first printf.)
+ * Returns the heap that the thread used before, NULL for the default heap. Uses nest: passing a heap that the thread
+ * uses already leaves all heaps that it began to use after that one. NULL leaves all heaps, and so does the end of the
+ * thread. If it fails, it returns SPANDREL_HEAP_FAILED and sets errno: EINVAL if there is no such heap, EBUSY if
+ * another thread uses it and it is not SPANDREL_HEAP_SHARED, ENOMEM, EAGAIN in a signal handler that interrupted the
+ * allocator. A signal handler must return to the heap that was in use before, and must not pass NULL.
  */
 spandrel_heap_t *spandrel_heap_use(spandrel_heap_t *heap);
 
@@ -706,9 +705,8 @@ spandrel_heap_t *spandrel_heap_current(void);
 spandrel_heap_t *spandrel_heap_of(const void *block);
 
 /**
- * As malloc, from `heap`, whichever heap the thread uses; NULL for the default heap. Errors as for
- * `spandrel_heap_use`, and ENOMEM above the heap's hard limit. free and all other functions take the block, from
- * any thread.
+ * As malloc, from `heap`, whichever heap the thread uses; NULL for the default heap. Sets errno as `spandrel_heap_use`
+ * does, and ENOMEM above the heap's hard limit. free and all other functions accept the block, on any thread.
  */
 void *spandrel_heap_malloc(spandrel_heap_t *heap, size_t size);
 
@@ -723,7 +721,7 @@ void *spandrel_heap_calloc(spandrel_heap_t *heap, size_t count, size_t size);
 void *spandrel_heap_aligned_alloc(spandrel_heap_t *heap, size_t alignment, size_t size);
 
 /**
- * As realloc; the result is a block of `heap`, whatever heap the block was of.
+ * As realloc; the result is a block of `heap`, whichever heap the block belonged to before.
  *
  * The caller makes sure that:
  * - `block` is NULL or a live block.
@@ -731,9 +729,9 @@ void *spandrel_heap_aligned_alloc(spandrel_heap_t *heap, size_t alignment, size_
 void *spandrel_heap_realloc(spandrel_heap_t *heap, void *block, size_t size);
 
 /**
- * Gives a live block to `heap`, NULL for the default one: a large block stays where it is, a small one is copied.
- * Returns where it is then. NULL, and errno as for `spandrel_heap_malloc`; the block is as it was then. A block
- * keeps the alignment of malloc, and not a larger one.
+ * Moves a live block to `heap`, NULL for the default heap, and returns its new address: a large block keeps its
+ * address, a small one is copied. If it fails, it returns NULL, sets errno as `spandrel_heap_malloc` does, and leaves
+ * the block unchanged. A copy has the alignment of malloc, not a larger one.
  *
  * The caller makes sure that:
  * - `block` is a live block.
@@ -741,14 +739,14 @@ void *spandrel_heap_realloc(spandrel_heap_t *heap, void *block, size_t size);
 void *spandrel_heap_move(spandrel_heap_t *heap, void *block);
 
 /**
- * Sets the soft and the hard limit of a heap in bytes, 0 for none. 0, or EINVAL if there is no such heap, or the
- * soft limit is above the hard one. Where more is held already, requests fail until enough is freed.
+ * Sets the soft and the hard limit of a heap in bytes, 0 for none. Returns 0, or EINVAL if there is no such heap or
+ * the soft limit is above the hard one. If the heap holds more already, requests fail until enough is freed.
  */
 int spandrel_heap_set_limits(spandrel_heap_t *heap, size_t soft, size_t hard);
 
 /**
- * Fills the first `struct_size` bytes of `*stats` with the figures of a heap or account. 0, or EINVAL if there is
- * no such heap, of which no line is printed, `stats` is NULL, or `struct_size` is larger than this version's
+ * Fills the first `struct_size` bytes of `*stats` with the figures of a heap or account. Returns 0, or EINVAL if there
+ * is no such heap (without printing a line), if `stats` is NULL, or if `struct_size` is larger than this version's
  * structure.
  *
  * The caller makes sure that:

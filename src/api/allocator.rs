@@ -1,8 +1,8 @@
 #![expect(unsafe_code, reason = "frees and resizes blocks that callers vouch for")]
-//! Rust's second contract: the shape of the trait `Allocator`, as methods, and as the trait of the crate `allocator-api2`.
+//! Rust's second contract: the trait `Allocator`, as methods, and as the trait of the crate `allocator-api2`.
 //!
-//! A request of no bytes gets no block, and its layout may change while a block is resized: these two are all that it adds
-//! to `GlobalAlloc`.
+//! It adds two things to `GlobalAlloc`: a request of no bytes gets no block, and the alignment may change when a block
+//! is resized.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;

@@ -1,6 +1,6 @@
 #![expect(unsafe_code, reason = "exports C functions")]
-//! The malloc family, as ISO C, POSIX and glibc 2.42 define it, and errno. As glibc, the aligned calls take sizes that
-//! are no multiple of the alignment, and programs rely on that.
+//! The malloc family, as ISO C, POSIX and glibc 2.42 define it, and errno. Like glibc's, the aligned calls accept sizes
+//! that are not a multiple of the alignment, because programs rely on that.
 
 use core::ffi::{c_int, c_void};
 

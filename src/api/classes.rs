@@ -26,9 +26,9 @@ pub struct spandrel_class_stats {
     pub cached_blocks: usize,
     /// Blocks that a thread freed for another heap, and that have not arrived there yet.
     pub in_flight_blocks: usize,
-    /// Spans from which blocks can be fetched.
+    /// Spans that have free blocks.
     pub partial_spans: usize,
-    /// Spans with every block out.
+    /// Spans that have no free block.
     pub full_spans: usize,
     /// Bins refilled so far.
     pub refills: u64,
@@ -46,7 +46,7 @@ pub struct spandrel_class_stats {
     pub received_refills: u64,
 }
 
-/// The structure where C++ takes the plain name for the function.
+/// The same structure by a name for C++, where `spandrel_class_stats` is the function.
 #[expect(non_camel_case_types, reason = "a name of C")]
 pub type spandrel_class_stats_t = spandrel_class_stats;
 
@@ -75,8 +75,8 @@ impl spandrel_class_stats {
 }
 
 /// Fills the first `struct_size` bytes of `*stats` with the figures of class `index`, counted from 0, the smallest
-/// blocks first; false, and errno EINVAL, if there is no such class, if `stats` is NULL, or if `struct_size` is
-/// larger than this version's structure.
+/// blocks first. Returns false and sets errno to EINVAL if there is no such class, if `stats` is NULL, or if
+/// `struct_size` is larger than this version's structure.
 ///
 /// # Safety
 /// - `stats` is NULL or writable for `struct_size` bytes.
@@ -96,9 +96,9 @@ pub unsafe extern "C" fn spandrel_class_stats(
     }
 }
 
-/// As spandrel_class_stats for every class at one moment: `stats` has `count` structures of `struct_size` bytes each,
-/// and as many classes are filled in, the smallest blocks first. How many classes there are, which may be more; 0, and
-/// errno EINVAL or ENOMEM, as with spandrel_class_stats.
+/// As spandrel_class_stats, for every class at one moment: fills `count` structures of `struct_size` bytes each in
+/// `stats`, the smallest blocks first. Returns the number of classes, which may be more than `count`; if it fails, it
+/// returns 0 and sets errno to EINVAL or ENOMEM.
 ///
 /// # Safety
 /// - `stats` is NULL, with a `count` of 0, or writable for `count` times `struct_size` bytes.

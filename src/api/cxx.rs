@@ -1,9 +1,9 @@
 #![expect(unsafe_code, reason = "exports C++ functions and calls weak ones")]
 //! C++'s operators new and delete, by their mangled names.
 //!
-//! A program may replace only the plain forms, and the standard says that the others then call those. So every other
-//! form compares the dynamic linker's choice for the form that it derives from with ours (a local alias), and jumps to
-//! the program's if they differ.
+//! A program may replace only the plain forms; then the standard requires the others to call the replacements. So every
+//! other form compares the address that the dynamic linker chose for its plain form with that of this library's own
+//! function (a local alias), and jumps to the program's function if they differ.
 
 use core::arch::{asm, global_asm, naked_asm};
 use core::ffi::c_void;

@@ -2,9 +2,9 @@
 //! `dlopen` in front of the C library's: without RTLD_DEEPBIND, by which an object would find libc's malloc before
 //! ours.
 //!
-//! The shared library exports it as `dlopen`, by way of `scripts/dlopen.ld`; nothing else has it. The C library finds
-//! by the return address which object calls, for that object's RUNPATH, `$ORIGIN` and namespace count. So this leaves
-//! by a jump, with the caller's return address in place.
+//! Only the shared library exports it as `dlopen`, by `scripts/dlopen.ld`. The C library determines the calling object
+//! by the return address, because it uses that object's RUNPATH, `$ORIGIN` and namespace. So this function ends with a
+//! jump, which leaves the caller's return address in place.
 
 use core::arch::global_asm;
 use core::ffi::{c_int, c_void};

@@ -79,7 +79,7 @@ pub struct spandrel_stats {
     pub made_spans: u64,
 }
 
-/// The structure where C++ takes the plain name for the function: `struct spandrel_stats` by a name of its own.
+/// The same structure by a name for C++, where `spandrel_stats` is the function.
 #[expect(non_camel_case_types, reason = "a name of C")]
 pub type spandrel_stats_t = spandrel_stats;
 
@@ -151,8 +151,8 @@ pub extern "C" fn spandrel_lane_of_pointer(pointer: *const c_void) -> c_int {
     requests::lane_of_pointer(pointer.addr()) as c_int
 }
 
-/// The usable bytes of a block from malloc(size). It may have more in a process with many threads, in mode "guarded",
-/// and where libc serves the process. 0 for a size that malloc refuses.
+/// The usable bytes of a block from malloc(size). The block may have more in a process with many threads, in mode
+/// "guarded", and if libc serves the process. 0 for a size that malloc refuses.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_good_size(size: usize) -> usize {
     match (Lane::of_size(size), Class::of_size(size)) {
@@ -163,7 +163,7 @@ pub extern "C" fn spandrel_good_size(size: usize) -> usize {
     }
 }
 
-/// As malloc(size), and stores the bytes that may be used in `*usable` (if that is not NULL), 0 if it returns NULL.
+/// As malloc(size); also stores the usable bytes in `*usable` (if that is not NULL), 0 if it returns NULL.
 ///
 /// # Safety
 /// - `usable` is NULL or writable.
@@ -178,36 +178,36 @@ pub unsafe extern "C" fn spandrel_alloc_at_least(size: usize, usable: *mut usize
     block.cast()
 }
 
-/// Returns the free blocks of the calling thread's heap to their spans, but one of each class; with `everything`
-/// also those of the transfer caches, and then gives all free pages back to the kernel.
+/// Returns the free blocks in the calling thread's bins to their spans, except one of each class. With `everything` it
+/// also does so for the transfer caches, and then gives all free pages back to the kernel.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_collect(everything: bool) {
     requests::collect(everything);
 }
 
-/// Exchanges freed blocks with other threads, at a point that the program chooses: a safepoint, the border between
-/// two messages, the end of an arena. Sends off the blocks of other threads' heaps that the calling thread freed,
-/// and receives blocks of its own heap that others freed, in whole batches (at most 124 blocks each) until it has
-/// received `most` blocks; 0 for 250. True if more wait. Cheap if there is nothing to do. Never fails; does nothing
-/// in a thread that has not allocated, and if libc serves the process. Not for signal handlers.
+/// Exchanges freed blocks with other threads, at a point that the program chooses: a safepoint, or between two messages
+/// or frames. Sends the blocks of other threads' heaps that the calling thread freed, and receives blocks of its own
+/// heap that others freed, in whole batches (at most 124 blocks each) until it has received `most` blocks (0 stands for
+/// 250). Returns true if more blocks are waiting. Cheap if there is nothing to do. Never fails; does nothing in a
+/// thread that has not allocated, and if libc serves the process. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_safepoint(most: usize) -> bool {
     requests::safepoint(most)
 }
 
-/// Bytes of free runs whose pages the kernel has not got back yet.
+/// Bytes of dirty free runs: their pages were not given back to the kernel yet.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_resident_bytes() -> usize {
     requests::retained_bytes()
 }
 
-/// More than the soft limit is in use. Called again only after an eighth of it was free in between.
+/// More than the soft limit is in use. The callback is called again only after an eighth of it was free in between.
 pub const SPANDREL_LIMIT_SOFT: c_int = 1;
-/// The hard limit is about to refuse a request; it is tried again after the callback.
+/// A request would exceed the hard limit; it is tried again after the callback.
 pub const SPANDREL_LIMIT_HARD: c_int = 2;
 
-/// Called on the thread that met a limit, from inside its call: which limit (SPANDREL_LIMIT_...), the bytes in use,
-/// the limit in bytes. May allocate and free; it is not called again meanwhile. Must not throw.
+/// Called on the thread that met a limit, from inside its call, with the limit (SPANDREL_LIMIT_...), the bytes in use,
+/// and the limit in bytes. It may allocate and free; it is not called again while it runs. It must not throw.
 #[expect(non_camel_case_types, reason = "a name of C")]
 pub type spandrel_limit_callback = Option<unsafe extern "C" fn(limit: c_int, held: usize, bytes: usize)>;
 
@@ -217,16 +217,16 @@ pub extern "C" fn spandrel_set_limit_callback(callback: spandrel_limit_callback)
     exhaustion::set_limit_callback(callback);
 }
 
-/// Sets the soft and the hard limit in bytes, 0 for none, as SPANDREL_SOFT_LIMIT and SPANDREL_HARD_LIMIT do. False,
-/// and errno EINVAL, if the soft limit is not below the hard one, in a profile with a pool, and if libc serves the
-/// process.
+/// Sets the soft and the hard limit in bytes, 0 for none, as SPANDREL_SOFT_LIMIT and SPANDREL_HARD_LIMIT do. Returns
+/// false and sets errno to EINVAL if the soft limit is not below the hard one, in a profile with a pool, and if libc
+/// serves the process.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_set_limits(soft: usize, hard: usize) -> bool {
     requests::set_limits(soft, hard) || refuse(libc::EINVAL)
 }
 
-/// Fills the first `struct_size` bytes of `*stats`; false, and errno EINVAL, if `stats` is NULL or `struct_size` is
-/// larger than this version's structure; ENOMEM if there is no memory to work in.
+/// Fills the first `struct_size` bytes of `*stats`. Returns false and sets errno: EINVAL if `stats` is NULL or
+/// `struct_size` is larger than this version's structure, ENOMEM if there is no memory to work in.
 ///
 /// # Safety
 /// - `stats` is NULL or writable for `struct_size` bytes.
@@ -252,8 +252,8 @@ pub(super) unsafe fn hand_out<T>(filled: &T, place: *mut T, struct_size: usize) 
     true
 }
 
-/// Writes all figures to file descriptor `fd` in `format` (SPANDREL_FORMAT_...), without taking memory; false, and
-/// errno EINVAL or EIO, if there is no such format or `fd` did not take all bytes.
+/// Writes all figures to file descriptor `fd` in `format` (SPANDREL_FORMAT_...), without allocating. Returns false and
+/// sets errno: EINVAL if there is no such format, EIO if `fd` did not take all bytes.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_stats_write(fd: c_int, format: c_int) -> bool {
     let format = match format {
@@ -269,8 +269,8 @@ pub extern "C" fn spandrel_stats_write(fd: c_int, format: c_int) -> bool {
 }
 
 /// Starts to sample requests for the heap profile, one every `rate` bytes on average; 0 for
-/// SPANDREL_HEAP_PROFILE_RATE. Other threads follow at their next call on the slow path. False, and errno ENOTSUP,
-/// if libc or a mode other than `fast` and `counting` serves the process.
+/// SPANDREL_HEAP_PROFILE_RATE. Other threads follow at their next slow call. Returns false and sets errno to ENOTSUP
+/// if libc or a mode other than "fast" and "counting" serves the process.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_profile_start(rate: usize) -> bool {
     or_errno(if requests::is_active() { sampling::start(rate) } else { Err(NoProfile::Unsampled) })
@@ -283,8 +283,8 @@ pub extern "C" fn spandrel_profile_stop() {
 }
 
 /// Writes the heap profile to the file `path`, or, if that is NULL, to the file that SPANDREL_HEAP_PROFILE names.
-/// False, and errno, if it cannot be written; EBUSY if another thread is writing it, or if no samples were ever
-/// taken. May be called in a signal handler.
+/// Returns false and sets errno if it cannot be written: EBUSY if another thread is writing it, or if no samples were
+/// ever taken. May be called in a signal handler.
 ///
 /// # Safety
 /// - `path` is NULL or a C string.

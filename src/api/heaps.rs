@@ -22,29 +22,28 @@ pub const SPANDREL_HEAP_NAME_MAX: usize = 63;
 
 const _: () = assert!(SPANDREL_HEAP_NAME_MAX == NAME_BYTES - 1 && NAME_BYTES == 64);
 
-/// A heap that the program made: a handle, not an address that can be read. The handle of a heap that is gone is
-/// recognised.
+/// A named heap: a handle, not an address that can be read. Calls recognise the handle of a heap that was destroyed or
+/// deleted.
 #[expect(non_camel_case_types, reason = "a name of C")]
 pub struct spandrel_heap {
     _private: (),
 }
 
-/// The structure where C++ takes the plain name for something else.
+/// The same type by a name that C++ code can use besides a function of the plain name.
 #[expect(non_camel_case_types, reason = "a name of C")]
 pub type spandrel_heap_t = spandrel_heap;
 
-/// Called when a limit of a heap was met: the heap, which limit (SPANDREL_LIMIT_...), the bytes that the heap
-/// holds, the limit in bytes, and the context of the options. For the hard limit that is on the thread whose
-/// request it refuses, from inside its call, and the request is tried again after it; for the soft limit soon
-/// after, on any thread that makes a request. May allocate and free, and use other heaps if it goes back; it is
-/// not called again for that heap meanwhile, and cannot destroy it. Must not throw.
+/// Called when a heap meets a limit, with the heap, the limit (SPANDREL_LIMIT_...), the bytes that the heap holds, the
+/// limit in bytes, and the context of the options. At the hard limit it runs on the thread whose request would fail,
+/// from inside its call, and the request is tried again afterwards; at the soft limit it runs soon afterwards, on any
+/// thread that makes a request. It may allocate and free, and use other heaps if it returns to the one before. It is
+/// not called again for the same heap while it runs, and cannot destroy that heap. It must not throw.
 #[expect(non_camel_case_types, reason = "a name of C")]
 pub type spandrel_heap_callback = Option<
     unsafe extern "C" fn(heap: *mut spandrel_heap_t, limit: c_int, held: usize, bytes: usize, context: *mut c_void),
 >;
 
-/// The properties of a heap that is to be made. All-zero bytes are a heap named "heap" without limits, for one
-/// thread at a time.
+/// The properties of a new heap. All-zero bytes stand for a heap named "heap" without limits, for one thread at a time.
 #[repr(C)]
 pub struct spandrel_heap_options {
     /// The name, which is copied; NULL for "heap".
@@ -59,7 +58,7 @@ pub struct spandrel_heap_options {
     pub context: *mut c_void,
     /// 0, or SPANDREL_HEAP_SHARED.
     pub flags: c_uint,
-    /// 0, for later versions.
+    /// Must be 0; for later versions.
     pub reserved: [usize; 4],
 }
 
@@ -68,18 +67,18 @@ pub struct spandrel_heap_options {
 pub struct spandrel_heap_stats {
     /// The name, which ends with a zero.
     pub name: [c_char; 64],
-    /// Spans and large blocks: what the limits bound. Exact at any moment.
+    /// Spans and large blocks: the bytes that the limits bound. Exact at any moment.
     pub held_bytes: usize,
-    /// The most that held_bytes was.
+    /// The maximum of held_bytes so far.
     pub peak_bytes: usize,
     /// Regions cut into blocks of a class.
     pub span_bytes: usize,
     /// Large blocks. In mode "guarded" the pages of sampled blocks as well.
     pub large_bytes: usize,
-    /// Blocks that the program has, by the size of the block, large ones by their regions. Blocks that another thread
-    /// freed count until they arrive.
+    /// Blocks that the program holds: small ones by the size of the block, large ones by their regions. Blocks that
+    /// another thread freed count until they have returned.
     pub live_bytes: usize,
-    /// How many they are, large ones left out; sampled ones of mode "guarded" are among them.
+    /// The number of these without large blocks; sampled blocks of mode "guarded" count.
     pub live_blocks: usize,
     /// The limits; 0 for none.
     pub soft_limit: usize,
@@ -93,10 +92,10 @@ pub struct spandrel_heap_stats {
     pub users: usize,
 }
 
-/// As `spandrel_heap_options`, for C++.
+/// The same structure by a name for C++.
 #[expect(non_camel_case_types, reason = "a name of C")]
 pub type spandrel_heap_options_t = spandrel_heap_options;
-/// As `spandrel_heap_stats`, where that is the function.
+/// The same structure by a name for C++, where `spandrel_heap_stats` is the function.
 #[expect(non_camel_case_types, reason = "a name of C")]
 pub type spandrel_heap_stats_t = spandrel_heap_stats;
 
@@ -130,11 +129,11 @@ const fn limit(bytes: usize) -> usize {
     if bytes == 0 { UNLIMITED } else { bytes }
 }
 
-/// Makes a heap of the program's own, whose blocks share no span with others; NULL for `options` is all zeroes. It
-/// costs a quarter of a kilobyte until a thread uses it, and some pages then. NULL, and errno EINVAL for unknown
-/// flags, words that are reserved and a soft limit above the hard one, ENOMEM if there is no memory or no place
-/// (65,536 heaps), EAGAIN from inside the allocator, ENOTSUP if libc or the functions of mode "custom" serve the
-/// process.
+/// Creates a named heap, whose blocks share no span with those of other heaps. NULL for `options` is the same as all
+/// zeroes. A heap takes a quarter of a kilobyte until a thread uses it, and some pages from then on. If it fails, it
+/// returns NULL and sets errno: EINVAL for unknown flags, reserved words that are not 0 or a soft limit above the hard
+/// one; ENOMEM if there is no memory, or there are 65,536 heaps; EAGAIN in a signal handler that interrupted the
+/// allocator; ENOTSUP if libc or the functions of mode "custom" serve the process.
 ///
 /// # Safety
 /// - `options` is NULL or readable, and its name NULL or a C string.
@@ -168,29 +167,29 @@ pub unsafe extern "C" fn spandrel_heap_create(options: *const spandrel_heap_opti
     }
 }
 
-/// Frees all blocks of a heap at once, and the heap: in time by spans, not blocks, but for modes that look at each
-/// block ("hardened", "tracked"). Nothing may use the blocks any more, libraries that allocated them included. 0,
-/// or an error number: EINVAL if there is no such heap, EBUSY if a thread uses it, the caller included, EAGAIN from
-/// inside the allocator. Not for signal handlers.
+/// Frees a heap with all of its blocks. The time depends on the number of spans, or of blocks in modes "hardened" and
+/// "tracked". The program must not use the blocks any more, nor may libraries that allocated them. Returns 0 or an
+/// error number: EINVAL if there is no such heap, EBUSY if a thread uses it, the caller included, EAGAIN in a signal
+/// handler that interrupted the allocator. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_heap_destroy(heap: *mut spandrel_heap_t) -> c_int {
     done(heaps::end(handle_of(heap), End::Destroy))
 }
 
-/// Ends a heap whose blocks stay: live ones are as those of malloc from then on. Fails as `spandrel_heap_destroy`
-/// does.
+/// Ends a heap and keeps its blocks: from then on they are blocks of the default heap. Returns 0 or an error number as
+/// `spandrel_heap_destroy` does.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_heap_delete(heap: *mut spandrel_heap_t) -> c_int {
     done(heaps::end(handle_of(heap), End::Delete))
 }
 
-/// Has all requests of the calling thread be the heap's from now on, as fast as before: malloc, new and all others,
-/// those of libraries among them: the buffer that stdio gets at the first printf goes when the heap is destroyed.
-/// Returns the heap before, NULL for the default one. NULL leaves all heaps. Heaps nest: one that is used above
-/// another stays above it until that one, or one below it, is used again; then all above it are left. A thread that
-/// ends leaves its heaps. SPANDREL_HEAP_FAILED, and errno EINVAL if there is no such heap, EBUSY if another thread
-/// uses it and it is not SPANDREL_HEAP_SHARED, ENOMEM, EAGAIN from inside the allocator. A signal handler must go
-/// back to the heap that it found, and not by NULL.
+/// From now on the heap serves all requests of the calling thread, as fast as before: malloc, new and all others, also
+/// those of libraries. (So destroying the heap frees, for example, the buffer that stdio allocated at a first printf.)
+/// Returns the heap that the thread used before, NULL for the default heap. Uses nest: passing a heap that the thread
+/// uses already leaves all heaps that it began to use after that one. NULL leaves all heaps, and so does the end of the
+/// thread. If it fails, it returns SPANDREL_HEAP_FAILED and sets errno: EINVAL if there is no such heap, EBUSY if
+/// another thread uses it and it is not SPANDREL_HEAP_SHARED, ENOMEM, EAGAIN in a signal handler that interrupted the
+/// allocator. A signal handler must return to the heap that was in use before, and must not pass NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_heap_use(heap: *mut spandrel_heap_t) -> *mut spandrel_heap_t {
     match holders::switch(handle_of(heap)) {
@@ -234,9 +233,8 @@ fn malloc_on(heap: *mut spandrel_heap_t, size: usize) -> *mut c_void {
     on_heap(heap, || fast_path::malloc(size, malloc_slow))
 }
 
-/// As malloc, from `heap`, whichever heap the thread uses; NULL for the default heap. Errors as for
-/// `spandrel_heap_use`, and ENOMEM above the heap's hard limit. free and all other functions take the block, from
-/// any thread.
+/// As malloc, from `heap`, whichever heap the thread uses; NULL for the default heap. Sets errno as `spandrel_heap_use`
+/// does, and ENOMEM above the heap's hard limit. free and all other functions accept the block, on any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_heap_malloc(heap: *mut spandrel_heap_t, size: usize) -> *mut c_void {
     let block = holders::pop(handle_of(heap), size);
@@ -273,7 +271,7 @@ pub extern "C" fn spandrel_heap_aligned_alloc(
     block.cast()
 }
 
-/// As realloc; the result is a block of `heap`, whatever heap the block was of.
+/// As realloc; the result is a block of `heap`, whichever heap the block belonged to before.
 ///
 /// # Safety
 /// - `block` is NULL or a live block.
@@ -308,9 +306,9 @@ fn answer(resized: Resized) -> *mut c_void {
     }
 }
 
-/// Gives a live block to `heap`, NULL for the default one: a large block stays where it is, a small one is copied.
-/// Returns where it is then. NULL, and errno as for `spandrel_heap_malloc`; the block is as it was then. A block
-/// keeps the alignment of malloc, and not a larger one.
+/// Moves a live block to `heap`, NULL for the default heap, and returns its new address: a large block keeps its
+/// address, a small one is copied. If it fails, it returns NULL, sets errno as `spandrel_heap_malloc` does, and leaves
+/// the block unchanged. A copy has the alignment of malloc, not a larger one.
 ///
 /// # Safety
 /// - `block` is a live block.
@@ -325,8 +323,8 @@ pub unsafe extern "C" fn spandrel_heap_move(heap: *mut spandrel_heap_t, block: *
     }
 }
 
-/// Sets the soft and the hard limit of a heap in bytes, 0 for none. 0, or EINVAL if there is no such heap, or the
-/// soft limit is above the hard one. Where more is held already, requests fail until enough is freed.
+/// Sets the soft and the hard limit of a heap in bytes, 0 for none. Returns 0, or EINVAL if there is no such heap or
+/// the soft limit is above the hard one. If the heap holds more already, requests fail until enough is freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_heap_set_limits(heap: *mut spandrel_heap_t, soft: usize, hard: usize) -> c_int {
     if limit(soft) > limit(hard) && soft != 0 {
@@ -355,8 +353,8 @@ impl spandrel_heap_stats {
     }
 }
 
-/// Fills the first `struct_size` bytes of `*stats` with the figures of a heap or account. 0, or EINVAL if there is
-/// no such heap, of which no line is printed, `stats` is NULL, or `struct_size` is larger than this version's
+/// Fills the first `struct_size` bytes of `*stats` with the figures of a heap or account. Returns 0, or EINVAL if there
+/// is no such heap (without printing a line), if `stats` is NULL, or if `struct_size` is larger than this version's
 /// structure.
 ///
 /// # Safety

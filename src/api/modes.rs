@@ -17,11 +17,11 @@ pub extern "C" fn spandrel_mode() -> *const c_char {
     switch::mode_name().as_ptr()
 }
 
-/// Switches to the mode of that name. "counting" can be switched on in a process in mode "fast", and off again
-/// ("fast"); it then counts from 0. Other threads follow at their next call; one that is inside a call just then
-/// may make some more before it follows. All other modes must record every block from the first one on. False, and
-/// errno EINVAL for an unknown name, ENOTSUP for a mode that cannot be switched to or from. True for the mode in
-/// force.
+/// Switches to the mode of that name: from "fast" to "counting", which counts from 0 then, and back. Other threads
+/// follow at their next call; a thread that is inside a call may make some more before it follows. All other modes have
+/// to record every block from the first one on, and can be chosen only at start. Returns true also for the mode in
+/// force. Returns false and sets errno: EINVAL for an unknown name, ENOTSUP for a mode that cannot be switched to or
+/// from.
 ///
 /// # Safety
 /// - `name` is a C string.
@@ -45,9 +45,9 @@ fn or_errno(done: Result<(), Refusal>) -> bool {
     }
 }
 
-/// In mode "counting": stores how many blocks, and how many usable bytes of them, were allocated and not freed
-/// since counting began. Below zero if the program freed more blocks from before. Either pointer may be NULL.
-/// False, and errno ENOTSUP, in other modes.
+/// In mode "counting": stores the number of blocks, and of their usable bytes, that were allocated and not freed since
+/// counting began. Below zero if the program freed more blocks from before. Either pointer may be NULL. Returns false
+/// and sets errno to ENOTSUP in other modes.
 ///
 /// # Safety
 /// - `blocks` and `bytes` are NULL or writable.
@@ -64,9 +64,9 @@ pub unsafe extern "C" fn spandrel_outstanding(blocks: *mut i64, bytes: *mut i64)
 }
 
 /// Functions of the program that serve malloc and its family, with the contracts of the C functions of these names.
-/// `malloc` and `free` are required; the others may be NULL: then malloc and a fill, malloc and a copy, Spandrel's
-/// own aligned blocks, and the size asked for replace them. Spandrel serves the calls that these functions make
-/// themselves.
+/// `malloc` and `free` are required; the others may be NULL. Replacements are malloc and a fill for calloc, malloc and
+/// a copy for realloc, Spandrel's own aligned blocks for aligned_alloc, and the requested size for malloc_usable_size.
+/// If these functions call malloc themselves, Spandrel serves the call.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct spandrel_functions {
@@ -84,12 +84,12 @@ pub struct spandrel_functions {
     pub malloc_usable_size: Option<unsafe extern "C" fn(block: *mut c_void) -> usize>,
 }
 
-/// Sets the functions that serve from now on, a structure of `struct_size` bytes; NULL for Spandrel itself. Each
-/// block returns to the functions that made it, even if others serve by then, so the functions must stay loaded.
-/// Other threads follow at once with free, and with malloc at their next call; one that is inside a call just then
-/// may be served by Spandrel some more times before it follows. False, and errno EINVAL without malloc or free or
-/// with a `struct_size` that is larger than this version's structure, ENOSPC after 64 different sets of functions,
-/// ENOTSUP in modes other than "fast" and "custom".
+/// Sets the functions that serve all calls from now on, a structure of `struct_size` bytes; NULL for Spandrel itself.
+/// Each block returns to the functions that allocated it, even if others are in force by then, so the functions must
+/// stay loaded. Other threads follow at once with free, and with malloc at their next call; a thread that is inside a
+/// call may be served by Spandrel some more times before it follows. Returns false and sets errno: EINVAL without
+/// malloc or free, or if `struct_size` is larger than this version's structure; ENOSPC after 64 different sets of
+/// functions; ENOTSUP in modes other than "fast" and "custom".
 ///
 /// # Safety
 /// - `functions` is NULL or readable for `struct_size` bytes.
@@ -134,13 +134,13 @@ pub unsafe extern "C" fn spandrel_set_alloc_functions(
 pub struct spandrel_block {
     /// Where it starts.
     pub address: *mut c_void,
-    /// The bytes that were asked for.
+    /// The requested bytes.
     pub size: usize,
     /// Milliseconds since it was allocated, or resized.
     pub age_ms: u64,
     /// The thread that allocated or resized it, by the kernel's number (gettid).
     pub thread: u32,
-    /// How many frames there are.
+    /// The number of frames.
     pub frame_count: u32,
     /// Return addresses of the calls that allocated it, the innermost first. They stay readable to the end of the
     /// process.
@@ -161,8 +161,8 @@ impl From<BlockInfo> for spandrel_block {
 }
 
 /// In mode "tracked": fills the first `struct_size` bytes of `*block` with the record of the live block that starts
-/// at `pointer`. False, and errno ENOENT if there is none, EINVAL if `block` is NULL or `struct_size` is larger
-/// than this version's structure, ENOTSUP in other modes.
+/// at `pointer`. Returns false and sets errno: ENOENT if there is no such block, EINVAL if `block` is NULL or
+/// `struct_size` is larger than this version's structure, ENOTSUP in other modes.
 ///
 /// # Safety
 /// - `block` is NULL or writable for `struct_size` bytes.
@@ -190,9 +190,9 @@ pub unsafe extern "C" fn spandrel_block_info(
 pub type spandrel_walk_callback =
     Option<unsafe extern "C" fn(block: *const spandrel_block, context: *mut c_void) -> bool>;
 
-/// In mode "tracked": calls `callback` with each live block and `context`, in no order, and returns how many calls
-/// returned true. Other threads go on meanwhile: a block may be free again when it is shown, and one made meanwhile
-/// may be missing. 0, and errno ENOTSUP, in other modes.
+/// In mode "tracked": calls `callback` with each live block and `context`, in no particular order, and returns how many
+/// calls returned true. Other threads continue meanwhile, so a block may be free again when the callback gets it, and
+/// new blocks may be missing. Returns 0 and sets errno to ENOTSUP in other modes.
 ///
 /// # Safety
 /// - `callback` is NULL or may be called with any block and `context`; it must not throw.
@@ -209,9 +209,9 @@ pub unsafe extern "C" fn spandrel_walk(callback: spandrel_walk_callback, context
     })
 }
 
-/// In mode "guarded": prints on fd 2 which sampled block an access to `address`, that of a fault for example, was
-/// meant for, and where the block was allocated and freed. False if there is no such block. May be called from any
-/// signal handler.
+/// In mode "guarded": prints on fd 2 to which sampled block an access to `address` belongs, for example the address of
+/// a fault, and where the block was allocated and freed. Returns false if there is no such block. May be called from
+/// any signal handler.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_explain_fault(address: *const c_void) -> bool {
     guarded::explain(address.addr())

@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "asks for the bytes of a block that the caller vouches for")]
-//! The questions and requests of a Rust program: figures, free memory, limits, the heap profile.
+//! Figures and requests of a Rust program: statistics, giving memory back, limits, the heap profile.
 //!
 //! The counterpart of `extension.rs` in Rust's types. These calls come from the program, and may allocate for it.
 
@@ -107,9 +107,9 @@ pub struct ClassStats {
     pub cached_blocks: usize,
     /// Blocks that a thread freed for another heap, and that have not arrived there yet.
     pub in_flight_blocks: usize,
-    /// Spans from which blocks can be fetched.
+    /// Spans that have free blocks.
     pub partial_spans: usize,
-    /// Spans with every block out.
+    /// Spans that have no free block.
     pub full_spans: usize,
     /// Bins refilled so far.
     pub refills: u64,

@@ -1,10 +1,9 @@
 #![expect(unsafe_code, reason = "implements an unsafe trait")]
-//! Rust's contract: `GlobalAlloc`. `allocator.rs` has the calls in the shape of `Allocator`, `report.rs` the
-//! questions and requests of a program.
+//! Rust's contract: `GlobalAlloc`. `allocator.rs` has the calls of the trait `Allocator`, `report.rs` figures and
+//! requests of a program.
 //!
-//! A layout says what C's calls do not: how many bytes a block that is freed or resized has. Blocks of 16 bytes and more
-//! lie at multiples of 16 anyway, so up to that alignment a layout is a request of its size or of its alignment, whichever
-//! is larger.
+//! Unlike C's calls, a layout has the size of a block that is freed or resized. Blocks of 16 bytes and more are aligned
+//! to 16 anyway, so for smaller alignments a request has the size of the layout or its alignment, whichever is larger.
 
 use core::alloc::{GlobalAlloc, Layout};
 

@@ -1,11 +1,11 @@
 #![expect(unsafe_code, reason = "assembly that calls operator new, which may throw")]
 //! The forms of operator new that return the usable bytes as well, by the names that LLVM and tcmalloc have for them:
-//! `__size_returning_new` and its like. A container that grows into what it got allocates less often.
+//! `__size_returning_new` and its variants. A container that uses all of its block allocates less often.
 //!
-//! They derive from the plain forms. Where a program replaced these, blocks are the program's, and usable is what was
-//! asked for. All such blocks may be deleted with any size from the one asked for to the one returned.
+//! They derive from the plain forms. If a program replaced these, its functions allocate the blocks, and the usable
+//! size is the requested size. Blocks may be deleted with any size from the requested one to the returned one.
 //!
-//! Hints (hot, cold) have no effect: they come in a register behind those that count.
+//! Hints (hot, cold) have no effect: they are passed in a register after those that are read.
 
 use core::arch::{global_asm, naked_asm};
 use core::ffi::c_void;

@@ -1,9 +1,9 @@
 #![expect(unsafe_code, reason = "assembly that calls weak C++ functions")]
 //! Calls that may throw: the new_handler, `std::bad_alloc`, a program's own operator new.
 //!
-//! An exception must not cross a Rust frame, so a small piece of assembly with unwind information makes these calls,
-//! and the Rust functions reach it by a tail jump. The C++ runtime's functions are weak: a C program has none of them,
-//! and then a failed new aborts.
+//! An exception must not cross a Rust frame. So a small piece of assembly with unwind information makes these calls,
+//! and the Rust functions end with a jump to it. The C++ runtime's functions are weak references: a C program has none
+//! of them, and then a failed new aborts.
 
 use core::arch::{global_asm, naked_asm};
 use core::ffi::c_void;

@@ -1,10 +1,10 @@
-//! The central list: what one class keeps between heaps. Spans that no heap owns, and whole batches of blocks (the
+//! The central list of one class: the spans that no heap owns, and whole batches of free blocks for any heap (the
 //! transfer cache).
 //!
 //! # Invariants
 //! - A span whose map entry names the central list is in exactly one of the two lists, and only the holder of the lock
 //!   changes the span or its entry.
-//! - The blocks of batches count as out in their spans.
+//! - The blocks of batches are marked as in use in their spans.
 
 use core::mem::offset_of;
 

@@ -2,8 +2,8 @@
 //! Deferred frees: blocks freed where no heap may be touched and no lock taken (a signal handler that interrupted the
 //! allocator), or while there was no memory for the batch that would have carried them to their owner.
 //!
-//! They wait in a stack, linked through their own first word: the one place where a freed block is written to. Any
-//! thread takes the whole stack in its next slow call (Treiber's stack without single pops, so without ABA).
+//! They are in a stack, linked through their own first word: the only case in which the allocator writes to a freed
+//! block. Any thread takes the whole stack in its next slow call (Treiber's stack without single pops, so without ABA).
 
 use crate::sys::atomic::{AtomicPtr, Ordering};
 

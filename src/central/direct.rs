@@ -1,8 +1,9 @@
 #![expect(unsafe_code, reason = "maps memory, for blocks and for the table of them")]
 //! Direct mappings: blocks too large for the page runs, each a mapping of its own.
 //!
-//! They are not in the page map: a free that the map does not know looks here before it is called foreign. It does so
-//! without a lock, in a table of ranges, so neither a direct block nor one of libc's costs more where there are many.
+//! They are not in the page map: an address that the map does not know is searched here before it counts as foreign.
+//! The search takes no lock and probes a hash table of ranges, so its time does not depend on the number of direct
+//! blocks.
 
 use super::ranges::{Range, Ranges, Slot, Writer};
 use crate::base::units::round_up;

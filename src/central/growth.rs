@@ -1,9 +1,10 @@
 #![expect(unsafe_code, reason = "moves pages")]
-//! Growth of a large block beyond what runs serve: the kernel moves its pages to a mapping, which then grows. Nothing is
-//! copied, and the run that stays behind reads as zero.
+//! Growth of a large block to a direct one: the kernel moves its pages to a mapping of its own, which then grows.
+//! Nothing is copied, and the former run reads as zero.
 //!
 //! # Invariants
-//! - Meanwhile the block is in neither the page map nor the list of direct blocks; only its owner has its address.
+//! - During the move the block is neither in the page map nor in the table of direct blocks; only its owner has its
+//!   address.
 
 use super::direct::{self, DirectBlock};
 use super::span::State;

@@ -2,13 +2,13 @@
 //! Holes: whole free pages inside spans that still hold blocks. They are purged once the span is at rest, or at once
 //! where the program asks for it.
 //!
-//! Free blocks have no contents to keep, so their pages may be purged and read as zero later. The bitmap says which
-//! blocks are free: a block in a bin, in a batch or in the hands of an interrupted operation is out. A span is at rest
-//! if no block was taken from it, and its count of blocks is the same, at two checks. [`Span::rest`] notes the last
-//! check and how much was purged; [`Span::take`] clears it.
+//! The content of free blocks need not be kept, so their pages may be purged and read as zero later. The bitmap says
+//! which blocks are free: blocks in a bin, in a batch or in an interrupted operation are marked as in use. A span is at
+//! rest if between two checks no block was taken from it and its count of blocks did not change. [`Span::rest`] records
+//! the last check and how much was purged; [`Span::take`] clears it.
 //!
-//! A mode may hold freed blocks back that are all zeroes. Such blocks are out, but their pages need not be there, either,
-//! where no thread can take one of them meanwhile.
+//! A mode may keep freed blocks in quarantine that are filled with zeroes. They are marked as in use, but their pages
+//! may be purged as well, if no thread can take one of them meanwhile.
 
 use super::span::{Span, WORD_BITS};
 use super::store::Central;

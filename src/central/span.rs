@@ -1,14 +1,14 @@
 #![expect(unsafe_code, reason = "views records as spans and metadata as bitmaps")]
 //! A span: regions cut into blocks of one class. Its header and bitmap lie out of line.
 //!
-//! The bitmap has a bit for every block, set while the block is out: live, or in some bin or batch. Only the bitmap
-//! decides what is free, so a double free is found here. Blocks are taken in order of address, so
-//! pages that were never needed stay untouched. Must not know who owns the span.
+//! The bitmap has a bit for every block, set while the block is *out*, that is, live or in a bin or batch. Only the
+//! bitmap decides whether a block is free, so a double free is found here. Blocks are taken in order of address, so
+//! that pages that were never needed stay untouched. Must not know who owns the span.
 //!
 //! # Invariants
 //! - `used` is the number of set bits; a bit that belongs to no block is never set.
-//! - Only the holder of the spans of the heap that owns a span changes it; while the central list owns it, the holder
-//!   of that list's lock.
+//! - Only the thread that holds the lock of the owner changes a span: that of the heap's spans, or that of the central
+//!   list.
 
 use core::cell::Cell;
 use core::mem::offset_of;

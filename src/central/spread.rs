@@ -1,10 +1,10 @@
 #![expect(unsafe_code, reason = "fills slots with blocks")]
-//! Spread fetches: the blocks of a span are taken in an order that cannot be foreseen, and neighbours seldom one after
-//! the other. For modes that ask for it; otherwise a fetch takes them in order of address.
+//! Spread fetches: the blocks of a span are taken in an unpredictable order, and neighbours rarely one after the other.
+//! For modes that ask for it; otherwise a fetch takes blocks in order of address.
 //!
-//! A secret and the address of a block put it into one of a few parts. A fetch takes the blocks of the first part in
-//! order of address, then those of the next one. So a heap with few blocks of a class has them far apart. Of blocks of
-//! four pages and more every second one is never taken: it costs address space, and no memory.
+//! A hash of a block's address with a secret assigns the block to one of a few groups. A fetch takes the blocks of the
+//! first group in order of address, then those of the next one. So a heap with few blocks of a class has them far
+//! apart. Of blocks of four pages and more every second one is never taken, which costs address space and no memory.
 //! Must not know why a block is taken.
 
 use super::span::{Span, WORD_BITS};

@@ -76,119 +76,119 @@ macro_rules! options {
 
 options! {
     conf: bool = false, "SPANDREL_CONF", value::PATH, "", value::path,
-        "A file with options, one `NAME=VALUE` a line; empty lines and those that begin with `#` say nothing. The environment wins.";
+        "A file with options, one `NAME=VALUE` a line; empty lines and lines that begin with `#` are ignored. The environment wins.";
     profile: Chosen = profile::default(), "SPANDREL_PROFILE", profile::NAMES, "hosted-small", profile::named,
-        "A set of defaults for the other options: see below. Options that the environment sets itself win.";
+        "A set of defaults for the other options: see below. Options that are set explicitly win.";
     mode: Mode = Mode::Fast, "SPANDREL_MODE", value::MODE, "fast", Mode::named,
-        "How calls are served, and what is checked or recorded meanwhile: see docs/modes.md.";
+        "How calls are served, and what is checked or recorded: see docs/modes.md.";
     plugin: bool = false, "SPANDREL_PLUGIN", value::PATH, "", value::path,
         "A shared object whose functions serve the calls: mode `custom`.";
     tracked_top: usize = 10, "SPANDREL_TRACKED_TOP", value::COUNT, "10", parse::number,
-        "In mode `tracked`: how many call stacks the report at exit shows, beginning with the one of the most bytes.";
+        "In mode `tracked`: how many call stacks the report at exit shows, beginning with the stack that holds the most bytes.";
     tracked_frames: usize = 16, "SPANDREL_TRACKED_FRAMES", value::FRAMES_OR_NONE, "16", value::frames_or_none,
-        "In mode `tracked`: how many frames are kept of each call stack; 0 for no call stacks.";
+        "In mode `tracked`: how many frames of each call stack are recorded; 0 for no call stacks.";
     tracked_runtime: bool = false, "SPANDREL_TRACKED_RUNTIME", value::FLAG, "0", parse::flag,
-        "In mode `tracked`: shows in the report at exit also the blocks that libc and libstdc++ keep for themselves.";
+        "In mode `tracked`: the report at exit also lists the blocks that libc and libstdc++ keep for themselves.";
     quarantine: usize = 16 << 10, "SPANDREL_QUARANTINE", value::SIZE, "16K", parse::size,
-        "In mode `hardened`: how many bytes of freed blocks of each class wait in each heap before they are used again, at most: 4 to 256 blocks, fewer while the heap has few blocks of the class or there are more than 8 threads; one for 0.";
+        "In mode `hardened`: the quarantine of small blocks, in bytes for each class in each heap. That makes 4 to 256 blocks, and fewer while the heap has few blocks of the class or there are more than 8 threads; with 0 one block.";
     quarantine_large: usize = 256 << 20, "SPANDREL_QUARANTINE_LARGE", value::SIZE, "256M", parse::size,
-        "In mode `hardened`: how many bytes of address space of freed large blocks wait, without memory and access; blocks up to a 192nd of it wait with their memory, a 64th of it at most, and as much is ready for reuse; 0 for none.";
+        "In mode `hardened`: the quarantine of large blocks, in bytes of address space without memory and access. Blocks up to a 192nd of it keep their memory in a quarantine of their own, of a 64th of it, and as much again is ready for reuse. 0 for none.";
     spread: SpreadSpans = SpreadSpans::First, "SPANDREL_SPREAD", value::SPREAD, "first", value::spread,
-        "In mode `hardened`: where blocks that were not used yet come in an order that cannot be foreseen, and far from one another: in the first span of a class in a heap, in `all`, which costs the processor's caches much, or in `none`.";
+        "In mode `hardened`: in which spans fresh blocks come in random order and apart from one another: in the `first` span of each class in a heap, in `all`, which causes many cache misses, or in `none`.";
     realloc_moves: bool = false, "SPANDREL_REALLOC_MOVES", value::FLAG, "0", parse::flag,
-        "In mode `hardened`: moves a block at every realloc, so that uses of the old pointer are found.";
+        "In mode `hardened`: every realloc moves the block, so that uses of the old pointer are found.";
     guard_regions: usize = 4096, "SPANDREL_GUARD_REGIONS", value::COUNT, "4096", parse::number,
-        "In mode `hardened`: how many large blocks at a time lie between regions without access. Each may take three of the mappings that `vm.max_map_count` allows.";
+        "In mode `hardened`: how many large blocks at a time have guard regions without access on both sides. Each may take three of the mappings that `vm.max_map_count` allows.";
     guarded_rate: usize = 5000, "SPANDREL_GUARDED_RATE", value::ONE_IN, "5000", value::one_in,
-        "In mode `guarded`: one request in so many, on average, gets a page of its own.";
+        "In mode `guarded`: on average, one in this many requests gets a page of its own.";
     guarded_slots: usize = 256, "SPANDREL_GUARDED_SLOTS", value::SLOTS, "256", value::slots,
-        "In mode `guarded`: how many such pages there are, for live blocks and freed ones.";
+        "In mode `guarded`: the number of such pages, for live and freed blocks together.";
     guarded_frames: usize = 16, "SPANDREL_GUARDED_FRAMES", value::FRAMES, "16", value::frames,
-        "In mode `guarded`: how many frames are kept of each call stack.";
+        "In mode `guarded`: how many frames of each call stack are recorded.";
     guarded_side: GuardedSide = GuardedSide::Both, "SPANDREL_GUARDED_SIDE", value::SIDE, "both", value::guarded_side,
-        "In mode `guarded`: the end of its page at which a block lies, so that an overflow (`right`) or an underflow (`left`) faults; `both` draws one for each block.";
+        "In mode `guarded`: the end of its page at which a block is placed, so that an overflow (`right`) or an underflow (`left`) faults; `both` chooses one at random for each block.";
     guarded_exact: bool = false, "SPANDREL_GUARDED_EXACT", value::FLAG, "0", parse::flag,
-        "In mode `guarded`: blocks at the right end of a page end exactly there, so that an overflow by one byte faults. A block whose size is no multiple of 16 then starts at no multiple of 16, unless the program asks for an alignment.";
+        "In mode `guarded`: blocks at the right end of a page end exactly there, so that an overflow by one byte faults. Then a block whose size is not a multiple of 16 is not aligned to 16 bytes, unless the program asks for an alignment.";
     guarded_mismatch: bool = true, "SPANDREL_GUARDED_MISMATCH", value::FLAG, "1", parse::flag,
-        "In mode `guarded`: reports blocks of `new[]` that `free` or `delete` gets, and other mismatches of the calls that make and free a block.";
+        "In mode `guarded`: reports mismatched calls, such as `free` or `delete` of a block from `new[]`.";
     guarded_sigsegv: bool = false, "SPANDREL_GUARDED_SIGSEGV", value::FLAG, "0", parse::flag,
-        "In mode `guarded`: installs a SIGSEGV handler that reports the sampled block at the address, and then leaves the signal to the previous handler.";
+        "In mode `guarded`: installs a SIGSEGV handler that reports the sampled block at the faulting address, and then restores the previous handler.";
     force_libc: bool = false, "SPANDREL_FORCE_LIBC", value::FLAG, "0", parse::flag,
         "Sends every call to libc's own allocator: the same as `SPANDREL_MODE=libc`.";
     diag: usize = 0, "SPANDREL_DIAG", value::LEVEL, "0", value::level,
-        "1: counts every call and prints at exit, on fd 2, which calls were served where and why; says if valgrind or AddressSanitizer is there. 2: also the bytes asked for and given by class. Costs speed: every call takes the slow path.";
+        "1: counts every call and prints at exit, on fd 2, which allocator served which calls, and why; also reports valgrind or AddressSanitizer. 2: also the bytes requested, and those of the blocks, by class. Slow: every call takes the slow path.";
     diag_range: (usize, usize) = (256, 1040), "SPANDREL_DIAG_RANGE", value::RANGE, "256-1040", parse::range,
         "The request sizes for which `SPANDREL_DIAG` proves that no call went to libc.";
     on_error: OnError = OnError::Abort, "SPANDREL_ON_ERROR", value::POLICY, "abort", value::on_error,
-        "The reaction to an invalid free, a double free or a mismatched size: a line and abort, a line, or nothing.";
+        "What follows an invalid free, a double free or another misuse: a line and abort; a line, and the call does nothing; or no line, and the call does nothing.";
     error_frames: usize = 16, "SPANDREL_ERROR_FRAMES", value::FRAMES_OR_NONE, "16", value::frames_or_none,
-        "How many frames of the call stack follow the line of a misuse; 0 for none.";
+        "How many frames of the call stack are printed after the line about a misuse; 0 for none.";
     symbolizer: usize = 0, "SPANDREL_SYMBOLIZER", value::COUNT, "0", parse::number,
-        "Set by `spandrel run`: the number of the local socket on which it adds source files and lines to call stacks; 0 for none.";
+        "Set by `spandrel run`: the number of the local socket of the process that adds source files and lines to call stacks; 0 for none.";
     keep_deepbind: bool = false, "SPANDREL_DEEPBIND", value::DEEPBIND, "clear", value::deepbind,
-        "Whether `dlopen` keeps the flag RTLD_DEEPBIND: `clear` removes it, so that the opened object uses Spandrel as all others do; with `keep` the object uses libc's allocator.";
+        "Whether `dlopen` keeps the flag RTLD_DEEPBIND: `clear` removes it, so that the opened object uses Spandrel; with `keep` the object uses libc's allocator.";
     purge_delay: Option<u64> = Some(500), "SPANDREL_PURGE_DELAY", value::DELAY, "500", value::delay,
-        "How long freed runs keep their pages for reuse before the allocator gives them back to the kernel.";
+        "How long free page runs keep their memory for reuse before the allocator purges them, that is, gives it back to the kernel. 0 purges at once.";
     reserve: usize = 1 << 40, "SPANDREL_RESERVE", value::SIZE, "1T", value::reserve,
-        "Address space to reserve, 8M to 16T; halved until the kernel agrees. Costs no memory. Under QEMU's emulation 4G, unless set.";
+        "Address space to reserve, 8M to 16T; if the kernel refuses, half as much, and so on. Costs no memory. Under QEMU's emulation the default is 4G.";
     idle_return: IdleReturn = IdleReturn::Calls, "SPANDREL_IDLE_RETURN", value::IDLE_RETURN, "calls", value::idle_return,
-        "Which threads give back the free memory of sleeping threads, after the purge delay: those that call malloc and free (`calls`), or also a thread of the allocator's own (`thread`).";
+        "Which threads give back the free memory of idle threads, after the purge delay: those that call malloc and free (`calls`), these and a background thread of the allocator (`thread`), or none (`off`).";
     bin_bytes: usize = 64 << 10, "SPANDREL_BIN_BYTES", value::SIZE, "64K", value::bin_bytes,
-        "Most bytes of free blocks that one bin of one thread may hold (but at least 3 blocks).";
+        "The most bytes of free blocks of one class in the cache (bin) of one thread, but at least 3 blocks.";
     cache_bytes: CacheBytes = CacheBytes::Bytes(256 << 10), "SPANDREL_CACHE_BYTES", value::CACHE, "256K", value::cache_bytes,
-        "Most bytes of free blocks of one class that the transfer cache holds (but at least one batch). `cpus`: 256K for each processor that affinity mask and container (cgroup) allow.";
+        "The most bytes of free blocks of one class in the transfer cache between threads, but at least one batch. `cpus`: 256K for each processor that affinity mask and container (cgroup) allow.";
     stats: bool = false, "SPANDREL_STATS", value::FLAG, "0", parse::flag,
         "Prints `malloc_stats` on fd 2 at exit.";
     stats_file: Option<Path> = None, "SPANDREL_STATS_FILE", value::FILE, "none", value::file,
-        "The file for statistics instead of fd 2; it is replaced each time, and readable by its owner alone. `%p` is the process, `%n` a number that counts up. The ending `.json`, `.prom` or `.xml` selects that format. Without another option that asks for statistics, they are written at exit.";
+        "The file for statistics instead of fd 2; it is replaced each time, and only its owner can read it. `%p` is the process number, `%n` counts the reports. The ending `.json`, `.prom` or `.xml` selects that format. If no other option says when, statistics are written at exit.";
     stats_every: usize = 0, "SPANDREL_STATS_EVERY", value::SECONDS, "0", parse::number,
-        "Writes statistics every so many seconds, 0 for never. No thread exists for it: calls on the slow path read the clock, so a process that does not allocate writes nothing.";
+        "Writes statistics every this many seconds, 0 for never. Calls on the slow path read the clock for it, so a process that does not allocate writes nothing.";
     crash_report: bool = false, "SPANDREL_CRASH_REPORT", value::FLAG, "0", parse::flag,
-        "On SIGSEGV and SIGBUS, prints on fd 2 which blocks lie at the faulting address and at the addresses in registers; then the previous action follows.";
+        "On SIGSEGV and SIGBUS, prints on fd 2 which blocks are at the faulting address and at the addresses in registers; then the previous action of the signal follows.";
     stats_signal: Option<i32> = None, "SPANDREL_STATS_SIGNAL", value::SIGNAL, "none", value::signal,
         "Writes statistics when this signal comes, unless the program has a handler of its own for it.";
     huge_pages: HugePages = HugePages::Off, "SPANDREL_HUGEPAGES", value::HUGE_PAGES, "off", value::huge_pages,
-        "In profile `hosted-server` alone: huge pages by `madvise` once the heap is large, or (`thp`) from the start; or explicit ones (`hugetlb`).";
+        "Only in profile `hosted-server`: transparent huge pages once the heap is large (`madvise`) or from the start (`thp`), or explicit huge pages of 2 MiB (`hugetlb`) or 1 GiB (`hugetlb-1g`).";
     huge_from: usize = 2 << 20, "SPANDREL_HUGEPAGES_FROM", value::SIZE, "2M", parse::size,
-        "With `SPANDREL_HUGEPAGES=madvise`: how large the heap is before the kernel is asked for huge pages.";
+        "With `SPANDREL_HUGEPAGES=madvise`: the size of the heap from which on the kernel is asked for huge pages.";
     huge_within: usize = 2000, "SPANDREL_HUGEPAGES_WITHIN", value::COUNT, "2000", parse::number,
-        "With `SPANDREL_HUGEPAGES=madvise`: ordinary pages where the kernel takes more microseconds than this for a huge one.";
+        "With `SPANDREL_HUGEPAGES=madvise`: if the kernel takes more microseconds than this for a huge page, ordinary pages are used.";
     numa: Numa = Numa::Off, "SPANDREL_NUMA", value::NUMA, "off", value::numa,
-        "In profile `hosted-server` alone: on which NUMA nodes pages are placed.";
+        "Only in profile `hosted-server`: on which NUMA nodes pages are placed; see docs/numa.md.";
     prefault: Prefault = Prefault::Off, "SPANDREL_PREFAULT", value::PREFAULT, "off", value::prefault,
-        "Makes all pages of fresh spans and large blocks present at once, by writing to each or by one system call. Fewer faults, more memory.";
+        "Makes all pages of fresh spans and large blocks present at once: by a write to each page (`touch`) or by one system call (`populate`). Fewer page faults, more memory.";
     pool: Option<usize> = None, "SPANDREL_POOL", value::POOL, "none", value::pool,
-        "In profiles `freestanding` and `realtime` alone: the size of the pool, which is taken from the kernel at the first call and is all the memory there is; a sixteenth is metadata.";
+        "Only in profiles `freestanding` and `realtime`: the size of the pool, which is taken from the kernel at the first call and is all memory that the process can allocate; a sixteenth of it is metadata.";
     lock: bool = false, "SPANDREL_LOCK", value::FLAG, "0", parse::flag,
-        "In profiles `freestanding` and `realtime` alone: locks the pool in memory.";
+        "Only in profiles `freestanding` and `realtime`: locks the pool in memory.";
     fixed_address: bool = false, "SPANDREL_FIXED_ADDRESS", value::FLAG, "0", parse::flag,
-        "Puts all memory at one fixed address: a program with one thread gets the same addresses in each run.";
+        "Reserves memory at a fixed address, so that a program with one thread gets the same addresses in each run.";
     junk: bool = false, "SPANDREL_JUNK", value::FLAG, "0", parse::flag,
-        "Fills fresh blocks with the byte 0xA5 and freed ones with 0x5A. Costs speed: every call takes the slow path.";
+        "Fills fresh blocks with the byte 0xA5 and freed ones with 0x5A. Slow: every call takes the slow path.";
     leaks: bool = false, "SPANDREL_LEAKS", value::FLAG, "0", parse::flag,
         "Reports the blocks that are live at exit; if there are any, status 0 becomes 23.";
     heap_profile: Option<Path> = None, "SPANDREL_HEAP_PROFILE", value::FILE, "none", value::file,
-        "Samples requests for the heap profile and writes it at exit, in pprof's format, to this file: `%p` is the process, `%n` counts the dumps; without either `.PID.N.pb.gz` is added. See docs/profiling.md.";
+        "Samples requests for a heap profile and writes it at exit, in pprof's format, to this file: `%p` is the process number, `%n` counts the dumps; without either `.PID.N.pb.gz` is added. The other options of the heap profile need this one. See docs/profiling.md.";
     heap_profile_rate: usize = 512 << 10, "SPANDREL_HEAP_PROFILE_RATE", value::RATE, "512K", value::rate,
-        "Bytes between two samples, on average.";
+        "Requested bytes between two samples of the heap profile, on average.";
     heap_profile_every: Option<usize> = None, "SPANDREL_HEAP_PROFILE_EVERY", value::EVERY, "none", value::every,
-        "Also writes a dump whenever so many bytes were asked for.";
+        "Also writes a dump whenever this many bytes were requested.";
     heap_profile_peaks: bool = false, "SPANDREL_HEAP_PROFILE_PEAKS", value::FLAG, "0", parse::flag,
-        "Also writes a dump whenever live memory is an eighth above that of the last such dump.";
+        "Also writes a dump whenever live memory is an eighth above that at the last such dump.";
     heap_profile_signal: Option<i32> = None, "SPANDREL_HEAP_PROFILE_SIGNAL", value::SIGNAL, "none", value::signal,
-        "Also writes a dump when this signal comes, unless the program has a handler of its own for it; with `SPANDREL_HEAP_PROFILE_WAIT` the first one starts the sampling.";
+        "Also writes a dump on this signal, unless the program has a handler of its own for it. With `SPANDREL_HEAP_PROFILE_WAIT` the first signal starts the sampling.";
     heap_profile_wait: bool = false, "SPANDREL_HEAP_PROFILE_WAIT", value::FLAG, "0", parse::flag,
-        "Takes no samples until the signal comes or the program calls `spandrel_profile_start`.";
+        "Takes no samples until the signal of `SPANDREL_HEAP_PROFILE_SIGNAL` arrives or the program calls `spandrel_profile_start`.";
     heap_profile_ends: bool = false, "SPANDREL_HEAP_PROFILE_ENDS", value::FLAG, "0", parse::flag,
-        "Also writes a dump before SIGTERM or SIGHUP ends the process, and, from the first signal of `SPANDREL_HEAP_PROFILE_SIGNAL` on, SIGINT; programs that have a use of their own for these signals keep it.";
+        "Also writes a dump before SIGTERM or SIGHUP ends the process, and after the first signal of `SPANDREL_HEAP_PROFILE_SIGNAL` also before SIGINT does. Handlers of the program for these signals stay in force.";
     soft_limit: Limit = Limit::None, "SPANDREL_SOFT_LIMIT", value::LIMIT, "none", value::limit,
-        "Above so much memory in use, freed pages go back at once. `container`: seven eighths of the container's (cgroup's) limit.";
+        "If more memory than this is in use, freed memory goes back to the kernel at once. `container`: seven eighths of the container's (cgroup's) limit.";
     hard_limit: Limit = Limit::None, "SPANDREL_HARD_LIMIT", value::LIMIT, "none", value::limit,
-        "Above so much memory in use, calls fail. `container`: fifteen sixteenths of the container's (cgroup's) limit.";
+        "A request that needs more memory than this in use fails. `container`: fifteen sixteenths of the container's (cgroup's) limit.";
     account: Account = Account::Off, "SPANDREL_ACCOUNT", account::ACCOUNT, "off", account::account,
-        "By what the memory of a program that makes no heaps is billed: see docs/accounts.md.";
+        "Memory statistics and limits by thread name, by control group, or by the object that allocates: see docs/accounts.md.";
     account_limits: bool = false, "SPANDREL_ACCOUNT_LIMITS", value::PATH, "", value::path,
-        "A file with limits of accounts by name: lines `NAME SOFT HARD`, where `*` stands for any characters, also for no character, and `none` for no limit. See docs/accounts.md.";
+        "A file with limits of accounts by name: lines `NAME SOFT HARD`, where `*` in a name stands for any characters or none, and `none` for no limit. See docs/accounts.md.";
 }
 
 /// Whether the process's environment has any option.

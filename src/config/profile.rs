@@ -51,12 +51,12 @@ pub static PROFILES: [Profile; 6] = [
 
 /// The promise of each to the user, for documentation.
 pub const PROMISES: [&str; PROFILES.len()] = [
-    "Small bins and outboxes, quick purge, no huge pages: programs among others on a machine.",
+    "Small bins, quick purge, no huge pages: for programs that share a machine with others.",
     "Larger bins and caches, slower purge, a soft limit from the container; the only profile in which huge pages and NUMA placement may be switched on.",
     "One pool of fixed size, taken at start; no system calls for memory afterwards; requests that do not fit fail.",
     "As `freestanding`, with the pool present and locked from the start; malloc and free make no system call.",
-    "For processes that end soon: nothing is purged, nothing is torn down at exit, bins are larger.",
-    "For tests: the same addresses in each run, junk in fresh and freed blocks, leaks reported at exit and by the status.",
+    "For short-lived processes: nothing is purged, nothing is torn down at exit, bins are larger.",
+    "For tests: the same addresses in each run, junk in fresh and freed blocks, leaks reported at exit and by the exit status.",
 ];
 
 /// The form of a profile's name, for complaints and documentation.

@@ -1,10 +1,10 @@
 //! The requests of a program about named heaps beyond their use: make them, end them, and move blocks between them.
 //!
-//! A heap ends in one of three ways. *Destroyed* in the default mode and in mode `counting`, its spans are released whole:
-//! whatever other threads hold of its blocks is dropped first ([`crate::heap`] says where that can be). Destroyed in other
-//! modes, which keep notes of blocks, each block is freed, and the rest is as for a delete. *Deleted*, its parts retire like
-//! the heaps of threads that end, so that the central list gets spans with live blocks. Sampled blocks that lie outside of
-//! spans and regions are freed one by one, or lose their bill.
+//! A heap ends in one of three ways. If it is *destroyed* in the default mode or in mode `counting`, its spans are
+//! released whole, after its blocks in other threads' batches were dropped ([`crate::heap`] lists all places of such
+//! blocks). If it is destroyed in a mode that keeps records of blocks, each block is freed, and the rest is as for a
+//! delete. If it is *deleted*, its parts retire like the heaps of threads that end, so that the central list gets spans
+//! with live blocks. Sampled blocks, which are outside of spans and regions, are freed one by one, or lose their bill.
 
 use super::{dispatch, start};
 use crate::base::units::REGION_BYTES;

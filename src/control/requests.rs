@@ -1,4 +1,4 @@
-//! The requests of a program: is Spandrel active, in which lane does a block lie, give free memory back, set limits.
+//! The requests of a program: whether Spandrel is active, the lane of a block, giving memory back, limits.
 
 use super::start;
 use crate::base::lane::Lane;

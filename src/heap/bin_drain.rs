@@ -1,14 +1,15 @@
 #![expect(unsafe_code, reason = "works on the bin's array of pointers")]
-//! Drains of bins: a thread that holds the heap's spans takes free blocks out, whatever the heap's thread is doing.
+//! Drains of bins: a thread that holds the lock of the heap's spans takes free blocks out, whatever the heap's thread
+//! is doing.
 //!
-//! [`Bin::drain`] takes blocks out from below. Meanwhile an operation of the owner may be interrupted anywhere between
-//! its load of `top` and its last store. Such an operation reads `end`, `top` and the slot that `top` points to, writes
-//! the slot above and steps `top`. A drain writes none of these: it leaves the last block, sets the two slots below it
-//! to null, and makes the upper one the bottom. So a pop that resumes takes the last block and leaves an empty bin,
-//! and a push that resumes stores above it. A push also reads the slot below `top`, which a drain may set to null
-//! meanwhile, and only compares it: the old value was a block of this bin, so what equals it is free already, and null
-//! equals no block. The owner moves the bottom back to the start of the array when this bin misses or overflows
-//! ([`Bin::restore`]).
+//! [`Bin::drain`] takes blocks out from the bottom. Meanwhile an operation of the owner may be interrupted anywhere
+//! between its load of `top` and its last store. Such an operation reads `end`, `top` and the slot to which `top`
+//! points, writes the slot above and moves `top`. A drain writes none of these: it leaves the last block, sets the two
+//! slots below it to null, and makes the upper one of these the new bottom. So a pop that resumes takes the last block
+//! and leaves an empty bin, and a push that resumes stores above it. A push also compares its block with the slot below
+//! `top`, which a drain may set to null meanwhile. Both values are safe: the old one is a free block of this bin, so a
+//! block that equals it is freed twice, and null equals no block. The owner moves the bottom back to the start of the
+//! array when this bin is empty or full ([`Bin::restore`]).
 //!
 //! Must not know which thread drains, nor spans.
 

@@ -3,17 +3,17 @@
 //!
 //! ```text
 //! malloc(size)            free(block)
-//! |- size <= 1024, or     |- the page map says: a span of this heap, of a class that spans regions or another one
-//! |  |  of another class  |  |- a block starts there, and it is none of the last two: push the bin
-//! |  |- pop the bin       |  '- full, or not proven: miss
+//! |- size <= 1024, or     |- the page map says: a span of this heap
+//! |  |  a larger class    |  |- a block starts there, and it is not one of the last two: push it to the bin
+//! |  |- pop the bin       |  '- the bin is full, or the proof fails: miss
 //! |  '- empty: miss       '- anything else: miss
 //! '- anything else: miss
 //! ```
-//! A miss takes the second path, which the heap names ([`super::second_path`]).
+//! A miss takes the second path, to which the heap has a pointer ([`super::second_path`]).
 //!
-//! A thread without a heap, a thread inside its heap, and modes that see every call use the inert heap, in which every
-//! fast path fails: its one visible bin has neither a block nor room, no request fits the other bins, and its map has
-//! no entries. `miss` is the caller's, so that errno and exceptions stay with the API. Must not know spans.
+//! A thread without a heap, a thread inside the allocator, and modes without a fast path use the inert heap, on which
+//! every fast path fails: all sizes lead to one bin that has neither a block nor room, and its map has no entries. The
+//! caller supplies `miss`, so that errno and exceptions stay in the API. Must not know spans.
 
 use core::arch::global_asm;
 use core::cell::Cell;

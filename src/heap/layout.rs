@@ -2,9 +2,9 @@
 //! A heap, as it lies in memory: the fast heap, which the fast path reads, and everything else.
 //!
 //! # Invariants
-//! - Heaps are never unmapped: an address that was a heap once can be dereferenced for ever.
-//! - The heap's thread alone writes and reads a field that does not say otherwise.
-//! - Spans and their lists belong to the thread that holds the spans.
+//! - Heaps are never unmapped: the address of a heap can be dereferenced forever.
+//! - Only the heap's thread writes and reads a field, unless its comment says otherwise.
+//! - Only the thread that holds the lock of the heap's spans uses the spans and their lists.
 
 use core::cell::Cell;
 use core::ops::Deref;

@@ -1,12 +1,13 @@
-//! Heaps that a program makes: a *named heap* is one or more heaps like those of threads, its parts, which threads use in
-//! turn. All that its spans hold is on one bill ([`crate::central::Bill`]). A thread's own heap may have a bill, too.
+//! Heaps that a program makes: a *named heap* is one or more heaps like those of threads, its parts, which threads use
+//! in turn. All that its spans hold is on one bill ([`crate::central::Bill`]). A thread's own heap may have a bill,
+//! too.
 //!
 //! # Invariants
-//! - A block of a part is in use, in a bin of that part, in its inbox, in another heap's batch for it, or deferred: parts
-//!   take no spans and batches that another heap had, so no other bin holds their blocks. When a named heap is destroyed,
-//!   these are the places to look at, and its spans are released without a look at blocks.
-//! - One thread at a time uses a part: the one whose word `user` holds. It alone is that part's thread.
-//! - A part outlives forks: it belongs to the process, whichever that is, unless a fork caught another thread inside it.
+//! - A block of a part is live, in a bin of that part, in its inbox, in another heap's batch for it, or deferred: parts
+//!   take no spans and batches that another heap had, so no other bin holds their blocks. Destroying a named heap
+//!   removes its blocks from these places, and releases its spans without reading blocks.
+//! - One thread at a time uses a part: the one that `user` names.
+//! - In the child of a fork a part belongs to the child, unless another thread was inside the part at the fork.
 
 use core::cell::Cell;
 use core::mem::offset_of;

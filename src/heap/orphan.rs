@@ -1,18 +1,18 @@
 //! Orphans: heaps whose threads a fork lost, anywhere in their work.
 //!
 //! A heap belongs to the generation of the process in which a thread got it ([`super::generation`]), so a fork makes
-//! orphans of all other heaps without reading them. Until they are adopted no thread works on their spans; blocks freed
-//! for them wait in their inboxes.
+//! orphans of all other heaps without reading them. Until they are adopted no thread works on their spans; blocks that
+//! are freed for them stay in their inboxes.
 //!
-//! No other thread was meant to read such a heap, except for its inbox, so adoption trusts little of it. It finds spans
-//! by the page map, not by the heap's lists, and takes their counts from the bitmaps. It trusts bins and batches only
-//! if the heap was not entered: then at most one block is between two places, and only the lost thread had it. A heap
-//! that was entered may have listed a block in two places, so the blocks of its bins and batches stay out: the child
-//! loses some memory, and no block is handed out twice.
+//! The lost thread may have been in the middle of any change, so adoption trusts little of an orphan. It finds spans by
+//! the page map, not by the heap's lists, and takes their counts from the bitmaps. It trusts bins and batches only if
+//! the heap was not entered: then at most one block was between two places, and only the lost thread had it. A heap
+//! that was entered may list a block in two places. So the blocks of its bins and batches stay marked as in use: the
+//! child loses some memory, and no block is handed out twice.
 //!
-//! Adoption goes in steps, each within a budget, and in three stages, each for all orphans: blocks of bins and batches
-//! return to their spans; the spans go to the central list; the blocks in the inboxes return to the central list. A
-//! step leaves nothing in two places, because the child may fork before the next.
+//! Adoption works in steps, each within a budget, and in three stages, each for all orphans: blocks of bins and batches
+//! return to their spans; the spans go to the central list; the blocks in the inboxes return to the central list. After
+//! each step every block is in one place, because the child may fork before the next step.
 
 use core::cell::Cell;
 

@@ -1,7 +1,7 @@
-//! The end of a heap: it returns everything that only its thread could free.
+//! The end of a heap: its thread returns everything that no other thread could free.
 //!
-//! First the blocks leave (outbox, bins, inbox), then the central list becomes the owner of the spans, then the inbox
-//! closes: a sender that finds it closed sees the new owner in the map.
+//! First the blocks in outbox, bins and inbox return, then the central list becomes the owner of the spans, then the
+//! inbox closes: a sender that finds it closed reads the new owner from the page map.
 
 use core::cell::Cell;
 

@@ -1,15 +1,15 @@
-//! Sampling: now and then a request is not served like others, but given to the sampler that registered.
+//! Sampling: some requests, chosen at random, are passed to the sampler that registered.
 //!
-//! A heap whose requests are sampled leads all sizes to a bin that is always empty, so malloc's fast path always fails.
-//! The second path calls [`FastHeap::pop_sampled`], which counts the request against the gap to the next sample and
-//! pops from the bin of its size. Frees stay on their fast path. A heap that is not sampled pays nothing on its fast
-//! paths.
+//! In a heap whose requests are sampled all sizes lead to a bin that is always empty, so malloc's fast path always
+//! fails. The second path calls [`FastHeap::pop_sampled`], which subtracts the request from the gap to the next sample
+//! and pops from the bin of its size. Frees stay on their fast path. A heap that is not sampled pays nothing on its
+//! fast paths.
 //!
 //! Gaps are exponential, so each byte (or each call) is as likely to be sampled as any other, whatever the pattern of
 //! the program. Must not know what the sampler does.
 //!
 //! # Invariants
-//! - `until` is 0 exactly where requests are not counted; where they are counted and the mean gap is 0, a countdown of
+//! - `until` is 0 exactly if requests are not counted. If they are counted and the mean gap is 0, a countdown of
 //!   [`crate::heap::idle`] counts them.
 
 use super::fast_path::FastHeap;

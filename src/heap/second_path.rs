@@ -1,6 +1,6 @@
 #![expect(unsafe_code, reason = "follows the word that names the functions; finds bins by their offsets")]
-//! The second path: the functions that a miss of the fast path calls. Each heap names a table of them, so a miss costs
-//! one load and one indirect jump, and no test of what the thread or the process is doing.
+//! The second path: the functions to which a miss of the fast path jumps. Each heap has a pointer to a table of them,
+//! so a miss costs one load and one indirect jump, and no test of the state of thread and process.
 //!
 //! | Table | Of which heap | What it does |
 //! |---|---|---|
@@ -10,17 +10,17 @@
 //! | [`CLOSED`] | the inert heap, and one that another thread closed | nothing: takes the slow path |
 //! | that of a mode | one of a thread in that mode | what the mode does without locks |
 //!
-//! A function gets the thread's heap and `slow`, the slow path of the API's function: it serves the call, or ends with
-//! a call of `slow`, which the compiler makes a jump, because an exception of `operator new` may pass. A function must
-//! not take locks, touch spans or enter the heap; all that needs these is for `slow`.
+//! A function gets the thread's heap and `slow`, the slow path of the API's function. It serves the call, or ends with
+//! a call of `slow`, which the compiler turns into a jump, so that an exception of `operator new` crosses no frame of
+//! it. A function must not take locks, use spans or enter the heap; work that needs these is done by `slow`.
 //!
-//! Where a table says so, the fast path is closed, so that the second path sees every call: all sizes lead to the bin
-//! that is always empty, and the limit of free is 0.
+//! A table may require a closed fast path, so that the second path gets every call: then all sizes lead to the bin that
+//! is always empty, and the limit of free is 0.
 //!
 //! # Invariants
-//! - A thread that holds a heap's spans may close its second path. An operation reads the word once, and counts as
-//!   begun earlier if it reads the old table; so a function may do no more than the fast path may: one pop from or one
-//!   push to one bin or one batch of the heap.
+//! - A thread that holds the lock of a heap's spans may close the heap's second path. An operation reads the pointer
+//!   once; if it reads the old table, it is treated as begun earlier. So a function may do no more than the fast path:
+//!   one pop from or one push to one bin or one batch of the heap.
 
 use super::bin::Bin;
 use super::bin_drain::NEWEST;

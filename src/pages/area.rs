@@ -5,7 +5,7 @@
 //! - Bytes below `committed` are readable and writable; the rest is address space only.
 //! - Bytes below `kept` are part of core dumps, among them all that are committed.
 //! - Both borders only move up, and the upper one first. So an area is at most three mappings however much it grows,
-//!   and it can grow in a process that has as many mappings as are allowed.
+//!   and it can grow in a process that has reached the limit on mappings.
 
 use super::huge::HUGE_BYTES;
 use crate::base::units::{KIB, MIB, round_up};

@@ -1,9 +1,10 @@
 //! The run cache: dirty runs that were large blocks, beside the free runs, for the next large blocks. A thread takes or
 //! puts one by a compare-exchange, where the free runs have one lock for all.
 //!
-//! A run is one word, in a shard of [`SLOTS`] of them. A thread uses the shard that its heap's address leads to, or, where
-//! memory is kept by node, that of its node, and leaves nothing of its own there: any thread may take any run at any time.
-//! Within a shard runs are handed out best fit, cut, and merge with their neighbours. Must not know what a run is used for.
+//! A run is one word, in a shard of [`SLOTS`] words. A thread uses the shard that follows from its heap's address, or,
+//! with memory by node, that of its node. No run belongs to a thread: any thread may take any run at any time. Within a
+//! shard runs are handed out best fit, are split, and merge with their neighbours. Must not know what a run is used
+//! for.
 //!
 //! # Invariants
 //! - A run of the cache is in no free run and has no entry in the map; one thread at a time takes it.

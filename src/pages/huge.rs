@@ -2,9 +2,9 @@
 //! run may be purged without splitting one.
 //!
 //! # Invariants
-//! - In each bank the part that asks is `[from, advised)`, both multiples of a huge page but for the end of the bank;
-//!   it only grows, so it is one mapping more.
-//! - A purge never leaves a part of a huge page: the kernel would fill it up again, unasked, with memory that is not
+//! - In each bank huge pages are requested for `[from, advised)`. Both are multiples of a huge page, except at the end
+//!   of the bank. The part only grows, so it is one mapping more.
+//! - A purge never gives back a part of a huge page, because the kernel would fill that part again although it is not
 //!   used.
 
 use core::ops::Range;

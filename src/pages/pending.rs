@@ -1,7 +1,7 @@
-//! Pending work: one word of bits for the process. Whatever wants the attention of a slow call sets its bit; a slow
-//! call tests the word once, and out of line does the work behind each bit. Must not know that work.
+//! Pending work: one word of bits for the process. Each kind of work that a slow call has to do sets its bit; a slow
+//! call tests the word once, and does the work of each bit out of line. Must not know that work.
 //!
-//! The word lies this low because the lowest layers set bits, too.
+//! The word is in this layer because the lowest layers set bits, too.
 
 use crate::sys::cell::{Flag, Flags};
 

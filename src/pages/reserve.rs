@@ -1,7 +1,7 @@
 //! Makes the reservation at start: its parts, its banks, and the part of it that is usable and read at once.
 //!
-//! With memory kept by node each bank prefers one node: the kernel takes pages of that node while it has any. So a run
-//! belongs to its node for ever, whichever thread touches it, and no run needs a note of where it is.
+//! With memory by node each bank prefers one node: the kernel takes pages of that node while it has any. So a run
+//! always belongs to the node of its bank, whichever thread touches it, and no run needs a record of its node.
 //!
 //! # Invariants
 //! - All of this happens before any commit, except those of a pool.

@@ -1,6 +1,6 @@
 #![expect(unsafe_code, reason = "views side memory as atomics")]
 //! The shadow: side memory of the data area, a unit of one byte or one word of four for each granule of 16 bytes, for
-//! modes that keep something of each block. The unit at the start of a block belongs to the mode in force; where it is
+//! modes that record something about each block. The mode in force uses the unit at the start of a block; its address
 //! follows from the block's address alone, without the page map and the record of a span. Must not know what a mode
 //! writes there.
 //!

@@ -1,9 +1,9 @@
 #![expect(unsafe_code, reason = "hands out metadata and touches fresh pages")]
 //! Pages as the layers above see them: free runs and metadata behind their locks; runs and mappings within the limits,
-//! present where that was asked for.
+//! with present pages if options ask for that.
 //!
 //! # Invariants
-//! - A refused call has changed nothing: a run taken past the hard limit is back before any other thread sees it.
+//! - A refused call changes nothing: a run that exceeds the hard limit is returned before any other thread sees it.
 //! - Under the lock of the runs, and under that of the metadata, no system calls are made but those that make an area
 //!   larger: a commit, and advice on huge pages and on core dumps.
 

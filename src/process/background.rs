@@ -1,5 +1,5 @@
 //! The background thread (`SPANDREL_IDLE_RETURN=thread`): does the rounds of idle return and the purges in a process
-//! whose threads make no calls. It blocks all signals, and sleeps while nothing is dirty and no round is under way. A
+//! whose threads make no calls. It blocks all signals, and sleeps while nothing is dirty and no round is in progress. A
 //! fork does not copy it, so a child starts its own in its first slow call.
 
 use core::ffi::c_void;

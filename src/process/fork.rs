@@ -4,14 +4,15 @@
 //! orphans, which its slow calls adopt (`heap::orphan`).
 //!
 //! The handlers are registered before those of the program and other libraries, so they run last before the fork and
-//! first after it: by the start, or by the first call that registers others, where such calls come by the allocator
-//! (`api/at_fork.rs`); else by the constructor. No code of the program runs while the locks are held, because signals are blocked meanwhile, too. In
-//! a static program a constructor may register handlers earlier. While those run, calls count as recursion, so libc
-//! serves them, and a fork of theirs is nested: it only counts itself.
+//! first after it. The start of the allocator registers them, or, in the shared library, the first call that registers
+//! other handlers (`api/at_fork.rs`); in other builds the constructor does. No code of the program runs while the locks
+//! are held, because signals are blocked meanwhile, too. In a static program a constructor may register handlers
+//! earlier. While those run, calls count as recursion, so libc serves them, and a fork of theirs is nested: it only
+//! counts itself.
 //!
 //! A signal handler may fork while its thread is inside the allocator and holds locks. Such a fork takes, within
-//! bounded time, the locks that are free. In the child the interrupted code goes on, and releases the locks that it
-//! held. A lock whose holder the child does not have stays taken; a thread that waits for one ends the process
+//! bounded time, the locks that are free. In the child the interrupted code continues, and releases the locks that it
+//! held. A lock whose holder does not exist in the child stays taken; a thread that waits for one ends the process
 //! ([`give_up`]).
 //!
 //! # Invariants

@@ -1,7 +1,7 @@
 #![expect(unsafe_code, reason = "turns the thread's word into its heap")]
-//! Threads and the recursion guard: says whether the calling thread may work on its heap now, or libc has to serve the
-//! call, and for which reason. Gives a thread its heap at its first slow call, and takes it back when the thread ends.
-//! Must not know how a call is served.
+//! Threads and the recursion guard: decides whether the calling thread may work on its heap now, or libc has to serve
+//! the call, and for which reason. Gives a thread its heap at its first slow call, and takes it back when the thread
+//! ends. Must not know how a call is served.
 //!
 //! Each thread has a word, `tls::own_heap`. It is 0 in a new thread, `STARTING` while the thread gets its heap, then
 //! the address of the heap, and `EXITED` after the thread gave it up. While the thread works on its heap, its fast

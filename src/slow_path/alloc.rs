@@ -1,4 +1,4 @@
-//! malloc on the slow path: the order in which a call does pending work, has the mode serve it, and meets exhaustion.
+//! malloc on the slow path: does pending work, has the mode serve the call, and handles exhaustion, in this order.
 
 use super::mode::Mode;
 use super::request::Request;

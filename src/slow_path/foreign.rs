@@ -2,8 +2,8 @@
 //! libc's blocks: requests that libc serves, and pointers that libc may have handed out.
 //!
 //! A foreign pointer comes from libc (calls before the start or from inside the allocator, programs that call
-//! `__libc_malloc`, libraries that see only libc), or it is a mistake. libc aborts on many mistakes with a message that
-//! blames itself, so this module finds and reports those that it can.
+//! `__libc_malloc`, libraries that are bound to libc's malloc), or it is a misuse. libc reports many misuses with
+//! messages that do not name their cause, so this module finds and reports those that it can.
 
 use super::request::{NATURAL_ALIGN, Request};
 use crate::base::lane::Lane;

@@ -1,6 +1,6 @@
-//! Modes: ways of serving calls. A [`Mode`] allocates, frees, measures and resizes blocks once the slow path holds the
-//! thread's heap. The functions below the trait are the default way, which modes fall back on. Must not know the other
-//! modes.
+//! Modes: how calls are served. A [`Mode`] allocates, frees, measures and resizes blocks once the slow path has access
+//! to the thread's heap. The functions below the trait are those of the default mode, which the others fall back on.
+//! Must not know the other modes.
 
 use core::ffi::CStr;
 

@@ -1,5 +1,5 @@
-//! Requests of a heap that counts requested bytes: to sample some for the heap profile, or because a countdown of idle
-//! return runs, at whose end the thread reads the clock. The heap profile registers the functions that make and free
+//! Requests of a heap that counts requested bytes: either to sample some for the heap profile, or for a countdown of
+//! idle return, at whose end the thread reads the clock. The heap profile registers the functions that make and free
 //! samples; mode `guarded` registers its own.
 
 use super::request::{Moved, Request};

@@ -1,8 +1,8 @@
 //! The tables of modes, and the mode in force.
 //!
-//! [`ModeTable::of`] makes the table of a mode's functions. The default mode has none: the word that names the table in
-//! force is null, which costs a slow call one load and one test. The fast path does not read that word: the heaps of
-//! threads lead their calls to where the mode wants them ([`Paths`]).
+//! [`ModeTable::of`] makes the table of a mode's functions. The default mode has none: the pointer to the table in
+//! force is null, which costs a slow call one load and one test. The fast path does not read that pointer; each heap is
+//! set up so that calls take the paths of the mode ([`Paths`]).
 
 use core::ffi::CStr;
 

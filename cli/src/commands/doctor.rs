@@ -11,9 +11,9 @@ use std::ffi::OsString;
 /// The process or the program to check.
 #[derive(Debug, Args)]
 pub(crate) struct Request {
-    /// A process (default: this machine alone)
+    /// A process (default: only the settings of this machine)
     pid: Option<u32>,
-    /// A program and its arguments, behind `--`: it is checked, not started
+    /// A program and its arguments, after `--`; the program is checked and not started
     #[arg(last = true, conflicts_with = "pid", value_hint = ValueHint::CommandWithArguments)]
     program: Vec<OsString>,
     /// Print JSON

@@ -13,13 +13,13 @@ const PAGE_BYTES: usize = 4096;
 /// A size, or an address of a process, to explain.
 #[derive(Debug, Args)]
 pub(crate) struct Request {
-    /// Bytes asked for: 100, 64K, 2M; with --pid an address
+    /// The bytes of a request, such as 100, 64K or 2M; with --pid an address
     #[arg(value_parser = quantity::parse)]
     size: usize,
-    /// The block's address is to be a multiple of this
+    /// The alignment of the request
     #[arg(value_parser = quantity::parse, default_value_t = NATURAL_ALIGN)]
     align: usize,
-    /// Explain what is at an address of this process instead
+    /// Explain an address of this process instead of a size
     #[arg(long, conflicts_with = "align")]
     pid: Option<u32>,
     /// Print JSON

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 /// Profiles to look at.
 #[derive(Debug, Args)]
 pub(crate) struct Request {
-    /// The profile of the end; or an earlier one, if there are two
+    /// A profile; if there are two, the earlier one
     first: PathBuf,
-    /// A later one: then what grew is shown
+    /// A later profile: shows the growth between the two
     second: Option<PathBuf>,
     /// Stacks shown
     #[arg(long, default_value_t = 10)]

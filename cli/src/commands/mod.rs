@@ -21,54 +21,54 @@ use clap::Subcommand;
 pub(crate) enum Command {
     /// Start a program under Spandrel
     ///
-    /// Becomes the program, with the library preloaded and the options of spandrel(7) set. A process beside the program,
-    /// which ends with it, adds functions, source files and lines to the call stacks that the library prints; with
-    /// `-o symbolizer=0` there is none.
+    /// Replaces itself by the program (exec), with the library preloaded and the options of spandrel(7) set. A helper
+    /// process adds functions, source files and lines to the call stacks that the library prints, and ends with the
+    /// program; `-o symbolizer=0` leaves it out.
     Run(run::Request),
-    /// Say whether Spandrel serves a process or a program, why not, and what it advises
+    /// Say whether Spandrel serves a process or a program, and if not, why
     ///
-    /// A program is checked without being started. Settings of the kernel that matter to the allocator follow, with
-    /// advice where there is any. The status is 1 if Spandrel does not serve the process or the program.
+    /// A program is checked without being started. The command also prints the settings of the kernel that matter to the
+    /// allocator, with advice where there is any. The status is 1 if Spandrel does not serve the process or the program.
     Doctor(doctor::Request),
     /// Say how a request of some size is served, or what is at an address of a process
     ///
-    /// For a size: its lane, its class and the bytes that a block really has. For an address of a running process: the
-    /// block, its state, and the thread whose heap has it.
+    /// For a size: its lane, its size class and the usable bytes of a block. For an address of a running process: the
+    /// block, its state, and the thread whose heap owns it.
     Explain(explain::Request),
-    /// Show what the memory of a running process looks like
+    /// Show the memory statistics of a running process
     ///
-    /// The figures are read from outside: the process goes on meanwhile, and needs no preparation.
+    /// The figures are read from outside, while the process runs. It needs no preparation.
     Stats(stats::Request),
-    /// Look at a running process again and again, and keep what was seen in a file
+    /// Record the memory statistics of a running process over time, in a file
     ///
     /// `spandrel report` makes a page of that file.
     Record(record::Request),
     /// Make a page with pictures of a process's memory, or of a recording
     ///
-    /// The page is one file without references to others. It shows what is resident and to whom it belongs, the size
-    /// classes, a map of the memory, and, of a recording, all that over time.
+    /// The page is one file without references to others. It shows the resident memory and its parts, the size classes,
+    /// a map of the memory, and, for a recording, their course over time.
     Report(report::Request),
     /// Watch the memory of a running process, or list all processes that Spandrel serves
     ///
-    /// Keys sort, scroll, filter and open; the last line of the screen names them. If standard output is no terminal, it
-    /// looks once and prints plain text.
+    /// Keys sort, scroll, filter and open; the last line of the screen names them. If standard output is not a terminal,
+    /// the command prints plain text once.
     Top(top::Request),
-    /// Show Prometheus, and readers of heap profiles, all processes that Spandrel serves
+    /// Serve the figures of all processes under Spandrel to Prometheus, and their heap profiles to readers of these
     Serve(serve::Request),
     /// Make a heap profile of a program, or show one
     ///
-    /// Requests are sampled from the start of the program to its end, whatever ends it, or for a while in a process that
-    /// Spandrel serves already. The file has pprof's format, with names, lines and build ids. It shows the peak of a
-    /// program that ended by itself, and what was in use in any other case.
+    /// Requests are sampled from the start of a program to its end, whatever ends it, or for some seconds in a process
+    /// that runs under Spandrel already. The file has pprof's format, with names, lines and build ids. Its default view is
+    /// the peak if the program ended by itself, and the memory in use at the end otherwise.
     Profile(Box<profile::Request>),
-    /// Show what a heap profile says is live, or what grew between two
+    /// Show which call stacks hold memory in a heap profile, or hold more in a second one
     ///
     /// The stacks that hold the most bytes come first. `spandrel profile` makes such files.
     Leaks(leaks::Request),
     /// Add functions, source files and lines to the call stacks that the library printed
     ///
-    /// Copies files, or standard input, and stacks in them say more then; or describes places one by one. The files that
-    /// the program was made of, and their debug information, must be there.
+    /// Copies files, or standard input, and adds names and lines to the call stacks in them; or describes single places.
+    /// It needs the program's files and their debug information.
     Symbolize(symbolize::Request),
 }
 

@@ -31,7 +31,7 @@ impl Request {
 /// Ways to look at profiles.
 #[derive(Debug, Subcommand)]
 enum View {
-    /// The functions that asked for most
+    /// Show the functions that requested or hold most memory
     Show {
         /// The profile
         file: PathBuf,
@@ -40,14 +40,14 @@ enum View {
         #[arg(long, value_enum, default_value_t = Order::Own)]
         order: Order,
     },
-    /// Collapsed stacks, as flame-graph tools read them
+    /// Print collapsed stacks, for flame-graph tools
     Collapse {
         /// The profile
         file: PathBuf,
         #[command(flatten)]
         what: What,
     },
-    /// A flame graph; with --json its boxes alone
+    /// Make a flame graph; with --json print its boxes
     Flame {
         /// The profile
         file: PathBuf,
@@ -56,15 +56,15 @@ enum View {
         #[command(flatten)]
         picture: Picture,
     },
-    /// The changes from one profile to another
+    /// Show the changes between two profiles
     Diff {
         /// The earlier profile
         before: PathBuf,
-        /// The later one
+        /// The later profile
         after: PathBuf,
         #[command(flatten)]
         what: What,
-        /// Also draw a flame graph of the later one, coloured by what changed
+        /// Also draw a flame graph of the later profile, coloured by the changes
         #[arg(long)]
         flame: Option<PathBuf>,
     },
@@ -75,7 +75,7 @@ struct What {
     /// The value to count: inuse_space, alloc_space, peak_space, or one of these with _objects
     #[arg(long)]
     value: Option<String>,
-    /// Only what was asked for in the named heap of this name ("": in the default heap)
+    /// Only requests in the named heap of this name ("": in the default heap)
     #[arg(long, value_name = "NAME")]
     heap: Option<String>,
     /// Rows shown
@@ -95,7 +95,7 @@ impl What {
 
 #[derive(Debug, Args)]
 struct Picture {
-    /// Where it goes
+    /// The file to write
     #[arg(short = 'o', long = "file", default_value = "flame.html")]
     target: PathBuf,
     /// Its kind: a page that searches and zooms, or a picture (default: by the ending of its name)
@@ -107,7 +107,7 @@ struct Picture {
     /// The width of a picture in pixels
     #[arg(long, default_value_t = WIDTH)]
     width: u32,
-    /// Most functions on top of each other in a picture
+    /// The most functions on top of each other in a picture
     #[arg(long, default_value_t = DEPTH)]
     depth: usize,
 }

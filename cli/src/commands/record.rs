@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 pub(crate) struct Request {
     /// The process
     pid: u32,
-    /// For how long
+    /// Seconds to record
     #[arg(long, default_value_t = 10.0, value_parser = seconds)]
     seconds: f64,
-    /// Seconds between two looks
+    /// Seconds between two samples
     #[arg(long, default_value_t = 0.5, value_parser = seconds)]
     every: f64,
-    /// Where it is kept
+    /// The file to write
     #[arg(long, short, default_value = "spandrel.json")]
     output: PathBuf,
     /// Print JSON

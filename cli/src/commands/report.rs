@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Request {
     /// A process, or a file that `spandrel record` made
     subject: String,
-    /// The page
+    /// The file to write
     #[arg(long, short, default_value = "spandrel.html")]
     output: PathBuf,
-    /// Print what the page would show as JSON, as `spandrel record` keeps it
+    /// Print the figures as JSON instead of a page, in the format of `spandrel record`
     #[arg(long, conflicts_with = "output")]
     json: bool,
 }

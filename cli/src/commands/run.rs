@@ -29,7 +29,7 @@ pub(crate) struct Request {
     /// Profile (`SPANDREL_PROFILE`)
     #[arg(long, value_parser = choices("PROFILE"))]
     profile: Option<String>,
-    /// A file with options, one NAME=VALUE a line (`SPANDREL_CONF`); what the environment and other arguments set wins
+    /// A file with options, one NAME=VALUE a line (`SPANDREL_CONF`); the environment and other arguments win
     #[arg(long, value_name = "FILE")]
     conf: Option<PathBuf>,
     /// An option of docs/options.md, such as `stats=1` for `SPANDREL_STATS=1`; may be given several times

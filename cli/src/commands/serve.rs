@@ -18,7 +18,7 @@ pub(crate) struct Request {
     /// Where to listen: ADDRESS:PORT or unix:PATH (default: 127.0.0.1:9317, or nowhere with --textfile)
     #[arg(long, value_name = "ADDRESS", value_parser = Address::parse)]
     listen: Option<Address>,
-    /// Let other machines read everything, if ADDRESS is one that they can reach
+    /// Allow an ADDRESS that other machines can reach; everyone there can then read everything
     #[arg(long, requires = "listen")]
     expose_to_network: bool,
     /// The permissions of the socket at unix:PATH
@@ -27,7 +27,7 @@ pub(crate) struct Request {
     /// Write metrics to this file, which ends with .prom, for node_exporter's textfile collector
     #[arg(long, value_name = "FILE")]
     textfile: Option<PathBuf>,
-    /// Seconds between two writings of the file
+    /// Seconds between two updates of the file
     #[arg(long, value_name = "SECONDS", default_value_t = 15.0, value_parser = seconds)]
     every: f64,
     /// Write the file once and end
@@ -39,7 +39,7 @@ pub(crate) struct Request {
     /// Add metrics of threads: 6 series for each of the first 64 of a process
     #[arg(long)]
     threads: bool,
-    /// Show no heap profiles, whose call stacks say much about a program
+    /// Serve no heap profiles, whose call stacks reveal much about a program
     #[arg(long)]
     no_profiles: bool,
     /// Print the answer about the heap profile of this process (the server asks another process of this command)

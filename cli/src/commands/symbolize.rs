@@ -26,7 +26,7 @@ use std::time::Duration;
 /// Where call stacks are.
 #[derive(Debug, Args)]
 pub(crate) struct Request {
-    /// Places such as `/usr/bin/program+0x1234`, or files with output of a program; standard input without either
+    /// Places such as `/usr/bin/program+0x1234`, or files with a program's output (default: standard input)
     #[arg(value_name = "PLACE|FILE")]
     what: Vec<String>,
     /// Print JSON: the places alone, with their functions

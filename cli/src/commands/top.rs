@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 pub(crate) struct Request {
     /// The process (default: all that Spandrel serves)
     pid: Option<u32>,
-    /// Seconds between two looks
+    /// Seconds between two updates
     #[arg(long, short, default_value_t = 1.0, value_parser = seconds)]
     every: f64,
-    /// Look once and print plain text
+    /// Print plain text once
     #[arg(long)]
     once: bool,
-    /// Look once and print JSON
+    /// Print JSON once
     #[arg(long)]
     json: bool,
 }

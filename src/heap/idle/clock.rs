@@ -1,16 +1,17 @@
 //! Time for idle return: which thread reads the clock, and how often.
 //!
-//! Threads read the clock on their slow path, once in so many slow events. A thread that calls seldom makes its next
-//! call take the slow path, too, until nothing is left to do. A thread that calls often does so a bounded number of
+//! Threads read the clock on their slow path, at every eighth or 64th slow event. A thread that calls rarely makes its
+//! next call take the slow path, too, until no work is left. A thread that calls often does so a bounded number of
 //! times in a row.
 //!
-//! *Countdowns*: a thread that just freed much and then stays on its fast path reads no clock, and perhaps no other
-//! thread makes it an offer. So when flushes follow one another without a refill, or the thread took an offer and
-//! something is left to do, the heap counts its next requests, by the means of [`crate::heap::sampling`], and reads the
-//! clock after the last. Countdowns are as long as it takes to read the clock some times from round to round, and more
-//! often during a round; each is at most twice as long as the one before. Refills end them, because then the thread
-//! needs memory; so does the next reading of the clock on a slow event; so does [`REQUESTS_MAX`], which bounds the cost
-//! of counting: some ten instructions per request. Must not know what a round does.
+//! *Countdowns*: a thread that just freed much and then stays on its fast path does not read the clock, and perhaps no
+//! other thread makes it an offer. So when flushes follow one another without a refill, or the thread took an offer and
+//! work is left, the heap counts its next requests, by the means of [`crate::heap::sampling`], and the thread reads the
+//! clock after the last of them. The length of a countdown is chosen so that the thread reads the clock a few times per
+//! round interval, and more often during a round; each is at most twice as long as the one before. A countdown ends at
+//! a refill, because then the thread needs memory; at the next slow event that reads the clock; and at
+//! [`REQUESTS_MAX`], which bounds the cost of counting, some ten instructions per request. Must not know what a round
+//! does.
 
 use super::rounds::{STEPS_MAX, pace};
 use crate::heap::layout::Heap;

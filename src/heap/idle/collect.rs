@@ -1,5 +1,5 @@
-//! Draining idle bins: blocks that lay untouched for a while return to their spans, so that bins may be large without
-//! holding memory for ever.
+//! Scavenging: free blocks in bins that were not used for a while return to their spans, so that bins may be large
+//! without holding memory forever.
 //!
 //! The call may come from a signal handler or another context, and so may have interrupted an operation on any bin but
 //! that of its own class. So the heap's thread drains bins as other threads do ([`crate::heap::idle::drain`]): each

@@ -1,13 +1,13 @@
 //! Offers and drains: other threads return the memory of a thread that does not call, whatever that thread is doing.
 //!
 //! *Offer*: another thread closes the fast path of a heap ([`FastHeap::close`]) by writing to the heap. The next call
-//! of the heap's thread, whatever it is, takes the slow path, finds the offer and takes it: it drains its own idle
-//! bins. Nothing of the thread itself is ever written, so an offer to a thread that ended without notice does no harm.
+//! of the heap's thread takes the slow path, finds the offer and takes it: it drains its own idle bins. The offer is in
+//! the heap alone, not in memory of the thread, so an offer to a thread that ended without notice does no harm.
 //!
-//! *Drain*: where an offer has not been taken for a whole round, another thread takes free blocks out of the heap,
-//! under the lock of its spans. Each bin keeps its last block, and each batch of the outbox its end, because the thread
-//! may be anywhere within one operation: stopped by a signal, a debugger, SIGSTOP or the freezer, or on a context that
-//! was swapped away ([`crate::heap::bin::Bin::drain`], [`crate::central::Batch::move_to`]).
+//! *Drain*: if an offer has not been taken for a whole round, another thread takes free blocks out of the heap, under
+//! the lock of its spans. Each bin keeps its last block, and each batch of the outbox keeps its place, because the
+//! thread may have been stopped anywhere within one operation: by a signal, a debugger, SIGSTOP or the freezer, or
+//! because its context was swapped away ([`crate::heap::bin::Bin::drain`], [`crate::central::Batch::move_to`]).
 //!
 //! [Decision 24](../../docs/decisions/0024-offers-and-drains.md) says why this is safe.
 //!

@@ -1,11 +1,11 @@
 //! Rounds of idle return: memory of an idle process returns to the kernel, whatever threads hold it.
 //!
-//! *Rounds*: once per purge delay, within a budget per call, a thread on its slow path goes through every heap. It
-//! makes an offer to each, and drains those whose offer of an earlier round still stands
-//! ([`crate::heap::idle::drain`]); then it empties the transfer caches, if no heap was active; then it purges the holes
-//! of spans that rest. Must not know which calls have time for it: that is [`crate::heap::idle::clock`].
+//! *Rounds*: once per purge delay, within a budget per call, threads on their slow path go through all heaps. They make
+//! an offer to each, and drain those that have not taken the offer of an earlier round ([`crate::heap::idle::drain`]);
+//! then they empty the transfer caches, if no heap was active; then they purge the holes of spans at rest. Must not
+//! know which calls have time for it: that is [`crate::heap::idle::clock`].
 //!
-//! Offers made between rounds carry the number of the next round, so that they, too, stand for a pause before a drain.
+//! Offers made between rounds have the number of the next round, so that time passes between them, too, and a drain.
 //!
 //! # Invariants
 //! - One thread at a time works on a round; nothing waits for it.

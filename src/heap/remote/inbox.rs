@@ -1,9 +1,9 @@
 #![expect(unsafe_code, reason = "follows batch pointers")]
 //! The inbox: batches of this heap's blocks that other threads freed.
 //!
-//! A stack that any thread may push to and that is emptied as a whole (Treiber, "Coping with parallelism"): because no
-//! batch is ever popped singly there is no ABA. A closed inbox refuses, and the sender reads the page map again: by
-//! then the blocks have another owner. Must not know blocks.
+//! A stack to which any thread may push and which is emptied as a whole (Treiber, "Coping with parallelism"): because
+//! no batch is popped singly there is no ABA problem. A closed inbox refuses batches, and the sender reads the page map
+//! again: by then the blocks have another owner. Must not know blocks.
 
 use core::cell::Cell;
 

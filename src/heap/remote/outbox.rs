@@ -1,14 +1,15 @@
 #![expect(unsafe_code, reason = "follows pointers to batches")]
 //! The outbox: blocks of other heaps that this thread freed, collected into batches by their owner.
 //!
-//! Each owner has one place, found by its address; on the central list, each class. A batch is sent when it is full,
-//! when another owner needs the place, or when the whole outbox is sent: to its owner's inbox, or to spans of the
-//! central list. The blocks of a refused batch are delivered one by one. Must not know why a block is here.
+//! A place in the outbox holds one batch. The place of an owner follows from its address; for blocks of the central
+//! list each class has one. A batch is sent when it is full, when another owner needs the place, or when the whole
+//! outbox is sent: to its owner's inbox, or to spans of the central list. If the inbox refuses a batch, its blocks are
+//! returned one by one. Must not know why a block is here.
 //!
-//! There are two lanes of places. The fast path adds to batches of the outer one, and may be interrupted while it does.
-//! So other threads, and calls that are not about a block for that place, take blocks out of such a batch but leave the
-//! batch where it is ([`Batch::move_to`]). Blocks that heaps themselves send use the inner lane, which belongs to the
-//! thread that holds the spans.
+//! There are two sets of places. The second path adds to batches of the outer set, and may be interrupted while it
+//! does. So other threads, and calls for other blocks, may take blocks out of such a batch but leave the batch in its
+//! place ([`Batch::move_to`]). Blocks that heaps themselves send use the inner set, which belongs to the thread that
+//! holds the lock of the spans.
 
 use core::cell::Cell;
 

@@ -1,6 +1,6 @@
 #![expect(unsafe_code, reason = "follows pointers to batches, defers blocks by their first word")]
-//! Sending: blocks of other heaps, and of the central list, leave in batches, or one by one where there is no memory
-//! for a batch.
+//! Sending: blocks of other heaps and of the central list return to their owners in batches, or one by one if there is
+//! no memory for a batch.
 
 use super::inbox::Pushed;
 use super::outbox::Lane;
