@@ -7,6 +7,9 @@
 
 use crate::sys::atomic::{AtomicPtr, Ordering};
 
+/// In the link of a block: it was seen. Blocks are aligned to eight.
+const SEEN: usize = 1;
+
 /// The stack of deferred blocks.
 pub(crate) struct Deferred {
     /// The block pushed last. Any thread pushes, any thread takes all.
@@ -37,20 +40,83 @@ impl Deferred {
         }
     }
 
-    /// Takes all blocks and calls `free` with each.
-    pub(crate) fn take(&self, mut free: impl FnMut(*mut u8)) {
+    /// Takes all blocks and calls `free` with each, once. A block that the program left twice, if there is one.
+    #[must_use]
+    pub(crate) fn take(&self, mut free: impl FnMut(*mut u8)) -> Option<*mut u8> {
         // Relaxed: a hint; what is missed now is taken later.
         if self.head.load(Ordering::Relaxed).is_null() {
-            return;
+            return None;
         }
         // Acquire pairs with the Release in `push`.
         let mut block = self.head.swap(core::ptr::null_mut(), Ordering::Acquire);
+        let twice = cut(block);
         while !block.is_null() {
-            // SAFETY: blocks on the stack carry the next one in their first word.
-            let next = unsafe { block.cast::<*mut u8>().read() };
+            let next = link(block).map_addr(|next| next & !SEEN);
             free(block);
             block = next;
         }
+        twice
+    }
+}
+
+/// The link of a block of a stack that the caller has.
+fn link(block: *mut u8) -> *mut u8 {
+    // SAFETY: blocks on the stack carry the next one in their first word.
+    unsafe { block.cast::<*mut u8>().read() }
+}
+
+/// Marks the blocks of a stack that the caller has, and ends it where one comes that is marked already: it was left
+/// twice, and its link leads in a circle. Before any block is freed, because a free block may be another thread's.
+fn cut(first: *mut u8) -> Option<*mut u8> {
+    let set = |block: *mut u8, next: *mut u8| {
+        // SAFETY: the caller has the block, whose first word is the link.
+        unsafe { block.cast::<*mut u8>().write(next.map_addr(|next| next | SEEN)) };
+    };
+    let (mut last, mut block) = (first, first);
+    while !block.is_null() {
+        let next = link(block);
+        if next.addr() & SEEN != 0 {
+            set(last, core::ptr::null_mut());
+            return Some(block);
+        }
+        set(block, next);
+        (last, block) = (block, next);
+    }
+    None
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    /// The blocks taken, and the one that was left twice, after blocks were left in that order.
+    fn taken(order: &[usize]) -> (Vec<usize>, Option<usize>) {
+        let mut words = [0_u64; 4];
+        let start = words.as_mut_ptr();
+        let place = |block: *mut u8| (block.addr() - start.addr()) / size_of::<u64>();
+        let deferred = Deferred::new();
+        for &index in order {
+            // SAFETY: a word of the array.
+            unsafe { deferred.push(start.wrapping_add(index).cast()) };
+        }
+        let mut taken = Vec::new();
+        let twice = deferred.take(|block| taken.push(place(block)));
+        assert_eq!(deferred.take(|_| unreachable!("all were taken")), None);
+        (taken, twice.map(place))
+    }
+
+    #[test]
+    fn blocks_are_taken_once_each() {
+        assert_eq!(taken(&[]), (Vec::new(), None));
+        assert_eq!(taken(&[0, 1, 2, 3]), (Vec::from([3, 2, 1, 0]), None));
+    }
+
+    #[test]
+    fn a_block_that_is_left_twice_is_taken_once() {
+        assert_eq!(taken(&[0, 0]), (Vec::from([0]), Some(0)));
+        assert_eq!(taken(&[0, 1, 2, 1]), (Vec::from([1, 2]), Some(1)));
+        assert_eq!(taken(&[0, 1, 0, 1, 2]), (Vec::from([2, 1, 0]), Some(1)));
     }
 }
 
@@ -69,7 +135,7 @@ mod models {
     fn loom_every_deferred_block_is_taken_once() {
         loom::model(|| {
             let deferred = Arc::new(Deferred::new());
-            deferred.take(|_| unreachable!("nothing was freed yet"));
+            assert!(deferred.take(|_| unreachable!("nothing was freed yet")).is_none());
             let pushers: Vec<_> = (0..2)
                 .map(|_| {
                     let deferred = deferred.clone();
@@ -78,11 +144,11 @@ mod models {
                 })
                 .collect();
             let mut taken = Vec::new();
-            deferred.take(|block| taken.push(block.addr()));
+            assert!(deferred.take(|block| taken.push(block.addr())).is_none());
             for pusher in pushers {
                 pusher.join().expect("no panic");
             }
-            deferred.take(|block| taken.push(block.addr()));
+            assert!(deferred.take(|block| taken.push(block.addr())).is_none());
             taken.sort_unstable();
             taken.dedup();
             assert_eq!(taken.len(), 2);

@@ -6,3 +6,4 @@ mod deferred;
 mod ranges;
 
 pub(crate) use batch::{Batch, Blocks};
+pub(crate) use bill::Bill;

@@ -85,11 +85,10 @@ impl Central {
         self.pages.pending.set(Work::DEFERRED_FREES);
     }
 
-    /// Calls `free` with each block that waits.
-    pub(crate) fn take_deferred(&self, free: impl FnMut(*mut u8)) {
-        if self.pages.pending.take(Work::DEFERRED_FREES) {
-            self.deferred.take(free);
-        }
+    /// Calls `free` with each block that waits. A block that the program freed twice there, if there is one.
+    #[must_use]
+    pub(crate) fn take_deferred(&self, free: impl FnMut(*mut u8)) -> Option<*mut u8> {
+        if self.pages.pending.take(Work::DEFERRED_FREES) { self.deferred.take(free) } else { None }
     }
 
     /// Sets how many bytes of blocks the transfer cache of each class may keep.

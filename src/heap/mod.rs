@@ -28,6 +28,7 @@ mod sampling;
 pub(crate) mod second_path;
 #[cfg(test)]
 mod tests;
+mod user;
 
 pub use counters::Traffic;
 pub use descriptor::HeapDescriptor;
@@ -37,3 +38,4 @@ pub(crate) use registry::{Registry, Shared, Transit};
 pub(crate) use remote::send::{deliver_block, deliver_each};
 pub(crate) use returns::{Freed, free_unowned};
 pub(crate) use sampling::Unit;
+pub(crate) use user::User;

@@ -5,3 +5,6 @@ mod bin_drain;
 mod remote {
     mod inbox;
 }
+mod user;
+
+pub(crate) use user::User;

@@ -15,6 +15,7 @@ use core::mem::offset_of;
 use super::generation;
 use super::layout::{Heap, bytes_of};
 use super::offer::NAME;
+use super::user::User;
 use crate::base::class::Class;
 use crate::central::{Bill, Central};
 use crate::sys::atomic::{AtomicUsize, Ordering};
@@ -28,8 +29,8 @@ pub(super) struct Named {
     pub(super) bill: StaticRef<Bill>,
     /// The handle of the named heap that this is a part of; 0 for heaps of threads. Written as `bill`; read by any thread.
     pub(super) handle: Relaxed<AtomicUsize>,
-    /// The thread that uses this part, by the address of its thread-local word; 0 for none. Any thread may take it.
-    user: AtomicUsize,
+    /// The thread that uses this part.
+    pub(super) user: User,
     /// The heap that this thread used before. Written and read by the user.
     below: StaticRef<Heap>,
     /// The next part of the same named heap. Written before that can be found.
@@ -69,14 +70,19 @@ impl Heap {
 
     /// The thread that uses this part, by the address of its word; 0 for none. A moment old.
     pub(crate) fn user(&self) -> usize {
-        // Relaxed: for figures, and for a thread that asks whether it is that one.
-        self.named.user.load(Ordering::Relaxed)
+        self.named.user.get()
+    }
+
+    /// The word of [`Heap::user`].
+    #[inline(always)]
+    pub(crate) fn user_word(&self) -> &User {
+        &self.named.user
     }
 
     /// Takes this part for the thread with that word; false if a thread uses it.
+    #[inline(always)]
     pub(crate) fn take_for(&self, thread: usize) -> bool {
-        // Acquire pairs with the Release in `end_pop`.
-        self.named.user.compare_exchange(0, thread, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        self.named.user.take(thread)
     }
 
     /// Ends [`Heap::take_for`] of a thread that used this part, and uses another heap by now.
@@ -87,26 +93,22 @@ impl Heap {
 
     /// Ends [`Heap::take_for`] of a thread that went on using another heap.
     pub(crate) fn end_pop(&self) {
-        // Release pairs with the Acquire in `take_for`: the next thread sees what this one wrote.
-        self.named.user.store(0, Ordering::Release);
+        self.named.user.leave();
     }
 
     /// Ends [`Heap::take_for`] of a thread that found another heap's part: that may be one of yet another heap by now, and a
     /// thread's that uses it.
     #[cold]
     pub(crate) fn leave_stale(&self) {
-        let thread = tls::word_address();
-        // Release: as in `end_pop`.
-        let _ = self.named.user.compare_exchange(thread, 0, Ordering::Release, Ordering::Relaxed);
+        self.named.user.leave_stale(tls::word_address());
     }
 
     /// Makes this heap, which no thread has, a part of the named heap with that handle, for the thread with that word.
     pub(super) fn become_part(&self, handle: usize, bill: &'static Bill, thread: usize) {
         self.named.bill.set(Some(bill));
         self.named.handle.set(handle);
-        // Relaxed: no other thread can find the part yet.
-        self.named.user.store(thread, Ordering::Relaxed);
-        // Relaxed: as above.
+        self.named.user.begin(thread);
+        // Relaxed: no other thread uses the part yet.
         self.generation.store(generation::ANY, Ordering::Relaxed);
     }
 
@@ -119,8 +121,7 @@ impl Heap {
         self.named.handle.set(0);
         self.named.below.set(None);
         self.named.next.set(None);
-        // Release: the next part that this becomes is found later.
-        self.named.user.store(0, Ordering::Release);
+        self.named.user.leave();
     }
 
     /// Has this heap, which is a thread's, be on `bill` from now on, with all that its spans hold. The caller holds the

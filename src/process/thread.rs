@@ -368,6 +368,11 @@ unsafe extern "C" fn on_exit(value: *mut c_void) {
     if tls::own_heap() != value.addr() {
         return;
     }
+    if at_rest().is_none() {
+        // A signal handler jumped out of a call, or ended the thread there. The call holds the heap's spans for ever,
+        // and perhaps locks, so all that it left half done stays as it is.
+        return tls::set_own_heap(EXITED);
+    }
     // SAFETY: the value equals the thread's word, and `watch_exit` set it to the address of the heap.
     let heap = unsafe { Heap::at(value.addr()) };
     let round = heap.thread.exit_rounds.get();

@@ -14,19 +14,23 @@ use crate::config;
 use crate::diag::{self, Code};
 use crate::heap::{self, Heap};
 use crate::pages::Work;
+use crate::process::feature::Feature;
 use crate::process::holders;
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
 use crate::process::thread::{self, HeapAccess};
-use crate::sys::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
-use crate::sys::file;
+use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use crate::sys::{file, tls};
 
 /// Requests that found no memory. Written and read by any thread.
 static REFUSALS: AtomicU32 = AtomicU32::new(0);
 /// The program's function for limits that are met; null if it set none. Written and read by any thread.
 static CALLBACK: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
-/// Whether a thread is calling that function. Written and read by threads that met a limit.
-static CALLING: AtomicBool = AtomicBool::new(false);
+/// The thread that is calling that function, by the address of its word; 0 for none. Written and read by threads that met a
+/// limit, and by the child of a fork.
+static CALLING: AtomicUsize = AtomicUsize::new(0);
+/// The part of that function in forks.
+static LIMITS: Feature = Feature { in_child: Some(forget_caller), ..Feature::NONE };
 
 /// The last attempts at a request for which Spandrel's own memory does not suffice. Small and large requests may fit
 /// into libc's heap; for a direct one libc would ask the kernel for the same mapping. A call fails only after a
@@ -159,6 +163,7 @@ const HARD: c_int = 2;
 /// Sets the function that a slow call calls after a limit was met.
 pub(crate) fn set_limit_callback(callback: Option<LimitCallback>) {
     let address = callback.map_or(core::ptr::null_mut(), |callback| callback as *mut c_void);
+    PROCESS.features.register(&LIMITS);
     // Relaxed: the pointer is to code, so nothing has to be published with it.
     CALLBACK.store(address, Ordering::Relaxed);
 }
@@ -184,7 +189,8 @@ fn call_back(limit: c_int, bytes: usize) {
     // Relaxed: nothing was published with the pointer; see `set_limit_callback`.
     let callback = CALLBACK.load(Ordering::Relaxed);
     // Acquire pairs with the Release below: one thread at a time calls the function.
-    if callback.is_null() || CALLING.swap(true, Ordering::Acquire) {
+    let begin = || CALLING.compare_exchange(0, tls::word_address(), Ordering::Acquire, Ordering::Relaxed);
+    if callback.is_null() || begin().is_err() {
         return;
     }
     let pages = &PROCESS.central.pages;
@@ -196,5 +202,13 @@ fn call_back(limit: c_int, bytes: usize) {
     pages.pending.take(Work::SOFT_LIMIT);
     pages.pending.take(Work::HARD_LIMIT);
     // Release pairs with the Acquire above.
-    CALLING.store(false, Ordering::Release);
+    CALLING.store(0, Ordering::Release);
+}
+
+/// In the child of a fork no other thread is in the function.
+fn forget_caller(_: bool) {
+    // Relaxed, both: the child has one thread.
+    if CALLING.load(Ordering::Relaxed) != tls::word_address() {
+        CALLING.store(0, Ordering::Relaxed);
+    }
 }

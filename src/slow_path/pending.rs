@@ -4,14 +4,16 @@
 
 use super::mode::Mode;
 use super::{exhaustion, foreign, sampled};
+use crate::central::Refused;
 use crate::heap::{Freed, Heap};
 use crate::process::state::PROCESS;
+use crate::sys::libc;
 
 /// Does the work for which a call must hold `heap`, that of its thread: deferred frees, and an offer of idle return.
 #[cold]
 #[inline(never)]
 pub(super) fn with_heap<M: Mode>(heap: &Heap) {
-    heap.defer(|| PROCESS.central.take_deferred(|block| free_deferred::<M>(heap, block)));
+    take_deferred(heap, |block| free_deferred::<M>(heap, block));
     if heap.take_question() {
         PROCESS.features.name_may_differ(heap);
     }
@@ -20,12 +22,22 @@ pub(super) fn with_heap<M: Mode>(heap: &Heap) {
     }
 }
 
-/// Does the work for which a call must hold no heap and no lock: reports of limits, and the work of features.
+/// Does the deferred frees by `free`, with the calling thread's heap, and reports a block that was freed twice so.
+pub(super) fn take_deferred(heap: &Heap, free: impl FnMut(*mut u8)) {
+    if let Some(block) = heap.defer(|| PROCESS.central.take_deferred(free)) {
+        Refused::Double.report_found_later(block, 0);
+    }
+}
+
+/// Does the work for which a call must hold no heap and no lock: reports of limits, and the work of features. Keeps errno:
+/// the call may be free, and the program's functions and the C library's change it.
 #[cold]
 #[inline(never)]
 pub(super) fn without_heap() {
-    exhaustion::report_limits();
-    PROCESS.features.attend();
+    libc::keeping_errno(|| {
+        exhaustion::report_limits();
+        PROCESS.features.attend();
+    });
 }
 
 /// Frees a block whose free was deferred.

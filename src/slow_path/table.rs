@@ -114,10 +114,8 @@ pub(crate) fn register() {
 
 /// Does all deferred frees, with this thread's heap, in the mode in force.
 pub(crate) fn free_deferred_blocks(heap: &Heap) {
-    heap.defer(|| {
-        PROCESS.central.take_deferred(|block| match IN_FORCE.get() {
-            None => pending::free_deferred::<Fast>(heap, block),
-            Some(mode) => (mode.free_deferred)(heap, block),
-        });
+    pending::take_deferred(heap, |block| match IN_FORCE.get() {
+        None => pending::free_deferred::<Fast>(heap, block),
+        Some(mode) => (mode.free_deferred)(heap, block),
     });
 }

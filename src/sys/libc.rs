@@ -213,7 +213,8 @@ pub(crate) fn set_errno(value: c_int) {
     unsafe { place.write(value) };
 }
 
-/// Calls `work` and leaves `errno` as it was: for signal handlers, whose interrupted code may be about to read it.
+/// Calls `work` and leaves `errno` as it was: for signal handlers, whose interrupted code may be about to read it, and for
+/// what free does besides.
 pub(crate) fn keeping_errno(work: impl FnOnce()) {
     let before = errno();
     work();

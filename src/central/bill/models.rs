@@ -9,27 +9,34 @@ struct Shared {
     pending: Pending,
 }
 
+impl Bill {
+    /// A bill with these limits, of which every atomic is there before a second thread is.
+    pub(crate) fn of_model(soft: usize, hard: usize) -> Self {
+        let number = || AtomicUsize::new(0);
+        let bill = Self {
+            held: number(),
+            large: number(),
+            apart: Apart([number(), number()]),
+            peak: number(),
+            soft: Relaxed::<AtomicUsize>::new(UNLIMITED),
+            hard: Relaxed::<AtomicUsize>::new(UNLIMITED),
+            refusals: number(),
+            denials: number(),
+            over: AtomicBool::new(false),
+            met: AtomicBool::new(false),
+            place: Relaxed::<AtomicU32>::new(0),
+            heaps: number(),
+            first: Cell::new(0),
+        };
+        bill.open(soft, hard);
+        assert_eq!(bill.denials(), 0);
+        bill
+    }
+}
+
 fn shared(soft: usize, hard: usize) -> Arc<Shared> {
-    let number = || AtomicUsize::new(0);
-    let bill = Bill {
-        held: number(),
-        large: number(),
-        apart: Apart([number(), number()]),
-        peak: number(),
-        soft: Relaxed::<AtomicUsize>::new(UNLIMITED),
-        hard: Relaxed::<AtomicUsize>::new(UNLIMITED),
-        refusals: number(),
-        denials: number(),
-        over: AtomicBool::new(false),
-        met: AtomicBool::new(false),
-        place: Relaxed::<AtomicU32>::new(0),
-        heaps: number(),
-        first: Cell::new(0),
-    };
-    bill.open(soft, hard);
-    let shared = Shared { bill, pending: Pending::new() };
-    // Every atomic that both threads use is there before the second one.
-    assert_eq!((shared.bill.denials(), shared.pending.any()), (0, false));
+    let shared = Shared { bill: Bill::of_model(soft, hard), pending: Pending::new() };
+    assert!(!shared.pending.any());
     Arc::new(shared)
 }
 

@@ -2,8 +2,10 @@
 
 use core::mem::offset_of;
 
+use super::parts::Parts;
 use super::table::{COUNT, Holder, PIECE, TABLE};
 use crate::central::Bill;
+use crate::heap::Heap;
 use crate::pages::limits::UNLIMITED;
 
 /// Addresses, sizes, and offsets of words in a record.
@@ -55,7 +57,7 @@ impl HoldersDescriptor {
             pieces: 0,
             piece_records: PIECE,
             record_bytes: size_of::<Holder>(),
-            handle: offset_of!(Holder, handle),
+            handle: offset_of!(Holder, parts) + Parts::<Heap>::HANDLE,
             kind: offset_of!(Holder, kind),
             name: offset_of!(Holder, name),
             bill,

@@ -6,20 +6,23 @@
 //!
 //! # Invariants
 //! - A record whose `handle` is not 0 is that of a holder. Records are never unmapped.
-//! - The parts of a heap stay its own until its handle is 0 and one thread has taken all of them.
+//! - The parts of a heap stay its own until its handle is 0 and one thread has taken all of them (`parts.rs`).
 
 mod accounts;
+mod calling;
 mod descriptor;
+mod parts;
 mod table;
 mod telling;
 mod usage;
 
 pub(crate) use accounts::{Kind, handle_of_bill, is_account, on_account};
 pub use descriptor::HoldersDescriptor;
+pub(crate) use parts::Unavailable;
 pub(crate) use table::{
     Callback, Figures, Holder, NAME_BYTES, Wanted, create, each, each_handle, figures_of, heap_of_bill, name_of, remove,
 };
 pub(crate) use telling::{refused, tell_hard, tell_soft};
 pub(crate) use usage::{
-    Unavailable, be_outside, current, find_bill_or_report, find_or_report, pop, pop_aligned, switch, take_all, visit,
+    be_outside, current, find_bill_or_report, find_or_report, pop, pop_aligned, switch, take_all, visit,
 };

@@ -5,15 +5,15 @@ use core::ffi::{c_int, c_void};
 use core::mem::offset_of;
 
 use super::accounts::{Kind, heaps_with};
+use super::parts::{Part, Parts};
 use crate::base::text::Line;
 use crate::central::{Bill, FindBill};
-use crate::heap::Heap;
+use crate::heap::{Heap, User};
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::sys::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use crate::sys::cell::{Relaxed, StaticRef};
 use crate::sys::lock::{Lock, Rank};
-use crate::sys::tls;
 
 /// Bytes of a name, and of the zero behind it.
 pub(crate) const NAME_BYTES: usize = 64;
@@ -31,21 +31,15 @@ pub(crate) type Callback = unsafe extern "C" fn(usize, c_int, usize, usize, *mut
 
 /// A holder of a bill: a named heap or an account. All-zero bytes are a record without one.
 pub(crate) struct Holder {
-    /// The handle; 0 for none. Written by the thread that makes the holder, or takes it out of the table; read by any.
-    pub(super) handle: AtomicUsize,
+    /// The handle, and the parts of a heap.
+    pub(super) parts: Parts<Heap>,
     pub(crate) bill: Bill,
-    /// The parts of a heap, the newest first. Written by the thread that has `making`; read by any.
-    pub(super) parts: StaticRef<Heap>,
-    /// Whether a thread adds a part, or takes all of them.
-    pub(super) making: AtomicBool,
     /// The kind, by its number. Written before the handle, as all below.
     pub(super) kind: Relaxed<AtomicU8>,
     /// Whether several threads may use the heap at a time.
     shared: Relaxed<AtomicBool>,
     pub(super) callback: AtomicPtr<c_void>,
     pub(super) context: AtomicPtr<c_void>,
-    /// The thread that is in the callback, or ends the heap, by the address of its word; 0 for none.
-    calling: AtomicUsize,
     /// Whether the line about the hard limit, and that about a second user or the soft limit of an account, were printed.
     pub(super) told_limit: AtomicBool,
     pub(super) told_line: AtomicBool,
@@ -176,8 +170,7 @@ pub(super) fn make(places: &mut Places, wanted: &Wanted<'_>, kind: Kind) -> Opti
     holder.told_line.store(false, Ordering::Relaxed);
     let name = wanted.name.iter().take(NAME_BYTES - 1).copied().chain(core::iter::repeat(0));
     holder.name.iter().zip(name).for_each(|(place, byte)| place.set(byte));
-    // Release pairs with the Acquire in `Holder::is`.
-    holder.handle.store(handle, Ordering::Release);
+    holder.parts.begin(handle);
     Some(handle)
 }
 
@@ -205,8 +198,7 @@ fn more_records(places: &mut Places) -> Option<usize> {
 /// Takes the holder out of the table: its handle is of no use from now on; false if another thread did. [`Holder::put_back`]
 /// follows.
 pub(crate) fn remove(holder: &Holder, handle: usize) -> bool {
-    // AcqRel: what this thread wrote to the heap comes before, and what it does to it after.
-    holder.handle.compare_exchange(handle, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    holder.parts.remove(handle)
 }
 
 /// Adds a record that has no holder any more to the free ones.
@@ -241,8 +233,7 @@ impl Holder {
     /// Whether this is the holder with that handle.
     #[inline]
     pub(crate) fn is(&self, handle: usize) -> bool {
-        // Acquire pairs with the Release in `create`.
-        handle != 0 && self.handle.load(Ordering::Acquire) == handle
+        self.parts.is(handle)
     }
 
     /// The kind.
@@ -252,33 +243,12 @@ impl Holder {
 
     /// The handle; 0 for none.
     pub(super) fn handle(&self) -> usize {
-        // Acquire pairs with the Release in `create`.
-        self.handle.load(Ordering::Acquire)
+        self.parts.handle()
     }
 
     /// Whether the record has a holder.
     pub(super) fn is_live(&self) -> bool {
-        // Relaxed: the child of a fork asks, which has one thread.
-        self.handle.load(Ordering::Relaxed) != 0
-    }
-
-    /// Keeps the parts of which `stays` is true. For the only thread of a fork's child.
-    pub(super) fn keep_parts(&self, stays: impl Fn(&'static Heap) -> bool) {
-        let (mut next, mut last) = (self.parts.get(), None::<&'static Heap>);
-        self.parts.set(None);
-        while let Some(part) = next {
-            next = part.next_part();
-            if stays(part) {
-                match last {
-                    None => self.parts.set(Some(part)),
-                    Some(last) => last.set_next_part(Some(part)),
-                }
-                last = Some(part);
-            }
-        }
-        if let Some(last) = last {
-            last.set_next_part(None);
-        }
+        self.handle() != 0
     }
 
     /// Whether several threads may use the heap at a time.
@@ -288,33 +258,12 @@ impl Holder {
 
     /// The parts, the newest first.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &'static Heap> + use<> {
-        core::iter::successors(self.parts.get(), |part| part.next_part())
+        self.parts.iter()
     }
 
     /// The name, which ends with a zero.
     pub(crate) fn name(&self) -> [u8; NAME_BYTES] {
         core::array::from_fn(|index| self.name.get(index).map_or(0, |byte| byte.get()))
-    }
-
-    /// Takes the right to call the heap's function, and to end the heap, for this thread; false if a thread has it.
-    pub(super) fn begin_call(&self) -> bool {
-        // Acquire pairs with the Release in `end_call`: function and context stay those of this heap.
-        self.calling.compare_exchange(0, tls::word_address(), Ordering::Acquire, Ordering::Relaxed).is_ok()
-    }
-
-    /// Ends [`Holder::begin_call`].
-    pub(super) fn end_call(&self) {
-        // Release pairs with the Acquire in `begin_call`.
-        self.calling.store(0, Ordering::Release);
-    }
-
-    /// Ends what a thread began that the child of a fork does not have.
-    pub(super) fn end_call_of_others(&self) {
-        // Relaxed: the child has one thread.
-        let thread = self.calling.load(Ordering::Relaxed);
-        if thread != 0 && thread != tls::word_address() {
-            self.end_call();
-        }
     }
 
     /// Adds the name in quotes to a line, control characters as `?`.
@@ -364,10 +313,30 @@ impl Holder {
 
     /// Puts back the record of a heap that was taken out of the table, and has neither parts nor blocks any more.
     pub(crate) fn put_back(&'static self, handle: usize) {
-        self.parts.set(None);
-        // Release pairs with the Acquire of threads that add a part or end the heap.
-        self.making.store(false, Ordering::Release);
-        self.end_call();
+        // The next heap with this record is not told of this one's limit.
+        self.bill.take_met_soft();
+        self.parts.end(&PROCESS.central.pages.pending);
         put_free(&mut PLACES.lock(), self, handle);
+    }
+}
+
+impl Part for Heap {
+    #[inline(always)]
+    fn user_word(&self) -> &User {
+        Self::user_word(self)
+    }
+
+    #[inline(always)]
+    fn handle(&self) -> usize {
+        Self::handle(self)
+    }
+
+    #[inline(always)]
+    fn next(&self) -> Option<&'static Self> {
+        self.next_part()
+    }
+
+    fn set_next(&self, next: Option<&'static Self>) {
+        self.set_next_part(next);
     }
 }

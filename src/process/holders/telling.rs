@@ -10,6 +10,7 @@ use crate::diag::{self, Code};
 use crate::pages::limits::UNLIMITED;
 use crate::process::state::PROCESS;
 use crate::sys::atomic::Ordering;
+use crate::sys::tls;
 
 /// The numbers of limits for that function.
 const SOFT_LIMIT: c_int = 1;
@@ -62,18 +63,17 @@ impl Holder {
         admitted
     }
 
-    /// Calls the function for a limit, unless a thread is in it, or ends the heap.
+    /// Calls the function for a limit, unless a thread is in it, or ends the heap: then a slow call checks the soft limits
+    /// again after that.
     fn tell(&'static self, limit: c_int) {
-        if !self.begin_call() {
-            return;
-        }
-        let (soft, hard) = self.bill.limits();
-        if limit == HARD_LIMIT {
-            self.call(HARD_LIMIT, hard);
-        } else if self.bill.take_met_soft() {
-            self.call(SOFT_LIMIT, soft);
-        }
-        self.end_call();
+        self.parts.calling.call(tls::word_address(), &PROCESS.central.pages.pending, || {
+            let (soft, hard) = self.bill.limits();
+            if limit == HARD_LIMIT {
+                self.call(HARD_LIMIT, hard);
+            } else if self.bill.take_met_soft() {
+                self.call(SOFT_LIMIT, soft);
+            }
+        });
     }
 
     fn call(&self, limit: c_int, bytes: usize) {

@@ -5,6 +5,7 @@
 //! calls. The program's functions for limits may use other heaps and leave all, so a slow call may return to another
 //! chain.
 
+use super::parts::Unavailable;
 use super::table::{FEATURE, Holder, find, records};
 use crate::base::class::Class;
 use crate::base::text::Line;
@@ -22,20 +23,6 @@ const TRIES: u32 = 64;
 /// all. That thread may have lost its processor.
 const PAUSES: u32 = 1000;
 const PAUSE_NANOSECONDS: u64 = 100_000;
-
-/// Why a thread does not get a heap.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Unavailable {
-    /// There is no such heap any more.
-    Gone,
-    /// Another thread uses it.
-    InUse,
-    /// There is no memory.
-    Memory,
-    /// The thread cannot use it now: it is inside the allocator, or ends, or has taken a part of the heap for a
-    /// [`pop`], which a signal handler interrupted.
-    Inside,
-}
 
 /// Whether the feature has registered. Written by the first thread that makes a named heap.
 static BEGUN: AtomicBool = AtomicBool::new(false);
@@ -114,7 +101,7 @@ fn leave_above(here: &'static Heap, lower: &'static Heap) {
 /// a part for that moment if it does not use one. Null where more is to be done than that: [`visit`] does it.
 #[inline(always)]
 pub(crate) fn pop(handle: usize, size: usize) -> *mut u8 {
-    let Some(part) = find(handle).and_then(|holder| holder.parts.get()) else { return core::ptr::null_mut() };
+    let Some(part) = find(handle).and_then(|holder| holder.parts.first()) else { return core::ptr::null_mut() };
     if tls::own_heap() == part.address() && part.handle() == handle {
         return fast_path::malloc(size, |_, _| core::ptr::null_mut());
     }
@@ -243,14 +230,12 @@ fn interrupted(handle: usize) -> Option<&'static Heap> {
 /// Takes a part of the heap with that handle for the calling thread.
 #[inline]
 fn take(handle: usize) -> Result<&'static Heap, Unavailable> {
-    let holder = find_or_report(handle)?;
-    let thread = tls::word_address();
-    for part in holder.parts() {
-        if part.take_for(thread) {
-            return checked(holder, handle, part);
-        }
+    let (holder, thread) = (find_or_report(handle)?, tls::word_address());
+    match holder.parts.take(handle, thread) {
+        Some(Ok(part)) => Ok(part),
+        Some(Err(reason)) => Err(reported(holder, handle, reason)),
+        None => take_more(holder, handle, thread),
     }
-    take_more(holder, handle, thread)
 }
 
 /// As [`take`], where no part is free.
@@ -260,40 +245,15 @@ fn take_more(holder: &'static Holder, handle: usize, thread: usize) -> Result<&'
         return Err(Unavailable::Inside);
     }
     let tries = if holder.is_shared() { TRIES + PAUSES } else { TRIES };
+    let make = || thread::make_part((handle, &holder.bill));
     for number in 0..tries {
-        for part in holder.parts() {
-            if part.take_for(thread) {
-                return checked(holder, handle, part);
-            }
-        }
-        let may_add = holder.is_shared() || holder.parts.get().is_none();
-        // Acquire pairs with the Release below, and with that of `take_all`.
-        if may_add && !holder.making.swap(true, Ordering::Acquire) {
-            let may_add = holder.is_shared() || holder.parts.get().is_none();
-            let part = if may_add && holder.is(handle) { thread::make_part((handle, &holder.bill)) } else { None };
-            if let Some(part) = part {
-                part.set_next_part(holder.parts.get());
-                holder.parts.set(Some(part));
-            }
-            // Release pairs with the Acquire above.
-            holder.making.store(false, Ordering::Release);
-            if may_add {
-                return part.ok_or_else(|| if holder.is(handle) { Unavailable::Memory } else { gone(handle) });
-            }
+        let taken = holder.parts.take(handle, thread);
+        if let Some(taken) = taken.or_else(|| holder.parts.add(handle, holder.is_shared(), make)) {
+            return taken.map_err(|reason| reported(holder, handle, reason));
         }
         if number < TRIES { spin() } else { call::pause(PAUSE_NANOSECONDS) }
     }
     Err(in_use(holder))
-}
-
-/// The part, which the calling thread took, unless the heap is gone by now.
-#[inline]
-fn checked(holder: &Holder, handle: usize, part: &'static Heap) -> Result<&'static Heap, Unavailable> {
-    if holder.is(handle) && part.handle() == handle {
-        return Ok(part);
-    }
-    part.leave_stale();
-    Err(gone(handle))
 }
 
 /// The live heap with that handle. Says once that a call named one that is gone.
@@ -309,6 +269,16 @@ pub(crate) fn find_or_report(handle: usize) -> Result<&'static Holder, Unavailab
 /// As [`find_or_report`], also of an account, which has a bill and limits but cannot be used.
 pub(crate) fn find_bill_or_report(handle: usize) -> Result<&'static Holder, Unavailable> {
     find(handle).ok_or_else(|| gone(handle))
+}
+
+/// Says once why a thread does not get a heap, if the program is at fault.
+#[cold]
+fn reported(holder: &Holder, handle: usize, reason: Unavailable) -> Unavailable {
+    match reason {
+        Unavailable::Gone => gone(handle),
+        Unavailable::InUse => in_use(holder),
+        Unavailable::Memory | Unavailable::Inside => reason,
+    }
 }
 
 #[cold]
@@ -337,29 +307,11 @@ fn in_use(holder: &Holder) -> Unavailable {
     Unavailable::InUse
 }
 
-/// Takes all parts of the heap with that handle for the calling thread, the right to add one, and the right to call its
-/// function, so that nothing else uses it. Nothing is taken if a thread uses it, is in its function, or ended it. Ended by
-/// [`Holder::put_back`].
+/// Takes all parts of the heap with that handle for the calling thread, so that nothing else uses it. Nothing is taken if a
+/// thread uses it, is in its function, or ended it. Ended by [`Holder::put_back`].
 pub(crate) fn take_all(holder: &Holder, handle: usize) -> Result<(), Unavailable> {
-    // Acquire pairs with the Release in `take_more` and `put_back`.
-    if holder.making.swap(true, Ordering::Acquire) {
-        return Err(in_use(holder));
-    }
-    let is_called = !holder.begin_call();
-    let thread = tls::word_address();
-    let taken = if is_called { 0 } else { holder.parts().take_while(|part| part.take_for(thread)).count() };
-    // The record may be another heap's by now.
-    let is_it = holder.is(handle);
-    if is_it && !is_called && taken == holder.parts().count() {
-        return Ok(());
-    }
-    holder.parts().take(taken).for_each(Heap::leave);
-    if !is_called {
-        holder.end_call();
-    }
-    // Release pairs with the Acquire in `take_more`.
-    holder.making.store(false, Ordering::Release);
-    Err(if is_it { in_use(holder) } else { gone(handle) })
+    let taken = holder.parts.take_all(handle, tls::word_address(), &PROCESS.central.pages.pending);
+    taken.map_err(|reason| reported(holder, handle, reason))
 }
 
 /// In the child of a fork: parts that threads used which the child does not have are free for use, but for those inside
@@ -373,12 +325,8 @@ pub(super) fn in_child(inside: bool) {
         let may_stay = |part: &Heap| part.user() == thread || part.outlive_user(holder.is_live());
         // Both are read before a part is written, so that a child which only calls exec copies no page of any.
         if !holder.parts().all(|part| part.user() == 0 && !part.is_torn()) || !holder.is_live() {
-            holder.keep_parts(may_stay);
+            holder.parts.keep(may_stay);
         }
-        // Relaxed: the child has one thread.
-        if holder.making.load(Ordering::Relaxed) && holder.is_live() {
-            holder.making.store(false, Ordering::Relaxed);
-        }
-        holder.end_call_of_others();
+        holder.parts.forget_others(thread, &PROCESS.central.pages.pending);
     });
 }
