@@ -7,7 +7,7 @@ use super::bin_drain::NEWEST;
 use super::fast_path::FastHeap;
 use super::layout::Heap;
 use super::registry::Shared;
-use super::remote::outbox::Lane;
+use super::remote::outbox::Side;
 use super::remote::send::deliver_or_report;
 use crate::base::class::Class;
 use crate::base::units::REGION_BYTES;
@@ -167,7 +167,7 @@ impl Heap {
     fn free_remote(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
         self.note_given(class, -1);
         let sent = self.counters.sent.get();
-        self.send(shared, entry, class, block, Lane::Outer);
+        self.send(shared, entry, class, block, Side::Outer);
         // A batch that was sent is a slow event; a block that joined a batch is not.
         if self.counters.sent.get() != sent {
             self.slow_event(shared);
@@ -336,7 +336,7 @@ impl Heap {
             Place::Small { span, class, entry, offset } if entry.owner() == self.address() => {
                 self.return_to_span(shared, span, class, offset, block);
             }
-            Place::Small { class, entry, .. } => self.send(shared, entry, class, block, Lane::Inner),
+            Place::Small { class, entry, .. } => self.send(shared, entry, class, block, Side::Inner),
             _ => Refused::Double.report_found_later(block, 0),
         }
     }
