@@ -11,10 +11,10 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::error;
 use super::rust::Spandrel;
 use crate::base::class::Class;
-use crate::base::lane::Lane;
-use crate::base::units::{REGION_BYTES, round_up};
+use crate::base::units::REGION_BYTES;
 use crate::control::{dispatch, requests};
 use crate::profile::sampling::{self, NoProfile};
 use crate::stats::descriptor::{self, Descriptor};
@@ -201,7 +201,7 @@ impl Spandrel {
     /// # Errors
     /// When the file does not take all bytes.
     pub fn write_stats(&self, file: impl AsFd, format: Format) -> io::Result<()> {
-        if report::write_stats(file.as_fd().as_raw_fd(), format) { Ok(()) } else { Err(of_errno(libc::EIO)) }
+        if report::write_stats(file.as_fd().as_raw_fd(), format) { Ok(()) } else { Err(error::of_number(libc::EIO)) }
     }
 
     /// The bytes that may be used of a block: at least those of its layout, the same at every call. Its layout stays what it
@@ -222,11 +222,7 @@ impl Spandrel {
     /// ```
     #[must_use]
     pub fn good_size(&self, size: usize) -> usize {
-        match (Lane::of_size(size), Class::of_size(size)) {
-            (Lane::Refused, _) => 0,
-            (_, Some(class)) => dispatch::good_size(size, class.size()),
-            _ => dispatch::good_size(size, round_up(size, requests::page_bytes()).unwrap_or(0)),
-        }
+        dispatch::good_size(size)
     }
 
     /// Where the figures of this allocator are in memory, for tools that read them from outside; `None` until it has
@@ -282,7 +278,7 @@ impl Spandrel {
     /// if libc serves the process.
     pub fn set_limits(&self, soft: Option<NonZeroUsize>, hard: Option<NonZeroUsize>) -> io::Result<()> {
         let or_none = |limit: Option<NonZeroUsize>| limit.map_or(0, NonZeroUsize::get);
-        if requests::set_limits(or_none(soft), or_none(hard)) { Ok(()) } else { Err(of_errno(libc::EINVAL)) }
+        if requests::set_limits(or_none(soft), or_none(hard)) { Ok(()) } else { Err(error::of_number(libc::EINVAL)) }
     }
 
     /// Starts to sample requests for the heap profile: one every `rate` bytes on average; `None` for
@@ -308,9 +304,9 @@ impl Spandrel {
     /// [`Unsupported`](io::ErrorKind::Unsupported) if libc or a mode other than `fast` and `counting` serves the process.
     pub fn start_profile(&self, rate: Option<NonZeroUsize>) -> io::Result<()> {
         if !requests::is_active() {
-            return Err(of_errno(libc::ENOTSUP));
+            return Err(error::of(NoProfile::Unsampled));
         }
-        sampling::start(rate.map_or(0, NonZeroUsize::get)).map_err(of_profile)
+        sampling::start(rate.map_or(0, NonZeroUsize::get)).map_err(error::of)
     }
 
     /// Stops sampling. Sampled blocks stay in the profile until they are freed.
@@ -326,20 +322,8 @@ impl Spandrel {
     /// the file system; [`InvalidInput`](io::ErrorKind::InvalidInput) for a path with a zero byte.
     pub fn write_profile(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let path = CString::new(path.as_ref().as_os_str().as_bytes())?;
-        sampling::dump(Some(&path), false).map_err(of_profile)
+        sampling::dump(Some(&path), false).map_err(error::of)
     }
-}
-
-pub(super) fn of_errno(error: i32) -> io::Error {
-    io::Error::from_raw_os_error(error)
-}
-
-fn of_profile(why: NoProfile) -> io::Error {
-    of_errno(match why {
-        NoProfile::Unsampled => libc::ENOTSUP,
-        NoProfile::NotNow => libc::EBUSY,
-        NoProfile::File(error) => error,
-    })
 }
 
 #[cfg(test)]
