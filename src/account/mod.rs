@@ -48,9 +48,9 @@ fn begin(heap: &Heap) {
     if heap.is_part() {
         return;
     }
-    heap.hold_spans();
+    heap.lock_spans();
     bill(heap, Name::of_caller(account()));
-    heap.free_spans();
+    heap.unlock_spans();
     heap.ask_for_name(if account() == Account::CgroupThread { BETWEEN_GROUPS } else { BETWEEN_NAMES });
 }
 

@@ -100,10 +100,10 @@ fn destroy(holder: &'static Holder, handle: usize) {
     empty_own_batches(drop_from);
     each_apart(holder, true, dispatch::free);
     for part in parts_of(holder) {
-        part.hold_spans();
+        part.lock_spans();
         part.destroy(shared);
         part.close_offers();
-        part.free_spans();
+        part.unlock_spans();
         shared.registry.release(part);
     }
     while let Some(region) = shared.central.pop_off_bill(&holder.bill) {

@@ -101,7 +101,7 @@ impl Heap {
     pub(crate) fn each_in_flight(&self, mut see: impl FnMut(*mut u8)) -> bool {
         // The calling thread holds the spans of its own heap already.
         let own = self.is_entered() && self.address() == crate::sys::tls::own_heap();
-        if !own && !self.try_hold_spans() {
+        if !own && !self.try_lock_spans() {
             return false;
         }
         let mut see_all = |batch: &Batch| batch.blocks().iter().for_each(|&block| see(block));
@@ -114,7 +114,7 @@ impl Heap {
             }
         }
         if !own {
-            self.free_spans();
+            self.unlock_spans();
         }
         true
     }

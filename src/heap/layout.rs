@@ -226,7 +226,7 @@ impl Heap {
         self.defers.set(false);
         self.set_entered(false);
         self.thread.in_provider.set(false);
-        self.free_spans();
+        self.unlock_spans();
     }
 
     /// Whether a call of the heap's thread is inside the heap.
@@ -243,30 +243,30 @@ impl Heap {
 
     /// Locks the spans; waits for another thread that holds them.
     #[inline]
-    pub(crate) fn hold_spans(&self) {
-        // The marker has no destructor: the spans stay held until `free_spans`.
+    pub(crate) fn lock_spans(&self) {
+        // The marker has no destructor: the spans stay held until `unlock_spans`.
         let _marker = self.spans.lock();
     }
 
-    /// As [`Heap::hold_spans`], but fails rather than waits. Fails for every orphan.
-    pub(super) fn try_hold_spans(&self) -> bool {
+    /// As [`Heap::lock_spans`], but fails rather than waits. Fails for every orphan.
+    pub(super) fn try_lock_spans(&self) -> bool {
         self.belongs_to_process() && self.spans.try_lock().is_some()
     }
 
-    /// As [`Heap::try_hold_spans`], but waits for so long.
-    pub(super) fn hold_spans_for(&self, patience: &Patience) -> bool {
+    /// As [`Heap::try_lock_spans`], but waits for so long.
+    pub(super) fn lock_spans_for(&self, patience: &Patience) -> bool {
         self.belongs_to_process() && patience.lock(&self.spans)
     }
 
-    /// Ends [`Heap::hold_spans`].
+    /// Ends [`Heap::lock_spans`].
     #[inline]
-    pub(crate) fn free_spans(&self) {
+    pub(crate) fn unlock_spans(&self) {
         // SAFETY: the caller holds the spans, or the thread that held them was lost in a fork.
         unsafe { self.spans.unlock(GuardSend::new()) };
     }
 
     /// Whether a thread holds the spans. A hint.
-    pub(super) fn has_spans_held(&self) -> bool {
+    pub(super) fn has_spans_locked(&self) -> bool {
         self.spans.is_locked()
     }
 

@@ -43,9 +43,9 @@ impl Registry {
     pub(crate) fn with_others(&self, own: &Heap, work: impl Fn(&Heap)) {
         for heap in heaps_from(self.first.get()) {
             if heap.taken.get() && heap.belongs_to_process() && heap.address() != own.address() {
-                heap.hold_spans();
+                heap.lock_spans();
                 work(heap);
-                heap.free_spans();
+                heap.unlock_spans();
             }
         }
     }
@@ -128,7 +128,7 @@ impl Heap {
     pub(crate) fn live(&self, shared: Shared<'_>) -> Option<[usize; 2]> {
         // The calling thread holds the spans of its own heap already.
         let own = self.is_entered() && self.address() == crate::sys::tls::own_heap();
-        if !own && !self.hold_spans_for(&Patience::of(WAIT_NANOSECONDS)) {
+        if !own && !self.lock_spans_for(&Patience::of(WAIT_NANOSECONDS)) {
             return None;
         }
         let space = shared.central.pages.space();
@@ -150,7 +150,7 @@ impl Heap {
             }
         }
         if !own {
-            self.free_spans();
+            self.unlock_spans();
         }
         Some(live)
     }

@@ -146,7 +146,7 @@ impl Registry {
         let heap = near.or_else(|| lists.take_any())?;
         if !heap.belongs_to_process() {
             // A thread that held its spans was lost in a fork.
-            heap.free_spans();
+            heap.unlock_spans();
         }
         heap.belong_to_process();
         heap.inbox.open();

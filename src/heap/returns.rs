@@ -115,11 +115,11 @@ impl Heap {
 
     /// As [`Heap::has_lately`] of a heap that is not the calling thread's; false while a thread holds its spans.
     pub(super) fn other_has_lately(&self, class: Class, block: *mut u8) -> bool {
-        if !self.try_hold_spans() {
+        if !self.try_lock_spans() {
             return false;
         }
         let found = self.bin(class).has_lately(block, NEWEST_OF_OTHERS);
-        self.free_spans();
+        self.unlock_spans();
         found
     }
 

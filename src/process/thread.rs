@@ -64,7 +64,7 @@ impl HeapGuard {
         heap.set_entered(true);
         settle_stores();
         tls::set_fast_heap(FastHeap::inert_address());
-        heap.hold_spans();
+        heap.lock_spans();
         Self(heap)
     }
 }
@@ -95,7 +95,7 @@ impl Drop for HeapGuard {
         if let Err(what) = self.0.check(PROCESS.shared()) {
             crate::diag::fatal(crate::diag::Code::Corruption, what);
         }
-        self.0.free_spans();
+        self.0.unlock_spans();
         tls::set_fast_heap(self.0.word_at_rest());
         // A child of a fork trusts the bins of a lost thread if its heap was not entered, so this store is the last
         // one.
@@ -240,7 +240,7 @@ pub(crate) fn give_up(guard: HeapGuard, word: usize) {
     core::mem::forget(guard);
     tls::set_own_heap(word);
     heap.close_offers();
-    heap.free_spans();
+    heap.unlock_spans();
     heap.set_entered(false);
     PROCESS.registry.release(heap);
 }
@@ -295,7 +295,7 @@ pub(crate) fn suspend() -> bool {
             }
             core::mem::forget(HeapGuard::new(heap));
             // Another thread may drain those below, and the child must not have their locks from it.
-            heap.chain().skip(1).for_each(Heap::hold_spans);
+            heap.chain().skip(1).for_each(Heap::lock_spans);
         }
         _ => return false,
     }
@@ -310,7 +310,7 @@ pub(crate) fn resume() {
         word if word > LAST_STATE => {
             // SAFETY: a word above `LAST_STATE` is the address of this thread's heap, which is never unmapped.
             let heap = unsafe { Heap::at(word) };
-            heap.chain().skip(1).for_each(Heap::free_spans);
+            heap.chain().skip(1).for_each(Heap::unlock_spans);
             drop(HeapGuard(heap));
         }
         _ => {}

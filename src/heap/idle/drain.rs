@@ -83,25 +83,25 @@ impl Heap {
         if !self.belongs_to_process() {
             return;
         }
-        self.hold_spans();
+        self.lock_spans();
         self.close();
         // The round is read after the fast path was closed: the next but one begins a pause later.
         let round = shared.registry.idle.round().wrapping_add(1);
         self.note_offer(round);
-        self.free_spans();
+        self.unlock_spans();
     }
 
     /// Makes an offer to this heap, which is another thread's, in `round`; false if its spans are held, so that its
     /// thread is at work.
     pub(in crate::heap) fn make_offer(&self, round: u32) -> bool {
-        if !self.try_hold_spans() {
+        if !self.try_lock_spans() {
             return false;
         }
         if self.offer.state(round) == OfferState::None {
             self.close();
             self.note_offer(round);
         }
-        self.free_spans();
+        self.unlock_spans();
         true
     }
 
@@ -127,12 +127,12 @@ impl Heap {
     /// Drains `other`, whose offer is ripe in `round`, until `blocks` blocks have left; false if something is left.
     /// `self` is the heap of the calling thread.
     pub(in crate::heap) fn drain_other(&self, shared: Shared<'_>, other: &Heap, round: u32, blocks: &mut u32) -> bool {
-        if !other.try_hold_spans() {
+        if !other.try_lock_spans() {
             return true;
         }
         let ripe = matches!(other.offer.state(round), OfferState::Ripe | OfferState::Drained);
         let done = !ripe || self.drain_held(shared, other, blocks);
-        other.free_spans();
+        other.unlock_spans();
         done
     }
 

@@ -275,7 +275,7 @@ impl Heap {
         }
         let owner = Heap::of_entry(entry);
         let is_own = owner.address() == self.address();
-        if !is_own && !owner.try_hold_spans() {
+        if !is_own && !owner.try_lock_spans() {
             return Holes::Waiting;
         }
         // Else the heap's thread may take a block that waits at any time.
@@ -291,7 +291,7 @@ impl Heap {
             None => central.purge_holes(class, region, due, None),
         };
         if !is_own {
-            owner.free_spans();
+            owner.unlock_spans();
         }
         holes
     }

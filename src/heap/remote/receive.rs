@@ -95,7 +95,7 @@ impl Heap {
     /// is long.
     #[cold]
     pub(super) fn receive_for(&self, shared: Shared<'_>, owner: &Heap) {
-        if !owner.try_hold_spans() {
+        if !owner.try_lock_spans() {
             return;
         }
         for _ in 0..RECEIVED_FOR_MAX {
@@ -104,6 +104,6 @@ impl Heap {
             owner.return_batch(shared, batch);
             self.keep_batch(shared, batch);
         }
-        owner.free_spans();
+        owner.unlock_spans();
     }
 }
