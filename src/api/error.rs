@@ -4,6 +4,7 @@
 use crate::control::heaps::NoHeap;
 use crate::process::holders::Unavailable;
 use crate::profile::sampling::NoProfile;
+use crate::slow_path::table::NoSwitch;
 
 /// A cause for which a request fails.
 pub(super) trait ErrorNumber {
@@ -39,6 +40,25 @@ impl ErrorNumber for NoProfile {
             Self::NotNow => libc::EBUSY,
             Self::File(error) => error,
         }
+    }
+}
+
+impl ErrorNumber for NoSwitch {
+    fn error_number(self) -> i32 {
+        match self {
+            Self::Unknown => libc::EINVAL,
+            Self::TooMany => libc::ENOSPC,
+            Self::Unsafe => libc::ENOTSUP,
+        }
+    }
+}
+
+/// True, or false with errno.
+#[cfg(feature = "export")]
+pub(super) fn or_errno(done: Result<(), impl ErrorNumber>) -> bool {
+    match done {
+        Ok(()) => true,
+        Err(cause) => super::c::refuse(cause.error_number()),
     }
 }
 

@@ -4,7 +4,7 @@
 use core::ffi::{CStr, c_char, c_int, c_void};
 
 use super::c::{malloc_slow, refuse};
-use super::error::ErrorNumber;
+use super::error::or_errno;
 use crate::base::lane::Lane;
 use crate::control::{dispatch, requests};
 use crate::heap::fast_path;
@@ -287,14 +287,6 @@ pub unsafe extern "C" fn spandrel_profile_dump(path: *const c_char) -> bool {
     // SAFETY: the caller passes NULL or a C string.
     let path = (!path.is_null()).then(|| unsafe { CStr::from_ptr(path) });
     or_errno(sampling::dump(path, false))
-}
-
-/// True, or false with errno.
-fn or_errno(done: Result<(), NoProfile>) -> bool {
-    match done {
-        Ok(()) => true,
-        Err(reason) => refuse(reason.error_number()),
-    }
 }
 
 /// Stores the return addresses of the calling thread's stack in `frames`, the innermost first, at most `count`; how

@@ -9,7 +9,7 @@
 use super::{dispatch, start};
 use crate::base::units::REGION_BYTES;
 use crate::central::Place;
-use crate::config::Mode;
+use crate::config::ModeName;
 use crate::heap::Heap;
 use crate::modes::counting;
 use crate::process::holders::{self, Holder, Unavailable, Wanted};
@@ -36,7 +36,7 @@ pub(crate) enum NoHeap {
 /// Makes a heap: its handle.
 pub(crate) fn create(wanted: &Wanted<'_>) -> Result<usize, NoHeap> {
     start::ensure();
-    if !PROCESS.is_ready() || PROCESS.options().mode() == Mode::Custom {
+    if !PROCESS.is_ready() || PROCESS.options().mode() == ModeName::Custom {
         return Err(NoHeap::Unserved);
     }
     holders::be_outside().map_err(|_| NoHeap::Inside)?;
@@ -116,7 +116,7 @@ fn destroy(holder: &'static Holder, handle: usize) {
     }
     shared.central.pages.keep_soft_limit();
     // The memory goes back after the delay, even if no thread frees anything any more.
-    shared.registry.idle().owe();
+    shared.registry.idle().want_round();
 }
 
 /// Frees the blocks that wait for that, and does `empty` with the heap of the calling thread, in whose batches they are.

@@ -5,7 +5,7 @@ use crate::base::lane::Lane;
 use crate::base::text::Line;
 use crate::central::Place;
 #[cfg(feature = "export")]
-use crate::config::Mode;
+use crate::config::ModeName;
 use crate::diag::{self, Code};
 use crate::heap::{self, Heap};
 use crate::modes::guarded;
@@ -39,7 +39,7 @@ pub(crate) fn keeps_deepbind() -> bool {
         // and the other frees.
         Phase::Yours | Phase::Starting => false,
         Phase::Ready => PROCESS.options().keep_deepbind,
-        Phase::Libc => PROCESS.options().keep_deepbind || PROCESS.options().mode() == Mode::Libc,
+        Phase::Libc => PROCESS.options().keep_deepbind || PROCESS.options().mode() == ModeName::Libc,
     }
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn collect(everything: bool) {
     let shared = PROCESS.shared();
     if everything {
         if let Some(mode) = IN_FORCE.get() {
-            (mode.give_up)(Some(&heap));
+            (mode.reclaim)(Some(&heap));
         }
         PROCESS.central.empty_caches(|batch| heap::deliver_each(shared, batch));
     }

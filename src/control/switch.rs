@@ -5,7 +5,7 @@ use core::ffi::CStr;
 use super::start;
 use crate::config;
 use crate::modes::counting::{self, COUNTING};
-use crate::slow_path::table::{IN_FORCE, Refusal};
+use crate::slow_path::table::{IN_FORCE, NoSwitch};
 
 /// The name of the mode in force.
 pub(crate) fn mode_name() -> &'static CStr {
@@ -15,15 +15,15 @@ pub(crate) fn mode_name() -> &'static CStr {
 
 /// Puts the mode of that name into force. Only `fast` and `counting` can be switched, into each other: neither keeps
 /// anything about a block, so blocks of one are blocks of the other.
-pub(crate) fn set_mode(name: &[u8]) -> Result<(), Refusal> {
-    let wanted = config::Mode::named(name).ok_or(Refusal::Unknown)?;
+pub(crate) fn set_mode(name: &[u8]) -> Result<(), NoSwitch> {
+    let wanted = config::ModeName::named(name).ok_or(NoSwitch::Unknown)?;
     if mode_name().to_bytes() == name {
         return Ok(());
     }
     match (wanted, IN_FORCE.get()) {
-        (config::Mode::Counting, None) => counting::switch(true),
-        (config::Mode::Fast, Some(mode)) if core::ptr::eq(mode, &COUNTING) => counting::switch(false),
-        _ => return Err(Refusal::Unsafe),
+        (config::ModeName::Counting, None) => counting::switch(true),
+        (config::ModeName::Fast, Some(mode)) if core::ptr::eq(mode, &COUNTING) => counting::switch(false),
+        _ => return Err(NoSwitch::Unsafe),
     }
     Ok(())
 }

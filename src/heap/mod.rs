@@ -36,4 +36,4 @@ pub(crate) use layout::Heap;
 pub(crate) use registry::{Registry, Shared, Transit};
 pub(crate) use remote::send::{deliver_block, deliver_each};
 pub(crate) use returns::{Freed, free_unowned};
-pub(crate) use sampling::Unit;
+pub(crate) use sampling::SampledBy;

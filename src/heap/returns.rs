@@ -90,9 +90,9 @@ impl Heap {
             Place::Small { span, class, entry, offset } => self.free_small(shared, block, (span, class, entry, offset)),
             place => {
                 let freed = free_unowned(shared.central, &place, block);
-                if self.takes_part() {
+                if self.has_idle_return() {
                     // The freed memory is purged even if no thread calls any more.
-                    shared.registry.idle().owe();
+                    shared.registry.idle().want_round();
                 }
                 freed
             }

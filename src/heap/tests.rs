@@ -153,7 +153,7 @@ proptest! {
                 }
                 Step::Collect { heap } => heaps[heap].collect(world.shared()),
                 Step::Offer { heap } => {
-                    heaps[heap].take_part(true);
+                    heaps[heap].set_idle_return(true);
                     round += 1;
                     prop_assert!(heaps[heap].make_offer(round));
                 }

@@ -208,7 +208,7 @@ fn make_heap() -> Result<&'static Heap, Reason> {
 
 fn join_idle_return(heap: &Heap) {
     let purges = PROCESS.central.pages.delay().is_some() && !PROCESS.has_pool();
-    heap.take_part(PROCESS.options().idle_return != IdleReturn::Off && purges);
+    heap.set_idle_return(PROCESS.options().idle_return != IdleReturn::Off && purges);
 }
 
 /// Makes a part of the named heap with that handle, which the calling thread uses at once; `None` without memory.

@@ -7,7 +7,7 @@ use super::{About, DEPTH, Profile, objects};
 use crate::base::lane::Lane;
 use crate::config::{Account, Options};
 use crate::diag::{self, Code};
-use crate::heap::{Heap, Unit};
+use crate::heap::{Heap, SampledBy};
 use crate::process::feature::{Feature, Order};
 use crate::process::holders::{self, NAME_BYTES};
 use crate::process::state::PROCESS;
@@ -174,7 +174,7 @@ fn switch_on(mean: usize) {
     profiling.mean.store(mean, Ordering::Relaxed);
     profiling.on.store(true, Ordering::Relaxed);
     let _ = profiling.since.compare_exchange(0, call::nanoseconds_of_day(), Ordering::Relaxed, Ordering::Relaxed);
-    PROCESS.registry.sampling.switch(mean, Unit::Bytes);
+    PROCESS.registry.sampling.switch(mean, SampledBy::Bytes);
 }
 
 /// Starts to take samples, every `mean` bytes on average; 0 for the rate of the options.
@@ -191,7 +191,7 @@ pub(crate) fn start(mean: usize) -> Result<(), NoProfile> {
 pub(crate) fn stop() {
     if PROCESS.is_ready() && PROFILING.is_on() {
         PROFILING.on.store(false, Ordering::Relaxed);
-        PROCESS.registry.sampling.switch(0, Unit::Bytes);
+        PROCESS.registry.sampling.switch(0, SampledBy::Bytes);
         follow();
     }
 }

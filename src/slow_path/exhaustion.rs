@@ -123,10 +123,10 @@ fn reclaim<M: Mode>(request: Request) -> Option<*mut u8> {
     })
 }
 
-/// Has the mode give up what it keeps back, does `collect` with the calling thread's heap, and tries the request again.
+/// Has the mode reclaim what it keeps back, does `collect` with the calling thread's heap, and tries the request again.
 fn serve_after<M: Mode>(request: Request, collect: impl FnOnce(&Heap)) -> Option<*mut u8> {
     let HeapAccess::Own(heap) = thread::access() else { return None };
-    M::give_up(Some(&heap));
+    M::reclaim(Some(&heap));
     collect(&heap);
     M::serve(&heap, request)
 }

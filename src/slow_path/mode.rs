@@ -111,7 +111,7 @@ pub(crate) trait Mode {
 
     /// Frees the blocks that the mode keeps from being used again, such as a quarantine, because memory is used up or
     /// the program asks.
-    fn give_up(_: Option<&Heap>) {}
+    fn reclaim(_: Option<&Heap>) {}
 
     /// Hands the lines of the mode's report at exit to the function.
     fn report(_: Print<'_>) {}

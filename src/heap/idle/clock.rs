@@ -114,11 +114,11 @@ impl Heap {
         let now = pages.now();
         self.offer.ticked.set(now);
         pages.purge_waiting(now);
-        if !self.takes_part() {
+        if !self.has_idle_return() {
             return;
         }
         let idle = &shared.registry.idle;
-        idle.owe();
+        idle.want_round();
         // Relaxed: a hint, for about one step per millisecond.
         if idle.worked.load(Ordering::Relaxed) != now {
             self.do_step_of_round(shared, now);
@@ -140,7 +140,7 @@ impl Heap {
         if self.take_offer(shared) {
             self.drain_idle_bins(shared);
         }
-        if !self.takes_part() {
+        if !self.has_idle_return() {
             return;
         }
         let (now, pause) = self.read_clock();
@@ -203,7 +203,7 @@ impl Heap {
 
     /// Whether memory of this heap shrinks.
     pub(in crate::heap) fn is_shrinking(&self) -> bool {
-        self.offer.shrinking.get() >= SHRINKING && self.takes_part()
+        self.offer.shrinking.get() >= SHRINKING && self.has_idle_return()
     }
 
     /// Whether the memory of this heap has begun to shrink, as far as one that is crowded is concerned: what it keeps keeps
@@ -221,7 +221,7 @@ impl Heap {
     /// nothing is left to do, nor if requests are counted already.
     pub(in crate::heap) fn count_down(&self, shared: Shared<'_>, for_round: bool) {
         let shrinks = self.offer.shrinking.get() >= SHRINKING;
-        if (shrinks || for_round) && !self.is_sampled() && self.takes_part() && self.is_pending(shared) {
+        if (shrinks || for_round) && !self.is_sampled() && self.has_idle_return() && self.is_pending(shared) {
             self.offer.for_round.set(!shrinks);
             if !shrinks {
                 self.offer.counted.set(0);

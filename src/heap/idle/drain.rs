@@ -47,18 +47,18 @@ impl FastHeap {
 
 impl Heap {
     /// Sets whether the heap takes part in idle return. For its thread.
-    pub(crate) fn take_part(&self, part: bool) {
+    pub(crate) fn set_idle_return(&self, on: bool) {
         // Relaxed: other threads read it as a hint.
-        self.offer.open.store(part, Ordering::Relaxed);
+        self.offer.open.store(on, Ordering::Relaxed);
     }
 
     /// Whether the heap takes part in idle return.
-    pub(crate) fn takes_part(&self) -> bool {
+    pub(crate) fn has_idle_return(&self) -> bool {
         // Relaxed: the heap's thread, which asks, wrote it.
         self.offer.open.load(Ordering::Relaxed)
     }
 
-    /// Ends [`Heap::take_part`] for good, and opens the fast path for the next thread. The caller holds the spans.
+    /// Ends [`Heap::set_idle_return`] for good, and opens the fast path for the next thread. The caller holds the spans.
     pub(crate) fn close_offers(&self) {
         self.end_countdown();
         self.forget_offers();

@@ -93,7 +93,7 @@ proptest! {
     fn no_page_of_a_live_block_is_dropped(steps in prop::collection::vec(step(), 1..50)) {
         let world = World::new(256 * MIB);
         let mut heaps: Vec<&Heap> = (0..HEAPS).map(|_| world.heap()).collect();
-        heaps.iter().for_each(|heap| heap.take_part(true));
+        heaps.iter().for_each(|heap| heap.set_idle_return(true));
         let (mut live, mut next, mut round) = (Live::new(), 0_u8, 1);
         for step in steps.into_iter().chain([Step::Trim { heap: 0 }]) {
             let drops = matches!(step, Step::Offer { .. } | Step::Trim { .. });
@@ -121,7 +121,7 @@ proptest! {
                 Step::Retire { heap } => {
                     retire(&world, heaps[heap]);
                     heaps[heap] = world.heap();
-                    heaps[heap].take_part(true);
+                    heaps[heap].set_idle_return(true);
                 }
                 Step::Collect { heap } => heaps[heap].collect(world.shared()),
                 Step::Offer { heap } => {

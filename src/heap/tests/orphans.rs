@@ -137,7 +137,7 @@ fn no_thread_drains_an_orphan_that_was_not_entered() {
     let (own, lost) = (world.heap(), world.heap());
     let class = Class::of_size(64).expect("small");
     lost.alloc(world.shared(), class).expect("memory");
-    lost.take_part(true);
+    lost.set_idle_return(true);
     assert!(lost.make_offer(1));
     let binned = lost.binned(class);
     world.registry.leave_others(Some(own));

@@ -26,7 +26,7 @@ use crate::slow_path::free;
 use crate::slow_path::mode::{self, Fast, Mode, Paths};
 use crate::slow_path::realloc;
 use crate::slow_path::request::{FreeSize, Request, Resized};
-use crate::slow_path::table::{self, IN_FORCE, ModeTable, Refusal};
+use crate::slow_path::table::{self, IN_FORCE, ModeTable, NoSwitch};
 use crate::sys::lock::Patience;
 use crate::sys::tls;
 
@@ -218,9 +218,9 @@ pub(crate) fn begin() {
 }
 
 /// Has `functions` serve from now on; none for Spandrel itself. Only in modes `fast` and `custom`.
-pub(crate) fn set_functions(functions: Option<Functions>) -> Result<(), Refusal> {
+pub(crate) fn set_functions(functions: Option<Functions>) -> Result<(), NoSwitch> {
     if !PROCESS.is_ready() || PROCESS.has_pool() || IN_FORCE.get().is_some_and(|mode| !core::ptr::eq(mode, &CUSTOM)) {
-        return Err(Refusal::Unsafe);
+        return Err(NoSwitch::Unsafe);
     }
     begin();
     // Every free consults the notes before the first block has one.
@@ -228,5 +228,5 @@ pub(crate) fn set_functions(functions: Option<Functions>) -> Result<(), Refusal>
         table::put_into_force(Some(&CUSTOM));
         thread::follow_mode();
     }
-    if PROVIDERS.choose(functions) { Ok(()) } else { Err(Refusal::TooMany) }
+    if PROVIDERS.choose(functions) { Ok(()) } else { Err(NoSwitch::TooMany) }
 }
