@@ -335,11 +335,6 @@ impl Central {
         moved
     }
 
-    /// The direct block that `address` lies in.
-    pub(crate) fn find_direct(&self, address: usize) -> Option<DirectBlock> {
-        self.direct.find(address)
-    }
-
     /// Whether a direct block that started at `address` was freed not long ago, and the address is not in one since.
     /// Another mapping of the program's may be there by now.
     pub(crate) fn was_direct(&self, address: usize) -> bool {

@@ -1,12 +1,11 @@
 //! Resolves a pointer: the one function from an address to span, class and owner.
 
+use super::direct::DirectBlock;
 use super::span::{Refused, Span, State, header};
 use super::store::Central;
 use crate::base::class::Class;
 use crate::base::units::Region;
 use crate::pages::Entry;
-
-use super::direct::DirectBlock;
 
 /// The kind of memory that an address lies in.
 pub(crate) enum Place<'a> {
@@ -44,7 +43,7 @@ impl Central {
             if space.reserves(address) {
                 return Place::Nowhere;
             }
-            return self.find_direct(address).map_or(Place::Foreign, Place::Direct);
+            return self.direct.find(address).map_or(Place::Foreign, Place::Direct);
         };
         let entry = space.entry(region);
         let here = header(space, region);
@@ -58,9 +57,7 @@ impl Central {
         }
         Place::Nowhere
     }
-}
 
-impl Central {
     /// Why nothing can be freed at `address`, which is in our data area: a block that was there and is gone, or never
     /// one.
     pub(crate) fn why_nowhere(&self, address: usize) -> Refused {
@@ -80,9 +77,7 @@ impl Central {
             false => Refused::Inside,
         }
     }
-}
 
-impl Central {
     /// Whether `region` is a later region of a live large block, whose header may still tell of an earlier use.
     fn is_in_large(&self, region: Region) -> bool {
         self.large_around(self.pages.space().address(region)).is_some()

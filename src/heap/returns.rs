@@ -161,9 +161,7 @@ impl Heap {
         self.note_given(class, -1);
         self.return_or_send(shared, block);
     }
-}
 
-impl Heap {
     fn free_remote(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
         self.note_given(class, -1);
         let sent = self.counters.sent.get();

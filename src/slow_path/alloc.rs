@@ -5,7 +5,6 @@ use super::request::Request;
 use super::{exhaustion, foreign, pending};
 use crate::base::class::SMALL_MAX;
 use crate::base::units::REQUEST_MAX;
-use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
 
 /// A block that meets `request`, in mode `M`; null if there is none.
@@ -24,17 +23,9 @@ pub(crate) fn alloc_here<M: Mode>(request: Request) -> *mut u8 {
             return block;
         }
     }
-    let heap = match thread::access() {
-        HeapAccess::Own(heap) => heap,
+    let block = match thread::access() {
+        HeapAccess::Own(heap) => pending::around::<M, _>(heap, |heap| M::serve(heap, request)),
         HeapAccess::Libc(reason) => return foreign::alloc(reason, request),
     };
-    if heap.has_pending_work() {
-        pending::with_heap::<M>(&heap);
-    }
-    let block = M::serve(&heap, request);
-    drop(heap);
-    if PROCESS.central.pages.pending.any() {
-        pending::without_heap();
-    }
     block.unwrap_or_else(|| exhaustion::alloc::<M>(request))
 }

@@ -22,17 +22,7 @@ pub(crate) fn free_here<M: Mode>(block: *mut u8) {
         return;
     }
     let freed = match thread::access() {
-        HeapAccess::Own(heap) => {
-            if heap.has_pending_work() {
-                pending::with_heap::<M>(&heap);
-            }
-            let freed = M::free(&heap, block);
-            drop(heap);
-            if PROCESS.central.pages.pending.any() {
-                pending::without_heap();
-            }
-            freed
-        }
+        HeapAccess::Own(heap) => pending::around::<M, _>(heap, |heap| M::free(heap, block)),
         HeapAccess::Libc(reason) => free_without_heap::<M>(reason, block),
     };
     let lane = match freed {

@@ -249,7 +249,7 @@ pub(crate) fn usable(block: *mut u8) -> Result<Option<usize>, Refused> {
 /// them.
 fn bytes_of(block: *mut u8) -> Result<Option<usize>, Refused> {
     let ask = |asker| PROCESS.central.resolve(block.addr()).usable(block.addr(), asker);
-    if tls::own_heap() > thread::LAST_STATE
+    if thread::has_heap()
         && let HeapAccess::Own(heap) = thread::access()
     {
         return ask(heap.address());
