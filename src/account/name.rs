@@ -12,7 +12,6 @@ pub(super) const NAME_MAX: usize = 63;
 /// Bytes of a file about groups: some tens of lines with version 1 of groups, one with version 2.
 const GROUPS_BYTES: usize = 4096;
 
-/// A name.
 pub(super) struct Name {
     bytes: [u8; NAME_MAX],
     len: usize,
@@ -54,7 +53,6 @@ impl Name {
         (kept.len > 0).then_some(kept)
     }
 
-    /// Its bytes.
     pub(super) fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or(&[])
     }

@@ -8,7 +8,6 @@ use crate::slow_path::table::NoSwitch;
 
 /// A cause for which a request fails.
 pub(super) trait ErrorNumber {
-    /// Its error number.
     fn error_number(self) -> i32;
 }
 

@@ -128,7 +128,6 @@ impl<const N: usize> Inline<N> {
         Self { bytes, len: at as u8 }
     }
 
-    /// The text.
     pub(crate) fn text(&self) -> &str {
         self.bytes.get(..usize::from(self.len)).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
     }

@@ -14,7 +14,6 @@ use crate::sys::cell::{Relaxed, Slot};
 #[cfg(not(loom))]
 use crate::sys::processor;
 
-/// Bytes of a batch.
 pub(crate) const BATCH_BYTES: usize = KIB;
 /// Most blocks of a batch.
 const BLOCKS: usize = BATCH_BLOCKS_MAX;
@@ -270,7 +269,6 @@ impl<'a> Blocks<'a> {
         self.0
     }
 
-    /// The first one.
     #[inline(always)]
     pub(crate) fn first(self) -> Option<Block> {
         self.0.first().map(|&block| Block(block))

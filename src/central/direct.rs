@@ -12,7 +12,6 @@ use crate::sys::cell::Relaxed;
 use crate::sys::lock::{Guard, Lock, Patience, Rank};
 use crate::sys::memory;
 
-/// A direct block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct DirectBlock {
     /// Where it starts.

@@ -119,7 +119,6 @@ impl Span {
         ticket.get() as u32
     }
 
-    /// Sets the ticket.
     pub(super) fn set_ticket(&self, ticket: u32) {
         let [_, word, ..] = &self.inline;
         word.set(u64::from(ticket));

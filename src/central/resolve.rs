@@ -11,9 +11,7 @@ use crate::pages::Entry;
 pub(crate) enum Place<'a> {
     /// It lies in a span. Whether a block starts there, and is out, is for `Span::is_out` to say.
     Small {
-        /// The span.
         span: &'a Span,
-        /// Its class.
         class: Class,
         /// Its entry in the map, which names the owner.
         entry: Entry,

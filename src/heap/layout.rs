@@ -27,7 +27,6 @@ use crate::sys::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering
 use crate::sys::cell::{Relaxed, StaticRef};
 use crate::sys::lock::{Futex, Patience};
 
-/// One heap.
 #[repr(C, align(8192))]
 pub(crate) struct Heap {
     fast: FastHeap,

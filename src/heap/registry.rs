@@ -63,7 +63,6 @@ pub(crate) struct Registry {
     pub(super) idle: Idle,
 }
 
-/// The stage of an adoption.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum AdoptionStage {
     Bins,

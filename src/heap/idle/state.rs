@@ -72,13 +72,11 @@ impl Idle {
         }
     }
 
-    /// The stage of the round.
     pub(super) fn stage(&self) -> Stage {
         const STAGES: [Stage; 4] = [Stage::Resting, Stage::Heaps, Stage::Caches, Stage::Spans];
         STAGES.into_iter().find(|&stage| stage as u32 == self.stage.get()).unwrap_or(Stage::Resting)
     }
 
-    /// Sets the stage.
     pub(super) fn enter(&self, stage: Stage) {
         self.stage.set(stage as u32);
     }
@@ -88,7 +86,6 @@ impl Idle {
         Region(self.region.get())
     }
 
-    /// Sets [`Idle::region`].
     pub(super) fn set_region(&self, region: Region) {
         self.region.set(region.0);
     }

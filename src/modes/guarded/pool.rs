@@ -41,7 +41,6 @@ impl Act {
     const NONE: Self = Self { thread: 0, stack: StackId(0), family: None };
 }
 
-/// The state of a place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum PlaceState {
     /// It never had a block.

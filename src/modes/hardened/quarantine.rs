@@ -87,7 +87,6 @@ impl Quarantine {
         self.take()
     }
 
-    /// Its blocks.
     pub(super) fn blocks(&self) -> &[Held] {
         self.entries.get(..self.len).unwrap_or_default()
     }
@@ -139,7 +138,6 @@ impl Ready {
         Some(block)
     }
 
-    /// Its blocks.
     pub(super) fn blocks(&self) -> impl Iterator<Item = &Held> {
         self.rows.iter().flat_map(|(row, len)| row.get(..*len).unwrap_or_default())
     }
