@@ -317,15 +317,6 @@ impl Central {
         self.batch_by(class, CentralList::take_batch)
     }
 
-    /// Empties the transfer caches into `take`.
-    pub(crate) fn empty_caches(&self, mut take: impl FnMut(&Batch)) {
-        for class in Class::all() {
-            while let Some(batch) = self.take_batch(class) {
-                take(batch);
-            }
-        }
-    }
-
     /// Calls `see` with the header, entry and number of every region that has an entry.
     pub(crate) fn each_span(&self, mut see: impl FnMut(&Span, Entry, Region)) {
         let space = self.pages.space();

@@ -7,7 +7,7 @@ use crate::central::Place;
 #[cfg(feature = "export")]
 use crate::config::ModeName;
 use crate::diag::{self, Code};
-use crate::heap::{self, Heap};
+use crate::heap::Heap;
 use crate::modes::guarded;
 use crate::pages::Purged;
 use crate::pages::limits::UNLIMITED;
@@ -72,7 +72,7 @@ pub(crate) fn collect(everything: bool) {
         if let Some(mode) = IN_FORCE.get() {
             (mode.reclaim)(Some(&heap));
         }
-        PROCESS.central.empty_caches(|batch| heap::deliver_each(shared, batch));
+        shared.empty_caches();
     }
     heap.collect(shared);
     if everything {
@@ -100,7 +100,7 @@ pub(crate) fn safepoint(most: usize) -> bool {
 pub(crate) fn trim(keep: usize) -> bool {
     let HeapAccess::Own(heap) = thread::access() else { return false };
     let shared = PROCESS.shared();
-    PROCESS.central.empty_caches(|batch| heap::deliver_each(shared, batch));
+    shared.empty_caches();
     heap.collect(shared);
     purge(&heap, keep)
 }

@@ -34,6 +34,6 @@ pub use descriptor::HeapDescriptor;
 pub(crate) use fast_path::FastHeap;
 pub(crate) use layout::Heap;
 pub(crate) use registry::{Registry, Shared, Transit};
-pub(crate) use remote::send::{deliver_block, deliver_each};
+pub(crate) use remote::send::deliver_block;
 pub(crate) use returns::{Freed, free_unowned};
 pub(crate) use sampling::SampledBy;

@@ -12,7 +12,7 @@ use crate::base::units::LARGE_MAX;
 use crate::central::Bill;
 use crate::config;
 use crate::diag::{self, Code};
-use crate::heap::{self, Heap};
+use crate::heap::Heap;
 use crate::pages::Work;
 use crate::process::holders;
 use crate::process::state::PROCESS;
@@ -113,7 +113,7 @@ fn collect_and_serve<M: Mode>(request: Request) -> Option<*mut u8> {
 fn reclaim<M: Mode>(request: Request) -> Option<*mut u8> {
     serve_after::<M>(request, |heap| {
         let shared = PROCESS.shared();
-        PROCESS.central.empty_caches(|batch| heap::deliver_each(shared, batch));
+        shared.empty_caches();
         if PROCESS.has_pool() {
             heap.collect_wholly(shared);
         } else {

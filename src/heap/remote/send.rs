@@ -236,6 +236,15 @@ impl Heap {
 }
 
 impl Shared<'_> {
+    /// Empties the transfer caches: their blocks return to their spans.
+    pub(crate) fn empty_caches(self) {
+        for class in Class::all() {
+            while let Some(batch) = self.central.take_batch(class) {
+                deliver_each(self, batch);
+            }
+        }
+    }
+
     /// Tells the mode in force of a block that is about to be sent, if it wants to know.
     fn note_leaving(self, block: *mut u8) {
         if let Some(transit) = self.registry.transit.get() {
@@ -245,7 +254,7 @@ impl Shared<'_> {
 }
 
 /// Delivers each block of a batch by itself, and releases the batch.
-pub(crate) fn deliver_each(shared: Shared<'_>, batch: &Batch) {
+pub(in crate::heap) fn deliver_each(shared: Shared<'_>, batch: &Batch) {
     batch.blocks().iter().for_each(|&block| deliver_or_report(shared, block));
     shared.central.release_batch(batch);
 }

@@ -34,6 +34,6 @@ fn a_drain_leaves_the_last_block_of_a_bin_and_the_end_of_a_batch() {
     assert_eq!(idle.free(world.shared(), last), Freed::Small);
     retire(&world, idle);
     retire(&world, other);
-    world.central.empty_caches(|batch| crate::heap::deliver_each(world.shared(), batch));
+    world.shared().empty_caches();
     assert_eq!(world.out(), 0);
 }
