@@ -90,14 +90,7 @@ fn adopt_orphans() {
 /// Releases the memory of a heap whose parts this thread took.
 fn destroy(holder: &'static Holder, handle: usize) {
     let shared = PROCESS.shared();
-    // Blocks that wait to be freed may be the heap's. They go into batches of this thread.
-    let drop_from = |heap: &Heap| heap.drop_batches_of(handle, shared);
-    empty_own_batches(drop_from);
-    if let Some(here) = thread::at_rest() {
-        shared.registry.with_others(here, drop_from);
-    }
-    // Other threads may have deferred more meanwhile, for want of memory.
-    empty_own_batches(drop_from);
+    empty_batches(|heap| heap.drop_batches_of(handle, shared));
     each_apart(holder, true, dispatch::free);
     for part in parts_of(holder) {
         part.lock_spans();
@@ -119,6 +112,17 @@ fn destroy(holder: &'static Holder, handle: usize) {
     shared.registry.idle().want_round();
 }
 
+/// Does `empty` with all heaps, one after the other: a destroyed heap's blocks may be in batches of any.
+fn empty_batches(empty: impl Fn(&Heap)) {
+    // Blocks that wait to be freed may be the heap's. They go into batches of this thread.
+    empty_own_batches(&empty);
+    if let Some(here) = thread::at_rest() {
+        PROCESS.registry.with_others(here, &empty);
+    }
+    // Other threads may have deferred more meanwhile, for want of memory.
+    empty_own_batches(&empty);
+}
+
 /// Frees the blocks that wait for that, and does `empty` with the heap of the calling thread, in whose batches they are.
 fn empty_own_batches(empty: impl Fn(&Heap)) {
     if let HeapAccess::Own(heap) = thread::access() {
@@ -130,12 +134,7 @@ fn empty_own_batches(empty: impl Fn(&Heap)) {
 /// Frees all blocks of a heap, whose parts this thread took, in the mode in force.
 fn free_all(holder: &'static Holder, handle: usize) {
     let shared = PROCESS.shared();
-    let send_from = |heap: &Heap| heap.send_batches_of(handle, shared);
-    empty_own_batches(send_from);
-    if let Some(here) = thread::at_rest() {
-        shared.registry.with_others(here, send_from);
-    }
-    empty_own_batches(send_from);
+    empty_batches(|heap| heap.send_batches_of(handle, shared));
     holder.parts().for_each(|part| on_part(part, || free_blocks(part)));
     free_large(holder);
 }
