@@ -1,4 +1,4 @@
-//! Parts of named heaps as a whole: how one is made, what of it is live, and how it ends.
+//! Parts of named heaps as a whole: how one is made, and how it ends.
 
 use core::cell::Cell;
 
@@ -10,10 +10,6 @@ use crate::base::class::Class;
 use crate::base::units::Region;
 use crate::central::{Batch, Bill, Central, Place};
 use crate::pages::{Entry, Pages};
-use crate::sys::lock::Patience;
-
-/// How long figures wait for a thread that is inside a part.
-const WAIT_NANOSECONDS: u64 = 20_000_000;
 
 impl Registry {
     /// A heap that becomes a part of the named heap with that handle, for the thread with that word; `None` if there is no
@@ -78,7 +74,7 @@ impl Heap {
 
     /// The class of the block at `address` if it is in a span of this heap. One that was sent to it need not be: it may be
     /// of a span that the heap had before it became a part of this named heap.
-    fn class_of_own(&self, central: &Central, address: usize) -> Option<Class> {
+    pub(super) fn class_of_own(&self, central: &Central, address: usize) -> Option<Class> {
         match central.resolve(address) {
             Place::Small { entry, class, .. } if entry.owner() == self.address() => Some(class),
             _ => None,
@@ -119,40 +115,6 @@ impl Heap {
             }
         }
         self.release_empty_batches(shared);
-    }
-}
-
-impl Heap {
-    /// Blocks that the program has from this heap's spans, and their bytes: those that are out of the spans, less those in
-    /// its bins and its inbox. `None` if another thread holds the spans for long, as one that is stopped there.
-    pub(crate) fn live(&self, shared: Shared<'_>) -> Option<[usize; 2]> {
-        // The calling thread holds the spans of its own heap already.
-        let own = self.is_entered() && self.address() == crate::sys::tls::own_heap();
-        if !own && !self.lock_spans_for(&Patience::of(WAIT_NANOSECONDS)) {
-            return None;
-        }
-        let space = shared.central.pages.space();
-        let mut live = [0_usize; 2];
-        for class in Class::all() {
-            let spans = self.spans(class);
-            let used =
-                |list: &crate::central::SpanList| list.iter(space).map(|(_, span)| span.used() as usize).sum::<usize>();
-            let out = (used(&spans.partial) + used(&spans.full)).saturating_sub(self.binned(class));
-            live = [live[0] + out, live[1] + out * class.size()];
-        }
-        for chain in [self.pending.get(), self.inbox.peek()] {
-            let chain = Cell::new(chain);
-            while let Some(batch) = inbox::pop(&chain) {
-                let own = batch.blocks().iter().filter_map(|block| self.class_of_own(shared.central, block.addr()));
-                own.for_each(|class| {
-                    live = [live[0].saturating_sub(1), live[1].saturating_sub(class.size())];
-                });
-            }
-        }
-        if !own {
-            self.unlock_spans();
-        }
-        Some(live)
     }
 
     /// Calls `see` with the address of each block that is out of the span of this heap which starts at `region`, until the
