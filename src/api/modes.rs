@@ -6,7 +6,7 @@ use core::ffi::{CStr, c_char, c_void};
 
 use super::c::refuse;
 use super::error::or_errno;
-use crate::control::{requests, switch};
+use crate::control::requests;
 use crate::modes::custom::functions::Functions;
 use crate::modes::tracked::BlockInfo;
 use crate::modes::{counting, custom, guarded, tracked};
@@ -14,7 +14,7 @@ use crate::modes::{counting, custom, guarded, tracked};
 /// The mode in force, as SPANDREL_MODE names it.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_mode() -> *const c_char {
-    switch::mode_name().as_ptr()
+    requests::mode_name().as_ptr()
 }
 
 /// Switches to the mode of that name. "counting" can be switched on in a process in mode "fast", and off again
@@ -32,7 +32,7 @@ pub unsafe extern "C" fn spandrel_set_mode(name: *const c_char) -> bool {
     }
     // SAFETY: the caller says that it is a C string.
     let name = unsafe { CStr::from_ptr(name) };
-    or_errno(switch::set_mode(name.to_bytes()))
+    or_errno(requests::set_mode(name.to_bytes()))
 }
 
 /// In mode "counting": stores how many blocks, and how many usable bytes of them, were allocated and not freed

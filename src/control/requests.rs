@@ -1,13 +1,16 @@
-//! The requests of a program: is Spandrel active, in which lane does a block lie, give free memory back, set limits.
+//! The requests of a program: is Spandrel active, in which mode, in which lane does a block lie, give free memory back,
+//! set limits, switch the mode.
+
+use core::ffi::CStr;
 
 use super::start;
 use crate::base::lane::Lane;
 use crate::base::text::Line;
 use crate::central::Place;
-#[cfg(feature = "export")]
 use crate::config::ModeName;
 use crate::diag::{self, Code};
 use crate::heap::Heap;
+use crate::modes::counting::{self, COUNTING};
 use crate::modes::guarded;
 use crate::pages::Purged;
 use crate::pages::limits::UNLIMITED;
@@ -15,7 +18,7 @@ use crate::pages::limits::UNLIMITED;
 use crate::process::barrier::Phase;
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
-use crate::slow_path::table::{self, IN_FORCE};
+use crate::slow_path::table::{self, IN_FORCE, NoSwitch};
 use crate::sys::call;
 
 /// The most runs that one trim purges.
@@ -27,6 +30,27 @@ const TRIM_MILLISECONDS: u64 = 100;
 pub(crate) fn is_active() -> bool {
     start::ensure();
     PROCESS.is_ready()
+}
+
+/// The name of the mode in force.
+pub(crate) fn mode_name() -> &'static CStr {
+    start::ensure();
+    IN_FORCE.get().map_or(c"fast", |mode| mode.name)
+}
+
+/// Puts the mode of that name into force. Only `fast` and `counting` can be switched, into each other: neither keeps
+/// anything about a block, so blocks of one are blocks of the other.
+pub(crate) fn set_mode(name: &[u8]) -> Result<(), NoSwitch> {
+    let wanted = ModeName::named(name).ok_or(NoSwitch::Unknown)?;
+    if mode_name().to_bytes() == name {
+        return Ok(());
+    }
+    match (wanted, IN_FORCE.get()) {
+        (ModeName::Counting, None) => counting::switch(true),
+        (ModeName::Fast, Some(mode)) if core::ptr::eq(mode, &COUNTING) => counting::switch(false),
+        _ => return Err(NoSwitch::Unsafe),
+    }
+    Ok(())
 }
 
 /// Whether `dlopen` keeps RTLD_DEEPBIND: if the option says so, or if libc serves the process, so that an object that
