@@ -79,10 +79,10 @@ impl SecondPath {
     /// Takes the slow path.
     pub(crate) const SLOW: Self = Self {
         after_fast: false,
-        malloc: malloc_slow,
-        zeroed: malloc_slow,
-        aligned: aligned_slow,
-        free: free_slow,
+        malloc: malloc_to_slow,
+        zeroed: malloc_to_slow,
+        aligned: aligned_to_slow,
+        free: free_to_slow,
         free_sized: |block, size, _, slow| slow(block, size),
     };
 }
@@ -90,15 +90,15 @@ impl SecondPath {
 // These have names, and so have those below: by its name `scripts/layout.ld` places a function, and a closure in a
 // constant has none.
 
-fn malloc_slow(size: usize, _: &FastHeap, slow: SlowMalloc) -> *mut u8 {
+fn malloc_to_slow(size: usize, _: &FastHeap, slow: SlowMalloc) -> *mut u8 {
     slow(size)
 }
 
-fn aligned_slow(align: usize, size: usize, _: &FastHeap, slow: SlowAligned) -> *mut u8 {
+fn aligned_to_slow(align: usize, size: usize, _: &FastHeap, slow: SlowAligned) -> *mut u8 {
     slow(align, size)
 }
 
-fn free_slow(block: *mut u8, _: &FastHeap, slow: SlowFree) {
+fn free_to_slow(block: *mut u8, _: &FastHeap, slow: SlowFree) {
     slow(block);
 }
 
