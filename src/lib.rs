@@ -5,10 +5,11 @@
 //! `docs/architecture.md` describes how it works, `docs/glossary.md` its words, with their counterparts in other
 //! allocators.
 //!
-//! malloc: `api` runs the fast path (`heap::fast_path`), which finds the bin of the size by a table in the thread's heap
-//! and pops a block. free: the fast path finds the bin by the page map and pushes the block. Otherwise `control` hands the
-//! call to the mode in force, `slow_path` serves it, and `heap`, `central` and `pages` find memory for it. A call goes
-//! down one layer at a time, and comes back as a verdict, a `#[must_use]` value. `slow_path` has the tree of these calls.
+//! malloc: `api` runs the fast path (`heap::fast_path`), which finds the bin of the size by a table in the thread's
+//! heap and pops a block. free: the fast path finds the bin by the page map and pushes the block. Otherwise `control`
+//! hands the call to the mode in force, `slow_path` serves it, and `heap`, `central` and `pages` find memory for it. A
+//! call goes down one layer at a time, and comes back as a verdict, a `#[must_use]` value. `slow_path` has the tree of
+//! these calls.
 //!
 //! Each folder is a layer, and imports only those before it in this list:
 //!

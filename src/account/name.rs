@@ -1,5 +1,5 @@
-//! The names that accounts have: those of threads, and of their control groups. Knows where the kernel has them; must not
-//! know what is billed.
+//! The names that accounts have: those of threads, and of their control groups. Knows where the kernel has them; must
+//! not know what is billed.
 
 use core::ffi::CStr;
 
@@ -58,8 +58,8 @@ impl Name {
     }
 }
 
-/// The path of the thread's group, by lines `NUMBER:CONTROLLERS:PATH`: that of version 2; where this is the root or missing,
-/// that of the `cpu` controller of version 1.
+/// The path of the thread's group, by lines `NUMBER:CONTROLLERS:PATH`: that of version 2; where this is the root or
+/// missing, that of the `cpu` controller of version 1.
 fn group(text: &[u8]) -> &[u8] {
     const ROOT: &[u8] = b"/";
     let path_of = |wanted: &[u8]| {

@@ -2,8 +2,8 @@
 //! `__register_atfork` in front of the C library's: every `pthread_atfork` calls it, and the allocator's own handlers
 //! have to come before those of others.
 //!
-//! The shared library exports it, by way of `scripts/dlopen.ld`; nothing else has it. So a process without fork handlers
-//! pays for none of the allocator's before its first malloc.
+//! The shared library exports it, by way of `scripts/dlopen.ld`; nothing else has it. So a process without fork
+//! handlers pays for none of the allocator's before its first malloc.
 
 use core::arch::global_asm;
 use core::ffi::{c_int, c_void};

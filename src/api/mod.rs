@@ -1,5 +1,6 @@
 //! The contracts with programs: C's malloc family, C++'s operators, glibc's statistics and the extension header in the
-//! product; `GlobalAlloc` and Rust's own calls in the package for Rust. Knows errno, alignment rules and null; must not know the internals.
+//! product; `GlobalAlloc` and Rust's own calls in the package for Rust. Knows errno, alignment rules and null; must not
+//! know the internals.
 
 /// Keeps the compiler from making one function of this and another with the same code: reports tell calls apart by
 /// where their functions start. A comment for the assembler, no instruction.

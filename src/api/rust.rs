@@ -2,9 +2,9 @@
 //! Rust's contract: `GlobalAlloc`. `allocator.rs` has the calls in the shape of `Allocator`, `report.rs` the
 //! questions and requests of a program.
 //!
-//! A layout says what C's calls do not: how many bytes a block that is freed or resized has. Blocks of 16 bytes and more
-//! lie at multiples of 16 anyway, so up to that alignment a layout is a request of its size or of its alignment, whichever
-//! is larger.
+//! A layout says what C's calls do not: how many bytes a block that is freed or resized has. Blocks of 16 bytes and
+//! more lie at multiples of 16 anyway, so up to that alignment a layout is a request of its size or of its alignment,
+//! whichever is larger.
 
 use core::alloc::{GlobalAlloc, Layout};
 
@@ -17,8 +17,9 @@ use crate::slow_path::request::{FreeSize, NATURAL_ALIGN, Request, Resized};
 
 /// The allocator.
 ///
-/// As `#[global_allocator]` it serves all of a Rust program's requests; its own methods take and give back single blocks,
-/// and with the feature `allocator-api2` it serves single collections. All values of this type are the same allocator.
+/// As `#[global_allocator]` it serves all of a Rust program's requests; its own methods take and give back single
+/// blocks, and with the feature `allocator-api2` it serves single collections. All values of this type are the same
+/// allocator.
 ///
 /// ```
 /// #[global_allocator]
@@ -97,8 +98,9 @@ fn free_slow(block: *mut u8) {
     second_path::free(block, dispatch::free);
 }
 
-/// Makes `block`, of which the program uses `bytes` bytes, meet `layout`, and leaves it where it is if it lies at a multiple
-/// of the alignment, as callers see to, and its room suffices. Null if there is no memory; the block is unchanged then.
+/// Makes `block`, of which the program uses `bytes` bytes, meet `layout`, and leaves it where it is if it lies at a
+/// multiple of the alignment, as callers see to, and its room suffices. Null if there is no memory; the block is
+/// unchanged then.
 #[inline(never)]
 pub(super) fn resize(block: *mut u8, bytes: usize, layout: Layout) -> *mut u8 {
     let is_natural = layout.align() <= NATURAL_ALIGN;

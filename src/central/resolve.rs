@@ -81,8 +81,8 @@ impl Central {
         self.large_around(self.pages.space().address(region)).is_some()
     }
 
-    /// The header of the live large block among whose usable bytes `address` lies. Passes all free regions below it, so it
-    /// is for questions and reports, and for no call of malloc's family.
+    /// The header of the live large block among whose usable bytes `address` lies. Passes all free regions below it, so
+    /// it is for questions and reports, and for no call of malloc's family.
     pub(crate) fn large_around(&self, address: usize) -> Option<&Span> {
         let space = self.pages.space();
         let region = space.region_of(address)?;

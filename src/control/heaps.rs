@@ -1,10 +1,10 @@
 //! The requests of a program about named heaps beyond their use: make them, end them, and move blocks between them.
 //!
-//! A heap ends in one of three ways. *Destroyed* in the default mode and in mode `counting`, its spans are released whole:
-//! whatever other threads hold of its blocks is dropped first ([`crate::heap`] says where that can be). Destroyed in other
-//! modes, which keep notes of blocks, each block is freed, and the rest is as for a delete. *Deleted*, its parts retire like
-//! the heaps of threads that end, so that the central list gets spans with live blocks. Sampled blocks that lie outside of
-//! spans and regions are freed one by one, or lose their bill.
+//! A heap ends in one of three ways. *Destroyed* in the default mode and in mode `counting`, its spans are released
+//! whole: whatever other threads hold of its blocks is dropped first ([`crate::heap`] says where that can be).
+//! Destroyed in other modes, which keep notes of blocks, each block is freed, and the rest is as for a delete.
+//! *Deleted*, its parts retire like the heaps of threads that end, so that the central list gets spans with live
+//! blocks. Sampled blocks that lie outside of spans and regions are freed one by one, or lose their bill.
 
 use super::{dispatch, start};
 use crate::base::units::REGION_BYTES;
@@ -123,7 +123,8 @@ fn empty_batches(empty: impl Fn(&Heap)) {
     empty_own_batches(&empty);
 }
 
-/// Frees the blocks that wait for that, and does `empty` with the heap of the calling thread, in whose batches they are.
+/// Frees the blocks that wait for that, and does `empty` with the heap of the calling thread, in whose batches they
+/// are.
 fn empty_own_batches(empty: impl Fn(&Heap)) {
     if let HeapAccess::Own(heap) = thread::access() {
         table::free_deferred_blocks(&heap);
@@ -208,8 +209,8 @@ fn each_apart(holder: &'static Holder, die: bool, work: impl Fn(*mut u8)) {
     }
 }
 
-/// Gives the live block at `block` to the heap with that handle, the calling thread's own for 0: where it is then, which for
-/// a large block is where it was.
+/// Gives the live block at `block` to the heap with that handle, the calling thread's own for 0: where it is then,
+/// which for a large block is where it was.
 pub(crate) fn give(handle: usize, block: *mut u8) -> Result<*mut u8, Unavailable> {
     holders::be_outside()?;
     if give_in_place(handle, block)? {

@@ -129,8 +129,8 @@ pub(crate) fn trim(keep: usize) -> bool {
     purge(&heap, keep)
 }
 
-/// Returns the free blocks of threads that sleep to their spans, then purges runs, the oldest first, until at most `keep`
-/// dirty bytes are left, then the holes of spans. Returns whether it purged any.
+/// Returns the free blocks of threads that sleep to their spans, then purges runs, the oldest first, until at most
+/// `keep` dirty bytes are left, then the holes of spans. Returns whether it purged any.
 fn purge(heap: &Heap, keep: usize) -> bool {
     let mut gone = false;
     if PROCESS.has_pool() {

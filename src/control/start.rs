@@ -2,8 +2,8 @@
 //! Start: reads the environment, reserves address space, puts the mode into force, and has features register.
 //!
 //! ld.so may call malloc before it runs any constructor. So the start registers the fork handlers, unless that is done
-//! already, and the constructor or the first heap, the earlier of the two, makes the key for thread exit. The C library's
-//! tables for both are static.
+//! already, and the constructor or the first heap, the earlier of the two, makes the key for thread exit. The C
+//! library's tables for both are static.
 
 use super::conf;
 use crate::account;

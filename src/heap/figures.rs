@@ -124,8 +124,8 @@ impl Heap {
         true
     }
 
-    /// Blocks that the program has from this heap's spans, and their bytes: those that are out of the spans, less those in
-    /// its bins and its inbox. `None` if another thread holds the spans for long, as one that is stopped there.
+    /// Blocks that the program has from this heap's spans, and their bytes: those that are out of the spans, less those
+    /// in its bins and its inbox. `None` if another thread holds the spans for long, as one that is stopped there.
     pub(crate) fn live(&self, shared: Shared<'_>) -> Option<[usize; 2]> {
         let held = self.is_held_here();
         if !held && !self.lock_spans_for(&Patience::of(WAIT_NANOSECONDS)) {

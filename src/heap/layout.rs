@@ -33,8 +33,8 @@ pub(crate) struct Heap {
     /// Whether a call of the heap's thread is inside the heap; a call that finds it entered came from inside. Written
     /// by the heap's thread; read by that thread and by the child of a fork.
     entered: AtomicBool,
-    /// Work that waits for the thread's next slow call: [`OFFER`], [`AGAIN`], [`NAME`]. Written and read by the thread that holds
-    /// the spans.
+    /// Work that waits for the thread's next slow call: [`OFFER`], [`AGAIN`], [`NAME`]. Written and read by the thread
+    /// that holds the spans.
     pending_work: AtomicU32,
     pub(super) offer: Offer,
     /// Whether the heap frees deferred blocks now, which bypass the bins.

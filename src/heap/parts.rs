@@ -12,8 +12,8 @@ use crate::central::{Batch, Bill, Central, Place};
 use crate::pages::{Entry, Pages};
 
 impl Registry {
-    /// A heap that becomes a part of the named heap with that handle, for the thread with that word; `None` if there is no
-    /// metadata for one.
+    /// A heap that becomes a part of the named heap with that handle, for the thread with that word; `None` if there is
+    /// no metadata for one.
     pub(crate) fn acquire_part(
         &self,
         pages: &Pages,
@@ -33,9 +33,9 @@ impl Registry {
         }
     }
 
-    /// Calls `work` with each heap of a thread and each part, but for `own`, the calling thread's, under the lock of its
-    /// spans; that thread holds nothing. Waits for each thread that is inside its heap, so that a block which it was about
-    /// to send is in a batch or gone.
+    /// Calls `work` with each heap of a thread and each part, but for `own`, the calling thread's, under the lock of
+    /// its spans; that thread holds nothing. Waits for each thread that is inside its heap, so that a block which it
+    /// was about to send is in a batch or gone.
     pub(crate) fn with_others(&self, own: &Heap, work: impl Fn(&Heap)) {
         for heap in heaps_from(self.first.get()) {
             if heap.taken.get() && heap.belongs_to_process() && heap.address() != own.address() {
@@ -72,8 +72,8 @@ impl Heap {
         }
     }
 
-    /// The class of the block at `address` if it is in a span of this heap. One that was sent to it need not be: it may be
-    /// of a span that the heap had before it became a part of this named heap.
+    /// The class of the block at `address` if it is in a span of this heap. One that was sent to it need not be: it may
+    /// be of a span that the heap had before it became a part of this named heap.
     pub(super) fn class_of_own(&self, central: &Central, address: usize) -> Option<Class> {
         match central.resolve(address) {
             Place::Small { entry, class, .. } if entry.owner() == self.address() => Some(class),
@@ -81,8 +81,8 @@ impl Heap {
         }
     }
 
-    /// Drops a block on its way to this heap, which another heap's thread freed and which was counted there; one that is
-    /// not this heap's goes to its owner.
+    /// Drops a block on its way to this heap, which another heap's thread freed and which was counted there; one that
+    /// is not this heap's goes to its owner.
     fn drop_block(&self, shared: Shared<'_>, block: *mut u8) {
         match self.class_of_own(shared.central, block.addr()) {
             Some(class) => self.note_given(class, 1),
@@ -90,8 +90,8 @@ impl Heap {
         }
     }
 
-    /// Releases all spans of this part, which no thread uses, and whose blocks are in no other heap's batches; with them
-    /// go the blocks that the program has. In time by spans.
+    /// Releases all spans of this part, which no thread uses, and whose blocks are in no other heap's batches; with
+    /// them go the blocks that the program has. In time by spans.
     pub(crate) fn destroy(&self, shared: Shared<'_>) {
         let central = shared.central;
         self.close();
@@ -117,8 +117,8 @@ impl Heap {
         self.release_empty_batches(shared);
     }
 
-    /// Calls `see` with the address of each block that is out of the span of this heap which starts at `region`, until the
-    /// span is not this heap's any more. `see` may free the block.
+    /// Calls `see` with the address of each block that is out of the span of this heap which starts at `region`, until
+    /// the span is not this heap's any more. `see` may free the block.
     pub(crate) fn each_out(&self, shared: Shared<'_>, region: Region, mut see: impl FnMut(usize)) {
         let (central, space) = (shared.central, shared.central.pages.space());
         let entry = space.entry(region);

@@ -36,8 +36,8 @@ pub(crate) struct Transit {
     /// A block has arrived at the heap, whose spans the calling thread holds; the last argument is whether that is the
     /// heap's thread. Returns the block that goes to bins and spans in its place; null for none.
     pub(crate) arrives: fn(&Heap, *mut u8, bool) -> *mut u8,
-    /// The block of that number and class that the mode holds back in a heap, null for none; `None` behind the last one.
-    /// Such a block is all zeroes, unless the program wrote to it. The calling thread holds the spans of the heap.
+    /// The block of that number and class that the mode holds back in a heap, null for none; `None` behind the last
+    /// one. Such a block is all zeroes, unless the program wrote to it. The calling thread holds the spans of the heap.
     pub(crate) held_back: fn(&Heap, Class, usize) -> Option<*mut u8>,
     /// The process is idle: gives back the memory of a large block that the mode holds back; whether there is another.
     pub(crate) purge_one: fn() -> bool,

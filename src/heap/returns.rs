@@ -107,8 +107,8 @@ impl Heap {
         result
     }
 
-    /// Whether `block`, which the calling thread is about to resize, is one of those of its class that this heap got back
-    /// last. `own`: the heap is the calling thread's.
+    /// Whether `block`, which the calling thread is about to resize, is one of those of its class that this heap got
+    /// back last. `own`: the heap is the calling thread's.
     pub(crate) fn has_lately(&self, class: Class, block: *mut u8, own: bool) -> bool {
         if own { self.bin(class).has_lately(block, NEWEST) } else { self.other_has_lately(class, block) }
     }
@@ -196,8 +196,8 @@ pub(crate) fn free_unowned(central: &Central, place: &Place<'_>, block: *mut u8)
 }
 
 impl Heap {
-    /// Makes room in the full `bin`: it grows, or its bottom half returns to the spans, or more, and it has half the room
-    /// from then on; or the heap gives the class up.
+    /// Makes room in the full `bin`: it grows, or its bottom half returns to the spans, or more, and it has half the
+    /// room from then on; or the heap gives the class up.
     pub(super) fn make_room(&self, shared: Shared<'_>, class: Class, bin: &Bin) {
         self.note_shrinking();
         self.slow_event(shared);
@@ -239,7 +239,8 @@ impl Heap {
         }
     }
 
-    /// How many blocks of `class` are out, where a crowded heap whose memory shrinks has no more than a few spans of it.
+    /// How many blocks of `class` are out, where a crowded heap whose memory shrinks has no more than a few spans of
+    /// it.
     fn out_if_few(&self, shared: Shared<'_>, class: Class) -> Option<usize> {
         if !self.is_crowded() || !self.is_falling() {
             return None;

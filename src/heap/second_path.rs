@@ -152,7 +152,7 @@ fn free_sized_behind<const COUNT: bool>(block: *mut u8, size: usize, heap: &Fast
     }
 }
 
-/// malloc of a request for which the bin of its class has no block: by itself, so that what comes before needs no stack.
+/// malloc where the bin of the class has no block: by itself, so that what comes before needs no stack.
 #[inline(never)]
 fn malloc_coarse<const BYTES: bool>(size: usize, heap: &FastHeap, slow: SlowMalloc) -> *mut u8 {
     let block = heap.pop_sampled::<BYTES>(size, |size| heap.pop_coarse(size));
@@ -269,8 +269,8 @@ impl FastHeap {
         sizes.iter().filter(|place| place.get() != ALWAYS_EMPTY).for_each(|place| place.set(offset));
     }
 
-    /// Whether the thread started beside so many others that coarse classes serve its requests at first. The first class
-    /// has no coarse one, so nothing else sets its bit.
+    /// Whether the thread started beside so many others that coarse classes serve its requests at first. The first
+    /// class has no coarse one, so nothing else sets its bit.
     #[inline]
     pub(super) fn is_crowded(&self) -> bool {
         self.split.get() & 1 == 0

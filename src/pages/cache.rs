@@ -1,9 +1,10 @@
 //! The run cache: dirty runs that were large blocks, beside the free runs, for the next large blocks. A thread takes or
 //! puts one by a compare-exchange, where the free runs have one lock for all.
 //!
-//! A run is one word, in a shard of [`SLOTS`] of them. A thread uses the shard that its heap's address leads to, or, where
-//! memory is kept by node, that of its node, and leaves nothing of its own there: any thread may take any run at any time.
-//! Within a shard runs are handed out best fit, cut, and merge with their neighbours. Must not know what a run is used for.
+//! A run is one word, in a shard of [`SLOTS`] of them. A thread uses the shard that its heap's address leads to, or,
+//! where memory is kept by node, that of its node, and leaves nothing of its own there: any thread may take any run at
+//! any time. Within a shard runs are handed out best fit, cut, and merge with their neighbours. Must not know what a
+//! run is used for.
 //!
 //! # Invariants
 //! - A run of the cache is in no free run and has no entry in the map; one thread at a time takes it.
@@ -23,8 +24,8 @@ const SHARD_REGIONS: u32 = (SHARD_BYTES / REGION_BYTES) as u32;
 /// Attempts to put a run before the free runs get it.
 const ATTEMPTS: usize = 16;
 
-/// A run, or none: its first region from bit [`REGION_BIT`] on, when it was used last from bit [`TIME_BIT`] on, how many
-/// regions below.
+/// A run, or none: its first region from bit [`REGION_BIT`] on, when it was used last from bit [`TIME_BIT`] on, how
+/// many regions below.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct PackedRun(usize);
 
@@ -94,8 +95,8 @@ impl Slot {
         PackedRun(self.0.load(Ordering::Relaxed))
     }
 
-    /// Puts `new` in the place of `old`; false if another word is there by now. The same word means that the same run is
-    /// there, and free: whether it was away meanwhile does not matter.
+    /// Puts `new` in the place of `old`; false if another word is there by now. The same word means that the same run
+    /// is there, and free: whether it was away meanwhile does not matter.
     fn replace(&self, old: PackedRun, new: PackedRun) -> bool {
         // Acquire of the thread that takes a run pairs with the Release of the one that put it.
         self.0.compare_exchange(old.0, new.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
@@ -243,7 +244,8 @@ impl RunCache {
         self.shards.get(place % SHARDS).unwrap_or(&self.shards[0])
     }
 
-    /// A run of `count` regions from the shard at `place`: the best fit, or the front of it. The rest counts as used `now`.
+    /// A run of `count` regions from the shard at `place`: the best fit, or the front of it. The rest counts as used
+    /// `now`.
     #[inline]
     pub(super) fn take(&self, place: usize, count: u32, now: impl FnOnce() -> u32) -> Option<Run> {
         if !self.is_open() {
@@ -268,8 +270,8 @@ impl RunCache {
         slot.replace(word, PackedRun::EMPTY).then(|| word.run())
     }
 
-    /// Keeps a run that was used `now`, in the shard at `place`; it has the age of its larger part where it meets others.
-    /// Calls `spill` with runs that have to go for it, or with itself: the caller makes them free runs.
+    /// Keeps a run that was used `now`, in the shard at `place`; it has the age of its larger part where it meets
+    /// others. Calls `spill` with runs that have to go for it, or with itself: the caller makes them free runs.
     pub(super) fn put(&self, place: usize, mut run: Run, now: u32, mut spill: impl FnMut(Run)) {
         let (shard, mut time) = (self.shard(place), PackedRun::time_of(now));
         let bit = 1 << (place % SHARDS);

@@ -5,9 +5,9 @@
 //!
 //! The handlers are registered before those of the program and other libraries, so they run last before the fork and
 //! first after it: by the start, or by the first call that registers others, where such calls come by the allocator
-//! (`api/at_fork.rs`); else by the constructor. No code of the program runs while the locks are held, because signals are blocked meanwhile, too. In
-//! a static program a constructor may register handlers earlier. While those run, calls count as recursion, so libc
-//! serves them, and a fork of theirs is nested: it only counts itself.
+//! (`api/at_fork.rs`); else by the constructor. No code of the program runs while the locks are held, because signals
+//! are blocked meanwhile, too. In a static program a constructor may register handlers earlier. While those run, calls
+//! count as recursion, so libc serves them, and a fork of theirs is nested: it only counts itself.
 //!
 //! A signal handler may fork while its thread is inside the allocator and holds locks. Such a fork takes, within
 //! bounded time, the locks that are free. In the child the interrupted code goes on, and releases the locks that it

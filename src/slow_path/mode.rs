@@ -78,8 +78,8 @@ pub(crate) trait Mode {
         false
     }
 
-    /// Whether the free of a block by a call that interrupted the allocator is to be deferred. If not, the mode has done or
-    /// reported it, or leaves the block as it is. May take no lock.
+    /// Whether the free of a block by a call that interrupted the allocator is to be deferred. If not, the mode has
+    /// done or reported it, or leaves the block as it is. May take no lock.
     fn can_defer(_: *mut u8) -> bool {
         true
     }
@@ -139,9 +139,9 @@ impl Mode for Fast {
     }
 }
 
-/// The calling thread's heap and the time, if a call may do without that heap: the thread has one, is outside the allocator,
-/// and nothing waits for a slow call that holds it. Such a call may be interrupted anywhere, and the heap drained meanwhile:
-/// the call touches words that threads exchange without a lock, and what they lead it to.
+/// The calling thread's heap and the time, if a call may do without that heap: the thread has one, is outside the
+/// allocator, and nothing waits for a slow call that holds it. Such a call may be interrupted anywhere, and the heap
+/// drained meanwhile: the call touches words that threads exchange without a lock, and what they lead it to.
 #[inline]
 fn unheld() -> Option<(&'static Heap, u32)> {
     let (heap, pages) = (thread::at_rest()?, &PROCESS.central.pages);

@@ -78,8 +78,8 @@ pub(crate) enum NoSwitch {
 /// In force until the process has started. Calls that find it start the process; until that ends, libc serves them.
 static UNDECIDED: ModeTable = ModeTable::of::<Fast>();
 
-/// The table of the mode in force; none in the default mode. Written by [`put_into_force`], which the start and a thread
-/// that switches the mode call; read by any thread, which may see the old one for a moment.
+/// The table of the mode in force; none in the default mode. Written by [`put_into_force`], which the start and a
+/// thread that switches the mode call; read by any thread, which may see the old one for a moment.
 pub(crate) static IN_FORCE: StaticRef<ModeTable> = StaticRef::to(&UNDECIDED);
 
 /// Whether `mode` is the one in force before the process has started.

@@ -83,8 +83,8 @@ pub struct Descriptor {
     pub heap: HeapDescriptor,
     /// Named heaps.
     pub holders: HoldersDescriptor,
-    /// How a tool has the process start or end a heap profile: the address of a byte, what to write there once the words
-    /// of the request are there, and their address ([`REQUEST_WORDS`]). Zeroes where requests cannot be sampled.
+    /// How a tool has the process start or end a heap profile: the address of a byte, what to write there once the
+    /// words of the request are there, and their address ([`REQUEST_WORDS`]). Zeroes where requests cannot be sampled.
     pub sampling: [usize; 3],
     /// Where its heap profile is.
     pub samples: SamplesDescriptor,

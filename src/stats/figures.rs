@@ -42,8 +42,8 @@ impl Figure {
     }
 }
 
-/// Makes a table of figures, and the function that reads their values, in the same order. No row has a pointer, which the
-/// loader would write into every process.
+/// Makes a table of figures, and the function that reads their values, in the same order. No row has a pointer, which
+/// the loader would write into every process.
 macro_rules! figures {
     ($(#[$doc:meta])* $table:ident, $values:ident, $of:ident: $type:ty;
         $($metric:ident($name:literal, $help:literal, $value:expr $(,)?);)+) => {

@@ -279,8 +279,8 @@ pub(crate) unsafe fn remap(address: usize, old: usize, new: usize) -> Result<usi
     unsafe { counted(SystemCall::Remap, [address, old, new, flags, 0, 0]) }
 }
 
-/// Moves the pages of private anonymous memory to a new mapping of as many bytes; where that is. The old range stays, and
-/// reads as zero. Linux 5.7; EINVAL before.
+/// Moves the pages of private anonymous memory to a new mapping of as many bytes; where that is. The old range stays,
+/// and reads as zero. Linux 5.7; EINVAL before.
 ///
 /// # Safety
 /// - `[address, address + len)` is page-aligned and ours, and only the caller holds pointers into it.
@@ -290,8 +290,8 @@ pub(crate) unsafe fn move_pages(address: usize, len: usize) -> Result<usize, Err
     unsafe { counted(SystemCall::Remap, [address, len, len, flags, 0, 0]) }
 }
 
-/// Whether the page at `address` is locked into memory, or the kernel does not say (before Linux 5.4): the kernel refuses
-/// advice that such a page is not needed soon.
+/// Whether the page at `address` is locked into memory, or the kernel does not say (before Linux 5.4): the kernel
+/// refuses advice that such a page is not needed soon.
 pub(crate) fn is_locked(address: usize, page: usize) -> bool {
     // SAFETY: advice changes neither contents nor access, wherever it points.
     unsafe { counted(SystemCall::Advise, [address, page, libc::MADV_COLD as usize, 0, 0, 0]) }.is_err()

@@ -112,9 +112,9 @@ impl<'name> HeapOptions<'name> {
         Self { is_shared, ..self }
     }
 
-    /// The function that is called when the heap meets a limit: the hard one on the thread whose request it refuses, from
-    /// inside that request; the soft one soon after, on any thread that makes a request. It may allocate and free; a panic
-    /// in it aborts the process.
+    /// The function that is called when the heap meets a limit: the hard one on the thread whose request it refuses,
+    /// from inside that request; the soft one soon after, on any thread that makes a request. It may allocate and free;
+    /// a panic in it aborts the process.
     #[must_use]
     pub const fn on_limit(self, function: fn(&LimitMet)) -> Self {
         Self { on_limit: Some(function), ..self }

@@ -41,8 +41,8 @@ pub(in crate::heap) const fn calls_seldom(pause: u32) -> bool {
 
 /// Flushes without a refill that count as shrinking; each refill halves their number.
 const SHRINKING: u32 = 16;
-/// Those after which a crowded heap gives up classes and halves bins. No bin is halved before so many times more, as log2,
-/// for each time that the program needed blocks again after that: if it works in phases, it keeps its bins.
+/// Those after which a crowded heap gives up classes and halves bins. No bin is halved before so many times more, as
+/// log2, for each time that the program needed blocks again after that: if it works in phases, it keeps its bins.
 const FALLING: u32 = 4;
 const PHASE_SHIFT: u32 = 2;
 const PHASES_MAX: u32 = 8;
@@ -97,8 +97,8 @@ impl Heap {
         self.receive_blocks(shared, RECEIVED_PER_LARGE, None);
     }
 
-    /// Whether [`Heap::attend`] has nothing to do at `now`, and no other work waits for a slow call of this heap. For its
-    /// thread, which need not hold the spans.
+    /// Whether [`Heap::attend`] has nothing to do at `now`, and no other work waits for a slow call of this heap. For
+    /// its thread, which need not hold the spans.
     #[inline]
     pub(crate) fn is_attended(&self, shared: Shared<'_>, now: u32) -> bool {
         let ticked = self.offer.ticked.get() == now || shared.central.pages.delay().is_none();
@@ -206,8 +206,8 @@ impl Heap {
         self.offer.shrinking.get() >= SHRINKING && self.has_idle_return()
     }
 
-    /// Whether the memory of this heap has begun to shrink, as far as one that is crowded is concerned: what it keeps keeps
-    /// spans from other threads.
+    /// Whether the memory of this heap has begun to shrink, as far as one that is crowded is concerned: what it keeps
+    /// keeps spans from other threads.
     pub(in crate::heap) fn is_falling(&self) -> bool {
         self.offer.shrinking.get() >= FALLING
     }

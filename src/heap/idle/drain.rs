@@ -58,7 +58,8 @@ impl Heap {
         self.offer.open.load(Ordering::Relaxed)
     }
 
-    /// Ends [`Heap::set_idle_return`] for good, and opens the fast path for the next thread. The caller holds the spans.
+    /// Ends [`Heap::set_idle_return`] for good, and opens the fast path for the next thread. The caller holds the
+    /// spans.
     pub(crate) fn close_offers(&self) {
         self.end_countdown();
         self.forget_offers();

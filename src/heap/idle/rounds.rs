@@ -247,8 +247,8 @@ impl Heap {
         true
     }
 
-    /// Purges the holes of the span that starts at `region`, if one does, it has any, and they are due, whatever heap owns
-    /// it.
+    /// Purges the holes of the span that starts at `region`, if one does, it has any, and they are due, whatever heap
+    /// owns it.
     fn purge_holes_of_span(&self, shared: Shared<'_>, region: Region, due: Due) -> Holes {
         let central = shared.central;
         let entry = central.pages.space().entry(region);
@@ -343,8 +343,8 @@ impl Heap {
         }
     }
 
-    /// Purges the holes of all spans that changed since theirs were purged, whatever heap owns them, but for heaps whose
-    /// thread is at work in the allocator. Begins where the last call stopped. Whether it purged any.
+    /// Purges the holes of all spans that changed since theirs were purged, whatever heap owns them, but for heaps
+    /// whose thread is at work in the allocator. Begins where the last call stopped. Whether it purged any.
     pub(crate) fn purge_all_holes(&self, shared: Shared<'_>, end: u64) -> bool {
         let (pages, idle) = (&shared.central.pages, &shared.registry.idle);
         if !pages.has_holes() {

@@ -24,8 +24,8 @@ pub(super) enum Stage {
 
 /// The state of idle return in this process.
 pub(crate) struct Idle {
-    /// Whether there is work for a round since the last one began: [`NOTHING`], [`WANTED`], or [`AWAITED`]: nothing, and
-    /// a thread sleeps on this word. Written and read by any thread.
+    /// Whether there is work for a round since the last one began: [`NOTHING`], [`WANTED`], or [`AWAITED`]: nothing,
+    /// and a thread sleeps on this word. Written and read by any thread.
     pub(super) wanted: AtomicU32,
     /// Whether a thread works on a round. Written by that thread; any thread may try to take it.
     pub(super) working: AtomicBool,

@@ -126,8 +126,8 @@ impl Drop for InProvider {
     }
 }
 
-/// Does `work` with the notes of `block`; `None` in a signal handler that may have interrupted another use of them: then
-/// its thread holds a lock.
+/// Does `work` with the notes of `block`; `None` in a signal handler that may have interrupted another use of them:
+/// then its thread holds a lock.
 fn with_notes<T>(block: *mut u8, work: impl FnOnce(&mut Table<Note>) -> T) -> Option<T> {
     if tls::locks() > 0 {
         return PROVIDERS.notes.try_shard(block.addr()).map(|mut notes| work(&mut notes));

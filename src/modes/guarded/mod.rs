@@ -80,8 +80,8 @@ impl Mode for Guarded {
     // Those of the pool are not of spans.
     const NOTES: bool = false;
 
-    /// Below the hard limit of a bill there may be room for a page, where there is none for a span: that of a freed sample,
-    /// which is to serve again.
+    /// Below the hard limit of a bill there may be room for a page, where there is none for a span: that of a freed
+    /// sample, which is to serve again.
     fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
         mode::serve(heap, request).or_else(|| if heap.bill().is_some() { sample(heap, request) } else { None })
     }

@@ -160,8 +160,8 @@ pub(super) fn test_all() {
     }
 }
 
-/// Gives back the memory of one of the blocks that wait with theirs or are ready: they are zeroes, and stay so. A block that
-/// the program wrote to keeps it. Returns whether there is another one.
+/// Gives back the memory of one of the blocks that wait with theirs or are ready: they are zeroes, and stay so. A block
+/// that the program wrote to keeps it. Returns whether there is another one.
 pub(super) fn purge_one() -> bool {
     // The lock is held throughout, so that no thread takes the block meanwhile.
     let mut freed = QUARANTINE.lock();

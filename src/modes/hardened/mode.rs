@@ -32,8 +32,8 @@ use crate::slow_path::table::ModeTable;
 use crate::sys::atomic::{AtomicU8, Ordering};
 use crate::sys::{call, memory, zeroes};
 
-/// The bytes that lie behind those of a large or direct block at least: a canary, and so much slack that it stands in the
-/// last word.
+/// The bytes that lie behind those of a large or direct block at least: a canary, and so much slack that it stands in
+/// the last word.
 const LARGE_PAD: usize = CANARY + STEP;
 /// Blocks tried before the request fails, where a bin gives out blocks that are live.
 const TRIES: usize = 64;

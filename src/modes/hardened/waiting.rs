@@ -1,6 +1,7 @@
 #![expect(unsafe_code, reason = "places slots in metadata, and looks at bytes of blocks")]
-//! The quarantine of a heap: for each class a bounded number of slots, out of line. A block that the heap's thread frees
-//! takes a slot at random, and the block that was there leaves. So a program cannot foresee when a block is used again.
+//! The quarantine of a heap: for each class a bounded number of slots, out of line. A block that the heap's thread
+//! frees takes a slot at random, and the block that was there leaves. So a program cannot foresee when a block is used
+//! again.
 //!
 //! A class begins with few slots, and gets more as the heap takes blocks of it: what waits is in proportion to what the
 //! program uses, and what it uses stays in the processor's caches. Beside many heaps one has fewer slots.
