@@ -267,7 +267,7 @@ impl Bin {
 
     /// Whether the bin holds less than half of what it has room for.
     #[inline(always)]
-    pub(super) fn has_half(&self) -> bool {
+    pub(super) fn is_below_half(&self) -> bool {
         2 * self.len() < self.capacity()
     }
 

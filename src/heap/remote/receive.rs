@@ -79,7 +79,7 @@ impl Heap {
         match (self.bin_of_block(block), wanted) {
             (Some(bin), Some(class))
                 if core::ptr::eq(bin, self.bin(class))
-                    && bin.has_half()
+                    && bin.is_below_half()
                     && class.geometry().regions == 1
                     && bin.push(block) =>
             {
