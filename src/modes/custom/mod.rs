@@ -9,14 +9,15 @@
 //! those inside it may start anywhere. So the notes are a ledger by address.
 
 pub(crate) mod functions;
+mod ledger;
 mod plugin;
 
 use core::ffi::CStr;
 
 use self::functions::{Functions, Note, Providers};
+use self::ledger::Table;
 use crate::heap::second_path::SecondPath;
 use crate::heap::{Freed, Heap};
-use crate::modes::ledger::Table;
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
