@@ -34,11 +34,7 @@ impl ErrorNumber for NoHeap {
 
 impl ErrorNumber for NoProfile {
     fn error_number(self) -> i32 {
-        match self {
-            Self::Unsampled => libc::ENOTSUP,
-            Self::NotNow => libc::EBUSY,
-            Self::File(error) => error,
-        }
+        self.number()
     }
 }
 

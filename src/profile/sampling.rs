@@ -109,6 +109,17 @@ pub(crate) enum NoProfile {
     File(i32),
 }
 
+impl NoProfile {
+    /// The error number that programs and tools outside the process get.
+    pub(crate) const fn number(self) -> i32 {
+        match self {
+            Self::Unsampled => ::libc::ENOTSUP,
+            Self::NotNow => ::libc::EBUSY,
+            Self::File(error) => error,
+        }
+    }
+}
+
 /// Prepares the profile as the options say. `sampled` is whether the mode lets requests be sampled. Part of the start.
 pub(crate) fn prepare(options: &Options, sampled: bool) {
     if sampled {
