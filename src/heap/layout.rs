@@ -44,7 +44,7 @@ pub(crate) struct Heap {
     pub(crate) visible: AtomicUsize,
     /// Most bytes of blocks in a bin. Written under the registry's lock, before a thread has the heap.
     pub(super) bin_bytes: Cell<usize>,
-    /// The bank of the node on which the thread ran when [`Heap::locate`] last asked.
+    /// The bank of the node on which the thread ran when [`Heap::current_bank`] last asked.
     pub(super) bank: Cell<Bank>,
     /// The bank of the heap's own memory. Written when the heap is made; read under the registry's lock.
     pub(super) own_bank: Cell<Bank>,
@@ -178,7 +178,7 @@ impl Heap {
     }
 
     /// The bank from which the thread should get memory now. Asks the kernel where memory is kept by node.
-    pub(crate) fn locate(&self, space: &Space) -> Bank {
+    pub(crate) fn current_bank(&self, space: &Space) -> Bank {
         let bank = space.bank_here();
         self.bank.set(bank);
         bank

@@ -252,7 +252,7 @@ impl Heap {
     /// of a named heap gets new ones alone.
     fn find_span(&self, shared: Shared<'_>, class: Class) -> Option<Region> {
         let (central, entry) = (shared.central, self.entry(class));
-        let bank = self.locate(central.pages.space());
+        let bank = self.current_bank(central.pages.space());
         if self.is_part() {
             return central.new_span(class, entry, bank);
         }

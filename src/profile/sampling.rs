@@ -303,7 +303,7 @@ fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
         return None;
     }
     heap.attend(PROCESS.shared());
-    let bank = heap.locate(PROCESS.central.pages.space());
+    let bank = heap.current_bank(PROCESS.central.pages.space());
     let fresh = match mode::class_of(request) {
         Some(class) => PROCESS.central.alloc_small_apart(class.size(), request.align, bank, heap.bill()),
         None => PROCESS.central.alloc_billed(request.size, request.align, bank, heap.bill()),

@@ -202,7 +202,7 @@ pub(crate) fn class_of(request: Request) -> Option<Class> {
 #[cold]
 fn serve_large(heap: &Heap, request: Request) -> Option<*mut u8> {
     heap.attend(PROCESS.shared());
-    let bank = heap.locate(PROCESS.central.pages.space());
+    let bank = heap.current_bank(PROCESS.central.pages.space());
     Some(hand_out(PROCESS.central.alloc_billed(request.size, request.align, bank, heap.bill())?, request))
 }
 

@@ -141,7 +141,7 @@ impl Heap {
         while *blocks > 0 {
             let Some(batch) = other.receive() else { break };
             *blocks = blocks.saturating_sub(batch.len() as u32);
-            other.admit(shared, batch, false);
+            other.note_arriving(shared, batch, false);
             other.return_batch(shared, batch);
             self.keep_batch(shared, batch);
         }

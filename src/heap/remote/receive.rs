@@ -44,14 +44,14 @@ impl Heap {
     // Not inlined: a program with one thread runs the loop alone.
     #[inline(never)]
     fn receive_whole(&self, shared: Shared<'_>, batch: &Batch, wanted: Option<Class>) {
-        self.admit(shared, batch, true);
+        self.note_arriving(shared, batch, true);
         self.receive_batch(shared, batch, wanted);
         self.keep_batch(shared, batch);
     }
 
     /// Has the mode in force look at the blocks of a batch that arrived at this heap, if it wants to.
     #[inline]
-    pub(in crate::heap) fn admit(&self, shared: Shared<'_>, batch: &Batch, by_owner: bool) {
+    pub(in crate::heap) fn note_arriving(&self, shared: Shared<'_>, batch: &Batch, by_owner: bool) {
         if let Some(transit) = shared.registry.transit.get() {
             batch.replace_each(|block| (transit.arrives)(self, block, by_owner));
         }
@@ -100,7 +100,7 @@ impl Heap {
         }
         for _ in 0..RECEIVED_FOR_MAX {
             let Some(batch) = owner.receive() else { break };
-            owner.admit(shared, batch, false);
+            owner.note_arriving(shared, batch, false);
             owner.return_batch(shared, batch);
             self.keep_batch(shared, batch);
         }
