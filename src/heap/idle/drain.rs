@@ -139,11 +139,8 @@ impl Heap {
 
     fn drain_held(&self, shared: Shared<'_>, other: &Heap, blocks: &mut u32) -> bool {
         while *blocks > 0 {
-            let Some(batch) = other.receive() else { break };
-            *blocks = blocks.saturating_sub(batch.len() as u32);
-            other.note_arriving(shared, batch, false);
-            other.return_batch(shared, batch);
-            self.keep_batch(shared, batch);
+            let Some(received) = self.receive_batch_for(shared, other) else { break };
+            *blocks = blocks.saturating_sub(received as u32);
         }
         // Relaxed: the spans are held.
         let mut class = other.offer.drained.load(Ordering::Relaxed);

@@ -20,7 +20,7 @@ impl Heap {
     }
 
     /// The next batch that other threads sent; `None` if there is none. The caller holds the spans.
-    pub(in crate::heap) fn receive(&self) -> Option<&'static crate::central::Batch> {
+    fn receive(&self) -> Option<&'static Batch> {
         if self.pending.get().is_null() {
             self.pending.set(self.inbox.take());
         }
@@ -51,7 +51,7 @@ impl Heap {
 
     /// Has the mode in force look at the blocks of a batch that arrived at this heap, if it wants to.
     #[inline]
-    pub(in crate::heap) fn note_arriving(&self, shared: Shared<'_>, batch: &Batch, by_owner: bool) {
+    fn note_arriving(&self, shared: Shared<'_>, batch: &Batch, by_owner: bool) {
         if let Some(transit) = shared.registry.transit.get() {
             batch.replace_each(|block| (transit.arrives)(self, block, by_owner));
         }
@@ -99,11 +99,21 @@ impl Heap {
             return;
         }
         for _ in 0..RECEIVED_FOR_MAX {
-            let Some(batch) = owner.receive() else { break };
-            owner.note_arriving(shared, batch, false);
-            owner.return_batch(shared, batch);
-            self.keep_batch(shared, batch);
+            if self.receive_batch_for(shared, owner).is_none() {
+                break;
+            }
         }
         owner.unlock_spans();
+    }
+
+    /// Receives the next batch of another heap, whose spans the calling thread holds, into these: how many blocks;
+    /// `None` if there is no batch.
+    pub(in crate::heap) fn receive_batch_for(&self, shared: Shared<'_>, owner: &Heap) -> Option<usize> {
+        let batch = owner.receive()?;
+        let blocks = batch.len();
+        owner.note_arriving(shared, batch, false);
+        owner.return_batch(shared, batch);
+        self.keep_batch(shared, batch);
+        Some(blocks)
     }
 }
