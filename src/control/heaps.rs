@@ -200,10 +200,10 @@ fn free_large(holder: &'static Holder) {
     each_apart(holder, true, dispatch::free);
 }
 
-/// Takes all sampled blocks of a heap that lie apart off its bill, and does `work` with each. `die`: it is freed then.
-fn each_apart(holder: &'static Holder, die: bool, work: impl Fn(*mut u8)) {
+/// Takes all sampled blocks of a heap that lie apart off its bill, and does `work` with each, which `frees` it or not.
+fn each_apart(holder: &'static Holder, frees: bool, work: impl Fn(*mut u8)) {
     let mut last = 0;
-    while let Some(address) = sampled::take_off_bill(&holder.bill, last, die) {
+    while let Some(address) = sampled::take_off_bill(&holder.bill, last, frees) {
         last = address;
         work(core::ptr::with_exposed_provenance_mut(address));
     }

@@ -102,10 +102,10 @@ pub(crate) fn bill_of(address: usize) -> Option<&'static Bill> {
 }
 
 /// Takes a live sampled block off `bill` that lies outside of spans, runs and direct mappings, because its heap ends:
-/// the block's address. `after` is the last one found so, 0 at first. `dies`: the heap is destroyed, and the caller
+/// the block's address. `after` is the last one found so, 0 at first. `frees`: the heap is destroyed, and the caller
 /// frees the block. The calling thread is outside the allocator.
-pub(crate) fn take_off_bill(bill: &'static Bill, after: usize, dies: bool) -> Option<usize> {
-    SAMPLER.get().and_then(|sampler| (sampler.take_off_bill)(bill, after, dies))
+pub(crate) fn take_off_bill(bill: &'static Bill, after: usize, frees: bool) -> Option<usize> {
+    SAMPLER.get().and_then(|sampler| (sampler.take_off_bill)(bill, after, frees))
 }
 
 /// Notes that a large block was resized without copying.

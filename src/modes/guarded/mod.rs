@@ -180,9 +180,9 @@ fn bill_of(address: usize) -> Option<&'static Bill> {
 }
 
 /// As [`sampled::take_off_bill`].
-fn take_off_bill(bill: &'static Bill, after: usize, dies: bool) -> Option<usize> {
+fn take_off_bill(bill: &'static Bill, after: usize, frees: bool) -> Option<usize> {
     let _held = thread::access();
-    POOL.lock().take_off_bill(bill, after, dies)
+    POOL.lock().take_off_bill(bill, after, frees)
 }
 
 #[cold]
