@@ -59,7 +59,7 @@ fn start(process: &Process) -> bool {
     };
     answer_misuse(&options);
     // SAFETY: `Barrier::enter` returned `Yours`, which it does to one thread, once, before any thread has a heap.
-    unsafe { lock::when_lost(fork::give_up) };
+    unsafe { lock::when_lost(fork::end_process) };
     process.tally.set_range(options.diag_range);
     let page = startup.map_or(PAGE_BYTES_USUAL, Startup::page_bytes);
     let mode = if options.mode() == config::ModeName::Fast { None } else { chosen(&options, page) };
