@@ -59,7 +59,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// Says if resident memory is rising beyond what is live: the medians of the last third against those of the first,
-/// once the scenario has filled up. What a scenario starts with is there before the first sample, so it takes no part.
+/// once the scenario has filled up. Threads and blocks that it starts with are there before the first sample.
 pub fn growth(samples: &[Sample]) -> Option<Failure> {
     let of =
         |part: &[Sample], value: fn(&Sample) -> u64| median(part.iter().map(|sample| value(sample) as f64).collect());
