@@ -6,27 +6,11 @@ use super::mode::Mode;
 use super::{exhaustion, foreign, sampled};
 use crate::heap::{Freed, Heap};
 use crate::process::state::PROCESS;
-use crate::process::thread::HeapGuard;
-
-/// Does `call` with the heap of its thread, which it releases then: after the work that waits for a call which holds it,
-/// and before that for which a call must hold none.
-#[inline(always)]
-pub(super) fn around<M: Mode, R>(heap: HeapGuard, call: impl FnOnce(&Heap) -> R) -> R {
-    if heap.has_pending() || PROCESS.central.pages.pending.any() {
-        with_heap::<M>(&heap);
-    }
-    let result = call(&heap);
-    drop(heap);
-    if PROCESS.central.pages.pending.any() {
-        without_heap();
-    }
-    result
-}
 
 /// Does the work for which a call must hold `heap`, that of its thread: deferred frees, and an offer of idle return.
 #[cold]
 #[inline(never)]
-fn with_heap<M: Mode>(heap: &Heap) {
+pub(super) fn with_heap<M: Mode>(heap: &Heap) {
     heap.defer(|| PROCESS.central.take_deferred(|block| free_deferred::<M>(heap, block)));
     if heap.take_question() {
         PROCESS.features.name_may_differ(heap);
@@ -39,7 +23,7 @@ fn with_heap<M: Mode>(heap: &Heap) {
 /// Does the work for which a call must hold no heap and no lock: reports of limits, and the work of features.
 #[cold]
 #[inline(never)]
-fn without_heap() {
+pub(super) fn without_heap() {
     exhaustion::report_limits();
     PROCESS.features.attend();
 }
