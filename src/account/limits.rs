@@ -5,7 +5,7 @@
 use core::ffi::CStr;
 
 use super::name::NAME_MAX;
-use crate::config::{Account, Mode, Options, Rule};
+use crate::config::{Account, ModeName, Options, Rule};
 use crate::pages::limits::UNLIMITED;
 use crate::process::state::PROCESS;
 use crate::sys::cell::SetOnce;
@@ -40,7 +40,7 @@ pub(crate) fn prepare(options: &Options, startup: Startup) -> Result<(), Fault> 
     if !matches!(options.account, Account::ThreadName | Account::CgroupThread) {
         return Err(fault(b"needs SPANDREL_ACCOUNT=thread-name or cgroup-thread", &[]));
     }
-    if matches!(options.mode(), Mode::Libc | Mode::Custom) {
+    if matches!(options.mode(), ModeName::Libc | ModeName::Custom) {
         return Err(fault(b"has no meaning where Spandrel serves no call", &[]));
     }
     let text = read(path).map_err(|what| fault(what, &[]))?;

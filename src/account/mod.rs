@@ -1,10 +1,10 @@
-//! Accounts for programs that make no heaps (`SPANDREL_ACCOUNT`): the heap of each thread is on the bill of the thread's
-//! name, or of its control group.
+//! Accounts for programs that make no heaps (`SPANDREL_ACCOUNT`): the heap of each thread is on the bill of the
+//! thread's name, or of its control group.
 //!
 //! A thread mostly gets its name after its first malloc, and may get another one, or another group, at any time. So its
-//! slow events ask the kernel again, the first ones and then one in so many, and the spans that it holds move to the bill
-//! of the new name. Before statistics the names of all threads are read, since a thread that sleeps has no slow events.
-//! Bills by object are the heap profile's ([`crate::profile`]).
+//! slow events ask the kernel again, the first ones and then one in so many, and the spans that it holds move to the
+//! bill of the new name. Before statistics the names of all threads are read, since a thread that sleeps has no slow
+//! events. Bills by object are the heap profile's ([`crate::profile`]).
 
 mod limits;
 mod name;
@@ -48,9 +48,9 @@ fn begin(heap: &Heap) {
     if heap.is_part() {
         return;
     }
-    heap.hold_spans();
+    heap.lock_spans();
     bill(heap, Name::of_caller(account()));
-    heap.free_spans();
+    heap.unlock_spans();
     heap.ask_for_name(if account() == Account::CgroupThread { BETWEEN_GROUPS } else { BETWEEN_NAMES });
 }
 
@@ -77,8 +77,8 @@ fn ask_for_all() {
     }
 }
 
-/// Has a heap be on the bill of `name`. The caller holds its spans. Without memory for another bill it stays on that which
-/// it has.
+/// Has a heap be on the bill of `name`. The caller holds its spans. Without memory for another bill it stays on that
+/// which it has.
 fn bill(heap: &Heap, name: Option<Name>) {
     let name = name.as_ref().map_or(UNKNOWN, Name::bytes);
     let kind = if account() == Account::CgroupThread { Kind::CgroupThread } else { Kind::ThreadName };

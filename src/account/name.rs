@@ -1,5 +1,5 @@
-//! The names that accounts have: those of threads, and of their control groups. Knows where the kernel has them; must not
-//! know what is billed.
+//! The names that accounts have: those of threads, and of their control groups. Knows where the kernel has them; must
+//! not know what is billed.
 
 use core::ffi::CStr;
 
@@ -12,7 +12,6 @@ pub(super) const NAME_MAX: usize = 63;
 /// Bytes of a file about groups: some tens of lines with version 1 of groups, one with version 2.
 const GROUPS_BYTES: usize = 4096;
 
-/// A name.
 pub(super) struct Name {
     bytes: [u8; NAME_MAX],
     len: usize,
@@ -54,14 +53,13 @@ impl Name {
         (kept.len > 0).then_some(kept)
     }
 
-    /// Its bytes.
     pub(super) fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or(&[])
     }
 }
 
-/// The path of the thread's group, by lines `NUMBER:CONTROLLERS:PATH`: that of version 2; where this is the root or missing,
-/// that of the `cpu` controller of version 1.
+/// The path of the thread's group, by lines `NUMBER:CONTROLLERS:PATH`: that of version 2; where this is the root or
+/// missing, that of the `cpu` controller of version 1.
 fn group(text: &[u8]) -> &[u8] {
     const ROOT: &[u8] = b"/";
     let path_of = |wanted: &[u8]| {

@@ -37,8 +37,8 @@ fn nothing(layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
 
 /// The calls of the trait `Allocator`, which is not stable yet, without the trait.
 impl Spandrel {
-    /// A block for `layout`, whose bytes may be anything. The result has as many bytes as the layout; without bytes it is no
-    /// block, and need not be given back.
+    /// A block for `layout`, whose bytes may be anything. The result has as many bytes as the layout; without bytes it
+    /// is no block, and need not be given back.
     ///
     /// ```
     /// use core::alloc::Layout;
@@ -130,8 +130,8 @@ impl Spandrel {
         Ok(grown)
     }
 
-    /// Makes a block smaller, in place if the rest would not be worth a move, and keeps the bytes that stay. The alignment may
-    /// be another.
+    /// Makes a block smaller, in place if the rest would not be worth a move, and keeps the bytes that stay. The
+    /// alignment may be another.
     ///
     /// # Safety
     /// - `block` and `old` are as for [`Spandrel::deallocate`].

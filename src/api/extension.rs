@@ -4,9 +4,8 @@
 use core::ffi::{CStr, c_char, c_int, c_void};
 
 use super::c::{malloc_slow, refuse};
-use crate::base::class::Class;
+use super::error::or_errno;
 use crate::base::lane::Lane;
-use crate::base::units::round_up;
 use crate::control::{dispatch, requests};
 use crate::heap::fast_path;
 use crate::profile::sampling::{self, NoProfile};
@@ -155,12 +154,7 @@ pub extern "C" fn spandrel_lane_of_pointer(pointer: *const c_void) -> c_int {
 /// "guarded", and if libc serves the process. 0 for a size that malloc refuses.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_good_size(size: usize) -> usize {
-    match (Lane::of_size(size), Class::of_size(size)) {
-        (Lane::Refused, _) => 0,
-        _ if !requests::is_active() => size,
-        (_, Some(class)) => dispatch::good_size(size, class.size()),
-        _ => dispatch::good_size(size, round_up(size, requests::page_bytes()).unwrap_or(0)),
-    }
+    if Lane::of_size(size) == Lane::Refused || requests::is_active() { dispatch::good_size(size) } else { size }
 }
 
 /// As malloc(size); also stores the usable bytes in `*usable` (if that is not NULL), 0 if it returns NULL.
@@ -293,16 +287,6 @@ pub unsafe extern "C" fn spandrel_profile_dump(path: *const c_char) -> bool {
     // SAFETY: the caller passes NULL or a C string.
     let path = (!path.is_null()).then(|| unsafe { CStr::from_ptr(path) });
     or_errno(sampling::dump(path, false))
-}
-
-/// True, or false with errno.
-fn or_errno(done: Result<(), NoProfile>) -> bool {
-    match done {
-        Ok(()) => true,
-        Err(NoProfile::Unsampled) => refuse(libc::ENOTSUP),
-        Err(NoProfile::NotNow) => refuse(libc::EBUSY),
-        Err(NoProfile::File(error)) => refuse(error),
-    }
 }
 
 /// Stores the return addresses of the calling thread's stack in `frames`, the innermost first, at most `count`; how

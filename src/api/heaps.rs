@@ -5,8 +5,9 @@
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 
 use super::c::{fail, free_slow, malloc_slow, or_out_of_memory};
+use super::error::ErrorNumber;
 use super::extension::hand_out;
-use crate::control::heaps::{self, End, NoHeap};
+use crate::control::heaps::{self, End};
 use crate::control::{dispatch, requests};
 use crate::heap::fast_path;
 use crate::pages::limits::UNLIMITED;
@@ -110,18 +111,9 @@ fn heap_of(handle: usize) -> *mut spandrel_heap_t {
     core::ptr::without_provenance_mut(handle)
 }
 
-const fn error_of(reason: Unavailable) -> c_int {
-    match reason {
-        Unavailable::Gone => libc::EINVAL,
-        Unavailable::InUse => libc::EBUSY,
-        Unavailable::Memory => libc::ENOMEM,
-        Unavailable::Inside => libc::EAGAIN,
-    }
-}
-
 /// 0, or an error number.
 fn done(result: Result<(), Unavailable>) -> c_int {
-    result.map_or_else(error_of, |()| 0)
+    result.map_or_else(ErrorNumber::error_number, |()| 0)
 }
 
 /// A limit of the program's, 0 for none.
@@ -161,9 +153,7 @@ pub unsafe extern "C" fn spandrel_heap_create(options: *const spandrel_heap_opti
     });
     match made {
         Ok(handle) => heap_of(handle),
-        Err(NoHeap::Memory) => fail(libc::ENOMEM),
-        Err(NoHeap::Inside) => fail(libc::EAGAIN),
-        Err(NoHeap::Unserved) => fail(libc::ENOTSUP),
+        Err(reason) => fail(reason.error_number()),
     }
 }
 
@@ -197,7 +187,7 @@ pub extern "C" fn spandrel_heap_use(heap: *mut spandrel_heap_t) -> *mut spandrel
         // libc serves the process: there is nothing to leave.
         Err(_) if heap.is_null() && !requests::is_active() => core::ptr::null_mut(),
         Err(reason) => {
-            let _: *mut u8 = fail(error_of(reason));
+            let _: *mut u8 = fail(reason.error_number());
             heap_of(FAILED)
         }
     }
@@ -223,7 +213,7 @@ fn on_heap(heap: *mut spandrel_heap_t, work: impl FnOnce() -> *mut u8) -> *mut c
     }
     match holders::visit(handle_of(heap), work) {
         Ok(block) => block.cast(),
-        Err(reason) => fail(error_of(reason)),
+        Err(reason) => fail(reason.error_number()),
     }
 }
 
@@ -294,7 +284,7 @@ pub unsafe extern "C" fn spandrel_heap_realloc(
     }
     match heaps::resize(handle_of(heap), block.cast(), size) {
         Ok(resized) => answer(resized),
-        Err(reason) => fail(error_of(reason)),
+        Err(reason) => fail(reason.error_number()),
     }
 }
 
@@ -319,7 +309,7 @@ pub unsafe extern "C" fn spandrel_heap_move(heap: *mut spandrel_heap_t, block: *
     }
     match heaps::give(handle_of(heap), block.cast()) {
         Ok(block) => block.cast(),
-        Err(reason) => fail(error_of(reason)),
+        Err(reason) => fail(reason.error_number()),
     }
 }
 

@@ -26,6 +26,7 @@ pub mod classes;
 mod cxx;
 #[cfg(feature = "export")]
 mod dlopen;
+mod error;
 #[cfg(feature = "export")]
 pub mod extension;
 #[cfg(feature = "export")]

@@ -5,16 +5,16 @@
 use core::ffi::{CStr, c_char, c_void};
 
 use super::c::refuse;
-use crate::control::{requests, switch};
+use super::error::or_errno;
+use crate::control::requests;
 use crate::modes::custom::functions::Functions;
 use crate::modes::tracked::BlockInfo;
 use crate::modes::{counting, custom, guarded, tracked};
-use crate::slow_path::table::Refusal;
 
 /// The mode in force, as SPANDREL_MODE names it.
 #[unsafe(no_mangle)]
 pub extern "C" fn spandrel_mode() -> *const c_char {
-    switch::mode_name().as_ptr()
+    requests::mode_name().as_ptr()
 }
 
 /// Switches to the mode of that name: from "fast" to "counting", which counts from 0 then, and back. Other threads
@@ -32,17 +32,7 @@ pub unsafe extern "C" fn spandrel_set_mode(name: *const c_char) -> bool {
     }
     // SAFETY: the caller says that it is a C string.
     let name = unsafe { CStr::from_ptr(name) };
-    or_errno(switch::set_mode(name.to_bytes()))
-}
-
-/// True, or false with errno.
-fn or_errno(done: Result<(), Refusal>) -> bool {
-    match done {
-        Ok(()) => true,
-        Err(Refusal::Unknown) => refuse(libc::EINVAL),
-        Err(Refusal::TooMany) => refuse(libc::ENOSPC),
-        Err(Refusal::Unsafe) => refuse(libc::ENOTSUP),
-    }
+    or_errno(requests::set_mode(name.to_bytes()))
 }
 
 /// In mode "counting": stores the number of blocks, and of their usable bytes, that were allocated and not freed since
@@ -53,7 +43,7 @@ fn or_errno(done: Result<(), Refusal>) -> bool {
 /// - `blocks` and `bytes` are NULL or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spandrel_outstanding(blocks: *mut i64, bytes: *mut i64) -> bool {
-    let Some(counted) = counting::outstanding() else { return or_errno(Err(Refusal::Unsafe)) };
+    let Some(counted) = counting::outstanding() else { return refuse(libc::ENOTSUP) };
     for (place, count) in [(blocks, counted.0), (bytes, counted.1)] {
         if !place.is_null() {
             // SAFETY: the caller passes NULL or a writable place.
@@ -99,13 +89,13 @@ pub unsafe extern "C" fn spandrel_set_alloc_functions(
     struct_size: usize,
 ) -> bool {
     if !requests::is_active() {
-        return or_errno(Err(Refusal::Unsafe));
+        return refuse(libc::ENOTSUP);
     }
     if functions.is_null() {
         return or_errno(custom::set_functions(None));
     }
     if struct_size > size_of::<spandrel_functions>() {
-        return or_errno(Err(Refusal::Unknown));
+        return refuse(libc::EINVAL);
     }
     let mut given = spandrel_functions {
         malloc: None,
@@ -117,7 +107,7 @@ pub unsafe extern "C" fn spandrel_set_alloc_functions(
     };
     // SAFETY: the caller says that `struct_size` bytes are readable there; null function pointers are `None`.
     unsafe { functions.cast::<u8>().copy_to_nonoverlapping((&raw mut given).cast(), struct_size) };
-    let (Some(malloc), Some(free)) = (given.malloc, given.free) else { return or_errno(Err(Refusal::Unknown)) };
+    let (Some(malloc), Some(free)) = (given.malloc, given.free) else { return refuse(libc::EINVAL) };
     or_errno(custom::set_functions(Some(Functions {
         malloc,
         free,
@@ -173,10 +163,10 @@ pub unsafe extern "C" fn spandrel_block_info(
     struct_size: usize,
 ) -> bool {
     if !tracked::is_tracking() {
-        return or_errno(Err(Refusal::Unsafe));
+        return refuse(libc::ENOTSUP);
     }
     if block.is_null() || struct_size > size_of::<spandrel_block>() {
-        return or_errno(Err(Refusal::Unknown));
+        return refuse(libc::EINVAL);
     }
     let Some(info) = tracked::block_info(pointer.addr()) else { return refuse(libc::ENOENT) };
     let filled = spandrel_block::from(info);

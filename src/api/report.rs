@@ -11,17 +11,17 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::error;
 use super::rust::Spandrel;
 use crate::base::class::Class;
-use crate::base::lane::Lane;
-use crate::base::units::{REGION_BYTES, round_up};
+use crate::base::units::REGION_BYTES;
 use crate::control::{dispatch, requests};
 use crate::profile::sampling::{self, NoProfile};
 use crate::stats::descriptor::{self, Descriptor};
 use crate::stats::{self, ClassFigures, Format, Snapshot, report};
 
-/// Figures of the allocator at one moment; sizes are in bytes. Other threads go on while they are taken: in a quiet process
-/// they are exact. [`Spandrel::stats`] takes them.
+/// Figures of the allocator at one moment; sizes are in bytes. Other threads go on while they are taken: in a quiet
+/// process they are exact. [`Spandrel::stats`] takes them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {
@@ -141,7 +141,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Questions of a program.
 impl Spandrel {
-    /// Whether it serves requests itself. False where `SPANDREL_FORCE_LIBC=1` or `SPANDREL_MODE=libc` has libc serve them.
+    /// Whether it serves requests itself. False where `SPANDREL_FORCE_LIBC=1` or `SPANDREL_MODE=libc` has libc serve
+    /// them.
     #[must_use]
     pub fn is_active(&self) -> bool {
         requests::is_active()
@@ -167,8 +168,8 @@ impl Spandrel {
         stats::with_snapshot(Stats::of)
     }
 
-    /// Calls `visit` with the figures of each size of blocks that was ever used, the smallest first. False if there is no
-    /// memory to take them in.
+    /// Calls `visit` with the figures of each size of blocks that was ever used, the smallest first. False if there is
+    /// no memory to take them in.
     ///
     /// ```
     /// use spandrel::Spandrel;
@@ -201,11 +202,11 @@ impl Spandrel {
     /// # Errors
     /// When the file does not take all bytes.
     pub fn write_stats(&self, file: impl AsFd, format: Format) -> io::Result<()> {
-        if report::write_stats(file.as_fd().as_raw_fd(), format) { Ok(()) } else { Err(of_errno(libc::EIO)) }
+        if report::write_stats(file.as_fd().as_raw_fd(), format) { Ok(()) } else { Err(error::of_number(libc::EIO)) }
     }
 
-    /// The bytes that may be used of a block: at least those of its layout, the same at every call. Its layout stays what it
-    /// was.
+    /// The bytes that may be used of a block: at least those of its layout, the same at every call. Its layout stays
+    /// what it was.
     ///
     /// # Safety
     /// - `block` is a live block of this allocator.
@@ -214,19 +215,15 @@ impl Spandrel {
         dispatch::usable_size(block.as_ptr())
     }
 
-    /// The bytes of the block that a request of `size` bytes gets, so that a buffer can be made as large as it will be anyway;
-    /// some threads of a process with many get more. 0 for a size that no request may have.
+    /// The bytes of the block that a request of `size` bytes gets, so that a buffer can be made as large as it will be
+    /// anyway; some threads of a process with many get more. 0 for a size that no request may have.
     ///
     /// ```
     /// assert_eq!(spandrel::Spandrel.good_size(100), 112);
     /// ```
     #[must_use]
     pub fn good_size(&self, size: usize) -> usize {
-        match (Lane::of_size(size), Class::of_size(size)) {
-            (Lane::Refused, _) => 0,
-            (_, Some(class)) => dispatch::good_size(size, class.size()),
-            _ => dispatch::good_size(size, round_up(size, requests::page_bytes()).unwrap_or(0)),
-        }
+        dispatch::good_size(size)
     }
 
     /// Where the figures of this allocator are in memory, for tools that read them from outside; `None` until it has
@@ -251,13 +248,14 @@ impl Spandrel {
         requests::safepoint(most)
     }
 
-    /// Returns the free blocks of the calling thread to their spans, where other sizes can use what becomes free as a whole.
+    /// Returns the free blocks of the calling thread to their spans, where other sizes can use what becomes free as a
+    /// whole.
     pub fn collect(&self) {
         requests::collect(false);
     }
 
-    /// Gives free memory back to the kernel now, whichever thread freed it, but for `keep` bytes. Returns whether any went
-    /// back. Takes a tenth of a second at most. Without this call free memory goes back by itself after a delay.
+    /// Gives free memory back to the kernel now, whichever thread freed it, but for `keep` bytes. Returns whether any
+    /// went back. Takes a tenth of a second at most. Without this call free memory goes back by itself after a delay.
     ///
     /// ```
     /// # use spandrel::Spandrel;
@@ -274,15 +272,15 @@ impl Spandrel {
         requests::trim(keep)
     }
 
-    /// Sets the limits on the bytes in use, as `SPANDREL_SOFT_LIMIT` and `SPANDREL_HARD_LIMIT` do: above the soft one memory
-    /// goes back early, above the hard one requests fail.
+    /// Sets the limits on the bytes in use, as `SPANDREL_SOFT_LIMIT` and `SPANDREL_HARD_LIMIT` do: above the soft one
+    /// memory goes back early, above the hard one requests fail.
     ///
     /// # Errors
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the soft limit is not below the hard one, in a profile with a pool, and
-    /// if libc serves the process.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the soft limit is not below the hard one, in a profile with a
+    /// pool, and if libc serves the process.
     pub fn set_limits(&self, soft: Option<NonZeroUsize>, hard: Option<NonZeroUsize>) -> io::Result<()> {
         let or_none = |limit: Option<NonZeroUsize>| limit.map_or(0, NonZeroUsize::get);
-        if requests::set_limits(or_none(soft), or_none(hard)) { Ok(()) } else { Err(of_errno(libc::EINVAL)) }
+        if requests::set_limits(or_none(soft), or_none(hard)) { Ok(()) } else { Err(error::of_number(libc::EINVAL)) }
     }
 
     /// Starts to sample requests for the heap profile: one every `rate` bytes on average; `None` for
@@ -305,12 +303,13 @@ impl Spandrel {
     /// ```
     ///
     /// # Errors
-    /// [`Unsupported`](io::ErrorKind::Unsupported) if libc or a mode other than `fast` and `counting` serves the process.
+    /// [`Unsupported`](io::ErrorKind::Unsupported) if libc or a mode other than `fast` and `counting` serves the
+    /// process.
     pub fn start_profile(&self, rate: Option<NonZeroUsize>) -> io::Result<()> {
         if !requests::is_active() {
-            return Err(of_errno(libc::ENOTSUP));
+            return Err(error::of(NoProfile::Unsampled));
         }
-        sampling::start(rate.map_or(0, NonZeroUsize::get)).map_err(of_profile)
+        sampling::start(rate.map_or(0, NonZeroUsize::get)).map_err(error::of)
     }
 
     /// Stops sampling. Sampled blocks stay in the profile until they are freed.
@@ -318,28 +317,16 @@ impl Spandrel {
         sampling::stop();
     }
 
-    /// Writes the heap profile to a file, in the compressed format of pprof: `spandrel profile show FILE` and `go tool pprof`
-    /// read it.
+    /// Writes the heap profile to a file, in the compressed format of pprof: `spandrel profile show FILE` and `go tool
+    /// pprof` read it.
     ///
     /// # Errors
-    /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) if another thread is writing it, or if no samples were ever taken; those of
-    /// the file system; [`InvalidInput`](io::ErrorKind::InvalidInput) for a path with a zero byte.
+    /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) if another thread is writing it, or if no samples were ever taken;
+    /// those of the file system; [`InvalidInput`](io::ErrorKind::InvalidInput) for a path with a zero byte.
     pub fn write_profile(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let path = CString::new(path.as_ref().as_os_str().as_bytes())?;
-        sampling::dump(Some(&path), false).map_err(of_profile)
+        sampling::dump(Some(&path), false).map_err(error::of)
     }
-}
-
-pub(super) fn of_errno(error: i32) -> io::Error {
-    io::Error::from_raw_os_error(error)
-}
-
-fn of_profile(why: NoProfile) -> io::Error {
-    of_errno(match why {
-        NoProfile::Unsampled => libc::ENOTSUP,
-        NoProfile::NotNow => libc::EBUSY,
-        NoProfile::File(error) => error,
-    })
 }
 
 #[cfg(test)]

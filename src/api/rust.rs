@@ -16,8 +16,9 @@ use crate::slow_path::request::{FreeSize, NATURAL_ALIGN, Request, Resized};
 
 /// The allocator.
 ///
-/// As `#[global_allocator]` it serves all of a Rust program's requests; its own methods take and give back single blocks,
-/// and with the feature `allocator-api2` it serves single collections. All values of this type are the same allocator.
+/// As `#[global_allocator]` it serves all of a Rust program's requests; its own methods take and give back single
+/// blocks, and with the feature `allocator-api2` it serves single collections. All values of this type are the same
+/// allocator.
 ///
 /// ```
 /// #[global_allocator]
@@ -96,8 +97,9 @@ fn free_slow(block: *mut u8) {
     second_path::free(block, dispatch::free);
 }
 
-/// Makes `block`, of which the program uses `bytes` bytes, meet `layout`, and leaves it where it is if it lies at a multiple
-/// of the alignment, as callers see to, and its room suffices. Null if there is no memory; the block is unchanged then.
+/// Makes `block`, of which the program uses `bytes` bytes, meet `layout`, and leaves it where it is if it lies at a
+/// multiple of the alignment, as callers see to, and its room suffices. Null if there is no memory; the block is
+/// unchanged then.
 #[inline(never)]
 pub(super) fn resize(block: *mut u8, bytes: usize, layout: Layout) -> *mut u8 {
     let is_natural = layout.align() <= NATURAL_ALIGN;

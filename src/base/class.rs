@@ -78,8 +78,8 @@ impl Geometry {
     /// Where the factor is.
     pub(crate) const PROOF_AT: usize = core::mem::offset_of!(Self, proof);
 
-    /// The factor by which the fast path proves starts: of places in a span for a spanning class, of places in a region for
-    /// all others.
+    /// The factor by which the fast path proves starts: of places in a span for a spanning class, of places in a region
+    /// for all others.
     pub(crate) const fn proof(&self) -> u64 {
         self.proof
     }

@@ -3,7 +3,6 @@
 use super::class::SMALL_MAX;
 use super::units::{LARGE_MAX, REQUEST_MAX};
 
-/// A lane.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(i32)]
 pub(crate) enum Lane {

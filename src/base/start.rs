@@ -2,8 +2,9 @@
 //!
 //! An address, shifted so that in 32 bits only its place in the region or the span is left, is divided by the block's
 //! bytes, shifted alike: what the multiplication leaves behind the binary point says whether the place is a multiple
-//! (Lemire, Kaser and Kurz, "Faster remainder by direct computation"). The factor is a little larger than the reciprocal,
-//! by so much that the multiple behind the last block already exceeds it. Must not know where factors are kept.
+//! (Lemire, Kaser and Kurz, "Faster remainder by direct computation"). The factor is a little larger than the
+//! reciprocal, by so much that the multiple behind the last block already exceeds it. Must not know where factors are
+//! kept.
 
 use super::class::SPAN_REGIONS_MAX;
 use super::units::REGION_SHIFT;
@@ -23,8 +24,8 @@ pub(crate) const fn place_in_region(address: usize) -> u32 {
     (address as u32) << START_SHIFT
 }
 
-/// The place of `address` in the span that begins at the region with number `first`, counted from address 0; only so many
-/// low bits of that count as make [`SPAN_REGIONS_MAX`].
+/// The place of `address` in the span that begins at the region with number `first`, counted from address 0; only so
+/// many low bits of that count as make [`SPAN_REGIONS_MAX`].
 #[inline(always)]
 pub(crate) const fn place_in_span(address: usize, first: usize) -> u32 {
     ((address as u32) << SPAN_START_SHIFT).wrapping_sub((first as u32) << FIRST_SHIFT)

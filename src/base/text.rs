@@ -85,8 +85,8 @@ pub(crate) fn each_digit(value: u64, base: u64, see: &mut dyn FnMut(u8)) {
     }
 }
 
-/// Replaces by `?` each byte that is of no text in UTF-8, or of a character that no reader should obey: of control, or of
-/// those that turn letters round. The bytes are text then.
+/// Replaces by `?` each byte that is of no text in UTF-8, or of a character that no reader should obey: of control, or
+/// of those that turn letters round. The bytes are text then.
 pub(crate) fn make_plain(bytes: &mut [u8]) {
     const LONGEST: usize = 4;
     let mut at = 0;
@@ -108,8 +108,8 @@ fn is_plain(letter: char) -> bool {
     !is_control && !turns && !matches!(letter, '\u{fffe}' | '\u{ffff}')
 }
 
-/// A text of at most `N` bytes that lies in the table itself. In place of a pointer to it, which the loader would have to
-/// write into every process.
+/// A text of at most `N` bytes that lies in the table itself. In place of a pointer to it, which the loader would have
+/// to write into every process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Inline<const N: usize> {
     bytes: [u8; N],
@@ -128,7 +128,6 @@ impl<const N: usize> Inline<N> {
         Self { bytes, len: at as u8 }
     }
 
-    /// The text.
     pub(crate) fn text(&self) -> &str {
         self.bytes.get(..usize::from(self.len)).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
     }

@@ -14,7 +14,6 @@ use crate::sys::cell::{Relaxed, Slot};
 #[cfg(not(loom))]
 use crate::sys::processor;
 
-/// Bytes of a batch.
 pub(crate) const BATCH_BYTES: usize = KIB;
 /// Most blocks of a batch.
 const BLOCKS: usize = BATCH_BLOCKS_MAX;
@@ -22,9 +21,9 @@ const BLOCKS: usize = BATCH_BLOCKS_MAX;
 const SLOT_BYTES: isize = size_of::<Slot>() as isize;
 
 /// One thread at a time has a batch, or a stack under its lock. A drain may also empty one of an outbox whose thread
-/// was interrupted in [`Batch::push`] or [`Batch::push_common`]. These read the length and the last two blocks, write the
-/// slot behind them and the length. [`Batch::move_to`] changes neither length nor slots from there on: it notes that the
-/// first blocks are gone.
+/// was interrupted in [`Batch::push`] or [`Batch::push_common`]. These read the length and the last two blocks, write
+/// the slot behind them and the length. [`Batch::move_to`] changes neither length nor slots from there on: it notes
+/// that the first blocks are gone.
 #[repr(C)]
 pub(crate) struct Batch {
     /// The next batch of a stack.
@@ -138,8 +137,8 @@ impl Batch {
         true
     }
 
-    /// Whether `block` is one of the two added last; the batch has `len` slots in use and a common entry, which is set once
-    /// the first slot is used.
+    /// Whether `block` is one of the two added last; the batch has `len` slots in use and a common entry, which is set
+    /// once the first slot is used.
     #[inline(always)]
     fn is_near(&self, block: *mut u8, len: u32) -> bool {
         // Before the first slot lies the length. It is 1 where it is compared: odd, so it is no block.
@@ -189,8 +188,8 @@ impl Batch {
         unsafe { Blocks::new(self.blocks()) }
     }
 
-    /// Takes all blocks out and calls `see` with each. The caller holds the spans of the outbox's heap, whose thread may
-    /// be interrupted in a push.
+    /// Takes all blocks out and calls `see` with each. The caller holds the spans of the outbox's heap, whose thread
+    /// may be interrupted in a push.
     pub(crate) fn move_each(&self, mut see: impl FnMut(*mut u8)) {
         let (used, gone) = (self.used(), self.gone.get() as usize);
         if used == gone {
@@ -270,7 +269,6 @@ impl<'a> Blocks<'a> {
         self.0
     }
 
-    /// The first one.
     #[inline(always)]
     pub(crate) fn first(self) -> Option<Block> {
         self.0.first().map(|&block| Block(block))

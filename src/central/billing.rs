@@ -13,7 +13,8 @@ use crate::pages::{Bank, Space};
 
 /// The bill in the header of a large block: the place of its holder's record, 0 for none.
 impl Span {
-    /// Whether the block is sampled or on a bill, so that more is to be done when it is freed than to give back its run.
+    /// Whether the block is sampled or on a bill, so that more is to be done when it is freed than to give back its
+    /// run.
     pub(super) fn is_marked(&self) -> bool {
         let [place, ticket, ..] = &self.inline;
         place.get() | ticket.get() != 0
@@ -58,8 +59,8 @@ impl Central {
         }
     }
 
-    /// A large block in spite of its size: of `bytes` usable bytes, no more, as a block of a class has. On `bill` where there
-    /// is one.
+    /// A large block in spite of its size: of `bytes` usable bytes, no more, as a block of a class has. On `bill` where
+    /// there is one.
     pub(crate) fn alloc_small_apart(
         &self,
         bytes: usize,
@@ -92,8 +93,8 @@ impl Central {
         fresh
     }
 
-    /// Counts a block of `bytes` that a mode places outside of spans, runs and direct mappings, on `bill` where there is
-    /// one; false, and nothing is counted, if its limit forbids that. Takes no lock.
+    /// Counts a block of `bytes` that a mode places outside of spans, runs and direct mappings, on `bill` where there
+    /// is one; false, and nothing is counted, if its limit forbids that. Takes no lock.
     pub(crate) fn admit_apart(&self, bytes: usize, bill: Option<&'static Bill>) -> bool {
         let admitted = bill.is_none_or(|bill| bill.admit_apart(bytes, &self.pages.pending));
         if admitted {
@@ -147,8 +148,9 @@ impl Central {
         Some(region)
     }
 
-    /// Changes the run of the large block at `span`, of `old` regions, to one of `regions` by `change`; false, and nothing is
-    /// changed, if that fails or the block's bill forbids it. No other thread takes the block off its bill meanwhile.
+    /// Changes the run of the large block at `span`, of `old` regions, to one of `regions` by `change`; false, and
+    /// nothing is changed, if that fails or the block's bill forbids it. No other thread takes the block off its bill
+    /// meanwhile.
     pub(super) fn change_run(&self, span: &Span, regions: u32, change: impl FnOnce() -> bool) -> bool {
         if !span.is_billed() {
             return change();

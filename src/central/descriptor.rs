@@ -51,8 +51,8 @@ pub struct CentralDescriptor {
     pub span_bytes: usize,
     /// Where the bitmap of the blocks that are out is, a bit each in words.
     pub span_bitmap: usize,
-    /// In the header of a large block: the regions of its run where these are more than its bytes need, two bytes, else 0;
-    /// the place of the record that has the block's bill, counted from 1, or 0, a word.
+    /// In the header of a large block: the regions of its run where these are more than its bytes need, two bytes, else
+    /// 0; the place of the record that has the block's bill, counted from 1, or 0, a word.
     pub span_room: usize,
     /// See `span_room`.
     pub span_bill: usize,

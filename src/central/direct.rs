@@ -13,7 +13,6 @@ use crate::sys::cell::Relaxed;
 use crate::sys::lock::{Guard, Lock, Patience, Rank};
 use crate::sys::memory;
 
-/// A direct block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct DirectBlock {
     /// Where it starts.
@@ -40,8 +39,8 @@ struct State {
     writer: Writer,
 }
 
-/// Maps `bytes`, rounded up to pages, at a multiple of `align`, with `guard` bytes without access, whole pages, on either
-/// side; it is not among the direct blocks yet.
+/// Maps `bytes`, rounded up to pages, at a multiple of `align`, with `guard` bytes without access, whole pages, on
+/// either side; it is not among the direct blocks yet.
 pub(super) fn map(page: usize, bytes: usize, align: usize, guard: usize) -> Option<DirectBlock> {
     let bytes = round_up(bytes, page)?;
     let slack = if align <= page { 0 } else { align };
@@ -68,8 +67,8 @@ fn trim(start: usize, end: usize) {
     }
 }
 
-/// Unmaps a block that is not among the direct blocks any more, with `guard` bytes on either side. If the process has as many mappings as it may, so that none can be
-/// split, the block's pages go back instead.
+/// Unmaps a block that is not among the direct blocks any more, with `guard` bytes on either side. If the process has
+/// as many mappings as it may, so that none can be split, the block's pages go back instead.
 pub(super) fn unmap(block: DirectBlock, guard: usize) {
     // SAFETY: the block was taken out, so nothing uses it; its guards are its own.
     if unsafe { memory::unmap(block.address - guard, block.bytes + 2 * guard) }.is_err() {
@@ -131,7 +130,8 @@ impl DirectBlocks {
         true
     }
 
-    /// The lock, and room for another block; `None` if there is no memory for that. The memory is made without the lock.
+    /// The lock, and room for another block; `None` if there is no memory for that. The memory is made without the
+    /// lock.
     fn lock_with_room(&self, pages: &Pages) -> Option<Guard<'_, State>> {
         loop {
             let state = self.state.lock();

@@ -14,9 +14,9 @@ use crate::pages::Entry;
 use crate::sys::{call, memory, tool};
 
 impl Central {
-    /// Has the large block at `region` become a direct one of `bytes` bytes, more than its run has; where that is. `None`
-    /// leaves it as it was, for the caller to copy: the kernel cannot move pages (before Linux 5.7), a mode keeps something
-    /// of the block beside it, or its memory is locked, since what stays behind would not be.
+    /// Has the large block at `region` become a direct one of `bytes` bytes, more than its run has; where that is.
+    /// `None` leaves it as it was, for the caller to copy: the kernel cannot move pages (before Linux 5.7), a mode
+    /// keeps something of the block beside it, or its memory is locked, since what stays behind would not be.
     pub(crate) fn move_large(&self, region: Region, bytes: usize) -> Option<usize> {
         let space = self.pages.space();
         let span = self.span(region);
@@ -65,8 +65,8 @@ impl Central {
         None
     }
 
-    /// Moves the pages of the run at `from` to a mapping of `wanted` bytes; where that is. `None`, and they are where they
-    /// were, if the kernel refuses.
+    /// Moves the pages of the run at `from` to a mapping of `wanted` bytes; where that is. `None`, and they are where
+    /// they were, if the kernel refuses.
     ///
     /// # Safety
     /// - `[from, from + run)` is a run of ours, whose contents the calling thread alone uses.

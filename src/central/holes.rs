@@ -16,8 +16,8 @@ use crate::base::class::{Class, Geometry, SPAN_BLOCKS_MAX, SPAN_REGIONS_MAX};
 use crate::base::units::{KIB, REGION_BYTES, Region};
 use crate::sys::zeroes;
 
-/// In `Span::rest`: the span was checked, or purged; whether the blocks that a mode holds back counted as free; its count
-/// then; and KiB purged since a block was last taken.
+/// In `Span::rest`: the span was checked, or purged; whether the blocks that a mode holds back counted as free; its
+/// count then; and KiB purged since a block was last taken.
 const PURGED: u32 = 1 << 31;
 const SEEN: u32 = 1 << 30;
 const WITH_WAITING: u32 = 1 << 29;
@@ -116,8 +116,8 @@ impl Filled {
 }
 
 impl Central {
-    /// Checks the holes of a span of `class` that the caller may change, and purges them if they are due. `waiting` counts
-    /// as free; nothing takes one of these out meanwhile.
+    /// Checks the holes of a span of `class` that the caller may change, and purges them if they are due. `waiting`
+    /// counts as free; nothing takes one of these out meanwhile.
     pub(crate) fn purge_holes(&self, class: Class, region: Region, due: Due, waiting: Option<Waiting<'_>>) -> Holes {
         let (geometry, span) = (class.geometry(), self.span(region));
         let page = self.pages.space().page_bytes();

@@ -21,8 +21,8 @@ const MARKS: usize = 2;
 /// Most regions of a run that gets room to spare between its guards.
 pub(crate) const ROOM_MAX: u32 = 64;
 
-/// Regions between the guards of a large block that needs `regions`: a power of two, as far as it is at most [`ROOM_MAX`],
-/// so that the block can grow in place and its run serves other sizes. Unused pages stay without memory.
+/// Regions between the guards of a large block that needs `regions`: a power of two, as far as it is at most
+/// [`ROOM_MAX`], so that the block can grow in place and its run serves other sizes. Unused pages stay without memory.
 pub(crate) const fn with_room(regions: u32) -> u32 {
     if regions <= ROOM_MAX { regions.next_power_of_two() } else { regions }
 }
@@ -119,7 +119,6 @@ impl Span {
         ticket.get() as u32
     }
 
-    /// Sets the ticket.
     pub(super) fn set_ticket(&self, ticket: u32) {
         let [_, word, ..] = &self.inline;
         word.set(u64::from(ticket));
@@ -157,8 +156,8 @@ impl Central {
         Fresh { address: space.address(run.region), bytes, dirty: run.dirty, lane: Lane::Large }
     }
 
-    /// A large block of at least `bytes`, for a thread that need not hold anything: its run is from the run cache. `None`
-    /// where that has none that fits, or the block is to have guards or a node.
+    /// A large block of at least `bytes`, for a thread that need not hold anything: its run is from the run cache.
+    /// `None` where that has none that fits, or the block is to have guards or a node.
     #[inline]
     pub(crate) fn alloc_cached(&self, bytes: usize, now: u32) -> Option<Fresh> {
         let space = self.pages.space();
@@ -170,8 +169,8 @@ impl Central {
         Some(self.make_large(space, run, bytes))
     }
 
-    /// Frees the large block at `address`, for a thread that need not hold anything; false, and nothing has happened, where
-    /// there is none, another thread just freed it, or more is to be done than to leave its run to the run cache.
+    /// Frees the large block at `address`, for a thread that need not hold anything; false, and nothing has happened,
+    /// where there is none, another thread just freed it, or more is to be done than to leave its run to the run cache.
     #[inline]
     pub(crate) fn free_cached(&self, address: usize, now: u32) -> bool {
         let space = self.pages.space();
@@ -333,11 +332,6 @@ impl Central {
             self.pages.dismiss_mapping(new.abs_diff(old));
         }
         moved
-    }
-
-    /// The direct block that `address` lies in.
-    pub(crate) fn find_direct(&self, address: usize) -> Option<DirectBlock> {
-        self.direct.find(address)
     }
 
     /// Whether a direct block that started at `address` was freed not long ago, and the address is not in one since.

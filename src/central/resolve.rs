@@ -1,20 +1,17 @@
 //! Resolves a pointer: the one function from an address to span, class and owner.
 
+use super::direct::DirectBlock;
 use super::span::{Refused, Span, State, header};
 use super::store::Central;
 use crate::base::class::Class;
 use crate::base::units::Region;
 use crate::pages::Entry;
 
-use super::direct::DirectBlock;
-
 /// The kind of memory that an address lies in.
 pub(crate) enum Place<'a> {
     /// It lies in a span. Whether a block starts there, and is out, is for `Span::is_out` to say.
     Small {
-        /// The span.
         span: &'a Span,
-        /// Its class.
         class: Class,
         /// Its entry in the map, which names the owner.
         entry: Entry,
@@ -44,7 +41,7 @@ impl Central {
             if space.reserves(address) {
                 return Place::Nowhere;
             }
-            return self.find_direct(address).map_or(Place::Foreign, Place::Direct);
+            return self.direct.find(address).map_or(Place::Foreign, Place::Direct);
         };
         let entry = space.entry(region);
         let here = header(space, region);
@@ -58,9 +55,7 @@ impl Central {
         }
         Place::Nowhere
     }
-}
 
-impl Central {
     /// Why nothing can be freed at `address`, which is in our data area: a block that was there and is gone, or never
     /// one.
     pub(crate) fn why_nowhere(&self, address: usize) -> Refused {
@@ -80,16 +75,14 @@ impl Central {
             false => Refused::Inside,
         }
     }
-}
 
-impl Central {
     /// Whether `region` is a later region of a live large block, whose header may still tell of an earlier use.
     fn is_in_large(&self, region: Region) -> bool {
         self.large_around(self.pages.space().address(region)).is_some()
     }
 
-    /// The header of the live large block among whose usable bytes `address` lies. Passes all free regions below it, so it
-    /// is for questions and reports, and for no call of malloc's family.
+    /// The header of the live large block among whose usable bytes `address` lies. Passes all free regions below it, so
+    /// it is for questions and reports, and for no call of malloc's family.
     pub(crate) fn large_around(&self, address: usize) -> Option<&Span> {
         let space = self.pages.space();
         let region = space.region_of(address)?;

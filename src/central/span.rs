@@ -71,9 +71,9 @@ pub(crate) struct Span {
     pub(super) state: Relaxed<AtomicU8>,
     /// Whether it lies between guard regions. Only the first region's counts; cleared when the run is given back.
     pub(super) guarded: Cell<bool>,
-    /// Regions of the run of a large block, where these are more than its bytes need; else 0. Written by the thread that
-    /// has the block. Of a span of a class 1 if every second block is left out ([`super::spread`]), else 0, written when
-    /// the span is made.
+    /// Regions of the run of a large block, where these are more than its bytes need; else 0. Written by the thread
+    /// that has the block. Of a span of a class 1 if every second block is left out ([`super::spread`]), else 0,
+    /// written when the span is made.
     pub(super) room: Cell<u16>,
     /// Blocks that are out, and [`FULL`]. Written by the thread that may change the span; read by any thread for
     /// figures.

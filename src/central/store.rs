@@ -97,9 +97,9 @@ impl Central {
         self.cache_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Has the next `count` large blocks lie between regions without access, and direct mappings all, so that a write that
-    /// runs on from one, or begins before it, does not reach the next. Each may cost the process three mappings. Part of
-    /// the start.
+    /// Has the next `count` large blocks lie between regions without access, and direct mappings all, so that a write
+    /// that runs on from one, or begins before it, does not reach the next. Each may cost the process three mappings.
+    /// Part of the start.
     pub(crate) fn allow_guards(&self, count: usize) {
         // Relaxed: published by the start barrier.
         self.guards.store(count, Ordering::Relaxed);
@@ -120,8 +120,8 @@ impl Central {
         self.spread.spans.load(Ordering::Relaxed) != 0
     }
 
-    /// Takes `count` blocks of `span`, at most those available, as [`Span::take`] does. `few`: the heap has no full span
-    /// of the class.
+    /// Takes `count` blocks of `span`, at most those available, as [`Span::take`] does. `few`: the heap has no full
+    /// span of the class.
     ///
     /// # Safety
     /// - As for [`Span::take`].
@@ -314,15 +314,6 @@ impl Central {
     /// A batch of blocks of `class` from the transfer cache, to empty that.
     pub(crate) fn take_batch(&self, class: Class) -> Option<&Batch> {
         self.batch_by(class, CentralList::take_batch)
-    }
-
-    /// Empties the transfer caches into `take`.
-    pub(crate) fn empty_caches(&self, mut take: impl FnMut(&Batch)) {
-        for class in Class::all() {
-            while let Some(batch) = self.take_batch(class) {
-                take(batch);
-            }
-        }
     }
 
     /// Calls `see` with the header, entry and number of every region that has an entry.

@@ -1,5 +1,5 @@
-//! Accounts: by what the memory of a program that makes no heaps is billed, and the limits that a file sets by name. Must
-//! not know how bills are kept.
+//! Accounts: by what the memory of a program that makes no heaps is billed, and the limits that a file sets by name.
+//! Must not know how bills are kept.
 
 use super::parse;
 

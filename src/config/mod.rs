@@ -15,5 +15,6 @@ pub use option::{OPTIONS, OptionInfo};
 pub(crate) use parse::number;
 pub use profile::{PROFILES, PROMISES, Profile};
 pub(crate) use value::{
-    CacheBytes, FRAMES_MAX, GuardedSide, HugePages, IdleReturn, Limit, Mode, Numa, OnError, Path, Prefault, SpreadSpans,
+    CacheBytes, FRAMES_MAX, GuardedSide, HugePages, IdleReturn, Limit, ModeName, Numa, OnError, Path, Prefault,
+    SpreadSpans,
 };

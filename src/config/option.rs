@@ -7,7 +7,7 @@ use super::account::{self, Account};
 use super::parse;
 use super::profile::{self, Chosen};
 use super::value::{
-    self, CacheBytes, GuardedSide, HugePages, IdleReturn, Limit, Mode, Numa, OnError, Path, Prefault, SpreadSpans,
+    self, CacheBytes, GuardedSide, HugePages, IdleReturn, Limit, ModeName, Numa, OnError, Path, Prefault, SpreadSpans,
 };
 use crate::sys::startup::Startup;
 
@@ -79,7 +79,7 @@ options! {
         "A file with options, one `NAME=VALUE` a line; empty lines and lines that begin with `#` are ignored. The environment wins.";
     profile: Chosen = profile::default(), "SPANDREL_PROFILE", profile::NAMES, "hosted-small", profile::named,
         "A set of defaults for the other options: see below. Options that are set explicitly win.";
-    mode: Mode = Mode::Fast, "SPANDREL_MODE", value::MODE, "fast", Mode::named,
+    mode: ModeName = ModeName::Fast, "SPANDREL_MODE", value::MODE, "fast", ModeName::named,
         "How calls are served, and what is checked or recorded: see docs/modes.md.";
     plugin: bool = false, "SPANDREL_PLUGIN", value::PATH, "", value::path,
         "A shared object whose functions serve the calls: mode `custom`.";
@@ -239,10 +239,10 @@ const WITHOUT_POOL: [&[u8]; 8] = [
 
 impl Options {
     /// The mode that is asked for, by whichever option.
-    pub(crate) fn mode(&self) -> Mode {
+    pub(crate) fn mode(&self) -> ModeName {
         match self.mode {
-            _ if self.force_libc => Mode::Libc,
-            Mode::Fast if self.plugin => Mode::Custom,
+            _ if self.force_libc => ModeName::Libc,
+            ModeName::Fast if self.plugin => ModeName::Custom,
             mode => mode,
         }
     }
@@ -260,16 +260,16 @@ impl Options {
             "this profile needs a pool"
         } else if !profile.has_pool() && (self.pool.is_some() || self.lock) {
             "needs SPANDREL_PROFILE=freestanding or realtime"
-        } else if profile.has_pool() && (self.mode != Mode::Fast || self.plugin) {
+        } else if profile.has_pool() && (self.mode != ModeName::Fast || self.plugin) {
             "only profiles without a pool support modes"
-        } else if self.plugin && !matches!(self.mode, Mode::Fast | Mode::Custom) {
+        } else if self.plugin && !matches!(self.mode, ModeName::Fast | ModeName::Custom) {
             "only mode custom uses a plugin"
         } else if profile.has_pool() && WITHOUT_POOL.contains(&name) {
             "has no meaning with a pool"
         } else if matches!((self.soft_limit, self.hard_limit), (Limit::Bytes(soft), Limit::Bytes(hard)) if soft >= hard)
         {
             "the soft limit must be below the hard one"
-        } else if self.force_libc && !matches!(self.mode, Mode::Fast | Mode::Libc) {
+        } else if self.force_libc && !matches!(self.mode, ModeName::Fast | ModeName::Libc) {
             "SPANDREL_FORCE_LIBC and SPANDREL_MODE contradict each other"
         } else if self.idle_return == IdleReturn::Thread && self.purge_delay.is_none() {
             "SPANDREL_IDLE_RETURN=thread has nothing to do with SPANDREL_PURGE_DELAY=never"

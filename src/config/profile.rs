@@ -68,7 +68,6 @@ pub(super) const NAMES: &str = "hosted-small, hosted-server, freestanding, realt
 pub(crate) struct Chosen(u8);
 
 impl Chosen {
-    /// Its row.
     pub(crate) fn row(self) -> &'static Profile {
         let [first, ..] = &PROFILES;
         PROFILES.get(usize::from(self.0)).unwrap_or(first)

@@ -33,7 +33,7 @@ pub(crate) enum GuardedSide {
 
 /// How calls are served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Mode {
+pub(crate) enum ModeName {
     /// Spandrel, at full speed.
     Fast,
     /// libc.
@@ -211,7 +211,7 @@ pub(super) fn deepbind(value: &[u8]) -> Option<bool> {
     }
 }
 
-impl Mode {
+impl ModeName {
     /// The mode of that name.
     pub(crate) fn named(name: &[u8]) -> Option<Self> {
         match name {

@@ -1,6 +1,9 @@
 //! Hands each call that the fast path does not serve to the mode in force. The first such call starts the process.
 
-use super::start;
+use super::{requests, start};
+use crate::base::class::Class;
+use crate::base::lane::Lane;
+use crate::base::units::round_up;
 use crate::slow_path::alloc;
 use crate::slow_path::free;
 use crate::slow_path::mode::Fast;
@@ -79,7 +82,12 @@ pub(crate) fn free_sized(block: *mut u8, named: FreeSize) {
     }
 }
 
-/// Usable bytes of a block for a request of `size` bytes, which has `usable` in the default mode.
-pub(crate) fn good_size(size: usize, usable: usize) -> usize {
+/// Usable bytes of the block that a request of `size` bytes gets; 0 for a size that no request may have.
+pub(crate) fn good_size(size: usize) -> usize {
+    let usable = match (Lane::of_size(size), Class::of_size(size)) {
+        (Lane::Refused, _) => return 0,
+        (_, Some(class)) => class.size(),
+        _ => round_up(size, requests::page_bytes()).unwrap_or(0),
+    };
     in_force().map_or(usable, |mode| (mode.good_size)(size, usable))
 }

@@ -9,7 +9,7 @@
 use super::{dispatch, start};
 use crate::base::units::REGION_BYTES;
 use crate::central::Place;
-use crate::config::Mode;
+use crate::config::ModeName;
 use crate::heap::Heap;
 use crate::modes::counting;
 use crate::process::holders::{self, Holder, Unavailable, Wanted};
@@ -36,7 +36,7 @@ pub(crate) enum NoHeap {
 /// Makes a heap: its handle.
 pub(crate) fn create(wanted: &Wanted<'_>) -> Result<usize, NoHeap> {
     start::ensure();
-    if !PROCESS.is_ready() || PROCESS.options().mode() == Mode::Custom {
+    if !PROCESS.is_ready() || PROCESS.options().mode() == ModeName::Custom {
         return Err(NoHeap::Unserved);
     }
     holders::be_outside().map_err(|_| NoHeap::Inside)?;
@@ -90,20 +90,13 @@ fn adopt_orphans() {
 /// Releases the memory of a heap whose parts this thread took.
 fn destroy(holder: &'static Holder, handle: usize) {
     let shared = PROCESS.shared();
-    // Blocks that wait to be freed may be the heap's. They go into batches of this thread.
-    let drop_from = |heap: &Heap| heap.drop_batches_of(handle, shared);
-    empty_own_batches(drop_from);
-    if let Some(here) = thread::at_rest() {
-        shared.registry.with_others(here, drop_from);
-    }
-    // Other threads may have deferred more meanwhile, for want of memory.
-    empty_own_batches(drop_from);
+    empty_batches(|heap| heap.drop_batches_of(handle, shared));
     each_apart(holder, true, dispatch::free);
     for part in parts_of(holder) {
-        part.hold_spans();
+        part.lock_spans();
         part.destroy(shared);
         part.close_offers();
-        part.free_spans();
+        part.unlock_spans();
         shared.registry.release(part);
     }
     while let Some(region) = shared.central.pop_off_bill(&holder.bill) {
@@ -116,10 +109,22 @@ fn destroy(holder: &'static Holder, handle: usize) {
     }
     shared.central.pages.keep_soft_limit();
     // The memory goes back after the delay, even if no thread frees anything any more.
-    shared.registry.idle().owe();
+    shared.registry.idle().want_round();
 }
 
-/// Frees the blocks that wait for that, and does `empty` with the heap of the calling thread, in whose batches they are.
+/// Does `empty` with all heaps, one after the other: a destroyed heap's blocks may be in batches of any.
+fn empty_batches(empty: impl Fn(&Heap)) {
+    // Blocks that wait to be freed may be the heap's. They go into batches of this thread.
+    empty_own_batches(&empty);
+    if let Some(here) = thread::at_rest() {
+        PROCESS.registry.with_others(here, &empty);
+    }
+    // Other threads may have deferred more meanwhile, for want of memory.
+    empty_own_batches(&empty);
+}
+
+/// Frees the blocks that wait for that, and does `empty` with the heap of the calling thread, in whose batches they
+/// are.
 fn empty_own_batches(empty: impl Fn(&Heap)) {
     if let HeapAccess::Own(heap) = thread::access() {
         table::free_deferred_blocks(&heap);
@@ -130,12 +135,7 @@ fn empty_own_batches(empty: impl Fn(&Heap)) {
 /// Frees all blocks of a heap, whose parts this thread took, in the mode in force.
 fn free_all(holder: &'static Holder, handle: usize) {
     let shared = PROCESS.shared();
-    let send_from = |heap: &Heap| heap.send_batches_of(handle, shared);
-    empty_own_batches(send_from);
-    if let Some(here) = thread::at_rest() {
-        shared.registry.with_others(here, send_from);
-    }
-    empty_own_batches(send_from);
+    empty_batches(|heap| heap.send_batches_of(handle, shared));
     holder.parts().for_each(|part| on_part(part, || free_blocks(part)));
     free_large(holder);
 }
@@ -200,17 +200,17 @@ fn free_large(holder: &'static Holder) {
     each_apart(holder, true, dispatch::free);
 }
 
-/// Takes all sampled blocks of a heap that lie apart off its bill, and does `work` with each. `die`: it is freed then.
-fn each_apart(holder: &'static Holder, die: bool, work: impl Fn(*mut u8)) {
+/// Takes all sampled blocks of a heap that lie apart off its bill, and does `work` with each, which `frees` it or not.
+fn each_apart(holder: &'static Holder, frees: bool, work: impl Fn(*mut u8)) {
     let mut last = 0;
-    while let Some(address) = sampled::take_off_bill(&holder.bill, last, die) {
+    while let Some(address) = sampled::take_off_bill(&holder.bill, last, frees) {
         last = address;
         work(core::ptr::with_exposed_provenance_mut(address));
     }
 }
 
-/// Gives the live block at `block` to the heap with that handle, the calling thread's own for 0: where it is then, which for
-/// a large block is where it was.
+/// Gives the live block at `block` to the heap with that handle, the calling thread's own for 0: where it is then,
+/// which for a large block is where it was.
 pub(crate) fn give(handle: usize, block: *mut u8) -> Result<*mut u8, Unavailable> {
     holders::be_outside()?;
     if give_in_place(handle, block)? {

@@ -60,7 +60,8 @@ fn at_exit_slow(options: &Options, mode: Option<&'static ModeTable>) {
         sampling::end(options);
     }
     if options.leaks && PROCESS.is_ready() {
-        leaks::free_what_libc_keeps();
+        // So that only what the program holds is left. After that the process can only end.
+        libc::free_everything();
         requests::collect(true);
         leaks::end();
     }

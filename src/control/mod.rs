@@ -8,4 +8,3 @@ pub(crate) mod heaps;
 mod loaded;
 pub(crate) mod requests;
 mod start;
-pub(crate) mod switch;

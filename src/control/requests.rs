@@ -1,13 +1,16 @@
-//! The requests of a program: whether Spandrel is active, the lane of a block, giving memory back, limits.
+//! The requests of a program: whether Spandrel is active, and in which mode; the lane of a block; giving memory back,
+//! limits, another mode.
+
+use core::ffi::CStr;
 
 use super::start;
 use crate::base::lane::Lane;
 use crate::base::text::Line;
 use crate::central::Place;
-#[cfg(feature = "export")]
-use crate::config::Mode;
+use crate::config::ModeName;
 use crate::diag::{self, Code};
-use crate::heap::{self, Heap};
+use crate::heap::Heap;
+use crate::modes::counting::{self, COUNTING};
 use crate::modes::guarded;
 use crate::pages::Purged;
 use crate::pages::limits::UNLIMITED;
@@ -15,7 +18,7 @@ use crate::pages::limits::UNLIMITED;
 use crate::process::barrier::Phase;
 use crate::process::state::PROCESS;
 use crate::process::thread::{self, HeapAccess};
-use crate::slow_path::table::{self, IN_FORCE};
+use crate::slow_path::table::{self, IN_FORCE, NoSwitch};
 use crate::sys::call;
 
 /// The most runs that one trim purges.
@@ -29,6 +32,27 @@ pub(crate) fn is_active() -> bool {
     PROCESS.is_ready()
 }
 
+/// The name of the mode in force.
+pub(crate) fn mode_name() -> &'static CStr {
+    start::ensure();
+    IN_FORCE.get().map_or(c"fast", |mode| mode.name)
+}
+
+/// Puts the mode of that name into force. Only `fast` and `counting` can be switched, into each other: neither keeps
+/// anything about a block, so blocks of one are blocks of the other.
+pub(crate) fn set_mode(name: &[u8]) -> Result<(), NoSwitch> {
+    let wanted = ModeName::named(name).ok_or(NoSwitch::Unknown)?;
+    if mode_name().to_bytes() == name {
+        return Ok(());
+    }
+    match (wanted, IN_FORCE.get()) {
+        (ModeName::Counting, None) => counting::switch(true),
+        (ModeName::Fast, Some(mode)) if core::ptr::eq(mode, &COUNTING) => counting::switch(false),
+        _ => return Err(NoSwitch::Unsafe),
+    }
+    Ok(())
+}
+
 /// Whether `dlopen` keeps RTLD_DEEPBIND: if the option says so, or if libc serves the process, so that an object that
 /// finds libc's malloc shares the allocator with all others.
 #[cfg(feature = "export")]
@@ -39,7 +63,7 @@ pub(crate) fn keeps_deepbind() -> bool {
         // and the other frees.
         Phase::Yours | Phase::Starting => false,
         Phase::Ready => PROCESS.options().keep_deepbind,
-        Phase::Libc => PROCESS.options().keep_deepbind || PROCESS.options().mode() == Mode::Libc,
+        Phase::Libc => PROCESS.options().keep_deepbind || PROCESS.options().mode() == ModeName::Libc,
     }
 }
 
@@ -70,9 +94,9 @@ pub(crate) fn collect(everything: bool) {
     let shared = PROCESS.shared();
     if everything {
         if let Some(mode) = IN_FORCE.get() {
-            (mode.give_up)(Some(&heap));
+            (mode.reclaim)(Some(&heap));
         }
-        PROCESS.central.empty_caches(|batch| heap::deliver_each(shared, batch));
+        shared.empty_caches();
     }
     heap.collect(shared);
     if everything {
@@ -100,13 +124,13 @@ pub(crate) fn safepoint(most: usize) -> bool {
 pub(crate) fn trim(keep: usize) -> bool {
     let HeapAccess::Own(heap) = thread::access() else { return false };
     let shared = PROCESS.shared();
-    PROCESS.central.empty_caches(|batch| heap::deliver_each(shared, batch));
+    shared.empty_caches();
     heap.collect(shared);
     purge(&heap, keep)
 }
 
-/// Returns the free blocks of threads that sleep to their spans, then purges runs, the oldest first, until at most `keep`
-/// dirty bytes are left, then the holes of spans. Returns whether it purged any.
+/// Returns the free blocks of threads that sleep to their spans, then purges runs, the oldest first, until at most
+/// `keep` dirty bytes are left, then the holes of spans. Returns whether it purged any.
 fn purge(heap: &Heap, keep: usize) -> bool {
     let mut gone = false;
     if PROCESS.has_pool() {

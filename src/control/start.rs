@@ -2,8 +2,8 @@
 //! Start: reads the environment, reserves address space, puts the mode into force, and has features register.
 //!
 //! ld.so may call malloc before it runs any constructor. So the start registers the fork handlers, unless that is done
-//! already, and the constructor or the first heap, the earlier of the two, makes the key for thread exit. The C library's
-//! tables for both are static.
+//! already, and the constructor or the first heap, the earlier of the two, makes the key for thread exit. The C
+//! library's tables for both are static.
 
 use super::conf;
 use crate::account;
@@ -59,10 +59,10 @@ fn start(process: &Process) -> bool {
     };
     answer_misuse(&options);
     // SAFETY: `Barrier::enter` returned `Yours`, which it does to one thread, once, before any thread has a heap.
-    unsafe { lock::when_lost(fork::give_up) };
+    unsafe { lock::when_lost(fork::end_process) };
     process.tally.set_range(options.diag_range);
     let page = startup.map_or(PAGE_BYTES_USUAL, Startup::page_bytes);
-    let mode = if options.mode() == config::Mode::Fast { None } else { chosen(&options, page) };
+    let mode = if options.mode() == config::ModeName::Fast { None } else { chosen(&options, page) };
     let reports = options.stats || options.stats_every > 0 || options.stats_signal.is_some() || options.crash_report;
     if options.diag > 0 || reports || options.leaks || options.heap_profile.is_some() || mode.is_some() {
         process.reports.open();
@@ -72,7 +72,7 @@ fn start(process: &Process) -> bool {
     }
     // SAFETY: `Barrier::enter` returned `Yours`, which it does to one thread, once.
     unsafe { process.set_options(options) };
-    if options.mode() == config::Mode::Libc {
+    if options.mode() == config::ModeName::Libc {
         table::put_into_force(mode);
         return false;
     }
@@ -99,7 +99,7 @@ fn start(process: &Process) -> bool {
         CacheBytes::Bytes(bytes) => bytes,
         CacheBytes::PerProcessor => cache_bytes_of_processors(),
     });
-    if matches!(options.mode(), config::Mode::Fast | config::Mode::Counting) {
+    if matches!(options.mode(), config::ModeName::Fast | config::ModeName::Counting) {
         process.central.pages.open_cache();
     }
     register_features(&options);
@@ -302,22 +302,22 @@ fn read_options(startup: Startup) -> Options {
 #[inline(never)]
 fn chosen(options: &Options, page: usize) -> Option<&'static ModeTable> {
     match options.mode() {
-        config::Mode::Fast => None,
-        config::Mode::Custom => {
+        config::ModeName::Fast => None,
+        config::ModeName::Custom => {
             custom::begin();
             Some(&CUSTOM)
         }
-        config::Mode::Libc => Some(&LIBC),
-        config::Mode::Counting => Some(&COUNTING),
-        config::Mode::Guarded => {
+        config::ModeName::Libc => Some(&LIBC),
+        config::ModeName::Counting => Some(&COUNTING),
+        config::ModeName::Guarded => {
             guarded::begin(options, page);
             Some(&GUARDED)
         }
-        config::Mode::Hardened => {
+        config::ModeName::Hardened => {
             hardened::begin(options);
             Some(&HARDENED)
         }
-        config::Mode::Tracked => {
+        config::ModeName::Tracked => {
             tracked::begin();
             Some(&TRACKED)
         }

@@ -43,10 +43,9 @@ pub(crate) fn set_policy(policy: Policy) {
 
 /// A misuse to report.
 pub(crate) struct Misuse {
-    /// Its code.
     pub(crate) code: Code,
-    /// The call that was misused, as the slow path knows it: it stands in the report if the program's instruction does not
-    /// say more.
+    /// The call that was misused, as the slow path knows it: it stands in the report if the program's instruction does
+    /// not say more.
     pub(crate) call: &'static str,
     /// The pointer it was given.
     pub(crate) pointer: usize,

@@ -123,8 +123,8 @@ impl Bin {
         block
     }
 
-    /// Adds a block; false if the bin is full, if `block` is one of the two added last, or if no block of the class starts
-    /// there. For classes that are not spanning ones.
+    /// Adds a block; false if the bin is full, if `block` is one of the two added last, or if no block of the class
+    /// starts there. For classes that are not spanning ones.
     #[inline(always)]
     pub(crate) fn push(&self, block: *mut u8) -> bool {
         self.put_unless(block, |top| !self.proves_start(block) || Self::is_near(top, block))
@@ -245,8 +245,9 @@ impl Bin {
         self.end.get().wrapping_sub(bottom) as usize / SLOT_BYTES
     }
 
-    /// Half of the room, rounded up to half of the slots: a power of two where the array is full of slots, so that blocks
-    /// are taken by whole words of a bitmap, and moves within the array keep the alignment, which makes them fast.
+    /// Half of the room, rounded up to half of the slots: a power of two where the array is full of slots, so that
+    /// blocks are taken by whole words of a bitmap, and moves within the array keep the alignment, which makes them
+    /// fast.
     #[inline]
     pub(super) fn half(&self) -> usize {
         (self.capacity() + NULL_SLOTS) / 2
@@ -266,7 +267,7 @@ impl Bin {
 
     /// Whether the bin holds less than half of what it has room for.
     #[inline(always)]
-    pub(super) fn has_half(&self) -> bool {
+    pub(super) fn is_below_half(&self) -> bool {
         2 * self.len() < self.capacity()
     }
 

@@ -65,9 +65,9 @@ impl Bin {
     /// Whether `block`, which the calling thread is about to free or resize, is one of the `newest` blocks: then it is
     /// free already. For the heap's thread, or one that holds the heap's spans, so that the array stays.
     ///
-    /// Meanwhile the heap's thread may push and pop. A live block is in no slot up to `top`: what the program did to pass
-    /// it to this thread orders the pop that handed it out before these loads, and the processor writes a slot before
-    /// the `top` that counts it.
+    /// Meanwhile the heap's thread may push and pop. A live block is in no slot up to `top`: what the program did to
+    /// pass it to this thread orders the pop that handed it out before these loads, and the processor writes a slot
+    /// before the `top` that counts it.
     pub(super) fn has_lately(&self, block: *mut u8, newest: usize) -> bool {
         // Acquire: a slot that is read below is at least as new as this. The partner is the plain store of a push.
         let top = self.top.load(Ordering::Acquire);

@@ -15,8 +15,8 @@ pub(super) struct Counters {
     /// Refills and flushes, by class.
     pub(super) refills: [Relaxed<AtomicU32>; class::COUNT],
     pub(super) flushes: [Relaxed<AtomicU32>; class::COUNT],
-    /// Refills that blocks from other threads served, by class. A heap has no room for more than their lowest byte; each
-    /// time one turns over, the central store counts a turn.
+    /// Refills that blocks from other threads served, by class. A heap has no room for more than their lowest byte;
+    /// each time one turns over, the central store counts a turn.
     pub(super) received_refills: [Relaxed<AtomicU8>; class::COUNT],
     /// Blocks, and their bytes, that came into bins from elsewhere than the program, less those that left bins for
     /// elsewhere; and those that the program got or freed past the bins, as if they had passed through one. Less the

@@ -233,8 +233,8 @@ impl FastHeap {
         Some(self.class_of(bin)?.size())
     }
 
-    /// As [`FastHeap::push_fast`], for a block whose word in the map is `word`, if requests of `size` bytes are served by
-    /// its bin.
+    /// As [`FastHeap::push_fast`], for a block whose word in the map is `word`, if requests of `size` bytes are served
+    /// by its bin.
     #[inline(always)]
     pub(super) fn push_sized(&self, word: Word, block: *mut u8, size: usize) -> bool {
         if size > FAST_MAX {
@@ -282,8 +282,8 @@ impl FastHeap {
         Self::bin_of(entry).push_spanning(block, place)
     }
 
-    /// The bin of `block`; `None` unless the map says that the block is in a span of this heap, of a class that is not a
-    /// spanning one.
+    /// The bin of `block`; `None` unless the map says that the block is in a span of this heap, of a class that is not
+    /// a spanning one.
     #[inline(always)]
     pub(crate) fn bin_of_block(&self, block: *mut u8) -> Option<&Bin> {
         self.with_entry(block, None, |word| self.is_own(word).then(|| Self::bin_of(word.plain())))
@@ -308,8 +308,8 @@ impl FastHeap {
         unsafe { &*core::ptr::with_exposed_provenance::<Bin>(entry.bits()) }
     }
 
-    /// Calls `look` with the map's word for the region of `block`, or returns `outside`: an optional word would cost the
-    /// fast path a test.
+    /// Calls `look` with the map's word for the region of `block`, or returns `outside`: an optional word would cost
+    /// the fast path a test.
     #[inline(always)]
     fn with_entry<R>(&self, block: *mut u8, outside: R, look: impl FnOnce(Word) -> R) -> R {
         self.with_entry_below::<LIMIT, R>(block, outside, look)

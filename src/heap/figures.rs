@@ -4,11 +4,17 @@ use core::cell::Cell;
 
 use super::counters::{Counters, Traffic};
 use super::layout::Heap;
+use super::registry::Shared;
 use super::remote::inbox;
 use crate::base::class::Class;
-use crate::central::{Batch, Central};
+use crate::central::{Batch, Central, SpanList};
 use crate::sys::atomic::{AtomicU8, AtomicU32, AtomicUsize};
 use crate::sys::cell::Relaxed;
+use crate::sys::lock::Patience;
+use crate::sys::tls;
+
+/// How long figures wait for a thread that is inside a part.
+const WAIT_NANOSECONDS: u64 = 20_000_000;
 
 impl Heap {
     /// Blocks of `class` in the bin; a moment old for other threads.
@@ -99,9 +105,8 @@ impl Heap {
     /// Calls `see` with each block in the outbox and the inbox; false if another thread holds the spans, so that the
     /// batches cannot be read.
     pub(crate) fn each_in_flight(&self, mut see: impl FnMut(*mut u8)) -> bool {
-        // The calling thread holds the spans of its own heap already.
-        let own = self.is_entered() && self.address() == crate::sys::tls::own_heap();
-        if !own && !self.try_hold_spans() {
+        let held = self.is_held_here();
+        if !held && !self.try_lock_spans() {
             return false;
         }
         let mut see_all = |batch: &Batch| batch.blocks().iter().for_each(|&block| see(block));
@@ -113,9 +118,44 @@ impl Heap {
                 see_all(batch);
             }
         }
-        if !own {
-            self.free_spans();
+        if !held {
+            self.unlock_spans();
         }
         true
+    }
+
+    /// Blocks that the program has from this heap's spans, and their bytes: those that are out of the spans, less those
+    /// in its bins and its inbox. `None` if another thread holds the spans for long, as one that is stopped there.
+    pub(crate) fn live(&self, shared: Shared<'_>) -> Option<[usize; 2]> {
+        let held = self.is_held_here();
+        if !held && !self.lock_spans_for(&Patience::of(WAIT_NANOSECONDS)) {
+            return None;
+        }
+        let space = shared.central.pages.space();
+        let mut live = [0_usize; 2];
+        for class in Class::all() {
+            let spans = self.spans(class);
+            let used = |list: &SpanList| list.iter(space).map(|(_, span)| span.used() as usize).sum::<usize>();
+            let out = (used(&spans.partial) + used(&spans.full)).saturating_sub(self.binned(class));
+            live = [live[0] + out, live[1] + out * class.size()];
+        }
+        for chain in [self.pending.get(), self.inbox.peek()] {
+            let chain = Cell::new(chain);
+            while let Some(batch) = inbox::pop(&chain) {
+                let own = batch.blocks().iter().filter_map(|block| self.class_of_own(shared.central, block.addr()));
+                own.for_each(|class| {
+                    live = [live[0].saturating_sub(1), live[1].saturating_sub(class.size())];
+                });
+            }
+        }
+        if !held {
+            self.unlock_spans();
+        }
+        Some(live)
+    }
+
+    /// Whether the calling thread is inside this heap, its own, so that it holds the spans already.
+    fn is_held_here(&self) -> bool {
+        self.is_entered() && self.address() == tls::own_heap()
     }
 }

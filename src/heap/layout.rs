@@ -27,15 +27,14 @@ use crate::sys::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering
 use crate::sys::cell::{Relaxed, StaticRef};
 use crate::sys::lock::{Futex, Patience};
 
-/// One heap.
 #[repr(C, align(8192))]
 pub(crate) struct Heap {
     fast: FastHeap,
     /// Whether a call of the heap's thread is inside the heap; a call that finds it entered came from inside. Written
     /// by the heap's thread; read by that thread and by the child of a fork.
     entered: AtomicBool,
-    /// Work that waits for the thread's next slow call: [`OFFER`], [`AGAIN`], [`NAME`]. Written and read by the thread that holds
-    /// the spans.
+    /// Work that waits for the thread's next slow call: [`OFFER`], [`AGAIN`], [`NAME`]. Written and read by the thread
+    /// that holds the spans.
     pending_work: AtomicU32,
     pub(super) offer: Offer,
     /// Whether the heap frees deferred blocks now, which bypass the bins.
@@ -45,7 +44,7 @@ pub(crate) struct Heap {
     pub(crate) visible: AtomicUsize,
     /// Most bytes of blocks in a bin. Written under the registry's lock, before a thread has the heap.
     pub(super) bin_bytes: Cell<usize>,
-    /// The bank of the node on which the thread ran when [`Heap::locate`] last asked.
+    /// The bank of the node on which the thread ran when [`Heap::current_bank`] last asked.
     pub(super) bank: Cell<Bank>,
     /// The bank of the heap's own memory. Written when the heap is made; read under the registry's lock.
     pub(super) own_bank: Cell<Bank>,
@@ -179,7 +178,7 @@ impl Heap {
     }
 
     /// The bank from which the thread should get memory now. Asks the kernel where memory is kept by node.
-    pub(crate) fn locate(&self, space: &Space) -> Bank {
+    pub(crate) fn current_bank(&self, space: &Space) -> Bank {
         let bank = space.bank_here();
         self.bank.set(bank);
         bank
@@ -226,7 +225,7 @@ impl Heap {
         self.defers.set(false);
         self.set_entered(false);
         self.thread.in_provider.set(false);
-        self.free_spans();
+        self.unlock_spans();
     }
 
     /// Whether a call of the heap's thread is inside the heap.
@@ -243,30 +242,30 @@ impl Heap {
 
     /// Locks the spans; waits for another thread that holds them.
     #[inline]
-    pub(crate) fn hold_spans(&self) {
-        // The marker has no destructor: the spans stay held until `free_spans`.
+    pub(crate) fn lock_spans(&self) {
+        // The marker has no destructor: the spans stay held until `unlock_spans`.
         let _marker = self.spans.lock();
     }
 
-    /// As [`Heap::hold_spans`], but fails rather than waits. Fails for every orphan.
-    pub(super) fn try_hold_spans(&self) -> bool {
+    /// As [`Heap::lock_spans`], but fails rather than waits. Fails for every orphan.
+    pub(super) fn try_lock_spans(&self) -> bool {
         self.belongs_to_process() && self.spans.try_lock().is_some()
     }
 
-    /// As [`Heap::try_hold_spans`], but waits for so long.
-    pub(super) fn hold_spans_for(&self, patience: &Patience) -> bool {
+    /// As [`Heap::try_lock_spans`], but waits for so long.
+    pub(super) fn lock_spans_for(&self, patience: &Patience) -> bool {
         self.belongs_to_process() && patience.lock(&self.spans)
     }
 
-    /// Ends [`Heap::hold_spans`].
+    /// Ends [`Heap::lock_spans`].
     #[inline]
-    pub(crate) fn free_spans(&self) {
+    pub(crate) fn unlock_spans(&self) {
         // SAFETY: the caller holds the spans, or the thread that held them was lost in a fork.
         unsafe { self.spans.unlock(GuardSend::new()) };
     }
 
     /// Whether a thread holds the spans. A hint.
-    pub(super) fn has_spans_held(&self) -> bool {
+    pub(super) fn has_spans_locked(&self) -> bool {
         self.spans.is_locked()
     }
 

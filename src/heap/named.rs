@@ -166,9 +166,9 @@ impl Heap {
 
     /// Does `work` with the spans of this heap held, if no thread holds them.
     pub(crate) fn with_spans(&self, work: impl FnOnce()) {
-        if self.try_hold_spans() {
+        if self.try_lock_spans() {
             work();
-            self.free_spans();
+            self.unlock_spans();
         }
     }
 
@@ -189,7 +189,7 @@ impl Heap {
 
     /// Whether a thread is inside this heap. For the child of a fork, which may not have that thread.
     pub(crate) fn is_torn(&self) -> bool {
-        self.is_entered() || self.has_spans_held()
+        self.is_entered() || self.has_spans_locked()
     }
 
     /// The heaps that the calling thread uses, this one first: parts, and its own last.

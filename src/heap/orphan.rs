@@ -20,7 +20,7 @@ use super::bin::Bin;
 use super::generation;
 use super::layout::Heap;
 use super::refill::SLOTS_MAX;
-use super::registry::{Adoption, Registry, Shared, Stage, heaps_from};
+use super::registry::{Adoption, AdoptionStage, Registry, Shared, heaps_from};
 use super::remote::send;
 use crate::base::class::Class;
 use crate::base::units::Region;
@@ -53,10 +53,10 @@ impl Adoption {
     /// adoption was under way, this one finds the heaps which that one left.
     pub(super) fn begin(&self, first: Option<&'static Heap>) {
         self.generation.set(generation::current());
-        self.enter(Stage::Bins, first);
+        self.enter(AdoptionStage::Bins, first);
     }
 
-    fn enter(&self, stage: Stage, first: Option<&'static Heap>) {
+    fn enter(&self, stage: AdoptionStage, first: Option<&'static Heap>) {
         self.stage.set(stage);
         self.heap.set(first);
         self.region.set(Region::NONE);
@@ -73,15 +73,15 @@ impl Adoption {
         let budget = Budget(Cell::new(BUDGET));
         loop {
             let is_through = match self.stage.get() {
-                Stage::Bins => self.empty_heaps(shared, &budget),
-                Stage::Spans => self.give_spans_to_central(shared, &budget),
-                Stage::Inboxes => self.close_heaps(shared, &budget, &release),
+                AdoptionStage::Bins => self.empty_heaps(shared, &budget),
+                AdoptionStage::Spans => self.give_spans_to_central(shared, &budget),
+                AdoptionStage::Inboxes => self.close_heaps(shared, &budget, &release),
             };
             match (is_through, self.stage.get()) {
                 (false, _) => return false,
-                (true, Stage::Bins) => self.enter(Stage::Spans, first),
-                (true, Stage::Spans) => self.enter(Stage::Inboxes, first),
-                (true, Stage::Inboxes) => return true,
+                (true, AdoptionStage::Bins) => self.enter(AdoptionStage::Spans, first),
+                (true, AdoptionStage::Spans) => self.enter(AdoptionStage::Inboxes, first),
+                (true, AdoptionStage::Inboxes) => return true,
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Parts of named heaps as a whole: how one is made, what of it is live, and how it ends.
+//! Parts of named heaps as a whole: how one is made, and how it ends.
 
 use core::cell::Cell;
 
@@ -10,14 +10,10 @@ use crate::base::class::Class;
 use crate::base::units::Region;
 use crate::central::{Batch, Bill, Central, Place};
 use crate::pages::{Entry, Pages};
-use crate::sys::lock::Patience;
-
-/// How long figures wait for a thread that is inside a part.
-const WAIT_NANOSECONDS: u64 = 20_000_000;
 
 impl Registry {
-    /// A heap that becomes a part of the named heap with that handle, for the thread with that word; `None` if there is no
-    /// metadata for one.
+    /// A heap that becomes a part of the named heap with that handle, for the thread with that word; `None` if there is
+    /// no metadata for one.
     pub(crate) fn acquire_part(
         &self,
         pages: &Pages,
@@ -37,15 +33,15 @@ impl Registry {
         }
     }
 
-    /// Calls `work` with each heap of a thread and each part, but for `own`, the calling thread's, under the lock of its
-    /// spans; that thread holds nothing. Waits for each thread that is inside its heap, so that a block which it was about
-    /// to send is in a batch or gone.
+    /// Calls `work` with each heap of a thread and each part, but for `own`, the calling thread's, under the lock of
+    /// its spans; that thread holds nothing. Waits for each thread that is inside its heap, so that a block which it
+    /// was about to send is in a batch or gone.
     pub(crate) fn with_others(&self, own: &Heap, work: impl Fn(&Heap)) {
         for heap in heaps_from(self.first.get()) {
             if heap.taken.get() && heap.belongs_to_process() && heap.address() != own.address() {
-                heap.hold_spans();
+                heap.lock_spans();
                 work(heap);
-                heap.free_spans();
+                heap.unlock_spans();
             }
         }
     }
@@ -76,17 +72,17 @@ impl Heap {
         }
     }
 
-    /// The class of the block at `address` if it is in a span of this heap. One that was sent to it need not be: it may be
-    /// of a span that the heap had before it became a part of this named heap.
-    fn class_of_own(&self, central: &Central, address: usize) -> Option<Class> {
+    /// The class of the block at `address` if it is in a span of this heap. One that was sent to it need not be: it may
+    /// be of a span that the heap had before it became a part of this named heap.
+    pub(super) fn class_of_own(&self, central: &Central, address: usize) -> Option<Class> {
         match central.resolve(address) {
             Place::Small { entry, class, .. } if entry.owner() == self.address() => Some(class),
             _ => None,
         }
     }
 
-    /// Drops a block on its way to this heap, which another heap's thread freed and which was counted there; one that is
-    /// not this heap's goes to its owner.
+    /// Drops a block on its way to this heap, which another heap's thread freed and which was counted there; one that
+    /// is not this heap's goes to its owner.
     fn drop_block(&self, shared: Shared<'_>, block: *mut u8) {
         match self.class_of_own(shared.central, block.addr()) {
             Some(class) => self.note_given(class, 1),
@@ -94,8 +90,8 @@ impl Heap {
         }
     }
 
-    /// Releases all spans of this part, which no thread uses, and whose blocks are in no other heap's batches; with them
-    /// go the blocks that the program has. In time by spans.
+    /// Releases all spans of this part, which no thread uses, and whose blocks are in no other heap's batches; with
+    /// them go the blocks that the program has. In time by spans.
     pub(crate) fn destroy(&self, shared: Shared<'_>) {
         let central = shared.central;
         self.close();
@@ -120,43 +116,9 @@ impl Heap {
         }
         self.release_empty_batches(shared);
     }
-}
 
-impl Heap {
-    /// Blocks that the program has from this heap's spans, and their bytes: those that are out of the spans, less those in
-    /// its bins and its inbox. `None` if another thread holds the spans for long, as one that is stopped there.
-    pub(crate) fn live(&self, shared: Shared<'_>) -> Option<[usize; 2]> {
-        // The calling thread holds the spans of its own heap already.
-        let own = self.is_entered() && self.address() == crate::sys::tls::own_heap();
-        if !own && !self.hold_spans_for(&Patience::of(WAIT_NANOSECONDS)) {
-            return None;
-        }
-        let space = shared.central.pages.space();
-        let mut live = [0_usize; 2];
-        for class in Class::all() {
-            let spans = self.spans(class);
-            let used =
-                |list: &crate::central::SpanList| list.iter(space).map(|(_, span)| span.used() as usize).sum::<usize>();
-            let out = (used(&spans.partial) + used(&spans.full)).saturating_sub(self.binned(class));
-            live = [live[0] + out, live[1] + out * class.size()];
-        }
-        for chain in [self.pending.get(), self.inbox.peek()] {
-            let chain = Cell::new(chain);
-            while let Some(batch) = inbox::pop(&chain) {
-                let own = batch.blocks().iter().filter_map(|block| self.class_of_own(shared.central, block.addr()));
-                own.for_each(|class| {
-                    live = [live[0].saturating_sub(1), live[1].saturating_sub(class.size())];
-                });
-            }
-        }
-        if !own {
-            self.free_spans();
-        }
-        Some(live)
-    }
-
-    /// Calls `see` with the address of each block that is out of the span of this heap which starts at `region`, until the
-    /// span is not this heap's any more. `see` may free the block.
+    /// Calls `see` with the address of each block that is out of the span of this heap which starts at `region`, until
+    /// the span is not this heap's any more. `see` may free the block.
     pub(crate) fn each_out(&self, shared: Shared<'_>, region: Region, mut see: impl FnMut(usize)) {
         let (central, space) = (shared.central, shared.central.pages.space());
         let entry = space.entry(region);

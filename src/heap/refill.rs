@@ -23,8 +23,8 @@ const GROWTH_EVENTS: u8 = 3;
 /// While the bin of a coarse class has room for no more than so many bytes, further classes may begin to use it.
 const COARSE_BYTES: usize = 32 * KIB;
 /// A thread that starts beside so many others that its bins may hold less than this has narrow bins at first, for
-/// classes up to [`FAST_MAX`]: their bytes, the least number of blocks in that of a coarse class, and the slow events in a
-/// row after which a bin may hold as much as any.
+/// classes up to [`FAST_MAX`]: their bytes, the least number of blocks in that of a coarse class, and the slow events
+/// in a row after which a bin may hold as much as any.
 const NARROW: usize = 64 * KIB;
 const OWN_BIN_BYTES: usize = KIB;
 const COARSE_BIN_BYTES: usize = 8 * KIB;
@@ -104,8 +104,8 @@ impl Heap {
         self.bin(class).last().is_null()
     }
 
-    /// How many blocks the spans of `class` have of which this heap took all; those of the first few spans, if these have
-    /// `enough`.
+    /// How many blocks the spans of `class` have of which this heap took all; those of the first few spans, if these
+    /// have `enough`.
     pub(crate) fn blocks_in_full_spans(&self, shared: Shared<'_>, class: Class, enough: usize) -> usize {
         let capacity = class.geometry().capacity as usize;
         let full = self.spans(class).full.iter(shared.central.pages.space());
@@ -162,8 +162,8 @@ impl Heap {
         grown
     }
 
-    /// How many bytes the bin of `class` may hold now. With narrow bins a thread that uses many classes for a moment holds
-    /// a few blocks of each; a class with many slow events in a row gets more.
+    /// How many bytes the bin of `class` may hold now. With narrow bins a thread that uses many classes for a moment
+    /// holds a few blocks of each; a class with many slow events in a row gets more.
     fn bytes_for(&self, class: Class, bin: &Bin) -> usize {
         let most = self.bin_bytes.get();
         if most >= NARROW || !self.is_crowded() || class.size() > FAST_MAX {
@@ -248,11 +248,11 @@ impl Heap {
         Some(region)
     }
 
-    /// A span from the central list, else a new one; near to where the thread runs as long as there is memory. A part of a
-    /// named heap gets new ones alone.
+    /// A span from the central list, else a new one; near to where the thread runs as long as there is memory. A part
+    /// of a named heap gets new ones alone.
     fn find_span(&self, shared: Shared<'_>, class: Class) -> Option<Region> {
         let (central, entry) = (shared.central, self.entry(class));
-        let bank = self.locate(central.pages.space());
+        let bank = self.current_bank(central.pages.space());
         if self.is_part() {
             return central.new_span(class, entry, bank);
         }
@@ -302,8 +302,8 @@ impl Bin {
         self.move_to_array(pages, blocks)
     }
 
-    /// Gives the bin an array of half the slots, if that is an array, and the blocks fit. The bin is as [`Bin::restore`]
-    /// leaves it.
+    /// Gives the bin an array of half the slots, if that is an array, and the blocks fit. The bin is as
+    /// [`Bin::restore`] leaves it.
     pub(super) fn halve(&self, pages: &Pages) {
         let slots = slots_for(self.capacity()) / 2;
         if slots >= SLOTS_MIN && self.len() + NULL_SLOTS <= slots && self.move_to_array(pages, slots - NULL_SLOTS) {

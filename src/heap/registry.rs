@@ -36,11 +36,11 @@ pub(crate) struct Transit {
     /// A block has arrived at the heap, whose spans the calling thread holds; the last argument is whether that is the
     /// heap's thread. Returns the block that goes to bins and spans in its place; null for none.
     pub(crate) arrives: fn(&Heap, *mut u8, bool) -> *mut u8,
-    /// The block of that number and class that the mode holds back in a heap, null for none; `None` behind the last one.
-    /// Such a block is all zeroes, unless the program wrote to it. The calling thread holds the spans of the heap.
-    pub(crate) waits: fn(&Heap, Class, usize) -> Option<*mut u8>,
+    /// The block of that number and class that the mode holds back in a heap, null for none; `None` behind the last
+    /// one. Such a block is all zeroes, unless the program wrote to it. The calling thread holds the spans of the heap.
+    pub(crate) held_back: fn(&Heap, Class, usize) -> Option<*mut u8>,
     /// The process is idle: gives back the memory of a large block that the mode holds back; whether there is another.
-    pub(crate) rests: fn() -> bool,
+    pub(crate) purge_one: fn() -> bool,
 }
 
 /// All heaps, and the state that they share.
@@ -63,9 +63,8 @@ pub(crate) struct Registry {
     pub(super) idle: Idle,
 }
 
-/// The stage of an adoption.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Stage {
+pub(super) enum AdoptionStage {
     Bins,
     Spans,
     Inboxes,
@@ -73,7 +72,7 @@ pub(super) enum Stage {
 
 /// The progress of an adoption. Guarded by the registry's lock.
 pub(super) struct Adoption {
-    pub(super) stage: Cell<Stage>,
+    pub(super) stage: Cell<AdoptionStage>,
     /// Heaps of earlier generations than this one are adopted.
     pub(super) generation: Cell<u32>,
     /// The next heap, the next region.
@@ -87,7 +86,7 @@ impl Adoption {
     /// No adoption.
     const fn new() -> Self {
         Self {
-            stage: Cell::new(Stage::Bins),
+            stage: Cell::new(AdoptionStage::Bins),
             generation: Cell::new(0),
             heap: StaticRef::none(),
             region: Cell::new(Region::NONE),
@@ -146,7 +145,7 @@ impl Registry {
         let heap = near.or_else(|| lists.take_any())?;
         if !heap.belongs_to_process() {
             // A thread that held its spans was lost in a fork.
-            heap.free_spans();
+            heap.unlock_spans();
         }
         heap.belong_to_process();
         heap.inbox.open();

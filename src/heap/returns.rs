@@ -7,7 +7,7 @@ use super::bin_drain::NEWEST;
 use super::fast_path::FastHeap;
 use super::layout::Heap;
 use super::registry::Shared;
-use super::remote::outbox::Lane;
+use super::remote::outbox::Side;
 use super::remote::send::deliver_or_report;
 use crate::base::class::Class;
 use crate::base::units::REGION_BYTES;
@@ -90,9 +90,9 @@ impl Heap {
             Place::Small { span, class, entry, offset } => self.free_small(shared, block, (span, class, entry, offset)),
             place => {
                 let freed = free_unowned(shared.central, &place, block);
-                if self.takes_part() {
+                if self.has_idle_return() {
                     // The freed memory is purged even if no thread calls any more.
-                    shared.registry.idle().owe();
+                    shared.registry.idle().want_round();
                 }
                 freed
             }
@@ -107,19 +107,19 @@ impl Heap {
         result
     }
 
-    /// Whether `block`, which the calling thread is about to resize, is one of those of its class that this heap got back
-    /// last. `own`: the heap is the calling thread's.
+    /// Whether `block`, which the calling thread is about to resize, is one of those of its class that this heap got
+    /// back last. `own`: the heap is the calling thread's.
     pub(crate) fn has_lately(&self, class: Class, block: *mut u8, own: bool) -> bool {
         if own { self.bin(class).has_lately(block, NEWEST) } else { self.other_has_lately(class, block) }
     }
 
     /// As [`Heap::has_lately`] of a heap that is not the calling thread's; false while a thread holds its spans.
     pub(super) fn other_has_lately(&self, class: Class, block: *mut u8) -> bool {
-        if !self.try_hold_spans() {
+        if !self.try_lock_spans() {
             return false;
         }
         let found = self.bin(class).has_lately(block, NEWEST_OF_OTHERS);
-        self.free_spans();
+        self.unlock_spans();
         found
     }
 
@@ -161,13 +161,11 @@ impl Heap {
         self.note_given(class, -1);
         self.return_or_send(shared, block);
     }
-}
 
-impl Heap {
     fn free_remote(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8) {
         self.note_given(class, -1);
         let sent = self.counters.sent.get();
-        self.send(shared, entry, class, block, Lane::Outer);
+        self.send(shared, entry, class, block, Side::Outer);
         // A batch that was sent is a slow event; a block that joined a batch is not.
         if self.counters.sent.get() != sent {
             self.slow_event(shared);
@@ -198,8 +196,8 @@ pub(crate) fn free_unowned(central: &Central, place: &Place<'_>, block: *mut u8)
 }
 
 impl Heap {
-    /// Makes room in the full `bin`: it grows, or its bottom half returns to the spans, or more, and it has half the room
-    /// from then on; or the heap gives the class up.
+    /// Makes room in the full `bin`: it grows, or its bottom half returns to the spans, or more, and it has half the
+    /// room from then on; or the heap gives the class up.
     pub(super) fn make_room(&self, shared: Shared<'_>, class: Class, bin: &Bin) {
         self.note_shrinking();
         self.slow_event(shared);
@@ -241,7 +239,8 @@ impl Heap {
         }
     }
 
-    /// How many blocks of `class` are out, where a crowded heap whose memory shrinks has no more than a few spans of it.
+    /// How many blocks of `class` are out, where a crowded heap whose memory shrinks has no more than a few spans of
+    /// it.
     fn out_if_few(&self, shared: Shared<'_>, class: Class) -> Option<usize> {
         if !self.is_crowded() || !self.is_falling() {
             return None;
@@ -336,7 +335,7 @@ impl Heap {
             Place::Small { span, class, entry, offset } if entry.owner() == self.address() => {
                 self.return_to_span(shared, span, class, offset, block);
             }
-            Place::Small { class, entry, .. } => self.send(shared, entry, class, block, Lane::Inner),
+            Place::Small { class, entry, .. } => self.send(shared, entry, class, block, Side::Inner),
             _ => Refused::Double.report_found_later(block, 0),
         }
     }

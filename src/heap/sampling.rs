@@ -19,14 +19,14 @@ use crate::sys::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// The unit of gaps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Unit {
+pub(crate) enum SampledBy {
     /// Bytes asked for, and one for each call.
     Bytes,
     /// Calls.
     Calls,
 }
 
-impl Unit {
+impl SampledBy {
     /// The bits of a request's size that count.
     const fn mask(self) -> usize {
         match self {
@@ -54,7 +54,7 @@ impl Sampling {
     }
 
     /// Samples a request every `mean` units on average; none for 0. Each heap follows at its next slow event.
-    pub(crate) fn switch(&self, mean: usize, unit: Unit) {
+    pub(crate) fn switch(&self, mean: usize, unit: SampledBy) {
         // Relaxed: the epoch below publishes both.
         self.mean.store(mean, Ordering::Relaxed);
         self.mask.store(unit.mask(), Ordering::Relaxed);
@@ -112,7 +112,7 @@ impl Heap {
 
     fn draw_gap(&self) -> usize {
         // A sample of every call has no gaps.
-        if self.sampling_mean.get() == 1 && self.counted.get() == Unit::Calls.mask() {
+        if self.sampling_mean.get() == 1 && self.counted.get() == SampledBy::Calls.mask() {
             return 1;
         }
         let mut random = Random::resume(self.random.get());

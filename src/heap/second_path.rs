@@ -79,10 +79,10 @@ impl SecondPath {
     /// Takes the slow path.
     pub(crate) const SLOW: Self = Self {
         after_fast: false,
-        malloc: malloc_slow,
-        zeroed: malloc_slow,
-        aligned: aligned_slow,
-        free: free_slow,
+        malloc: malloc_to_slow,
+        zeroed: malloc_to_slow,
+        aligned: aligned_to_slow,
+        free: free_to_slow,
         free_sized: |block, size, _, slow| slow(block, size),
     };
 }
@@ -90,15 +90,15 @@ impl SecondPath {
 // These have names, and so have those below: by its name `scripts/layout.ld` places a function, and a closure in a
 // constant has none.
 
-fn malloc_slow(size: usize, _: &FastHeap, slow: SlowMalloc) -> *mut u8 {
+fn malloc_to_slow(size: usize, _: &FastHeap, slow: SlowMalloc) -> *mut u8 {
     slow(size)
 }
 
-fn aligned_slow(align: usize, size: usize, _: &FastHeap, slow: SlowAligned) -> *mut u8 {
+fn aligned_to_slow(align: usize, size: usize, _: &FastHeap, slow: SlowAligned) -> *mut u8 {
     slow(align, size)
 }
 
-fn free_slow(block: *mut u8, _: &FastHeap, slow: SlowFree) {
+fn free_to_slow(block: *mut u8, _: &FastHeap, slow: SlowFree) {
     slow(block);
 }
 
@@ -152,7 +152,7 @@ fn free_sized_behind<const COUNT: bool>(block: *mut u8, size: usize, heap: &Fast
     }
 }
 
-/// malloc of a request for which the bin of its class has no block: by itself, so that what comes before needs no stack.
+/// malloc where the bin of the class has no block: by itself, so that what comes before needs no stack.
 #[inline(never)]
 fn malloc_coarse<const BYTES: bool>(size: usize, heap: &FastHeap, slow: SlowMalloc) -> *mut u8 {
     let block = heap.pop_sampled::<BYTES>(size, |size| heap.pop_coarse(size));
@@ -269,8 +269,8 @@ impl FastHeap {
         sizes.iter().filter(|place| place.get() != ALWAYS_EMPTY).for_each(|place| place.set(offset));
     }
 
-    /// Whether the thread started beside so many others that coarse classes serve its requests at first. The first class
-    /// has no coarse one, so nothing else sets its bit.
+    /// Whether the thread started beside so many others that coarse classes serve its requests at first. The first
+    /// class has no coarse one, so nothing else sets its bit.
     #[inline]
     pub(super) fn is_crowded(&self) -> bool {
         self.split.get() & 1 == 0

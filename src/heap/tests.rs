@@ -153,7 +153,7 @@ proptest! {
                 }
                 Step::Collect { heap } => heaps[heap].collect(world.shared()),
                 Step::Offer { heap } => {
-                    heaps[heap].take_part(true);
+                    heaps[heap].set_idle_return(true);
                     round += 1;
                     prop_assert!(heaps[heap].make_offer(round));
                 }
@@ -175,7 +175,7 @@ proptest! {
         for heap in heaps {
             retire(&world, heap);
         }
-        world.central.empty_caches(|batch| super::deliver_each(world.shared(), batch));
+        world.shared().empty_caches();
         prop_assert_eq!(world.out(), live.len(), "after all heaps are gone only live blocks are out");
     }
 }
@@ -234,7 +234,7 @@ fn remote_frees_reach_their_spans_by_the_inbox_and_after_the_owner_ended() {
         assert_eq!(other.free(world.shared(), block), Freed::Small);
     }
     retire(&world, other);
-    world.central.empty_caches(|batch| super::deliver_each(world.shared(), batch));
+    world.shared().empty_caches();
     assert_eq!(world.out(), 0);
 }
 

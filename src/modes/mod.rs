@@ -4,5 +4,4 @@ pub(crate) mod counting;
 pub(crate) mod custom;
 pub(crate) mod guarded;
 pub(crate) mod hardened;
-mod ledger;
 pub(crate) mod tracked;

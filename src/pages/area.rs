@@ -23,7 +23,6 @@ const KEPT_MIN: usize = 512 * KIB;
 const KEPT_SHARE: usize = 2;
 const KEPT_MAX: usize = 256 * MIB;
 
-/// An area.
 pub(crate) struct Area {
     base: usize,
     len: usize,

@@ -24,10 +24,10 @@ const SHARD_REGIONS: u32 = (SHARD_BYTES / REGION_BYTES) as u32;
 /// Attempts to put a run before the free runs get it.
 const ATTEMPTS: usize = 16;
 
-/// A run, or none: its first region from bit [`REGION_BIT`] on, when it was used last from bit [`TIME_BIT`] on, how many
-/// regions below.
+/// A run, or none: its first region from bit [`REGION_BIT`] on, when it was used last from bit [`TIME_BIT`] on, how
+/// many regions below.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Word(usize);
+struct PackedRun(usize);
 
 const REGION_BIT: u32 = 32;
 const TIME_BIT: u32 = 12;
@@ -42,10 +42,10 @@ const SWEEPS: u32 = 4;
 
 const _: () = assert!((SHARD_REGIONS as usize) < COUNT_MASK);
 
-impl Word {
+impl PackedRun {
     const EMPTY: Self = Self(0);
 
-    /// Of a run that was used last at `time`, of [`Word::time`].
+    /// Of a run that was used last at `time`, of [`PackedRun::time`].
     const fn of(region: Region, count: u32, time: u32) -> Self {
         if count == 0 {
             return Self::EMPTY;
@@ -90,14 +90,14 @@ impl Word {
 struct Slot(AtomicUsize);
 
 impl Slot {
-    fn word(&self) -> Word {
+    fn word(&self) -> PackedRun {
         // Relaxed: `replace` decides.
-        Word(self.0.load(Ordering::Relaxed))
+        PackedRun(self.0.load(Ordering::Relaxed))
     }
 
-    /// Puts `new` in the place of `old`; false if another word is there by now. The same word means that the same run is
-    /// there, and free: whether it was away meanwhile does not matter.
-    fn replace(&self, old: Word, new: Word) -> bool {
+    /// Puts `new` in the place of `old`; false if another word is there by now. The same word means that the same run
+    /// is there, and free: whether it was away meanwhile does not matter.
+    fn replace(&self, old: PackedRun, new: PackedRun) -> bool {
         // Acquire of the thread that takes a run pairs with the Release of the one that put it.
         self.0.compare_exchange(old.0, new.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
@@ -112,19 +112,19 @@ struct Survey<'a> {
     regions: u32,
     empty: Option<&'a Slot>,
     /// The runs that end where the caller's begins, and begin where it ends.
-    before: Option<(&'a Slot, Word)>,
-    behind: Option<(&'a Slot, Word)>,
+    before: Option<(&'a Slot, PackedRun)>,
+    behind: Option<(&'a Slot, PackedRun)>,
 }
 
 impl Shard {
     /// Each slot with what is in it at this moment.
-    fn words(&self) -> impl Iterator<Item = (&Slot, Word)> {
+    fn words(&self) -> impl Iterator<Item = (&Slot, PackedRun)> {
         self.0.iter().map(|slot| (slot, slot.word()))
     }
 
     /// The smallest run of at least `count` regions.
     #[inline]
-    fn best_fit(&self, count: u32) -> Option<(&Slot, Word)> {
+    fn best_fit(&self, count: u32) -> Option<(&Slot, PackedRun)> {
         let (mut best, mut least) = (None, u32::MAX);
         for slot in &self.0 {
             let word = slot.word();
@@ -147,7 +147,7 @@ impl Shard {
         let end = run.region.plus(run.count);
         for slot in &self.0 {
             let word = slot.word();
-            if word == Word::EMPTY {
+            if word == PackedRun::EMPTY {
                 // The first, where the next search begins.
                 survey.empty = survey.empty.or(Some(slot));
                 continue;
@@ -167,9 +167,9 @@ impl Shard {
     /// Has one of the runs go for `run`: which depends on that, so that each word has its turn.
     #[cold]
     fn spill_one(&self, run: Run, spill: &mut impl FnMut(Run)) {
-        let words = || self.words().filter(|&(_, word)| word != Word::EMPTY);
+        let words = || self.words().filter(|&(_, word)| word != PackedRun::EMPTY);
         if let Some((slot, word)) = words().nth(run.region.0 as usize % words().count().max(1))
-            && slot.replace(word, Word::EMPTY)
+            && slot.replace(word, PackedRun::EMPTY)
         {
             spill(word.run());
         }
@@ -177,7 +177,7 @@ impl Shard {
 }
 
 /// A run last used at `time` and its neighbour `word` as one, with the age of the larger.
-fn join(run: Run, time: u32, word: Word) -> (Run, u32) {
+fn join(run: Run, time: u32, word: PackedRun) -> (Run, u32) {
     let time = if word.count() >= run.count { word.time() } else { time };
     (Run { region: run.region.min(word.region()), count: run.count + word.count(), ..run }, time)
 }
@@ -244,7 +244,8 @@ impl RunCache {
         self.shards.get(place % SHARDS).unwrap_or(&self.shards[0])
     }
 
-    /// A run of `count` regions from the shard at `place`: the best fit, or the front of it. The rest counts as used `now`.
+    /// A run of `count` regions from the shard at `place`: the best fit, or the front of it. The rest counts as used
+    /// `now`.
     #[inline]
     pub(super) fn take(&self, place: usize, count: u32, now: impl FnOnce() -> u32) -> Option<Run> {
         if !self.is_open() {
@@ -252,7 +253,11 @@ impl RunCache {
         }
         let (slot, word) = self.shard(place).best_fit(count)?;
         let left = word.count() - count;
-        let rest = if left > 0 { Word::of(word.region().plus(count), left, Word::time_of(now())) } else { Word::EMPTY };
+        let rest = if left > 0 {
+            PackedRun::of(word.region().plus(count), left, PackedRun::time_of(now()))
+        } else {
+            PackedRun::EMPTY
+        };
         slot.replace(word, rest).then_some(Run { count, ..word.run() })
     }
 
@@ -262,13 +267,13 @@ impl RunCache {
             return None;
         }
         let (slot, word) = self.each().find(|(_, word)| word.region() == region)?;
-        slot.replace(word, Word::EMPTY).then(|| word.run())
+        slot.replace(word, PackedRun::EMPTY).then(|| word.run())
     }
 
-    /// Keeps a run that was used `now`, in the shard at `place`; it has the age of its larger part where it meets others.
-    /// Calls `spill` with runs that have to go for it, or with itself: the caller makes them free runs.
+    /// Keeps a run that was used `now`, in the shard at `place`; it has the age of its larger part where it meets
+    /// others. Calls `spill` with runs that have to go for it, or with itself: the caller makes them free runs.
     pub(super) fn put(&self, place: usize, mut run: Run, now: u32, mut spill: impl FnMut(Run)) {
-        let (shard, mut time) = (self.shard(place), Word::time_of(now));
+        let (shard, mut time) = (self.shard(place), PackedRun::time_of(now));
         let bit = 1 << (place % SHARDS);
         // Relaxed: see the field.
         if self.used.load(Ordering::Relaxed) & bit == 0 {
@@ -286,20 +291,20 @@ impl RunCache {
             }
             let (slot, old) = match (survey.before, survey.behind, survey.empty) {
                 (Some((slot, word)), Some(_), _) => {
-                    if slot.replace(word, Word::EMPTY) {
+                    if slot.replace(word, PackedRun::EMPTY) {
                         (run, time) = join(run, time, word);
                     }
                     continue;
                 }
                 (Some(neighbour), ..) | (_, Some(neighbour), _) => neighbour,
-                (.., Some(slot)) => (slot, Word::EMPTY),
+                (.., Some(slot)) => (slot, PackedRun::EMPTY),
                 _ => {
                     shard.spill_one(run, &mut spill);
                     continue;
                 }
             };
-            let (whole, age) = if old == Word::EMPTY { (run, time) } else { join(run, time, old) };
-            if slot.replace(old, Word::of(whole.region, whole.count, age)) {
+            let (whole, age) = if old == PackedRun::EMPTY { (run, time) } else { join(run, time, old) };
+            if slot.replace(old, PackedRun::of(whole.region, whole.count, age)) {
                 return;
             }
         }
@@ -320,7 +325,7 @@ impl RunCache {
         // Relaxed: a hint; runs are handed over by `replace`.
         self.swept.store(now, Ordering::Relaxed);
         for (slot, word) in self.each() {
-            if word != Word::EMPTY && word.is_due(now, delay) && slot.replace(word, Word::EMPTY) {
+            if word != PackedRun::EMPTY && word.is_due(now, delay) && slot.replace(word, PackedRun::EMPTY) {
                 spill(word.run());
             }
         }
@@ -332,7 +337,7 @@ impl RunCache {
             return;
         }
         for (slot, word) in self.each() {
-            if word != Word::EMPTY && slot.replace(word, Word::EMPTY) {
+            if word != PackedRun::EMPTY && slot.replace(word, PackedRun::EMPTY) {
                 spill(word.run());
             }
         }
@@ -342,16 +347,16 @@ impl RunCache {
     #[cfg(debug_assertions)]
     pub(super) fn see_each(&self, mut see: impl FnMut(Run), mut spill: impl FnMut(Run)) {
         for (slot, word) in self.each() {
-            if word != Word::EMPTY && slot.replace(word, Word::EMPTY) {
+            if word != PackedRun::EMPTY && slot.replace(word, PackedRun::EMPTY) {
                 see(word.run());
-                if !slot.replace(Word::EMPTY, word) {
+                if !slot.replace(PackedRun::EMPTY, word) {
                     spill(word.run());
                 }
             }
         }
     }
 
-    fn each(&self) -> impl Iterator<Item = (&Slot, Word)> {
+    fn each(&self) -> impl Iterator<Item = (&Slot, PackedRun)> {
         self.shards.iter().flat_map(Shard::words)
     }
 }

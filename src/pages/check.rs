@@ -7,8 +7,8 @@ use super::tree::Nodes;
 use crate::base::units::Region;
 
 impl Pages {
-    /// Whether every free run is whole, between others of the other kind, and counted, and no run of the cache is in use;
-    /// what is wrong otherwise.
+    /// Whether every free run is whole, between others of the other kind, and counted, and no run of the cache is in
+    /// use; what is wrong otherwise.
     pub(crate) fn check_runs(&self) -> Result<(), &'static str> {
         self.check_cache()?;
         let space = self.space();

@@ -76,8 +76,8 @@ pub struct PagesDescriptor {
     pub dirty: usize,
     /// See `touched`.
     pub clean: usize,
-    /// Where the words of the run cache are, and how many. A word is a dirty run: its first region from bit 32 on, how many
-    /// regions in bits 0 to 11; 0 is none.
+    /// Where the words of the run cache are, and how many. A word is a dirty run: its first region from bit 32 on, how
+    /// many regions in bits 0 to 11; 0 is none.
     pub cached: [usize; 2],
     /// Where purges and purged bytes are counted.
     pub purges: usize,

@@ -9,8 +9,8 @@ use crate::base::units::{REGION_BYTES, Region};
 use crate::sys::memory;
 
 impl Pages {
-    /// As [`Pages::acquire`], with an inaccessible region before the run and one behind it; `None` also where the kernel
-    /// refuses these.
+    /// As [`Pages::acquire`], with an inaccessible region before the run and one behind it; `None` also where the
+    /// kernel refuses these.
     pub(crate) fn acquire_guarded(&self, bank: Bank, count: u32, align: usize) -> Option<Run> {
         // As many regions before as keep the run aligned; the last of them is the guard.
         let before = u32::try_from(align.max(REGION_BYTES) / REGION_BYTES).ok()?;

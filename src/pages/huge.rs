@@ -61,8 +61,8 @@ impl Huge {
     /// `committed`. Nobody uses the memory behind `fresh` yet. The caller holds the lock of the runs. Commits grow with
     /// the heap, and so do these steps.
     ///
-    /// In a virtual machine some huge pages take ten times the usual time. They lie side by side, so the first page of a
-    /// step speaks for the rest (decision 42).
+    /// In a virtual machine some huge pages take ten times the usual time. They lie side by side, so the first page of
+    /// a step speaks for the rest (decision 42).
     pub(super) fn advise(&self, advised: &AtomicUsize, base: usize, fresh: usize, committed: usize) {
         let Some(from) = self.from else { return };
         // Relaxed: only the holder of the lock writes.

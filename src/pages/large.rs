@@ -1,5 +1,5 @@
-//! Runs of large blocks: out of the run cache and into it, as far as it serves; else they are free runs. Must not know what
-//! a large block is.
+//! Runs of large blocks: out of the run cache and into it, as far as it serves; else they are free runs. Must not know
+//! what a large block is.
 
 use super::bank::Bank;
 use super::cache::SHARDS;
@@ -10,8 +10,8 @@ use crate::base::units::{REGION_BYTES, Region};
 use crate::sys::tls;
 
 impl Pages {
-    /// Uses the cache of runs, where that does no harm: a pool does without, more nodes than there are shards, and a process
-    /// that purges at once. Comes after `open`.
+    /// Uses the cache of runs, where that does no harm: a pool does without, more nodes than there are shards, and a
+    /// process that purges at once. Comes after `open`.
     pub(crate) fn open_cache(&self) {
         let space = self.space();
         if !space.is_fixed() && space.banks().count() <= SHARDS && self.delay() != Some(0) {
@@ -57,8 +57,8 @@ impl Pages {
         }
     }
 
-    /// Whether the cache may keep runs. Above the soft limit nothing may stay dirty. A run that is kept changes nothing of
-    /// what is held, so it is enough to look at the limit where memory is taken.
+    /// Whether the cache may keep runs. Above the soft limit nothing may stay dirty. A run that is kept changes nothing
+    /// of what is held, so it is enough to look at the limit where memory is taken.
     #[inline]
     fn may_cache(&self) -> bool {
         self.cache.is_open() && !self.limits.is_over()

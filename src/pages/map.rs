@@ -19,7 +19,6 @@ pub(crate) const BIN_BYTES: usize = 32;
 pub(crate) const HEAP_ALIGN: usize = 8192;
 /// Bytes of all bins of a heap: entries of one owner are closer to it than this.
 pub(crate) const BINS_BYTES: usize = class::COUNT * BIN_BYTES;
-/// Bytes of an entry.
 pub(crate) const ENTRY_BYTES: usize = size_of::<usize>();
 
 /// In the words of spans whose blocks start at different places in their regions.

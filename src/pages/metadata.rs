@@ -2,8 +2,8 @@
 //! Storage for the allocator's own structures: heaps, bin arrays, bitmaps, batches.
 //!
 //! Pieces are powers of two, aligned to their size, cut off a border that moves up; freed pieces wait in a list of
-//! their size. The bytes that alignment leaves out below the border are the gap: small pieces are cut off that first, so
-//! the first bin of a new heap shares a page with others. A new piece is zeroed, one that was used before has old
+//! their size. The bytes that alignment leaves out below the border are the gap: small pieces are cut off that first,
+//! so the first bin of a new heap shares a page with others. A new piece is zeroed, one that was used before has old
 //! contents. Nothing of the program's is ever stored here.
 
 use core::cell::Cell;

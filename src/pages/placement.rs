@@ -9,7 +9,6 @@ use crate::sys::memory::{self, NODE_WORDS};
 /// The wished placement on NUMA nodes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Wish {
-    /// Nothing.
     Nothing,
     /// One policy for all pages.
     Policy(u32),

@@ -75,8 +75,8 @@ impl Space {
         None
     }
 
-    /// The space with a shadow of such units, which is cut from the front of the data area; `None` if too little of that
-    /// would be left, and for a pool, all of which is in use. Comes before any commit.
+    /// The space with a shadow of such units, which is cut from the front of the data area; `None` if too little of
+    /// that would be left, and for a pool, all of which is in use. Comes before any commit.
     pub(crate) fn with_shadow(self, unit: Unit) -> Option<Self> {
         if self.fixed {
             return None;

@@ -200,8 +200,9 @@ impl Runs {
         starts.filter(|&start| start != NONE).max_by_key(|&start| space.node(start).len.get()).unwrap_or(self.oldest)
     }
 
-    /// Notes that `count` regions are used again. Purged ones count as well: the process would have needed what was given
-    /// back. Fresh ones count as far as others are dirty: a process that takes what it has no room for does not shrink.
+    /// Notes that `count` regions are used again. Purged ones count as well: the process would have needed what was
+    /// given back. Fresh ones count as far as others are dirty: a process that takes what it has no room for does not
+    /// shrink.
     fn note_reuse(&mut self, count: u32, fresh: bool) {
         let most = self.taken() + REUSED_MIN;
         let most = REUSED_MAX * if fresh { most.min(self.dirty_regions) } else { most };
@@ -214,16 +215,16 @@ impl Runs {
         self.touched - self.dirty_regions - self.clean_regions
     }
 
-    /// Whether more is dirty than a process like this is likely to use again soon. One that frees most of its memory may do
-    /// nothing afterwards that would notice the time. One that replaces large blocks of many sizes all the time has about
-    /// as much dirty as in use, and would take the fault of each page again that it gave back.
+    /// Whether more is dirty than a process like this is likely to use again soon. One that frees most of its memory
+    /// may do nothing afterwards that would notice the time. One that replaces large blocks of many sizes all the time
+    /// has about as much dirty as in use, and would take the fault of each page again that it gave back.
     fn is_excessive(&self, cached: u32) -> bool {
         // Threads use the cache meanwhile, so the sum may be off.
         self.dirty_regions + cached > self.dirty_max(cached)
     }
 
-    /// How many regions may be dirty, those in the cache among them: [`DIRTY_MIN`], or a [`DIRTY_PART`] of what is in use,
-    /// or, where the process used again as much as it freed, [`REUSED_MIN`] and as much as is in use.
+    /// How many regions may be dirty, those in the cache among them: [`DIRTY_MIN`], or a [`DIRTY_PART`] of what is in
+    /// use, or, where the process used again as much as it freed, [`REUSED_MIN`] and as much as is in use.
     pub(super) fn dirty_max(&self, cached: u32) -> u32 {
         let used = self.taken().saturating_sub(cached);
         let earned = self.reused.min(used + REUSED_MIN - DIRTY_MIN);

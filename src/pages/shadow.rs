@@ -18,13 +18,11 @@ use crate::sys::processor;
 
 /// log2 of the bytes of a granule.
 pub(super) const GRANULE_SHIFT: u32 = 4;
-/// Granules of a region.
 pub(crate) const REGION_GRANULES: usize = REGION_BYTES >> GRANULE_SHIFT;
 
 /// Bytes of shadow for each granule.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Unit {
-    /// A byte.
     Byte = 1,
     /// A word of four bytes.
     Word = 4,

@@ -133,7 +133,6 @@ impl Space {
         done
     }
 
-    /// The shadow.
     #[inline(always)]
     pub(crate) fn shadow(&self) -> &Shadow {
         &self.shadow

@@ -7,7 +7,6 @@
 
 use core::cell::Cell;
 
-/// Bytes of a record.
 pub(crate) const RECORD_BYTES: usize = 128;
 /// Bytes of a record that belong to the user of the region.
 pub(crate) const SPAN_BYTES: usize = RECORD_BYTES - size_of::<Node>();

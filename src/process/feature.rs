@@ -8,8 +8,8 @@ use crate::process::state::PROCESS;
 use crate::sys::cell::{Flag, StaticRef};
 use crate::sys::lock::Patience;
 
-/// The functions of a feature that the core calls, where it has them: a table of functions that do nothing would cost the
-/// loader a write each.
+/// The functions of a feature that the core calls, where it has them: a table of functions that do nothing would cost
+/// the loader a write each.
 pub(crate) struct Feature {
     /// Does the work for which [`Feature::want_attention`] asked: in a slow call, after it has released the thread's
     /// heap, with no lock held.

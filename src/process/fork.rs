@@ -13,7 +13,7 @@
 //! A signal handler may fork while its thread is inside the allocator and holds locks. Such a fork takes, within
 //! bounded time, the locks that are free. In the child the interrupted code continues, and releases the locks that it
 //! held. A lock whose holder does not exist in the child stays taken; a thread that waits for one ends the process
-//! ([`give_up`]).
+//! ([`end_process`]).
 //!
 //! # Invariants
 //! - One fork at a time has the lock `turn`. It releases the locks that it took, and no others.
@@ -224,7 +224,7 @@ extern "C" fn child() {
 
 /// Ends the process, because a thread waits for a lock whose holder the process does not have.
 #[cold]
-pub(crate) fn give_up() -> ! {
+pub(crate) fn end_process() -> ! {
     diag::fatal(
         Code::LostLock,
         "this process was forked by _Fork, or while its thread was inside malloc, \

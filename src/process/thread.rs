@@ -31,7 +31,7 @@ const FORKING_NEW: usize = 3;
 /// An exited thread while it forks.
 const FORKING_EXITED: usize = 4;
 /// Values above this one are addresses of heaps.
-pub(crate) const LAST_STATE: usize = FORKING_EXITED;
+const LAST_STATE: usize = FORKING_EXITED;
 /// Rounds of key destructors that pass before this one gives the heap up. The C library runs rounds as long as a
 /// destructor sets a key again, and destructors of other libraries may still free blocks in the first ones.
 const EXIT_ROUNDS: u8 = 2;
@@ -64,16 +64,8 @@ impl HeapGuard {
         heap.set_entered(true);
         settle_stores();
         tls::set_fast_heap(FastHeap::inert_address());
-        heap.hold_spans();
+        heap.lock_spans();
         Self(heap)
-    }
-}
-
-impl HeapGuard {
-    /// Whether work waits for a slow call that holds the heap: in the word of the heap, or in that of the process.
-    #[inline(always)]
-    pub(crate) fn has_pending_work(&self) -> bool {
-        self.0.has_pending() || PROCESS.central.pages.pending.any()
     }
 
     /// The heap, for callers that use it after the guard is dropped.
@@ -95,7 +87,7 @@ impl Drop for HeapGuard {
         if let Err(what) = self.0.check(PROCESS.shared()) {
             crate::diag::fatal(crate::diag::Code::Corruption, what);
         }
-        self.0.free_spans();
+        self.0.unlock_spans();
         tls::set_fast_heap(self.0.word_at_rest());
         // A child of a fork trusts the bins of a lost thread if its heap was not entered, so this store is the last
         // one.
@@ -208,7 +200,7 @@ fn make_heap() -> Result<&'static Heap, Reason> {
 
 fn join_idle_return(heap: &Heap) {
     let purges = PROCESS.central.pages.delay().is_some() && !PROCESS.has_pool();
-    heap.take_part(PROCESS.options().idle_return != IdleReturn::Off && purges);
+    heap.set_idle_return(PROCESS.options().idle_return != IdleReturn::Off && purges);
 }
 
 /// Makes a part of the named heap with that handle, which the calling thread uses at once; `None` without memory.
@@ -240,7 +232,7 @@ pub(crate) fn give_up(guard: HeapGuard, word: usize) {
     core::mem::forget(guard);
     tls::set_own_heap(word);
     heap.close_offers();
-    heap.free_spans();
+    heap.unlock_spans();
     heap.set_entered(false);
     PROCESS.registry.release(heap);
 }
@@ -287,17 +279,12 @@ pub(crate) fn suspend() -> bool {
     match tls::own_heap() {
         NEW => tls::set_own_heap(FORKING_NEW),
         EXITED => tls::set_own_heap(FORKING_EXITED),
-        word if word > LAST_STATE => {
-            // SAFETY: a word above `LAST_STATE` is the address of this thread's heap, which is never unmapped.
-            let heap = unsafe { Heap::at(word) };
-            if heap.is_entered() {
-                return false;
-            }
+        _ => {
+            let Some(heap) = current().filter(|heap| !heap.is_entered()) else { return false };
             core::mem::forget(HeapGuard::new(heap));
             // Another thread may drain those below, and the child must not have their locks from it.
-            heap.chain().skip(1).for_each(Heap::hold_spans);
+            heap.chain().skip(1).for_each(Heap::lock_spans);
         }
-        _ => return false,
     }
     true
 }
@@ -307,21 +294,18 @@ pub(crate) fn resume() {
     match tls::own_heap() {
         FORKING_NEW => tls::set_own_heap(NEW),
         FORKING_EXITED => tls::set_own_heap(EXITED),
-        word if word > LAST_STATE => {
-            // SAFETY: a word above `LAST_STATE` is the address of this thread's heap, which is never unmapped.
-            let heap = unsafe { Heap::at(word) };
-            heap.chain().skip(1).for_each(Heap::free_spans);
-            drop(HeapGuard(heap));
+        _ => {
+            if let Some(heap) = current() {
+                heap.chain().skip(1).for_each(Heap::unlock_spans);
+                drop(HeapGuard(heap));
+            }
         }
-        _ => {}
     }
 }
 
 /// In the child of a fork: notes the number by which the kernel knows this thread now. Returns its heap, if it has one.
 pub(crate) fn note_copy() -> Option<&'static Heap> {
-    let word = tls::own_heap();
-    // SAFETY: a word above `LAST_STATE` is the address of this thread's heap, which is never unmapped.
-    let own = (word > LAST_STATE).then(|| unsafe { Heap::at(word) })?;
+    let own = current()?;
     let id = call::thread_id();
     own.chain().for_each(|heap| heap.thread.id.set(id));
     Some(own)

@@ -90,8 +90,8 @@ impl Profile {
     }
 
     /// Adds a sampled request of `asked` bytes, which allocated a block of `size` bytes or grew one to that: the ticket
-    /// with which the block is removed, 0 where there is no memory for it. `stack` is the name of the heap that it is of,
-    /// empty for the default heap, and the frames.
+    /// with which the block is removed, 0 where there is no memory for it. `stack` is the name of the heap that it is
+    /// of, empty for the default heap, and the frames.
     pub(crate) fn add(
         &self,
         pages: &Pages,

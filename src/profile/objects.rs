@@ -1,6 +1,6 @@
-//! The loaded object whose code asked for a sampled block. Code that asks on behalf of its callers does not count: that of
-//! the allocator, the C library, the C++ library and the dynamic linker. With `SPANDREL_ACCOUNT=object` each object has a
-//! bill, of estimates.
+//! The loaded object whose code asked for a sampled block. Code that asks on behalf of its callers does not count: that
+//! of the allocator, the C library, the C++ library and the dynamic linker. With `SPANDREL_ACCOUNT=object` each object
+//! has a bill, of estimates.
 
 use crate::central::Bill;
 use crate::pages::limits::UNLIMITED;
@@ -22,7 +22,8 @@ pub(super) fn begin() {
     BILLED.store(true, Ordering::Relaxed);
 }
 
-/// The bill of the object that asks by the stack `frames`; `None` where objects have none, or there is no memory for one.
+/// The bill of the object that asks by the stack `frames`; `None` where objects have none, or there is no memory for
+/// one.
 pub(super) fn bill_of(frames: &[usize]) -> Option<&'static Bill> {
     let mut found = None;
     // Relaxed: as above.

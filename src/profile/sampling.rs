@@ -7,7 +7,7 @@ use super::{About, DEPTH, Profile, objects};
 use crate::base::lane::Lane;
 use crate::config::{Account, Options};
 use crate::diag::{self, Code};
-use crate::heap::{Heap, Unit};
+use crate::heap::{Heap, SampledBy};
 use crate::process::feature::{Feature, Order};
 use crate::process::holders::{self, NAME_BYTES};
 use crate::process::state::PROCESS;
@@ -109,6 +109,17 @@ pub(crate) enum NoProfile {
     File(i32),
 }
 
+impl NoProfile {
+    /// The error number that programs and tools outside the process get.
+    pub(crate) const fn number(self) -> i32 {
+        match self {
+            Self::Unsampled => ::libc::ENOTSUP,
+            Self::NotNow => ::libc::EBUSY,
+            Self::File(error) => error,
+        }
+    }
+}
+
 /// Prepares the profile as the options say. `sampled` is whether the mode lets requests be sampled. Part of the start.
 pub(crate) fn prepare(options: &Options, sampled: bool) {
     if sampled {
@@ -174,7 +185,7 @@ fn switch_on(mean: usize) {
     profiling.mean.store(mean, Ordering::Relaxed);
     profiling.on.store(true, Ordering::Relaxed);
     let _ = profiling.since.compare_exchange(0, call::nanoseconds_of_day(), Ordering::Relaxed, Ordering::Relaxed);
-    PROCESS.registry.sampling.switch(mean, Unit::Bytes);
+    PROCESS.registry.sampling.switch(mean, SampledBy::Bytes);
 }
 
 /// Starts to take samples, every `mean` bytes on average; 0 for the rate of the options.
@@ -191,7 +202,7 @@ pub(crate) fn start(mean: usize) -> Result<(), NoProfile> {
 pub(crate) fn stop() {
     if PROCESS.is_ready() && PROFILING.is_on() {
         PROFILING.on.store(false, Ordering::Relaxed);
-        PROCESS.registry.sampling.switch(0, Unit::Bytes);
+        PROCESS.registry.sampling.switch(0, SampledBy::Bytes);
         follow();
     }
 }
@@ -292,7 +303,7 @@ fn sample(heap: &Heap, request: Request) -> Option<*mut u8> {
         return None;
     }
     heap.attend(PROCESS.shared());
-    let bank = heap.locate(PROCESS.central.pages.space());
+    let bank = heap.current_bank(PROCESS.central.pages.space());
     let fresh = match mode::class_of(request) {
         Some(class) => PROCESS.central.alloc_small_apart(class.size(), request.align, bank, heap.bill()),
         None => PROCESS.central.alloc_billed(request.size, request.align, bank, heap.bill()),

@@ -42,7 +42,6 @@ impl Scratch {
     }
 }
 
-/// A set of addresses.
 pub(super) struct Addresses<'a>(&'a mut [usize]);
 
 impl Addresses<'_> {

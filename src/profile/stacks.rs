@@ -1,5 +1,5 @@
-//! Stacks, each kept once for each named heap that its thread used, with their totals. A stack stays for the life of the
-//! process, so a reference to one stays good; so does the name of a heap, also when that heap is gone.
+//! Stacks, each kept once for each named heap that its thread used, with their totals. A stack stays for the life of
+//! the process, so a reference to one stays good; so does the name of a heap, also when that heap is gone.
 
 use core::mem::offset_of;
 
@@ -135,8 +135,8 @@ impl Stacks {
         Self { buckets: [const { None }; BUCKETS], kept: Kept::new() }
     }
 
-    /// The entry of the stack `frames` in the heap of that name, which is empty for the default heap; `newest` leads to it
-    /// once it is made. `None` where there is no memory.
+    /// The entry of the stack `frames` in the heap of that name, which is empty for the default heap; `newest` leads to
+    /// it once it is made. `None` where there is no memory.
     pub(super) fn intern(
         &mut self,
         pages: &Pages,

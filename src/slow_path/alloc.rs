@@ -5,8 +5,9 @@ use super::request::Request;
 use super::{exhaustion, foreign, pending};
 use crate::base::class::SMALL_MAX;
 use crate::base::units::REQUEST_MAX;
+use crate::heap::Heap;
 use crate::process::state::PROCESS;
-use crate::process::thread::{self, HeapAccess};
+use crate::process::thread::{self, HeapAccess, HeapGuard};
 
 /// A block that meets `request`, in mode `M`; null if there is none.
 pub(crate) fn alloc<M: Mode>(request: Request) -> *mut u8 {
@@ -24,17 +25,24 @@ pub(crate) fn alloc_here<M: Mode>(request: Request) -> *mut u8 {
             return block;
         }
     }
-    let heap = match thread::access() {
-        HeapAccess::Own(heap) => heap,
+    let block = match thread::access() {
+        HeapAccess::Own(heap) => with_pending_work::<M, _>(heap, |heap| M::serve(heap, request)),
         HeapAccess::Libc(reason) => return foreign::alloc(reason, request),
     };
-    if heap.has_pending_work() {
+    block.unwrap_or_else(|| exhaustion::alloc::<M>(request))
+}
+
+/// Does `call` with the heap of its thread, which it releases then: after the work that waits for a call which holds it,
+/// and before that for which a call must hold none.
+#[inline(always)]
+pub(super) fn with_pending_work<M: Mode, R>(heap: HeapGuard, call: impl FnOnce(&Heap) -> R) -> R {
+    if heap.has_pending() || PROCESS.central.pages.pending.any() {
         pending::with_heap::<M>(&heap);
     }
-    let block = M::serve(&heap, request);
+    let result = call(&heap);
     drop(heap);
     if PROCESS.central.pages.pending.any() {
         pending::without_heap();
     }
-    block.unwrap_or_else(|| exhaustion::alloc::<M>(request))
+    result
 }

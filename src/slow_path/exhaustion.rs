@@ -12,7 +12,7 @@ use crate::base::units::LARGE_MAX;
 use crate::central::Bill;
 use crate::config;
 use crate::diag::{self, Code};
-use crate::heap::{self, Heap};
+use crate::heap::Heap;
 use crate::pages::Work;
 use crate::process::feature::Feature;
 use crate::process::holders;
@@ -117,7 +117,7 @@ fn collect_and_serve<M: Mode>(request: Request) -> Option<*mut u8> {
 fn reclaim<M: Mode>(request: Request) -> Option<*mut u8> {
     serve_after::<M>(request, |heap| {
         let shared = PROCESS.shared();
-        PROCESS.central.empty_caches(|batch| heap::deliver_each(shared, batch));
+        shared.empty_caches();
         if PROCESS.has_pool() {
             heap.collect_wholly(shared);
         } else {
@@ -127,10 +127,10 @@ fn reclaim<M: Mode>(request: Request) -> Option<*mut u8> {
     })
 }
 
-/// Has the mode give up what it keeps back, does `collect` with the calling thread's heap, and tries the request again.
+/// Has the mode reclaim what it keeps back, does `collect` with the calling thread's heap, and tries the request again.
 fn serve_after<M: Mode>(request: Request, collect: impl FnOnce(&Heap)) -> Option<*mut u8> {
     let HeapAccess::Own(heap) = thread::access() else { return None };
-    M::give_up(Some(&heap));
+    M::reclaim(Some(&heap));
     collect(&heap);
     M::serve(&heap, request)
 }

@@ -111,8 +111,8 @@ pub(super) fn realloc(block: *mut u8, size: usize) -> *mut u8 {
     moved
 }
 
-/// Reports a pointer that is no block of any allocator. One that was a direct block is no longer mapped, and known for a
-/// while.
+/// Reports a pointer that is no block of any allocator. One that was a direct block is no longer mapped, and known for
+/// a while.
 pub(super) fn report(call: &'static str, block: *mut u8, what: &'static str) {
     if PROCESS.is_ready() && PROCESS.central.was_direct(block.addr()) {
         return Refused::Double.report(call, block, 0);

@@ -2,7 +2,7 @@
 //! free on the slow path: with this thread's heap by the mode in force, without a heap, or from inside the allocator.
 
 use super::mode::Mode;
-use super::{foreign, inspect, pending, sampled};
+use super::{alloc, foreign, inspect, sampled};
 use crate::base::lane::Lane;
 use crate::heap::Freed;
 use crate::process::state::PROCESS;
@@ -22,17 +22,7 @@ pub(crate) fn free_here<M: Mode>(block: *mut u8) {
         return;
     }
     let freed = match thread::access() {
-        HeapAccess::Own(heap) => {
-            if heap.has_pending_work() {
-                pending::with_heap::<M>(&heap);
-            }
-            let freed = M::free(&heap, block);
-            drop(heap);
-            if PROCESS.central.pages.pending.any() {
-                pending::without_heap();
-            }
-            freed
-        }
+        HeapAccess::Own(heap) => alloc::with_pending_work::<M, _>(heap, |heap| M::free(heap, block)),
         HeapAccess::Libc(reason) => free_without_heap::<M>(reason, block),
     };
     let lane = match freed {

@@ -78,8 +78,8 @@ pub(crate) trait Mode {
         false
     }
 
-    /// Whether the free of a block by a call that interrupted the allocator is to be deferred. If not, the mode has done or
-    /// reported it, or leaves the block as it is. May take no lock.
+    /// Whether the free of a block by a call that interrupted the allocator is to be deferred. If not, the mode has
+    /// done or reported it, or leaves the block as it is. May take no lock.
     fn can_defer(_: *mut u8) -> bool {
         true
     }
@@ -111,7 +111,7 @@ pub(crate) trait Mode {
 
     /// Frees the blocks that the mode keeps from being used again, such as a quarantine, because memory is used up or
     /// the program asks.
-    fn give_up(_: Option<&Heap>) {}
+    fn reclaim(_: Option<&Heap>) {}
 
     /// Hands the lines of the mode's report at exit to the function.
     fn report(_: Print<'_>) {}
@@ -139,9 +139,9 @@ impl Mode for Fast {
     }
 }
 
-/// The calling thread's heap and the time, if a call may do without that heap: the thread has one, is outside the allocator,
-/// and nothing waits for a slow call that holds it. Such a call may be interrupted anywhere, and the heap drained meanwhile:
-/// the call touches words that threads exchange without a lock, and what they lead it to.
+/// The calling thread's heap and the time, if a call may do without that heap: the thread has one, is outside the
+/// allocator, and nothing waits for a slow call that holds it. Such a call may be interrupted anywhere, and the heap
+/// drained meanwhile: the call touches words that threads exchange without a lock, and what they lead it to.
 #[inline]
 fn unheld() -> Option<(&'static Heap, u32)> {
     let (heap, pages) = (thread::at_rest()?, &PROCESS.central.pages);
@@ -202,7 +202,7 @@ pub(crate) fn class_of(request: Request) -> Option<Class> {
 #[cold]
 fn serve_large(heap: &Heap, request: Request) -> Option<*mut u8> {
     heap.attend(PROCESS.shared());
-    let bank = heap.locate(PROCESS.central.pages.space());
+    let bank = heap.current_bank(PROCESS.central.pages.space());
     Some(hand_out(PROCESS.central.alloc_billed(request.size, request.align, bank, heap.bill())?, request))
 }
 
@@ -249,7 +249,7 @@ pub(crate) fn usable(block: *mut u8) -> Result<Option<usize>, Refused> {
 /// them.
 fn bytes_of(block: *mut u8) -> Result<Option<usize>, Refused> {
     let ask = |asker| PROCESS.central.resolve(block.addr()).usable(block.addr(), asker);
-    if tls::own_heap() > thread::LAST_STATE
+    if thread::has_heap()
         && let HeapAccess::Own(heap) = thread::access()
     {
         return ask(heap.address());

@@ -1,6 +1,6 @@
 //! Pending work: work that waits for a slow call. Each slow call tests two words, the heap's and the process's
-//! (`pages::pending`), and enters here if either has a bit set. Features registered the functions that do their work
-//! ([`crate::process::feature`]).
+//! (`pages::pending`), and does work out of line if either has a bit set. Features registered the functions that do
+//! theirs ([`crate::process::feature`]).
 
 use super::mode::Mode;
 use super::{exhaustion, foreign, sampled};

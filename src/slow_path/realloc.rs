@@ -59,8 +59,8 @@ pub(crate) fn realloc<M: Mode>(block: *mut u8, size: usize) -> Resized {
     realloc_aligned::<M>(block, size, 1)
 }
 
-/// As [`realloc`], of a block at a multiple of `align`, which it keeps. Only for modes that leave it to this function to
-/// move blocks.
+/// As [`realloc`], of a block at a multiple of `align`, which it keeps. Only for modes that leave it to this function
+/// to move blocks.
 pub(crate) fn realloc_aligned<M: Mode>(block: *mut u8, size: usize, align: usize) -> Resized {
     let alloc = |request: Request| alloc::alloc::<M>(Request { align, ..request });
     let old = match identify::<M>("realloc", block) {

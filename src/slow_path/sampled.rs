@@ -17,8 +17,8 @@ pub const START: usize = 1;
 /// Takes no more samples.
 pub const STOP: usize = 2;
 
-/// Where the heap profile of a process is, for tools that read it from outside: addresses in the process, and offsets in
-/// the record of a stack. All zero where requests cannot be sampled.
+/// Where the heap profile of a process is, for tools that read it from outside: addresses in the process, and offsets
+/// in the record of a stack. All zero where requests cannot be sampled.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SamplesDescriptor {
@@ -34,12 +34,13 @@ pub struct SamplesDescriptor {
     pub peak_epoch: usize,
     /// In a record: where the record of the stack before it is.
     pub older: usize,
-    /// In a record: objects and bytes asked for, live, and live at the peak, then the epoch of which the last two are; of
-    /// another epoch they are the same as live. Seven words.
+    /// In a record: objects and bytes asked for, live, and live at the peak, then the epoch of which the last two are;
+    /// of another epoch they are the same as live. Seven words.
     pub totals: usize,
     /// In a record: where its frames are, the innermost first, and how many. Two words.
     pub frames: usize,
-    /// In a record: where the name of the named heap is that the thread used, 64 bytes with zeroes at the end, or 0. A word.
+    /// In a record: where the name of the named heap is that the thread used, 64 bytes with zeroes at the end, or 0. A
+    /// word.
     pub heap: usize,
     /// The parts of an object in which objects are counted.
     pub parts: usize,
@@ -100,11 +101,11 @@ pub(crate) fn bill_of(address: usize) -> Option<&'static Bill> {
     SAMPLER.get().and_then(|sampler| (sampler.bill_of)(address))
 }
 
-/// Takes a live sampled block off `bill` that lies outside of spans, runs and direct mappings, because its heap ends: the
-/// block's address. `after` is the last one found so, 0 at first. `dies`: the heap is destroyed, and the caller frees
-/// the block. The calling thread is outside the allocator.
-pub(crate) fn take_off_bill(bill: &'static Bill, after: usize, dies: bool) -> Option<usize> {
-    SAMPLER.get().and_then(|sampler| (sampler.take_off_bill)(bill, after, dies))
+/// Takes a live sampled block off `bill` that lies outside of spans, runs and direct mappings, because its heap ends:
+/// the block's address. `after` is the last one found so, 0 at first. `frees`: the heap is destroyed, and the caller
+/// frees the block. The calling thread is outside the allocator.
+pub(crate) fn take_off_bill(bill: &'static Bill, after: usize, frees: bool) -> Option<usize> {
+    SAMPLER.get().and_then(|sampler| (sampler.take_off_bill)(bill, after, frees))
 }
 
 /// Notes that a large block was resized without copying.

@@ -34,7 +34,7 @@ pub(crate) struct ModeTable {
     pub(crate) free_sized: fn(*mut u8, FreeSize),
     pub(crate) free_deferred: fn(&Heap, *mut u8),
     pub(crate) good_size: fn(usize, usize) -> usize,
-    pub(crate) give_up: fn(Option<&Heap>),
+    pub(crate) reclaim: fn(Option<&Heap>),
     pub(crate) report: fn(Print<'_>),
 }
 
@@ -55,7 +55,7 @@ impl ModeTable {
             free_sized: realloc::free_sized::<M>,
             free_deferred: pending::free_deferred::<M>,
             good_size: M::good_size,
-            give_up: M::give_up,
+            reclaim: M::reclaim,
             report: M::report,
         }
     }
@@ -66,7 +66,7 @@ pub(crate) static LIBC: ModeTable = ModeTable::of::<Libc>();
 
 /// The reason why a mode is not switched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Refusal {
+pub(crate) enum NoSwitch {
     /// There is no such mode.
     Unknown,
     /// There is no room for another provider.
@@ -78,8 +78,8 @@ pub(crate) enum Refusal {
 /// In force until the process has started. Calls that find it start the process; until that ends, libc serves them.
 static UNDECIDED: ModeTable = ModeTable::of::<Fast>();
 
-/// The table of the mode in force; none in the default mode. Written by [`put_into_force`], which the start and a thread
-/// that switches the mode call; read by any thread, which may see the old one for a moment.
+/// The table of the mode in force; none in the default mode. Written by [`put_into_force`], which the start and a
+/// thread that switches the mode call; read by any thread, which may see the old one for a moment.
 pub(crate) static IN_FORCE: StaticRef<ModeTable> = StaticRef::to(&UNDECIDED);
 
 /// Whether `mode` is the one in force before the process has started.

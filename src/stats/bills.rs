@@ -75,7 +75,8 @@ impl Bills {
         }
     }
 
-    /// The row of the heap with that handle, once all are added, or the sums that it is in; `None` if there is no such heap.
+    /// The row of the heap with that handle, once all are added, or the sums that it is in; `None` if there is no such
+    /// heap.
     fn place(&mut self, handle: usize) -> Option<&mut HolderFigures> {
         if handle == 0 {
             return None;

@@ -19,7 +19,7 @@ use crate::base::class::{self, Class, GEOMETRY_BYTES};
 use crate::process::state::PROCESS;
 use crate::process::state::Process;
 use crate::sys::cell::SetOnce;
-use crate::sys::memory::{self, CALL_KINDS};
+use crate::sys::memory::{self, COUNTED_CALLS};
 
 /// The name of the symbol.
 pub const SYMBOL: &str = "spandrel_live";
@@ -39,7 +39,7 @@ static spandrel_live: SetOnce<Descriptor> = SetOnce::new();
 pub(crate) fn describe(process: &Process, profiling: ([usize; 3], SamplesDescriptor)) {
     let descriptor = Descriptor::of(
         process.options().profile.row().name,
-        [memory::calls_address(), CALL_KINDS],
+        [memory::calls_address(), COUNTED_CALLS],
         process.central.pages.descriptor(),
         process.central.descriptor(),
         process.registry.layout(),
@@ -83,8 +83,8 @@ pub struct Descriptor {
     pub heap: HeapDescriptor,
     /// Named heaps.
     pub holders: HoldersDescriptor,
-    /// How a tool has the process start or end a heap profile: the address of a byte, what to write there once the words
-    /// of the request are there, and their address ([`REQUEST_WORDS`]). Zeroes where requests cannot be sampled.
+    /// How a tool has the process start or end a heap profile: the address of a byte, what to write there once the
+    /// words of the request are there, and their address ([`REQUEST_WORDS`]). Zeroes where requests cannot be sampled.
     pub sampling: [usize; 3],
     /// Where its heap profile is.
     pub samples: SamplesDescriptor,
@@ -103,7 +103,7 @@ impl Descriptor {
         profile: [0; 2],
         classes: class::COUNT,
         geometry: [0, GEOMETRY_BYTES],
-        calls: [0, CALL_KINDS],
+        calls: [0, COUNTED_CALLS],
         pages: PagesDescriptor::LAYOUT,
         central: CentralDescriptor::LAYOUT,
         heap: HeapDescriptor::LAYOUT,

@@ -11,7 +11,7 @@ use crate::base::units::REGION_BYTES;
 
 /// Whether a figure goes up and down or only up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(super) enum MetricType {
     /// Up and down.
     Gauge,
     /// Only up.
@@ -21,7 +21,7 @@ pub(super) enum Kind {
 /// A figure's name and meaning. `figures!` makes a table of them, and the function that reads all their values.
 pub(super) struct Figure {
     name: Inline<NAME_MAX>,
-    pub(super) kind: Kind,
+    pub(super) metric: MetricType,
     help: Inline<HELP_MAX>,
 }
 
@@ -29,8 +29,8 @@ const NAME_MAX: usize = 17;
 const HELP_MAX: usize = 87;
 
 impl Figure {
-    pub(super) const fn new(kind: Kind, name: &str, help: &str) -> Self {
-        Self { name: Inline::of(name), kind, help: Inline::of(help) }
+    pub(super) const fn new(metric: MetricType, name: &str, help: &str) -> Self {
+        Self { name: Inline::of(name), metric, help: Inline::of(help) }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -42,13 +42,13 @@ impl Figure {
     }
 }
 
-/// Makes a table of figures, and the function that reads their values, in the same order. No row has a pointer, which the
-/// loader would write into every process.
+/// Makes a table of figures, and the function that reads their values, in the same order. No row has a pointer, which
+/// the loader would write into every process.
 macro_rules! figures {
     ($(#[$doc:meta])* $table:ident, $values:ident, $of:ident: $type:ty;
-        $($kind:ident($name:literal, $help:literal, $value:expr $(,)?);)+) => {
+        $($metric:ident($name:literal, $help:literal, $value:expr $(,)?);)+) => {
         $(#[$doc])*
-        pub(super) static $table: [Figure; [$($name),+].len()] = [$(Figure::new(Kind::$kind, $name, $help)),+];
+        pub(super) static $table: [Figure; [$($name),+].len()] = [$(Figure::new(MetricType::$metric, $name, $help)),+];
 
         /// The figures of that table.
         pub(super) fn $values($of: &$type) -> [u64; $table.len()] {

@@ -24,11 +24,6 @@ extern "C" fn keep_status(status: i32, _: *mut core::ffi::c_void) {
     EXIT_STATUS.store(status as u32, Ordering::Relaxed);
 }
 
-/// Has libc free its own buffers. After that the process can only end.
-pub(crate) fn free_what_libc_keeps() {
-    libc::free_everything();
-}
-
 /// Reports the blocks that are live after all destructors, and ends the process.
 pub(crate) fn end() {
     let Some(leaked) = with_snapshot(report) else { return };

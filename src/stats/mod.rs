@@ -50,8 +50,8 @@ impl Format {
         }
     }
 
-    /// Writes the snapshot, and hands it to `print` in pieces. The functions of the formats are not inlined, nor are those of
-    /// their sections: a handler of a signal may have little stack.
+    /// Writes the snapshot, and hands it to `print` in pieces. The functions of the formats are not inlined, nor are
+    /// those of their sections: a handler of a signal may have little stack.
     #[doc(hidden)]
     pub fn write(self, snapshot: &Snapshot, print: &mut dyn FnMut(&[u8])) {
         let mut page = Page::new(print);

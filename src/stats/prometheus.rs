@@ -1,12 +1,13 @@
 //! The snapshot in Prometheus's text format (version 0.0.4).
 
 use super::bills::HolderFigures;
-use super::figures::{self, BILL, CLASS, Figure, HEAP, Kind, PROCESS, SHARED};
+use super::figures::{self, BILL, CLASS, Figure, HEAP, MetricType, PROCESS, SHARED};
 use super::snapshot::Snapshot;
 use crate::base::page::Page;
 use crate::sys::memory;
 
-static CALLS: Figure = Figure::new(Kind::Counter, "system_calls", "System calls for memory, refused ones included.");
+static CALLS: Figure =
+    Figure::new(MetricType::Counter, "system_calls", "System calls for memory, refused ones included.");
 
 /// Writes all metrics.
 #[inline(never)]
@@ -70,11 +71,11 @@ fn bills(snapshot: &Snapshot, page: &mut Page<'_>) {
 fn head(page: &mut Page<'_>, group: &str, figure: &Figure) {
     page.text("# HELP ");
     name(page, group, figure).text(" ").text(figure.help()).text("\n# TYPE ");
-    let kind = if figure.kind == Kind::Counter { " counter\n" } else { " gauge\n" };
+    let kind = if figure.metric == MetricType::Counter { " counter\n" } else { " gauge\n" };
     name(page, group, figure).text(kind);
 }
 
 fn name<'a, 'b>(page: &'a mut Page<'b>, group: &str, figure: &Figure) -> &'a mut Page<'b> {
     page.text("spandrel_").text(group).text(figure.name());
-    page.text(if figure.kind == Kind::Counter { "_total" } else { "" })
+    page.text(if figure.metric == MetricType::Counter { "_total" } else { "" })
 }

@@ -17,7 +17,7 @@ use crate::pages::{Entry, PageFigures};
 use crate::process::state::PROCESS;
 use crate::process::{holders, thread};
 use crate::sys::atomic::{AtomicBool, Ordering};
-use crate::sys::memory::{self, CALL_KINDS};
+use crate::sys::memory::{self, COUNTED_CALLS};
 
 /// Heaps of which a snapshot has figures.
 pub(super) const HEAPS: usize = 64;
@@ -106,7 +106,7 @@ pub struct Snapshot {
     /// Remote frees of all heaps so far, those of ended threads included.
     pub traffic: Traffic,
     /// System calls for memory so far, by kind.
-    pub calls: [u64; CALL_KINDS],
+    pub calls: [u64; COUNTED_CALLS],
     /// Bytes of free pages inside spans that were purged, but for spans from which blocks were taken since.
     pub holes: usize,
     /// Whether a thread held spans that had to be read, so that some blocks on their way count as live.
@@ -127,7 +127,7 @@ impl Snapshot {
             heaps: 0,
             heap_figures: [HeapFigures::default(); HEAPS],
             traffic: Traffic::default(),
-            calls: [0; CALL_KINDS],
+            calls: [0; COUNTED_CALLS],
             holes: 0,
             disturbed: false,
             bills: Bills::NONE,

@@ -37,8 +37,8 @@ pub(crate) enum Rank {
     Holders,
     /// One class's central list. None.
     CentralList,
-    /// Changes of the table of direct mappings. `mremap` of a block: between the move and its note the old address may become
-    /// another block's.
+    /// Changes of the table of direct mappings. `mremap` of a block: between the move and its note the old address may
+    /// become another block's.
     Direct,
     /// Which large blocks are on which bills. As for page runs: a block that grows takes what lies behind it.
     Bills,

@@ -10,7 +10,7 @@ use crate::base::text::Inline;
 
 /// The system calls for memory that are counted.
 #[derive(Clone, Copy)]
-enum Kind {
+enum SystemCall {
     Map = 0,
     Unmap = 1,
     Protect = 2,
@@ -18,7 +18,7 @@ enum Kind {
     Remap = 4,
 }
 
-static KINDS: [(libc::c_long, Inline<14>); 5] = [
+static COUNTED: [(libc::c_long, Inline<14>); 5] = [
     (libc::SYS_mmap, Inline::of("mmap calls")),
     (libc::SYS_munmap, Inline::of("munmap calls")),
     (libc::SYS_mprotect, Inline::of("mprotect calls")),
@@ -27,28 +27,28 @@ static KINDS: [(libc::c_long, Inline<14>); 5] = [
 ];
 
 /// How often each was made, whether or not it was refused; any thread adds.
-static CALLS: [AtomicUsize; KINDS.len()] = [const { AtomicUsize::new(0) }; KINDS.len()];
+static CALLS: [AtomicUsize; COUNTED.len()] = [const { AtomicUsize::new(0) }; COUNTED.len()];
 
 /// Calls the kernel and counts it.
 ///
 /// # Safety
 /// - As for [`raw`].
-unsafe fn counted(kind: Kind, arguments: [usize; 6]) -> Result<usize, Errno> {
+unsafe fn counted(call: SystemCall, arguments: [usize; 6]) -> Result<usize, Errno> {
     // Relaxed: a figure.
-    CALLS[kind as usize].fetch_add(1, Ordering::Relaxed);
+    CALLS[call as usize].fetch_add(1, Ordering::Relaxed);
     // SAFETY: the arguments are what the call accepts, and what it does to memory is sound: this function asks for
     // that.
-    unsafe { raw(KINDS[kind as usize].0, arguments) }
+    unsafe { raw(COUNTED[call as usize].0, arguments) }
 }
 
 /// The system calls for memory so far.
-pub(crate) fn calls() -> [u64; KINDS.len()] {
+pub(crate) fn calls() -> [u64; COUNTED.len()] {
     // Relaxed: figures.
     CALLS.each_ref().map(|count| count.load(Ordering::Relaxed) as u64)
 }
 
-/// How many kinds of calls are counted.
-pub(crate) const CALL_KINDS: usize = KINDS.len();
+/// How many system calls are counted.
+pub(crate) const COUNTED_CALLS: usize = COUNTED.len();
 
 /// The address of the counts, a word each in the order of [`calls`], for a reader in another process.
 pub(crate) fn calls_address() -> usize {
@@ -57,7 +57,7 @@ pub(crate) fn calls_address() -> usize {
 
 /// The names of the calls, in the order of [`calls`].
 pub(crate) fn call_names() -> impl Iterator<Item = &'static str> {
-    KINDS.iter().map(|(_, name)| name.text())
+    COUNTED.iter().map(|(_, name)| name.text())
 }
 
 /// The name of a call as [`call_names`] gives it, without the word behind it.
@@ -72,14 +72,15 @@ const WRITABLE: usize = (libc::PROT_READ | libc::PROT_WRITE) as usize;
 pub(crate) fn reserve(len: usize) -> Result<usize, Errno> {
     let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE) as usize;
     // SAFETY: a new anonymous mapping touches nothing that exists.
-    unsafe { counted(Kind::Map, [0, len, libc::PROT_NONE as usize, flags, usize::MAX, 0]) }
+    unsafe { counted(SystemCall::Map, [0, len, libc::PROT_NONE as usize, flags, usize::MAX, 0]) }
 }
 
 /// As [`reserve`], at `address`, where nothing may be mapped yet; an error if something is.
 pub(crate) fn reserve_at(address: usize, len: usize) -> Result<usize, Errno> {
     let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
     // SAFETY: a new mapping that replaces nothing touches nothing that exists.
-    let made = unsafe { counted(Kind::Map, [address, len, libc::PROT_NONE as usize, kind as usize, usize::MAX, 0]) }?;
+    let made =
+        unsafe { counted(SystemCall::Map, [address, len, libc::PROT_NONE as usize, kind as usize, usize::MAX, 0]) }?;
     if made == address {
         return Ok(made);
     }
@@ -93,7 +94,7 @@ pub(crate) fn reserve_at(address: usize, len: usize) -> Result<usize, Errno> {
 pub(crate) fn map(len: usize) -> Result<usize, Errno> {
     let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as usize;
     // SAFETY: a new anonymous mapping touches nothing that exists.
-    unsafe { counted(Kind::Map, [0, len, WRITABLE, flags, usize::MAX, 0]) }
+    unsafe { counted(SystemCall::Map, [0, len, WRITABLE, flags, usize::MAX, 0]) }
 }
 
 /// `count` values as `make` makes them from their numbers, in a mapping of their own that stays; `None` if the kernel
@@ -115,20 +116,20 @@ pub(crate) fn map_values<T: Sync>(count: usize, make: impl Fn(usize) -> T) -> Op
 /// - `[address, address + len)` is page-aligned and belongs to a reservation of ours.
 pub(crate) unsafe fn commit(address: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: the range is ours; wider access breaks nothing.
-    unsafe { counted(Kind::Protect, [address, len, WRITABLE, 0, 0, 0]) }.map(drop)
+    unsafe { counted(SystemCall::Protect, [address, len, WRITABLE, 0, 0, 0]) }.map(drop)
 }
 
 /// Leaves reserved pages out of core dumps. The kernel leaves out what was never touched by itself, but debuggers write
 /// all there is.
 pub(crate) fn leave_out_of_dumps(address: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: advice changes neither contents nor access, wherever it points.
-    unsafe { counted(Kind::Advise, [address, len, libc::MADV_DONTDUMP as usize, 0, 0, 0]) }.map(drop)
+    unsafe { counted(SystemCall::Advise, [address, len, libc::MADV_DONTDUMP as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// Ends [`leave_out_of_dumps`].
 pub(crate) fn keep_in_dumps(address: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: advice changes neither contents nor access, wherever it points.
-    unsafe { counted(Kind::Advise, [address, len, libc::MADV_DODUMP as usize, 0, 0, 0]) }.map(drop)
+    unsafe { counted(SystemCall::Advise, [address, len, libc::MADV_DODUMP as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// Makes reserved pages readable: they read as zero until parts of them are committed.
@@ -137,7 +138,7 @@ pub(crate) fn keep_in_dumps(address: usize, len: usize) -> Result<(), Errno> {
 /// - As for [`commit`].
 pub(crate) unsafe fn make_readable(address: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: the range is ours; wider access breaks nothing.
-    unsafe { counted(Kind::Protect, [address, len, libc::PROT_READ as usize, 0, 0, 0]) }.map(drop)
+    unsafe { counted(SystemCall::Protect, [address, len, libc::PROT_READ as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// Takes all access away; [`commit`] gives it back.
@@ -146,7 +147,7 @@ pub(crate) unsafe fn make_readable(address: usize, len: usize) -> Result<(), Err
 /// - `[address, address + len)` is page-aligned and ours, and an access to it is to fault.
 pub(crate) unsafe fn protect(address: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: the range is ours, and is not to be used.
-    unsafe { counted(Kind::Protect, [address, len, libc::PROT_NONE as usize, 0, 0, 0]) }.map(drop)
+    unsafe { counted(SystemCall::Protect, [address, len, libc::PROT_NONE as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// Gives the pages back; they read as zeroes when touched again. DONTNEED and not FREE, so that the drop shows in RSS.
@@ -155,13 +156,13 @@ pub(crate) unsafe fn protect(address: usize, len: usize) -> Result<(), Errno> {
 /// - `[address, address + len)` is page-aligned, ours, and nothing needs its contents.
 pub(crate) unsafe fn purge(address: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: the range is ours, and its contents are not needed.
-    unsafe { counted(Kind::Advise, [address, len, libc::MADV_DONTNEED as usize, 0, 0, 0]) }.map(drop)
+    unsafe { counted(SystemCall::Advise, [address, len, libc::MADV_DONTNEED as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// Makes the pages present and writable. Linux 5.14; EINVAL before.
 pub(crate) fn populate(address: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: neither contents nor access change, wherever the range is.
-    unsafe { counted(Kind::Advise, [address, len, libc::MADV_POPULATE_WRITE as usize, 0, 0, 0]) }.map(drop)
+    unsafe { counted(SystemCall::Advise, [address, len, libc::MADV_POPULATE_WRITE as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// Purges as [`purge`] does, and says whether the first byte reads as zero afterwards, as it must. Some emulators do
@@ -188,7 +189,7 @@ pub(crate) fn lock(address: usize, len: usize) -> Result<(), Errno> {
 /// Asks for huge pages when the range is touched next. They are the kernel's to give.
 pub(crate) fn advise_huge(address: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: advice changes neither contents nor access, wherever it points.
-    unsafe { counted(Kind::Advise, [address, len, libc::MADV_HUGEPAGE as usize, 0, 0, 0]) }.map(drop)
+    unsafe { counted(SystemCall::Advise, [address, len, libc::MADV_HUGEPAGE as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// Whether [`advise_huge`] has any effect: the kernel's setting is not `never`, and the process is not exempt.
@@ -224,12 +225,12 @@ pub(crate) unsafe fn commit_huge(address: usize, len: usize, page: usize) -> Hug
     let kind = (page.trailing_zeros() << libc::MAP_HUGE_SHIFT) as usize;
     let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB) as usize | kind;
     // SAFETY: a new anonymous mapping touches nothing that exists.
-    let Ok(made) = (unsafe { counted(Kind::Map, [0, len, WRITABLE, flags, usize::MAX, 0]) }) else {
+    let Ok(made) = (unsafe { counted(SystemCall::Map, [0, len, WRITABLE, flags, usize::MAX, 0]) }) else {
         return HugeCommit::Refused;
     };
     let flags = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as usize;
     // SAFETY: the new mapping is ours, and so is the place where it goes, which is not in use.
-    if unsafe { counted(Kind::Remap, [made, len, len, flags, address, 0]) }.is_ok() {
+    if unsafe { counted(SystemCall::Remap, [made, len, len, flags, address, 0]) }.is_ok() {
         return HugeCommit::Done;
     }
     // SAFETY: the new mapping was not handed out.
@@ -265,7 +266,7 @@ pub(crate) fn place(address: usize, len: usize, mode: u32, nodes: &[u64; NODE_WO
 /// - `[address, address + len)` is page-aligned, ours, and nothing uses it.
 pub(crate) unsafe fn unmap(address: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: the range is ours, and not in use.
-    unsafe { counted(Kind::Unmap, [address, len, 0, 0, 0, 0]) }.map(drop)
+    unsafe { counted(SystemCall::Unmap, [address, len, 0, 0, 0, 0]) }.map(drop)
 }
 
 /// Grows or shrinks a mapping, which may move; where it is then.
@@ -275,25 +276,25 @@ pub(crate) unsafe fn unmap(address: usize, len: usize) -> Result<(), Errno> {
 pub(crate) unsafe fn remap(address: usize, old: usize, new: usize) -> Result<usize, Errno> {
     let flags = libc::MREMAP_MAYMOVE as usize;
     // SAFETY: the range is one mapping of ours, and nothing else has pointers into it.
-    unsafe { counted(Kind::Remap, [address, old, new, flags, 0, 0]) }
+    unsafe { counted(SystemCall::Remap, [address, old, new, flags, 0, 0]) }
 }
 
-/// Moves the pages of private anonymous memory to a new mapping of as many bytes; where that is. The old range stays, and
-/// reads as zero. Linux 5.7; EINVAL before.
+/// Moves the pages of private anonymous memory to a new mapping of as many bytes; where that is. The old range stays,
+/// and reads as zero. Linux 5.7; EINVAL before.
 ///
 /// # Safety
 /// - `[address, address + len)` is page-aligned and ours, and only the caller holds pointers into it.
 pub(crate) unsafe fn move_pages(address: usize, len: usize) -> Result<usize, Errno> {
     let flags = (libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP) as usize;
     // SAFETY: the range is ours, and nothing else has pointers into it.
-    unsafe { counted(Kind::Remap, [address, len, len, flags, 0, 0]) }
+    unsafe { counted(SystemCall::Remap, [address, len, len, flags, 0, 0]) }
 }
 
-/// Whether the page at `address` is locked into memory, or the kernel does not say (before Linux 5.4): the kernel refuses
-/// advice that such a page is not needed soon.
+/// Whether the page at `address` is locked into memory, or the kernel does not say (before Linux 5.4): the kernel
+/// refuses advice that such a page is not needed soon.
 pub(crate) fn is_locked(address: usize, page: usize) -> bool {
     // SAFETY: advice changes neither contents nor access, wherever it points.
-    unsafe { counted(Kind::Advise, [address, page, libc::MADV_COLD as usize, 0, 0, 0]) }.is_err()
+    unsafe { counted(SystemCall::Advise, [address, page, libc::MADV_COLD as usize, 0, 0, 0]) }.is_err()
 }
 
 /// Maps memory that reads as zero where a part of a reservation of ours was.
@@ -303,7 +304,7 @@ pub(crate) fn is_locked(address: usize, page: usize) -> bool {
 pub(crate) unsafe fn map_again(address: usize, len: usize) -> Result<(), Errno> {
     let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
     // SAFETY: what the mapping replaces is ours and not needed.
-    unsafe { counted(Kind::Map, [address, len, WRITABLE, kind as usize, usize::MAX, 0]) }.map(drop)
+    unsafe { counted(SystemCall::Map, [address, len, WRITABLE, kind as usize, usize::MAX, 0]) }.map(drop)
 }
 
 /// Fills memory with zeroes.

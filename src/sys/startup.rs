@@ -150,7 +150,6 @@ impl Startup {
         self.auxiliary(libc::AT_SECURE as usize).unwrap_or(0) != 0
     }
 
-    /// Bytes of a page.
     pub(crate) fn page_bytes(self) -> usize {
         self.auxiliary(libc::AT_PAGESZ as usize).unwrap_or(PAGE_BYTES_USUAL)
     }

@@ -32,8 +32,8 @@ pub(super) struct Found<T> {
     pub(super) jump: usize,
 }
 
-/// Asks `known` about the function that the call before `after` leads to: the called one itself, or the only one that it
-/// jumps to.
+/// Asks `known` about the function that the call before `after` leads to: the called one itself, or the only one that
+/// it jumps to.
 pub(super) fn called<T: Copy + PartialEq>(after: usize, known: &impl Fn(usize) -> Option<T>) -> Option<Found<T>> {
     let [before, opcode, distance @ ..] = code::<{ 2 + DISTANCE }>(after.wrapping_sub(2 + DISTANCE))?;
     let place = distant(after, distance);

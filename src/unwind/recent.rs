@@ -147,8 +147,8 @@ impl Recent {
     }
 
     /// The value of the calling thread's stack from the call of the program on, whose function `is_call` names by its
-    /// address: what `value_of` makes of the innermost `most` frames, or what it made of them when the thread stood here
-    /// before. `most` is the same for all calls.
+    /// address: what `value_of` makes of the innermost `most` frames, or what it made of them when the thread stood
+    /// here before. `most` is the same for all calls.
     #[inline(never)]
     pub(crate) fn value(
         &mut self,

@@ -32,7 +32,6 @@ pub(super) enum Base {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Rule(u32);
 
-/// Bits of a rule.
 const RULE_BITS: u32 = 1 + OFFSET_BITS + SAVED_BITS + BASE_BITS;
 const BASE_BITS: u32 = 2;
 const OFFSET_BITS: u32 = 17;

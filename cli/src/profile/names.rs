@@ -239,6 +239,7 @@ pub(super) fn frames(profile: &Profile, location: &Location, functions: &HashMap
 
 #[cfg(test)]
 mod tests {
+    use super::super::message::{Mapping, Sample};
     use super::*;
 
     #[test]
@@ -252,28 +253,32 @@ mod tests {
         assert_eq!(part(&["operator new(unsigned long)"]), (1, true));
     }
 
+    /// A sample of value 1 for each stack of locations.
+    fn samples(stacks: &[&[u64]]) -> Vec<Sample> {
+        let sample = |stack: &&[u64]| Sample { locations: stack.to_vec(), values: vec![1], labels: Vec::new() };
+        stacks.iter().map(sample).collect()
+    }
+
+    /// The stacks that are left.
+    fn stacks(profile: &Profile) -> Vec<Vec<u64>> {
+        profile.samples.iter().map(|sample| sample.locations.clone()).collect()
+    }
+
     /// Places 1 and 2 are in the interpreter, 3 in a library, 4 and 5 are functions of Python.
     #[test]
     fn the_interpreter_is_left_out_from_the_outermost_function_of_python_on() {
-        let mapping = |id, file| super::super::message::Mapping { id, file, ..Default::default() };
+        let mapping = |id, file| Mapping { id, file, ..Default::default() };
         let location = |id, mapping| Location { id, mapping, address: id, lines: Vec::new() };
         let mut profile = Profile {
             texts: ["", "/usr/bin/python3", "/usr/lib/numpy.so"].map(str::to_owned).to_vec(),
             // Two mappings of one file.
             mappings: vec![mapping(1, 1), mapping(2, 1), mapping(3, 2)],
             locations: vec![location(1, 1), location(2, 2), location(3, 3), location(4, 0), location(5, 0)],
-            samples: [&[2, 1, 4, 1, 2, 5, 1, 2][..], &[3, 2, 1, 4, 2, 3, 1, 5, 2], &[3, 2], &[4, 2]]
-                .map(|ids| super::super::message::Sample {
-                    locations: ids.to_vec(),
-                    values: vec![1],
-                    labels: Vec::new(),
-                })
-                .to_vec(),
+            samples: samples(&[&[2, 1, 4, 1, 2, 5, 1, 2], &[3, 2, 1, 4, 2, 3, 1, 5, 2], &[3, 2], &[4, 2]]),
             ..Profile::default()
         };
         leave_out_interpreter(&mut profile, &HashSet::from([4, 5]));
-        let left: Vec<_> = profile.samples.iter().map(|sample| sample.locations.clone()).collect();
-        assert_eq!(left, [vec![4, 5, 1, 2], vec![3, 4, 3, 5, 2], vec![3, 2], vec![4, 2]]);
+        assert_eq!(stacks(&profile), [vec![4, 5, 1, 2], vec![3, 4, 3, 5, 2], vec![3, 2], vec![4, 2]]);
     }
 
     #[test]
@@ -286,18 +291,11 @@ mod tests {
             texts: texts.map(str::to_owned).to_vec(),
             functions: (1..=4).map(function).collect(),
             locations: vec![location(1, &[2]), location(2, &[2, 1]), location(3, &[1, 4, 3]), location(4, &[3])],
-            samples: [&[1, 2, 3, 4][..], &[1, 2], &[4, 1]]
-                .map(|ids| super::super::message::Sample {
-                    locations: ids.to_vec(),
-                    values: vec![1],
-                    labels: Vec::new(),
-                })
-                .to_vec(),
+            samples: samples(&[&[1, 2, 3, 4], &[1, 2], &[4, 1]]),
             ..Profile::default()
         };
         trim(&mut profile);
-        let left: Vec<_> = profile.samples.iter().map(|sample| sample.locations.clone()).collect();
-        assert_eq!(left, [vec![3, 4], vec![1, 2], vec![4, 1]]);
+        assert_eq!(stacks(&profile), [vec![3, 4], vec![1, 2], vec![4, 1]]);
         assert_eq!(profile.locations[2].lines, lines(&[4, 3]));
     }
 }

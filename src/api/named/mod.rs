@@ -11,10 +11,10 @@ use core::ptr::NonNull;
 use std::io;
 
 use super::allocator::AllocError;
-use super::report::of_errno;
+use super::error;
 use super::rust::Spandrel;
 use crate::control::heaps::{self, End};
-use crate::process::holders::{self, Unavailable};
+use crate::process::holders;
 use crate::slow_path::request::NATURAL_ALIGN;
 
 mod figures;
@@ -71,15 +71,6 @@ impl HeapId {
     }
 }
 
-fn of_unavailable(reason: Unavailable) -> io::Error {
-    of_errno(match reason {
-        Unavailable::Gone => libc::EINVAL,
-        Unavailable::InUse => libc::EBUSY,
-        Unavailable::Memory => libc::ENOMEM,
-        Unavailable::Inside => libc::EAGAIN,
-    })
-}
-
 impl NamedHeap {
     /// A heap of that name, without limits, for one thread at a time; [`HeapOptions`] has the rest.
     ///
@@ -102,7 +93,7 @@ impl NamedHeap {
     /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) if another thread uses the heap, which is not
     /// [shared](HeapOptions::shared); [`OutOfMemory`](io::ErrorKind::OutOfMemory).
     pub fn scope(&self) -> io::Result<HeapScope<'_>> {
-        let before = holders::switch(self.id.handle()).map_err(of_unavailable)?;
+        let before = holders::switch(self.id.handle()).map_err(error::of)?;
         Ok(HeapScope { before, heap: PhantomData, thread: PhantomData })
     }
 
@@ -215,7 +206,7 @@ impl NamedHeap {
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the soft limit is above the hard one.
     pub fn set_limits(&self, soft: Option<NonZeroUsize>, hard: Option<NonZeroUsize>) -> io::Result<()> {
         let (soft, hard) = options::limits(soft, hard)?;
-        heaps::set_limits(self.id.handle(), soft, hard).map_err(of_unavailable)
+        heaps::set_limits(self.id.handle(), soft, hard).map_err(error::of)
     }
 
     /// The figures of this moment; `None` if code in another language ended the heap.
@@ -250,7 +241,7 @@ impl NamedHeap {
     /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) if a thread uses the heap, in a scope that was forgotten; it
     /// stays as it is to the end of the process.
     pub unsafe fn destroy(self) -> io::Result<()> {
-        heaps::end(core::mem::ManuallyDrop::new(self).id.handle(), End::Destroy).map_err(of_unavailable)
+        heaps::end(core::mem::ManuallyDrop::new(self).id.handle(), End::Destroy).map_err(error::of)
     }
 }
 

@@ -6,7 +6,7 @@ use core::num::NonZeroUsize;
 use std::io;
 
 use super::{HeapId, NamedHeap};
-use crate::api::report::of_errno;
+use crate::api::error;
 use crate::control::heaps::{self, NoHeap};
 use crate::pages::limits::UNLIMITED;
 use crate::process::holders::{Callback, NAME_BYTES, Wanted};
@@ -79,7 +79,11 @@ fn bytes_of(limit: Option<NonZeroUsize>) -> usize {
 /// The limits in bytes.
 pub(super) fn limits(soft: Option<NonZeroUsize>, hard: Option<NonZeroUsize>) -> io::Result<(usize, usize)> {
     let (soft_bytes, hard_bytes) = (bytes_of(soft), bytes_of(hard));
-    if soft.is_some() && soft_bytes > hard_bytes { Err(of_errno(libc::EINVAL)) } else { Ok((soft_bytes, hard_bytes)) }
+    if soft.is_some() && soft_bytes > hard_bytes {
+        Err(error::of_number(libc::EINVAL))
+    } else {
+        Ok((soft_bytes, hard_bytes))
+    }
 }
 
 impl<'name> HeapOptions<'name> {
@@ -108,9 +112,9 @@ impl<'name> HeapOptions<'name> {
         Self { is_shared, ..self }
     }
 
-    /// The function that is called when the heap meets a limit: the hard one on the thread whose request it refuses, from
-    /// inside that request; the soft one soon after, on any thread that makes a request. It may allocate and free; a panic
-    /// in it aborts the process.
+    /// The function that is called when the heap meets a limit: the hard one on the thread whose request it refuses,
+    /// from inside that request; the soft one soon after, on any thread that makes a request. It may allocate and free;
+    /// a panic in it aborts the process.
     #[must_use]
     pub const fn on_limit(self, function: fn(&LimitMet)) -> Self {
         Self { on_limit: Some(function), ..self }
@@ -124,7 +128,7 @@ impl<'name> HeapOptions<'name> {
     /// mode `custom` serves the process.
     pub fn create(self) -> io::Result<NamedHeap> {
         if self.name.contains('\0') {
-            return Err(of_errno(libc::EINVAL));
+            return Err(error::of_number(libc::EINVAL));
         }
         let made = heaps::create(&Wanted {
             name: &self.name.as_bytes()[..self.name.floor_char_boundary(NAME_BYTES - 1)],
@@ -133,11 +137,7 @@ impl<'name> HeapOptions<'name> {
             context: self.on_limit.map_or(core::ptr::null_mut(), |function| function as *mut c_void),
             shared: self.is_shared,
         });
-        let handle = made.map_err(|why| match why {
-            NoHeap::Inside => of_errno(libc::EAGAIN),
-            NoHeap::Memory => of_errno(libc::ENOMEM),
-            NoHeap::Unserved => of_errno(libc::ENOTSUP),
-        })?;
-        HeapId::of(handle).map(|id| NamedHeap { id }).ok_or_else(|| of_errno(libc::ENOMEM))
+        let handle = made.map_err(error::of)?;
+        HeapId::of(handle).map(|id| NamedHeap { id }).ok_or_else(|| error::of(NoHeap::Memory))
     }
 }

@@ -42,8 +42,8 @@ pub(in crate::heap) const fn calls_seldom(pause: u32) -> bool {
 
 /// Flushes without a refill that count as shrinking; each refill halves their number.
 const SHRINKING: u32 = 16;
-/// Those after which a crowded heap gives up classes and halves bins. No bin is halved before so many times more, as log2,
-/// for each time that the program needed blocks again after that: if it works in phases, it keeps its bins.
+/// Those after which a crowded heap gives up classes and halves bins. No bin is halved before so many times more, as
+/// log2, for each time that the program needed blocks again after that: if it works in phases, it keeps its bins.
 const FALLING: u32 = 4;
 const PHASE_SHIFT: u32 = 2;
 const PHASES_MAX: u32 = 8;
@@ -98,8 +98,8 @@ impl Heap {
         self.receive_blocks(shared, RECEIVED_PER_LARGE, None);
     }
 
-    /// Whether [`Heap::attend`] has nothing to do at `now`, and no other work waits for a slow call of this heap. For its
-    /// thread, which need not hold the spans.
+    /// Whether [`Heap::attend`] has nothing to do at `now`, and no other work waits for a slow call of this heap. For
+    /// its thread, which need not hold the spans.
     #[inline]
     pub(crate) fn is_attended(&self, shared: Shared<'_>, now: u32) -> bool {
         let ticked = self.offer.ticked.get() == now || shared.central.pages.delay().is_none();
@@ -115,11 +115,11 @@ impl Heap {
         let now = pages.now();
         self.offer.ticked.set(now);
         pages.purge_waiting(now);
-        if !self.takes_part() {
+        if !self.has_idle_return() {
             return;
         }
         let idle = &shared.registry.idle;
-        idle.owe();
+        idle.want_round();
         // Relaxed: a hint, for about one step per millisecond.
         if idle.worked.load(Ordering::Relaxed) != now {
             self.do_step_of_round(shared, now);
@@ -141,7 +141,7 @@ impl Heap {
         if self.take_offer(shared) {
             self.drain_idle_bins(shared);
         }
-        if !self.takes_part() {
+        if !self.has_idle_return() {
             return;
         }
         let (now, pause) = self.read_clock();
@@ -204,11 +204,11 @@ impl Heap {
 
     /// Whether memory of this heap shrinks.
     pub(in crate::heap) fn is_shrinking(&self) -> bool {
-        self.offer.shrinking.get() >= SHRINKING && self.takes_part()
+        self.offer.shrinking.get() >= SHRINKING && self.has_idle_return()
     }
 
-    /// Whether the memory of this heap has begun to shrink, as far as one that is crowded is concerned: what it keeps keeps
-    /// spans from other threads.
+    /// Whether the memory of this heap has begun to shrink, as far as one that is crowded is concerned: what it keeps
+    /// keeps spans from other threads.
     pub(in crate::heap) fn is_falling(&self) -> bool {
         self.offer.shrinking.get() >= FALLING
     }
@@ -222,7 +222,7 @@ impl Heap {
     /// nothing is left to do, nor if requests are counted already.
     pub(in crate::heap) fn count_down(&self, shared: Shared<'_>, for_round: bool) {
         let shrinks = self.offer.shrinking.get() >= SHRINKING;
-        if (shrinks || for_round) && !self.is_sampled() && self.takes_part() && self.is_pending(shared) {
+        if (shrinks || for_round) && !self.is_sampled() && self.has_idle_return() && self.is_pending(shared) {
             self.offer.for_round.set(!shrinks);
             if !shrinks {
                 self.offer.counted.set(0);

@@ -20,8 +20,8 @@ const SPARSE: u32 = 4;
 const PAUSE: u32 = 256;
 const PAUSE_GROWTH: u32 = 4;
 
-/// Memory shrinks: flush follows flush. Perhaps the thread makes no call any more once it has freed what it had, so each
-/// flush returns some memory of one class, another one each time.
+/// Memory shrinks: flush follows flush. Perhaps the thread makes no call any more once it has freed what it had, so
+/// each flush returns some memory of one class, another one each time.
 impl Heap {
     /// Drains a bin, but for that of `class`, and purges holes. Part of a flush of `class`.
     pub(in crate::heap) fn return_of_next_class(&self, shared: Shared<'_>, class: Class) {

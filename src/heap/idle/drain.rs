@@ -47,18 +47,19 @@ impl FastHeap {
 
 impl Heap {
     /// Sets whether the heap takes part in idle return. For its thread.
-    pub(crate) fn take_part(&self, part: bool) {
+    pub(crate) fn set_idle_return(&self, on: bool) {
         // Relaxed: other threads read it as a hint.
-        self.offer.open.store(part, Ordering::Relaxed);
+        self.offer.open.store(on, Ordering::Relaxed);
     }
 
     /// Whether the heap takes part in idle return.
-    pub(crate) fn takes_part(&self) -> bool {
+    pub(crate) fn has_idle_return(&self) -> bool {
         // Relaxed: the heap's thread, which asks, wrote it.
         self.offer.open.load(Ordering::Relaxed)
     }
 
-    /// Ends [`Heap::take_part`] for good, and opens the fast path for the next thread. The caller holds the spans.
+    /// Ends [`Heap::set_idle_return`] for good, and opens the fast path for the next thread. The caller holds the
+    /// spans.
     pub(crate) fn close_offers(&self) {
         self.end_countdown();
         self.forget_offers();
@@ -83,25 +84,25 @@ impl Heap {
         if !self.belongs_to_process() {
             return;
         }
-        self.hold_spans();
+        self.lock_spans();
         self.close();
         // The round is read after the fast path was closed: the next but one begins a pause later.
         let round = shared.registry.idle.round().wrapping_add(1);
         self.note_offer(round);
-        self.free_spans();
+        self.unlock_spans();
     }
 
     /// Makes an offer to this heap, which is another thread's, in `round`; false if its spans are held, so that its
     /// thread is at work.
     pub(in crate::heap) fn make_offer(&self, round: u32) -> bool {
-        if !self.try_hold_spans() {
+        if !self.try_lock_spans() {
             return false;
         }
         if self.offer.state(round) == OfferState::None {
             self.close();
             self.note_offer(round);
         }
-        self.free_spans();
+        self.unlock_spans();
         true
     }
 
@@ -127,22 +128,19 @@ impl Heap {
     /// Drains `other`, whose offer is ripe in `round`, until `blocks` blocks have left; false if something is left.
     /// `self` is the heap of the calling thread.
     pub(in crate::heap) fn drain_other(&self, shared: Shared<'_>, other: &Heap, round: u32, blocks: &mut u32) -> bool {
-        if !other.try_hold_spans() {
+        if !other.try_lock_spans() {
             return true;
         }
         let ripe = matches!(other.offer.state(round), OfferState::Ripe | OfferState::Drained);
         let done = !ripe || self.drain_held(shared, other, blocks);
-        other.free_spans();
+        other.unlock_spans();
         done
     }
 
     fn drain_held(&self, shared: Shared<'_>, other: &Heap, blocks: &mut u32) -> bool {
         while *blocks > 0 {
-            let Some(batch) = other.receive() else { break };
-            *blocks = blocks.saturating_sub(batch.len() as u32);
-            other.admit(shared, batch, false);
-            other.return_batch(shared, batch);
-            self.keep_batch(shared, batch);
+            let Some(received) = self.receive_batch_for(shared, other) else { break };
+            *blocks = blocks.saturating_sub(received as u32);
         }
         // Relaxed: the spans are held.
         let mut class = other.offer.drained.load(Ordering::Relaxed);

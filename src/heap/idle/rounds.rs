@@ -11,7 +11,7 @@
 //! - One thread at a time works on a round; nothing waits for it.
 //! - A round begins [`PACE_MIN`] milliseconds or more after the last offer of the round before was made.
 
-use super::state::{NOTHING, OWED, Stage};
+use super::state::{NOTHING, Stage, WANTED};
 use crate::base::class::Class;
 use crate::base::units::Region;
 use crate::central::{Due, Holes, State};
@@ -123,7 +123,7 @@ impl Heap {
         let idle = &shared.registry.idle;
         // Relaxed: only the thread at work writes it, and others read a hint. 0 is no round.
         idle.round.store(idle.round().wrapping_add(1).max(1), Ordering::Relaxed);
-        let _ = idle.owed.compare_exchange(OWED, NOTHING, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = idle.wanted.compare_exchange(WANTED, NOTHING, Ordering::Relaxed, Ordering::Relaxed);
         idle.found.set(false);
         idle.active.set(false);
         idle.heap.set(None);
@@ -205,7 +205,7 @@ impl Heap {
             }
             self.send_all(shared);
             if let Some(transit) = shared.registry.transit.get().filter(|_| shared.central.pages.has_holes()) {
-                while (transit.rests)() {
+                while (transit.purge_one)() {
                     if budget.is_over() {
                         return false;
                     }
@@ -242,13 +242,13 @@ impl Heap {
         }
         idle.enter(Stage::Resting);
         if idle.found.get() {
-            idle.owe();
+            idle.want_round();
         }
         true
     }
 
-    /// Purges the holes of the span that starts at `region`, if one does, it has any, and they are due, whatever heap owns
-    /// it.
+    /// Purges the holes of the span that starts at `region`, if one does, it has any, and they are due, whatever heap
+    /// owns it.
     fn purge_holes_of_span(&self, shared: Shared<'_>, region: Region, due: Due) -> Holes {
         let central = shared.central;
         let entry = central.pages.space().entry(region);
@@ -275,7 +275,7 @@ impl Heap {
         }
         let owner = Heap::of_entry(entry);
         let is_own = owner.address() == self.address();
-        if !is_own && !owner.try_hold_spans() {
+        if !is_own && !owner.try_lock_spans() {
             return Holes::Waiting;
         }
         // Else the heap's thread may take a block that waits at any time.
@@ -285,13 +285,13 @@ impl Heap {
         let holes = match transit {
             _ if !may_have(transit.is_some()) => Holes::None,
             Some(transit) => {
-                let waiting = |number| (transit.waits)(owner, class, number);
+                let waiting = |number| (transit.held_back)(owner, class, number);
                 central.purge_holes(class, region, due, Some(&waiting))
             }
             None => central.purge_holes(class, region, due, None),
         };
         if !is_own {
-            owner.free_spans();
+            owner.unlock_spans();
         }
         holes
     }
@@ -310,7 +310,7 @@ impl Heap {
     pub(crate) fn offer_or_drain_all(&self, shared: Shared<'_>, end: u64) {
         let idle = &shared.registry.idle;
         // Acquire pairs with the Release below. The round does not change meanwhile.
-        if !self.takes_part() || idle.working.swap(true, Ordering::Acquire) {
+        if !self.has_idle_return() || idle.working.swap(true, Ordering::Acquire) {
             return;
         }
         let (round, mut heap) = (idle.round(), None);
@@ -330,7 +330,7 @@ impl Heap {
                 }
             }
         }
-        idle.owe();
+        idle.want_round();
         // Release pairs with the Acquire above.
         idle.working.store(false, Ordering::Release);
     }
@@ -343,8 +343,8 @@ impl Heap {
         }
     }
 
-    /// Purges the holes of all spans that changed since theirs were purged, whatever heap owns them, but for heaps whose
-    /// thread is at work in the allocator. Begins where the last call stopped. Whether it purged any.
+    /// Purges the holes of all spans that changed since theirs were purged, whatever heap owns them, but for heaps
+    /// whose thread is at work in the allocator. Begins where the last call stopped. Whether it purged any.
     pub(crate) fn purge_all_holes(&self, shared: Shared<'_>, end: u64) -> bool {
         let (pages, idle) = (&shared.central.pages, &shared.registry.idle);
         if !pages.has_holes() {

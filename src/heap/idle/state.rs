@@ -6,9 +6,9 @@ use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sys::call;
 use crate::sys::cell::{Relaxed, StaticRef};
 
-/// The values of `Idle::owed`.
+/// The values of `Idle::wanted`.
 pub(super) const NOTHING: u32 = 0;
-pub(super) const OWED: u32 = 1;
+pub(super) const WANTED: u32 = 1;
 const AWAITED: u32 = 2;
 
 /// The stages of a round.
@@ -24,9 +24,9 @@ pub(super) enum Stage {
 
 /// The state of idle return in this process.
 pub(crate) struct Idle {
-    /// Whether there is work for a round since the last one began: [`NOTHING`], [`OWED`], or [`AWAITED`]: nothing, and
-    /// a thread sleeps on this word. Written and read by any thread.
-    pub(super) owed: AtomicU32,
+    /// Whether there is work for a round since the last one began: [`NOTHING`], [`WANTED`], or [`AWAITED`]: nothing,
+    /// and a thread sleeps on this word. Written and read by any thread.
+    pub(super) wanted: AtomicU32,
     /// Whether a thread works on a round. Written by that thread; any thread may try to take it.
     pub(super) working: AtomicBool,
     /// When the last round had made its offers, when some were made between rounds, and when a thread last worked on a
@@ -55,7 +55,7 @@ pub(crate) struct Idle {
 impl Idle {
     pub(in crate::heap) const fn new() -> Self {
         Self {
-            owed: AtomicU32::new(NOTHING),
+            wanted: AtomicU32::new(NOTHING),
             working: AtomicBool::new(false),
             offered: AtomicU32::new(0),
             called: AtomicU32::new(0),
@@ -72,13 +72,11 @@ impl Idle {
         }
     }
 
-    /// The stage of the round.
     pub(super) fn stage(&self) -> Stage {
         const STAGES: [Stage; 4] = [Stage::Resting, Stage::Heaps, Stage::Caches, Stage::Spans];
         STAGES.into_iter().find(|&stage| stage as u32 == self.stage.get()).unwrap_or(Stage::Resting)
     }
 
-    /// Sets the stage.
     pub(super) fn enter(&self, stage: Stage) {
         self.stage.set(stage as u32);
     }
@@ -88,7 +86,6 @@ impl Idle {
         Region(self.region.get())
     }
 
-    /// Sets [`Idle::region`].
     pub(super) fn set_region(&self, region: Region) {
         self.region.set(region.0);
     }
@@ -106,10 +103,10 @@ impl Idle {
         self.round.load(Ordering::Relaxed)
     }
 
-    /// Whether a round is under way or owed.
+    /// Whether a round is under way or wanted.
     pub(crate) fn is_pending(&self) -> bool {
         // Relaxed: an old value only returns memory later.
-        self.owed.load(Ordering::Relaxed) == OWED
+        self.wanted.load(Ordering::Relaxed) == WANTED
             || self.working.load(Ordering::Relaxed)
             || self.stage() != Stage::Resting
     }
@@ -122,14 +119,15 @@ impl Idle {
     /// Sleeps until there is work for a round.
     pub(crate) fn wait(&self) {
         // Relaxed: one word has both states, so the thread that writes it knows whether to wake a sleeper.
-        let _ = self.owed.compare_exchange(NOTHING, AWAITED, Ordering::Relaxed, Ordering::Relaxed);
-        call::futex_wait(self.owed.as_ptr(), AWAITED);
+        let _ = self.wanted.compare_exchange(NOTHING, AWAITED, Ordering::Relaxed, Ordering::Relaxed);
+        call::futex_wait(self.wanted.as_ptr(), AWAITED);
     }
 
-    pub(crate) fn owe(&self) {
+    /// Notes that there is work for a round, and wakes the thread that sleeps until there is.
+    pub(crate) fn want_round(&self) {
         // Relaxed: a hint.
-        if self.owed.load(Ordering::Relaxed) != OWED && self.owed.swap(OWED, Ordering::Relaxed) == AWAITED {
-            call::futex_wake(self.owed.as_ptr());
+        if self.wanted.load(Ordering::Relaxed) != WANTED && self.wanted.swap(WANTED, Ordering::Relaxed) == AWAITED {
+            call::futex_wake(self.wanted.as_ptr());
         }
     }
 }

@@ -17,24 +17,24 @@ use crate::central::Batch;
 use crate::pages::map::{BIN_BYTES, HEAP_ALIGN};
 use crate::sys::atomic::settle_stores;
 
-/// Places for batches, in each lane.
+/// Places for batches, in each side.
 const PLACES: usize = 16;
-const LANES: usize = 2;
+const SIDES: usize = 2;
 
-/// The two lanes, by the reason why a block is sent.
+/// The two sides, by the reason why a block is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::heap) enum Lane {
+pub(in crate::heap) enum Side {
     /// The program freed it.
     Outer = 0,
     /// A bin, an inbox or a cache returned it.
     Inner = 1,
 }
 
-/// The outbox of one heap. Only the heap's thread writes the places of the outer lane; the rest belongs to the thread
+/// The outbox of one heap. Only the heap's thread writes the places of the outer side; the rest belongs to the thread
 /// that holds the spans. All-zero bytes are an empty outbox.
 pub(in crate::heap) struct Outbox {
-    batches: [Cell<*const Batch>; LANES * PLACES],
-    /// Whether the fast path is adding to a batch of the outer lane: a signal handler must not, then.
+    batches: [Cell<*const Batch>; SIDES * PLACES],
+    /// Whether the fast path is adding to a batch of the outer side: a signal handler must not, then.
     joining: Cell<bool>,
     pub(in crate::heap) empty_batches: Cell<*const Batch>,
     pub(in crate::heap) empty_count: Cell<u32>,
@@ -42,7 +42,7 @@ pub(in crate::heap) struct Outbox {
 
 impl Outbox {
     /// Where the batches are, and how many places there are for them.
-    pub(in crate::heap) const BATCHES: [usize; 2] = [core::mem::offset_of!(Self, batches), LANES * PLACES];
+    pub(in crate::heap) const BATCHES: [usize; 2] = [core::mem::offset_of!(Self, batches), SIDES * PLACES];
 
     /// Drops all batches, whatever they hold.
     pub(in crate::heap) fn forget(&self) {
@@ -64,32 +64,32 @@ impl Outbox {
         self.batches.iter().find_map(|place| unsafe { place.replace(core::ptr::null()).as_ref() })
     }
 
-    /// The place of the batches with `key` in `lane`.
+    /// The place of the batches with `key` in `side`.
     #[inline(always)]
-    pub(in crate::heap) fn place(&self, key: usize, lane: Lane) -> &Cell<*const Batch> {
+    pub(in crate::heap) fn place(&self, key: usize, side: Side) -> &Cell<*const Batch> {
         let index = ((key / HEAP_ALIGN) ^ (key / BIN_BYTES)) % PLACES;
-        // SAFETY: the remainder is below the number of places of a lane.
-        unsafe { self.batches.get_unchecked(lane as usize * PLACES + index) }
+        // SAFETY: the remainder is below the number of places of a side.
+        unsafe { self.batches.get_unchecked(side as usize * PLACES + index) }
     }
 
-    /// The place in the outer lane of batches for the heap that `word` of the map names.
+    /// The place in the outer side of batches for the heap that `word` of the map names.
     #[inline(always)]
     pub(in crate::heap) fn place_of_owner(&self, word: usize) -> &Cell<*const Batch> {
         // All bits that the place of a heap's batches does not depend on are left out.
         const { assert!(HEAP_ALIGN / BIN_BYTES >= PLACES) };
-        // SAFETY: the remainder is below the number of places of a lane.
-        unsafe { self.batches.get_unchecked(Lane::Outer as usize * PLACES + word / HEAP_ALIGN % PLACES) }
+        // SAFETY: the remainder is below the number of places of a side.
+        unsafe { self.batches.get_unchecked(Side::Outer as usize * PLACES + word / HEAP_ALIGN % PLACES) }
     }
 
-    /// The batch with `key`, if one is being collected in `lane`.
+    /// The batch with `key`, if one is being collected in `side`.
     #[inline(always)]
-    pub(in crate::heap) fn batch_for(&self, key: usize, lane: Lane) -> Option<&Batch> {
+    pub(in crate::heap) fn batch_for(&self, key: usize, side: Side) -> Option<&Batch> {
         // SAFETY: a place holds null or a valid batch of this thread's.
-        let batch = unsafe { self.place(key, lane).get().as_ref() }?;
+        let batch = unsafe { self.place(key, side).get().as_ref() }?;
         (batch.key.get() == key).then_some(batch)
     }
 
-    /// Does `join`, which adds a block to a batch of the outer lane, unless this call comes from a signal handler that
+    /// Does `join`, which adds a block to a batch of the outer side, unless this call comes from a signal handler that
     /// interrupted such a join: false then.
     #[inline(always)]
     pub(in crate::heap) fn join(&self, join: impl FnOnce() -> bool) -> bool {
@@ -114,8 +114,8 @@ impl Outbox {
         self.joining.get()
     }
 
-    /// The places of `lane`.
-    pub(in crate::heap) fn places(&self, lane: Lane) -> impl Iterator<Item = &Cell<*const Batch>> {
-        self.batches.iter().skip(lane as usize * PLACES).take(PLACES)
+    /// The places of `side`.
+    pub(in crate::heap) fn places(&self, side: Side) -> impl Iterator<Item = &Cell<*const Batch>> {
+        self.batches.iter().skip(side as usize * PLACES).take(PLACES)
     }
 }

@@ -20,7 +20,7 @@ impl Heap {
     }
 
     /// The next batch that other threads sent; `None` if there is none. The caller holds the spans.
-    pub(in crate::heap) fn receive(&self) -> Option<&'static crate::central::Batch> {
+    fn receive(&self) -> Option<&'static Batch> {
         if self.pending.get().is_null() {
             self.pending.set(self.inbox.take());
         }
@@ -44,14 +44,14 @@ impl Heap {
     // Not inlined: a program with one thread runs the loop alone.
     #[inline(never)]
     fn receive_whole(&self, shared: Shared<'_>, batch: &Batch, wanted: Option<Class>) {
-        self.admit(shared, batch, true);
+        self.note_arriving(shared, batch, true);
         self.receive_batch(shared, batch, wanted);
         self.keep_batch(shared, batch);
     }
 
     /// Has the mode in force look at the blocks of a batch that arrived at this heap, if it wants to.
     #[inline]
-    pub(in crate::heap) fn admit(&self, shared: Shared<'_>, batch: &Batch, by_owner: bool) {
+    fn note_arriving(&self, shared: Shared<'_>, batch: &Batch, by_owner: bool) {
         if let Some(transit) = shared.registry.transit.get() {
             batch.replace_each(|block| (transit.arrives)(self, block, by_owner));
         }
@@ -79,7 +79,7 @@ impl Heap {
         match (self.bin_of_block(block), wanted) {
             (Some(bin), Some(class))
                 if core::ptr::eq(bin, self.bin(class))
-                    && bin.has_half()
+                    && bin.is_below_half()
                     && class.geometry().regions == 1
                     && bin.push(block) =>
             {
@@ -95,15 +95,25 @@ impl Heap {
     /// is long.
     #[cold]
     pub(super) fn receive_for(&self, shared: Shared<'_>, owner: &Heap) {
-        if !owner.try_hold_spans() {
+        if !owner.try_lock_spans() {
             return;
         }
         for _ in 0..RECEIVED_FOR_MAX {
-            let Some(batch) = owner.receive() else { break };
-            owner.admit(shared, batch, false);
-            owner.return_batch(shared, batch);
-            self.keep_batch(shared, batch);
+            if self.receive_batch_for(shared, owner).is_none() {
+                break;
+            }
         }
-        owner.free_spans();
+        owner.unlock_spans();
+    }
+
+    /// Receives the next batch of another heap, whose spans the calling thread holds, into these: how many blocks;
+    /// `None` if there is no batch.
+    pub(in crate::heap) fn receive_batch_for(&self, shared: Shared<'_>, owner: &Heap) -> Option<usize> {
+        let batch = owner.receive()?;
+        let blocks = batch.len();
+        owner.note_arriving(shared, batch, false);
+        owner.return_batch(shared, batch);
+        self.keep_batch(shared, batch);
+        Some(blocks)
     }
 }

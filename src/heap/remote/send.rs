@@ -3,7 +3,7 @@
 //! no memory for a batch.
 
 use super::inbox::Pushed;
-use super::outbox::Lane;
+use super::outbox::Side;
 use crate::base::class::{Class, Geometry};
 use crate::central::{Batch, Place, Refused, Returned};
 use crate::diag::{self, Code};
@@ -103,7 +103,7 @@ impl Heap {
         let entry = word.entry();
         let Some(class) = entry.class() else { return false };
         let geometry = class.geometry();
-        let Some(batch) = self.outbox.batch_for(key_of(entry), Lane::Outer) else { return false };
+        let Some(batch) = self.outbox.batch_for(key_of(entry), Side::Outer) else { return false };
         if !geometry.is_start(block.addr(), word.bits()) {
             return false;
         }
@@ -121,30 +121,30 @@ impl Heap {
 
     /// Sends `block` to the owner that `entry` names: in a batch, or by itself where there is no metadata for one. A
     /// block that was sent just before is reported, and the first of a batch if the owner freed it lately.
-    pub(in crate::heap) fn send(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8, lane: Lane) {
-        if lane == Lane::Inner {
+    pub(in crate::heap) fn send(&self, shared: Shared<'_>, entry: Entry, class: Class, block: *mut u8, side: Side) {
+        if side == Side::Inner {
             shared.note_leaving(block);
         }
         // A batch that an interrupted call is adding to is neither to be sent nor to be added to.
-        let may_collect = lane == Lane::Inner || !self.outbox.is_joining();
-        let Some(batch) = may_collect.then(|| self.collecting(shared, key_of(entry), lane)).flatten() else {
+        let may_collect = side == Side::Inner || !self.outbox.is_joining();
+        let Some(batch) = may_collect.then(|| self.collecting(shared, key_of(entry), side)).flatten() else {
             return deliver_or_report(shared, block);
         };
         // The owner's bin is far away for this processor, so only the first block of a batch is compared with it.
-        let is_first = lane == Lane::Outer && batch.len() == 0 && !entry.is_central();
+        let is_first = side == Side::Outer && batch.len() == 0 && !entry.is_central();
         if batch.has_near(block) || is_first && Heap::of_entry(entry).other_has_lately(class, block) {
             return Refused::Double.report("free", block, class.size());
         }
         if !batch.push(block, entry, class.geometry()) {
-            self.outbox.place(key_of(entry), lane).set(core::ptr::null());
+            self.outbox.place(key_of(entry), side).set(core::ptr::null());
             self.send_batch(shared, batch);
         }
     }
 
-    /// Sends all blocks of the outbox; the batches of the outer lane stay in their places. The caller holds the spans.
+    /// Sends all blocks of the outbox; the batches of the outer side stay in their places. The caller holds the spans.
     pub(in crate::heap) fn send_all(&self, shared: Shared<'_>) {
-        self.empty_lane(shared, Lane::Inner);
-        for place in self.outbox.places(Lane::Outer) {
+        self.empty_side(shared, Side::Inner);
+        for place in self.outbox.places(Side::Outer) {
             // SAFETY: a place holds null or a valid batch of this heap's.
             let Some(batch) = unsafe { place.get().as_ref() }.filter(|batch| batch.len() > 0) else { continue };
             match self.take_empty_batch(batch.key.get()).or_else(|| shared.central.acquire_batch(batch.key.get())) {
@@ -159,13 +159,13 @@ impl Heap {
 
     /// As [`Heap::send_all`], for the end of the heap's thread: no batch stays.
     pub(in crate::heap) fn close_outbox(&self, shared: Shared<'_>) {
-        self.empty_lane(shared, Lane::Outer);
-        self.empty_lane(shared, Lane::Inner);
+        self.empty_side(shared, Side::Outer);
+        self.empty_side(shared, Side::Inner);
         self.outbox.end_join();
     }
 
-    fn empty_lane(&self, shared: Shared<'_>, lane: Lane) {
-        for place in self.outbox.places(lane) {
+    fn empty_side(&self, shared: Shared<'_>, side: Side) {
+        for place in self.outbox.places(side) {
             // SAFETY: a place holds null or a valid batch of this heap's.
             if let Some(batch) = unsafe { place.replace(core::ptr::null()).as_ref() } {
                 self.send_batch(shared, batch);
@@ -174,11 +174,11 @@ impl Heap {
     }
 
     /// The batch that collects for `key`. Sends another batch that has its place first.
-    fn collecting<'a>(&'a self, shared: Shared<'a>, key: usize, lane: Lane) -> Option<&'a Batch> {
-        if let Some(batch) = self.outbox.batch_for(key, lane) {
+    fn collecting<'a>(&'a self, shared: Shared<'a>, key: usize, side: Side) -> Option<&'a Batch> {
+        if let Some(batch) = self.outbox.batch_for(key, side) {
             return Some(batch);
         }
-        let place = self.outbox.place(key, lane);
+        let place = self.outbox.place(key, side);
         // SAFETY: a place holds null or a valid batch of this thread's.
         if let Some(batch) = unsafe { place.replace(core::ptr::null()).as_ref() } {
             self.send_batch(shared, batch);
@@ -236,6 +236,15 @@ impl Heap {
 }
 
 impl Shared<'_> {
+    /// Empties the transfer caches: their blocks return to their spans.
+    pub(crate) fn empty_caches(self) {
+        for class in Class::all() {
+            while let Some(batch) = self.central.take_batch(class) {
+                deliver_each(self, batch);
+            }
+        }
+    }
+
     /// Tells the mode in force of a block that is about to be sent, if it wants to know.
     fn note_leaving(self, block: *mut u8) {
         if let Some(transit) = self.registry.transit.get() {
@@ -245,7 +254,7 @@ impl Shared<'_> {
 }
 
 /// Delivers each block of a batch by itself, and releases the batch.
-pub(crate) fn deliver_each(shared: Shared<'_>, batch: &Batch) {
+pub(in crate::heap) fn deliver_each(shared: Shared<'_>, batch: &Batch) {
     batch.blocks().iter().for_each(|&block| deliver_or_report(shared, block));
     shared.central.release_batch(batch);
 }

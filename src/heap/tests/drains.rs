@@ -14,7 +14,7 @@ fn a_drain_leaves_the_last_block_of_a_bin_and_the_end_of_a_batch() {
     }
     let last = idle.bin(class).last();
     assert!(idle.bin(class).len() > 1);
-    idle.take_part(true);
+    idle.set_idle_return(true);
     assert!(idle.make_offer(7));
     assert!(idle.bin_of_block(last).is_none() && idle.pop_fast(64).is_null(), "the fast path is closed");
     let mut blocks = u32::MAX;
@@ -34,6 +34,6 @@ fn a_drain_leaves_the_last_block_of_a_bin_and_the_end_of_a_batch() {
     assert_eq!(idle.free(world.shared(), last), Freed::Small);
     retire(&world, idle);
     retire(&world, other);
-    world.central.empty_caches(|batch| crate::heap::deliver_each(world.shared(), batch));
+    world.shared().empty_caches();
     assert_eq!(world.out(), 0);
 }

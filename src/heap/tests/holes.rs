@@ -94,7 +94,7 @@ proptest! {
     fn no_page_of_a_live_block_is_dropped(steps in prop::collection::vec(step(), 1..50)) {
         let world = World::new(256 * MIB);
         let mut heaps: Vec<&Heap> = (0..HEAPS).map(|_| world.heap()).collect();
-        heaps.iter().for_each(|heap| heap.take_part(true));
+        heaps.iter().for_each(|heap| heap.set_idle_return(true));
         let (mut live, mut next, mut round) = (Live::new(), 0_u8, 1);
         for step in steps.into_iter().chain([Step::Trim { heap: 0 }]) {
             let drops = matches!(step, Step::Offer { .. } | Step::Trim { .. });
@@ -122,7 +122,7 @@ proptest! {
                 Step::Retire { heap } => {
                     retire(&world, heaps[heap]);
                     heaps[heap] = world.heap();
-                    heaps[heap].take_part(true);
+                    heaps[heap].set_idle_return(true);
                 }
                 Step::Collect { heap } => heaps[heap].collect(world.shared()),
                 Step::Offer { heap } => {
@@ -240,7 +240,7 @@ fn blocks_in_purged_pages_are_counted_until_one_is_taken() {
 fn a_span_that_shrinks_gives_back_large_holes_alone() {
     let world = World::new(64 * MIB);
     let (heap, other) = (world.heap(), world.heap());
-    [heap, other].map(|heap| heap.take_part(true));
+    [heap, other].iter().for_each(|heap| heap.set_idle_return(true));
     let wide = Class::all().filter(|class| class.geometry().regions >= 4);
     let class = wide.max_by_key(|class| class.geometry().capacity).expect("spans of several regions");
     let (geometry, size) = (class.geometry(), class.size());
@@ -252,7 +252,7 @@ fn a_span_that_shrinks_gives_back_large_holes_alone() {
     // A hole of half of the span, and a small one behind it.
     let (half, last) = (blocks.len() / 2, blocks.len() - 1);
     let small = half + (2 * PAGE).div_ceil(size).max(2);
-    let mut purge = |due| (world.central.purge_holes(class, first, due, None), span.purged_bytes());
+    let purge = |due| (world.central.purge_holes(class, first, due, None), span.purged_bytes());
     for (index, &block) in blocks.iter().enumerate() {
         if index < half || (half + 1..=small).contains(&index) {
             free(&world, heap, block);

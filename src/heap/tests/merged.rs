@@ -134,7 +134,8 @@ fn a_crowded_heap_gives_up_a_class_that_the_program_no_longer_uses() {
     assert!(!heap.alloc(world.shared(), wanted).expect("memory").is_null() && heap.bin(wanted).capacity() > 0);
 }
 
-/// The largest room that the bin of 16 bytes has while blocks are allocated, and what it has once most of them are freed.
+/// The largest room that the bin of 16 bytes has while blocks are allocated, and what it has once most of them are
+/// freed.
 fn rooms(world: &World, heap: &Heap) -> (usize, usize) {
     let wanted = class(16);
     let mut most = 0;

@@ -115,20 +115,20 @@ fn a_fork_in_the_midst_of_an_adoption_loses_nothing_and_doubles_nothing() {
 fn no_thread_gets_the_spans_of_an_orphan() {
     let world = World::new(64 * MIB);
     let (own, lost) = (world.heap(), world.heap());
-    assert!(lost.try_hold_spans());
+    assert!(lost.try_lock_spans());
     world.registry.leave_others(Some(own));
-    assert!(!lost.try_hold_spans() && own.try_hold_spans());
-    own.free_spans();
+    assert!(!lost.try_lock_spans() && own.try_lock_spans());
+    own.unlock_spans();
     world.registry.orphan_all_but(Some(own));
     world.registry.adopt_orphans(world.shared());
     // A thread that gets the heap later finds the spans free, whichever thread held them; also those of a heap that had
     // no thread.
     assert_eq!(world.heap().address(), lost.address());
-    assert!(lost.try_hold_spans());
+    assert!(lost.try_lock_spans());
     world.registry.release(lost);
     world.registry.leave_others(Some(own));
     assert_eq!(world.heap().address(), lost.address());
-    assert!(lost.try_hold_spans());
+    assert!(lost.try_lock_spans());
 }
 
 #[test]
@@ -137,13 +137,13 @@ fn no_thread_drains_an_orphan_that_was_not_entered() {
     let (own, lost) = (world.heap(), world.heap());
     let class = Class::of_size(64).expect("small");
     lost.alloc(world.shared(), class).expect("memory");
-    lost.take_part(true);
+    lost.set_idle_return(true);
     assert!(lost.make_offer(1));
     let binned = lost.binned(class);
     world.registry.leave_others(Some(own));
     let mut blocks = u32::MAX;
     assert!(binned > 1 && own.drain_other(world.shared(), lost, 2, &mut blocks));
-    assert!(!lost.try_hold_spans() && lost.binned(class) == binned);
+    assert!(!lost.try_lock_spans() && lost.binned(class) == binned);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::World;
 use crate::base::class::Class;
 use crate::base::units::MIB;
 use crate::heap::second_path::{DEFAULT, SecondPath, free, free_sized, malloc, zeroed};
-use crate::heap::{FastHeap, Freed, Heap, Unit};
+use crate::heap::{FastHeap, Freed, Heap, SampledBy};
 
 const SIZE: usize = 64;
 
@@ -64,7 +64,7 @@ fn a_closed_heap_takes_the_slow_path() {
     let world = World::new(64 * MIB);
     let (heap, own) = filled(&world);
     let other = filled(&world).1;
-    world.registry.sampling.switch(1 << 30, Unit::Calls);
+    world.registry.sampling.switch(1 << 30, SampledBy::Calls);
     heap.follow_sampling(&world.registry.sampling);
     assert_eq!(heap.free(world.shared(), other), Freed::Small, "a batch is open");
     for _ in 0..2 {
@@ -102,13 +102,13 @@ fn a_mode_sees_every_call_of_a_heap() {
     assert!(is_seen());
     // Sampling that begins or ends opens nothing.
     for mean in [0, 1 << 20, 0] {
-        world.registry.sampling.switch(mean, Unit::Bytes);
+        world.registry.sampling.switch(mean, SampledBy::Bytes);
         heap.follow_sampling(&world.registry.sampling);
         assert!(is_seen());
     }
     heap.close();
     assert_eq!(missed(heap), SLOW);
-    world.registry.sampling.switch(0, Unit::Bytes);
+    world.registry.sampling.switch(0, SampledBy::Bytes);
     heap.follow_sampling(&world.registry.sampling);
     assert_eq!((missed(heap), is_taken(heap, own)), (SLOW, false), "a closed heap stays closed");
     heap.reopen_fast_path(world.shared());
@@ -125,7 +125,7 @@ fn a_mode_sees_every_call_of_a_heap() {
 fn zeroed_blocks_are_zero() {
     let world = World::new(64 * MIB);
     let (heap, block) = filled(&world);
-    world.registry.sampling.switch(1 << 30, Unit::Calls);
+    world.registry.sampling.switch(1 << 30, SampledBy::Calls);
     heap.follow_sampling(&world.registry.sampling);
     // SAFETY: the block has that many bytes.
     unsafe { block.write_bytes(0xa5, SIZE) };

@@ -7,7 +7,7 @@
 use core::ffi::{CStr, c_void};
 use core::mem::transmute;
 
-use crate::modes::ledger::{Ledger, Record};
+use super::ledger::{Ledger, Record};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::cell::SetOnce;
 use crate::sys::libc as system;

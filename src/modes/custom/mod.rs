@@ -9,14 +9,15 @@
 //! those inside it may start anywhere. So the notes are a ledger by address.
 
 pub(crate) mod functions;
+mod ledger;
 mod plugin;
 
 use core::ffi::CStr;
 
 use self::functions::{Functions, Note, Providers};
+use self::ledger::Table;
 use crate::heap::second_path::SecondPath;
 use crate::heap::{Freed, Heap};
-use crate::modes::ledger::Table;
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
@@ -26,7 +27,7 @@ use crate::slow_path::free;
 use crate::slow_path::mode::{self, Fast, Mode, Paths};
 use crate::slow_path::realloc;
 use crate::slow_path::request::{FreeSize, Request, Resized};
-use crate::slow_path::table::{self, IN_FORCE, ModeTable, Refusal};
+use crate::slow_path::table::{self, IN_FORCE, ModeTable, NoSwitch};
 use crate::sys::lock::Patience;
 use crate::sys::tls;
 
@@ -126,8 +127,8 @@ impl Drop for InProvider {
     }
 }
 
-/// Does `work` with the notes of `block`; `None` in a signal handler that may have interrupted another use of them: then
-/// its thread holds a lock.
+/// Does `work` with the notes of `block`; `None` in a signal handler that may have interrupted another use of them:
+/// then its thread holds a lock.
 fn with_notes<T>(block: *mut u8, work: impl FnOnce(&mut Table<Note>) -> T) -> Option<T> {
     if tls::locks() > 0 {
         return PROVIDERS.notes.try_shard(block.addr()).map(|mut notes| work(&mut notes));
@@ -218,9 +219,9 @@ pub(crate) fn begin() {
 }
 
 /// Has `functions` serve from now on; none for Spandrel itself. Only in modes `fast` and `custom`.
-pub(crate) fn set_functions(functions: Option<Functions>) -> Result<(), Refusal> {
+pub(crate) fn set_functions(functions: Option<Functions>) -> Result<(), NoSwitch> {
     if !PROCESS.is_ready() || PROCESS.has_pool() || IN_FORCE.get().is_some_and(|mode| !core::ptr::eq(mode, &CUSTOM)) {
-        return Err(Refusal::Unsafe);
+        return Err(NoSwitch::Unsafe);
     }
     begin();
     // Every free consults the notes before the first block has one.
@@ -228,5 +229,5 @@ pub(crate) fn set_functions(functions: Option<Functions>) -> Result<(), Refusal>
         table::put_into_force(Some(&CUSTOM));
         thread::follow_mode();
     }
-    if PROVIDERS.choose(functions) { Ok(()) } else { Err(Refusal::TooMany) }
+    if PROVIDERS.choose(functions) { Ok(()) } else { Err(NoSwitch::TooMany) }
 }

@@ -8,14 +8,14 @@ mod pool;
 
 use core::ffi::{CStr, c_int, c_void};
 
-use self::pool::{Act, Fate, Layout, Place, Pool, Refusal, State};
+use self::pool::{Act, Fate, Layout, PlaceState, Pool, PoolPlace, Refusal};
 use crate::base::lane::Lane;
 use crate::base::text::Line;
 use crate::central::{Bill, Refused};
 use crate::config::{FRAMES_MAX, Options};
 use crate::diag::{self, Code, Family, Misuse};
 use crate::heap::second_path::SAMPLED_BY_CALLS;
-use crate::heap::{Freed, Heap, Unit};
+use crate::heap::{Freed, Heap, SampledBy};
 use crate::process::feature::{Feature, Order};
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
@@ -58,7 +58,7 @@ pub(crate) fn begin(options: &Options, page: usize) {
     START.store(start, Ordering::Relaxed);
     END.store(end, Ordering::Relaxed);
     sampled::register(&SAMPLER);
-    PROCESS.registry.sampling.switch(options.guarded_rate, Unit::Calls);
+    PROCESS.registry.sampling.switch(options.guarded_rate, SampledBy::Calls);
     if options.guarded_sigsegv
         && let Some(before) = signal::action(libc::SIGSEGV)
         && let Some([before]) = memory::map_values(1, |_| before)
@@ -80,8 +80,8 @@ impl Mode for Guarded {
     // Those of the pool are not of spans.
     const NOTES: bool = false;
 
-    /// Below the hard limit of a bill there may be room for a page, where there is none for a span: that of a freed sample,
-    /// which is to serve again.
+    /// Below the hard limit of a bill there may be room for a page, where there is none for a span: that of a freed
+    /// sample, which is to serve again.
     fn serve(heap: &Heap, request: Request) -> Option<*mut u8> {
         mode::serve(heap, request).or_else(|| if heap.bill().is_some() { sample(heap, request) } else { None })
     }
@@ -112,8 +112,8 @@ impl Mode for Guarded {
             return mode::usable(block);
         }
         match with_pool(|pool| pool.place(block.addr()).copied()).flatten() {
-            Some(place) if place.address != block.addr() || place.state == State::Unused => Err(Refused::Inside),
-            Some(place) if place.state == State::Live => Ok(Some(place.size)),
+            Some(place) if place.address != block.addr() || place.state == PlaceState::Unused => Err(Refused::Inside),
+            Some(place) if place.state == PlaceState::Live => Ok(Some(place.size)),
             Some(place) if place.with_heap => Err(Refused::Destroyed),
             Some(_) => Err(Refused::Double),
             None => Err(Refused::Inside),
@@ -180,9 +180,9 @@ fn bill_of(address: usize) -> Option<&'static Bill> {
 }
 
 /// As [`sampled::take_off_bill`].
-fn take_off_bill(bill: &'static Bill, after: usize, dies: bool) -> Option<usize> {
+fn take_off_bill(bill: &'static Bill, after: usize, frees: bool) -> Option<usize> {
     let _held = thread::access();
-    POOL.lock().take_off_bill(bill, after, dies)
+    POOL.lock().take_off_bill(bill, after, frees)
 }
 
 #[cold]
@@ -231,13 +231,13 @@ fn is_mismatch(made: Option<Family>, freed: Option<Family>) -> bool {
     differ && PROCESS.options().guarded_mismatch
 }
 
-fn describe(place: &Place, line: &mut Line) {
-    let state = if place.state == State::Live { "live" } else { "freed" };
+fn describe(place: &PoolPlace, line: &mut Line) {
+    let state = if place.state == PlaceState::Live { "live" } else { "freed" };
     line.text(" (").text(state).text(" block of ").number(place.size as u64).text(" bytes at ").address(place.address);
     if let Some(family) = place.made.family {
         line.text(", made by ").text(family.name());
     }
-    if place.state == State::Freed && place.with_heap {
+    if place.state == PlaceState::Freed && place.with_heap {
         line.text(", freed with its heap");
     }
     line.text(")");
@@ -246,9 +246,9 @@ fn describe(place: &Place, line: &mut Line) {
 const NAME: &str = "spandrel: guarded: ";
 
 /// Prints which thread allocated the block, and which freed it.
-fn show(place: &Place, print: &mut dyn FnMut(&[u8])) {
+fn show(place: &PoolPlace, print: &mut dyn FnMut(&[u8])) {
     show_act("allocated", place.made, print);
-    if place.state == State::Freed && place.freed.thread != 0 {
+    if place.state == PlaceState::Freed && place.freed.thread != 0 {
         show_act(if place.with_heap { "freed with its heap" } else { "freed" }, place.freed, print);
     }
 }
@@ -280,7 +280,7 @@ pub(crate) fn explain(address: usize) -> bool {
         return false;
     }
     let Some(place) = try_pool().and_then(|pool| pool.nearest(address).copied()) else { return false };
-    let freed = place.state == State::Freed;
+    let freed = place.state == PlaceState::Freed;
     let code = if freed { Code::UseAfterFree } else { Code::HeapOverflow };
     let mut print = |bytes: &[u8]| call::write(2, bytes);
     let tell = |line: &mut Line| {

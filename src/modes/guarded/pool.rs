@@ -41,9 +41,8 @@ impl Act {
     const NONE: Self = Self { thread: 0, stack: StackId(0), family: None };
 }
 
-/// The state of a place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum State {
+pub(crate) enum PlaceState {
     /// It never had a block.
     Unused,
     /// The program holds its block.
@@ -54,11 +53,11 @@ pub(crate) enum State {
 
 /// A place, with its block or its last one.
 #[derive(Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct PoolPlace {
     pub(crate) address: usize,
     /// As asked for: the usable size, too.
     pub(crate) size: usize,
-    pub(crate) state: State,
+    pub(crate) state: PlaceState,
     pub(crate) made: Act,
     pub(crate) freed: Act,
     /// The bill that a live block is on.
@@ -83,11 +82,11 @@ fn place_of(link: Link) -> Option<usize> {
     (link as usize).checked_sub(1)
 }
 
-impl Place {
+impl PoolPlace {
     const UNUSED: Self = Self {
         address: 0,
         size: 0,
-        state: State::Unused,
+        state: PlaceState::Unused,
         made: Act::NONE,
         freed: Act::NONE,
         bill: None,
@@ -148,7 +147,7 @@ pub(crate) enum Fate {
 pub(crate) struct Pool {
     start: usize,
     page: usize,
-    places: [Place; PLACES_MAX],
+    places: [PoolPlace; PLACES_MAX],
     /// How many there are, and how many were used so far.
     count: usize,
     used: usize,
@@ -165,7 +164,7 @@ impl Pool {
         Self {
             start: 0,
             page: 0,
-            places: [Place::UNUSED; PLACES_MAX],
+            places: [PoolPlace::UNUSED; PLACES_MAX],
             count: 0,
             used: 0,
             oldest: NOWHERE,
@@ -196,7 +195,7 @@ impl Pool {
     }
 
     /// The place whose page `address` lies in.
-    pub(crate) fn place(&self, address: usize) -> Option<&Place> {
+    pub(crate) fn place(&self, address: usize) -> Option<&PoolPlace> {
         self.places.get(self.index_of(address)?)
     }
 
@@ -229,7 +228,7 @@ impl Pool {
         }
         let place = self.places.get_mut(index).ok_or(Refusal::Full)?;
         let next = core::mem::replace(&mut place.next, NOWHERE);
-        *place = Place { address, size, state: State::Live, made, bill, ..Place::UNUSED };
+        *place = PoolPlace { address, size, state: PlaceState::Live, made, bill, ..PoolPlace::UNUSED };
         if is_new {
             self.used += 1;
         } else {
@@ -268,9 +267,9 @@ impl Pool {
         let Some(place) = self.places.get_mut(index) else { return Fate::Inside };
         match place.state {
             _ if place.address != address => return Fate::Inside,
-            State::Unused => return Fate::Inside,
-            State::Freed => return Fate::Double,
-            State::Live => {}
+            PlaceState::Unused => return Fate::Inside,
+            PlaceState::Freed => return Fate::Double,
+            PlaceState::Live => {}
         }
         let [before, behind] = marked(address, place.size, page, page_bytes).map(|range| {
             let start = core::ptr::with_exposed_provenance::<u8>(range.start);
@@ -281,7 +280,7 @@ impl Pool {
         let overflowed = behind.iter().position(is_wrong).map(|at| Fate::Overflowed(place.size + at));
         let underflowed = || before.iter().rev().position(is_wrong).map(|at| Fate::Underflowed(at + 1));
         let fate = overflowed.or_else(underflowed).unwrap_or(Fate::Freed);
-        (place.state, place.freed, place.next) = (State::Freed, freed, NOWHERE);
+        (place.state, place.freed, place.next) = (PlaceState::Freed, freed, NOWHERE);
         PROCESS.central.dismiss_apart(page_bytes, place.bill.take());
         match place_of(newest).and_then(|newest| self.places.get_mut(newest)) {
             Some(before) => before.next = link_to(index),
@@ -305,7 +304,7 @@ impl Pool {
     /// `with_heap`: it is freed next, because its heap is destroyed.
     pub(crate) fn take_off_bill(&mut self, bill: &'static Bill, after: usize, with_heap: bool) -> Option<usize> {
         let first = self.index_of(after).map_or(0, |index| index + 1);
-        let is_on = |place: &&mut Place| place.bill.is_some_and(|other| core::ptr::eq(other, bill));
+        let is_on = |place: &&mut PoolPlace| place.bill.is_some_and(|other| core::ptr::eq(other, bill));
         let place = self.places.iter_mut().take(self.used).skip(first).find(is_on)?;
         place.with_heap = with_heap;
         if let Some(bill) = place.bill.take() {
@@ -316,13 +315,13 @@ impl Pool {
 
     /// The block that an access to `address` in the pool was meant for: the one whose page it is, or the nearer one of
     /// both neighbours of a guard page.
-    pub(crate) fn nearest(&self, address: usize) -> Option<&Place> {
+    pub(crate) fn nearest(&self, address: usize) -> Option<&PoolPlace> {
         if let Some(place) = self.place(address) {
-            return Some(place).filter(|place| place.state != State::Unused);
+            return Some(place).filter(|place| place.state != PlaceState::Unused);
         }
         let left = self.place(address.wrapping_sub(self.page));
         let right = self.place(address.wrapping_add(self.page));
-        let used = [left, right].into_iter().flatten().filter(|place| place.state != State::Unused);
+        let used = [left, right].into_iter().flatten().filter(|place| place.state != PlaceState::Unused);
         used.min_by_key(|place| place.distance(address))
     }
 }

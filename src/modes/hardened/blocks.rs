@@ -1,6 +1,6 @@
 #![expect(unsafe_code, reason = "reads the shadow and bytes of blocks")]
-//! All that the mode knows of blocks: their state, their canaries, and the reports of what is wrong with them. Takes no lock
-//! but that of the list of direct mappings, so any thread may ask about any block.
+//! All that the mode knows of blocks: their state, their canaries, and the reports of what is wrong with them. Takes no
+//! lock but that of the list of direct mappings, so any thread may ask about any block.
 
 use super::canary::{CANARY, Keys, Overwritten, get};
 use super::state::{self, NEVER, TAIL, is_live};
@@ -61,8 +61,8 @@ pub(super) fn whole_of(block: *mut u8) -> Option<usize> {
     }
 }
 
-/// Makes a block of `whole` bytes, which the caller has, live with canaries for `size` bytes; false, and reported, if it
-/// is live already.
+/// Makes a block of `whole` bytes, which the caller has, live with canaries for `size` bytes; false, and reported, if
+/// it is live already.
 #[inline(always)]
 pub(super) fn make_live(block: *mut u8, whole: usize, size: usize) -> bool {
     // SAFETY: the shadow reaches blocks of spans and large blocks.

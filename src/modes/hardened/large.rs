@@ -34,13 +34,13 @@ const RESIDENT_PART: usize = 64;
 /// The bytes of blocks that are ready are this part of those that wait with their memory.
 const READY_PART: usize = 1;
 
-static QUARANTINE: Lock<Freed> = Lock::new(
+static QUARANTINE: Lock<FreedBlocks> = Lock::new(
     Rank::Reserve,
-    Freed { sealed: Quarantine::new(), resident: Quarantine::new(), ready: Ready::new(), rested: 0 },
+    FreedBlocks { sealed: Quarantine::new(), resident: Quarantine::new(), ready: Ready::new(), purged: 0 },
 );
 
 /// Blocks that the program has freed, and that are not free.
-struct Freed {
+struct FreedBlocks {
     /// Without memory and access.
     sealed: Quarantine,
     /// Zeroes, unless the program wrote to them after it freed them.
@@ -48,7 +48,7 @@ struct Freed {
     /// Zeroes.
     ready: Ready,
     /// How many of the blocks of `resident` and `ready` have given back their memory since one came in.
-    rested: usize,
+    purged: usize,
 }
 
 /// Gives the quarantine room for `bytes` of address space, and seeds its random numbers.
@@ -113,7 +113,7 @@ pub(super) fn keep(address: usize, whole: usize, mut release: impl FnMut(usize))
     unsafe { zeroes::clear(core::ptr::with_exposed_provenance_mut(address), whole) };
     let added = {
         let mut freed = QUARANTINE.lock();
-        freed.rested = 0;
+        freed.purged = 0;
         freed.resident.add(Held { address, whole })
     };
     if !added {
@@ -125,7 +125,7 @@ pub(super) fn keep(address: usize, whole: usize, mut release: impl FnMut(usize))
             Place::Large { span, .. } => {
                 let mut freed = QUARANTINE.lock();
                 // The test has read the block since it gave its memory back, perhaps.
-                freed.rested = 0;
+                freed.purged = 0;
                 freed.ready.add(block, span.large_regions())
             }
             _ => false,
@@ -160,14 +160,14 @@ pub(super) fn test_all() {
     }
 }
 
-/// Gives back the memory of one of the blocks that wait with theirs or are ready: they are zeroes, and stay so. A block that
-/// the program wrote to keeps it. Returns whether there is another one.
-pub(super) fn rest() -> bool {
+/// Gives back the memory of one of the blocks that wait with theirs or are ready: they are zeroes, and stay so. A block
+/// that the program wrote to keeps it. Returns whether there is another one.
+pub(super) fn purge_one() -> bool {
     // The lock is held throughout, so that no thread takes the block meanwhile.
     let mut freed = QUARANTINE.lock();
-    let held = freed.resident.blocks().iter().chain(freed.ready.blocks()).nth(freed.rested).copied();
+    let held = freed.resident.blocks().iter().chain(freed.ready.blocks()).nth(freed.purged).copied();
     let Some(block) = held else { return false };
-    freed.rested += 1;
+    freed.purged += 1;
     if !is_written(&block) {
         // SAFETY: whole pages of a block that nothing uses, and that read as zero now as well as afterwards.
         let _ = unsafe { PROCESS.central.pages.discard(block.address, block.whole) };
@@ -176,7 +176,7 @@ pub(super) fn rest() -> bool {
 }
 
 /// A block that `take` takes out. The lock is not held when this returns.
-fn taken(take: impl FnOnce(&mut Freed) -> Option<Held>) -> Option<Held> {
+fn taken(take: impl FnOnce(&mut FreedBlocks) -> Option<Held>) -> Option<Held> {
     take(&mut QUARANTINE.lock())
 }
 

@@ -32,8 +32,8 @@ use crate::slow_path::table::ModeTable;
 use crate::sys::atomic::{AtomicU8, Ordering};
 use crate::sys::{call, memory, zeroes};
 
-/// The bytes that lie behind those of a large or direct block at least: a canary, and so much slack that it stands in the
-/// last word.
+/// The bytes that lie behind those of a large or direct block at least: a canary, and so much slack that it stands in
+/// the last word.
 const LARGE_PAD: usize = CANARY + STEP;
 /// Blocks tried before the request fails, where a bin gives out blocks that are live.
 const TRIES: usize = 64;
@@ -103,12 +103,12 @@ static TRANSIT: Transit = Transit {
         }
     },
     arrives,
-    waits: |heap, class, number| {
+    held_back: |heap, class, number| {
         let block = Kept::of(heap)?.waiting_at(class, number)?;
         let freed = blocks::unit(block.addr()).is_some_and(state::is_freed);
         Some(if freed { block } else { core::ptr::null_mut() })
     },
-    rests: large::rest,
+    purge_one: large::purge_one,
 };
 
 /// A block has arrived at its owner: it must not have been freed there meanwhile. Then it waits, if the owner itself
@@ -232,7 +232,7 @@ impl Mode for Hardened {
         size
     }
 
-    fn give_up(heap: Option<&Heap>) {
+    fn reclaim(heap: Option<&Heap>) {
         if let Some(heap) = heap {
             empty_waiting(heap);
         }

@@ -11,8 +11,8 @@ use crate::process::state::PROCESS;
 /// The addresses for requests of no bytes.
 pub(super) static EMPTY: Empty = Empty::new();
 
-/// Frees a direct mapping, or a block that is none of ours. Calls `release` with each direct mapping that is to be freed
-/// now.
+/// Frees a direct mapping, or a block that is none of ours. Calls `release` with each direct mapping that is to be
+/// freed now.
 pub(super) fn free(block: *mut u8, release: impl FnMut(usize)) -> Freed {
     match direct_of(block) {
         Ok(Some(direct)) => {

@@ -21,7 +21,7 @@ use super::blocks::{self, keys};
 use super::canary::{CANARY, get, put, turned};
 use super::mode::{self, Checked, Sent};
 use super::state::{LIVE, SLACK_MAX, free_own, free_remote, is_live};
-use super::waiting::{Kept, Left, Place};
+use super::waiting::{Kept, Left, WaitingSlot};
 use crate::base::class::{Class, FAST_MAX, SMALL_MAX};
 use crate::base::units::REGION_BYTES;
 use crate::heap::FastHeap;
@@ -194,7 +194,7 @@ fn free_own_block<const MAX: usize>(block: *mut u8, heap: &FastHeap, granule: us
 /// The end of `free` where the slot is empty, or where a handler has changed it meanwhile.
 #[cold]
 #[inline(never)]
-fn wait_slow(block: *mut u8, heap: &FastHeap, place: Place, offset: usize) {
+fn wait_slow(block: *mut u8, heap: &FastHeap, place: WaitingSlot, offset: usize) {
     // SAFETY: the block is freed, and of the class of these slots.
     settle(heap, offset, unsafe { place.exchange(block, offset / SCALE, false) }, offset / SCALE);
 }

@@ -1,6 +1,6 @@
-//! A quarantine of large blocks: freed blocks that must not be used again yet. It has room for so many blocks and bytes;
-//! when it is full, blocks leave it at random, so that a program cannot foresee when a block is used again. And the
-//! blocks that have left it with their memory, ready to be used. Must not know what leaving means.
+//! A quarantine of large blocks: freed blocks that must not be used again yet. It has room for so many blocks and
+//! bytes; when it is full, blocks leave it at random, so that a program cannot foresee when a block is used again. And
+//! the blocks that have left it with their memory, ready to be used. Must not know what leaving means.
 
 use crate::base::random::Random;
 use crate::central::ROOM_MAX;
@@ -87,7 +87,6 @@ impl Quarantine {
         self.take()
     }
 
-    /// Its blocks.
     pub(super) fn blocks(&self) -> &[Held] {
         self.entries.get(..self.len).unwrap_or_default()
     }
@@ -139,7 +138,6 @@ impl Ready {
         Some(block)
     }
 
-    /// Its blocks.
     pub(super) fn blocks(&self) -> impl Iterator<Item = &Held> {
         self.rows.iter().flat_map(|(row, len)| row.get(..*len).unwrap_or_default())
     }

@@ -1,6 +1,7 @@
 #![expect(unsafe_code, reason = "places slots in metadata, and looks at bytes of blocks")]
-//! The quarantine of a heap: for each class a bounded number of slots, out of line. A block that the heap's thread frees
-//! takes a slot at random, and the block that was there leaves. So a program cannot foresee when a block is used again.
+//! The quarantine of a heap: for each class a bounded number of slots, out of line. A block that the heap's thread
+//! frees takes a slot at random, and the block that was there leaves. So a program cannot foresee when a block is used
+//! again.
 //!
 //! A class begins with few slots, and gets more as the heap takes blocks of it: what waits is in proportion to what the
 //! program uses, and what it uses stays in the processor's caches. Beside many heaps one has fewer slots.
@@ -174,7 +175,11 @@ impl Kept {
     /// Calls `see` with each block.
     pub(super) fn each(&self, mut see: impl FnMut(*mut u8, Class)) {
         for (class, waiting) in Class::all().zip(&self.classes) {
-            waiting.places().map(Place::get_block).filter(|block| !block.is_null()).for_each(|block| see(block, class));
+            waiting
+                .places()
+                .map(WaitingSlot::get_block)
+                .filter(|block| !block.is_null())
+                .for_each(|block| see(block, class));
         }
     }
 }
@@ -191,9 +196,9 @@ fn first_mask(class: Class, room: usize) -> usize {
 
 /// A slot.
 #[derive(Clone, Copy)]
-pub(super) struct Place(*mut Slot);
+pub(super) struct WaitingSlot(*mut Slot);
 
-impl Place {
+impl WaitingSlot {
     /// The block in it; null if there is none.
     #[inline(always)]
     pub(super) fn get_block(self) -> *mut u8 {
@@ -244,13 +249,13 @@ impl Waiting {
     fn make(&self, class: Class, room: usize) {
         let Some(piece) = PROCESS.central.pages.acquire_zeroed(room * size_of::<Slot>()) else { return };
         // The block of `first` moves to the first slot. A handler that comes between uses slots of either kind.
-        let first = Place(self.first_slot());
+        let first = WaitingSlot(self.first_slot());
         let block = first.get_block();
         self.slots.set(piece.cast());
         self.room.set(room);
         self.mask.set(first_mask(class, room));
         if first.replace(block, core::ptr::null_mut()) {
-            let _ = Place(piece.cast()).replace(core::ptr::null_mut(), block);
+            let _ = WaitingSlot(piece.cast()).replace(core::ptr::null_mut(), block);
         }
     }
 
@@ -268,15 +273,15 @@ impl Waiting {
     }
 
     /// All slots, in use or not: an operation that a handler interrupted may have used one of them.
-    fn places(&self) -> impl Iterator<Item = Place> + '_ {
-        let array = (0..self.room.get()).map(|index| Place(self.slots.get().wrapping_add(index)));
-        array.chain([Place(self.first_slot())])
+    fn places(&self) -> impl Iterator<Item = WaitingSlot> + '_ {
+        let array = (0..self.room.get()).map(|index| WaitingSlot(self.slots.get().wrapping_add(index)));
+        array.chain([WaitingSlot(self.first_slot())])
     }
 
     /// The slot that `drawn` decides.
     #[inline(always)]
-    pub(super) fn place(&self, drawn: usize) -> Place {
-        Place(self.slots.get().wrapping_add(drawn & self.mask.get()))
+    pub(super) fn place(&self, drawn: usize) -> WaitingSlot {
+        WaitingSlot(self.slots.get().wrapping_add(drawn & self.mask.get()))
     }
 }
 

@@ -36,7 +36,7 @@ struct Gone {
 
 /// As much as is known of a block that was freed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Freed {
+pub(super) struct FreedBlock {
     pub(super) size: usize,
     pub(super) made: Act,
     pub(super) freed: Act,
@@ -100,7 +100,7 @@ impl HeapNotes {
     }
 
     /// A block at `address` that was freed, as far as any heap remembers it.
-    pub(super) fn find(address: usize) -> Option<Freed> {
+    pub(super) fn find(address: usize) -> Option<FreedBlock> {
         let mut last = None;
         while let Some(heap) = PROCESS.registry.after(last) {
             if let Some(found) = Self::of(heap).and_then(|part| part.look(address)) {
@@ -112,7 +112,7 @@ impl HeapNotes {
     }
 
     /// The newest one of this heap.
-    fn look(&self, address: usize) -> Option<Freed> {
+    fn look(&self, address: usize) -> Option<FreedBlock> {
         // Relaxed: a hint of where the newest is.
         let count = self.freed.load(Ordering::Relaxed);
         (1..=GONE).filter_map(|back| self.gone.get(count.wrapping_sub(back) % GONE)).find_map(|gone| gone.look(address))
@@ -120,7 +120,7 @@ impl HeapNotes {
 }
 
 impl Gone {
-    fn look(&self, address: usize) -> Option<Freed> {
+    fn look(&self, address: usize) -> Option<FreedBlock> {
         // Acquire pairs with the Release in `remember`.
         if self.address.load(Ordering::Acquire) != address {
             return None;
@@ -130,7 +130,7 @@ impl Gone {
         let made = Act::unpacked(self.made.load(Ordering::Acquire));
         let freed = Act::unpacked(self.freed.load(Ordering::Acquire));
         // Relaxed: after those loads.
-        (self.address.load(Ordering::Relaxed) == address).then_some(Freed { size, made, freed })
+        (self.address.load(Ordering::Relaxed) == address).then_some(FreedBlock { size, made, freed })
     }
 }
 
@@ -158,7 +158,7 @@ mod tests {
         };
         (0..1000).for_each(free);
         for n in 1000 - GONE as u32..1000 {
-            let found = Freed { size: n as usize, made: act(n), freed: act(n + 1) };
+            let found = FreedBlock { size: n as usize, made: act(n), freed: act(n + 1) };
             assert_eq!(part.look(16 + n as usize % 80 * 16), Some(found));
         }
         assert_eq!(part.look(16 + 930 % 80 * 16), None);

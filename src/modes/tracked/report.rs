@@ -30,8 +30,8 @@ zeroed!(Group { stack, heap, bytes, blocks, oldest });
 
 /// All live blocks, summed up.
 struct Groups {
-    /// By the hash of stack and heap, or where the next free place is; as many as a power of two, and more than there are
-    /// groups.
+    /// By the hash of stack and heap, or where the next free place is; as many as a power of two, and more than there
+    /// are groups.
     groups: Mapped<Group>,
     bytes: usize,
     blocks: usize,
@@ -83,7 +83,8 @@ impl Groups {
         self.by(|group| Group { stack: StackId::default(), ..*group })
     }
 
-    /// Takes out, when all blocks are summed up, the groups that `is_out` names; how many they are, and their blocks and bytes.
+    /// Takes out, when all blocks are summed up, the groups that `is_out` names; how many they are, and their blocks
+    /// and bytes.
     fn take_out(&mut self, is_out: impl Fn(StackId) -> bool) -> (usize, usize) {
         let mut out = (0, 0);
         for group in self.groups.iter_mut().filter(|group| group.blocks > 0 && is_out(group.stack)) {

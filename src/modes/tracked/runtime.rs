@@ -8,7 +8,8 @@
 //! - one of the runtime's frames is in a function of [`KEEPERS`], or the program called one;
 //! - there is no frame of a program at all, as where the loader runs the constructors of libraries.
 //!
-//! In doubt the block is the program's: what `strdup`, `getline` or a `std::string` allocates is for the caller to free.
+//! In doubt the block is the program's: what `strdup`, `getline` or a `std::string` allocates is for the caller to
+//! free.
 
 use crate::unwind;
 

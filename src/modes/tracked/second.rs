@@ -14,8 +14,9 @@ use crate::unwind;
 
 pub(super) static SECOND: SecondPath = SecondPath { after_fast: false, malloc, zeroed, aligned, free, free_sized };
 
-/// Does `work` inside the heap; the default value if a call that this one interrupts is inside. Also in a program that is
-/// linked with this code: call stacks have the allocator's own frames there, which differ from those of the slow path.
+/// Does `work` inside the heap; the default value if a call that this one interrupts is inside. Also in a program that
+/// is linked with this code: call stacks have the allocator's own frames there, which differ from those of the slow
+/// path.
 #[inline(always)]
 fn inside<T: Default>(fast: &FastHeap, work: impl FnOnce(&Heap) -> T) -> T {
     let heap = fast.heap();

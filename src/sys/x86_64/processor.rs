@@ -86,8 +86,8 @@ pub(crate) unsafe fn exchange(place: *mut *mut u8, old: *mut u8, new: *mut u8) -
     true
 }
 
-/// Both halves of the product of `value` xor the first word of `keys` and its second, folded by xor, with the bits of the
-/// third: by hand, so that the compiler keeps no register for each word.
+/// Both halves of the product of `value` xor the first word of `keys` and its second, folded by xor, with the bits of
+/// the third: by hand, so that the compiler keeps no register for each word.
 #[inline(always)]
 pub(crate) fn keyed(keys: &[u64; 3], value: u64) -> u64 {
     let folded;
@@ -157,8 +157,8 @@ pub(crate) unsafe fn is_at<const OFFSET: isize>(value: usize, base: *const u8) -
     false
 }
 
-/// [`is_proven_at`] of the place of `address` in its region: one multiplication copies the low bits of the address to the
-/// upper end of a half word.
+/// [`is_proven_at`] of the place of `address` in its region: one multiplication copies the low bits of the address to
+/// the upper end of a half word.
 ///
 /// # Safety
 /// - As for [`is_proven_at`].
@@ -173,8 +173,8 @@ pub(crate) unsafe fn proves_start<const OFFSET: usize>(address: usize, base: *co
     true
 }
 
-/// [`crate::base::start::place_in_span`], by multiplications that copy and shift at once; and `word` without `MARKS`, by
-/// hand, so that it stays in its register.
+/// [`crate::base::start::place_in_span`], by multiplications that copy and shift at once; and `word` without `MARKS`,
+/// by hand, so that it stays in its register.
 #[inline(always)]
 pub(crate) fn place_in_span<const MARKS: usize>(address: usize, word: usize) -> [usize; 2] {
     let (place, rest);

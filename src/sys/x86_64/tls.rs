@@ -53,7 +53,6 @@ pub(crate) fn fast_heap() -> usize {
     heap
 }
 
-/// Sets [`fast_heap`].
 #[inline(always)]
 pub(crate) fn set_fast_heap(heap: usize) {
     with_word!("spandrel_tls_fast", "mov qword ptr fs:[{0}], {1}", _, [heap], nostack, preserves_flags);
@@ -75,7 +74,6 @@ pub(crate) fn own_heap() -> usize {
     state
 }
 
-/// Sets [`own_heap`].
 #[inline(always)]
 pub(crate) fn set_own_heap(state: usize) {
     with_word!("spandrel_tls_own", "mov qword ptr fs:[{0}], {1}", _, [state], nostack, preserves_flags);
@@ -120,7 +118,6 @@ pub(crate) fn held_ranks() -> usize {
     ranks
 }
 
-/// Sets [`held_ranks`].
 #[cfg(all(debug_assertions, not(loom)))]
 pub(crate) fn set_held_ranks(ranks: usize) {
     with_word!("spandrel_tls_ranks", "mov qword ptr fs:[{0}], {1}", _, [ranks], nostack, preserves_flags);

@@ -150,13 +150,11 @@ void time_open(uint64_t seed, double seconds) {
 
 // Notes what is live now. Before that as many threads as will ever be at once start and end, because libc keeps some
 // memory for each.
-void account_open(uint64_t seed, double seconds) {
+void account_open(uint64_t seed) {
     seed_of_run = seed;
     pthread_barrier_init(&all_there, NULL, MOST_WORKERS);
     crew_run(MOST_WORKERS, warm_up);
     live_at_start = live_bytes();
-    time_open(seed, seconds);
-    atomic_store(&status->running, 1);
 }
 
 // All pieces are back, by the checker's own books and by the allocator's.

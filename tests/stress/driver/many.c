@@ -27,6 +27,8 @@ struct sleeper {
     int count;
 };
 static struct sleeper *sleepers;
+// How many there are.
+static int crowd;
 static unsigned char *stacks;
 static sem_t asleep;
 
@@ -65,8 +67,8 @@ static void wake(struct sleeper *sleeper) {
     CHECK(pthread_join(sleeper->thread, NULL) == 0);
 }
 
-// Starts up to `count` threads that sleep on `pieces` each; how many there are.
-static int start_all(int count, int pieces) {
+// Starts up to `count` threads that sleep on `pieces` each.
+static void start_all(int count, int pieces) {
     sleepers = own_memory((size_t)count * sizeof *sleepers);
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     stacks = mmap(NULL, (size_t)count * STACK_BYTES, PROT_READ | PROT_WRITE, flags, -1, 0);
@@ -78,10 +80,14 @@ static int start_all(int count, int pieces) {
         CHECK(sem_init(&sleepers[i].go_on, 0, 0) == 0);
         if (!start(&sleepers[i], (uint32_t)i + 1)) {
             CHECK_WITH(i >= FEWEST, i);
-            return i;
+            return;
         }
+        crowd = i + 1;
     }
-    return count;
+}
+
+static void wake_all(void) {
+    for (int i = 0; i < crowd; i++) wake(&sleepers[i]);
 }
 
 static long milliseconds_of_thread(void) {
@@ -92,54 +98,56 @@ static long milliseconds_of_thread(void) {
 
 // The sleepers' blocks are the child's: it frees some of them, and takes memory that came free. No single call does all
 // of the work.
-static _Noreturn void live_as_child(struct worker *worker, int count, bool forks) {
+static _Noreturn void live_as_child(struct worker *worker, bool forks) {
     alarm(CHILD_PATIENCE);
     struct table table = table_new(512, 8 * MIB);
     for (int i = 0; i < CHILD_STEPS; i++) {
         long before = milliseconds_of_thread();
         table_step(worker, &table);
-        if (i % 8 == 0) put_pieces(worker, &sleepers[dice(worker) % (uint64_t)count]);
+        if (i % 8 == 0) put_pieces(worker, &sleepers[dice(worker) % (uint64_t)crowd]);
         long spent = milliseconds_of_thread() - before;
-        if (spent > MOST_MILLISECONDS) found("child", "step %d of a child beside %d lost threads took %ld ms of CPU time", i, count, spent);
+        if (spent > MOST_MILLISECONDS) found("child", "step %d of a child beside %d lost threads took %ld ms of CPU time", i, crowd, spent);
     }
     // In the midst of taking over what the lost threads had.
     pid_t child = forks ? fork() : -1;
-    if (child == 0) live_as_child(worker, count, false);
+    if (child == 0) live_as_child(worker, false);
     if (child > 0) await_child(child);
     table_verify(&table);
     table_empty(worker, &table, 0);
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < crowd; i++)
         for (int k = 0; k < sleepers[i].count; k++)
             if (sleepers[i].pieces[k].at != NULL) piece_verify(&sleepers[i].pieces[k]);
     _exit(0);
 }
 
+void fork_crowd_set_up(void) { start_all(SLEEPERS_FORK, PIECES_FORK); }
+
 void fork_crowd(void) {
     struct worker worker;
     worker_init(&worker, 0);
-    int count = start_all(SLEEPERS_FORK, PIECES_FORK);
     do {
         pid_t child = fork();
         CHECK(child >= 0);
         worker.random += 2;
         if (child == 0) {
             status_leave();
-            live_as_child(&worker, count, dice(&worker) % 2 == 0);
+            live_as_child(&worker, dice(&worker) % 2 == 0);
         }
         await_child(child);
     } while (!time_is_up());
-    for (int i = 0; i < count; i++) wake(&sleepers[i]);
+    wake_all();
 }
+
+void thread_crowd_set_up(void) { start_all(SLEEPERS_START, PIECES_START); }
 
 void thread_crowd(void) {
     struct worker worker;
     worker_init(&worker, 0);
-    int count = start_all(SLEEPERS_START, PIECES_START);
-    uint32_t born = (uint32_t)count;
+    uint32_t born = (uint32_t)crowd;
     do {
-        struct sleeper *sleeper = &sleepers[dice(&worker) % (uint64_t)count];
+        struct sleeper *sleeper = &sleepers[dice(&worker) % (uint64_t)crowd];
         wake(sleeper);
         CHECK(start(sleeper, ++born));
     } while (!time_is_up());
-    for (int i = 0; i < count; i++) wake(&sleepers[i]);
+    wake_all();
 }

@@ -28,6 +28,7 @@ struct status_slot {
 
 struct status {
     uint64_t magic;
+    // `running`: the time of the scenario has begun and is not over.
     _Atomic uint64_t own_bytes, running;
     uint64_t unused[5];
     struct status_slot slots[STATUS_SLOTS];
@@ -80,7 +81,7 @@ pthread_t crew_thread(void *(*body)(void *), void *argument);
 void crew_run(unsigned count, void (*body)(struct worker *worker));
 bool time_is_up(void);
 void time_open(uint64_t seed, double seconds);
-void account_open(uint64_t seed, double seconds);
+void account_open(uint64_t seed);
 void account_close(void);
 
 // churn.c: a table of pieces that one worker keeps changing.
@@ -110,7 +111,9 @@ void fork_storm(void);
 void fork_nested(void);
 int fork_nested_target(const char *seconds, const char *seed);
 void fork_crowd(void);
+void fork_crowd_set_up(void);
 void thread_crowd(void);
+void thread_crowd_set_up(void);
 void tenants(void);
 int fork_child_of_exec(void);
 void shutdown_storm(void);

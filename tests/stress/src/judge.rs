@@ -59,7 +59,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// Says if resident memory is rising beyond what is live: the medians of the last third against those of the first,
-/// once the scenario has filled up.
+/// once the scenario has filled up. Threads and blocks that it starts with are there before the first sample.
 pub fn growth(samples: &[Sample]) -> Option<Failure> {
     let of =
         |part: &[Sample], value: fn(&Sample) -> u64| median(part.iter().map(|sample| value(sample) as f64).collect());
@@ -164,6 +164,18 @@ mod tests {
         };
         assert_eq!(growth(&slow(|_| 100)), None);
         assert!(growth(&slow(|at| 100 + at as u64 * 2)).is_some());
+    }
+
+    #[test]
+    fn a_crowd_that_is_there_passes_unless_memory_goes_on_rising() {
+        // As of ten thousand threads with a kilobyte each, whose heaps are far more.
+        let crowd = |resident: fn(usize) -> u64| {
+            let mut samples = series(resident);
+            samples.iter_mut().for_each(|sample| sample.live = 2 << 20);
+            samples
+        };
+        assert_eq!(growth(&crowd(|at| 300 + at as u64 % 9)), None);
+        assert!(growth(&crowd(|at| 300 + 2 * at as u64)).is_some());
     }
 
     #[test]

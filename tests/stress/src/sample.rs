@@ -111,19 +111,34 @@ mod tests {
         assert_eq!(bytes_of(file, "VmSwap:"), None);
     }
 
+    /// A page with these words at these places.
+    fn page(words: &[(usize, u64)]) -> Vec<u8> {
+        let mut bytes = vec![0_u8; SLOT + SLOTS * SLOT];
+        for (at, value) in words {
+            bytes[*at..at + WORD].copy_from_slice(&value.to_le_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn no_sample_is_taken_before_the_time_of_the_scenario_begins() {
+        let path = std::env::temp_dir().join(format!("spandrel-stress-set-up-{}", std::process::id()));
+        let seen = |running: u64| {
+            fs::write(&path, page(&[(0, MAGIC), (2 * WORD, running), (SLOT, 1000)])).unwrap();
+            look(std::process::id(), &path, 3.0).unwrap()
+        };
+        assert_eq!(seen(0), None);
+        assert_eq!(seen(1).map(|sample| (sample.seconds, sample.live)), Some((3.0, 1000)));
+        fs::remove_file(&path).unwrap();
+    }
+
     #[test]
     fn a_page_is_read_as_the_driver_writes_it() {
         let path = std::env::temp_dir().join(format!("spandrel-stress-page-{}", std::process::id()));
-        let mut bytes = vec![0_u8; SLOT + SLOTS * SLOT];
-        let mut put = |at: usize, value: u64| bytes[at..at + WORD].copy_from_slice(&value.to_le_bytes());
-        put(0, MAGIC);
-        put(WORD, 4096);
-        put(2 * WORD, 1);
         // One worker freed what another got.
-        put(SLOT, 1000);
-        put(SLOT + WORD, 3);
-        put(5 * SLOT, (-400_i64).cast_unsigned());
-        put(5 * SLOT + WORD, 1);
+        let freed = (-400_i64).cast_unsigned();
+        let slots = [(SLOT, 1000), (SLOT + WORD, 3), (5 * SLOT, freed), (5 * SLOT + WORD, 1)];
+        let bytes = page(&[&[(0, MAGIC), (WORD, 4096), (2 * WORD, 1)], &slots[..]].concat());
         fs::write(&path, &bytes).unwrap();
         let status = Status::read(&path).unwrap().unwrap();
         assert_eq!((status.own, status.running, status.live, status.operations), (4096, true, 600, 4));

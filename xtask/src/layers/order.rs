@@ -23,9 +23,6 @@ const LEVELS: &[&[&str]] = &[
 /// The folder whose modules are alternatives and do not know each other.
 const ALTERNATIVES: &str = "modes";
 
-/// Modules of that folder that serve the alternatives, which they may use.
-const SHARED: &[&str] = &["counter", "ledger"];
-
 /// Why `file` may not name this path of the crate (segments after `crate::`), or none if it may.
 pub(super) fn forbidden(file: &Path, segments: &[String]) -> Option<String> {
     let folders: Vec<&str> = file.iter().filter_map(|part| part.to_str()).collect();
@@ -58,6 +55,5 @@ fn sibling<'a>(rest: &[&str], segments: &'a [String]) -> Option<&'a str> {
     let [folder, other, ..] = segments else { return None };
     let own = rest.first()?.trim_end_matches(".rs");
     let is_module = other.chars().next().is_some_and(char::is_lowercase);
-    (folder == ALTERNATIVES && own != "mod" && own != other && is_module && !SHARED.contains(&other.as_str()))
-        .then_some(other)
+    (folder == ALTERNATIVES && own != "mod" && own != other && is_module).then_some(other)
 }

@@ -127,9 +127,3 @@ fn errno_is_set_in_the_top_layer_alone() {
 fn what_does_not_parse_is_a_finding() {
     assert_eq!(findings("base/a.rs", "fn f( {}\n").len(), 1);
 }
-
-#[test]
-fn modes_may_use_what_serves_them_all_and_it_may_not_use_them() {
-    assert_eq!(findings("modes/guarded/mod.rs", "use crate::modes::ledger::x;\nuse super::counter;\n"), [""; 0]);
-    assert_eq!(findings("modes/ledger/book.rs", "use crate::modes::guarded::x;\n").len(), 1);
-}

@@ -1,6 +1,13 @@
-//! A hash table of records by key: open addressing, the next free place, and removal that closes the gap, so a search
-//! never meets a record that was removed. Must not know its lock.
+//! The ledger: notes about blocks, apart from the heap, in hash tables by address that many threads use. It has shards,
+//! each behind a lock, and each grows by itself, so growth never stops a thread for longer than it takes to move the
+//! records of one shard. All of it lies in mappings of its own, so the notes never use the heap that they describe.
+//!
+//! A table has open addressing, the next free place, and removal that closes the gap, so a search never meets a record
+//! that was removed. A signal handler, which may have interrupted the holder of a shard, only tries its lock. Must not
+//! know the records.
 
+use crate::sys::atomic::spin;
+use crate::sys::lock::{Guard, Lock, Patience, Rank};
 use crate::sys::mapping::{Mapped, Zeroed};
 
 /// The records of a table. The record of all-zero bytes has key 0 and stands for an empty place.
@@ -24,10 +31,10 @@ const FULL_QUARTERS: usize = 3;
 const FACTOR: usize = 0x9e37_79b9_7f4a_7c15;
 const KEY_SHIFT: u32 = 3;
 /// The uppermost bits of a hash choose among so many tables.
-pub(super) const SHARD_BITS: u32 = 6;
+const SHARD_BITS: u32 = 6;
 
 /// A hash of a key, the upper bits of which are good.
-pub(super) fn hash(key: usize) -> usize {
+fn hash(key: usize) -> usize {
     (key >> KEY_SHIFT).wrapping_mul(FACTOR)
 }
 
@@ -140,6 +147,53 @@ impl<R: Record> Table<R> {
         }
         *self = larger;
         true
+    }
+}
+
+const SHARDS: usize = 1 << SHARD_BITS;
+/// A holder that runs unlocks the shard within so many attempts of another thread.
+const ATTEMPTS: usize = 1000;
+
+/// The table, one shard after the other.
+pub(crate) struct Ledger<R> {
+    shards: [Lock<Table<R>>; SHARDS],
+}
+
+impl<R: Record> Ledger<R> {
+    /// An empty ledger.
+    pub(crate) const fn new() -> Self {
+        Self { shards: [const { Lock::new(Rank::Ledger, Table::new()) }; SHARDS] }
+    }
+
+    fn lock_of(&self, address: usize) -> &Lock<Table<R>> {
+        // The uppermost bits choose, so the index is below the number of shards.
+        &self.shards[hash(address) >> (usize::BITS - SHARD_BITS)]
+    }
+
+    /// The shard of `address`, locked.
+    pub(crate) fn shard(&self, address: usize) -> Guard<'_, Table<R>> {
+        self.lock_of(address).lock()
+    }
+
+    /// As [`Ledger::shard`], for a signal handler: `None` if the thread that it interrupted may be the holder.
+    pub(crate) fn try_shard(&self, address: usize) -> Option<Guard<'_, Table<R>>> {
+        let lock = self.lock_of(address);
+        (0..ATTEMPTS).find_map(|_| {
+            spin();
+            lock.try_lock()
+        })
+    }
+
+    /// Takes all locks for a fork.
+    pub(crate) fn lock_for_fork(&self, patience: &Patience) {
+        self.shards.iter().for_each(|lock| lock.lock_for_fork(patience));
+    }
+
+    /// Ends `lock_for_fork`.
+    pub(crate) fn unlock_after_fork(&self) {
+        for shard in &self.shards {
+            shard.unlock_after_fork();
+        }
     }
 }
 
