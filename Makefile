@@ -109,7 +109,7 @@ tenants: library ## A thousand tenants in named heaps come and go for a minute; 
 
 ATTACK = $(CARGO) run --quiet --package spandrel-attack --
 .PHONY: attack attack-publish
-attack: library peers ## Attack Spandrel and other allocators in 200 ways, compare, and fail if a goal is not reached (a quarter of an hour)
+attack: library peers ## Attack Spandrel and other allocators in 200 ways, compare, and fail if a goal is not reached (half an hour)
 	@$(ATTACK) run --runs 2
 
 attack-publish: ## Put the results of the last `make attack` into docs/attacks, and write docs/attacks.md
@@ -137,7 +137,7 @@ peers: ## Build the allocators to compare with into target/peers
 
 STUDIES = study-lookup study-faults study-exchanges study-bins study-modes study-latency study-profiles study-large study-fragmentation study-steady study-crates study-heaps
 .PHONY: study $(STUDIES) bench-crate
-study: $(STUDIES) ## Measure the alternatives of the design again and rewrite docs/studies (a quarter of an hour)
+study: $(STUDIES) ## Measure the alternatives of the design again and rewrite docs/studies (half an hour)
 
 $(STUDIES): study-%:
 	$(CARGO) build --quiet --release --package spandrel-studies --package spandrel-workloads
