@@ -3,6 +3,7 @@
 
 pub(crate) mod background;
 pub(crate) mod barrier;
+pub(crate) mod calling;
 pub(crate) mod feature;
 pub(crate) mod fork;
 pub(crate) mod holders;

@@ -1,7 +1,7 @@
 //! The modules of this layer that the model checker compiles.
 
 mod barrier;
+mod calling;
 mod holders {
-    mod calling;
     mod parts;
 }

@@ -14,21 +14,21 @@ use crate::config;
 use crate::diag::{self, Code};
 use crate::heap::Heap;
 use crate::pages::Work;
+use crate::process::calling::Calling;
 use crate::process::feature::Feature;
 use crate::process::holders;
 use crate::process::state::PROCESS;
 use crate::process::tally::Reason;
 use crate::process::thread::{self, HeapAccess};
-use crate::sys::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use crate::sys::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::sys::{file, tls};
 
 /// Requests that found no memory. Written and read by any thread.
 static REFUSALS: AtomicU32 = AtomicU32::new(0);
 /// The program's function for limits that are met; null if it set none. Written and read by any thread.
 static CALLBACK: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
-/// The thread that is calling that function, by the address of its word; 0 for none. Written and read by threads that met a
-/// limit, and by the child of a fork.
-static CALLING: AtomicUsize = AtomicUsize::new(0);
+/// The right to call that function.
+static CALLING: Calling = Calling::new();
 /// The part of that function in forks.
 static LIMITS: Feature = Feature { in_child: Some(forget_caller), ..Feature::NONE };
 
@@ -188,9 +188,7 @@ pub(super) fn report_limits() {
 fn call_back(limit: c_int, bytes: usize) {
     // Relaxed: nothing was published with the pointer; see `set_limit_callback`.
     let callback = CALLBACK.load(Ordering::Relaxed);
-    // Acquire pairs with the Release below: one thread at a time calls the function.
-    let begin = || CALLING.compare_exchange(0, tls::word_address(), Ordering::Acquire, Ordering::Relaxed);
-    if callback.is_null() || begin().is_err() {
+    if callback.is_null() || !CALLING.begin(tls::word_address()) {
         return;
     }
     let pages = &PROCESS.central.pages;
@@ -201,14 +199,10 @@ fn call_back(limit: c_int, bytes: usize) {
     // Limits that the function met by its own requests are not reported to it again.
     pages.pending.take(Work::SOFT_LIMIT);
     pages.pending.take(Work::HARD_LIMIT);
-    // Release pairs with the Acquire above.
-    CALLING.store(0, Ordering::Release);
+    CALLING.end(&pages.pending);
 }
 
 /// In the child of a fork no other thread is in the function.
 fn forget_caller(_: bool) {
-    // Relaxed, both: the child has one thread.
-    if CALLING.load(Ordering::Relaxed) != tls::word_address() {
-        CALLING.store(0, Ordering::Relaxed);
-    }
+    CALLING.forget_other(tls::word_address(), &PROCESS.central.pages.pending);
 }

@@ -9,7 +9,6 @@
 //! - The parts of a heap stay its own until its handle is 0 and one thread has taken all of them (`parts.rs`).
 
 mod accounts;
-mod calling;
 mod descriptor;
 mod parts;
 mod table;

@@ -7,9 +7,9 @@
 //! - A thread may have found the record, or a part, of a heap that ends meanwhile. Both stay for ever, and may be another
 //!   heap's by then: so a thread looks at the handle after it took a part, or all of them.
 
-use super::calling::Calling;
 use crate::heap::User;
 use crate::pages::Pending;
+use crate::process::calling::Calling;
 use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::cell::StaticRef;
 
@@ -193,9 +193,7 @@ impl<P: Part> Parts<P> {
         if self.making.load(Ordering::Relaxed) && self.handle.load(Ordering::Relaxed) != 0 {
             self.end_making();
         }
-        if self.calling.has_other(thread) {
-            self.calling.end(pending);
-        }
+        self.calling.forget_other(thread, pending);
     }
 }
 

@@ -1,29 +1,35 @@
-//! The right to call the program's function of a heap, and to end the heap: one thread at a time has it. Must not know
-//! the function.
+//! The right to call a function of the program's for limits, and to end the heap that has the function: one thread at a
+//! time has it. Must not know the function.
 //!
 //! # Invariants
-//! - A limit that is met while a thread has the right is reported later: a thread that would report it, and does not get
-//!   the right, leaves a mark in the word that the right is, and the thread that gives the right back finds the mark.
+//! - A heap's limit that is met while a thread has the right is reported later: a thread that would report it, and does
+//!   not get the right, leaves a mark in the word that the right is, and the thread that gives the right back finds the
+//!   mark.
 
 use crate::pages::{Pending, Work};
 use crate::sys::atomic::{AtomicUsize, Ordering};
 
 /// The thread that has the right, by the address of its word; 0 for none. All-zero bytes are a right that no thread has.
 #[repr(transparent)]
-pub(super) struct Calling(AtomicUsize);
+pub(crate) struct Calling(AtomicUsize);
 
 /// The mark: a thread did not get the right. Addresses of words are multiples of eight.
 const MISSED: usize = 1;
 
 impl Calling {
+    /// A right that no thread has.
+    pub(crate) const fn new() -> Self {
+        Self(AtomicUsize::new(0))
+    }
+
     /// Takes the right for the thread with that word; false if a thread has it.
-    pub(super) fn begin(&self, thread: usize) -> bool {
+    pub(crate) fn begin(&self, thread: usize) -> bool {
         // Acquire pairs with the Release in `end`: the function stays that of this heap.
         self.0.compare_exchange(0, thread, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Ends [`Calling::begin`]. Where a thread missed the right, a slow call checks the limits of bills once more.
-    pub(super) fn end(&self, pending: &Pending) {
+    pub(crate) fn end(&self, pending: &Pending) {
         // Release pairs with the Acquire in `begin` and `call`, Acquire with the Release in `call`: the slow call that
         // checks the limits sees the one that was met.
         if self.0.swap(0, Ordering::AcqRel) & MISSED != 0 {
@@ -33,7 +39,7 @@ impl Calling {
 
     /// Does `work` with the right, for the thread with that word. Where another thread has the right, or this one
     /// already, leaves the mark.
-    pub(super) fn call(&self, thread: usize, pending: &Pending, work: impl FnOnce()) {
+    pub(crate) fn call(&self, thread: usize, pending: &Pending, work: impl FnOnce()) {
         let mut now = 0;
         loop {
             let next = if now == 0 { thread } else { now | MISSED };
@@ -48,11 +54,13 @@ impl Calling {
         self.end(pending);
     }
 
-    /// Whether a thread with another word than that has the right. For the child of a fork.
-    pub(super) fn has_other(&self, thread: usize) -> bool {
+    /// Ends what another thread than that with the word began. For the child of a fork, which does not have it.
+    pub(crate) fn forget_other(&self, thread: usize, pending: &Pending) {
         // Relaxed: the child has one thread.
         let word = self.0.load(Ordering::Relaxed) & !MISSED;
-        word != 0 && word != thread
+        if word != 0 && word != thread {
+            self.end(pending);
+        }
     }
 }
 
@@ -75,8 +83,8 @@ mod models {
 
     impl Calling {
         pub(crate) fn of_model() -> Self {
-            let calling = Self(AtomicUsize::new(0));
-            assert!(!calling.has_other(0));
+            let calling = Self::new();
+            calling.forget_other(0, &Pending::new());
             calling
         }
     }
